@@ -1,0 +1,98 @@
+"""Is there room for this: gates that limit, warn, degrade and hold, and the grant they add up to."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal, Protocol, TypeAlias
+
+import attrs
+
+from ragwork_hooks.auth import Principal
+from ragwork_hooks.authz import Deny
+from ragwork_hooks.notification import Notice
+
+Stage: TypeAlias = Literal["switch", "rate", "entitlement", "quota", "sla", "cost"]
+
+
+@attrs.frozen(kw_only=True)
+class Degrade:
+    """What a run must do without; ``None`` leaves a value alone. Merged, the most restrictive wins."""
+
+    audio: bool = True
+    top_k: int | None = None
+    max_output_tokens: int | None = None
+    providers: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Hold:
+    """Something reserved for this request.
+
+    The kernel calls ``settle`` once after the work with whether it ``started`` (then a failure still
+    costs the reserve), in a task that drain awaits.
+    """
+
+    settle: Callable[[bool], Awaitable[None]]
+
+
+@attrs.frozen(kw_only=True)
+class Admission:
+    """One gate's yes."""
+
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    notices: tuple[Notice, ...] = ()
+    degrade: Degrade = attrs.field(factory=Degrade)
+    hold: Hold | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Ask:
+    """What an admission gate is told: route facts, never the body."""
+
+    principal: Principal | None
+    peer: str
+    route: str
+    rate_class: str
+    feature: str | None
+    request_id: str
+
+
+class AdmitGate(Protocol):
+    """Gate of admission; stages are asked in the order of ``Stage``."""
+
+    name: str
+    stage: Stage
+
+    async def admit(self, ask: Ask) -> Admission | Deny:
+        """``Deny`` carries the code (``RATE_LIMITED`` …). A gate that raises denies."""
+
+
+@attrs.frozen(kw_only=True)
+class Grant:
+    """All admissions of one request, merged."""
+
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    notices: tuple[Notice, ...] = ()
+    degrade: Degrade = attrs.field(factory=Degrade)
+    holds: tuple[Hold, ...] = ()
+
+    def plus(self, more: Admission) -> "Grant":
+        """This grant and one more admission."""
+        return Grant(
+            headers={**self.headers, **more.headers},
+            notices=(*self.notices, *more.notices),
+            degrade=_stricter(self.degrade, more.degrade),
+            holds=self.holds if more.hold is None else (*self.holds, more.hold),
+        )
+
+
+def _stricter(a: Degrade, b: Degrade) -> Degrade:
+    common = tuple(p for p in a.providers if p in b.providers)
+    return Degrade(
+        audio=a.audio and b.audio,
+        top_k=_least(a.top_k, b.top_k),
+        max_output_tokens=_least(a.max_output_tokens, b.max_output_tokens),
+        providers=common if a.providers and b.providers else a.providers or b.providers,
+    )
+
+
+def _least(a: int | None, b: int | None) -> int | None:
+    return min((v for v in (a, b) if v is not None), default=None)

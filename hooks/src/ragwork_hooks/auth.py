@@ -1,0 +1,120 @@
+"""Who is calling: credentials, principals, the authenticator seam and the directory capability."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import IntEnum
+from typing import Protocol
+
+import attrs
+
+from ragwork_hooks.storage import Transaction
+
+
+class Role(IntEnum):
+    """Tenant roles; a role includes every lower one."""
+
+    READER = 1
+    EDITOR = 2
+    ADMIN = 3
+
+    @classmethod
+    def parse(cls, name: str) -> "Role":
+        """The role called ``name`` (lower case). Raises ``ValueError`` for any other text."""
+        for role in cls:
+            if role.label == name:
+                return role
+        raise ValueError(f"{name!r} is not a role; choose reader, editor or admin")
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+@attrs.frozen(kw_only=True)
+class Credential:
+    """What a request carries, before anybody believed it.
+
+    ``bearer`` is the token without its scheme, ``None`` when absent; ``peer`` the address of the TCP
+    peer, never a forwarded header; ``headers`` the request's headers with lower-case names.
+    """
+
+    bearer: str | None
+    peer: str
+    headers: "Headers"
+
+
+class Headers(Protocol):
+    """Read-only, case-insensitive view of request headers."""
+
+    def get(self, name: str, default: str | None = None, /) -> str | None: ...
+    def getall(self, name: str, default: Sequence[str], /) -> Sequence[str]: ...
+
+
+@attrs.frozen(kw_only=True)
+class Principal:
+    """An authenticated caller, bound to exactly one tenant.
+
+    ``kind`` is the actor type of the audit taxonomy (``api_key``, ``sso_session``, ``system`` …);
+    ``credential_id`` the key or session, ``user_id`` the person or service behind it. ``platform``
+    is a flag beside the role: it widens what routes are open, never which tenant's rows are seen.
+    """
+
+    tenant_id: str
+    user_id: str
+    credential_id: str
+    kind: str
+    role: Role
+    groups: frozenset[str] = frozenset()
+    platform: bool = False
+
+
+class Authenticator(Protocol):
+    """Gate of the first step. Asked in the operator's order until one answers."""
+
+    name: str
+
+    async def authenticate(self, credential: Credential) -> Principal | None:
+        """The principal; ``None`` when the credential is not of this kind (abstain).
+
+        Raises ``Problem`` 401 with its precise code when it is of this kind and not valid, and 503
+        ``AUTH_UNAVAILABLE`` when that can't be decided. Anything else that is raised denies.
+        """
+
+
+@attrs.frozen(kw_only=True)
+class User:
+    """A directory entry. ``epoch`` grows whenever every credential of the user must be rejudged."""
+
+    tenant_id: str
+    id: str
+    email: str | None
+    role: Role
+    active: bool
+    groups: frozenset[str]
+    epoch: int
+    created_at: datetime
+
+
+class Directory(Protocol):
+    """Capability: tenants, users, groups and memberships. All calls act inside the caller's transaction."""
+
+    async def ensure_tenant(self, tx: Transaction) -> None:
+        """Create the transaction's tenant when new."""
+
+    async def ensure_user(self, tx: Transaction, user_id: str, role: Role) -> User:
+        """The user, created with ``role`` when new; an existing user's role is left alone."""
+
+    async def user(self, tx: Transaction, user_id: str) -> User | None:
+        """The user or ``None``."""
+
+    async def set_active(self, tx: Transaction, user_id: str, active: bool) -> User:
+        """Enable or disable; disabling advances the epoch and ends every credential within 1 s."""
+
+    async def set_role(self, tx: Transaction, user_id: str, role: Role) -> User:
+        """Change the role and advance the epoch."""
+
+    async def ensure_group(self, tx: Transaction, group_id: str, name: str) -> None:
+        """Create or rename a group."""
+
+    async def set_groups(self, tx: Transaction, user_id: str, groups: frozenset[str]) -> User:
+        """Replace the user's memberships and advance the epoch. Unknown groups raise ``Problem`` 404."""

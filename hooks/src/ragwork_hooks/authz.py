@@ -1,0 +1,155 @@
+"""May this caller do this: actions, resources, verdicts, gates and the scope of what may be read."""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol, TypeAlias
+
+import attrs
+
+from ragwork_hooks.auth import Principal, Role
+from ragwork_hooks.storage import Transaction
+
+
+@attrs.frozen(kw_only=True)
+class Action:
+    """What is attempted. ``name`` is ``<resource kind>.<verb>`` (``document.read``)."""
+
+    name: str
+    role: Role = Role.READER
+    platform: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Resource:
+    """What it is attempted on. ``permissions`` are those that grants give this caller on it."""
+
+    kind: str
+    id: str
+    tenant_id: str
+    owner: str | None = None
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    permissions: frozenset[str] = frozenset()
+
+
+@attrs.frozen
+class Allow:
+    """This gate is for it."""
+
+
+@attrs.frozen
+class Deny:
+    """This gate is against it; one Deny outweighs every Allow. Codes are those of the contract."""
+
+    code: str = "AUTHZ_DENIED"
+    message: str = "you may not do this"
+    details: Mapping[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Abstain:
+    """Not this gate's business."""
+
+
+Verdict: TypeAlias = Allow | Deny | Abstain
+ALLOW, ABSTAIN = Allow(), Abstain()
+
+
+@attrs.frozen(kw_only=True)
+class Decision:
+    """Who said what. ``verdict`` is the outcome over all gates; ``trail`` one entry per gate asked."""
+
+    verdict: Allow | Deny
+    trail: tuple["Judgement", ...]
+
+
+@attrs.frozen(kw_only=True)
+class Judgement:
+    """One gate's verdict and the time it took, for audit and ``explain``."""
+
+    gate: str
+    verdict: Verdict
+    seconds: float
+
+
+class Gate(Protocol):
+    """Authorization gate. ``stage`` is ``role`` (before limits) or ``resource`` (after them).
+
+    Over one stage at least one Allow and no Deny are needed. A gate that raises or returns anything
+    else is a Deny; a stage without gates denies.
+    """
+
+    name: str
+    stage: Literal["role", "resource"]
+
+    async def judge(
+        self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
+    ) -> Verdict:
+        """The verdict. ``tx`` is bound to the principal's tenant; ``None`` at stage ``role``."""
+
+    def narrow(self, principal: Principal, action: Action, scope: "ReadScope") -> "ReadScope":
+        """What of ``scope`` the principal may read; used by lists, counts and ranking queries."""
+
+
+# --- the closed algebra of read scopes: what a ranking query can express -------------------------
+
+
+@attrs.frozen
+class Everything:
+    """No restriction. Only a system task may end with it."""
+
+
+@attrs.frozen
+class Nothing:
+    """Reads nothing."""
+
+
+@attrs.frozen
+class ReadableBy:
+    """Documents with an unexpired read grant to one of ``readers``, given as ``type:id`` texts."""
+
+    readers: frozenset[str]
+
+
+@attrs.frozen
+class OwnedBy:
+    """Documents whose owner is ``user_id``."""
+
+    user_id: str
+
+
+@attrs.frozen
+class LabelIn:
+    """Documents whose label ``key`` has one of ``values``; a document without the label does not match."""
+
+    key: str
+    values: frozenset[str]
+
+
+@attrs.frozen
+class AllOf:
+    parts: tuple["ReadScope", ...]
+
+
+@attrs.frozen
+class AnyOf:
+    parts: tuple["ReadScope", ...]
+
+
+@attrs.frozen
+class Not:
+    part: "ReadScope"
+
+
+ReadScope: TypeAlias = Everything | Nothing | ReadableBy | OwnedBy | LabelIn | AllOf | AnyOf | Not
+
+
+def readers_of(principal: Principal) -> frozenset[str]:
+    """The reader texts a principal answers to: user, api_key, role, groups and tenant."""
+    return frozenset(
+        {
+            f"user:{principal.user_id}",
+            f"api_key:{principal.credential_id}",
+            f"role:{principal.role.label}",
+            f"tenant:{principal.tenant_id}",
+            *(f"group:{group}" for group in principal.groups),
+        }
+    )

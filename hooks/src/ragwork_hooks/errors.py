@@ -1,0 +1,131 @@
+"""Typed errors that cross the seams, and the catalogue of wire codes with their HTTP status.
+
+Source of the codes: the NexusRAG wire contract. A code that is not in the catalogue may be raised
+with an explicit status; the contract's default code per status lives in ``DEFAULT_CODES``.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+#: HTTP status → code for errors that carry none of their own.
+DEFAULT_CODES: Mapping[int, str] = MappingProxyType(
+    {
+        400: "BAD_REQUEST",
+        401: "AUTH_UNAUTHORIZED",
+        402: "QUOTA_EXCEEDED",
+        403: "AUTH_FORBIDDEN",
+        404: "NOT_FOUND",
+        405: "METHOD_NOT_ALLOWED",
+        408: "REQUEST_TIMEOUT",
+        409: "CONFLICT",
+        410: "GONE",
+        413: "PAYLOAD_TOO_LARGE",
+        415: "UNSUPPORTED_MEDIA_TYPE",
+        422: "VALIDATION_ERROR",
+        429: "RATE_LIMITED",
+        500: "INTERNAL_ERROR",
+        503: "SERVICE_UNAVAILABLE",
+    }
+)
+
+#: Wire code → HTTP status, for every code that the assembled platform raises.
+STATUS_OF: Mapping[str, int] = MappingProxyType(
+    {code: status for status, code in DEFAULT_CODES.items()}
+    | {
+        "AUTH_INVALID_ROLE": 400,
+        "IDEMPOTENCY_KEY_INVALID": 400,
+        "INVALID_CURSOR": 400,
+        "TENANT_ID_NOT_ALLOWED": 400,
+        "AUTH_EXPIRED_KEY": 401,
+        "AUTH_INACTIVE_KEY": 401,
+        "AUTH_REVOKED_KEY": 401,
+        "AUTHZ_DENIED": 403,
+        "FEATURE_NOT_ENABLED": 403,
+        "AUTHZ_PERMISSION_NOT_FOUND": 404,
+        "INGEST_IN_PROGRESS": 409,
+        "INGEST_SOURCE_MISSING": 409,
+        "KEY_LIMIT_REACHED": 409,
+        "SESSION_BUSY": 409,
+        "INGEST_VALIDATION_ERROR": 422,
+        "REQUEST_VALIDATION_ERROR": 422,
+        "DB_ERROR": 500,
+        "AUTH_UNAVAILABLE": 503,
+        "QUEUE_ERROR": 503,
+        "SERVICE_BUSY": 503,
+    }
+)
+
+
+class Problem(Exception):
+    """A refusal with a wire code, a message for people and optional details.
+
+    ``status`` defaults to the catalogue's. ``details`` values must be JSON-serialisable.
+    Raised by handlers, gates and capabilities; the kernel turns it into the error envelope.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int | None = None,
+        details: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = STATUS_OF[code] if status is None else status
+        self.details: Mapping[str, object] = dict(details or {})
+        self.headers: Mapping[str, str] = dict(headers or {})
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+def not_found(what: str, identifier: str) -> Problem:
+    """The one answer for an id that does not exist or belongs to another tenant."""
+    return Problem("NOT_FOUND", f"{what} {identifier!r} does not exist")
+
+
+class ProviderError(Exception):
+    """A provider could not do its work.
+
+    ``code`` is a stream error code of the contract (``AWS_RETRIEVAL_ERROR``, ``TTS_ERROR`` …);
+    ``retryable`` tells a resilience wrap whether another attempt may help; ``retry_after_s`` is the
+    provider's own advice in seconds.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class NotSupported(ProviderError):
+    """The provider never does this; asking again is pointless."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("NOT_SUPPORTED", message)
+
+
+class ConfigError(Exception):
+    """A setting is wrong. ``where`` names it (``TOP_K``, ``[pgvector] ef_search``), ``fix`` says what to do."""
+
+    def __init__(self, where: str, message: str, fix: str) -> None:
+        super().__init__(f"{where}: {message}. Fix: {fix}")
+        self.where = where
+        self.message = message
+        self.fix = fix

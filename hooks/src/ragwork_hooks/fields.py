@@ -1,0 +1,89 @@
+"""Bounded fields for request and response classes.
+
+One declaration serves the validator and the OpenAPI schema, so the two can't differ. The JSON
+Schema keywords stand in the field's metadata under ``SCHEMA``.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+SCHEMA: Final = "ragwork.schema"
+_UNSET: Final = attrs.NOTHING
+
+
+class FieldError(ValueError):
+    """A value breaks its declared bound. ``kind`` follows the contract's error types."""
+
+    def __init__(self, kind: str, message: str, **context: object) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.context = context
+
+
+def text(
+    *, default: Any = _UNSET, min_length: int = 0, max_length: int, pattern: str | None = None
+) -> Any:
+    """A string of ``min_length`` to ``max_length`` characters without NUL or lone surrogates."""
+    schema: dict[str, object] = {"minLength": min_length, "maxLength": max_length}
+    if pattern is not None:
+        schema["pattern"] = pattern
+    compiled = re.compile(pattern) if pattern else None
+
+    def check(value: Any) -> None:
+        if len(value) < min_length:
+            raise FieldError("string_too_short", f"needs at least {min_length} characters")
+        if len(value) > max_length:
+            raise FieldError(
+                "string_too_long", f"has {len(value)} characters, at most {max_length} are taken"
+            )
+        if "\x00" in value:
+            raise FieldError("string_nul", "must not contain NUL characters")
+        if any("\ud800" <= c <= "\udfff" for c in value):
+            raise FieldError("string_unicode", "must not contain lone surrogates")
+        if compiled and not compiled.fullmatch(value):
+            raise FieldError("string_pattern_mismatch", f"must match {pattern}")
+
+    return _field(default, schema, check)
+
+
+def identifier(*, default: Any = _UNSET) -> Any:
+    """An id that a client may choose: 1 to 128 letters, digits, ``. _ : -``, starting with a letter or digit."""
+    return text(
+        default=default, min_length=1, max_length=128, pattern=r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}"
+    )
+
+
+def number(*, default: Any = _UNSET, ge: float | None = None, le: float | None = None) -> Any:
+    """An int or float (as annotated) within ``ge`` and ``le``, both inclusive."""
+    schema = {k: v for k, v in (("minimum", ge), ("maximum", le)) if v is not None}
+
+    def check(value: Any) -> None:
+        if ge is not None and not value >= ge:
+            raise FieldError("greater_than_equal", f"must be {ge} or more", ge=ge)
+        if le is not None and not value <= le:
+            raise FieldError("less_than_equal", f"must be {le} or less", le=le)
+
+    return _field(default, dict(schema), check)
+
+
+def choice(*options: str, default: Any = _UNSET) -> Any:
+    """A string that is one of ``options``."""
+
+    def check(value: Any) -> None:
+        if value not in options:
+            raise FieldError("literal_error", f"must be one of {', '.join(options)}")
+
+    return _field(default, {"enum": list(options)}, check)
+
+
+def _field(default: Any, schema: dict[str, object], check: Callable[[Any], None]) -> Any:
+    def validator(_instance: object, _attribute: Any, value: Any) -> None:
+        if value is not None:
+            check(value)
+
+    return attrs.field(
+        default=default, kw_only=True, validator=validator, metadata={SCHEMA: schema}
+    )

@@ -1,0 +1,169 @@
+"""Routes as declarations: the kernel decodes, decides, runs and encodes; a plugin only handles."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+import attrs
+
+from ragwork_hooks.admission import Grant
+from ragwork_hooks.auth import Headers, Principal
+from ragwork_hooks.authz import Action, Decision, Resource
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.storage import Transaction
+
+__all__ = [
+    "AnyRoute", "Call", "EventStream", "File", "Frame", "NoFields", "Page", "Problem", "Reply", "Route", "Upload",
+]
+
+B = TypeVar("B")
+Q = TypeVar("Q")
+T = TypeVar("T")
+RateClass: TypeAlias = Literal["public", "read", "mutation", "run", "ops"]
+
+
+@attrs.frozen
+class NoFields:
+    """The body or query class of a route that takes none."""
+
+
+@attrs.frozen(kw_only=True)
+class Upload:
+    """A file of a multipart body, held in memory up to the route's limit. ``filename`` is the client's
+    text: never a path. ``content_type`` is the part's header, lower case, without parameters.
+    """
+
+    filename: str
+    content_type: str
+    data: bytes
+
+
+@attrs.frozen(kw_only=True)
+class Call(Generic[B, Q]):
+    """One decoded, authorized and admitted request.
+
+    ``request_id`` is the server's own id, ``echo_id`` the one clients see (theirs when it was well
+    formed, else the same). ``path`` holds the path's parameters. ``deadline`` is in loop time.
+    """
+
+    request_id: str
+    echo_id: str
+    path: Mapping[str, str]
+    query: Q
+    body: B
+    headers: Headers
+    peer: str
+    grant: Grant
+    deadline: float
+    caller: Principal | None
+    transaction: Transaction | None
+    resource: Resource | None
+    decision: Decision | None
+
+    @property
+    def principal(self) -> Principal:
+        """The caller of a route that is not public."""
+        if self.caller is None:
+            raise RuntimeError("a public route has no principal")
+        return self.caller
+
+    @property
+    def tx(self) -> Transaction:
+        """The request's transaction, for routes that declare ``transaction``."""
+        if self.transaction is None:
+            raise RuntimeError("this route declares no transaction")
+        return self.transaction
+
+
+@attrs.frozen(kw_only=True)
+class Reply:
+    """An answer that needs its own status or headers. ``data`` is enveloped; ``None`` with 204 is no body."""
+
+    data: object = None
+    status: int = 200
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class File:
+    """Bytes that are not enveloped."""
+
+    data: bytes
+    mime: str
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Page(Generic[T]):
+    """Offset paging: ``next_offset`` is ``None`` on the last page."""
+
+    items: list[T]
+    next_offset: int | None
+
+
+@attrs.frozen(kw_only=True)
+class Frame:
+    """One event of a stream, before the kernel numbers it. ``event`` is the SSE event name."""
+
+    type: str
+    data: Mapping[str, object]
+    event: str = "message"
+
+
+@attrs.frozen(kw_only=True)
+class EventStream:
+    """What a streaming handler returns.
+
+    The kernel numbers the frames, adds ``fields`` to every payload, heartbeats when idle for
+    ``heartbeat_s`` seconds, turns an exception of ``frames`` into one ``error`` frame, and ends with
+    exactly one ``done``. It closes ``frames`` when the client has left, within 1 s.
+    """
+
+    frames: AsyncIterator[Frame]
+    fields: Mapping[str, object]
+    heartbeat_s: float
+    status: int = 200
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+ResourceLoader: TypeAlias = Callable[["Call[Any, Any]"], Awaitable[Resource]]
+FeatureLoader: TypeAlias = Callable[["Call[Any, Any]"], Awaitable[str | None]]
+
+
+@attrs.frozen(kw_only=True)
+class Route(Generic[B, Q]):
+    """Everything the kernel must know of a route; what has no default must be said.
+
+    ``path`` starts with ``/v1/`` and names parameters in braces. ``action`` is ``None`` only at scope
+    ``public``. ``transaction`` opens one for the handler, committed before the reply leaves.
+    ``resource`` loads what is acted on inside that transaction and raises ``Problem`` 404 when it does
+    not exist. ``stale_reads`` allows a lagging replica. ``response`` is the type under ``data``
+    (``None`` for no body or a stream). ``body_limit`` in bytes overrides ``MAX_REQUEST_BYTES``.
+    ``legacy`` also serves the path without ``/v1``.
+    """
+
+    name: str
+    method: Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
+    path: str
+    summary: str
+    handler: Callable[[Call[B, Q]], Awaitable[object]]
+    scope: Literal["public", "tenant", "platform"]
+    action: Action | None
+    rate_class: RateClass
+    idempotency: Literal["none", "accepted", "required"]
+    audit_event: str | None
+    feature: str | FeatureLoader | None
+    stale_reads: bool
+    transaction: Literal["none", "read", "write"]
+    response: Any
+    body: type[B] = NoFields  # type: ignore[assignment]  # the default of a type parameter needs 3.13
+    query: type[Q] = NoFields  # type: ignore[assignment]
+    body_kind: Literal["none", "json", "optional_json", "multipart"] = "none"
+    body_limit: int | None = None
+    resource: ResourceLoader | None = None
+    status: int = 200
+    media_type: str = "application/json"
+    errors: tuple[str, ...] = ()
+    legacy: bool = False
+
+
+AnyRoute: TypeAlias = Route[Any, Any]

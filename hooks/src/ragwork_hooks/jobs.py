@@ -1,0 +1,79 @@
+"""Work outside the request: jobs, schedules and per-process tickers."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Literal, Protocol
+
+import attrs
+
+from ragwork_hooks.storage import Transaction
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """One attempt. ``payload`` holds ids, never content. ``attempt`` counts from 1."""
+
+    id: str
+    tenant_id: str
+    kind: str
+    payload: Mapping[str, str]
+    attempt: int
+
+
+class GiveUp(Exception):
+    """The job can't succeed by trying again; the text is the reason that operators and users see."""
+
+
+@attrs.frozen(kw_only=True)
+class JobKind:
+    """How a kind of job runs.
+
+    A raise retries with growing delay from ``backoff_s`` until ``max_attempts``, then ``dead`` is
+    called once with the reason. A worker that dies loses its lease and the job is claimed again: that
+    counts as an attempt.
+    """
+
+    name: str
+    run: Callable[[Job], Awaitable[None]]
+    dead: Callable[[Job, str], Awaitable[None]]
+    max_attempts: int = 3
+    backoff_s: float = 1.0
+    concurrency: int = 4
+
+
+@attrs.frozen(kw_only=True)
+class JobStatus:
+    """Where a job stands; ``reason`` is the last failure's text."""
+
+    id: str
+    kind: str
+    state: Literal["queued", "running", "retrying", "succeeded", "dead"]
+    attempt: int
+    next_attempt_at: datetime | None
+    reason: str | None
+
+
+@attrs.frozen(kw_only=True)
+class Schedule:
+    """A task that runs once per ``cron`` tick over all workers."""
+
+    name: str
+    cron: str
+    run: Callable[[], Awaitable[None]]
+
+
+@attrs.frozen(kw_only=True)
+class Ticker:
+    """A task that every serving process repeats, ``every_s`` seconds apart. A raise is logged and counted."""
+
+    name: str
+    every_s: float
+    run: Callable[[], Awaitable[None]]
+
+
+class Jobs(Protocol):
+    async def enqueue(self, tx: Transaction, kind: str, payload: Mapping[str, str]) -> str:
+        """A job's id; it exists if and only if ``tx`` commits. One round trip."""
+
+    async def status(self, tx: Transaction, job_id: str) -> JobStatus | None:
+        """Of a job of the transaction's tenant."""

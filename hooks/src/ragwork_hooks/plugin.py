@@ -1,0 +1,360 @@
+"""What a plugin is: its metadata, its contribution, the services it receives, its providers and commands.
+
+A plugin is an object registered under the entry point group ``ragwork.plugins`` whose methods
+implement ``PluginSpec`` with ``@hookimpl``. All hooks are called once, at boot, synchronously.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import attrs
+import pluggy
+
+from ragwork_hooks.admission import AdmitGate
+from ragwork_hooks.auth import Authenticator, Principal
+from ragwork_hooks.authz import Action, Decision, Gate, ReadScope, Resource
+from ragwork_hooks.events import Events, Sink
+from ragwork_hooks.governance import Control, DataStore, Signal
+from ragwork_hooks.http import AnyRoute
+from ragwork_hooks.jobs import JobKind, Jobs, Schedule, Ticker
+from ragwork_hooks.llm import ChatModel
+from ragwork_hooks.notification import Channel
+from ragwork_hooks.retrieval import Embedder, Retriever
+from ragwork_hooks.storage import Blob, Caches, Database, DatabaseServer, State, Transaction
+from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
+
+PROJECT = "ragwork"
+#: Version of this contract. A plugin written for another major number is refused.
+HOOKS_API = 1
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+C = TypeVar("C")
+P = TypeVar("P")
+
+
+@attrs.frozen(kw_only=True)
+class PluginInfo:
+    """Who the plugin is and what it needs.
+
+    ``provides``, ``requires`` and ``optional`` name capability protocols. ``after`` orders migrations
+    and setup behind other plugins, when they are enabled. A ``critical`` plugin that can't start stops the boot;
+    any other becomes inactive with its reason. ``config`` is a class of ``setting()`` fields.
+    ``migrations`` is the folder of ``NNNN_name.sql`` files; they own the Postgres schema ``schema``.
+    """
+
+    name: str
+    summary: str
+    hooks_api: int = HOOKS_API
+    provides: tuple[type, ...] = ()
+    requires: tuple[type, ...] = ()
+    optional: tuple[type, ...] = ()
+    after: tuple[str, ...] = ()
+    critical: bool = False
+    config: type | None = None
+    schema: str | None = None
+    migrations: Path | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Wrap:
+    """A layer around every provider of ``kind``, composed once when the provider is bound."""
+
+    kind: str
+    name: str
+    wrap: Callable[[str, Any], Any]
+
+
+@attrs.frozen(kw_only=True)
+class Probe:
+    """A dependency's state for health and metrics. ``check`` raises when it is down."""
+
+    component: str
+    check: Callable[[], Awaitable[None]]
+
+
+@attrs.frozen(kw_only=True)
+class MaintenanceTask:
+    """A named chore an operator may run by hand; ``run`` gives the number of rows it removed."""
+
+    name: str
+    run: Callable[[], Awaitable[int]]
+
+
+@attrs.frozen(kw_only=True)
+class Contribution:
+    """All that a plugin adds. ``lifespan`` surrounds the time the process serves; ``warm`` runs off the
+    request path after the first health answer, for heavy imports and models.
+    """
+
+    routes: tuple[AnyRoute, ...] = ()
+    authenticators: tuple[Authenticator, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    admits: tuple[AdmitGate, ...] = ()
+    sinks: tuple[Sink, ...] = ()
+    wraps: tuple[Wrap, ...] = ()
+    jobs: tuple[JobKind, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    tickers: tuple[Ticker, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    maintenance: tuple[MaintenanceTask, ...] = ()
+    data_stores: tuple[DataStore, ...] = ()
+    signals: tuple[Signal, ...] = ()
+    controls: tuple[Control, ...] = ()
+    capabilities: Mapping[type, object] = attrs.field(factory=dict)
+    lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    warm: Callable[[], Awaitable[None]] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Option:
+    """A command-line option ``--name`` or, when ``positional``, an argument. Texts unless ``flag``."""
+
+    name: str
+    help: str
+    default: str | None = None
+    required: bool = False
+    flag: bool = False
+    positional: bool = False
+    choices: tuple[str, ...] = ()
+
+
+class Console(Protocol):
+    """Where a command talks to its user. With ``--json`` only ``result`` reaches standard output."""
+
+    @property
+    def json(self) -> bool: ...
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+
+    def result(self, data: object, text: str) -> None:
+        """The outcome: ``data`` as JSON with ``--json``, else ``text``."""
+
+    def progress(
+        self, total: int, label: str, unit: str
+    ) -> AbstractAsyncContextManager[Callable[[int], None]]:
+        """A bar with rate and remaining time; call the given function with how many more are done."""
+
+
+@attrs.frozen(kw_only=True)
+class CommandContext:
+    """What a command gets: booted services and its plugin's settings, without a listening server."""
+
+    services: "Services"
+    config: Any
+    console: Console
+    options: Mapping[str, str | bool | None]
+    #: Surround waiting for jobs with this: in embedded mode it works the queue in this process.
+    working: Callable[[], AbstractAsyncContextManager[None]]
+
+    def text(self, name: str) -> str:
+        """The value of a required text option."""
+        value = self.options[name]
+        if not isinstance(value, str):
+            raise TypeError(f"--{name} has no text")
+        return value
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """A command ``ragwork <path>``; ``--data-dir`` and ``--json`` are added. ``run`` gives the exit status."""
+
+    path: tuple[str, ...]
+    help: str
+    options: tuple[Option, ...]
+    run: Callable[[CommandContext], Awaitable[int]]
+
+
+@attrs.frozen(kw_only=True)
+class PluginContext(Generic[C]):
+    """What a plugin is given at boot. ``config`` is its checked settings object."""
+
+    services: "Services"
+    config: C
+
+
+class PluginSpec:
+    """The one specification class."""
+
+    @hookspec
+    def ragwork_info(self) -> PluginInfo:  # type: ignore[empty-body]
+        """The plugin's metadata. Must be cheap: no vendor import, no I/O."""
+
+    @hookspec
+    def ragwork_contribute(self, context: PluginContext[Any]) -> Contribution:  # type: ignore[empty-body]
+        """What the plugin adds, as frozen objects. Must not do I/O; capabilities named in ``requires``
+        can be used here.
+        """
+
+    @hookspec
+    def ragwork_commands(self) -> Sequence[Command]:  # type: ignore[empty-body]
+        """Command-line commands, declared without a boot."""
+
+
+@attrs.frozen
+class NoOptions:
+    """The options class of a provider that a binding can't configure further."""
+
+
+@attrs.frozen(kw_only=True)
+class ProviderContext(Generic[C]):
+    """What a provider's factory is given; ``config`` is the settings object of its plugin."""
+
+    services: "Services"
+    config: C
+
+
+@attrs.frozen(kw_only=True)
+class Provider(Generic[P]):
+    """An entry point of the group ``ragwork.<kind>``: one named implementation.
+
+    ``options`` is the attrs class of what a corpus may set for it; it checks ``provider_config_json``.
+    ``open`` is called once per process, when a binding first names the provider.
+    """
+
+    name: str
+    open: Callable[[ProviderContext[Any]], Awaitable[P]]
+    options: type = NoOptions
+
+
+@attrs.frozen(kw_only=True)
+class DatabaseProvider:
+    """An entry point of the group ``ragwork.database``, opened in phase 0 from the data directory alone."""
+
+    name: str
+    open: Callable[[Path], DatabaseServer]
+
+
+class Providers(Protocol):
+    """The binding table. Unknown names raise ``ProviderError`` naming what is there."""
+
+    def names(self, kind: str) -> Sequence[str]: ...
+
+    def check(self, kind: str, name: str, options: Mapping[str, object]) -> None:
+        """Hold ``options`` against the provider's class; ``Problem`` 422 names a wrong key's nearest match."""
+
+    async def retriever(self, name: str) -> Retriever: ...
+    async def embedder(self, name: str) -> Embedder: ...
+    async def chat_model(self, name: str) -> ChatModel: ...
+    async def synthesizer(self, name: str) -> SpeechSynthesizer: ...
+    async def recognizer(self, name: str) -> SpeechRecognizer: ...
+    async def channel(self, name: str) -> Channel: ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time in UTC, for display and hints; what must be exact asks the database."""
+
+    def monotonic(self) -> float: ...
+
+
+class Metrics(Protocol):
+    """Prometheus metrics of one process. Names get the service's prefix unless they carry their own."""
+
+    def count(self, name: str, help: str, **labels: str) -> None: ...
+    def observe(self, name: str, help: str, seconds: float, **labels: str) -> None: ...
+    def gauge(self, name: str, help: str, value: float, **labels: str) -> None: ...
+
+
+class Tracer(Protocol):
+    """Spans; without an exporter they cost next to nothing."""
+
+    def span(
+        self, name: str, **attributes: str | int | float | bool
+    ) -> AbstractAsyncContextManager[None]: ...
+
+
+class Secrets(Protocol):
+    """Secret values by name (``APIKEY_PEPPER``), from files, environment, or made once outside production."""
+
+    def key(self, name: str) -> bytes:
+        """At least 32 random bytes that every process of the deployment shares. Call it at boot."""
+
+    def value(self, name: str) -> str | None:
+        """A configured secret, ``None`` when unset."""
+
+
+@attrs.frozen(kw_only=True)
+class Response:
+    """An outbound call's answer, its body already read within the cap."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Egress(Protocol):
+    """The one outbound HTTP client: address vetted and pinned, no redirects, size and time capped."""
+
+    async def request(
+        self,
+        method: Literal["GET", "POST", "PUT", "DELETE"],
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout_s: float = 10.0,
+        max_bytes: int = 1_048_576,
+    ) -> Response:
+        """Raises ``ProviderError`` EGRESS_REFUSED for an address that policy forbids, else
+        INTEGRATION_UNAVAILABLE.
+        """
+
+
+class Streams(Protocol):
+    """The live event streams of every process."""
+
+    async def cut(self, tx: Transaction, *, user_id: str | None = None, credential_id: str | None = None) -> None:
+        """End the matching streams of the transaction's tenant with ``error`` and ``done`` when it commits."""
+
+
+class Services(Protocol):
+    """All that the kernel gives a plugin. Never the web application, never a pool."""
+
+    @property
+    def db(self) -> Database: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def blob(self) -> Blob: ...
+    @property
+    def caches(self) -> Caches: ...
+    @property
+    def jobs(self) -> Jobs: ...
+    @property
+    def events(self) -> Events: ...
+    @property
+    def egress(self) -> Egress: ...
+    @property
+    def providers(self) -> Providers: ...
+    @property
+    def streams(self) -> Streams: ...
+    @property
+    def secrets(self) -> Secrets: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def metrics(self) -> Metrics: ...
+    @property
+    def tracer(self) -> Tracer: ...
+    @property
+    def profile(self) -> Literal["development", "test", "production"]: ...
+
+    def use(self, capability: type[C]) -> C:
+        """The provider of a capability that the plugin's info ``requires``. ``LookupError`` otherwise."""
+
+    def use_optional(self, capability: type[C]) -> C | None:
+        """The same for a capability named ``optional``; ``None`` when nobody provides it."""
+
+    async def authorize(
+        self, principal: Principal, action: Action, resource: Resource, tx: Transaction
+    ) -> Decision:
+        """The authorization plan outside HTTP, both stages. Jobs and overwrites use it like routes do."""
+
+    def read_scope(self, principal: Principal, action: Action) -> ReadScope:
+        """What ``principal`` may read, narrowed by every gate. Starts from everything in the tenant."""

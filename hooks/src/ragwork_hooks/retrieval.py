@@ -1,0 +1,137 @@
+"""Finding passages: queries, passages, retrievers, indexes and embedders."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import attrs
+
+from ragwork_hooks.authz import ReadScope
+from ragwork_hooks.storage import Transaction
+
+
+@attrs.frozen(kw_only=True)
+class Query:
+    """One question to one corpus.
+
+    ``top_k`` is 1 to 50. ``filter`` maps metadata keys to the value, or a list of values, that a
+    passage's document metadata must have. ``embedder`` is the corpus' embedding provider. ``distinct`` keeps the best passage per document.
+    ``options`` is the corpus' own ``retrieval`` section, validated by the provider's options class.
+    """
+
+    corpus_id: str
+    text: str
+    top_k: int
+    embedder: str
+    filter: Mapping[str, object] = attrs.field(factory=dict)
+    distinct: Literal["document"] | None = None
+    options: Mapping[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Passage:
+    """A retrieved chunk. ``score`` is 0.0 to 1.0, larger is better; ``start``/``end`` are character
+    offsets of ``text`` in the document's version ``version``; ``source`` is what a person would call it.
+    """
+
+    document_id: str
+    chunk_id: str
+    text: str
+    score: float
+    source: str
+    version: int = 1
+    start: int = 0
+    end: int = 0
+    metadata: Mapping[str, object] = attrs.field(factory=dict)
+
+
+class PreparedQuery(Protocol):
+    """A query whose slow part (embedding, remote call) is over and whose database part is not."""
+
+    async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
+        """At most ``top_k`` passages within ``scope``, best first. One round trip for a local index."""
+
+
+class Retriever(Protocol):
+    """Provider of kind ``retrieval``.
+
+    Two steps, so that no provider call happens inside a transaction: ``prepare`` embeds or calls out,
+    the prepared query then reads under the caller's scope in the caller's transaction.
+    """
+
+    @property
+    def transactional(self) -> bool:
+        """True when its index changes in the caller's transaction, so no re-check is needed."""
+
+    async def prepare(self, tenant_id: str, query: Query) -> PreparedQuery:
+        """Raises ``ProviderError`` with a contract code."""
+
+
+@attrs.frozen(kw_only=True)
+class Chunk:
+    """A piece of a document as the index keeps it. ``vector`` is ``None`` when the index already has
+    the vector for ``digest`` (content hash, hex sha256) from the document's earlier version.
+    """
+
+    id: str
+    ordinal: int
+    text: str
+    start: int
+    end: int
+    digest: str
+    vector: Sequence[float] | None
+
+
+@attrs.frozen(kw_only=True)
+class IndexedDocument:
+    """A document with all its chunks, replacing what the index had of it.
+
+    ``readers`` maps ``type:id`` texts to an expiry (ISO 8601 with offset) or ``None``.
+    """
+
+    document_id: str
+    corpus_id: str
+    version: int
+    source: str
+    owner: str
+    embedder: str
+    chunks: Sequence[Chunk]
+    metadata: Mapping[str, object] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    readers: Mapping[str, str | None] = attrs.field(factory=dict)
+
+
+class Index(Protocol):
+    """Capability: the local index that documents feed. Every call acts inside the caller's transaction."""
+
+    async def known(self, tx: Transaction, document_id: str, embedder: str) -> frozenset[str]:
+        """Digests of the document's chunks that have a vector of ``embedder``: no need to embed again."""
+
+    async def replace(self, tx: Transaction, document: IndexedDocument) -> None:
+        """Swap in the new version atomically. Raises ``ProviderError`` EMBEDDING_DIMENSION_MISMATCH."""
+
+    async def set_readers(
+        self, tx: Transaction, document_id: str, readers: Mapping[str, str | None]
+    ) -> None:
+        """Replace who may read; vectors are not touched."""
+
+    async def delete(self, tx: Transaction, document_ids: Sequence[str]) -> None: ...
+
+
+class Embedder(Protocol):
+    """Provider of kind ``embedding``: text to unit vectors, off the event loop."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    async def embed(
+        self, texts: Sequence[str], purpose: Literal["query", "document"]
+    ) -> Sequence[Sequence[float]]:
+        """One L2-normalised vector of ``dimension`` floats per text, in order; ``[]`` for ``[]``.
+
+        Queries overtake document batches. Raises ``ProviderError``.
+        """
+
+    async def aclose(self) -> None: ...
