@@ -1,7 +1,7 @@
 """Is there room for this: gates that limit, warn, degrade and hold, and the grant they add up to."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
 
@@ -30,7 +30,7 @@ class Hold:
     costs the reserve), in a task that drain awaits.
     """
 
-    settle: Callable[[bool], Awaitable[None]]
+    settle: Callable[[bool], Coroutine[Any, Any, None]]
 
 
 @attrs.frozen(kw_only=True)

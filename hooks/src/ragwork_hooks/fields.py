@@ -15,7 +15,11 @@ _UNSET: Final = attrs.NOTHING
 
 
 class FieldError(ValueError):
-    """A value breaks its declared bound. ``kind`` follows the contract's error types."""
+    """A value breaks its declared bound. ``kind`` follows the contract's error types; ``field`` is the
+    attribute whose validator refused, when one did.
+    """
+
+    field: str | None = None
 
     def __init__(self, kind: str, message: str, **context: object) -> None:
         super().__init__(message)
@@ -80,9 +84,14 @@ def choice(*options: str, default: Any = _UNSET) -> Any:
 
 
 def _field(default: Any, schema: dict[str, object], check: Callable[[Any], None]) -> Any:
-    def validator(_instance: object, _attribute: Any, value: Any) -> None:
-        if value is not None:
+    def validator(_instance: object, attribute: Any, value: Any) -> None:
+        if value is None:
+            return
+        try:
             check(value)
+        except FieldError as error:
+            error.field = attribute.name
+            raise
 
     return attrs.field(
         default=default, kw_only=True, validator=validator, metadata={SCHEMA: schema}

@@ -44,6 +44,7 @@ class PluginInfo:
     ``provides``, ``requires`` and ``optional`` name capability protocols. ``after`` orders migrations
     and setup behind other plugins, when they are enabled. A ``critical`` plugin that can't start stops the boot;
     any other becomes inactive with its reason. ``config`` is a class of ``setting()`` fields.
+    ``secrets`` names the key material it takes from ``Services.secrets.key``.
     ``migrations`` is the folder of ``NNNN_name.sql`` files; they own the Postgres schema ``schema``.
     """
 
@@ -56,6 +57,7 @@ class PluginInfo:
     after: tuple[str, ...] = ()
     critical: bool = False
     config: type | None = None
+    secrets: tuple[str, ...] = ()
     schema: str | None = None
     migrations: Path | None = None
 
@@ -346,7 +348,9 @@ class Services(Protocol):
     def profile(self) -> Literal["development", "test", "production"]: ...
 
     def use(self, capability: type[C]) -> C:
-        """The provider of a capability that the plugin's info ``requires``. ``LookupError`` otherwise."""
+        """The provider of a capability that the plugin's info ``requires``, or provides itself.
+        ``LookupError`` otherwise.
+        """
 
     def use_optional(self, capability: type[C]) -> C | None:
         """The same for a capability named ``optional``; ``None`` when nobody provides it."""

@@ -1,0 +1,1 @@
+"""What an operator runs: the kernel of Ragwork. No feature lives here."""

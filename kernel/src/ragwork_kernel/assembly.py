@@ -1,0 +1,214 @@
+"""Discover and check: which plugins are enabled, whether they can be imported, and their settings.
+
+No database and no contribution is needed, so ``plugins``, ``config`` and ``doctor`` work on a broken set.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pluggy
+from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.plugin import HOOKS_API, PROJECT, PluginInfo, PluginSpec
+
+from ragwork_kernel import discovery, migrations
+from ragwork_kernel.config import Configuration, KernelConfig, Layers
+
+KERNEL_SECTION = "kernel"
+_FORBIDDEN = ("tryfirst", "trylast", "hookwrapper", "wrapper", "optionalhook")
+
+
+@attrs.frozen(kw_only=True)
+class Loaded:
+    """An enabled plugin whose import worked."""
+
+    name: str
+    plugin: object
+    info: PluginInfo
+    distribution: str
+    version: str
+
+
+@attrs.frozen(kw_only=True)
+class Broken:
+    """An enabled plugin whose import or metadata failed."""
+
+    name: str
+    error: ConfigError
+
+
+@attrs.frozen(kw_only=True)
+class Assembly:
+    """What the operator enabled, in boot order. ``broken`` must be empty to serve."""
+
+    kernel: KernelConfig
+    layers: Layers
+    configuration: Configuration
+    plugins: tuple[Loaded, ...]
+    broken: tuple[Broken, ...]
+    manager: pluggy.PluginManager
+
+    def call(self, loaded: Loaded, hook: str, **arguments: object) -> Any:
+        """One plugin's answer to a hook, ``None`` when it does not implement it. Boot time only."""
+        others = [other.plugin for other in self.plugins if other is not loaded]
+        answers = self.manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+        return answers[0] if answers else None
+
+    def sources(self) -> list[migrations.Source]:
+        """Where migrations come from, kernel first."""
+        return [migrations.KERNEL, *(_source(p.info) for p in self.plugins if p.info.migrations)]
+
+    def require_whole(self) -> None:
+        """Raise the first broken plugin's error: a gate that can't be loaded must not be skipped."""
+        if self.broken:
+            raise self.broken[0].error
+
+
+def read(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Assembly:
+    """The assembly that ``folder``'s files (default: the working directory) and the environment describe."""
+    env = os.environ if environ is None else environ
+    place = folder or Path(env.get("RAGWORK_CONFIG_DIR") or ".")
+    layers = Layers.read(place, environ)
+    kernel: KernelConfig = _section_alone(layers)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(PluginSpec)
+    names = discovery.enabled_names(kernel.plugins)
+    found = discovery.installed(discovery.PLUGINS)
+    loaded, broken = _load_all(manager, names, found)
+    classes: dict[str, type] = {KERNEL_SECTION: KernelConfig}
+    classes |= {p.name: p.info.config for p in loaded if p.info.config is not None}
+    classes |= _disabled_sections(layers, classes, found)
+    return Assembly(
+        kernel=kernel,
+        layers=layers,
+        configuration=Configuration(layers, classes),
+        plugins=tuple(_ordered(loaded)),
+        broken=tuple(broken),
+        manager=manager,
+    )
+
+
+def _section_alone(layers: Layers) -> KernelConfig:
+    """The kernel's settings, before it is known which other sections exist."""
+    config: KernelConfig = Configuration(
+        layers.narrowed(KERNEL_SECTION), {KERNEL_SECTION: KernelConfig}
+    ).section(KERNEL_SECTION)
+    return config
+
+
+def _load_all(
+    manager: pluggy.PluginManager, names: Sequence[str], found: Mapping[str, discovery.Found]
+) -> tuple[list[Loaded], list[Broken]]:
+    loaded: list[Loaded] = []
+    broken: list[Broken] = []
+    for name in names:
+        try:
+            plugin = discovery.load(discovery.PLUGINS, name)
+            manager.register(plugin, name)
+            _refuse_forbidden_forms(manager, plugin, name)
+            info = _info(plugin, name)
+        except ConfigError as error:
+            broken.append(Broken(name=name, error=error))
+            continue
+        entry = found[name]
+        loaded.append(
+            Loaded(
+                name=name,
+                plugin=plugin,
+                info=info,
+                distribution=entry.distribution,
+                version=entry.version,
+            )
+        )
+    return loaded, broken
+
+
+def _info(plugin: Any, name: str) -> PluginInfo:
+    where = f"plugin {name!r}"
+    try:
+        info = plugin.ragwork_info()
+    except Exception as error:
+        raise ConfigError(where, f"ragwork_info failed: {error}", "repair the plugin") from error
+    if not isinstance(info, PluginInfo):
+        raise ConfigError(where, f"ragwork_info returned {info!r}", "return a PluginInfo")
+    if info.name != name:
+        raise ConfigError(
+            where, f"calls itself {info.name!r}", "give the entry point and PluginInfo one name"
+        )
+    if info.hooks_api != HOOKS_API:
+        raise ConfigError(
+            where,
+            f"is written for hooks API {info.hooks_api}, this kernel speaks {HOOKS_API}",
+            "install a release of the plugin that matches",
+        )
+    return info
+
+
+def _refuse_forbidden_forms(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
+    """Call-order options would let a plugin overrule a security decision."""
+    for caller in manager.get_hookcallers(plugin) or ():
+        for implementation in caller.get_hookimpls():
+            if implementation.plugin is not plugin:
+                continue
+            used = [form for form in _FORBIDDEN if getattr(implementation, form)]
+            if used:
+                raise ConfigError(
+                    f"plugin {name!r}", f"{caller.name} uses {', '.join(used)}", "use a plain @hookimpl"
+                )
+
+
+def _disabled_sections(
+    layers: Layers, classes: Mapping[str, type], found: Mapping[str, discovery.Found]
+) -> dict[str, type]:
+    """Sections of installed but disabled plugins are checked too; only those are imported for it."""
+    extra: dict[str, type] = {}
+    for section in layers.toml:
+        if section not in classes and section in found:
+            info = _info(discovery.load(discovery.PLUGINS, section), section)
+            if info.config is not None:
+                extra[section] = info.config
+    return extra
+
+
+def _ordered(plugins: Sequence[Loaded]) -> list[Loaded]:
+    """Providers of capabilities before their users, ``after`` respected, else the operator's order."""
+    owners: dict[type, Loaded] = {}
+    for plugin in plugins:
+        for capability in plugin.info.provides:
+            if capability in owners:
+                raise ConfigError(
+                    f"capability {capability.__name__}",
+                    f"provided by both {owners[capability].name} and {plugin.name}",
+                    "disable one of the two plugins",
+                )
+            owners[capability] = plugin
+    by_name = {plugin.name: plugin for plugin in plugins}
+    done: dict[str, Loaded] = {}
+    visiting: list[str] = []
+
+    def visit(plugin: Loaded) -> None:
+        if plugin.name in done:
+            return
+        if plugin.name in visiting:
+            ring = " → ".join([*visiting[visiting.index(plugin.name) :], plugin.name])
+            raise ConfigError("plugins", f"need each other in a ring: {ring}", "disable one of them")
+        visiting.append(plugin.name)
+        needed = [owners[c] for c in (*plugin.info.requires, *plugin.info.optional) if c in owners]
+        needed += [by_name[name] for name in plugin.info.after if name in by_name]
+        for other in needed:
+            if other is not plugin:
+                visit(other)
+        visiting.pop()
+        done[plugin.name] = plugin
+
+    for plugin in plugins:
+        visit(plugin)
+    return list(done.values())
+
+
+def _source(info: PluginInfo) -> migrations.Source:
+    if info.migrations is None or info.schema is None:
+        raise ConfigError(f"plugin {info.name!r}", "has migrations but names no schema", "set PluginInfo.schema")
+    return migrations.Source(plugin=info.name, schema=info.schema, folder=info.migrations)

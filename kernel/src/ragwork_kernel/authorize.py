@@ -1,0 +1,115 @@
+"""The authorization plan: gates asked one after another over a frozen tuple; in doubt, no."""
+
+import logging
+import time
+from typing import Literal
+
+from ragwork_hooks.auth import Principal
+from ragwork_hooks.authz import (
+    Abstain,
+    Action,
+    Allow,
+    Decision,
+    Deny,
+    Everything,
+    Gate,
+    Judgement,
+    Nothing,
+    ReadScope,
+    Resource,
+    Verdict,
+)
+from ragwork_hooks.errors import STATUS_OF, Problem
+from ragwork_hooks.storage import Transaction
+
+log = logging.getLogger(__name__)
+NOBODY_ALLOWS = Deny("AUTHZ_DENIED", "nothing allows this; enable an authorization plugin or grant access")
+
+
+class AuthorizationPlan:
+    """The gates of both stages. Set once at boot by ``freeze``; before that everything is denied."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, tuple[Gate, ...]] = {"role": (), "resource": ()}
+
+    def freeze(self, gates: tuple[Gate, ...]) -> None:
+        for stage in self._stages:
+            self._stages[stage] = tuple(gate for gate in gates if gate.stage == stage)
+
+    async def decide_stage(
+        self,
+        stage: Literal["role", "resource"],
+        principal: Principal,
+        action: Action,
+        resource: Resource | None,
+        tx: Transaction | None,
+    ) -> Decision:
+        """At least one Allow and no Deny, else denied; the first Deny ends it."""
+        trail: list[Judgement] = []
+        allowed = False
+        for gate in self._stages[stage]:
+            started = time.perf_counter()
+            verdict = await self._ask(gate, principal, action, resource, tx)
+            trail.append(
+                Judgement(gate=gate.name, verdict=verdict, seconds=time.perf_counter() - started)
+            )
+            if isinstance(verdict, Deny):
+                return Decision(verdict=verdict, trail=tuple(trail))
+            allowed = allowed or isinstance(verdict, Allow)
+        return Decision(verdict=Allow() if allowed else NOBODY_ALLOWS, trail=tuple(trail))
+
+    async def decide(
+        self, principal: Principal, action: Action, resource: Resource, tx: Transaction
+    ) -> Decision:
+        """Both stages, outside HTTP. A resource of another tenant is always denied."""
+        if resource.tenant_id != principal.tenant_id or tx.tenant_id != principal.tenant_id:
+            return Decision(verdict=Deny(), trail=())
+        role = await self.decide_stage("role", principal, action, None, None)
+        if isinstance(role.verdict, Deny):
+            return role
+        final = await self.decide_stage("resource", principal, action, resource, tx)
+        return Decision(verdict=final.verdict, trail=(*role.trail, *final.trail))
+
+    def read_scope(self, principal: Principal, action: Action) -> ReadScope:
+        """Everything in the tenant, narrowed by every gate; nothing when a gate fails or none exists."""
+        gates = self._stages["resource"]
+        if not gates:
+            return Nothing()
+        scope: ReadScope = Everything()
+        for gate in gates:
+            try:
+                scope = gate.narrow(principal, action, scope)
+            except Exception:
+                log.exception("gate %s failed to narrow; nothing is readable", gate.name)
+                return Nothing()
+        return scope
+
+    async def _ask(
+        self,
+        gate: Gate,
+        principal: Principal,
+        action: Action,
+        resource: Resource | None,
+        tx: Transaction | None,
+    ) -> Verdict:
+        try:
+            verdict = await gate.judge(principal, action, resource, tx)
+        except Exception:
+            log.exception("gate %s failed; denied", gate.name)
+            return Deny("AUTHZ_DENIED", f"the gate {gate.name} could not decide")
+        if isinstance(verdict, Allow | Deny | Abstain):
+            return verdict
+        log.error("gate %s returned %r; denied", gate.name, verdict)
+        return Deny("AUTHZ_DENIED", f"the gate {gate.name} could not decide")
+
+
+def refuse(decision: Decision) -> None:
+    """Raise the decision's refusal, if it is one."""
+    if isinstance(decision.verdict, Deny):
+        raise refusal(decision.verdict, 403)
+
+
+def refusal(verdict: Deny, default_status: int) -> Problem:
+    """The denial as the caller sees it; a code of a plugin's own gets ``default_status``."""
+    status = STATUS_OF.get(verdict.code, default_status)
+    return Problem(verdict.code, verdict.message, status=status, details=verdict.details)

@@ -1,0 +1,223 @@
+"""Pools and tenant-bound transactions: the only way from a plugin to SQL.
+
+A transaction is BEGIN and SET LOCAL in one message, the plugin's statements, COMMIT: statements + 2
+round trips. Row level security does the rest; without a tenant no row exists.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any
+
+import asyncpg
+import orjson
+from asyncpg.pool import PoolConnectionProxy
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.storage import Mode, Row
+
+# The one place where a tenant id becomes SQL text; nothing that could end the quote passes.
+TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
+
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+_MAYBE_AWAY = (OSError, TimeoutError, asyncpg.InterfaceError)
+
+
+def check_tenant_id(tenant_id: str) -> str:
+    """``tenant_id`` itself. Raises ``ValueError`` when it is ill-formed."""
+    if not TENANT_ID.fullmatch(tenant_id):
+        raise ValueError(
+            f"tenant id {tenant_id!r} must be 1 to 128 letters, digits or . _ : - and start with a letter or digit"
+        )
+    return tenant_id
+
+
+class TenantTransaction:
+    """One open transaction. Made by ``Pool.tenant`` only."""
+
+    __slots__ = ("_callbacks", "_connection", "_mode", "_tenant_id")
+
+    def __init__(self, connection: "PoolConnectionProxy[Any]", tenant_id: str, mode: Mode) -> None:
+        self._connection = connection
+        self._tenant_id = tenant_id
+        self._mode = mode
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def tenant_id(self) -> str:
+        return self._tenant_id
+
+    @property
+    def mode(self) -> Mode:
+        return self._mode
+
+    async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
+        rows: Sequence[Row] = await self._connection.fetch(sql, *args)
+        return rows
+
+    async def fetchrow(self, sql: str, *args: object) -> Row | None:
+        row: Row | None = await self._connection.fetchrow(sql, *args)
+        return row
+
+    async def fetchval(self, sql: str, *args: object) -> Any:
+        return await self._connection.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: object) -> str:
+        return await self._connection.execute(sql, *args)
+
+    async def executemany(self, sql: str, args: Iterable[Sequence[object]]) -> None:
+        await self._connection.executemany(sql, args)
+
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    def committed(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
+
+class _TenantScope:
+    """Async context manager of one transaction; a class because it stands on every request's path."""
+
+    __slots__ = ("_begin", "_connection", "_mode", "_pool", "_tenant_id", "_tx")
+
+    def __init__(self, pool: "Pool", tenant_id: str, mode: Mode) -> None:
+        self._pool = pool
+        self._tenant_id = tenant_id
+        self._mode = mode
+        access = "READ ONLY" if mode == "read" else "READ WRITE"
+        tenant = check_tenant_id(tenant_id) if tenant_id else ""
+        self._begin = f"BEGIN {access}; SET LOCAL ragwork.tenant = '{tenant}'"
+
+    async def __aenter__(self) -> TenantTransaction:
+        self._connection = await self._pool.acquire()
+        try:
+            await self._connection.execute(self._begin)
+        except BaseException as error:
+            failure = self._translated(error)
+            await self._pool.release(self._connection)
+            raise failure from error
+        self._tx = TenantTransaction(self._connection, self._tenant_id, self._mode)
+        return self._tx
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _tb: TracebackType | None
+    ) -> None:
+        cause = error and self._translated(error)
+        try:
+            if error is None:
+                await self._connection.execute("COMMIT")
+            else:
+                await asyncio.shield(self._rollback())
+        except BaseException as failure:
+            cause = self._translated(failure)
+            raise cause from failure
+        finally:
+            await self._pool.release(self._connection)
+        if error is None:
+            self._tx.committed()
+        elif cause is not error and cause is not None:
+            raise cause from error
+
+    async def _rollback(self) -> None:
+        try:
+            await self._connection.execute("ROLLBACK")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            self._connection.terminate()
+
+    def _translated(self, error: BaseException) -> BaseException:
+        """``error``, or 503 when the database rather than the statement is its cause."""
+        closed = self._connection.is_closed()
+        if isinstance(error, _AWAY) or (closed and isinstance(error, _MAYBE_AWAY)):
+            return unavailable()
+        return error
+
+
+def unavailable() -> Problem:
+    """The answer while the database is away."""
+    return Problem(
+        "SERVICE_UNAVAILABLE",
+        "the database does not answer; try again shortly",
+        headers={"Retry-After": "1"},
+    )
+
+
+async def _register_codecs(connection: "asyncpg.Connection[Any]") -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="text"
+        )
+
+
+def _encode_json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+async def _keep(_connection: object) -> None:
+    """No reset between uses: a transaction sets nothing but LOCALs, and a reset is a round trip."""
+
+
+class Pool:
+    """The application's connections. Implements ``ragwork_hooks.storage.Database``."""
+
+    def __init__(self, pool: "asyncpg.Pool[Any]", acquire_timeout_s: float) -> None:
+        self._pool = pool
+        self._acquire_timeout_s = acquire_timeout_s
+
+    @classmethod
+    async def open(
+        cls, dsn: str, *, size: int, statement_timeout_ms: int, acquire_timeout_s: float = 5.0
+    ) -> "Pool":
+        """Connect with ``size`` connections at most. Raises what asyncpg raises."""
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=min(2, size),
+            max_size=size,
+            init=_register_codecs,
+            reset=_keep,
+            command_timeout=statement_timeout_ms / 1000 + 5,
+            server_settings={
+                "application_name": "ragwork",
+                "statement_timeout": str(statement_timeout_ms),
+            },
+        )
+        return cls(pool, acquire_timeout_s)
+
+    async def acquire(self) -> "PoolConnectionProxy[Any]":
+        try:
+            return await self._pool.acquire(timeout=self._acquire_timeout_s)
+        except (*_AWAY, *_MAYBE_AWAY) as error:
+            raise unavailable() from error
+
+    async def release(self, connection: "PoolConnectionProxy[Any]") -> None:
+        await self._pool.release(connection)
+
+    def tenant(self, tenant_id: str, mode: Mode = "write") -> _TenantScope:
+        if not tenant_id:
+            raise ValueError("a tenant transaction needs a tenant id")
+        return _TenantScope(self, tenant_id, mode)
+
+    def anonymous(self) -> _TenantScope:
+        return _TenantScope(self, "", "read")
+
+    async def ping(self) -> None:
+        """One round trip; raises ``Problem`` 503 when the database is away."""
+        connection = await self.acquire()
+        try:
+            await connection.execute("SELECT 1")
+        except (*_AWAY, *_MAYBE_AWAY) as error:
+            raise unavailable() from error
+        finally:
+            await self.release(connection)
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._pool.close(), 5)
+        except TimeoutError:
+            self._pool.terminate()

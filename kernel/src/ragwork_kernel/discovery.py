@@ -1,0 +1,85 @@
+"""Finding plugins and providers through stevedore, with its lenient defaults undone.
+
+Metadata of everything installed is read without importing it; code is imported only for what the
+operator enabled or a binding names. A load failure, a missing name and a duplicate are errors.
+"""
+
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import attrs
+from ragwork_hooks.errors import ConfigError
+from stevedore.named import NamedExtensionManager
+
+from ragwork_kernel.config import nearest
+
+PLUGINS = "ragwork.plugins"
+ASSEMBLY = "ragwork.assembly"
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """An entry point of an installed distribution, not imported."""
+
+    group: str
+    name: str
+    distribution: str
+    version: str
+
+
+def installed(group: str) -> dict[str, Found]:
+    """Every entry point of ``group`` by name. Two of one name raise ``ConfigError`` naming both owners."""
+    found: dict[str, Found] = {}
+    for point in entry_points(group=group):
+        entry = _describe(point)
+        other = found.get(entry.name)
+        if other is not None and other.distribution != entry.distribution:
+            raise ConfigError(
+                f"{group} {entry.name!r}",
+                f"offered by both {other.distribution} and {entry.distribution}",
+                "uninstall one of the two distributions",
+            )
+        found[entry.name] = entry
+    return found
+
+
+def load(group: str, name: str) -> Any:
+    """Import and return what the entry point names. Raises ``ConfigError`` with the import's own reason."""
+
+    def failed(_manager: object, _point: EntryPoint, error: BaseException) -> None:
+        raise ConfigError(
+            f"{group} {name!r}",
+            f"can't be imported: {type(error).__name__}: {error}",
+            "repair or uninstall it, or take it out of the enabled plugins",
+        ) from error
+
+    def missing(_names: set[str]) -> None:
+        raise ConfigError(
+            f"{group} {name!r}", "is not installed", nearest(name, list(installed(group)))
+        )
+
+    manager: NamedExtensionManager[Any] = NamedExtensionManager(
+        group, names=[name], on_load_failure_callback=failed, on_missing_entrypoints_callback=missing
+    )
+    return manager.extensions[0].plugin
+
+
+def enabled_names(configured: Sequence[str] | None) -> tuple[str, ...]:
+    """The operator's list, or what the installed assemblies enable; without either, no plugin."""
+    if configured is not None:
+        return tuple(configured)
+    names: list[str] = []
+    for assembly in installed(ASSEMBLY):
+        names.extend(load(ASSEMBLY, assembly))
+    return tuple(dict.fromkeys(names))
+
+
+def _describe(point: EntryPoint) -> Found:
+    dist = point.dist
+    return Found(
+        group=point.group,
+        name=point.name,
+        distribution=dist.name if dist else "?",
+        version=dist.version if dist else "?",
+    )

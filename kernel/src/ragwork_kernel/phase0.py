@@ -1,0 +1,104 @@
+"""Phase 0 of the boot: from configuration alone to connection strings, before any plugin."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.plugin import DatabaseProvider
+from ragwork_hooks.storage import DatabaseUrls
+
+from ragwork_kernel import discovery, roles
+from ragwork_kernel.config import KernelConfig
+
+GROUP = "ragwork.database"
+EMBEDDED = "embedded"
+PATIENCE_S = 30.0
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def database(config: KernelConfig, data_dir: Path) -> AsyncIterator[DatabaseUrls]:
+    """The roles' connection strings; starts and stops the embedded server when no DSN is configured."""
+    if config.database_url is None:
+        async with _embedded(data_dir) as urls:
+            yield urls
+    else:
+        yield await _configured(config, config.database_url)
+
+
+@asynccontextmanager
+async def _embedded(data_dir: Path) -> AsyncIterator[DatabaseUrls]:
+    if EMBEDDED not in discovery.installed(GROUP):
+        raise ConfigError(
+            "DATABASE_URL",
+            "is unset and no embedded database is installed",
+            "set DATABASE_URL, or install ragwork-embedded",
+        )
+    provider: DatabaseProvider = discovery.load(GROUP, EMBEDDED)
+    server = provider.open(data_dir)
+    admin = await server.start()
+    try:
+        urls = roles.derived(admin)
+        if not await _reachable(urls):
+            await roles.prepare(admin, urls)
+        yield urls
+    finally:
+        await asyncio.shield(server.stop())
+
+
+async def _configured(config: KernelConfig, url: str) -> DatabaseUrls:
+    app = roles.normalise(url)
+    owner = config.database_owner_url and roles.normalise(config.database_owner_url)
+    dispatcher = config.database_dispatcher_url and roles.normalise(config.database_dispatcher_url)
+    await _wait_for(owner or app)
+    if owner is not None:
+        urls = DatabaseUrls(app=app, owner=owner, dispatcher=dispatcher)
+        if not await _reachable(urls):
+            await roles.prepare(owner, urls)
+    elif not config.production and await roles.is_administrator(app):
+        urls = roles.derived(app)
+        if not await _reachable(urls):
+            await roles.prepare(app, urls)
+    else:
+        urls = DatabaseUrls(app=app, owner=None, dispatcher=dispatcher)
+    await roles.check_app(urls.app)
+    return urls
+
+
+async def _reachable(urls: DatabaseUrls) -> bool:
+    """Whether the roles exist already: the usual case costs one connection."""
+    for dsn in {urls.app, urls.dispatcher or urls.app}:
+        try:
+            connection = await asyncpg.connect(dsn, timeout=5)
+        except (asyncpg.PostgresError, OSError, TimeoutError):
+            return False
+        usable = await connection.fetchval("SELECT to_regtype('public.vector') IS NOT NULL")
+        await connection.close()
+        if not usable:
+            return False
+    return True
+
+
+async def _wait_for(dsn: str) -> None:
+    """Back off while the server is not up yet, as in a compose start; then say what is wrong."""
+    loop = asyncio.get_running_loop()
+    give_up, delay = loop.time() + PATIENCE_S, 0.2
+    while loop.time() < give_up:
+        try:
+            connection = await asyncpg.connect(dsn, timeout=5)
+        except (OSError, TimeoutError, asyncpg.CannotConnectNowError) as error:
+            log.warning("the database does not answer yet (%s); next try in %.1f s", error, delay)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+            continue
+        except asyncpg.PostgresError:
+            return  # it answers: what it says is reported by the first real use
+        with contextlib.suppress(OSError, asyncpg.PostgresError):
+            await connection.close()
+        return

@@ -1,0 +1,142 @@
+"""The frozen plan: everything plugins contributed, type-checked once, then never changed.
+
+pluggy accepts anything; what is not exactly of the declared type stops here, with its owner's name.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import attrs
+from ragwork_hooks.admission import AdmitGate
+from ragwork_hooks.auth import Authenticator
+from ragwork_hooks.authz import Gate
+from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.events import Sink
+from ragwork_hooks.http import AnyRoute, Route
+from ragwork_hooks.jobs import JobKind, Schedule, Ticker
+from ragwork_hooks.plugin import Contribution, MaintenanceTask, Probe, Wrap
+
+STAGES = ("switch", "rate", "entitlement", "quota", "sla", "cost")
+Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What serves. ``admits`` maps each stage to its gates in order."""
+
+    routes: tuple[AnyRoute, ...]
+    authenticators: tuple[Authenticator, ...]
+    gates: tuple[Gate, ...]
+    admits: Mapping[str, tuple[AdmitGate, ...]]
+    sinks: tuple[Sink, ...]
+    wraps: tuple[Wrap, ...]
+    jobs: tuple[JobKind, ...]
+    schedules: tuple[Schedule, ...]
+    tickers: tuple[Ticker, ...]
+    probes: tuple[Probe, ...]
+    maintenance: tuple[MaintenanceTask, ...]
+    lifespans: tuple[tuple[str, Lifespan], ...]
+    warms: tuple[tuple[str, Callable[[], Any]], ...]
+
+
+def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...]) -> Plan:
+    """Merge ``contributions`` (by plugin, in boot order). Duplicates raise ``ConfigError`` naming both owners."""
+    merge = _Merge(contributions)
+    routes = merge.all("routes", Route, lambda r: f"{r.method} {_shape(r.path)}")
+    merge.unique("route name", routes, lambda r: r.name)
+    for owner, route in routes:
+        _check_route(owner, route)
+    admits = _by_order(merge.all("admits", object, lambda g: g.name), gate_order)
+    return Plan(
+        routes=tuple(route for _, route in routes),
+        authenticators=_by_order(
+            merge.all("authenticators", object, lambda a: a.name), gate_order
+        ),
+        gates=_by_order(merge.all("gates", object, lambda g: g.name), gate_order),
+        admits={stage: tuple(g for g in admits if g.stage == stage) for stage in STAGES},
+        sinks=merge.plain("sinks", object, lambda s: s.name),
+        wraps=merge.plain("wraps", Wrap, lambda w: f"{w.kind} {w.name}"),
+        jobs=merge.plain("jobs", JobKind, lambda j: j.name),
+        schedules=merge.plain("schedules", Schedule, lambda s: s.name),
+        tickers=merge.plain("tickers", Ticker, lambda t: t.name),
+        probes=merge.plain("probes", Probe, lambda p: p.component),
+        maintenance=merge.plain("maintenance", MaintenanceTask, lambda m: m.name),
+        lifespans=tuple((n, c.lifespan) for n, c in contributions.items() if c.lifespan),
+        warms=tuple((n, c.warm) for n, c in contributions.items() if c.warm),
+    )
+
+
+class _Merge:
+    def __init__(self, contributions: Mapping[str, Contribution]) -> None:
+        self._contributions = contributions
+
+    def all(
+        self, field: str, kind: type, key: Callable[[Any], str]
+    ) -> list[tuple[str, Any]]:
+        """(owner, item) for every item of ``field``; wrong types and duplicate keys refused."""
+        found: list[tuple[str, Any]] = []
+        for owner, contribution in self._contributions.items():
+            items = getattr(contribution, field)
+            if not isinstance(items, tuple):
+                raise _wrong(owner, field, items, "a tuple")
+            for item in items:
+                if not isinstance(item, kind):
+                    raise _wrong(owner, field, item, f"{kind.__name__} objects")
+                found.append((owner, item))
+        self.unique(field, found, key)
+        return found
+
+    def plain(self, field: str, kind: type, key: Callable[[Any], str]) -> tuple[Any, ...]:
+        return tuple(item for _, item in self.all(field, kind, key))
+
+    @staticmethod
+    def unique(what: str, items: Iterable[tuple[str, Any]], key: Callable[[Any], str]) -> None:
+        owners: dict[str, str] = {}
+        for owner, item in items:
+            name = key(item)
+            if name in owners:
+                raise ConfigError(
+                    f"{what} {name!r}",
+                    f"contributed by both {owners[name]} and {owner}",
+                    "disable one of the two plugins",
+                )
+            owners[name] = owner
+
+
+def _by_order(items: list[tuple[str, Any]], order: tuple[str, ...]) -> tuple[Any, ...]:
+    ranked = {name: rank for rank, name in enumerate(order)}
+    return tuple(
+        sorted((item for _, item in items), key=lambda g: ranked.get(g.name, len(ranked)))
+    )
+
+
+def _shape(path: str) -> str:
+    """A path with anonymous parameters, so that ``/a/{x}`` and ``/a/{y}`` collide."""
+    return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
+
+
+def _check_route(owner: str, route: AnyRoute) -> None:
+    public = route.scope == "public"
+    faults = {
+        "its path must start with /v1/": not route.path.startswith("/v1/"),
+        "a public route has no action": public and route.action is not None,
+        "a route that is not public needs an action": not public and route.action is None,
+        "scope platform needs an action with platform=True": route.scope == "platform"
+        and not (route.action and route.action.platform),
+        "a public route can't open a tenant transaction": public and route.transaction != "none",
+        "a resource loader needs a transaction": route.resource is not None
+        and route.transaction == "none",
+        "a GET takes no body": route.method == "GET" and route.body_kind != "none",
+        "stale_reads goes with transaction='read'": route.stale_reads
+        and route.transaction != "read",
+    }
+    for fault, present in faults.items():
+        if present:
+            raise ConfigError(f"route {route.name!r} of {owner}", fault, "mend the declaration")
+
+
+def _wrong(owner: str, field: str, value: object, wanted: str) -> ConfigError:
+    return ConfigError(
+        f"plugin {owner!r}", f"contributes {value!r} as {field}", f"give {wanted}"
+    )

@@ -1,0 +1,136 @@
+"""The binding table: provider names to opened providers, wrapped once, opened when first bound."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import attrs
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.llm import ChatModel
+from ragwork_hooks.notification import Channel
+from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext, Wrap
+from ragwork_hooks.retrieval import Embedder, Retriever
+from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
+
+from ragwork_kernel import codec, discovery
+from ragwork_kernel.config import nearest
+
+#: Kinds that bindings name at run time, and the code of "there is no such provider".
+KINDS: Mapping[str, str] = {
+    "retrieval": "RETRIEVAL_CONFIG_INVALID",
+    "embedding": "EMBEDDING_CONFIG_INVALID",
+    "llm": "LLM_CONFIG_INVALID",
+    "tts": "TTS_CONFIG_MISSING",
+    "asr": "ASR_CONFIG_INVALID",
+    "notification": "NOTIFICATION_CONFIG_INVALID",
+}
+
+
+@attrs.frozen(kw_only=True)
+class Offer:
+    """A provider of an enabled plugin, not imported yet. ``context`` is what its factory will be given."""
+
+    kind: str
+    name: str
+    context: ProviderContext[Any]
+
+
+class ProviderTable:
+    """Implements ``ragwork_hooks.plugin.Providers``. Filled at boot, then only opened from."""
+
+    def __init__(self) -> None:
+        self._offers: dict[tuple[str, str], Offer] = {}
+        self._wraps: dict[str, tuple[Wrap, ...]] = {}
+        self._loaded: dict[tuple[str, str], Provider[Any]] = {}
+        self._opened: dict[tuple[str, str], asyncio.Task[Any]] = {}
+
+    def fill(self, offers: Sequence[Offer], wraps: Sequence[Wrap]) -> None:
+        self._offers = {(offer.kind, offer.name): offer for offer in offers}
+        for kind in KINDS:
+            self._wraps[kind] = tuple(wrap for wrap in wraps if wrap.kind == kind)
+
+    def names(self, kind: str) -> Sequence[str]:
+        return sorted(name for offered, name in self._offers if offered == kind)
+
+    def check(self, kind: str, name: str, options: Mapping[str, object]) -> None:
+        known = self._provider(kind, name).options
+        if known is NoOptions and not options:
+            return
+        fields = [field.name for field in attrs.fields(known)]
+        for key in options:
+            if key not in fields:
+                row = {
+                    "type": "extra_forbidden",
+                    "loc": ["body", "provider_config_json", kind, key],
+                    "msg": f"{name} has no option {key!r}; {nearest(key, fields)}",
+                }
+                raise codec.invalid([row])
+        codec.structure(dict(options), known, f"provider_config_json.{kind}")
+
+    async def retriever(self, name: str) -> Retriever:
+        opened: Retriever = await self._open("retrieval", name)
+        return opened
+
+    async def embedder(self, name: str) -> Embedder:
+        opened: Embedder = await self._open("embedding", name)
+        return opened
+
+    async def chat_model(self, name: str) -> ChatModel:
+        opened: ChatModel = await self._open("llm", name)
+        return opened
+
+    async def synthesizer(self, name: str) -> SpeechSynthesizer:
+        opened: SpeechSynthesizer = await self._open("tts", name)
+        return opened
+
+    async def recognizer(self, name: str) -> SpeechRecognizer:
+        opened: SpeechRecognizer = await self._open("asr", name)
+        return opened
+
+    async def channel(self, name: str) -> Channel:
+        opened: Channel = await self._open("notification", name)
+        return opened
+
+    async def close(self) -> None:
+        """Close every opened provider; one that fails does not keep the others open."""
+        for task in self._opened.values():
+            with suppress(Exception):
+                provider = await task
+                close: Callable[[], Any] | None = getattr(provider, "aclose", None)
+                if close is not None:
+                    await close()
+        self._opened.clear()
+
+    async def _open(self, kind: str, name: str) -> Any:
+        key = (kind, name)
+        task = self._opened.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = asyncio.create_task(self._make(kind, name), name=f"open {kind} {name}")
+            self._opened[key] = task
+        return await asyncio.shield(task)
+
+    async def _make(self, kind: str, name: str) -> Any:
+        offer = self._offer(kind, name)
+        # Importing a provider's module may pull in a vendor SDK: never on the loop.
+        provider = await asyncio.to_thread(self._provider, kind, name)
+        opened = await provider.open(offer.context)
+        for wrap in self._wraps[kind]:
+            opened = wrap.wrap(name, opened)
+        return opened
+
+    def _provider(self, kind: str, name: str) -> Provider[Any]:
+        offer = self._offer(kind, name)
+        key = (offer.kind, offer.name)
+        if key not in self._loaded:
+            self._loaded[key] = discovery.load(f"ragwork.{kind}", name)
+        return self._loaded[key]
+
+    def _offer(self, kind: str, name: str) -> Offer:
+        offer = self._offers.get((kind, name))
+        if offer is None:
+            raise ProviderError(
+                KINDS[kind],
+                f"no enabled plugin offers {kind} provider {name!r}; {nearest(name, self.names(kind))}",
+            )
+        return offer

@@ -1,0 +1,81 @@
+"""What leaves the server: envelopes, errors, security headers, and the older shapes of unversioned paths."""
+
+from collections.abc import Mapping
+
+import attrs
+from aiohttp import web
+from multidict import CIMultiDict
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.http import File, Reply
+
+from ragwork_kernel import codec
+
+JSON = "application/json; charset=utf-8"
+
+SECURITY_HEADERS: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Cache-Control": "no-store",
+}
+
+
+@attrs.frozen(kw_only=True)
+class Shape:
+    """How one request's answers are formed: enveloped, or as an unversioned path always answered."""
+
+    echo_id: str
+    legacy: bool
+    headers: Mapping[str, str]
+
+    def success(self, result: object, default_status: int, extra: Mapping[str, str]) -> web.Response:
+        """The answer to what a handler returned."""
+        if isinstance(result, File):
+            headers = self._headers(extra, result.headers)
+            headers["Content-Type"] = result.mime
+            return web.Response(body=result.data, headers=headers)
+        status, own = default_status, extra
+        if isinstance(result, Reply):
+            status, own, result = result.status, {**extra, **result.headers}, result.data
+        if status == 204:
+            return web.Response(status=204, headers=self._headers(own))
+        data = codec.encode(result)
+        body = data if self.legacy else {"data": data, "meta": self._meta()}
+        return self._json(status, body, own)
+
+    def failure(self, problem: Problem, extra: Mapping[str, str]) -> web.Response:
+        """The answer to a refusal."""
+        headers = {**extra, **problem.headers}
+        if problem.status == 401:
+            headers.setdefault("WWW-Authenticate", "Bearer")
+        return self._json(problem.status, self._error_body(problem), headers)
+
+    def _error_body(self, problem: Problem) -> object:
+        details = dict(problem.details)
+        if not self.legacy:
+            error: dict[str, object] = {"code": problem.code, "message": problem.message}
+            if details:
+                error["details"] = details
+            return {"error": error, "meta": self._meta()}
+        if problem.code == "REQUEST_VALIDATION_ERROR":
+            return {"detail": details.get("errors", [])}
+        if problem.status == 500:
+            return {"detail": "Internal Server Error"}
+        return {"detail": {"code": problem.code, "message": problem.message, **details}}
+
+    def _json(self, status: int, body: object, extra: Mapping[str, str]) -> web.Response:
+        headers = self._headers(extra)
+        headers["Content-Type"] = JSON
+        return web.Response(status=status, body=codec.dumps(body), headers=headers)
+
+    def _meta(self) -> dict[str, str]:
+        return {"request_id": self.echo_id, "api_version": "v1"}
+
+    def _headers(self, *more: Mapping[str, str]) -> CIMultiDict[str]:
+        headers = CIMultiDict(self.headers)
+        for layer in more:
+            headers.update(layer)
+        return headers

@@ -1,0 +1,82 @@
+"""``ragwork serve``: listen, work, and leave without dropping anything."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiohttp import web
+from ragwork_hooks.errors import ConfigError, Problem
+
+from ragwork_kernel.boot import Platform, background
+from ragwork_kernel.http import application
+
+log = logging.getLogger(__name__)
+_POLL_S = 0.05
+_GOODBYE_S = 2.0
+
+
+@asynccontextmanager
+async def listening(platform: Platform, host: str, port: int) -> AsyncIterator[int]:
+    """Serve on ``host``:``port`` (0 picks one) until the block is left, then drain; the bound port."""
+    app = application(platform.pipeline, platform.routes, platform.assembly.kernel)
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=_GOODBYE_S
+    )
+    async with AsyncExitStack() as stack:
+        if platform.assembly.kernel.works_in_serve and platform.urls.dispatcher is not None:
+            await stack.enter_async_context(platform.working())
+        await stack.enter_async_context(background(platform))
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, host, port, backlog=512)
+        await _bind(site, host, port)
+        yield _port(runner)
+        await _drain(platform, site)
+
+
+async def serve(platform: Platform, host: str, port: int, ready: Callable[[int], None]) -> None:
+    """Serve until SIGTERM or SIGINT. ``ready`` is called once with the bound port."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    async with listening(platform, host, port) as bound:
+        ready(bound)
+        await stop.wait()
+        log.info("stopping: draining requests and streams")
+
+
+async def _drain(platform: Platform, site: web.TCPSite) -> None:
+    """No new connections; wait for what runs, within the bound; then end streams with a reason."""
+    platform.health.draining = True
+    await site.stop()
+    loop = asyncio.get_running_loop()
+    until = loop.time() + platform.assembly.kernel.drain_timeout_s
+    while platform.pipeline.in_flight and loop.time() < until:
+        await asyncio.sleep(_POLL_S)
+    if len(platform.streams):
+        platform.streams.end_all(
+            Problem("SERVICE_UNAVAILABLE", "the server is shutting down; send the request again")
+        )
+        until = loop.time() + _GOODBYE_S
+        while platform.pipeline.in_flight and loop.time() < until:
+            await asyncio.sleep(_POLL_S)
+    await platform.pipeline.settled()
+
+
+async def _bind(site: web.TCPSite, host: str, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigError(
+            f"--port {port}",
+            f"can't listen on {host}:{port}: {error.strerror}",
+            "stop what uses the port or choose another with --port",
+        ) from error
+
+
+def _port(runner: web.AppRunner) -> int:
+    address = runner.addresses[0]
+    return int(address[1])

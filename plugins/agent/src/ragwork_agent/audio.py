@@ -1,0 +1,133 @@
+"""Speech of answers: made after the answer, kept as a blob, reached by an unguessable id that expires."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from datetime import UTC, datetime, timedelta
+
+import attrs
+from ragwork_hooks.errors import ProviderError, not_found
+from ragwork_hooks.http import File
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.storage import Transaction
+
+from ragwork_agent.api import Speech
+from ragwork_agent.sessions import Key
+
+LIFETIME = timedelta(hours=1)
+_MAC, _EXPIRY, _RANDOM = 32, 8, 16
+_CODES = frozenset({"TTS_CONFIG_MISSING", "TTS_AUTH_ERROR", "TTS_ERROR", "INTEGRATION_UNAVAILABLE"})
+
+_KEEP = """
+INSERT INTO agent.audio (tenant_id, key, user_id, session_id, mime, expires_at)
+VALUES (ragwork.tenant(), $1, $2, $3, $4, $5)"""
+_EXPIRED = """
+DELETE FROM agent.audio WHERE tenant_id = ragwork.tenant() AND key IN (
+    SELECT key FROM agent.audio WHERE tenant_id = ragwork.tenant() AND expires_at <= now() LIMIT 20
+    FOR UPDATE SKIP LOCKED)
+RETURNING key"""
+_OF_SESSION = """
+DELETE FROM agent.audio WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND session_id = $2 RETURNING key"""
+_MIME = """
+SELECT mime FROM agent.audio WHERE tenant_id = ragwork.tenant() AND key = $1 AND expires_at > now()"""
+
+
+@attrs.frozen(kw_only=True)
+class Ticket:
+    """What an audio id says: whose blob, under which key, until when."""
+
+    tenant_id: str
+    key: str
+    expires_at: datetime
+
+
+class Tickets:
+    """Audio ids: tenant, random key and expiry under a MAC, so that nobody makes or prolongs one."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def issue(self, tenant_id: str, expires_at: datetime) -> tuple[str, Ticket]:
+        """A fresh id and what it stands for."""
+        random = secrets.token_bytes(_RANDOM)
+        body = int(expires_at.timestamp()).to_bytes(_EXPIRY, "big") + random + tenant_id.encode()
+        audio_id = base64.urlsafe_b64encode(self._mac(body) + body).rstrip(b"=").decode()
+        return audio_id, Ticket(tenant_id=tenant_id, key=f"audio/{random.hex()}", expires_at=expires_at)
+
+    def read(self, audio_id: str, now: datetime) -> Ticket | None:
+        """The ticket of ``audio_id``; ``None`` when it is forged, malformed or over."""
+        try:
+            raw = base64.b64decode(audio_id + "=" * (-len(audio_id) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        mac, body = raw[:_MAC], raw[_MAC:]
+        if len(body) <= _EXPIRY + _RANDOM or not hmac.compare_digest(mac, self._mac(body)):
+            return None
+        expires_at = datetime.fromtimestamp(int.from_bytes(body[:_EXPIRY], "big"), UTC)
+        if expires_at <= now:
+            return None
+        return Ticket(
+            tenant_id=body[_EXPIRY + _RANDOM :].decode(),
+            key=f"audio/{body[_EXPIRY : _EXPIRY + _RANDOM].hex()}",
+            expires_at=expires_at,
+        )
+
+    def _mac(self, body: bytes) -> bytes:
+        return hmac.new(self._key, b"ragwork audio id\0" + body, hashlib.sha256).digest()
+
+
+class Voice:
+    """Speaks answers with the configured provider."""
+
+    def __init__(self, services: Services, provider: str, base_url: str, key: bytes) -> None:
+        self._services = services
+        self._provider = provider
+        self._base_url = base_url.rstrip("/")
+        self._tickets = Tickets(key)
+
+    async def speak(self, tenant_id: str, key: Key, text: str) -> Speech:
+        """The speech of ``text``, or why there is none. A failure never fails the run."""
+        if self._provider == "none":
+            return Speech(
+                code="TTS_CONFIG_MISSING", message="no speech provider is configured (TTS_PROVIDER)"
+            )
+        try:
+            synthesizer = await self._services.providers.synthesizer(self._provider)
+            audio = await synthesizer.synthesize(text)
+        except ProviderError as error:
+            code = error.code if error.code in _CODES else "TTS_ERROR"
+            return Speech(code=code, message=error.message)
+        except Exception as error:
+            self._services.metrics.count(
+                "speech_failures_total", "Answers that could not be spoken", kind=type(error).__name__
+            )
+            return Speech(code="TTS_ERROR", message="the answer could not be spoken")
+        expires_at = self._services.clock.now() + LIFETIME
+        audio_id, ticket = self._tickets.issue(tenant_id, expires_at)
+        async with self._services.db.tenant(tenant_id) as tx:
+            await tx.execute(_KEEP, ticket.key, key.user_id, key.session_id, audio.mime, expires_at)
+            await self._services.blob.put(tx, ticket.key, audio.data)
+            for row in await tx.fetch(_EXPIRED):
+                await self._services.blob.delete(tx, row["key"])
+        return Speech(
+            audio_id=audio_id, audio_url=f"{self._base_url}/v1/audio/{audio_id}.mp3", mime=audio.mime
+        )
+
+    async def fetch(self, audio_id: str) -> File:
+        """The sound behind an id. Raises ``Problem`` 404 for one that is forged, over or erased."""
+        ticket = self._tickets.read(audio_id, self._services.clock.now())
+        if ticket is None:
+            raise not_found("audio", audio_id)
+        async with self._services.db.tenant(ticket.tenant_id, "read") as tx:
+            mime = await tx.fetchval(_MIME, ticket.key)
+            data = None if mime is None else await self._services.blob.get(tx, ticket.key)
+        if data is None:
+            raise not_found("audio", audio_id)
+        return File(data=data, mime=mime, headers={"Cache-Control": "private, no-store"})
+
+    async def forget(self, tx: Transaction, key: Key) -> None:
+        """Erase all speech of a session."""
+        for row in await tx.fetch(_OF_SESSION, key.user_id, key.session_id):
+            await self._services.blob.delete(tx, row["key"])

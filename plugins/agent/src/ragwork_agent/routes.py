@@ -1,0 +1,224 @@
+"""The agent's routes."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import attrs
+from ragwork_hooks.authz import Action
+from ragwork_hooks.errors import not_found
+from ragwork_hooks.http import AnyRoute, Call, EventStream, File, Frame, NoFields, Route
+
+from ragwork_agent import sessions
+from ragwork_agent.api import MessageView, Paging, RunAnswer, RunRequest, SessionView
+from ragwork_agent.run import Asked, Run
+from ragwork_agent.sessions import Key
+from ragwork_agent.workshop import Workshop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+RUN = Action(name="run.create")
+LIST = Action(name="session.list")
+READ = Action(name="session.read")
+DELETE = Action(name="session.delete")
+
+
+class Handlers:
+    """What the routes do."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._shop = workshop
+
+    async def run(self, call: Call[RunRequest, NoFields]) -> EventStream | RunAnswer:
+        """Stream the answer, or give it whole to a caller that accepts JSON only."""
+        run = Run(self._shop, _asked(call))
+        if _wants_json(call.headers.get("accept")):
+            return await self._whole(run, call)
+        resumes = call.headers.get("last-event-id") is not None
+        return EventStream(
+            frames=_resume_unsupported() if resumes else run.frames(),
+            fields={"session_id": call.body.session_id},
+            heartbeat_s=self._shop.config.heartbeat_s,
+            headers={"X-Accel-Buffering": "no"},
+        )
+
+    async def _whole(self, run: Run, call: Call[RunRequest, NoFields]) -> RunAnswer:
+        corpus_id = call.body.corpus_id
+        if await self._shop.catalog.corpus(call.principal.tenant_id, corpus_id) is None:
+            raise not_found("corpus", corpus_id)
+        async for _frame in run.frames():
+            pass
+        if run.answer is None:
+            raise RuntimeError("the run ended without an answer")
+        return run.answer
+
+    async def feature(self, call: Call[RunRequest, NoFields]) -> str | None:
+        """The entitlement of the corpus' retrieval provider; none for a corpus that does not exist."""
+        corpus = await self._shop.catalog.corpus(call.principal.tenant_id, call.body.corpus_id)
+        return None if corpus is None else f"retrieval.{corpus.retriever}"
+
+    async def audio(self, call: Call[NoFields, NoFields]) -> File:
+        """The sound of an answer."""
+        return await self._shop.voice.fetch(call.path["audio_id"])
+
+    async def list_sessions(self, call: Call[NoFields, Paging]) -> list[SessionView]:
+        """The caller's own sessions."""
+        window = call.query
+        return list(
+            await sessions.list_sessions(
+                call.tx, call.principal.user_id, limit=window.limit, offset=window.offset
+            )
+        )
+
+    async def messages(self, call: Call[NoFields, Paging]) -> list[MessageView]:
+        """A session's messages, without what the caller may no longer read."""
+        key, window = _key(call), call.query
+        found = await sessions.messages(call.tx, key, limit=window.limit, offset=window.offset)
+        if found is None:
+            raise not_found("session", key.session_id)
+        wanted = frozenset[str]().union(*(sources for _message, sources in found))
+        readable = (
+            await self._shop.catalog.readable(call.tx, call.principal, sorted(wanted)) if wanted else wanted
+        )
+        return [
+            message if sources <= readable else attrs.evolve(message, text="", citations=[], redacted=True)
+            for message, sources in found
+        ]
+
+    async def delete(self, call: Call[NoFields, NoFields]) -> None:
+        """Erase a session with its messages and speech."""
+        key = _key(call)
+        await self._shop.voice.forget(call.tx, key)
+        if not await sessions.delete_session(call.tx, key):
+            raise not_found("session", key.session_id)
+
+
+async def _resume_unsupported() -> "AsyncIterator[Frame]":
+    yield Frame(
+        type="resume.unsupported",
+        data={"message": "a stream can't be resumed; send the request again without Last-Event-ID"},
+    )
+
+
+def _asked(call: Call[RunRequest, NoFields]) -> Asked:
+    body = call.body
+    return Asked(
+        principal=call.principal,
+        request_id=call.request_id,
+        session_id=body.session_id,
+        corpus_id=body.corpus_id,
+        message=body.message,
+        top_k=body.top_k,
+        audio=body.audio,
+        degrade=call.grant.degrade,
+        notices=call.grant.notices,
+    )
+
+
+def _wants_json(accept: str | None) -> bool:
+    kinds = {part.split(";")[0].strip().lower() for part in (accept or "").split(",")}
+    return "application/json" in kinds and "text/event-stream" not in kinds
+
+
+def _key(call: "Call[NoFields, Paging] | Call[NoFields, NoFields]") -> Key:
+    return Key(user_id=call.principal.user_id, session_id=call.path["session_id"])
+
+
+def routes(workshop: Workshop) -> tuple[AnyRoute, ...]:
+    """Every route of the agent, bound to ``workshop``."""
+    do = Handlers(workshop)
+    return (
+        Route(
+            name="run",
+            method="POST",
+            path="/v1/run",
+            summary="Ask a corpus; the answer streams as server-sent events, or comes whole as JSON",
+            handler=do.run,
+            scope="tenant",
+            action=RUN,
+            rate_class="run",
+            idempotency="none",
+            audit_event="run.invoked",
+            feature=do.feature,
+            stale_reads=False,
+            transaction="none",
+            response=RunAnswer,
+            body=RunRequest,
+            body_kind="json",
+            media_type="text/event-stream",
+            errors=("NOT_FOUND", "SESSION_BUSY"),
+            legacy=True,
+        ),
+        Route(
+            name="audio",
+            method="GET",
+            path="/v1/audio/{audio_id}.mp3",
+            summary="The speech of an answer",
+            handler=do.audio,
+            scope="public",
+            action=None,
+            rate_class="public",
+            idempotency="none",
+            audit_event=None,
+            feature=None,
+            stale_reads=False,
+            transaction="none",
+            response=None,
+            media_type="audio/mpeg",
+            errors=("NOT_FOUND",),
+            legacy=True,
+        ),
+        Route(
+            name="sessions.list",
+            method="GET",
+            path="/v1/sessions",
+            summary="Your sessions, newest first",
+            handler=do.list_sessions,
+            scope="tenant",
+            action=LIST,
+            rate_class="read",
+            idempotency="none",
+            audit_event=None,
+            feature=None,
+            stale_reads=True,
+            transaction="read",
+            response=list[SessionView],
+            query=Paging,
+        ),
+        Route(
+            name="sessions.messages",
+            method="GET",
+            path="/v1/sessions/{session_id}/messages",
+            summary="The messages of one of your sessions, in order",
+            handler=do.messages,
+            scope="tenant",
+            action=READ,
+            rate_class="read",
+            idempotency="none",
+            audit_event=None,
+            feature=None,
+            stale_reads=False,
+            transaction="read",
+            response=list[MessageView],
+            query=Paging,
+            errors=("NOT_FOUND",),
+        ),
+        Route(
+            name="sessions.delete",
+            method="DELETE",
+            path="/v1/sessions/{session_id}",
+            summary="Erase one of your sessions with its messages and speech",
+            handler=do.delete,
+            scope="tenant",
+            action=DELETE,
+            rate_class="mutation",
+            idempotency="accepted",
+            audit_event="sessions.deleted",
+            feature=None,
+            stale_reads=False,
+            transaction="write",
+            response=None,
+            status=204,
+            errors=("NOT_FOUND",),
+        ),
+    )

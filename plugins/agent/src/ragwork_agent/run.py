@@ -1,0 +1,194 @@
+"""One run: take the turn, retrieve, stream the answer, close the turn, speak."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+from ragwork_hooks.admission import Degrade
+from ragwork_hooks.auth import Principal
+from ragwork_hooks.documents import Corpus
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.http import Frame
+from ragwork_hooks.notification import Notice
+from ragwork_hooks.storage import Transaction
+
+from ragwork_agent.api import RunAnswer, SessionTotals, Speech, TokenUsage
+from ragwork_agent.hold import Hold
+from ragwork_agent.outlet import Outlet
+from ragwork_agent.retrieval import Grounds, Retrieval, prepare
+from ragwork_agent.sessions import Key, Spoken, Turn
+from ragwork_agent.workshop import Workshop
+
+if TYPE_CHECKING:
+    from ragwork_agent.graph import RunContext, Totals
+
+NO_TOKENS = TokenUsage(input_tokens=0, output_tokens=0, estimated=True)
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """What a run is asked, and what it must do without. ``request_id`` is the server's own."""
+
+    principal: Principal
+    request_id: str
+    session_id: str
+    corpus_id: str
+    message: str
+    top_k: int
+    audio: bool = False
+    degrade: Degrade = attrs.field(factory=Degrade)
+    notices: tuple[Notice, ...] = ()
+
+
+class Run:
+    """One run. Its work is a task of its own beside the stream; closing ``frames`` cancels it.
+
+    ``answer`` is set when it ended well.
+    """
+
+    def __init__(self, workshop: Workshop, asked: Asked) -> None:
+        self._shop = workshop
+        self._services = workshop.services
+        self._asked = asked
+        self._key = Key(user_id=asked.principal.user_id, session_id=asked.session_id)
+        self._out = Outlet()
+        self._context: RunContext | None = None
+        self._started = self._services.clock.monotonic()
+        self._silent = True
+        self.answer: RunAnswer | None = None
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """The run's events in the contract's order; raises ``Problem`` or ``ProviderError``.
+
+        The turn is closed before ``message.final`` leaves, so a client that has it can ask again.
+        """
+        now = self._services.clock.now()
+        yield Frame(type="request.accepted", data={"accepted_at": now.isoformat()})
+        for notice in self._asked.notices:
+            yield Frame(type=notice.type, data=notice.data, event=notice.type)
+        work = self._shop.start(self._work())
+        work.add_done_callback(self._ended)
+        pause = self._shop.config.flush_interval_ms / 1000
+        try:
+            async for frame in self._out.frames():
+                yield frame
+                if pause and frame.type == "token.delta":
+                    await asyncio.sleep(pause)
+            await work
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+
+    def _ended(self, work: "asyncio.Task[None]") -> None:
+        outcome = "cancelled" if work.cancelled() else "failed" if work.exception() else "answered"
+        self._services.metrics.count("runs_total", "Runs by outcome", outcome=outcome)
+        self._out.close()
+
+    async def _work(self) -> None:
+        asked = self._asked
+        corpus = await self._shop.catalog.corpus(asked.principal.tenant_id, asked.corpus_id)
+        if corpus is None:
+            raise ProviderError("RETRIEVAL_CONFIG_INVALID", f"corpus {asked.corpus_id!r} does not exist")
+        hold = Hold(self._shop, asked.principal.tenant_id, self._key, asked.request_id, self._partial)
+        try:
+            answer = await self._converse(hold, corpus)
+        except ProviderError:
+            if not hold.taken:
+                await hold.note(corpus.id, asked.message)
+            raise
+        data = {"text": answer.text, "citations": [c.as_json() for c in answer.citations]}
+        await self._out.put(Frame(type="message.final", data=data))
+        speech = await self._speech(answer.text)
+        self.answer = attrs.evolve(answer, audio=speech)
+
+    async def _converse(self, hold: Hold, corpus: Corpus) -> RunAnswer:
+        asked = self._asked
+        graph = await self._shop.graphs.get()
+        model = await self._services.providers.chat_model(self._shop.config.llm_provider)
+        retrieval = await prepare(
+            self._shop, asked.principal, corpus, asked.message, asked.top_k, asked.degrade
+        )
+        async with hold:
+            tx, turn = await hold.open(corpus.id, asked.message)
+            context = self._context = graph.context(
+                question=asked.message,
+                model=model,
+                max_output_tokens=asked.degrade.max_output_tokens,
+                retrieve=lambda: self._retrieve(hold, retrieval, tx, turn),
+                say=self._say,
+                dropped=self._dropped,
+                saved=turn.checkpoint,
+            )
+            totals = await graph.run(context, thread_id=self._thread())
+            spoken = self._spoken("complete")
+            await hold.close(spoken)
+        return self._answered(turn, spoken, totals)
+
+    async def _retrieve(self, hold: Hold, retrieval: Retrieval, tx: Transaction, turn: Turn) -> Grounds:
+        grounds = await retrieval.read(tx, turn.history)
+        await hold.commit()
+        if self._shop.config.debug_events:
+            data = {"provider": retrieval.provider, "num_chunks": len(grounds.passages)}
+            await self._out.put(Frame(type="debug.retrieval", data=data))
+        return grounds
+
+    async def _say(self, piece: str) -> None:
+        if self._silent:
+            self._silent = False
+            seconds = self._services.clock.monotonic() - self._started
+            self._services.metrics.observe(
+                "run_first_token_seconds", "From the request to the first piece of the answer", seconds
+            )
+        await self._out.put(Frame(type="token.delta", data={"delta": piece}))
+
+    def _dropped(self, reason: str) -> None:
+        self._services.metrics.count(
+            "citations_dropped_total", "Citations that did not hold, by reason", reason=reason
+        )
+
+    def _thread(self) -> str:
+        return f"{self._asked.principal.tenant_id}/{self._key.user_id}/{self._key.session_id}"
+
+    def _partial(self) -> Spoken:
+        return self._spoken("partial")
+
+    def _spoken(self, status: Literal["complete", "partial"]) -> Spoken:
+        context = self._context
+        if context is None or context.cited is None:
+            return Spoken(status=status, usage=NO_TOKENS)
+        return Spoken(
+            text=context.cited.text,
+            status=status,
+            citations=context.cited.citations,
+            sources=context.grounds.sources,
+            usage=context.usage,
+            checkpoint=context.slot.taken if status == "complete" else None,
+        )
+
+    def _answered(self, turn: Turn, spoken: Spoken, totals: "Totals") -> RunAnswer:
+        return RunAnswer(
+            session_id=self._key.session_id,
+            turn=turn.number,
+            text=spoken.text,
+            citations=list(spoken.citations),
+            usage=spoken.usage,
+            session=SessionTotals(
+                runs=totals["runs"],
+                input_tokens=totals["input_tokens"],
+                output_tokens=totals["output_tokens"],
+            ),
+        )
+
+    async def _speech(self, text: str) -> Speech | None:
+        """Speak the answer when asked to, and when the grant leaves room for it."""
+        if not self._asked.audio or not self._asked.degrade.audio:
+            return None
+        speech = await self._shop.voice.speak(self._asked.principal.tenant_id, self._key, text)
+        if speech.code is None:
+            data = {"audio_url": speech.audio_url, "audio_id": speech.audio_id, "mime": speech.mime}
+            await self._out.put(Frame(type="audio.ready", data=data))
+        else:
+            data = {"code": speech.code, "message": speech.message}
+            await self._out.put(Frame(type="audio.error", data=data))
+        return speech

@@ -1,0 +1,218 @@
+"""Sessions, turns and messages in Postgres; every function is one statement in the caller's transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import attrs
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.storage import Transaction
+
+from ragwork_agent.api import Citation, MessageView, SessionView, TokenUsage
+
+#: How long a run that stopped breathing keeps its session; a live one renews it every third of that.
+LEASE_S = 30.0
+#: Characters of one earlier message that a prompt may carry.
+PAST_CHARS = 8_000
+
+Role: TypeAlias = Literal["user", "assistant"]
+# LangGraph's checkpoint as JSON; its shape is LangGraph's business.
+Checkpoint: TypeAlias = Mapping[str, Any]
+
+
+@attrs.frozen(kw_only=True)
+class Key:
+    """A session's name: the same id of another user is another session."""
+
+    user_id: str
+    session_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Past:
+    """An earlier message. ``sources`` are the documents whose text it may carry."""
+
+    turn: int
+    role: Role
+    text: str
+    sources: frozenset[str] = frozenset()
+
+
+@attrs.frozen(kw_only=True)
+class Turn:
+    """A run's hold on its session."""
+
+    key: Key
+    number: int
+    request_id: str
+    history: Sequence[Past]
+    checkpoint: Checkpoint | None
+
+
+@attrs.frozen(kw_only=True)
+class Spoken:
+    """What a run leaves behind. No text leaves no message."""
+
+    status: Literal["complete", "partial"]
+    usage: TokenUsage
+    text: str = ""
+    citations: Sequence[Citation] = ()
+    sources: frozenset[str] = frozenset()
+    checkpoint: Checkpoint | None = None
+
+
+_HISTORY = f"""
+SELECT coalesce(json_agg(h ORDER BY h.turn, h.role DESC), '[]') FROM (
+    SELECT turn, role, left(text, {PAST_CHARS}) AS text, sources FROM agent.messages
+    WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND session_id = $2 AND turn < $3
+    ORDER BY turn DESC, role LIMIT $4
+) h"""  # noqa: S608  # built from constants
+
+# One statement takes the turn, keeps the question and reads what came before.
+_OPEN = f"""
+WITH opened AS (
+    INSERT INTO agent.sessions AS s (tenant_id, user_id, id, corpus_id, turn, busy_until)
+    VALUES (ragwork.tenant(), $1, $2, $5, 1, clock_timestamp() + $6 * interval '1 second')
+    ON CONFLICT (tenant_id, user_id, id) DO UPDATE SET
+        turn = s.turn + 1, corpus_id = excluded.corpus_id, updated_at = now(),
+        busy_until = clock_timestamp() + $6 * interval '1 second'
+    WHERE s.busy_until IS NULL OR s.busy_until <= clock_timestamp()
+    RETURNING turn, answered, checkpoint
+), asked AS (
+    INSERT INTO agent.messages (tenant_id, user_id, session_id, turn, role, text, request_id)
+    SELECT ragwork.tenant(), $1, $2, turn, 'user', $7, $8 FROM opened
+)
+SELECT turn, answered, checkpoint, ({_HISTORY}) AS history FROM opened"""  # noqa: S608
+
+# An answer belongs to its question, so a stale run can add its own but not touch a newer run's state.
+_CLOSE = """
+WITH closed AS (
+    UPDATE agent.sessions SET
+        busy_until = CASE WHEN turn = $3 THEN NULL ELSE busy_until END,
+        checkpoint = CASE WHEN turn = $3 THEN coalesce($4::jsonb, checkpoint) ELSE checkpoint END,
+        answered = CASE WHEN $5 = '' THEN answered ELSE greatest(answered, $3) END,
+        updated_at = now()
+    WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND id = $2 AND EXISTS (
+        SELECT FROM agent.messages WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND session_id = $2
+            AND turn = $3 AND role = 'user' AND request_id = $10)
+    RETURNING id
+)
+INSERT INTO agent.messages
+    (tenant_id, user_id, session_id, turn, role, text, status, citations, sources, usage, request_id)
+SELECT ragwork.tenant(), $1, $2, $3, 'assistant', $5, $6, $7::jsonb, $8::text[], $9::jsonb, $10
+FROM closed WHERE $5 <> ''
+ON CONFLICT DO NOTHING"""
+
+_RENEW = """
+UPDATE agent.sessions SET busy_until = clock_timestamp() + $4 * interval '1 second'
+WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND id = $2 AND turn = $3 AND busy_until IS NOT NULL"""
+
+_LIST = """
+SELECT id, corpus_id, turn, coalesce(busy_until > clock_timestamp(), false) AS busy, created_at, updated_at
+FROM agent.sessions WHERE tenant_id = ragwork.tenant() AND user_id = $1
+ORDER BY created_at DESC, id LIMIT $2 OFFSET $3"""
+
+# A session without messages still gives one row, so that it differs from one that does not exist.
+_MESSAGES = """
+SELECT m.turn, m.role, m.text, m.status, m.citations, m.sources, m.created_at
+FROM agent.sessions s LEFT JOIN LATERAL (
+    SELECT * FROM agent.messages WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND session_id = $2
+    ORDER BY turn, role DESC LIMIT $3 OFFSET $4
+) m ON true
+WHERE s.tenant_id = ragwork.tenant() AND s.user_id = $1 AND s.id = $2 ORDER BY m.turn, m.role DESC"""
+
+
+async def open_turn(
+    tx: Transaction, key: Key, *, corpus_id: str, question: str, request_id: str, history: int
+) -> Turn:
+    """Take the session's next turn and keep ``question``. Raises ``Problem`` 409 SESSION_BUSY."""
+    row = await tx.fetchrow(
+        _OPEN, key.user_id, key.session_id, 2**31 - 1, history, corpus_id, LEASE_S, question, request_id
+    )
+    if row is None:
+        raise Problem("SESSION_BUSY", "another run of this session is under way")
+    number: int = row["turn"]
+    past = _past(row["history"])
+    if history and row["answered"] > max((p.turn for p in past if p.role == "assistant"), default=0):
+        # The answer before this turn was committed while this statement waited for the session.
+        past = _past(await tx.fetchval(_HISTORY, key.user_id, key.session_id, number, history))
+    return Turn(key=key, number=number, request_id=request_id, history=past, checkpoint=row["checkpoint"])
+
+
+async def close_turn(tx: Transaction, turn: Turn, spoken: Spoken) -> None:
+    """Keep the answer, release the session. A session deleted meanwhile stays deleted."""
+    await tx.execute(
+        _CLOSE,
+        turn.key.user_id,
+        turn.key.session_id,
+        turn.number,
+        spoken.checkpoint,
+        spoken.text,
+        spoken.status,
+        [citation.as_json() for citation in spoken.citations],
+        sorted(spoken.sources),
+        spoken.usage.as_json(),
+        turn.request_id,
+    )
+
+
+async def renew_turn(tx: Transaction, turn: Turn) -> bool:
+    """Extend the lease; false when the session is no longer this run's."""
+    done = await tx.execute(_RENEW, turn.key.user_id, turn.key.session_id, turn.number, LEASE_S)
+    return done == "UPDATE 1"
+
+
+async def list_sessions(tx: Transaction, user_id: str, *, limit: int, offset: int) -> Sequence[SessionView]:
+    """The user's sessions, newest first."""
+    rows = await tx.fetch(_LIST, user_id, limit, offset)
+    return [
+        SessionView(
+            id=row["id"],
+            corpus_id=row["corpus_id"],
+            turns=row["turn"],
+            busy=row["busy"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+        )
+        for row in rows
+    ]
+
+
+async def messages(
+    tx: Transaction, key: Key, *, limit: int, offset: int
+) -> Sequence[tuple[MessageView, frozenset[str]]] | None:
+    """Messages in order, each with its sources; ``None`` when the user has no such session."""
+    rows = await tx.fetch(_MESSAGES, key.user_id, key.session_id, limit, offset)
+    if not rows:
+        return None
+    return [
+        (
+            MessageView(
+                turn=row["turn"],
+                role=row["role"],
+                text=row["text"],
+                status=row["status"],
+                redacted=False,
+                citations=row["citations"],
+                created_at=row["created_at"],
+            ),
+            frozenset(row["sources"]),
+        )
+        for row in rows
+        if row["turn"] is not None
+    ]
+
+
+async def delete_session(tx: Transaction, key: Key) -> bool:
+    """Remove the session with its messages; false when the user has none of that id."""
+    done = await tx.execute(
+        "DELETE FROM agent.sessions WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND id = $2",
+        key.user_id,
+        key.session_id,
+    )
+    return done == "DELETE 1"
+
+
+def _past(rows: Sequence[Mapping[str, Any]]) -> Sequence[Past]:
+    return [
+        Past(turn=r["turn"], role=r["role"], text=r["text"], sources=frozenset(r["sources"])) for r in rows
+    ]

@@ -1,0 +1,63 @@
+"""What all runs of a process share: the graph, the settings, the work under way."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING
+
+import attrs
+from ragwork_hooks.documents import DocumentCatalog
+from ragwork_hooks.plugin import Services
+
+from ragwork_agent.audio import Voice
+from ragwork_agent.config import Config
+
+if TYPE_CHECKING:
+    from ragwork_agent.graph import Graph
+
+
+class GraphLoader:
+    """Builds the graph once, off the event loop: LangGraph takes seconds to import."""
+
+    def __init__(self) -> None:
+        self._loading: asyncio.Task[Graph] | None = None
+
+    async def get(self) -> "Graph":
+        """The graph; a call before it is built waits, and one that is cancelled cancels only itself."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(asyncio.to_thread(_build))
+        return await asyncio.shield(self._loading)
+
+
+def _build() -> "Graph":
+    from ragwork_agent.graph import Graph
+
+    return Graph()
+
+
+@attrs.frozen(kw_only=True)
+class Workshop:
+    """Shared by the runs of a process."""
+
+    services: Services
+    config: Config
+    catalog: DocumentCatalog
+    voice: Voice
+    graphs: GraphLoader = attrs.field(factory=GraphLoader)
+    _under_way: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
+
+    def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """A task that ``finish`` waits for."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    async def warm(self) -> None:
+        """Load the graph and the model before the first run needs them."""
+        await self.graphs.get()
+        await self.services.providers.chat_model(self.config.llm_provider)
+
+    async def finish(self) -> None:
+        """Wait until every run has closed its turn."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)

@@ -1,0 +1,75 @@
+"""API keys, and the development bypass that stands in for them on a developer's machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from ragwork_hooks.auth import Authenticator, Directory
+from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.jobs import Ticker
+from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, hookimpl
+
+from ragwork_apikeys.authenticator import ApiKeyAuthenticator
+from ragwork_apikeys.bypass import DevBypass
+from ragwork_apikeys.commands import commands
+from ragwork_apikeys.config import ApiKeysConfig
+from ragwork_apikeys.known import Judge
+from ragwork_apikeys.routes import AdminApi
+from ragwork_apikeys.store import KeyStore
+from ragwork_apikeys.usage import Usage
+
+_PEPPER: Final = "APIKEY_PEPPER"
+
+
+class ApiKeysPlugin:
+    @hookimpl
+    def ragwork_info(self) -> PluginInfo:
+        return PluginInfo(
+            name="apikeys",
+            summary="API keys: authentication, admin API and commands",
+            provides=(KeyStore,),
+            requires=(Directory,),
+            after=("directory",),
+            critical=True,
+            config=ApiKeysConfig,
+            secrets=(_PEPPER,),
+            schema="apikeys",
+            migrations=Path(__file__).parent / "migrations",
+        )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[ApiKeysConfig]) -> Contribution:
+        services, config = context.services, context.config
+        directory = services.use(Directory)
+        store = KeyStore(services, services.secrets.key(_PEPPER), config.cache_ttl_s)
+        usage = Usage(services, store)
+        judge = Judge(config.inactive_days if config.inactive_enforced else None, services.clock.monotonic)
+        keys = ApiKeyAuthenticator(store, directory, judge, usage, config.header)
+        return Contribution(
+            authenticators=(keys, *_bypass(config, services.profile)),
+            routes=AdminApi(services, store, directory).routes(),
+            tickers=(
+                Ticker(name="apikeys.last_used", every_s=5.0, run=usage.write),
+                Ticker(name="apikeys.expired", every_s=1.0, run=usage.end_expired),
+            ),
+            capabilities={KeyStore: store},
+        )
+
+    @hookimpl
+    def ragwork_commands(self) -> Sequence[Command]:
+        return commands()
+
+
+def _bypass(config: ApiKeysConfig, profile: str) -> tuple[Authenticator, ...]:
+    for setting, open_door in (
+        ("AUTH_DEV_BYPASS", config.dev_bypass),
+        ("AUTH_ENABLED", not config.enabled),
+    ):
+        if open_door and profile == "production":
+            raise ConfigError(
+                setting, "callers without a credential would be let in", "unset it in production"
+            )
+    return (DevBypass(config.header),) if config.dev_bypass or not config.enabled else ()
+
+
+plugin = ApiKeysPlugin()

@@ -1,0 +1,53 @@
+"""The development bypass: a loopback caller without a token says who it is."""
+
+import ipaddress
+import re
+from typing import Final
+
+from ragwork_hooks.auth import Credential, Principal, Role
+from ragwork_hooks.errors import Problem
+
+from ragwork_apikeys.known import unauthorized
+
+CREDENTIAL_ID: Final = "dev-bypass"
+_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
+
+
+class DevBypass:
+    """``X-Tenant-Id`` and ``X-Role`` → principal. Implements ``ragwork_hooks.auth.Authenticator``.
+
+    ``header`` is the one that carries tokens: a request that has it is none of this gate's business.
+    """
+
+    def __init__(self, header: str) -> None:
+        self.name = CREDENTIAL_ID
+        self._header = header.lower()
+
+    async def authenticate(self, credential: Credential) -> Principal | None:
+        carries_token = credential.bearer is not None or credential.headers.get(self._header) is not None
+        if carries_token or not is_loopback(credential.peer):
+            return None
+        tenant_id = credential.headers.get("x-tenant-id")
+        if tenant_id is None or not _TENANT.fullmatch(tenant_id):
+            raise unauthorized("the development bypass needs a well-formed X-Tenant-Id")
+        try:
+            role = Role.parse(credential.headers.get("x-role") or Role.ADMIN.label)
+        except ValueError as error:
+            raise Problem("AUTH_INVALID_ROLE", f"X-Role: {error}") from error
+        return Principal(
+            tenant_id=tenant_id,
+            user_id=f"dev-{tenant_id}",
+            credential_id=CREDENTIAL_ID,
+            kind="api_key",
+            role=role,
+        )
+
+
+def is_loopback(peer: str) -> bool:
+    """Whether ``peer`` is this machine: 127.0.0.0/8, ::1, or the former mapped into IPv6."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

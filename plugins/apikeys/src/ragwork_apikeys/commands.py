@@ -1,0 +1,206 @@
+"""``ragwork keys create | list | revoke | rotate``: what an operator does at the machine itself."""
+
+import re
+from datetime import timedelta
+from typing import Final
+
+from ragwork_hooks.auth import Directory, Role, User
+from ragwork_hooks.errors import ConfigError, Problem, not_found
+from ragwork_hooks.plugin import Command, CommandContext, Option
+from ragwork_hooks.storage import Transaction
+
+from ragwork_apikeys import tokens
+from ragwork_apikeys.known import KnownKey
+from ragwork_apikeys.store import Change, KeyStore, KeyView
+
+_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
+_OVERLAP: Final = re.compile(r"([0-9]{1,6})([smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LONGEST_OVERLAP: Final = timedelta(days=365)
+_PAGE: Final = 500
+
+
+def commands() -> tuple[Command, ...]:
+    """All commands of the plugin."""
+    tenant = Option(name="tenant", help="the tenant's id", required=True)
+    key_id = Option(
+        name="key_id", help="the key's id, as create and list print it", positional=True, required=True
+    )
+    return (
+        Command(
+            path=("keys", "create"),
+            help="Make an API key; tenant and user are made when new. The key is shown this once.",
+            options=(
+                tenant,
+                Option(
+                    name="role",
+                    help="what the key may do",
+                    required=True,
+                    choices=("reader", "editor", "admin"),
+                ),
+                Option(name="name", help="what the key is for", required=True),
+                Option(name="user", help="the user behind the key; by default one of its own"),
+                Option(name="platform", help="also allow what touches more than one tenant", flag=True),
+                Option(name="plan", help="the tenant's plan, where plans are enabled"),
+            ),
+            run=create,
+        ),
+        Command(
+            path=("keys", "list"),
+            help="List a tenant's API keys, newest first, without their secrets",
+            options=(
+                tenant,
+                Option(name="inactive-only", help="only expired keys and those unused too long", flag=True),
+            ),
+            run=list_keys,
+        ),
+        Command(
+            path=("keys", "revoke"),
+            help="Revoke an API key for good, in every process within a second",
+            options=(key_id,),
+            run=revoke,
+        ),
+        Command(
+            path=("keys", "rotate"),
+            help="Make an API key's successor; the key itself ends after the overlap",
+            options=(
+                key_id,
+                Option(name="overlap", help="how long both work, such as 24h or 30m", default="0s"),
+            ),
+            run=rotate,
+        ),
+    )
+
+
+async def create(context: CommandContext) -> int:
+    """Make a key for ``--user``, or for a user of the key's own name when there is none."""
+    tenant_id = _tenant(context.text("tenant"))
+    role = Role.parse(context.text("role"))
+    name = _bounded("name", context.text("name"))
+    given = context.options["user"]
+    user_id = _bounded("user", given) if isinstance(given, str) else f"key:{tokens.new_id()}"
+    store = context.services.use(KeyStore)
+    async with context.services.db.tenant(tenant_id) as tx:
+        user = await _user(context, tx, user_id, role)
+        minted = await store.create(
+            tx, user_id=user.id, name=name, role=role, platform=bool(context.options["platform"])
+        )
+    if context.options["plan"] is not None:
+        context.console.say("plans are not enabled: --plan has no effect")
+    context.console.result(
+        {"id": minted.id, "key": minted.token},
+        f"{minted.token}\nThis key ({minted.id}) is shown once; keep it safe.",
+    )
+    return 0
+
+
+async def list_keys(context: CommandContext) -> int:
+    """Print every key of the tenant."""
+    store = context.services.use(KeyStore)
+    views: list[KeyView] = []
+    async with context.services.db.tenant(_tenant(context.text("tenant")), "read") as tx:
+        while True:
+            page = await store.page(
+                tx,
+                only_inactive=bool(context.options["inactive-only"]),
+                inactive_days=context.config.inactive_days,
+                limit=_PAGE,
+                offset=len(views),
+            )
+            views.extend(page)
+            if len(page) < _PAGE:
+                break
+        users = await context.services.use(Directory).users(tx, {view.user_id for view in views})
+    rows = [_row(view, users.get(view.user_id)) for view in views]
+    lines = [f"{r['id']}  {r['role']:<6}  {r['state']:<8}  {r['user']}  {r['name']}" for r in rows]
+    context.console.result(rows, "\n".join(lines) or "no keys")
+    return 0
+
+
+async def revoke(context: CommandContext) -> int:
+    """Revoke; a second time changes nothing."""
+    key = await _key(context)
+    async with context.services.db.tenant(key.tenant_id) as tx:
+        view = await context.services.use(KeyStore).change(tx, key.id, Change(revoke=True))
+    assert view.revoked_at is not None  # what the statement has just set
+    context.console.result(
+        {"id": view.id, "revoked_at": view.revoked_at.isoformat()}, f"{view.id} is revoked"
+    )
+    return 0
+
+
+async def rotate(context: CommandContext) -> int:
+    """Make the successor and end the key after the overlap."""
+    overlap = _overlap(context.text("overlap"))
+    key = await _key(context)
+    async with context.services.db.tenant(key.tenant_id) as tx:
+        minted, ends_at = await context.services.use(KeyStore).rotate(tx, key.id, overlap)
+    context.console.result(
+        {"id": minted.id, "key": minted.token, "replaces": key.id, "replaced_until": ends_at.isoformat()},
+        f"{minted.token}\nThis key ({minted.id}) is shown once. {key.id} works until {ends_at.isoformat()}.",
+    )
+    return 0
+
+
+async def _user(context: CommandContext, tx: Transaction, user_id: str, role: Role) -> User:
+    """The key's user. The operator's word counts: a role below the key's is raised."""
+    directory = context.services.use(Directory)
+    user = await directory.ensure_user(tx, user_id, role)
+    if not user.active:
+        raise Problem("CONFLICT", f"user {user_id!r} is disabled; a key of theirs would not work")
+    if user.role < role:
+        context.console.say(f"user {user_id} was {user.role.label} and is now {role.label}")
+        user = await directory.set_role(tx, user_id, role)
+    return user
+
+
+async def _key(context: CommandContext) -> KnownKey:
+    key_id = context.text("key_id")
+    key = await context.services.use(KeyStore).known(key_id) if tokens.is_key_id(key_id) else None
+    if key is None:
+        raise not_found("API key", key_id)
+    return key
+
+
+def _row(view: KeyView, user: User | None) -> dict[str, object]:
+    usable = view.usable and user is not None and user.active
+    state = "revoked" if view.revoked_at else "expired" if view.is_expired else "active" if usable else "off"
+    return {
+        "id": view.id,
+        "key_prefix": tokens.shown_prefix(view.id),
+        "name": view.name,
+        "user": view.user_id,
+        "role": view.role.label,
+        "platform": view.platform,
+        "state": state,
+        "created_at": view.created_at.isoformat(),
+        "last_used_at": view.last_used_at and view.last_used_at.isoformat(),
+        "expires_at": view.expires_at and view.expires_at.isoformat(),
+        "inactive_days": view.inactive_days,
+    }
+
+
+def _tenant(tenant_id: str) -> str:
+    if not _TENANT.fullmatch(tenant_id):
+        raise ConfigError(
+            "--tenant",
+            f"{tenant_id!r} is not a tenant id",
+            "use 1 to 128 letters, digits or . _ : - and start with a letter or digit",
+        )
+    return tenant_id
+
+
+def _bounded(option: str, value: str) -> str:
+    if not value or len(value) > 128 or not value.isprintable():
+        raise ConfigError(f"--{option}", f"{value!r} can't be used", "use 1 to 128 printable characters")
+    return value
+
+
+def _overlap(value: str) -> timedelta:
+    match = _OVERLAP.fullmatch(value)
+    overlap = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
+    if overlap is None or overlap > _LONGEST_OVERLAP:
+        raise ConfigError(
+            "--overlap", f"{value!r} is not a time up to 365 days", "write it like 24h, 30m or 0s"
+        )
+    return overlap

@@ -1,0 +1,85 @@
+"""A key as authentication knows it, and the judgement over it."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+from ragwork_hooks.auth import Role, User
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.storage import Row
+
+CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+
+
+@attrs.frozen(kw_only=True)
+class KnownKey:
+    """A key's row, with the database's time of reading and this process's monotonic second of it."""
+
+    tenant_id: str
+    id: str
+    user_id: str
+    role: Role
+    platform: bool
+    digest: bytes = attrs.field(repr=False)
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    disabled_at: datetime | None
+    revoked_at: datetime | None
+    read_at: datetime
+    read_monotonic: float
+
+    @classmethod
+    def of(cls, row: Row, asked_monotonic: float) -> "KnownKey":
+        """From a row of ``apikeys.find`` asked for at ``asked_monotonic`` seconds."""
+        values = dict(row) | {"role": Role.parse(row["role"])}
+        return cls(read_monotonic=asked_monotonic, **values)
+
+    def now(self, monotonic: float) -> datetime:
+        """Database time at ``monotonic`` seconds; an application's wrong clock changes nothing."""
+        return self.read_at + timedelta(seconds=monotonic - self.read_monotonic)
+
+    def expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+    def unused_since(self) -> datetime:
+        """The anchor of inactivity."""
+        return self.last_used_at or self.created_at
+
+
+@attrs.frozen
+class Judge:
+    """Refuses keys that may not be used, in the contract's order.
+
+    ``inactive_days`` is ``None`` when inactivity is not enforced; ``monotonic`` gives seconds.
+    """
+
+    inactive_days: int | None
+    monotonic: Callable[[], float]
+
+    def check(self, key: KnownKey, user: User | None) -> User:
+        """The key's user. Raises ``Problem`` 401 with the code of the first reason found."""
+        if key.revoked_at is not None or key.disabled_at is not None:
+            raise refused("AUTH_REVOKED_KEY", "this API key was revoked or switched off")
+        if user is None or not user.active:
+            raise unauthorized("the user of this API key is not active")
+        now = key.now(self.monotonic())
+        if key.expired(now):
+            raise refused("AUTH_EXPIRED_KEY", "this API key has expired")
+        if self.inactive_days is not None and now - key.unused_since() >= timedelta(days=self.inactive_days):
+            raise refused(
+                "AUTH_INACTIVE_KEY",
+                f"this API key was not used for {self.inactive_days} days; an admin can reactivate it",
+            )
+        return user
+
+
+def unauthorized(message: str = "the credential is missing, malformed or unknown") -> Problem:
+    """401 ``AUTH_UNAUTHORIZED`` with its challenge."""
+    return refused("AUTH_UNAUTHORIZED", message)
+
+
+def refused(code: str, message: str) -> Problem:
+    """A 401 of code ``code`` with its challenge."""
+    return Problem(code, message, headers=CHALLENGE)

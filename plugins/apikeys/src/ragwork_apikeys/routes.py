@@ -1,0 +1,161 @@
+"""The admin API of keys: list and patch. No answer holds anything secret."""
+
+from datetime import datetime
+
+import attrs
+from ragwork_hooks.auth import Directory, Role, User
+from ragwork_hooks.authz import Action
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.fields import identifier, number, text
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
+from ragwork_hooks.plugin import Services
+
+from ragwork_apikeys.store import Change, KeyStore, KeyView
+from ragwork_apikeys.tokens import shown_prefix
+
+
+@attrs.frozen(kw_only=True)
+class ListQuery:
+    tenant_id: str | None = identifier(default=None)
+    inactive_days: int = number(default=90, ge=1, le=3650)
+    include_only_inactive: bool = False
+    limit: int = number(default=200, ge=1, le=500)
+    offset: int = number(default=0, ge=0, le=1_000_000)
+
+
+@attrs.frozen(kw_only=True)
+class AdminApiKeyPatchRequest:
+    expires_at: datetime | None = None
+    active: bool | None = None
+    revoke: bool | None = None
+    name: str | None = text(default=None, min_length=1, max_length=120)
+
+
+@attrs.frozen(kw_only=True)
+class AdminApiKeyResponse:
+    key_id: str
+    key_prefix: str
+    name: str | None
+    role: str
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    is_active: bool
+    is_expired: bool
+    inactive_days: int
+
+
+@attrs.frozen(kw_only=True)
+class AdminApiKeyListResponse:
+    tenant_id: str
+    inactive_days_threshold: int
+    items: list[AdminApiKeyResponse]
+
+
+class AdminApi:
+    """Handlers and declarations of ``/v1/admin/api-keys``."""
+
+    def __init__(self, services: Services, store: KeyStore, directory: Directory) -> None:
+        self._services = services
+        self._store = store
+        self._directory = directory
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            Route(
+                name="list_api_keys",
+                method="GET",
+                path="/v1/admin/api-keys",
+                summary="List API keys, newest first, without their secrets",
+                handler=self.list,
+                scope="tenant",
+                action=Action(name="api_key.list", role=Role.ADMIN),
+                rate_class="read",
+                idempotency="none",
+                audit_event=None,
+                feature=None,
+                stale_reads=False,
+                # The tenant depends on the query, so the handler opens the transaction.
+                transaction="none",
+                response=AdminApiKeyListResponse,
+                query=ListQuery,
+                errors=("AUTH_FORBIDDEN",),
+            ),
+            Route(
+                name="patch_api_key",
+                method="PATCH",
+                path="/v1/admin/api-keys/{key_id}",
+                summary="Rename, expire, switch off and on, or revoke an API key",
+                handler=self.patch,
+                scope="tenant",
+                action=Action(name="api_key.update", role=Role.ADMIN),
+                rate_class="mutation",
+                idempotency="none",
+                audit_event="auth.api_key.updated",
+                feature=None,
+                stale_reads=False,
+                transaction="write",
+                response=AdminApiKeyResponse,
+                body=AdminApiKeyPatchRequest,
+                body_kind="json",
+                errors=("AUTH_FORBIDDEN", "NOT_FOUND", "VALIDATION_ERROR"),
+            ),
+        )
+
+    async def list(self, call: Call[NoFields, ListQuery]) -> AdminApiKeyListResponse:
+        own, query = call.principal.tenant_id, call.query
+        tenant_id = query.tenant_id or own
+        if tenant_id != own and not call.principal.platform:
+            raise Problem("AUTH_FORBIDDEN", "keys of another tenant need platform scope")
+        async with self._services.db.tenant(tenant_id, "read") as tx:
+            keys = await self._store.page(
+                tx,
+                only_inactive=query.include_only_inactive,
+                inactive_days=query.inactive_days,
+                limit=query.limit,
+                offset=query.offset,
+            )
+            users = await self._directory.users(tx, {key.user_id for key in keys})
+        return AdminApiKeyListResponse(
+            tenant_id=tenant_id,
+            inactive_days_threshold=query.inactive_days,
+            items=[_response(key, users.get(key.user_id)) for key in keys],
+        )
+
+    async def patch(self, call: Call[AdminApiKeyPatchRequest, NoFields]) -> AdminApiKeyResponse:
+        change = _change(call.body)
+        key = await self._store.locked(call.tx, call.path["key_id"])
+        widens = change.active or change.expires_at is not None or change.name is not None
+        if key.platform and widens and not call.principal.platform:
+            raise Problem(
+                "AUTH_FORBIDDEN", "without platform scope a platform key can only be switched off or revoked"
+            )
+        if change.active and key.revoked_at is not None:
+            raise Problem("VALIDATION_ERROR", "active: a revoked key stays revoked; make a new one")
+        changed = await self._store.change(call.tx, key.id, change)
+        return _response(changed, await self._directory.user(call.tx, changed.user_id))
+
+
+def _change(body: AdminApiKeyPatchRequest) -> Change:
+    if body.active and body.revoke:
+        raise Problem("VALIDATION_ERROR", "active and revoke exclude each other")
+    if body.expires_at is not None and body.expires_at.tzinfo is None:
+        raise Problem("VALIDATION_ERROR", "expires_at needs an offset, such as +00:00")
+    return Change(name=body.name, expires_at=body.expires_at, active=body.active, revoke=bool(body.revoke))
+
+
+def _response(key: KeyView, user: User | None) -> AdminApiKeyResponse:
+    return AdminApiKeyResponse(
+        key_id=key.id,
+        key_prefix=shown_prefix(key.id),
+        name=key.name,
+        role=key.role.label,
+        created_at=key.created_at,
+        last_used_at=key.last_used_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+        is_active=key.usable and user is not None and user.active,
+        is_expired=key.is_expired,
+        inactive_days=key.inactive_days,
+    )

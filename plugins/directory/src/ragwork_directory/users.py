@@ -1,0 +1,164 @@
+"""The ``Directory`` capability over Postgres.
+
+Rows are read under row level security, so a user of another tenant is simply absent. A change that
+every credential must feel advances the user's epoch, drops the cached user in every process and cuts
+the user's live streams, all with the commit of the caller's transaction.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from ragwork_hooks.auth import Role, User
+from ragwork_hooks.errors import not_found
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.storage import Cache, Row, Transaction
+
+#: Upper bound on a cached user's age, should an invalidation ever be lost.
+CACHE_TTL_S: Final = 15.0
+
+_SELECT: Final = """
+SELECT u.tenant_id, u.id, u.email, u.role, u.active, u.epoch, u.created_at,
+       ARRAY(SELECT m.group_id FROM directory.memberships m
+              WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id) AS groups
+  FROM directory.users u
+ WHERE u.tenant_id = ragwork.tenant() AND u.id = ANY ($1::text[])
+"""
+_LOCK: Final = "SELECT FROM directory.users WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE"
+# The tenant is made in the same statement, so that the foreign key holds whoever comes first. The
+# no-op update makes a concurrent creation visible, which DO NOTHING would hide.
+_ENSURE: Final = """
+WITH tenant AS (
+    INSERT INTO directory.tenants (tenant_id) VALUES (ragwork.tenant()) ON CONFLICT DO NOTHING
+)
+INSERT INTO directory.users AS u (tenant_id, id, role) VALUES (ragwork.tenant(), $1, $2)
+ON CONFLICT (tenant_id, id) DO UPDATE SET id = EXCLUDED.id
+RETURNING u.tenant_id, u.id, u.email, u.role, u.active, u.epoch, u.created_at, xmax = 0 AS made,
+          ARRAY(SELECT m.group_id FROM directory.memberships m
+                 WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id) AS groups
+"""
+_ENSURE_GROUP: Final = """
+WITH tenant AS (
+    INSERT INTO directory.tenants (tenant_id) VALUES (ragwork.tenant()) ON CONFLICT DO NOTHING
+)
+INSERT INTO directory.groups (tenant_id, id, name) VALUES (ragwork.tenant(), $1, $2)
+ON CONFLICT (tenant_id, id) DO UPDATE SET name = EXCLUDED.name
+"""
+_UPDATE: Final = """
+UPDATE directory.users u SET role = $2, active = $3, epoch = epoch + $4
+ WHERE tenant_id = ragwork.tenant() AND id = $1
+"""
+_UNKNOWN_GROUPS: Final = """
+SELECT wanted.id FROM unnest($1::text[]) AS wanted (id)
+ WHERE NOT EXISTS (SELECT FROM directory.groups g
+                    WHERE g.tenant_id = ragwork.tenant() AND g.id = wanted.id)
+ ORDER BY wanted.id LIMIT 1
+"""
+_REPLACE_MEMBERSHIPS: Final = """
+WITH gone AS (
+    DELETE FROM directory.memberships
+     WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND group_id <> ALL ($2::text[])
+), bumped AS (
+    UPDATE directory.users SET epoch = epoch + 1 WHERE tenant_id = ragwork.tenant() AND id = $1
+)
+INSERT INTO directory.memberships (tenant_id, user_id, group_id)
+SELECT ragwork.tenant(), $1, wanted.id FROM unnest($2::text[]) AS wanted (id)
+ON CONFLICT DO NOTHING
+"""
+
+
+class PostgresDirectory:
+    """Tenants, users, groups and memberships. Implements ``ragwork_hooks.auth.Directory``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._users: Cache[User | None] = services.caches.cache("directory.users", ttl_s=CACHE_TTL_S)
+
+    async def ensure_tenant(self, tx: Transaction) -> None:
+        await tx.execute(
+            "INSERT INTO directory.tenants (tenant_id) VALUES (ragwork.tenant()) ON CONFLICT DO NOTHING"
+        )
+
+    async def ensure_user(self, tx: Transaction, user_id: str, role: Role) -> User:
+        row = await tx.fetchrow(_ENSURE, user_id, role.label)
+        assert row is not None  # INSERT … RETURNING with DO UPDATE always gives its row
+        if row["made"]:
+            # Somebody may have cached that there is no such user.
+            await self._users.invalidate(tx, _key(tx.tenant_id, user_id))
+        return _user(row)
+
+    async def user(self, tx: Transaction, user_id: str) -> User | None:
+        return (await self.users(tx, (user_id,))).get(user_id)
+
+    async def users(self, tx: Transaction, user_ids: Collection[str]) -> Mapping[str, User]:
+        return {row["id"]: _user(row) for row in await tx.fetch(_SELECT, list(user_ids))}
+
+    async def current(self, tenant_id: str, user_id: str) -> User | None:
+        async def load() -> User | None:
+            async with self._services.db.tenant(tenant_id, "read") as tx:
+                return await self.user(tx, user_id)
+
+        return await self._users.get(_key(tenant_id, user_id), load)
+
+    async def set_active(self, tx: Transaction, user_id: str, active: bool) -> User:
+        user = await self._locked(tx, user_id)
+        if user.active == active:
+            return user
+        # Enabling takes no right away from anybody, so it doesn't advance the epoch.
+        await tx.execute(_UPDATE, user_id, user.role.label, active, int(not active))
+        return await self._changed(tx, user_id, cut=not active)
+
+    async def set_role(self, tx: Transaction, user_id: str, role: Role) -> User:
+        user = await self._locked(tx, user_id)
+        if user.role == role:
+            return user
+        await tx.execute(_UPDATE, user_id, role.label, user.active, 1)
+        return await self._changed(tx, user_id, cut=role < user.role)
+
+    async def ensure_group(self, tx: Transaction, group_id: str, name: str) -> None:
+        await tx.execute(_ENSURE_GROUP, group_id, name)
+
+    async def set_groups(self, tx: Transaction, user_id: str, groups: frozenset[str]) -> User:
+        user = await self._locked(tx, user_id)
+        if user.groups == groups:
+            return user
+        wanted = sorted(groups)
+        unknown = await tx.fetchval(_UNKNOWN_GROUPS, wanted)
+        if unknown is not None:
+            raise not_found("group", unknown)
+        await tx.execute(_REPLACE_MEMBERSHIPS, user_id, wanted)
+        return await self._changed(tx, user_id, cut=not user.groups <= groups)
+
+    async def _locked(self, tx: Transaction, user_id: str) -> User:
+        # Lock, then read: one statement would see memberships from before it waited for the lock.
+        await tx.execute(_LOCK, user_id)
+        user = await self.user(tx, user_id)
+        if user is None:
+            raise not_found("user", user_id)
+        return user
+
+    async def _changed(self, tx: Transaction, user_id: str, *, cut: bool) -> User:
+        """The user after a change; ``cut`` when a right was taken away, so that no stream outlives it."""
+        await self._users.invalidate(tx, _key(tx.tenant_id, user_id))
+        if cut:
+            await self._services.streams.cut(tx, user_id=user_id)
+        user = await self.user(tx, user_id)
+        assert user is not None  # its row is locked by this transaction
+        return user
+
+
+def _key(tenant_id: str, user_id: str) -> str:
+    # A tenant id has no slash, so two pairs can't give one key.
+    return f"{tenant_id}/{user_id}"
+
+
+def _user(row: Row) -> User:
+    return User(
+        tenant_id=row["tenant_id"],
+        id=row["id"],
+        email=row["email"],
+        role=Role.parse(row["role"]),
+        active=row["active"],
+        groups=frozenset(row["groups"]),
+        epoch=row["epoch"],
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,236 @@
+"""Corpora: what is stored of them and the routes that read and change them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from ragwork_hooks.auth import Principal, Role
+from ragwork_hooks.authz import Action
+from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.retrieval import Index
+from ragwork_hooks.storage import Row, Transaction
+
+from ragwork_documents import acl
+from ragwork_documents.catalog import Catalog
+from ragwork_documents.corpus_config import Binding, bind, check_embedder
+from ragwork_documents.intake import Intake
+from ragwork_documents.shapes import CorpusCreateRequest, CorpusPatchRequest, CorpusResponse, ListQuery
+
+CORPUS_READ: Final = Action(name="corpus.read", role=Role.READER)
+CORPUS_WRITE: Final = Action(name="corpus.write", role=Role.EDITOR)
+CORPUS_DELETE: Final = Action(name="corpus.delete", role=Role.EDITOR)
+#: Documents that a corpus may hold when it is deleted with them in one transaction.
+MAX_DELETED_WITH_CORPUS: Final = 1_000
+
+_COLUMNS: Final = "id, tenant_id, name, provider_config, created_at"
+
+
+class Corpora:
+    """Reads and changes corpora inside the caller's transaction."""
+
+    def __init__(
+        self, services: Services, catalog: Catalog, intake: Intake, index: Index, embedder: str
+    ) -> None:
+        self._services = services
+        self._catalog = catalog
+        self._intake = intake
+        self._index = index
+        self._embedder = embedder
+
+    async def page(self, tx: Transaction, limit: int, offset: int) -> list[CorpusResponse]:
+        """The tenant's corpora, oldest first."""
+        rows = await tx.fetch(
+            f"SELECT {_COLUMNS} FROM documents.corpora WHERE tenant_id = ragwork.tenant()"  # noqa: S608
+            " ORDER BY created_at, id LIMIT $1 OFFSET $2",
+            limit,
+            offset,
+        )
+        return [_response(row) for row in rows]
+
+    async def get(self, tx: Transaction, corpus_id: str) -> CorpusResponse:
+        """One corpus. Raises ``Problem`` 404."""
+        row = await tx.fetchrow(
+            f"SELECT {_COLUMNS} FROM documents.corpora"  # noqa: S608
+            " WHERE tenant_id = ragwork.tenant() AND id = $1",
+            corpus_id,
+        )
+        if row is None:
+            raise not_found("corpus", corpus_id)
+        return _response(row)
+
+    async def create(self, tx: Transaction, request: CorpusCreateRequest) -> CorpusResponse:
+        """A new corpus. Raises ``Problem`` 409 when the id is taken, 422 for a wrong configuration."""
+        binding = bind(request.provider_config_json, self._services.providers, tx.tenant_id)
+        embedder = binding.embedder or check_embedder(
+            self._embedder, self._services.providers, ["settings", "EMBEDDING_PROVIDER"]
+        )
+        row = await tx.fetchrow(
+            f"""INSERT INTO documents.corpora (tenant_id, id, name, provider_config, retriever, embedder,
+                top_k_default, options, default_readers)
+            VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8)
+            ON CONFLICT (tenant_id, id) DO NOTHING RETURNING {_COLUMNS}""",  # noqa: S608
+            request.id,
+            request.name,
+            *_values(binding, embedder),
+        )
+        if row is None:
+            raise Problem("CONFLICT", f"corpus {request.id!r} exists already")
+        await self._catalog.forget(tx, request.id)
+        return _response(row)
+
+    async def patch(
+        self, tx: Transaction, principal: Principal, corpus_id: str, request: CorpusPatchRequest
+    ) -> CorpusResponse:
+        """Change name or configuration; another embedder queues every document of the corpus anew."""
+        row = await tx.fetchrow(
+            f"""SELECT {_COLUMNS}, embedder FROM documents.corpora
+            WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE""",  # noqa: S608
+            corpus_id,
+        )
+        if row is None:
+            raise not_found("corpus", corpus_id)
+        name = request.name or row["name"]
+        config = request.provider_config_json
+        if config is None:
+            config = row["provider_config"]
+        binding = bind(config, self._services.providers, tx.tenant_id)
+        embedder = binding.embedder or row["embedder"]
+        changed = await tx.fetchrow(
+            f"""UPDATE documents.corpora SET name = $2, provider_config = $3, retriever = $4, embedder = $5,
+                top_k_default = $6, options = $7, default_readers = $8, updated_at = now()
+            WHERE tenant_id = ragwork.tenant() AND id = $1 RETURNING {_COLUMNS}""",  # noqa: S608
+            corpus_id,
+            name,
+            *_values(binding, embedder),
+        )
+        if changed is None:
+            raise not_found("corpus", corpus_id)
+        if embedder != row["embedder"]:
+            await self._intake.requeue_corpus(tx, corpus_id)
+        await self._catalog.forget(tx, corpus_id)
+        return _response(changed)
+
+    async def delete(self, tx: Transaction, principal: Principal, corpus_id: str) -> None:
+        """Delete a corpus with its documents, if the caller may delete each of them.
+
+        Raises ``Problem`` 404, 403 for a document out of the caller's reach, 409 while one is being
+        ingested or when there are more than one transaction should delete.
+        """
+        row = await tx.fetchrow(
+            "SELECT id FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE",
+            corpus_id,
+        )
+        if row is None:
+            raise not_found("corpus", corpus_id)
+        documents = await tx.fetch(
+            f"""SELECT d.id, d.owner, d.labels, d.status, d.blob_key, {acl.GRANTED} AS granted
+            FROM documents.documents d WHERE d.tenant_id = ragwork.tenant() AND d.corpus_id = $2
+            ORDER BY d.id LIMIT {MAX_DELETED_WITH_CORPUS + 1} FOR UPDATE OF d""",  # noqa: S608
+            sorted(acl.readers_of(principal)),
+            corpus_id,
+        )
+        await self._check_deletable(tx, principal, documents)
+        if documents:
+            await self._intake.erase(tx, documents)
+        await tx.execute(
+            "DELETE FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1", corpus_id
+        )
+        await self._catalog.forget(tx, corpus_id)
+
+    async def _check_deletable(
+        self, tx: Transaction, principal: Principal, documents: Sequence[Row]
+    ) -> None:
+        for document in documents:
+            await self._intake.authorize(tx, principal, acl.DELETE, document)
+        if len(documents) > MAX_DELETED_WITH_CORPUS:
+            raise Problem(
+                "CONFLICT",
+                f"the corpus holds more than {MAX_DELETED_WITH_CORPUS} documents: delete documents first",
+            )
+        if any(document["status"] in ("queued", "processing") for document in documents):
+            raise Problem("INGEST_IN_PROGRESS", "a document of the corpus is being ingested")
+
+
+def routes(corpora: Corpora) -> tuple[AnyRoute, ...]:
+    """The routes under ``/v1/corpora``."""
+
+    async def list_(call: Call[NoFields, ListQuery]) -> list[CorpusResponse]:
+        return await corpora.page(call.tx, call.query.limit, call.query.offset)
+
+    async def get(call: Call[NoFields, NoFields]) -> CorpusResponse:
+        return await corpora.get(call.tx, call.path["corpus_id"])
+
+    async def create(call: Call[CorpusCreateRequest, NoFields]) -> CorpusResponse:
+        return await corpora.create(call.tx, call.body)
+
+    async def patch(call: Call[CorpusPatchRequest, NoFields]) -> CorpusResponse:
+        return await corpora.patch(call.tx, call.principal, call.path["corpus_id"], call.body)
+
+    async def delete(call: Call[NoFields, NoFields]) -> Reply:
+        await corpora.delete(call.tx, call.principal, call.path["corpus_id"])
+        return Reply(status=204)
+
+    return (
+        Route(
+            name="corpora.list", method="GET", path="/v1/corpora", summary="List the tenant's corpora",
+            handler=list_, scope="tenant", action=CORPUS_READ, rate_class="read", idempotency="none",
+            audit_event=None, feature=None, stale_reads=False, transaction="read",
+            response=list[CorpusResponse], query=ListQuery, legacy=True,
+        ),
+        Route(
+            name="corpora.get", method="GET", path="/v1/corpora/{corpus_id}", summary="One corpus",
+            handler=get, scope="tenant", action=CORPUS_READ, rate_class="read", idempotency="none",
+            audit_event=None, feature=None, stale_reads=False, transaction="read",
+            response=CorpusResponse, errors=("NOT_FOUND",), legacy=True,
+        ),
+        Route(
+            name="corpora.create", method="POST", path="/v1/corpora", summary="Create a corpus",
+            handler=create, scope="tenant", action=CORPUS_WRITE, rate_class="mutation",
+            idempotency="accepted", audit_event="corpora.created", feature=None, stale_reads=False,
+            transaction="write", response=CorpusResponse, body=CorpusCreateRequest, body_kind="json",
+            status=201, errors=("CONFLICT",),
+        ),
+        Route(
+            name="corpora.patch", method="PATCH", path="/v1/corpora/{corpus_id}",
+            summary="Change a corpus' name or provider configuration", handler=patch, scope="tenant",
+            action=CORPUS_WRITE, rate_class="mutation", idempotency="accepted",
+            audit_event="corpora.updated", feature=_patch_feature, stale_reads=False,
+            transaction="write", response=CorpusResponse, body=CorpusPatchRequest, body_kind="json",
+            errors=("NOT_FOUND", "FEATURE_NOT_ENABLED"), legacy=True,
+        ),
+        Route(
+            name="corpora.delete", method="DELETE", path="/v1/corpora/{corpus_id}",
+            summary="Delete a corpus with its documents", handler=delete, scope="tenant",
+            action=CORPUS_DELETE, rate_class="mutation", idempotency="accepted",
+            audit_event="corpora.deleted", feature=None, stale_reads=False, transaction="write",
+            response=None, status=204,
+            errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "NOT_FOUND"),
+        ),
+    )  # fmt: skip
+
+
+async def _patch_feature(call: Call[CorpusPatchRequest, NoFields]) -> str | None:
+    """Renaming is free; changing the provider configuration is a feature of the plan."""
+    return None if call.body.provider_config_json is None else "corpora_patch_provider_config"
+
+
+def _values(binding: Binding, embedder: str) -> tuple[object, ...]:
+    return (
+        dict(binding.json),
+        binding.retriever,
+        embedder,
+        binding.top_k_default,
+        dict(binding.options),
+        list(binding.default_readers),
+    )
+
+
+def _response(row: Row) -> CorpusResponse:
+    return CorpusResponse(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        name=row["name"],
+        provider_config_json=row["provider_config"],
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,133 @@
+"""``provider_config_json`` of a corpus: checked strictly, normalised, and read once into plain values."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import attrs
+from ragwork_hooks.auth import Role
+from ragwork_hooks.plugin import Providers
+
+from ragwork_documents.hostile import check_storable, invalid
+
+DEFAULT_RETRIEVER: Final = "local_pgvector"
+DEFAULT_TOP_K: Final = 5
+MAX_TOP_K: Final = 50
+MAX_DEFAULT_READERS: Final = 100
+
+_ROOT: Final = ("body", "provider_config_json")
+_OWN_KEYS: Final = frozenset({"provider", "top_k_default", "embedder"})
+_READER_TYPES: Final = ("user", "api_key", "group", "role")
+_ROLES: Final = tuple(role.label for role in Role)
+
+
+@attrs.frozen(kw_only=True)
+class Binding:
+    """What a corpus' configuration means. ``json`` is its normalised form; ``embedder`` is ``None``
+    when the configuration leaves the corpus' embedder as it is.
+    """
+
+    json: Mapping[str, object]
+    retriever: str
+    embedder: str | None
+    top_k_default: int
+    options: Mapping[str, object]
+    default_readers: Sequence[str]
+
+
+def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> Binding:
+    """Normalise ``config``; ``{}`` is the local retriever with 5 passages.
+
+    Raises ``Problem`` 422 naming the path of a wrong value and the nearest match of an unknown key.
+    """
+    check_storable(config, [*_ROOT])
+    _known_keys(config, ("retrieval", "acl"), [*_ROOT])
+    retrieval = _object(config.get("retrieval", {}), [*_ROOT, "retrieval"])
+    acl = _object(config.get("acl", {}), [*_ROOT, "acl"])
+    retriever = _retriever(retrieval, providers)
+    options = {key: value for key, value in retrieval.items() if key not in _OWN_KEYS}
+    providers.check("retrieval", retriever, options)
+    top_k = _top_k(retrieval.get("top_k_default", DEFAULT_TOP_K))
+    normalised: dict[str, object] = {
+        "retrieval": {**retrieval, "provider": retriever, "top_k_default": top_k}
+    }
+    if acl:
+        normalised["acl"] = acl
+    return Binding(
+        json=normalised,
+        retriever=retriever,
+        embedder=_embedder(retrieval, providers),
+        top_k_default=top_k,
+        options=options,
+        default_readers=_default_readers(acl, tenant_id),
+    )
+
+
+def check_embedder(name: str, providers: Providers, path: list[str | int]) -> str:
+    """``name`` if an embedding provider is called so, else ``Problem`` 422."""
+    return _one_of(name, providers.names("embedding"), path)
+
+
+def _retriever(retrieval: Mapping[str, object], providers: Providers) -> str:
+    path: list[str | int] = [*_ROOT, "retrieval", "provider"]
+    name = retrieval.get("provider", DEFAULT_RETRIEVER)
+    return _one_of(name, providers.names("retrieval"), path)
+
+
+def _embedder(retrieval: Mapping[str, object], providers: Providers) -> str | None:
+    if "embedder" not in retrieval:
+        return None
+    path: list[str | int] = [*_ROOT, "retrieval", "embedder"]
+    return _one_of(retrieval["embedder"], providers.names("embedding"), path)
+
+
+def _top_k(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_TOP_K:
+        path: list[str | int] = [*_ROOT, "retrieval", "top_k_default"]
+        raise invalid(path, f"must be a whole number from 1 to {MAX_TOP_K}")
+    return value
+
+
+def _default_readers(acl: Mapping[str, object], tenant_id: str) -> Sequence[str]:
+    path: list[str | int] = [*_ROOT, "acl"]
+    _known_keys(acl, ("default_readers",), path)
+    path = [*path, "default_readers"]
+    readers = acl.get("default_readers", [])
+    if not isinstance(readers, list) or len(readers) > MAX_DEFAULT_READERS:
+        raise invalid(path, f"must be a list of at most {MAX_DEFAULT_READERS} readers")
+    return sorted({_reader(reader, tenant_id, [*path, n]) for n, reader in enumerate(readers)})
+
+
+def _reader(value: object, tenant_id: str, path: list[str | int]) -> str:
+    if value == "tenant":
+        return f"tenant:{tenant_id}"
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind not in _READER_TYPES or not 1 <= len(name) <= 128 or not name.isprintable():
+        raise invalid(path, f'must be "tenant" or one of {", ".join(_READER_TYPES)} with :<id>')
+    if kind == "role":
+        _one_of(name, _ROLES, path)
+    return f"{kind}:{name}"
+
+
+def _object(value: object, path: list[str | int]) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise invalid(path, "must be an object")
+    return value
+
+
+def _known_keys(value: Mapping[str, object], known: Sequence[str], path: list[str | int]) -> None:
+    for key in value:
+        if key not in known:
+            raise invalid([*path, key], f"is not known{_nearest(key, known)}", "extra_forbidden")
+
+
+def _one_of(value: object, known: Sequence[str], path: list[str | int]) -> str:
+    if not isinstance(value, str) or value not in known:
+        there = ", ".join(known) or "none is installed"
+        raise invalid(path, f"{value!r} is not one of {there}{_nearest(value, known)}", "literal_error")
+    return value
+
+
+def _nearest(value: object, known: Sequence[str]) -> str:
+    match = difflib.get_close_matches(str(value), known, n=1)
+    return f"; did you mean {match[0]!r}?" if match else ""

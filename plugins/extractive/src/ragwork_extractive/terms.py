@@ -1,0 +1,66 @@
+"""Words as the scorer compares them: stems, and how much a question's word weighs."""
+
+import re
+from collections.abc import Callable
+
+import snowballstemmer  # type: ignore[import-untyped]  # it ships no types, and nobody else does
+
+from ragwork_extractive.wordlists import STOPWORDS, WEAK
+
+# Han, kana and hangul are written without spaces: pairs of characters stand for words.
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_UNSPACED}]+|(?:(?![{_UNSPACED}])[^\W_])+")
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+#: Longer runs are data, not words; also bounds the stemmer.
+_MAX_WORD = 40
+_CACHE_SIZE = 50_000
+#: A question keeps this many different words from its beginning, and as many from its end.
+_HALF_QUESTION = 96
+
+_WEAK_WEIGHT = 0.3
+
+
+def words(text: str) -> list[str]:
+    """The words of ``text`` in order, case-folded, function words included."""
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    found: list[str] = []
+    for run in _WORD.findall(text.casefold()):
+        if _IS_UNSPACED.match(run):
+            found.extend(run[i : i + 2] for i in range(max(1, len(run) - 1)))
+        else:
+            found.append(run)
+    return found
+
+
+class Stems:
+    """Stems of English words, remembered. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+        self._weak = frozenset(self.of(set(WEAK)).values())
+
+    def of(self, vocabulary: set[str]) -> dict[str, str]:
+        """Word → stem for every word of ``vocabulary``."""
+        known = self._known
+        missing = [word for word in vocabulary if word not in known]
+        if missing:
+            if len(known) + len(missing) > _CACHE_SIZE:
+                known = self._known = {}
+                missing = list(vocabulary)
+            # A stemmer keeps the word at hand in itself, so each call has its own.
+            stem: Callable[[str], str] = snowballstemmer.stemmer("english").stemWord
+            known.update((word, stem(word) if len(word) <= _MAX_WORD else word) for word in missing)
+        return {word: known[word] for word in vocabulary}
+
+    def question(self, text: str) -> dict[str, float]:
+        """Content stems of a question in order, with their weight before rarity is looked at."""
+        content = list(dict.fromkeys(word for word in words(text) if word not in STOPWORDS))
+        if len(content) > 2 * _HALF_QUESTION:
+            content = content[:_HALF_QUESTION] + content[-_HALF_QUESTION:]
+        stems = self.of(set(content))
+        weights: dict[str, float] = {}
+        for word in content:
+            weights.setdefault(stems[word], _WEAK_WEIGHT if stems[word] in self._weak else 1.0)
+        return weights

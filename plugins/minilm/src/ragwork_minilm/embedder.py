@@ -1,0 +1,70 @@
+"""The provider ``minilm`` of kind ``embedding``."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Literal
+
+from ragwork_hooks.plugin import Provider, ProviderContext
+
+from ragwork_minilm.config import MinilmConfig
+from ragwork_minilm.lane import Lane, Vectors
+
+if TYPE_CHECKING:
+    from ragwork_minilm.encoder import Encoder
+
+#: Scheduling priority of document threads: the event loop, the database and queries go first.
+_DOCUMENT_NICENESS: Final = 10
+
+
+class MinilmEmbedder:
+    """all-MiniLM-L6-v2. Queries and documents have threads of their own, so neither waits for the other."""
+
+    def __init__(self, work: Callable[[Sequence[str]], Vectors], threads: int) -> None:
+        self._queries = Lane("minilm-query", work, 1)
+        self._documents = Lane("minilm-document", work, threads, _yield_to_others)
+
+    @property
+    def name(self) -> str:
+        return "minilm"
+
+    @property
+    def dimension(self) -> int:
+        return 384
+
+    async def embed(self, texts: Sequence[str], purpose: Literal["query", "document"]) -> Vectors:
+        """See ``Embedder.embed``. A text is read up to 256 tokens."""
+        lane = self._queries if purpose == "query" else self._documents
+        return await lane.run(texts)
+
+    async def aclose(self) -> None:
+        """Stop the threads; idempotent."""
+        await self._queries.aclose()
+        await self._documents.aclose()
+
+
+async def open_embedder(context: ProviderContext[MinilmConfig]) -> MinilmEmbedder:
+    """Load the model in a thread. Raises ``ConfigError`` when its packages are missing or altered."""
+    encoder = await asyncio.to_thread(_load)
+    return MinilmEmbedder(encoder.vectors, context.config.threads)
+
+
+def _load() -> "Encoder":
+    from ragwork_minilm.encoder import Encoder
+
+    encoder = Encoder()
+    encoder.vectors(["the first run allocates the buffers"])
+    return encoder
+
+
+def _yield_to_others() -> None:
+    # Only Linux takes a thread's id here; elsewhere it would name some process.
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _DOCUMENT_NICENESS)
+
+
+provider: Final = Provider(name="minilm", open=open_embedder)

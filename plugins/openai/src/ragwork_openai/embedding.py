@@ -1,0 +1,92 @@
+"""The embedder ``openai``."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.retrieval import Embedder
+
+from ragwork_openai.client import connect
+from ragwork_openai.config import OpenAIConfig
+from ragwork_openai.errors import translated, unavailable
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+#: Texts in one call; the service takes 2,048 but no more than 300,000 tokens.
+_BATCH = 64
+
+
+class OpenAIEmbedder:
+    """Each call is a request of its own, so a query never waits behind a batch of documents."""
+
+    name = "openai"
+
+    def __init__(self, client: "AsyncOpenAI", model: str, dimension: int) -> None:
+        self._client = client
+        self._model = model
+        self._dimension = dimension
+
+    @property
+    def dimension(self) -> int:
+        return self._dimension
+
+    async def embed(
+        self, texts: Sequence[str], purpose: Literal["query", "document"]
+    ) -> Sequence[Sequence[float]]:
+        """Unit vectors, one per text; ``purpose`` makes no difference to these models.
+
+        Raises ``ProviderError`` EMBEDDING_AUTH_ERROR, EMBEDDING_TIMEOUT, EMBEDDING_ERROR,
+        EMBEDDING_DIMENSION_MISMATCH or INTEGRATION_UNAVAILABLE.
+        """
+        vectors: list[Sequence[float]] = []
+        for start in range(0, len(texts), _BATCH):
+            vectors.extend(await self._batch(texts[start : start + _BATCH]))
+        return vectors
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    async def _batch(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        with translated("EMBEDDING", timeout_code="EMBEDDING_TIMEOUT"):
+            answer = await self._client.embeddings.create(
+                model=self._model, input=[_sendable(text) for text in texts], dimensions=self._dimension
+            )
+            items = sorted(answer.data, key=lambda item: item.index)
+            if [item.index for item in items] != list(range(len(texts))):
+                raise unavailable("the service left out a vector")
+            vectors = [item.embedding for item in items]
+            lengths = {len(vector) for vector in vectors}
+        if lengths != {self._dimension}:
+            raise ProviderError(
+                "EMBEDDING_DIMENSION_MISMATCH",
+                f"{self._dimension} dimensions were asked for, the model gave {sorted(lengths)}",
+            )
+        if len(vectors) == 1:
+            return [_unit(vectors[0])]
+        return await asyncio.to_thread(lambda: [_unit(vector) for vector in vectors])
+
+
+def _sendable(text: str) -> str:
+    """The service refuses an empty text, and lone surrogates have no UTF-8 form."""
+    return text.encode(errors="replace").decode() or " "
+
+
+def _unit(vector: Sequence[float]) -> list[float]:
+    with translated("EMBEDDING", timeout_code="EMBEDDING_TIMEOUT"):
+        norm = math.hypot(*vector)
+    if not 0.0 < norm < math.inf:
+        raise unavailable("the service sent a vector without direction")
+    return [value / norm for value in vector]
+
+
+async def _open(context: ProviderContext[OpenAIConfig]) -> Embedder:
+    config = context.config
+    client = await connect(config, "EMBEDDING")
+    return OpenAIEmbedder(client, config.embedding_model, config.embedding_dimensions)
+
+
+provider: Provider[Embedder] = Provider(name="openai", open=_open)

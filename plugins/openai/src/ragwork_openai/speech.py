@@ -1,0 +1,76 @@
+"""The voice ``openai``: text to MP3."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.tts import Audio, SpeechSynthesizer
+
+from ragwork_openai.client import connect
+from ragwork_openai.config import OpenAIConfig
+from ragwork_openai.errors import translated, unavailable
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+#: The service takes 4,096 characters, its newer models 2,000 tokens; this stays below both.
+_PIECE_CHARS = 3_000
+
+
+class OpenAIVoice:
+    """Long texts are spoken in pieces: MP3 frames can be joined end to end."""
+
+    name = "openai"
+
+    def __init__(self, client: "AsyncOpenAI", model: str, voice: str) -> None:
+        self._client = client
+        self._model = model
+        self._voice = voice
+
+    async def synthesize(self, text: str) -> Audio:
+        """Speech of ``text``. Raises ``ProviderError`` TTS_AUTH_ERROR, TTS_ERROR (also for a text without
+        a word, and when it takes too long) or INTEGRATION_UNAVAILABLE.
+        """
+        sendable = text.encode(errors="replace").decode().strip()
+        if not sendable:
+            raise ProviderError("TTS_ERROR", "there is no text to speak")
+        spoken = [await self._speak(piece) for piece in _pieces(sendable)]
+        return Audio(data=b"".join(spoken), mime="audio/mpeg")
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    async def _speak(self, piece: str) -> bytes:
+        with translated("TTS", timeout_code="TTS_ERROR"):
+            answer = await self._client.audio.speech.create(
+                model=self._model, voice=self._voice, input=piece, response_format="mp3"
+            )
+            data = answer.content
+        if not _is_mp3(data):
+            raise unavailable("the service's answer is not MP3")
+        return data
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """``text`` cut at the last end of a sentence, else space, that fits."""
+    while len(text) > _PIECE_CHARS:
+        cut = max(text.rfind(sign, _PIECE_CHARS // 2, _PIECE_CHARS) for sign in (". ", "! ", "? ", "\n")) + 1
+        cut = cut or text.rfind(" ", _PIECE_CHARS // 2, _PIECE_CHARS) + 1 or _PIECE_CHARS
+        yield text[:cut]
+        text = text[cut:].lstrip()
+    if text:
+        yield text
+
+
+def _is_mp3(data: bytes) -> bool:
+    """An ID3 tag or a frame's sync word in front."""
+    return data[:3] == b"ID3" or (len(data) > 3 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0)
+
+
+async def _open(context: ProviderContext[OpenAIConfig]) -> SpeechSynthesizer:
+    config = context.config
+    return OpenAIVoice(await connect(config, "TTS"), config.tts_model, config.tts_voice)
+
+
+provider: Provider[SpeechSynthesizer] = Provider(name="openai", open=_open)
