@@ -1,13 +1,15 @@
 """Who is calling: credentials, principals, the authenticator seam and the directory capability."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, TypeVar, overload
 
 import attrs
 
 from ragwork_hooks.storage import Transaction
+
+T = TypeVar("T")
 
 
 class Role(IntEnum):
@@ -46,8 +48,14 @@ class Credential:
 class Headers(Protocol):
     """Read-only, case-insensitive view of request headers."""
 
-    def get(self, name: str, default: str | None = None, /) -> str | None: ...
-    def getall(self, name: str, default: Sequence[str], /) -> Sequence[str]: ...
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, /, default: T) -> str | T: ...
+    @overload
+    def getall(self, name: str, /) -> list[str]: ...
+    @overload
+    def getall(self, name: str, /, default: T) -> list[str] | T: ...
 
 
 @attrs.frozen(kw_only=True)
@@ -106,6 +114,9 @@ class Directory(Protocol):
 
     async def user(self, tx: Transaction, user_id: str) -> User | None:
         """The user or ``None``."""
+
+    async def users(self, tx: Transaction, user_ids: Collection[str]) -> Mapping[str, User]:
+        """Those of ``user_ids`` that exist, by id. One round trip."""
 
     async def current(self, tenant_id: str, user_id: str) -> User | None:
         """The user from a cache that any change reaches within 1 s: no round trip when warm."""

@@ -9,20 +9,23 @@ from typing import Any
 
 import attrs
 from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.events import Sink
 from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.plugin import Contribution, PluginContext, Probe, ProviderContext
-from ragwork_hooks.storage import DatabaseUrls
+from ragwork_hooks.storage import Blob, DatabaseUrls
 
 from ragwork_kernel import clock, discovery, migrations, phase0, plan, secrets
 from ragwork_kernel.assembly import Assembly, Loaded
 from ragwork_kernel.authorize import AuthorizationPlan
 from ragwork_kernel.blobs import DirectoryBlobs, PostgresBlobs
 from ragwork_kernel.bus import Bus
+from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.caches import KernelCaches
 from ragwork_kernel.db import Pool
 from ragwork_kernel.egress import EgressClient
 from ragwork_kernel.health import DATABASE, Health
-from ragwork_kernel.jobs import PgJobs, Worker
+from ragwork_kernel.jobs import PostgresJobs
+from ragwork_kernel.job_worker import Worker
 from ragwork_kernel.kernel_routes import KernelRoutes
 from ragwork_kernel.outbox import OutboxEvents, Relay
 from ragwork_kernel.pipeline import Pipeline
@@ -58,6 +61,15 @@ class Platform:
     configs: Mapping[str, Any]
 
     @asynccontextmanager
+    async def working_here(self) -> AsyncIterator[None]:
+        """For commands that wait for jobs: work the queue here when no worker of its own is expected."""
+        if self.assembly.kernel.works_in_serve and self.urls.dispatcher is not None:
+            async with self.working():
+                yield
+        else:
+            yield
+
+    @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Run the job worker and the outbox relay in this process for the duration."""
         dispatcher = self.urls.dispatcher
@@ -68,8 +80,8 @@ class Platform:
                 "give the dispatcher role's DSN, or run `ragwork worker` where it is known",
             )
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(Worker(dispatcher, self.plan.jobs, self.plan.schedules))
-            await stack.enter_async_context(Relay(dispatcher, self.plan.sinks))
+            await stack.enter_async_context(Worker(dispatcher, self.plan.jobs, self.plan.schedules, self.telemetry))
+            await stack.enter_async_context(Relay(dispatcher, self.plan.sinks, self.telemetry))
             yield
 
 
@@ -102,15 +114,15 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         stack.push_async_callback(providers.close)
         streams = StreamRegistry(bus)
         authorization = AuthorizationPlan()
-        events = OutboxEvents()
-        embedded = kernel.database_url is None
+        sinks: list[Sink] = []
+        job_kinds: set[str] = set()
         parts = Parts(
             db=db,
             state=LocalState(),
-            blob=DirectoryBlobs(data_dir / "blobs") if embedded else PostgresBlobs(),
+            blob=_blobs(kernel, data_dir),
             caches=KernelCaches(bus),
-            jobs=PgJobs(),
-            events=events,
+            jobs=PostgresJobs(job_kinds),
+            events=OutboxEvents(sinks),
             egress=egress,
             providers=providers,
             streams=streams,
@@ -124,7 +136,8 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         collected = _collect(assembly, parts)
         frozen = plan.freeze(collected.contributions, kernel.gate_order)
         authorization.freeze(frozen.gates)
-        events.freeze(frozen.sinks)
+        sinks.extend(frozen.sinks)
+        job_kinds.update(kind.name for kind in frozen.jobs)
         providers.fill(collected.offers, frozen.wraps)
         health = Health(telemetry, collected.inactive)
         kernel_routes = KernelRoutes(
@@ -163,6 +176,11 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         for name, lifespan in frozen.lifespans:
             await _enter(stack, name, lifespan)
         yield platform
+
+
+def _blobs(kernel: KernelConfig, data_dir: Path) -> Blob:
+    """Files beside the embedded database; with a shared one, the database itself."""
+    return DirectoryBlobs(data_dir / "blobs") if kernel.database_url is None else PostgresBlobs()
 
 
 def _refuse_production_gaps(assembly: Assembly) -> None:

@@ -5,9 +5,9 @@ unknown fields are refused.
 """
 
 import types
-from collections.abc import Mapping
+from collections import abc
 from datetime import datetime
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar
 
 import attrs
 import cattrs
@@ -82,7 +82,7 @@ def _make_body_converter() -> cattrs.Converter:
     converter.register_structure_hook(datetime, _datetime)
     converter.register_structure_hook(Upload, _upload)
     converter.register_structure_hook_func(
-        lambda t: get_origin(t) in (dict, Mapping) or t in (dict, Mapping), _object
+        lambda t: getattr(t, "__origin__", t) in (dict, abc.Mapping), _object
     )
     converter.register_structure_hook_func(_is_optional, _optional)
     converter.register_structure_hook_factory(

@@ -31,7 +31,7 @@ class KernelConfig:
     log_level: str = setting(
         "LOG_LEVEL", "INFO", "log level", choices=("DEBUG", "INFO", "WARNING", "ERROR")
     )
-    profile: str = setting(
+    profile: Literal["development", "test", "production"] = setting(
         "RAGWORK_PROFILE",
         "development",
         "what is demanded at start: production refuses missing secrets",
@@ -295,7 +295,7 @@ def _convert(raw: Any, target: Any) -> object:
         if number != number or number in (float("inf"), float("-inf")):
             raise ValueError(raw)
         return number
-    if target is str and isinstance(raw, str):
+    if (target is str or typing.get_origin(target) is Literal) and isinstance(raw, str):
         return raw
     raise TypeError(raw)
 

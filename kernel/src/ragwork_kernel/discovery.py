@@ -4,7 +4,7 @@ Metadata of everything installed is read without importing it; code is imported 
 operator enabled or a binding names. A load failure, a missing name and a duplicate are errors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -54,7 +54,7 @@ def load(group: str, name: str) -> Any:
             "repair or uninstall it, or take it out of the enabled plugins",
         ) from error
 
-    def missing(_names: set[str]) -> None:
+    def missing(_names: Iterable[str]) -> None:
         raise ConfigError(
             f"{group} {name!r}", "is not installed", nearest(name, list(installed(group)))
         )

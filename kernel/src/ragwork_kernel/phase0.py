@@ -18,6 +18,8 @@ from ragwork_kernel.config import KernelConfig
 GROUP = "ragwork.database"
 EMBEDDED = "embedded"
 PATIENCE_S = 30.0
+_PREPARED = """SELECT to_regtype('public.vector') IS NOT NULL
+    AND has_database_privilege($1, current_database(), 'CREATE')"""
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ async def _reachable(urls: DatabaseUrls) -> bool:
             connection = await asyncpg.connect(dsn, timeout=5)
         except (asyncpg.PostgresError, OSError, TimeoutError):
             return False
-        usable = await connection.fetchval("SELECT to_regtype('public.vector') IS NOT NULL")
+        usable = await connection.fetchval(_PREPARED, roles.OWNER)
         await connection.close()
         if not usable:
             return False

@@ -60,7 +60,7 @@ class ProviderTable:
         fields = [field.name for field in attrs.fields(known)]
         for key in options:
             if key not in fields:
-                row = {
+                row: dict[str, object] = {
                     "type": "extra_forbidden",
                     "loc": ["body", "provider_config_json", kind, key],
                     "msg": f"{name} has no option {key!r}; {nearest(key, fields)}",

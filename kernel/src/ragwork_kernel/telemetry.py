@@ -107,3 +107,8 @@ class Telemetry:
 
     def _named(self, name: str) -> str:
         return f"{self._prefix}_{name}"
+
+
+def configure_logging(level: str) -> None:
+    """JSON lines on standard error."""
+    logging.basicConfig(level=level)

@@ -1,4 +1,4 @@
-"""The real database handle, caches and bus of the kernel around the identity plugins, as one process has them."""
+"""The identity plugins in one process, on the kernel's real database handle, caches and bus."""
 
 import asyncio
 import secrets
@@ -90,6 +90,7 @@ class Process:
     """One process: its services, and the plugins booted in it."""
 
     db: CountedDatabase
+    bus: Bus
     caches: KernelCaches
     streams: CutStreams = attrs.field(factory=CutStreams)
     clock: TurnableClock = attrs.field(factory=TurnableClock)
@@ -99,6 +100,15 @@ class Process:
 
     def use(self, capability: type) -> Any:
         return self.capabilities[capability]
+
+    async def settle(self) -> None:
+        """Wait until the notifications sent so far are back: a process hears its own, a moment later."""
+        heard: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self.bus.on("settle", heard.put_nowait)
+        async with self.db.tenant("settle") as tx:
+            await self.bus.publish(tx, "settle", {})
+        await heard.get()  # the sender's own call at the commit
+        await heard.get()
 
     def boot(self, plugin: Any, config: object = None) -> Any:
         contribution = plugin.ragwork_contribute(PluginContext(services=self, config=config))
@@ -114,7 +124,7 @@ async def process(urls: DatabaseUrls) -> AsyncIterator[Process]:
     caches = KernelCaches(bus)
     await bus.start()
     try:
-        yield Process(db=CountedDatabase(pool), caches=caches)
+        yield Process(db=CountedDatabase(pool), bus=bus, caches=caches)
     finally:
         await bus.close()
         await pool.close()

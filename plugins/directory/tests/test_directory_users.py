@@ -94,11 +94,16 @@ async def test_a_warm_user_costs_no_transaction_and_a_rolled_back_change_drops_n
     here: Any, directory: Any, tenant: str
 ) -> None:
     await make(here, directory, tenant)
+    await here.settle()
     await directory.current(tenant, "alice")
-    with pytest.raises(RuntimeError):
+
+    async def fail_after_a_change() -> None:
         async with here.db.tenant(tenant) as tx:
-            await directory.set_role(tx, "alice", Role.ADMIN)
-            raise RuntimeError
+            await directory.set_role(tx, "alice", Role.READER)
+            await directory.set_role(tx, "nobody", Role.READER)
+
+    with pytest.raises(Problem, match="nobody"):
+        await fail_after_a_change()
     opened = here.db.opened
     assert (await directory.current(tenant, "alice")).role is Role.EDITOR
     assert here.db.opened == opened

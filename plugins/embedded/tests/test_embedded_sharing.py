@@ -12,9 +12,11 @@ from typing import Protocol, TypeAlias
 
 import asyncpg
 import pytest
-from ragwork_embedded.cluster import postmaster
-from ragwork_embedded.locks import is_free
+from ragwork_embedded.cluster import halt, postmaster
+from ragwork_embedded.home import Home
+from ragwork_embedded.locks import FileLock, is_free
 from ragwork_embedded.server import EmbeddedServer
+from ragwork_hooks.errors import ConfigError
 
 
 class User(Protocol):
@@ -172,6 +174,19 @@ async def test_a_stale_pid_file_with_a_reused_pid_is_recovered_and_its_process_s
     assert pid_of(root) != bystander.pid
     await server.stop()
     assert bystander.poll() is None
+
+
+async def test_a_process_that_got_the_pid_of_a_dead_server_is_never_signalled(
+    root: Path, bystander: "subprocess.Popen[bytes]"
+) -> None:
+    held = FileLock(root / "postgres.lock")
+    assert held.try_exclusive()
+    lines = [str(bystander.pid), str(root), "0", "5432", ".", "127.0.0.1", "0 0", "ready"]
+    (root / "postgres" / "postmaster.pid").write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match="does not stop"):
+        halt(Home(root), patience_s=0.05)
+    assert bystander.poll() is None
+    held.close()
 
 
 async def test_a_cluster_half_made_is_made_anew(tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""The agent: ``POST /v1/run`` answers from a corpus as a cited stream, within sessions."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from ragwork_hooks.auth import Directory
+from ragwork_hooks.documents import DocumentCatalog
+from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, hookimpl
+
+from ragwork_agent.ask import COMMAND
+from ragwork_agent.config import Config
+from ragwork_agent.routes import routes
+from ragwork_agent.workshop import Workshop
+
+
+class AgentPlugin:
+    """Registers the agent."""
+
+    @hookimpl
+    def ragwork_info(self) -> PluginInfo:
+        return PluginInfo(
+            name="agent",
+            summary="streamed, cited answers with sessions, history and audio",
+            requires=(DocumentCatalog,),
+            optional=(Directory,),
+            config=Config,
+            schema="agent",
+            migrations=Path(__file__).parent / "migrations",
+        )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[Config]) -> Contribution:
+        workshop = Workshop.of(context.services, context.config)
+
+        @asynccontextmanager
+        async def serving() -> AsyncIterator[None]:
+            try:
+                yield
+            finally:
+                await workshop.finish()
+
+        return Contribution(routes=routes(workshop), lifespan=serving, warm=workshop.warm)
+
+    @hookimpl
+    def ragwork_commands(self) -> Sequence[Command]:
+        return (COMMAND,)
+
+
+plugin = AgentPlugin()

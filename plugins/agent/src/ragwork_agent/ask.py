@@ -1,16 +1,95 @@
 """The command ``ragwork ask``: one question from the terminal, through the same run as the API's."""
 
-import asyncio
 import sys
 from uuid import uuid4
 
-from ragwork_hooks.auth import Principal, Role
-from ragwork_hooks.documents import DocumentCatalog
-from ragwork_hooks.errors import Problem, ProviderError
+import attrs
+from ragwork_hooks.auth import Directory, Principal, Role
+from ragwork_hooks.errors import Problem, ProviderError, not_found
 from ragwork_hooks.plugin import Command, CommandContext, Option
 
 from ragwork_agent.api import Citation, RunAnswer
-from ragwork_agent.audio import Voice
-from ragwork_agent.config import Config
 from ragwork_agent.run import Asked, Run
+from ragwork_agent.untrusted import clean
 from ragwork_agent.workshop import Workshop
+
+#: Who asks when ``--user`` names nobody: a reader without groups, who sees what the tenant may see.
+ANYBODY = "cli"
+TOP_K = 5
+
+
+async def ask(context: CommandContext) -> int:
+    """Print the answer as it comes and its citations below it; 1 when the run fails."""
+    shop = Workshop.of(context.services, context.config)
+    try:
+        run = Run(shop, await _asked(context))
+        async for frame in run.frames():
+            if frame.type == "token.delta" and not context.console.json:
+                sys.stdout.write(str(frame.data["delta"]))
+                sys.stdout.flush()
+    except (Problem, ProviderError) as error:
+        context.console.say(f"\n{error}")
+        return 1
+    finally:
+        await shop.finish()
+    if run.answer is None:
+        raise RuntimeError("the run ended without an answer")
+    context.console.result(attrs.asdict(run.answer), _below(run.answer))
+    return 0
+
+
+async def _asked(context: CommandContext) -> Asked:
+    request_id = uuid4().hex
+    return Asked(
+        principal=await _principal(context),
+        request_id=request_id,
+        session_id=f"ask-{request_id}",
+        corpus_id=context.text("corpus"),
+        message=context.text("question"),
+        top_k=TOP_K,
+    )
+
+
+async def _principal(context: CommandContext) -> Principal:
+    """The user with the rights of today; ``ANYBODY`` without ``--user``."""
+    tenant_id, user_id = context.text("tenant"), context.options["user"]
+    directory = context.services.use_optional(Directory)  # type: ignore[type-abstract]
+    role, groups = Role.READER, frozenset[str]()
+    if isinstance(user_id, str) and directory is not None:
+        async with context.services.db.tenant(tenant_id, "read") as tx:
+            user = await directory.user(tx, user_id)
+        if user is None or not user.active:
+            raise not_found("user", user_id)
+        role, groups = user.role, user.groups
+    return Principal(
+        tenant_id=tenant_id,
+        user_id=user_id if isinstance(user_id, str) else ANYBODY,
+        credential_id="cli",
+        kind="system",
+        role=role,
+        groups=groups,
+    )
+
+
+def _below(answer: RunAnswer) -> str:
+    if not answer.citations:
+        return ""
+    return "\n" + "\n".join(_line(citation) for citation in answer.citations)
+
+
+def _line(citation: Citation) -> str:
+    quote = " ".join(clean(citation.quote).split())
+    return f"[{citation.n}] {clean(citation.document_id)} ({clean(citation.source)}): \u201c{quote}\u201d"
+
+
+COMMAND = Command(
+    path=("ask",),
+    help="ask a corpus one question",
+    options=(
+        Option(name="question", help="what to ask", required=True, positional=True),
+        Option(name="tenant", help="whose corpus", required=True),
+        Option(name="corpus", help="which corpus", required=True),
+        Option(name="user", help="whose rights to ask with; a plain reader when not given"),
+    ),
+    run=ask,
+)

@@ -29,7 +29,8 @@ DELETE FROM agent.audio WHERE tenant_id = ragwork.tenant() AND key IN (
     FOR UPDATE SKIP LOCKED)
 RETURNING key"""
 _OF_SESSION = """
-DELETE FROM agent.audio WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND session_id = $2 RETURNING key"""
+DELETE FROM agent.audio WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND session_id = $2
+RETURNING key"""
 _MIME = """
 SELECT mime FROM agent.audio WHERE tenant_id = ragwork.tenant() AND key = $1 AND expires_at > now()"""
 
@@ -90,9 +91,7 @@ class Voice:
     async def speak(self, tenant_id: str, key: Key, text: str) -> Speech:
         """The speech of ``text``, or why there is none. A failure never fails the run."""
         if self._provider == "none":
-            return Speech(
-                code="TTS_CONFIG_MISSING", message="no speech provider is configured (TTS_PROVIDER)"
-            )
+            return Speech(code="TTS_CONFIG_MISSING", message="no speech provider is set (TTS_PROVIDER)")
         try:
             synthesizer = await self._services.providers.synthesizer(self._provider)
             audio = await synthesizer.synthesize(text)

@@ -12,18 +12,10 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.base import Checkpoint as GraphCheckpoint
 
-from ragwork_agent.sessions import Checkpoint
+from ragwork_agent.context import Slot
 
 #: The key under which a run's ``Slot`` travels in LangGraph's config.
 SLOT = "slot"
-
-
-class Slot:
-    """The checkpoint of one run: what the opening statement read, then what the closing one writes."""
-
-    def __init__(self, saved: Checkpoint | None) -> None:
-        self.saved = saved
-        self.taken: Checkpoint | None = None
 
 
 class TurnCheckpointer(BaseCheckpointSaver[int]):

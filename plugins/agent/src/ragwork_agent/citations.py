@@ -12,9 +12,10 @@ from ragwork_agent.quotes import Span, best_sentence, locate
 from ragwork_agent.untrusted import as_data, clean
 
 _CONTEXT = 300
-_PIECE = re.compile(r"!(?=\[)|\[ *([0-9]{1,3}(?: *, *[0-9]{1,3})*) *\]")
+_MARK = r"\[ *([0-9]{1,3}(?: *, *[0-9]{1,3})*) *\]"
+_PIECE = re.compile(rf"(?P<image>!+)(?=\[)(?!{_MARK})|(?P<cry>!+)(?=\[)|(?P<mark>{_MARK})")
 # The end of a piece that the next one may turn into a mark or an image.
-_OPEN = re.compile(r"(?:!|!?\[[0-9, ]{0,24})$")
+_OPEN = re.compile(r"(?:!+|!*\[[0-9, ]{0,24})$")
 
 
 def for_model(passages: Sequence[Passage]) -> tuple[Passage, ...]:
@@ -80,9 +81,12 @@ class CitedText:
         done = 0
         for found in _PIECE.finditer(text):
             pieces.append(self._plain(text[done : found.start()]))
-            if found[1]:
+            if found["mark"]:
                 said = (self._text + "".join(pieces))[-_CONTEXT:]
-                pieces.extend(self._mark(int(n), said) for n in found[1].split(","))
+                pieces.extend(self._mark(int(n), said) for n in found["mark"][1:-1].split(","))
+            elif found["cry"]:
+                # The mark behind it may go, and what then follows may be a link.
+                pieces.append(self._plain(found["cry"] + " "))
             done = found.end()
         pieces.append(self._plain(text[done:]))
         given = "".join(pieces)

@@ -15,7 +15,7 @@ class Config:
     audio_base_url: str = setting(
         "AUDIO_BASE_URL",
         "http://localhost:8000",
-        "what audio URLs start with: this service as clients see it",
+        "this service as clients see it, for audio URLs",
     )
     heartbeat_s: float = setting(
         "RUN_SSE_HEARTBEAT_S", 10.0, "seconds of silence in a stream before a heartbeat", ge=0.05, le=3600
@@ -27,7 +27,7 @@ class Config:
     max_history_messages: int = setting(
         "RUN_MAX_HISTORY_MESSAGES",
         20,
-        "earlier messages of the session that a prompt may carry",
+        "earlier messages of the session in a prompt",
         ge=0,
         le=200,
     )

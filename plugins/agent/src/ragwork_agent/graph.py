@@ -1,70 +1,34 @@
 """The LangGraph graph of a run: retrieve → generate → check citations. Import it off the event loop."""
 
 import operator
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, TypedDict
 
-import attrs
 from langgraph.channels import UntrackedValue
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langsmith.run_helpers import tracing_context
-from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
+from ragwork_hooks.llm import ChatRequest, Delta
 
 from ragwork_agent import prompt
-from ragwork_agent.api import TokenUsage
-from ragwork_agent.checkpoint import SLOT, Slot, TurnCheckpointer
+from ragwork_agent.api import SessionTotals
+from ragwork_agent.checkpoint import SLOT, TurnCheckpointer
 from ragwork_agent.citations import CitedText, for_model
+from ragwork_agent.context import RunContext
 from ragwork_agent.history import as_prompt
-from ragwork_agent.retrieval import Grounds
-from ragwork_agent.sessions import Checkpoint
-from ragwork_agent.usage import usage_or_estimate
-
-_NOTHING_ASKED = ChatRequest(messages=(), passages=(), question="")
 
 
-@attrs.define(kw_only=True)
-class RunContext:
-    """What one run brings to the graph, and where it leaves its answer, beside LangGraph's state.
-
-    ``retrieve`` ends the opening transaction: no connection is held once it returned. ``say`` takes
-    each piece of the answer as it is made.
-    """
-
-    question: str
-    model: ChatModel
-    max_output_tokens: int | None
-    retrieve: Callable[[], Awaitable[Grounds]]
-    say: Callable[[str], Awaitable[None]]
-    dropped: Callable[[str], None]
-    slot: Slot
-    grounds: Grounds = attrs.field(factory=Grounds)
-    cited: CitedText | None = None
-    request: ChatRequest = _NOTHING_ASKED
-    reported: Usage | None = None
-
-    @property
-    def usage(self) -> TokenUsage:
-        """Tokens so far."""
-        return usage_or_estimate(self.reported, self.request, self.cited.text if self.cited else "")
-
-
-class Totals(TypedDict):
-    """What a session's checkpoint keeps: sums over its answered runs. Text never enters a checkpoint."""
+class State(TypedDict, total=False):
+    """What a checkpoint keeps: sums over the session's answered runs, and never any text."""
 
     runs: Annotated[int, operator.add]
     input_tokens: Annotated[int, operator.add]
     output_tokens: Annotated[int, operator.add]
+    stage: Annotated[str, UntrackedValue]  # where the graph is; not kept
 
 
-class State(Totals, total=False):
-    """The totals, and the stage that the graph is in, which is not kept."""
-
-    stage: Annotated[str, UntrackedValue]
-
-
-async def _retrieve(_state: State, runtime: Runtime[RunContext]) -> dict[str, object]:
+async def _retrieve(state: State, runtime: Runtime[RunContext]) -> State:
     run = runtime.context
     run.grounds = await run.retrieve()
     shown = for_model(run.grounds.passages)
@@ -78,32 +42,27 @@ async def _retrieve(_state: State, runtime: Runtime[RunContext]) -> dict[str, ob
     return {"stage": "retrieved"}
 
 
-async def _generate(_state: State, runtime: Runtime[RunContext]) -> dict[str, object]:
+async def _generate(state: State, runtime: Runtime[RunContext]) -> State:
     run = runtime.context
-    cited = _cited(run)
+    if run.cited is None or run.request is None:
+        raise RuntimeError("the graph retrieves first")
     deltas = run.model.stream(run.request)
     try:
         async for delta in deltas:
             run.reported = delta.usage or run.reported
-            if piece := cited.feed(delta):
+            if piece := run.cited.feed(delta):
                 await run.say(piece)
     finally:
         await _close(deltas)
     return {"stage": "generated"}
 
 
-async def _check(_state: State, runtime: Runtime[RunContext]) -> dict[str, object]:
+async def _check(state: State, runtime: Runtime[RunContext]) -> State:
     run = runtime.context
-    if rest := _cited(run).finish():
+    if run.cited is not None and (rest := run.cited.finish()):
         await run.say(rest)
     used = run.usage
     return {"runs": 1, "input_tokens": used.input_tokens, "output_tokens": used.output_tokens}
-
-
-def _cited(run: RunContext) -> CitedText:
-    if run.cited is None:
-        raise RuntimeError("the graph runs retrieve first")
-    return run.cited
 
 
 async def _close(deltas: AsyncIterator[Delta]) -> None:
@@ -128,40 +87,16 @@ class Graph:
             checkpointer=TurnCheckpointer()
         )
 
-    def context(
-        self,
-        *,
-        question: str,
-        model: ChatModel,
-        max_output_tokens: int | None,
-        retrieve: Callable[[], Awaitable[Grounds]],
-        say: Callable[[str], Awaitable[None]],
-        dropped: Callable[[str], None],
-        saved: Checkpoint | None,
-    ) -> RunContext:
-        """A run's context; ``saved`` is the session's checkpoint. For callers that must not import this module."""
-        return RunContext(
-            question=question,
-            model=model,
-            max_output_tokens=max_output_tokens,
-            retrieve=retrieve,
-            say=say,
-            dropped=dropped,
-            slot=Slot(saved),
-        )
-
-    async def run(self, context: RunContext, thread_id: str) -> Totals:
-        """Run to the end. Raises what a node raises; pieces already said stay said."""
+    async def run(self, context: RunContext, thread_id: str) -> SessionTotals:
+        """Run to the end; the session's totals. Raises what a node raises; what was said stays said."""
         # LangSmith is switched on by an environment variable and would send prompts outside.
         with tracing_context(enabled=False):
-            result = await self._graph.ainvoke(
+            end = await self._graph.ainvoke(
                 {"stage": "asked"},
                 config={"configurable": {"thread_id": thread_id, SLOT: context.slot}},
                 context=context,
                 durability="exit",
             )
-        return Totals(
-            runs=result["runs"],
-            input_tokens=result["input_tokens"],
-            output_tokens=result["output_tokens"],
+        return SessionTotals(
+            runs=end["runs"], input_tokens=end["input_tokens"], output_tokens=end["output_tokens"]
         )

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 
 from ragwork_hooks.errors import Problem
+from ragwork_hooks.events import Event
 from ragwork_hooks.storage import Transaction
 
 from ragwork_agent.sessions import LEASE_S, Key, Spoken, Turn, close_turn, open_turn, renew_turn
@@ -103,6 +104,17 @@ class Hold:
             raise RuntimeError("no turn was taken")
         async with self._db.tenant(self._tenant_id) as tx:
             await close_turn(tx, self._turn, spoken)
+            await self._shop.services.events.publish(tx, self._used(spoken))
+
+    def _used(self, spoken: Spoken) -> Event:
+        """What the run cost, for whoever meters: durable with the answer, so counted once."""
+        payload = {
+            "provider": self._shop.config.llm_provider,
+            "request_id": self._request_id,
+            "status": spoken.status,
+            **spoken.usage.as_json(),
+        }
+        return Event(type="run.finished", key=self._key.session_id, payload=payload)
 
     async def _breathe(self) -> None:
         """Renew the lease while the run lasts; a database that is away is asked again."""

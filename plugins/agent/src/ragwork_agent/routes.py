@@ -1,7 +1,6 @@
 """The agent's routes."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import attrs
 from ragwork_hooks.authz import Action
@@ -13,9 +12,6 @@ from ragwork_agent.api import MessageView, Paging, RunAnswer, RunRequest, Sessio
 from ragwork_agent.run import Asked, Run
 from ragwork_agent.sessions import Key
 from ragwork_agent.workshop import Workshop
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 RUN = Action(name="run.create")
 LIST = Action(name="session.list")
@@ -93,7 +89,7 @@ class Handlers:
             raise not_found("session", key.session_id)
 
 
-async def _resume_unsupported() -> "AsyncIterator[Frame]":
+async def _resume_unsupported() -> AsyncIterator[Frame]:
     yield Frame(
         type="resume.unsupported",
         data={"message": "a stream can't be resumed; send the request again without Last-Event-ID"},

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import attrs
 from ragwork_hooks.admission import Degrade
@@ -14,14 +14,12 @@ from ragwork_hooks.notification import Notice
 from ragwork_hooks.storage import Transaction
 
 from ragwork_agent.api import RunAnswer, SessionTotals, Speech, TokenUsage
+from ragwork_agent.context import RunContext, Slot
 from ragwork_agent.hold import Hold
 from ragwork_agent.outlet import Outlet
 from ragwork_agent.retrieval import Grounds, Retrieval, prepare
 from ragwork_agent.sessions import Key, Spoken, Turn
 from ragwork_agent.workshop import Workshop
-
-if TYPE_CHECKING:
-    from ragwork_agent.graph import RunContext, Totals
 
 NO_TOKENS = TokenUsage(input_tokens=0, output_tokens=0, estimated=True)
 
@@ -111,14 +109,14 @@ class Run:
         )
         async with hold:
             tx, turn = await hold.open(corpus.id, asked.message)
-            context = self._context = graph.context(
+            context = self._context = RunContext(
                 question=asked.message,
                 model=model,
                 max_output_tokens=asked.degrade.max_output_tokens,
                 retrieve=lambda: self._retrieve(hold, retrieval, tx, turn),
                 say=self._say,
                 dropped=self._dropped,
-                saved=turn.checkpoint,
+                slot=Slot(turn.checkpoint),
             )
             totals = await graph.run(context, thread_id=self._thread())
             spoken = self._spoken("complete")
@@ -166,18 +164,14 @@ class Run:
             checkpoint=context.slot.taken if status == "complete" else None,
         )
 
-    def _answered(self, turn: Turn, spoken: Spoken, totals: "Totals") -> RunAnswer:
+    def _answered(self, turn: Turn, spoken: Spoken, totals: SessionTotals) -> RunAnswer:
         return RunAnswer(
             session_id=self._key.session_id,
             turn=turn.number,
             text=spoken.text,
             citations=list(spoken.citations),
             usage=spoken.usage,
-            session=SessionTotals(
-                runs=totals["runs"],
-                input_tokens=totals["input_tokens"],
-                output_tokens=totals["output_tokens"],
-            ),
+            session=totals,
         )
 
     async def _speech(self, text: str) -> Speech | None:

@@ -45,6 +45,17 @@ class Workshop:
     graphs: GraphLoader = attrs.field(factory=GraphLoader)
     _under_way: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
 
+    @classmethod
+    def of(cls, services: Services, config: Config) -> "Workshop":
+        """What the plugin's services and settings make."""
+        key = services.secrets.key("AUDIO_SIGNING_KEY")
+        return cls(
+            services=services,
+            config=config,
+            catalog=services.use(DocumentCatalog),  # type: ignore[type-abstract]
+            voice=Voice(services, config.tts_provider, config.audio_base_url, key),
+        )
+
     def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """A task that ``finish`` waits for."""
         task = asyncio.create_task(work)

@@ -16,7 +16,7 @@ DEFAULT_OVERLAP: Final = 150
 _HEADING = re.compile(r"\n(?=#{1,6}[ \t])")
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
 _LINE = re.compile(r"\n")
-_SENTENCE = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]")
+_SENTENCE = re.compile("[.!?\u2026][\"'\u201d\u2019)\\]]*\\s+|[\u3002\uff01\uff1f]")
 _WORD = re.compile(r"\s+")
 _PLAIN: Final = (_PARAGRAPH, _SENTENCE, _LINE, _WORD)
 _MARKDOWN: Final = (_HEADING, _PARAGRAPH, _LINE, _SENTENCE, _WORD)
@@ -56,9 +56,7 @@ def split(
         start = _resume(text, span, covered, size, overlap)
 
 
-def _cut(
-    text: str, start: int, covered: int, size: int, boundaries: tuple[re.Pattern[str], ...]
-) -> int:
+def _cut(text: str, start: int, covered: int, size: int, boundaries: tuple[re.Pattern[str], ...]) -> int:
     """Where the piece from ``start`` ends: past ``covered``, so that every piece brings something new."""
     limit = start + size
     if limit >= len(text):

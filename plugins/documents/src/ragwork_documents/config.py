@@ -15,7 +15,11 @@ class DocumentsConfig:
         "EMBEDDING_PROVIDER", "minilm", "embedder of a corpus that names none when it is created"
     )
     max_bytes: int = setting(
-        "INGEST_MAX_BYTES", 16 * MIB, "largest body of an ingestion request, in bytes", ge=1024, le=LARGEST_BODY
+        "INGEST_MAX_BYTES",
+        16 * MIB,
+        "largest body of an ingestion request, in bytes",
+        ge=1024,
+        le=LARGEST_BODY,
     )
     max_attempts: int = setting(
         "INGEST_MAX_RETRIES", 3, "attempts before a document is marked failed", ge=1, le=20

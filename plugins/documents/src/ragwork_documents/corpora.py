@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from ragwork_hooks.auth import Principal, Role
-from ragwork_hooks.authz import Action
+from ragwork_hooks.authz import Action, readers_of
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
-from ragwork_hooks.retrieval import Index
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_documents import acl
@@ -29,13 +28,10 @@ _COLUMNS: Final = "id, tenant_id, name, provider_config, created_at"
 class Corpora:
     """Reads and changes corpora inside the caller's transaction."""
 
-    def __init__(
-        self, services: Services, catalog: Catalog, intake: Intake, index: Index, embedder: str
-    ) -> None:
+    def __init__(self, services: Services, catalog: Catalog, intake: Intake, embedder: str) -> None:
         self._services = services
         self._catalog = catalog
         self._intake = intake
-        self._index = index
         self._embedder = embedder
 
     async def page(self, tx: Transaction, limit: int, offset: int) -> list[CorpusResponse]:
@@ -79,13 +75,11 @@ class Corpora:
         await self._catalog.forget(tx, request.id)
         return _response(row)
 
-    async def patch(
-        self, tx: Transaction, principal: Principal, corpus_id: str, request: CorpusPatchRequest
-    ) -> CorpusResponse:
+    async def patch(self, tx: Transaction, corpus_id: str, request: CorpusPatchRequest) -> CorpusResponse:
         """Change name or configuration; another embedder queues every document of the corpus anew."""
         row = await tx.fetchrow(
             f"""SELECT {_COLUMNS}, embedder FROM documents.corpora
-            WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE""",  # noqa: S608
+            WHERE tenant_id = ragwork.tenant() AND id = $1 FOR NO KEY UPDATE""",  # noqa: S608
             corpus_id,
         )
         if row is None:
@@ -127,7 +121,7 @@ class Corpora:
             f"""SELECT d.id, d.owner, d.labels, d.status, d.blob_key, {acl.GRANTED} AS granted
             FROM documents.documents d WHERE d.tenant_id = ragwork.tenant() AND d.corpus_id = $2
             ORDER BY d.id LIMIT {MAX_DELETED_WITH_CORPUS + 1} FOR UPDATE OF d""",  # noqa: S608
-            sorted(acl.readers_of(principal)),
+            sorted(readers_of(principal)),
             corpus_id,
         )
         await self._check_deletable(tx, principal, documents)
@@ -138,9 +132,7 @@ class Corpora:
         )
         await self._catalog.forget(tx, corpus_id)
 
-    async def _check_deletable(
-        self, tx: Transaction, principal: Principal, documents: Sequence[Row]
-    ) -> None:
+    async def _check_deletable(self, tx: Transaction, principal: Principal, documents: Sequence[Row]) -> None:
         for document in documents:
             await self._intake.authorize(tx, principal, acl.DELETE, document)
         if len(documents) > MAX_DELETED_WITH_CORPUS:
@@ -165,7 +157,7 @@ def routes(corpora: Corpora) -> tuple[AnyRoute, ...]:
         return await corpora.create(call.tx, call.body)
 
     async def patch(call: Call[CorpusPatchRequest, NoFields]) -> CorpusResponse:
-        return await corpora.patch(call.tx, call.principal, call.path["corpus_id"], call.body)
+        return await corpora.patch(call.tx, call.path["corpus_id"], call.body)
 
     async def delete(call: Call[NoFields, NoFields]) -> Reply:
         await corpora.delete(call.tx, call.principal, call.path["corpus_id"])

@@ -1,4 +1,4 @@
-"""What clients say about documents, made safe to store: names and metadata are data, never paths or markup."""
+"""What clients say about documents, made safe to store: data, never paths or markup."""
 
 import math
 import unicodedata
@@ -79,9 +79,8 @@ class _Walk:
 
 def invalid(path: list[str | int], message: str, kind: str = "value_error") -> Problem:
     """422 with the contract's error list, for what a field's own bounds can't say."""
-    where = ".".join(str(part) for part in path[1:])
     return Problem(
         "REQUEST_VALIDATION_ERROR",
-        f"{where}: {message}",
+        "Validation error",
         details={"errors": [{"type": kind, "loc": path, "msg": message}]},
     )

@@ -42,7 +42,7 @@ def _readable(readers: frozenset[str], args: list[object]) -> str:
         WHERE g.tenant_id = d.tenant_id AND g.document_id = d.id
           AND g.reader = ANY({_parameter(args, sorted(readers))}::text[])
           AND g.permission = ANY({_parameter(args, READ_GRANTS)}::text[])
-          AND (g.expires_at IS NULL OR g.expires_at > now()))"""  # noqa: S608  # only $n is put in
+          AND (g.expires_at IS NULL OR g.expires_at > now()))"""  # only $n is put in
 
 
 def _joined(parts: tuple[ReadScope, ...], word: str, empty: str, args: list[object]) -> str:

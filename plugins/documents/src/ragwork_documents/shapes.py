@@ -3,7 +3,8 @@
 from datetime import datetime
 
 import attrs
-from ragwork_hooks.fields import SCHEMA, FieldError, choice, identifier, number, text
+from ragwork_hooks import fields
+from ragwork_hooks.fields import SCHEMA, FieldError, choice, identifier, number
 from ragwork_hooks.http import Upload
 
 from ragwork_documents.config import LARGEST_BODY
@@ -38,7 +39,7 @@ class ListQuery:
 class DocumentListQuery(ListQuery):
     """Bounds of a list of documents, of one corpus if named."""
 
-    corpus_id: str | None = text(default=None, max_length=128)
+    corpus_id: str | None = fields.text(default=None, max_length=128)
 
 
 @attrs.frozen(kw_only=True)
@@ -46,7 +47,7 @@ class CorpusCreateRequest:
     """A new corpus."""
 
     id: str = identifier()
-    name: str = text(min_length=1, max_length=200)
+    name: str = fields.text(min_length=1, max_length=200)
     provider_config_json: dict[str, object] = attrs.field(factory=dict)
 
 
@@ -54,7 +55,7 @@ class CorpusCreateRequest:
 class CorpusPatchRequest:
     """What to change of a corpus; what is absent or null stays."""
 
-    name: str | None = text(default=None, min_length=1, max_length=200)
+    name: str | None = fields.text(default=None, min_length=1, max_length=200)
     provider_config_json: dict[str, object] | None = None
 
 
@@ -73,7 +74,7 @@ class CorpusResponse:
 class UploadForm:
     """A file to ingest."""
 
-    corpus_id: str = text(min_length=1, max_length=128)
+    corpus_id: str = fields.text(min_length=1, max_length=128)
     file: Upload
     document_id: str | None = identifier(default=None)
     overwrite: bool = False
@@ -83,10 +84,10 @@ class UploadForm:
 class TextIngestRequest:
     """A text to ingest. An empty one becomes a document without chunks."""
 
-    corpus_id: str = text(min_length=1, max_length=128)
-    text: str = text(max_length=LARGEST_BODY)
+    corpus_id: str = fields.text(min_length=1, max_length=128)
+    text: str = fields.text(max_length=LARGEST_BODY)
     document_id: str | None = identifier(default=None)
-    filename: str | None = text(default=None, max_length=255)
+    filename: str | None = fields.text(default=None, max_length=255)
     metadata_json: dict[str, object] | None = None
     chunk_size_chars: int | None = number(default=None, ge=1, le=MAX_CHUNK_SIZE)
     chunk_overlap_chars: int | None = number(default=None, ge=0, le=MAX_CHUNK_SIZE)
@@ -151,7 +152,7 @@ class DocumentPermissionRequest:
     """A grant. A principal of type ``tenant`` is the caller's own tenant."""
 
     principal_type: str = choice(*PRINCIPAL_TYPES)
-    principal_id: str = text(min_length=1, max_length=128)
+    principal_id: str = fields.text(min_length=1, max_length=128)
     permission: str = choice("read", "write", "delete", "reindex", "owner")
     expires_at: datetime | None = attrs.field(default=None, validator=_aware)
 
@@ -198,8 +199,8 @@ class DocumentPermissionBulkResponse:
 class RetrieveRequest:
     """A question to a corpus. ``filter`` maps metadata keys to a value or a list of values."""
 
-    corpus_id: str = text(min_length=1, max_length=128)
-    query: str = text(min_length=1, max_length=MAX_QUESTION)
+    corpus_id: str = fields.text(min_length=1, max_length=128)
+    query: str = fields.text(min_length=1, max_length=MAX_QUESTION)
     top_k: int | None = number(default=None, ge=1, le=50)
     filter: dict[str, object] | None = None
     distinct: str | None = choice("document", default=None)

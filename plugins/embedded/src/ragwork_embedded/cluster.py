@@ -183,13 +183,13 @@ def lives(found: Postmaster, data: Path) -> bool:
         return True
 
 
-def halt(home: Home) -> None:
+def halt(home: Home, patience_s: float = 30.0) -> None:
     """Stop the server of ``home`` and return when its last process has ended.
 
     Fast shutdown first (a checkpoint, nothing to recover), then immediate, which the next start recovers
-    from, then kill.
+    from, then kill, each with ``patience_s`` seconds. Raises ``ConfigError`` when none of them helps.
     """
-    for number, patience_s in ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         if _ended(home, number, patience_s):
             return
     raise ConfigError(WHERE, f"Postgres in {home.data} does not stop", "end its processes by hand")

@@ -134,6 +134,8 @@ class Home:
 
     def complaints(self, lines: int = 6) -> Sequence[str]:
         """The last lines that Postgres wrote since its last launch, oldest first."""
+        if not self.start_log.exists():
+            return ()
         launched = self.start_log.stat().st_mtime_ns
         logs = [path for path in self._logs() if path.stat().st_mtime_ns >= launched]
         text = "".join(path.read_text(errors="replace") for path in (self.start_log, *logs))

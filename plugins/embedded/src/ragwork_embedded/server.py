@@ -53,7 +53,7 @@ class EmbeddedServer:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             # The thread goes on regardless: wait for it, or its share would outlive the caller's interest.
-            await asyncio.wait([work])
+            await asyncio.gather(work, return_exceptions=True)
             await self.stop()
             raise
 

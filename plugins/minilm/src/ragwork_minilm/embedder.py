@@ -37,13 +37,14 @@ class MinilmEmbedder:
 
     async def embed(self, texts: Sequence[str], purpose: Literal["query", "document"]) -> Vectors:
         """See ``Embedder.embed``. A text is read up to 256 tokens."""
+        if not texts:
+            return []
         lane = self._queries if purpose == "query" else self._documents
         return await lane.run(texts)
 
     async def aclose(self) -> None:
         """Stop the threads; idempotent."""
-        await self._queries.aclose()
-        await self._documents.aclose()
+        await asyncio.gather(self._queries.aclose(), self._documents.aclose())
 
 
 async def open_embedder(context: ProviderContext[MinilmConfig]) -> MinilmEmbedder:

@@ -3,6 +3,7 @@ quote the key or the prompt.
 """
 
 import re
+import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ def translated(kind: str, timeout_code: str) -> Iterator[None]:
         raise unavailable("the connection to the service failed") from error
     except openai.APIStatusError as error:
         raise _of_status(kind, error) from error
-    except (openai.APIError, ValueError, TypeError, AttributeError) as error:
+    except (openai.APIError, ValueError, TypeError, AttributeError, struct.error) as error:
         # An error frame inside a stream, or an answer that is not what the wire format says: the SDK
         # does not validate, so a wrong shape shows as one of the builtin errors.
         raise unavailable("the service's answer could not be understood") from error

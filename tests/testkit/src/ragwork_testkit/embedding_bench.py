@@ -1,4 +1,4 @@
-"""Measures an embedding provider: ``python bench_embedder.py minilm [documents.jsonl]``.
+"""Measures an embedding provider: ``python -m ragwork_testkit.embedding_bench minilm [documents.jsonl]``.
 
 Prints load time and memory, single query latency, documents per second, and then the query latency and
 the longest event loop stall while documents are being embedded. Each line of the file is an object with
@@ -7,6 +7,7 @@ a ``text``; without a file the documents are made up.
 
 import asyncio
 import json
+import os
 import random
 import statistics
 import sys
@@ -15,20 +16,25 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
 
-import psutil
 from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Embedder
 
 QUERY = "what similarity laws must be obeyed when constructing aeroelastic models"
+WORDS = ("wing", "flow", "heat", "pressure", "layer", "shock", "the", "of", "in", "supersonic", "plate", "is")
 
 
 def documents(path: str | None) -> list[str]:
     if path is None:
-        draw = random.Random(7)  # noqa: S311
-        words = "wing flow heat pressure boundary layer shock the of in a supersonic plate and is".split()
-        return [" ".join(draw.choices(words, k=170)) for _ in range(400)]
+        draw = random.Random(7)
+        return [" ".join(draw.choices(WORDS, k=170)) for _ in range(400)]
     texts = [json.loads(line)["text"] for line in Path(path).read_text().splitlines()]
     return [text for text in texts if text]
+
+
+def resident() -> float:
+    """Resident memory of this process in MB, from Linux's accounting."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 async def timed(embedder: Embedder, times: int, pause: float) -> list[float]:
@@ -57,8 +63,7 @@ def say(label: str, figures: list[float]) -> None:
 
 async def main(name: str, path: str | None) -> None:
     texts = documents(path)
-    memory = psutil.Process().memory_info
-    before, start = memory().rss, time.perf_counter()
+    before, start = resident(), time.perf_counter()
     (entry,) = entry_points(group="ragwork.embedding", name=name)
     provider = cast("Provider[Embedder]", entry.load())
     (plugin,) = entry_points(group="ragwork.plugins", name=name)
@@ -67,20 +72,22 @@ async def main(name: str, path: str | None) -> None:
     context = ProviderContext(services=cast("Services", None), config=config and config())
     embedder = await provider.open(context)
     print(f"import {imported - start:.3f} s, open {time.perf_counter() - imported:.3f} s", end=", ")
-    print(f"resident +{(memory().rss - before) / 1e6:.0f} MB = {memory().rss / 1e6:.0f} MB")
+    print(f"resident +{resident() - before:.0f} MB = {resident():.0f} MB")
     await timed(embedder, 20, 0)
     say("query, idle", await timed(embedder, 200, 0))
     done = asyncio.Event()
     watch = asyncio.create_task(stalls(done))
     start = time.perf_counter()
     await embedder.embed(texts, "document")
-    print(f"documents: {len(texts) / (time.perf_counter() - start):.1f} texts/s, {len(texts)} texts", end=", ")
+    print(
+        f"documents: {len(texts) / (time.perf_counter() - start):.1f} texts/s, {len(texts)} texts", end=", "
+    )
     done.set()
     print(f"longest stall {await watch:.1f} ms")
     bulk = asyncio.create_task(embedder.embed(texts * 4, "document"))
     await asyncio.sleep(0.2)
     say("query, while documents run", await timed(embedder, 200, 0.02))
-    print(f"documents still running: {not bulk.done()}, resident {memory().rss / 1e6:.0f} MB")
+    print(f"documents still running: {not bulk.done()}, resident {resident():.0f} MB")
     bulk.cancel()
     await asyncio.gather(bulk, return_exceptions=True)
     await embedder.aclose()

@@ -1,0 +1,171 @@
+"""``ragwork``: the operator's commands, and those of the enabled plugins."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import asyncpg
+import click
+from ragwork_hooks.errors import ConfigError, Problem, ProviderError
+from ragwork_hooks.plugin import Command, CommandContext, Option
+
+from ragwork_kernel import assembly as assemblies
+from ragwork_kernel.assembly import Assembly, Loaded
+from ragwork_kernel.boot import boot
+from ragwork_kernel.console import TerminalConsole
+from ragwork_kernel.operator_commands import COMMANDS
+from ragwork_kernel.telemetry import configure_logging
+
+_EXPECTED = (ConfigError, Problem, ProviderError)
+
+
+def default_data_dir() -> Path:
+    """``RAGWORK_DATA_DIR``, else the user's data folder, else a folder of this user under the temp directory."""
+    named = os.environ.get("RAGWORK_DATA_DIR")
+    if named:
+        return Path(named)
+    home = os.environ.get("XDG_DATA_HOME") or (os.environ.get("HOME") and f"{os.environ['HOME']}/.local/share")
+    if home:
+        return Path(home) / "ragwork"
+    return Path(f"/var/tmp/ragwork-{os.getuid()}")  # noqa: S108  # created 0700 by the database launcher
+
+
+def main() -> None:
+    """Entry point. Expected failures are one line on standard error and a status other than 0."""
+    try:
+        command_line().main(standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except _EXPECTED as error:
+        _fail(str(error), 2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (asyncpg.PostgresError, OSError) as error:
+        _fail(f"{type(error).__name__}: {error}. Run `ragwork doctor` for the cause", 1)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    sys.stderr.write(f"ragwork: {message}\n")
+    sys.exit(status)
+
+
+def command_line() -> click.Group:
+    """The whole command tree. A broken configuration leaves the kernel's own commands."""
+    root = click.Group("ragwork", help="A multi-tenant RAG agent platform. See `ragwork COMMAND --help`.")
+    for operator in COMMANDS:
+        _add(root, operator.path, operator.help, operator.options, _operator_callback(operator.run))
+    try:
+        assembly = assemblies.read()
+    except ConfigError:
+        return root  # the command itself reads it again and reports
+    for loaded in assembly.plugins:
+        for command in assembly.call(loaded, "ragwork_commands") or ():
+            _add(root, command.path, command.help, command.options, _plugin_callback(loaded, command))
+    return root
+
+
+def _add(
+    root: click.Group,
+    path: tuple[str, ...],
+    help_text: str,
+    options: tuple[Option, ...],
+    callback: Callable[..., None],
+) -> None:
+    group = root
+    for name in path[:-1]:
+        child = group.commands.get(name)
+        if not isinstance(child, click.Group):
+            child = click.Group(name, help=f"{name.capitalize()} commands.")
+            group.add_command(child)
+        group = child
+    parameters: list[click.Parameter] = [_parameter(option) for option in options]
+    parameters += [
+        click.Option(
+            ["--data-dir"], type=click.Path(path_type=Path), help="where embedded data lives (RAGWORK_DATA_DIR)"
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="print data as JSON"),
+    ]
+    group.add_command(
+        click.Command(path[-1], params=parameters, callback=callback, help=help_text)
+    )
+
+
+def _parameter(option: Option) -> click.Parameter:
+    kind = click.Choice(option.choices) if option.choices else None
+    if option.positional:
+        return click.Argument([option.name], required=option.required, default=option.default, type=kind)
+    return click.Option(
+        [f"--{option.name}", option.name.replace("-", "_")],
+        help=option.help,
+        required=option.required,
+        default=None if option.flag else option.default,
+        is_flag=option.flag,
+        type=None if option.flag else kind,
+        show_default=option.default is not None,
+    )
+
+
+def _operator_callback(
+    run: Callable[[dict[str, Any], Path, TerminalConsole], Awaitable[int]],
+) -> Callable[..., None]:
+    def callback(data_dir: Path | None, as_json: bool, **options: Any) -> None:
+        place = (data_dir or default_data_dir()).absolute()
+        _exit(run_async(run(options, place, TerminalConsole(as_json))))
+
+    return callback
+
+
+def _plugin_callback(loaded: Loaded, command: Command) -> Callable[..., None]:
+    def callback(data_dir: Path | None, as_json: bool, **options: Any) -> None:
+        place = (data_dir or default_data_dir()).absolute()
+        given = {option.name: options[option.name.replace("-", "_")] for option in command.options}
+        assembly = assemblies.read()
+        configure_logging("WARNING")
+        _exit(run_async(_run_plugin_command(assembly, loaded, command, place, as_json, given)))
+
+    return callback
+
+
+async def _run_plugin_command(
+    assembly: Assembly,
+    loaded: Loaded,
+    command: Command,
+    data_dir: Path,
+    as_json: bool,
+    options: dict[str, str | bool | None],
+) -> int:
+    async with boot(assembly, data_dir) as platform:
+        if loaded.name in platform.inactive:
+            raise ConfigError(
+                f"plugin {loaded.name!r}", platform.inactive[loaded.name], "see `ragwork plugins`"
+            )
+        context = CommandContext(
+            services=platform.facades[loaded.name],
+            config=platform.configs[loaded.name],
+            console=TerminalConsole(as_json),
+            options=options,
+            working=platform.working_here,
+        )
+        return await command.run(context)
+
+
+def run_async(main: Any) -> Any:
+    """Run to the end on uvloop where it exists."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+def _exit(status: int) -> None:
+    if status:
+        raise click.exceptions.Exit(status)

@@ -1,0 +1,350 @@
+"""The worker: claims jobs under a lease, runs them, settles them.
+
+pgqueuer's statement claims (skip locked, take over stale leases, best priority first); what follows is
+fenced by the worker's id, so that a worker whose lease went to another changes nothing any more.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+import attrs
+import orjson
+from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
+from ragwork_hooks.jobs import GiveUp, Job, JobKind, Schedule
+from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.storage import Row
+
+from ragwork_kernel.background import AWAY, Bell, forever, open_pool, stop
+from ragwork_kernel.job_schedules import Scheduler
+from ragwork_kernel.jobs import CHANNEL
+
+LEASE_S, BEAT_S, POLL_S = 15.0, 3.0, 2.0
+#: A worker that could not renew its lease gives its jobs up this long before another may claim them.
+MARGIN_S = 3.0
+LONGEST_BACKOFF_S = 300.0
+PRUNE_EVERY_S = 600.0
+CONNECTIONS = 4
+
+# Finishing, failing, giving back: one statement, and nothing when the lease is not ours any more.
+_SETTLE = """UPDATE ragwork.jobs SET status = $3::ragwork.job_state, execute_after = now() + $4::interval,
+        reason = $5, attempts = attempts - $6, queue_manager_id = NULL, updated = now()
+    WHERE id = $1 AND queue_manager_id = $2 AND status = 'picked'"""
+_BEAT = """WITH seen AS (
+        INSERT INTO ragwork.workers (id, host, pid) VALUES ($1, $3, $4)
+        ON CONFLICT (id) DO UPDATE SET seen_at = now())
+    UPDATE ragwork.jobs SET heartbeat = now()
+    WHERE id = ANY ($2::bigint[]) AND queue_manager_id = $1 AND status = 'picked' RETURNING id"""
+_NEIGHBOURS = "SELECT id, pid FROM ragwork.workers WHERE host = $1"
+_BURY = """WITH gone AS (DELETE FROM ragwork.workers WHERE id = ANY ($1::uuid[]))
+    UPDATE ragwork.jobs SET heartbeat = '-infinity'
+    WHERE status = 'picked' AND queue_manager_id = ANY ($1::uuid[])"""
+_LEAVE = "DELETE FROM ragwork.workers WHERE id = $1"
+_PRUNE = """WITH gone AS (DELETE FROM ragwork.workers WHERE seen_at < now() - interval '1 hour')
+    DELETE FROM ragwork.jobs WHERE id IN (SELECT id FROM ragwork.jobs
+        WHERE status = 'successful' AND updated < now() - interval '1 day'
+           OR status = 'failed' AND updated < now() - interval '30 days'
+        LIMIT 10000 FOR UPDATE SKIP LOCKED)"""
+
+log = logging.getLogger(__name__)
+Status: TypeAlias = Literal["queued", "successful", "failed"]
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What becomes of a claimed job. ``refund`` attempts are not counted."""
+
+    status: Status
+    label: str
+    delay_s: float = 0.0
+    reason: str | None = None
+    refund: int = 0
+
+
+class _Claim:
+    """A job in hand. ``renewed`` is when its lease was last known to be ours, before the call that said so."""
+
+    __slots__ = ("id", "job", "kind", "lost", "reason", "renewed", "task")
+
+    def __init__(self, row: Row, kind: JobKind, renewed: float) -> None:
+        self.id: int = row["id"]
+        self.kind = kind
+        self.reason: str | None = row["reason"]
+        self.renewed = renewed
+        self.lost = False
+        self.task: asyncio.Task[None] | None = None
+        self.job = Job(
+            id=str(row["job_id"]),
+            tenant_id=row["tenant_id"],
+            kind=kind.name,
+            payload=orjson.loads(row["payload"]),
+            attempt=row["attempts"],
+        )
+
+    def give_up_lease(self) -> None:
+        self.lost = True
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Worker:
+    """Runs jobs of ``kinds`` and ``schedules``; ``dsn`` is the dispatcher's. An async context manager.
+
+    Leaving waits ``stop_s`` seconds for running jobs, then cancels them and gives them back without
+    counting the attempt. A lost database is waited for; jobs go on as long as their lease is safe.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        kinds: Sequence[JobKind],
+        schedules: Sequence[Schedule],
+        metrics: Metrics,
+        stop_s: float = 20.0,
+    ) -> None:
+        self.id = uuid4()
+        self._dsn = dsn
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._schedules = schedules
+        self._metrics = metrics
+        self._stop_s = stop_s
+        self._host = _host()
+        self._bell = Bell(dsn, CHANNEL)
+        self._running: dict[int, _Claim] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        self._claim_sql = QueryQueueBuilder(
+            DBSettings(
+                db_schema="ragwork",
+                queue_table="jobs",
+                queue_table_log="jobs_log",
+                queue_status_type="job_state",
+            )
+        )
+
+    async def __aenter__(self) -> Self:
+        self._pool = await open_pool(self._dsn, "ragwork worker", CONNECTIONS)
+        self._scheduler = Scheduler(self._pool, self._schedules)
+        steps = {
+            "worker bell": self._bell.listen,
+            "worker heartbeat": self._beat,
+            "worker": self._work,
+            "worker schedules": self._scheduler.step,
+            "worker pruning": self._prune,
+        }
+        self._loops = [asyncio.create_task(forever(name, step), name=name) for name, step in steps.items()]
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
+    ) -> None:
+        heartbeat = [t for t in self._loops if t.get_name() == "worker heartbeat"]
+        await stop(*(t for t in self._loops if t not in heartbeat))
+        await asyncio.gather(self._drain(), self._scheduler.finish(self._stop_s))
+        await stop(*heartbeat)
+        with contextlib.suppress(*AWAY, asyncpg.PostgresError):
+            await self._pool.execute(_LEAVE, self.id, timeout=2)
+        self._pool.terminate()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with self:
+            await asyncio.Event().wait()
+
+    # --- claiming ---------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        free = self._free()
+        batch = min(free.values(), default=0)
+        if batch and await self._claim(sorted(free), batch) == batch:
+            return
+        await self._bell.wait(POLL_S)
+
+    def _free(self) -> Mapping[str, int]:
+        """Free places by kind, full kinds left out."""
+        free = {name: kind.concurrency for name, kind in self._kinds.items()}
+        for claim in self._running.values():
+            free[claim.kind.name] -= 1
+        return {name: places for name, places in free.items() if places > 0}
+
+    async def _claim(self, kinds: Sequence[str], batch: int) -> int:
+        started = time.monotonic()
+        query = self._claim_sql.build_dequeue_query(
+            batch_size=batch,
+            entrypoints=[QueueEntrypoint(kind) for kind in kinds],
+            concurrency_limits=[0] * len(kinds),
+            queue_manager_id=QueueManagerId(self.id),
+            global_concurrency_limit=None,
+            heartbeat_timeout=timedelta(seconds=LEASE_S),
+        )
+        rows = await self._pool.fetch(query.sql, *query.args)
+        for row in rows:
+            # A late heartbeat lets our own claim see a job that still runs here.
+            if row["id"] not in self._running:
+                self._start(_Claim(row, self._kinds[row["entrypoint"]], started))
+        return len(rows)
+
+    def _start(self, claim: _Claim) -> None:
+        self._running[claim.id] = claim
+        claim.task = asyncio.create_task(self._run(claim), name=f"job {claim.kind.name} {claim.job.id}")
+        claim.task.add_done_callback(lambda _: self._ended(claim))
+
+    def _ended(self, claim: _Claim) -> None:
+        del self._running[claim.id]
+        self._bell.rung.set()
+
+    # --- running ----------------------------------------------------------------------------------
+
+    async def _run(self, claim: _Claim) -> None:
+        started = time.monotonic()
+        try:
+            outcome = await self._attempt(claim)
+        except asyncio.CancelledError:
+            outcome = Outcome(status="queued", label="released", reason=claim.reason, refund=1)
+        kind = claim.kind.name
+        self._metrics.observe(
+            "job_duration_seconds", "Run time of one attempt.", time.monotonic() - started, kind=kind
+        )
+        self._metrics.count(
+            "jobs_total",
+            "Attempts by outcome.",
+            kind=kind,
+            outcome="lost" if claim.lost else outcome.label,
+        )
+        await self._settle(claim, outcome)
+
+    async def _attempt(self, claim: _Claim) -> Outcome:
+        job, kind = claim.job, claim.kind
+        if job.attempt > kind.max_attempts:
+            return await self._bury(claim, claim.reason or "no attempts left")
+        try:
+            await kind.run(job)
+        except GiveUp as error:
+            return await self._bury(claim, _text(str(error) or "given up"))
+        except Exception as error:
+            reason = _text(f"{type(error).__name__}: {error}")
+            log.warning("job %s %s, attempt %d: %s", kind.name, job.id, job.attempt, reason, exc_info=True)
+            if job.attempt >= kind.max_attempts:
+                return await self._bury(claim, reason)
+            return Outcome(status="queued", label="retried", delay_s=self._backoff(claim), reason=reason)
+        return Outcome(status="successful", label="succeeded")
+
+    async def _bury(self, claim: _Claim, reason: str) -> Outcome:
+        """Tell the owner first: a crash in between makes it hear twice, never not at all."""
+        try:
+            await claim.kind.dead(claim.job, reason)
+        except Exception:
+            log.exception(
+                "job %s %s: its end could not be told; next try later", claim.kind.name, claim.job.id
+            )
+            return Outcome(status="queued", label="retried", delay_s=self._backoff(claim), reason=reason)
+        return Outcome(status="failed", label="dead", reason=reason)
+
+    def _backoff(self, claim: _Claim) -> float:
+        exponent = min(claim.job.attempt - 1, 30)
+        delay = min(claim.kind.backoff_s * 2.0**exponent, LONGEST_BACKOFF_S)
+        jittered = delay * random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries, no secret
+        asyncio.get_running_loop().call_later(jittered + 0.01, self._bell.rung.set)
+        return jittered
+
+    async def _settle(self, claim: _Claim, outcome: Outcome) -> None:
+        """Write the outcome; while the database is away, for as long as the lease is ours."""
+        values = (
+            claim.id,
+            self.id,
+            outcome.status,
+            timedelta(seconds=outcome.delay_s),
+            outcome.reason,
+            outcome.refund,
+        )
+        while not claim.lost:
+            try:
+                await self._pool.execute(_SETTLE, *values)
+            except AWAY:
+                await asyncio.sleep(0.2)
+            else:
+                return
+
+    # --- leases -----------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        held = [claim for claim in self._running.values() if not claim.lost]
+        now = time.monotonic()
+        try:
+            rows = await self._pool.fetch(
+                _BEAT, self.id, [claim.id for claim in held], self._host, os.getpid(), timeout=BEAT_S
+            )
+        except AWAY:
+            self._give_up_expired()
+            raise
+        ours = {row["id"] for row in rows}
+        for claim in held:
+            if claim.id in ours:
+                claim.renewed = now
+            elif claim.id in self._running:
+                # Settled a moment ago, or another worker's: either way nothing more to do for it here.
+                claim.give_up_lease()
+        await asyncio.sleep(BEAT_S)
+
+    def _give_up_expired(self) -> None:
+        limit = time.monotonic() - (LEASE_S - MARGIN_S)
+        for claim in self._running.values():
+            if claim.renewed < limit and not claim.lost:
+                log.warning("job %s %s: its lease can't be renewed", claim.kind.name, claim.job.id)
+                claim.give_up_lease()
+
+    async def _drain(self) -> None:
+        tasks = [claim.task for claim in self._running.values() if claim.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._stop_s)
+        await stop(*(task for task in tasks if not task.done()))
+
+    async def _prune(self) -> None:
+        await self._bury_neighbours()
+        await self._pool.execute(_PRUNE)
+        await asyncio.sleep(PRUNE_EVERY_S)
+
+    async def _bury_neighbours(self) -> None:
+        """Free at once what a worker of this machine held that was killed: its pid is gone."""
+        if not self._host:
+            return
+        rows = await self._pool.fetch(_NEIGHBOURS, self._host)
+        gone: list[UUID] = [row["id"] for row in rows if not _lives(row["pid"])]
+        if gone:
+            await self._pool.execute(_BURY, gone)
+            self._bell.rung.set()
+
+
+def _text(reason: str) -> str:
+    """What Postgres can store, 500 characters at most."""
+    return reason.replace("\x00", "").encode("utf-8", "replace").decode()[:500]
+
+
+def _host() -> str:
+    """One boot of one machine and one process namespace, or "" where that can't be told."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

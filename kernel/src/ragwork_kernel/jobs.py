@@ -1,0 +1,160 @@
+"""Enqueueing and reading jobs; the worker that runs them is in ``job_worker``."""
+
+import re
+from collections.abc import Container, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import attrs
+from ragwork_hooks.jobs import JobStatus
+from ragwork_hooks.storage import Row, Transaction
+
+CHANNEL = "ragwork_jobs"
+State: TypeAlias = Literal["queued", "running", "retrying", "succeeded", "dead"]
+
+_STATE = """CASE status WHEN 'queued' THEN CASE WHEN attempts = 0 THEN 'queued' ELSE 'retrying' END
+    WHEN 'picked' THEN 'running' WHEN 'successful' THEN 'succeeded' ELSE 'dead' END"""
+_STATUS = f"""SELECT job_id, entrypoint, {_STATE} AS state, attempts, reason,
+    CASE WHEN status = 'queued' AND attempts > 0 THEN execute_after END AS next_attempt_at
+    FROM ragwork.jobs WHERE job_id = $1"""  # noqa: S608 - a constant
+_REPORT = f"""SELECT job_id, tenant_id, entrypoint, {_STATE} AS state, attempts, reason, payload::text,
+    CASE WHEN status = 'queued' THEN execute_after END AS next_attempt_at,
+    created, updated, queue_manager_id FROM ragwork.jobs"""  # noqa: S608 - a constant
+_RETRY = """WITH again AS (
+        UPDATE ragwork.jobs AS job
+        SET status = 'queued', attempts = 0, execute_after = now(), updated = now(),
+            priority = (SELECT min(j.priority) FROM ragwork.jobs j
+                        WHERE j.entrypoint = job.entrypoint AND j.status <> 'queued')
+        WHERE job_id = $1 AND status = 'failed' RETURNING 1)
+    SELECT pg_notify('ragwork_jobs', '') FROM again"""
+
+
+class PostgresJobs:
+    """Implements ``ragwork_hooks.jobs.Jobs``. ``kinds`` holds the names that some plugin contributed."""
+
+    def __init__(self, kinds: Container[str]) -> None:
+        self._kinds = kinds
+
+    async def enqueue(self, tx: Transaction, kind: str, payload: Mapping[str, str]) -> str:
+        """Raises ``LookupError`` for a kind that nobody runs: such a job would wait for ever."""
+        if kind not in self._kinds:
+            raise LookupError(f"no enabled plugin runs jobs of kind {kind!r}")
+        return str(await tx.fetchval("SELECT ragwork.enqueue($1, $2)", kind, dict(payload)))
+
+    async def status(self, tx: Transaction, job_id: str) -> JobStatus | None:
+        if not _is_uuid(job_id):
+            return None
+        row = await tx.fetchrow(_STATUS, UUID(job_id))
+        if row is None:
+            return None
+        return JobStatus(
+            id=str(row["job_id"]),
+            kind=row["entrypoint"],
+            state=row["state"],
+            attempt=row["attempts"],
+            next_attempt_at=row["next_attempt_at"],
+            reason=row["reason"],
+        )
+
+
+@attrs.frozen(kw_only=True)
+class JobReport:
+    """A job as an operator sees it. ``payload`` is JSON text; ``worker`` holds it while it runs."""
+
+    id: str
+    tenant_id: str
+    kind: str
+    state: State
+    attempt: int
+    reason: str | None
+    payload: str
+    next_attempt_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    worker: str | None
+
+
+async def list_jobs(
+    connection: "asyncpg.Connection[Any]",
+    state: State | None = None,
+    tenant_id: str | None = None,
+    limit: int = 50,
+) -> Sequence[JobReport]:
+    """The latest jobs first. ``connection`` is the dispatcher's, which sees all tenants."""
+    rows = await connection.fetch(
+        f"SELECT * FROM ({_REPORT}) AS report WHERE ($1::text IS NULL OR state = $1)"  # noqa: S608
+        " AND ($2::text IS NULL OR tenant_id = $2) ORDER BY updated DESC LIMIT $3",
+        state,
+        tenant_id,
+        limit,
+    )
+    return [_report(row) for row in rows]
+
+
+async def why(connection: "asyncpg.Connection[Any]", job_id: str) -> JobReport | None:
+    """One job with the reason of its last failure."""
+    if not _is_uuid(job_id):
+        return None
+    row = await connection.fetchrow(f"{_REPORT} WHERE job_id = $1", UUID(job_id))
+    return None if row is None else _report(row)
+
+
+async def retry(connection: "asyncpg.Connection[Any]", job_id: str) -> bool:
+    """Queue a dead job again with all its attempts; False when there is no such dead job."""
+    return _is_uuid(job_id) and await connection.fetchrow(_RETRY, UUID(job_id)) is not None
+
+
+@attrs.frozen(kw_only=True)
+class Depth:
+    """The queue of one kind over all tenants. ``oldest_s``: how long the oldest due job has waited."""
+
+    kind: str
+    waiting: int
+    running: int
+    dead: int
+    oldest_s: float
+
+
+async def depth(tx: Transaction) -> Sequence[Depth]:
+    """For health and metrics; works in any transaction, an anonymous one included."""
+    return [Depth(**row) for row in await tx.fetch("SELECT * FROM ragwork.queue_depth()")]
+
+
+@attrs.frozen(kw_only=True)
+class WorkerSeen:
+    """A worker and the seconds since its last heartbeat, on the database's clock."""
+
+    id: str
+    pid: int
+    silent_s: float
+
+
+async def workers(tx: Transaction) -> Sequence[WorkerSeen]:
+    """All workers that did not leave in order within the last hour, the freshest first."""
+    rows = await tx.fetch(
+        """SELECT id::text, pid, extract(epoch FROM now() - seen_at)::double precision AS silent_s
+           FROM ragwork.workers ORDER BY silent_s"""
+    )
+    return [WorkerSeen(**row) for row in rows]
+
+
+def _is_uuid(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) is not None
+
+
+def _report(row: Row) -> JobReport:
+    return JobReport(
+        id=str(row["job_id"]),
+        tenant_id=row["tenant_id"],
+        kind=row["entrypoint"],
+        state=row["state"],
+        attempt=row["attempts"],
+        reason=row["reason"],
+        payload=row["payload"],
+        next_attempt_at=row["next_attempt_at"],
+        created_at=row["created"],
+        updated_at=row["updated"],
+        worker=row["queue_manager_id"] and str(row["queue_manager_id"]),
+    )

@@ -1,0 +1,79 @@
+"""``ragwork jobs list|why|retry``: what waits, what failed and why, and another try."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.plugin import Option
+
+from ragwork_kernel import assembly as assemblies
+from ragwork_kernel import codec, jobs, phase0
+from ragwork_kernel.console import TerminalConsole
+
+STATES = ("queued", "running", "retrying", "succeeded", "dead")
+LIST_OPTIONS = (
+    Option(name="state", help="only jobs in this state", choices=STATES),
+    Option(name="tenant", help="only jobs of this tenant"),
+    Option(name="limit", help="how many at most", default="50"),
+)
+ID_OPTIONS = (Option(name="job_id", help="a job's id", positional=True, required=True),)
+
+
+async def list_jobs(options: dict[str, Any], data_dir: Path, console: TerminalConsole) -> int:
+    """The latest jobs first."""
+    async with _dispatcher(data_dir) as connection:
+        rows = await jobs.list_jobs(
+            connection, options["state"], options["tenant"], int(options["limit"])
+        )
+    lines = [f"{r.id}  {r.kind:<24} {r.state:<9} {r.tenant_id}  {r.reason or ''}" for r in rows]
+    console.result([codec.encode(row) for row in rows], "\n".join(lines) or "no such jobs")
+    return 0
+
+
+async def why(options: dict[str, Any], data_dir: Path, console: TerminalConsole) -> int:
+    """One job and the reason of its last failure."""
+    async with _dispatcher(data_dir) as connection:
+        report = await jobs.why(connection, options["job_id"])
+    if report is None:
+        return _missing(options["job_id"], console)
+    text = (
+        f"{report.kind} of tenant {report.tenant_id} is {report.state} after {report.attempt} attempts\n"
+        f"payload {report.payload}\nreason  {report.reason or 'none'}"
+    )
+    if report.state == "dead":
+        text += f"\ntry again with `ragwork jobs retry {report.id}`"
+    console.result(report, text)
+    return 0
+
+
+async def retry(options: dict[str, Any], data_dir: Path, console: TerminalConsole) -> int:
+    """Queue a dead job again."""
+    job_id = options["job_id"]
+    async with _dispatcher(data_dir) as connection:
+        queued = await jobs.retry(connection, job_id)
+    if not queued:
+        return _missing(job_id, console, "is not a dead job")
+    console.result({"id": job_id, "state": "queued"}, f"{job_id} is queued again")
+    return 0
+
+
+def _missing(job_id: str, console: TerminalConsole, what: str = "is not a known job") -> int:
+    console.say(f"{job_id} {what}; `ragwork jobs list` shows them")
+    return 1
+
+
+@asynccontextmanager
+async def _dispatcher(data_dir: Path) -> "AsyncIterator[asyncpg.Connection[Any]]":
+    async with phase0.database(assemblies.read().kernel, data_dir) as urls:
+        if urls.dispatcher is None:
+            raise ConfigError(
+                "DATABASE_DISPATCHER_URL", "is unset, so jobs can't be seen from here", "set it"
+            )
+        connection = await asyncpg.connect(urls.dispatcher)
+        try:
+            yield connection
+        finally:
+            await connection.close()

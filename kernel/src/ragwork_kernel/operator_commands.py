@@ -1,0 +1,161 @@
+"""The kernel's own commands. Those that inspect work on a broken set of plugins too."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+from ragwork_hooks.plugin import Option
+
+from ragwork_kernel import assembly as assemblies
+from ragwork_kernel import codec, doctor, jobs_admin, migrations, phase0
+from ragwork_kernel.boot import boot
+from ragwork_kernel.config import nearest
+from ragwork_kernel.console import TerminalConsole
+from ragwork_kernel.server import serve as run_server
+from ragwork_kernel.telemetry import configure_logging
+from ragwork_kernel.worker import run_worker
+
+Options = dict[str, Any]
+
+
+@attrs.frozen(kw_only=True)
+class OperatorCommand:
+    """A command of the kernel. ``run`` gets options, data directory and console; gives the exit status."""
+
+    path: tuple[str, ...]
+    help: str
+    run: Callable[[Options, Path, TerminalConsole], Awaitable[int]]
+    options: tuple[Option, ...] = ()
+
+
+async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> int:
+    assembly = assemblies.read()
+    configure_logging(assembly.kernel.log_level)
+    host, port = str(options["host"]), int(options["port"])
+
+    def ready(bound: int) -> None:
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared, not bound
+        base = f"http://{shown}:{bound}"
+        console.result(
+            {"url": base, "docs": f"{base}/v1/docs", "data_dir": str(data_dir)},
+            f"ragwork serves {base}\n  docs  {base}/v1/docs\n  data  {data_dir}\n"
+            "  stop with Ctrl-C; a key for clients: `ragwork keys create --help`",
+        )
+
+    async with boot(assembly, data_dir) as platform:
+        await run_server(platform, host, port, ready)
+    return 0
+
+
+async def _worker(_options: Options, data_dir: Path, console: TerminalConsole) -> int:
+    assembly = assemblies.read()
+    configure_logging(assembly.kernel.log_level)
+    async with boot(assembly, data_dir) as platform:
+        console.say(f"ragwork worker runs {len(platform.plan.jobs)} kinds of jobs")
+        await run_worker(platform)
+    return 0
+
+
+async def _migrate(options: Options, data_dir: Path, console: TerminalConsole) -> int:
+    assembly = assemblies.read()
+    dry_run = bool(options["dry_run"])
+    async with phase0.database(assembly.kernel, data_dir) as urls:
+        ran = await migrations.migrate(urls.owner or urls.app, assembly.sources(), dry_run)
+    rows = [{"plugin": m.plugin, "name": m.name, "kind": m.kind} for m in ran]
+    verb = "would apply" if dry_run else "applied"
+    lines = [f"{verb} {r['plugin']} {r['name']} ({r['kind']})" for r in rows]
+    console.result(rows, "\n".join(lines) or "nothing to do: the schema is current")
+    return 0
+
+
+async def _plugins(_options: Options, _data_dir: Path, console: TerminalConsole) -> int:
+    rows = doctor.plugin_rows(assemblies.read())
+    width = max((len(r["name"]) for r in rows), default=0)
+    lines = [f"{r['name']:<{width}}  {r['version']:<8} {r['state']:<9} {r['note']}" for r in rows]
+    console.result(rows, "\n".join(lines) or "no plugin is installed")
+    return 1 if any(r["state"] == "broken" for r in rows) else 0
+
+
+async def _config_check(_options: Options, _data_dir: Path, console: TerminalConsole) -> int:
+    assembly = assemblies.read()
+    rows = assembly.configuration.explain()
+    assembly.require_whole()
+    console.result({"settings": len(rows)}, f"{len(rows)} settings are valid")
+    return 0
+
+
+async def _config_explain(options: Options, _data_dir: Path, console: TerminalConsole) -> int:
+    wanted = options["key"]
+    rows = assemblies.read().configuration.explain()
+    if wanted:
+        names = {row.env for row in rows} | {row.field for row in rows}
+        rows = [row for row in rows if wanted in (row.env, row.field, f"{row.section}.{row.field}")]
+        if not rows:
+            console.say(f"no setting is called {wanted!r}; {nearest(wanted, sorted(names))}")
+            return 1
+    lines = [f"{r.env} = {r.value}   ({r.layer}; [{r.section}] {r.field}: {r.help})" for r in rows]
+    console.result([codec.encode(row) for row in rows], "\n".join(lines))
+    return 0
+
+
+async def _openapi(_options: Options, data_dir: Path, console: TerminalConsole) -> int:
+    async with boot(assemblies.read(), data_dir) as platform:
+        document = platform.kernel_routes.document()
+    TerminalConsole(json=True).result(document, "")
+    return 0
+
+
+async def _dsn(options: Options, data_dir: Path, console: TerminalConsole) -> int:
+    async with phase0.database(assemblies.read().kernel, data_dir) as urls:
+        dsn = urls.owner if options["owner"] else urls.app
+    if dsn is None:
+        console.say("the owner's DSN is not known here; set DATABASE_OWNER_URL")
+        return 1
+    console.result({"dsn": dsn}, dsn)
+    return 0
+
+
+COMMANDS = (
+    OperatorCommand(
+        path=("serve",),
+        help="Serve the API; outside production also work the job queue.",
+        run=_serve,
+        options=(
+            Option(name="host", help="address to listen on", default="127.0.0.1"),
+            Option(name="port", help="port to listen on; 0 picks one", default="8000"),
+        ),
+    ),
+    OperatorCommand(path=("worker",), help="Work the job queue.", run=_worker),
+    OperatorCommand(
+        path=("migrate",),
+        help="Bring the database schema up to this release.",
+        run=_migrate,
+        options=(Option(name="dry-run", help="only say what would run", flag=True),),
+    ),
+    OperatorCommand(path=("doctor",), help="Check everything that can go wrong, with the fix of each.", run=doctor.run),
+    OperatorCommand(path=("plugins",), help="What is installed, enabled, broken.", run=_plugins),
+    OperatorCommand(path=("config", "check"), help="Check every setting of every layer.", run=_config_check),
+    OperatorCommand(
+        path=("config", "explain"),
+        help="Which layer set a value (KEY: environment name or field), or all of them.",
+        run=_config_explain,
+        options=(Option(name="key", help="a setting", positional=True),),
+    ),
+    OperatorCommand(path=("openapi",), help="Print the OpenAPI document.", run=_openapi),
+    OperatorCommand(
+        path=("dsn",),
+        help="Print the database connection string.",
+        run=_dsn,
+        options=(Option(name="owner", help="the owner's instead of the application's", flag=True),),
+    ),
+    OperatorCommand(
+        path=("jobs", "list"), help="Jobs, latest first.", run=jobs_admin.list_jobs, options=jobs_admin.LIST_OPTIONS
+    ),
+    OperatorCommand(
+        path=("jobs", "why"), help="Why a job failed.", run=jobs_admin.why, options=jobs_admin.ID_OPTIONS
+    ),
+    OperatorCommand(
+        path=("jobs", "retry"), help="Queue a dead job again.", run=jobs_admin.retry, options=jobs_admin.ID_OPTIONS
+    ),
+)

@@ -1,0 +1,46 @@
+"""What one run brings to the graph, and where it leaves its answer, beside LangGraph's state."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from ragwork_hooks.llm import ChatModel, ChatRequest, Usage
+
+from ragwork_agent.api import TokenUsage
+from ragwork_agent.citations import CitedText
+from ragwork_agent.retrieval import Grounds
+from ragwork_agent.sessions import Checkpoint
+from ragwork_agent.usage import usage_or_estimate
+
+
+class Slot:
+    """The checkpoint of one run: what the opening statement read, then what the closing one writes."""
+
+    def __init__(self, saved: Checkpoint | None) -> None:
+        self.saved = saved
+        self.taken: Checkpoint | None = None
+
+
+@dataclass(kw_only=True)  # LangGraph takes dataclasses here, not attrs classes.
+class RunContext:
+    """The run's inputs, and its answer as it grows.
+
+    ``retrieve`` ends the opening transaction: no connection is held once it returned. ``say`` takes
+    each piece of the answer as it is made.
+    """
+
+    question: str
+    model: ChatModel
+    max_output_tokens: int | None
+    retrieve: Callable[[], Awaitable[Grounds]]
+    say: Callable[[str], Awaitable[None]]
+    dropped: Callable[[str], None]
+    slot: Slot
+    grounds: Grounds = field(default_factory=Grounds)
+    cited: CitedText | None = None
+    request: ChatRequest | None = None
+    reported: Usage | None = None
+
+    @property
+    def usage(self) -> TokenUsage:
+        """Tokens so far."""
+        return usage_or_estimate(self.reported, self.request, self.cited.text if self.cited else "")

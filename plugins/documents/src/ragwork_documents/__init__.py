@@ -1,0 +1,74 @@
+"""Corpora, documents, their permissions and their ingestion."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ragwork_hooks.auth import Directory
+from ragwork_hooks.documents import DocumentCatalog
+from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, Wrap, hookimpl
+from ragwork_hooks.retrieval import Index
+
+from ragwork_documents import commands, corpora, documents, grants
+from ragwork_documents.acl import DocumentAcl
+from ragwork_documents.catalog import Catalog, Rechecked
+from ragwork_documents.config import DocumentsConfig
+from ragwork_documents.corpora import Corpora
+from ragwork_documents.documents import Documents
+from ragwork_documents.grants import Grants
+from ragwork_documents.ingestion import Ingestion
+from ragwork_documents.intake import Intake
+from ragwork_documents.retrieve import Retrieval
+
+
+class DocumentsPlugin:
+    """The plugin's hook implementations."""
+
+    @hookimpl
+    def ragwork_info(self) -> PluginInfo:
+        """See ``PluginSpec``."""
+        return PluginInfo(
+            name="documents",
+            summary="Corpora, documents, their permissions and their ingestion",
+            provides=(DocumentCatalog,),
+            requires=(Index,),
+            optional=(Directory,),
+            config=DocumentsConfig,
+            schema="documents",
+            migrations=Path(__file__).parent / "migrations",
+        )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[DocumentsConfig]) -> Contribution:
+        """See ``PluginSpec``."""
+        services, config = context.services, context.config
+        index = services.use(Index)
+        catalog, intake = Catalog(services), Intake(services, index)
+
+        def recheck(name: str, retriever: Any) -> Any:
+            return Rechecked(name, retriever, services.metrics)
+
+        return Contribution(
+            routes=(
+                *corpora.routes(Corpora(services, catalog, intake, config.embedding_provider)),
+                *documents.routes(Documents(services), intake, config.max_bytes),
+                *grants.routes(Grants(index)),
+                *Retrieval(services, catalog).routes(),
+            ),
+            gates=(DocumentAcl(admin_bypass=config.admin_bypass_acl),),
+            wraps=(Wrap(kind="retrieval", name="documents.recheck", wrap=recheck),),
+            jobs=(
+                Ingestion(services, index).kind(
+                    max_attempts=config.max_attempts, concurrency=config.concurrency
+                ),
+            ),
+            capabilities={DocumentCatalog: catalog},
+        )
+
+    @hookimpl
+    def ragwork_commands(self) -> Sequence[Command]:
+        """See ``PluginSpec``."""
+        return commands.COMMANDS
+
+
+plugin = DocumentsPlugin()

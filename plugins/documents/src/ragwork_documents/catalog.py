@@ -1,0 +1,112 @@
+"""The document catalogue that other plugins ask, and the re-check around indexes that may lag."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import attrs
+from ragwork_hooks.auth import Principal
+from ragwork_hooks.authz import ReadScope
+from ragwork_hooks.documents import Corpus
+from ragwork_hooks.plugin import Metrics, Services
+from ragwork_hooks.retrieval import Passage, PreparedQuery, Query, Retriever
+from ragwork_hooks.storage import Cache, Transaction
+
+from ragwork_documents import acl
+from ragwork_documents.scope_sql import condition
+
+_CACHE_TTL_S: Final = 60.0
+
+
+async def within(tx: Transaction, scope: ReadScope, document_ids: Iterable[str]) -> frozenset[str]:
+    """Those of ``document_ids`` that exist within ``scope`` now. One round trip."""
+    args: list[object] = [sorted(set(document_ids))]
+    rows = await tx.fetch(
+        f"""SELECT d.id FROM documents.documents d
+        WHERE d.tenant_id = ragwork.tenant() AND d.id = ANY($1::text[])
+          AND {condition(scope, args)}""",  # noqa: S608  # the condition holds parameters only
+        *args,
+    )
+    return frozenset(row["id"] for row in rows)
+
+
+class Catalog:
+    """Implements ``ragwork_hooks.documents.DocumentCatalog``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._corpora: Cache[Corpus | None] = services.caches.cache("documents.corpora", ttl_s=_CACHE_TTL_S)
+
+    async def corpus(self, tenant_id: str, corpus_id: str) -> Corpus | None:
+        """The corpus or ``None``, from a cache that any change reaches within 1 s."""
+
+        async def load() -> Corpus | None:
+            async with self._services.db.tenant(tenant_id, "read") as tx:
+                return await load_corpus(tx, corpus_id)
+
+        return await self._corpora.get(_key(tenant_id, corpus_id), load)
+
+    async def forget(self, tx: Transaction, corpus_id: str) -> None:
+        """Drop the cached corpus everywhere when ``tx`` commits."""
+        await self._corpora.invalidate(tx, _key(tx.tenant_id, corpus_id))
+
+    async def readable(
+        self, tx: Transaction, principal: Principal, document_ids: Iterable[str]
+    ) -> frozenset[str]:
+        """Those of ``document_ids`` that exist and that ``principal`` may read now."""
+        return await within(tx, self._services.read_scope(principal, acl.READ), document_ids)
+
+
+async def load_corpus(tx: Transaction, corpus_id: str) -> Corpus | None:
+    """The corpus as the database has it. One round trip."""
+    row = await tx.fetchrow(
+        """SELECT id, tenant_id, name, retriever, embedder, top_k_default, options
+        FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1""",
+        corpus_id,
+    )
+    return None if row is None else Corpus(**row)
+
+
+def _key(tenant_id: str, corpus_id: str) -> str:
+    # Neither id can hold a slash, so no two pairs share a key.
+    return f"{tenant_id}/{corpus_id}"
+
+
+@attrs.frozen
+class _Checked:
+    prepared: PreparedQuery
+    retriever: str
+    metrics: Metrics
+
+    async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
+        found = await self.prepared.passages(tx, scope)
+        if not found:
+            return found
+        readable = await within(tx, scope, (passage.document_id for passage in found))
+        kept = [passage for passage in found if passage.document_id in readable]
+        for _ in range(len(found) - len(kept)):
+            self.metrics.count(
+                "retrieval_passages_blocked_total",
+                "Passages that a retriever returned although the caller may not read their document",
+                retriever=self.retriever,
+            )
+        return kept
+
+
+@attrs.frozen
+class Rechecked:
+    """A retriever whose passages are held against the catalogue before anybody uses them."""
+
+    name: str
+    inner: Retriever
+    metrics: Metrics
+
+    @property
+    def transactional(self) -> bool:
+        return self.inner.transactional
+
+    async def prepare(self, tenant_id: str, query: Query) -> PreparedQuery:
+        prepared = await self.inner.prepare(tenant_id, query)
+        if self.inner.transactional:
+            # The same snapshot ranks and judges: a second look could not differ.
+            return prepared
+        return _Checked(prepared, self.name, self.metrics)

@@ -1,0 +1,136 @@
+"""``ragwork ingest`` and ``ragwork seed``."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.plugin import Command, CommandContext, Option
+
+from ragwork_documents import jsonl
+from ragwork_documents.bulk import BulkIngest, Tally
+from ragwork_documents.intake import Submission
+from ragwork_documents.shapes import TextIngestRequest
+from ragwork_documents.submissions import from_text
+
+SEED_CORPUS: Final = "c1"
+SEED_CHUNK_SIZE: Final = 400
+_MAX_REASONS: Final = 50
+
+
+async def ingest(context: CommandContext) -> int:
+    """Ingest JSON Lines; 0 once all is indexed."""
+    tenant_id, corpus_id = context.text("tenant"), context.text("corpus")
+    try:
+        paths = await asyncio.to_thread(jsonl.files, Path(context.text("jsonl")))
+        total = await asyncio.to_thread(jsonl.count, paths, corpus_id)
+    except (jsonl.BadLine, OSError) as error:
+        context.console.result({"error": str(error)}, f"error: {error}")
+        return 1
+    readers = [f"tenant:{tenant_id}"] if context.text("readers") == "tenant" else []
+    bulk = BulkIngest(context.services, tenant_id, corpus_id, readers)
+    if not await _prepared(context, bulk, corpus_id):
+        return 1
+    started = time.monotonic()
+    async with context.working(), context.console.progress(total, "ingest", "doc") as advance:
+        tally = await bulk.run(jsonl.batches(paths, corpus_id), advance)
+    return _report(context, tally, total, time.monotonic() - started)
+
+
+async def seed(context: CommandContext) -> int:
+    """Put the demonstration corpus into a tenant, once."""
+    tenant_id = context.text("tenant")
+    bulk = BulkIngest(context.services, tenant_id, SEED_CORPUS, [f"tenant:{tenant_id}"])
+    if not await _prepared(context, bulk, SEED_CORPUS):
+        return 1
+    submissions = await asyncio.to_thread(seed_documents)
+    async with context.working():
+        tally = await bulk.run([jsonl.Batch(submissions=submissions)], lambda _more: None)
+    if tally.failures:
+        return _report(context, tally, len(submissions), 0.0)
+    data = {"corpus_id": SEED_CORPUS, "documents": len(submissions), "seeded": tally.indexed > 0}
+    text = f"seeded corpus {SEED_CORPUS}: {len(submissions)} documents" if tally.indexed else "already seeded"
+    context.console.result(data, text)
+    return 0
+
+
+def seed_documents() -> Sequence[Submission]:
+    """The demonstration documents: 3 of them, 10 chunks in all."""
+    folder = resources.files("ragwork_documents") / "seed"
+    return [
+        from_text(
+            TextIngestRequest(
+                corpus_id=SEED_CORPUS,
+                text=entry.read_text("utf-8"),
+                document_id=f"seed-{entry.name.removesuffix('.md')}",
+                filename=entry.name,
+                chunk_size_chars=SEED_CHUNK_SIZE,
+                chunk_overlap_chars=0,
+            )
+        )
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".md")
+    ]
+
+
+async def _prepared(context: CommandContext, bulk: BulkIngest, corpus_id: str) -> bool:
+    try:
+        created = await bulk.prepare(context.config.embedding_provider)
+    except (Problem, ValueError) as error:
+        context.console.result({"error": str(error)}, f"error: {error}")
+        return False
+    if created:
+        context.console.say(f"created corpus {corpus_id}")
+    return True
+
+
+def _report(context: CommandContext, tally: Tally, total: int, seconds: float) -> int:
+    for failure in tally.failures[:_MAX_REASONS]:
+        context.console.say(failure)
+    if len(tally.failures) > _MAX_REASONS:
+        context.console.say(f"and {len(tally.failures) - _MAX_REASONS} more")
+    data = {
+        "documents": total,
+        "indexed": tally.indexed,
+        "unchanged": tally.unchanged,
+        "failed": len(tally.failures),
+        "seconds": round(seconds, 3),
+    }
+    rate = f", {tally.indexed / seconds:.0f} docs/s" if seconds and tally.indexed else ""
+    context.console.result(
+        data,
+        f"{total} documents: {tally.indexed} indexed, {tally.unchanged} unchanged, "
+        f"{len(tally.failures)} failed{rate}",
+    )
+    return 1 if tally.failures else 0
+
+
+_TENANT: Final = Option(name="tenant", help="tenant id; created when new", required=True)
+
+COMMANDS: Final = (
+    Command(
+        path=("ingest",),
+        help="Ingest JSON Lines of documents and wait until they are indexed",
+        options=(
+            _TENANT,
+            Option(name="corpus", help="corpus id; created when new", required=True),
+            Option(name="jsonl", help="a file, or a folder of .jsonl files", required=True),
+            Option(
+                name="readers",
+                help="who may read the documents",
+                default="tenant",
+                choices=("tenant", "owner"),
+            ),
+        ),
+        run=ingest,
+    ),
+    Command(
+        path=("seed",),
+        help="Put the demonstration corpus c1 into a tenant",
+        options=(_TENANT,),
+        run=seed,
+    ),
+)

@@ -1,0 +1,209 @@
+"""The routes under ``/v1/documents``."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from ragwork_hooks.auth import Principal
+from ragwork_hooks.authz import Resource
+from ragwork_hooks.errors import not_found
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.jobs import JobStatus
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.storage import Row, Transaction
+
+from ragwork_documents import acl
+from ragwork_documents.intake import Intake, Outcome, Overwrite, Submission
+from ragwork_documents.scope_sql import condition
+from ragwork_documents.shapes import (
+    DocumentAccepted,
+    DocumentListQuery,
+    DocumentResponse,
+    Progress,
+    ReindexRequest,
+    TextIngestRequest,
+    UploadForm,
+)
+from ragwork_documents.submissions import from_text, from_upload
+
+_COLUMNS: Final = """d.id, d.tenant_id, d.corpus_id, d.filename, d.content_type, d.ingest_source, d.status,
+    d.failure_reason, d.created_at, d.updated_at, d.queued_at, d.processing_started_at, d.completed_at,
+    d.last_reindexed_at, d.last_job_id, d.num_chunks, d.phase, d.chunks_done, d.chunks_total, d.attempt"""
+
+
+class Documents:
+    """Reads documents within what the caller may read."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def page(
+        self, tx: Transaction, principal: Principal, query: DocumentListQuery
+    ) -> list[DocumentResponse]:
+        """Readable documents, newest first."""
+        args: list[object] = [query.limit, query.offset]
+        where = condition(self._services.read_scope(principal, acl.READ), args)
+        if query.corpus_id is not None:
+            args.append(query.corpus_id)
+            where += f" AND d.corpus_id = ${len(args)}"
+        rows = await tx.fetch(
+            f"""SELECT {_COLUMNS} FROM documents.documents d
+            WHERE d.tenant_id = ragwork.tenant() AND {where}
+            ORDER BY d.created_at DESC, d.id LIMIT $1 OFFSET $2""",  # noqa: S608  # parameters only
+            *args,
+        )
+        return [_response(row, None) for row in rows]
+
+    async def get(self, tx: Transaction, document_id: str) -> DocumentResponse:
+        """One document with its job's retry time while it waits. Raises ``Problem`` 404."""
+        row = await tx.fetchrow(
+            f"""SELECT {_COLUMNS} FROM documents.documents d
+            WHERE d.tenant_id = ragwork.tenant() AND d.id = $1""",  # noqa: S608
+            document_id,
+        )
+        if row is None:
+            raise not_found("document", document_id)
+        job: JobStatus | None = None
+        if row["status"] in ("queued", "processing") and row["last_job_id"] is not None:
+            job = await self._services.jobs.status(tx, row["last_job_id"])
+        return _response(row, job)
+
+
+def routes(documents: Documents, intake: Intake, max_bytes: int) -> tuple[AnyRoute, ...]:
+    """The document routes; ``max_bytes`` bounds the bodies that carry content."""
+
+    async def load(call: Call[object, object]) -> Resource:
+        return await acl.load_resource(call.tx, call.principal, call.path["document_id"])
+
+    async def list_(call: Call[NoFields, DocumentListQuery]) -> list[DocumentResponse]:
+        return await documents.page(call.tx, call.principal, call.query)
+
+    async def get(call: Call[NoFields, NoFields]) -> DocumentResponse:
+        return await documents.get(call.tx, call.path["document_id"])
+
+    async def upload(call: Call[UploadForm, NoFields]) -> Reply:
+        submission = from_upload(call.body)
+        return await _accept(call.tx, call.principal, call.body, submission)
+
+    async def ingest_text(call: Call[TextIngestRequest, NoFields]) -> Reply:
+        submission = from_text(call.body)
+        return await _accept(call.tx, call.principal, call.body, submission)
+
+    async def _accept(
+        tx: Transaction,
+        principal: Principal,
+        body: UploadForm | TextIngestRequest,
+        submission: Submission,
+    ) -> Reply:
+        overwrite = Overwrite.ALWAYS if body.overwrite else Overwrite.NEVER
+        outcomes: Sequence[Outcome] = await intake.accept(
+            tx, principal, body.corpus_id, [submission], overwrite
+        )
+        if outcomes[0].refusal is not None:
+            raise outcomes[0].refusal
+        return _accepted(outcomes[0])
+
+    async def reindex(call: Call[ReindexRequest, NoFields]) -> Reply:
+        body = call.body
+        outcome = await intake.reindex(
+            call.tx, call.path["document_id"], body.chunk_size_chars, body.chunk_overlap_chars
+        )
+        return _accepted(outcome)
+
+    async def delete(call: Call[NoFields, NoFields]) -> Reply:
+        await intake.delete(call.tx, call.path["document_id"])
+        return Reply(status=204)
+
+    return (
+        Route(
+            name="documents.list", method="GET", path="/v1/documents",
+            summary="List the documents that the caller may read", handler=list_, scope="tenant",
+            action=acl.READ, rate_class="read", idempotency="none", audit_event=None, feature=None,
+            stale_reads=False, transaction="read", response=list[DocumentResponse],
+            query=DocumentListQuery, legacy=True,
+        ),
+        Route(
+            name="documents.get", method="GET", path="/v1/documents/{document_id}",
+            summary="One document and how far its ingestion is", handler=get, scope="tenant",
+            action=acl.READ, rate_class="read", idempotency="none", audit_event=None, feature=None,
+            stale_reads=False, transaction="read", response=DocumentResponse, resource=load,
+            errors=("AUTHZ_DENIED", "NOT_FOUND"), legacy=True,
+        ),
+        Route(
+            name="documents.upload", method="POST", path="/v1/documents", summary="Ingest a file",
+            handler=upload, scope="tenant", action=acl.WRITE, rate_class="mutation",
+            idempotency="accepted", audit_event="documents.ingest.enqueued", feature=None,
+            stale_reads=False, transaction="write", response=DocumentAccepted, body=UploadForm,
+            body_kind="multipart", body_limit=max_bytes, status=202,
+            errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "INGEST_VALIDATION_ERROR",
+                    "NOT_FOUND", "UNSUPPORTED_MEDIA_TYPE"),
+            legacy=True,
+        ),
+        Route(
+            name="documents.text", method="POST", path="/v1/documents/text", summary="Ingest a text",
+            handler=ingest_text, scope="tenant", action=acl.WRITE, rate_class="mutation",
+            idempotency="accepted", audit_event="documents.ingest.enqueued", feature=None,
+            stale_reads=False, transaction="write", response=DocumentAccepted, body=TextIngestRequest,
+            body_kind="json", body_limit=max_bytes, status=202,
+            errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "NOT_FOUND"), legacy=True,
+        ),
+        Route(
+            name="documents.reindex", method="POST", path="/v1/documents/{document_id}/reindex",
+            summary="Cut and embed a document anew; unchanged chunks keep their vectors",
+            handler=reindex, scope="tenant", action=acl.REINDEX, rate_class="mutation",
+            idempotency="accepted", audit_event="documents.reindex.enqueued", feature=None,
+            stale_reads=False, transaction="write", response=DocumentAccepted, body=ReindexRequest,
+            body_kind="optional_json", resource=load, status=202,
+            errors=("AUTHZ_DENIED", "INGEST_IN_PROGRESS", "INGEST_SOURCE_MISSING", "NOT_FOUND"),
+            legacy=True,
+        ),
+        Route(
+            name="documents.delete", method="DELETE", path="/v1/documents/{document_id}",
+            summary="Delete a document with every copy", handler=delete, scope="tenant",
+            action=acl.DELETE, rate_class="mutation", idempotency="accepted",
+            audit_event="documents.deleted", feature=None, stale_reads=False, transaction="write",
+            response=None, resource=load, status=204,
+            errors=("AUTHZ_DENIED", "INGEST_IN_PROGRESS", "NOT_FOUND"), legacy=True,
+        ),
+    )  # fmt: skip
+
+
+def _accepted(outcome: Outcome) -> Reply:
+    """202 for work that was queued; 200 with how it stands for a document that is already there."""
+    return Reply(
+        data=DocumentAccepted(
+            document_id=outcome.document_id,
+            status=outcome.status,
+            job_id=outcome.job_id,
+            status_url=f"/v1/documents/{outcome.document_id}",
+        ),
+        status=202 if outcome.fresh else 200,
+    )
+
+
+def _response(row: Row, job: JobStatus | None) -> DocumentResponse:
+    return DocumentResponse(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        corpus_id=row["corpus_id"],
+        filename=row["filename"],
+        content_type=row["content_type"],
+        source=row["filename"],
+        ingest_source=row["ingest_source"],
+        status=row["status"],
+        failure_reason=row["failure_reason"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        queued_at=row["queued_at"],
+        processing_started_at=row["processing_started_at"],
+        completed_at=row["completed_at"],
+        last_reindexed_at=row["last_reindexed_at"],
+        last_job_id=row["last_job_id"],
+        num_chunks=row["num_chunks"],
+        progress=Progress(
+            phase=row["phase"],
+            chunks_done=row["chunks_done"],
+            chunks_total=row["chunks_total"],
+            attempt=row["attempt"] if job is None else max(job.attempt, row["attempt"]),
+            next_attempt_at=None if job is None else job.next_attempt_at,
+        ),
+    )

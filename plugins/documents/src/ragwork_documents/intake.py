@@ -1,0 +1,363 @@
+"""Accepting work on documents: what is accepted is durable (row, grants, source, job) at the commit."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Final
+from uuid import uuid4
+
+import attrs
+import orjson
+from ragwork_hooks.auth import Principal
+from ragwork_hooks.authz import Action, Deny, readers_of
+from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.retrieval import Index
+from ragwork_hooks.storage import Row, Transaction
+
+from ragwork_documents import acl
+from ragwork_documents.hostile import invalid
+from ragwork_documents.targets import JOB_KIND, Target, payload
+
+#: More pieces than this make no sense for one document and would let a tiny size flood the index.
+MAX_CHUNKS: Final = 20_000
+REQUEUE_BATCH: Final = 32
+_IN_FLIGHT: Final = ("queued", "processing")
+
+
+class Overwrite(Enum):
+    """What happens to a document that exists already: refuse other content, replace it whenever it is
+    settled, or replace it when content differs or ingestion had failed.
+    """
+
+    NEVER = "never"
+    ALWAYS = "always"
+    CHANGED = "changed"
+
+
+@attrs.frozen(kw_only=True)
+class Submission:
+    """A document to ingest, checked. ``metadata`` and ``labels`` are what passages carry and rules read."""
+
+    document_id: str
+    text: str
+    filename: str
+    content_type: str
+    ingest_source: str
+    chunk_size: int
+    chunk_overlap: int
+    metadata: Mapping[str, object] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    fingerprint: str = attrs.field(init=False)
+    blob_key: str = attrs.field(init=False, factory=lambda: f"documents/{uuid4().hex}")
+
+    @fingerprint.default
+    def _fingerprint(self) -> str:
+        # All that decides what is indexed: the same again is the same document.
+        rest = [self.filename, self.content_type, self.chunk_size, self.chunk_overlap, self.metadata]
+        digest = hashlib.sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS))
+        digest.update(self.text.encode())
+        return digest.hexdigest()
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What became of a submission: ``fresh`` when it is queued, else how the document stands.
+
+    ``refusal`` says why nothing was accepted.
+    """
+
+    document_id: str
+    status: str
+    job_id: str | None
+    fresh: bool = False
+    refusal: Problem | None = None
+
+
+class Intake:
+    """Accepts, requeues and erases documents inside the caller's transaction."""
+
+    def __init__(self, services: Services, index: Index) -> None:
+        self._services = services
+        self._index = index
+
+    async def accept(
+        self,
+        tx: Transaction,
+        principal: Principal,
+        corpus_id: str,
+        submissions: Sequence[Submission],
+        overwrite: Overwrite,
+        readers: Sequence[str] = (),
+    ) -> Sequence[Outcome]:
+        """Queue ``submissions`` (distinct ids) as one job; an outcome for each, in order.
+
+        ``readers`` may read new documents beside the corpus' default readers. Raises ``Problem`` 404
+        for an unknown corpus; what concerns one document is in its outcome.
+        """
+        created = await self._create(tx, principal, corpus_id, submissions, readers)
+        outcomes: dict[str, Outcome] = {}
+        targets = [
+            Target(document_id=s.document_id, generation=1) for s in submissions if s.document_id in created
+        ]
+        existing = {s.document_id: s for s in submissions if s.document_id not in created}
+        if existing:
+            outcomes = await self._meet(tx, principal, corpus_id, existing, overwrite)
+            replaced = [s for s in existing.values() if s.document_id not in outcomes]
+            targets += await self._replace(tx, replaced)
+        if targets:
+            job_id = await self._enqueue(tx, corpus_id, targets, submissions)
+            for target in targets:
+                outcomes[target.document_id] = Outcome(
+                    document_id=target.document_id, status="queued", job_id=job_id, fresh=True
+                )
+        return [outcomes[s.document_id] for s in submissions]
+
+    async def reindex(
+        self, tx: Transaction, document_id: str, chunk_size: int | None, chunk_overlap: int | None
+    ) -> Outcome:
+        """Queue a settled document again. Raises ``Problem`` 404, 409 in flight or without its source."""
+        row = await tx.fetchrow(
+            """SELECT corpus_id, status, blob_key, chunk_size, chunk_overlap FROM documents.documents
+            WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE""",
+            document_id,
+        )
+        if row is None:
+            raise not_found("document", document_id)
+        if row["status"] in _IN_FLIGHT:
+            raise in_progress(document_id)
+        source = await self._services.blob.get(tx, row["blob_key"])
+        if source is None:
+            raise Problem("INGEST_SOURCE_MISSING", f"the source of document {document_id!r} is gone")
+        size = row["chunk_size"] if chunk_size is None else chunk_size
+        overlap = row["chunk_overlap"] if chunk_overlap is None else chunk_overlap
+        check_chunking(len(source), size, overlap)
+        generation = await tx.fetchval(
+            """UPDATE documents.documents SET status = 'queued', phase = 'queued', failure_reason = NULL,
+                generation = generation + 1, attempt = 0, chunks_done = 0, chunks_total = NULL,
+                chunk_size = $2, chunk_overlap = $3, queued_at = now(), processing_started_at = NULL,
+                completed_at = NULL, last_reindexed_at = now(), updated_at = now()
+            WHERE tenant_id = ragwork.tenant() AND id = $1 RETURNING generation""",
+            document_id,
+            size,
+            overlap,
+        )
+        target = Target(document_id=document_id, generation=generation)
+        job_id = await self._enqueue(tx, row["corpus_id"], [target])
+        return Outcome(document_id=document_id, status="queued", job_id=job_id, fresh=True)
+
+    async def requeue_corpus(self, tx: Transaction, corpus_id: str) -> None:
+        """Queue every document of the corpus again; jobs under way for older generations write nothing."""
+        rows = await tx.fetch(
+            """UPDATE documents.documents SET status = 'queued', phase = 'queued', failure_reason = NULL,
+                generation = generation + 1, attempt = 0, chunks_done = 0, chunks_total = NULL,
+                queued_at = now(), processing_started_at = NULL, completed_at = NULL,
+                last_reindexed_at = now(), updated_at = now()
+            WHERE tenant_id = ragwork.tenant() AND corpus_id = $1 RETURNING id, generation""",
+            corpus_id,
+        )
+        targets = [Target(document_id=row["id"], generation=row["generation"]) for row in rows]
+        for start in range(0, len(targets), REQUEUE_BATCH):
+            await self._enqueue(tx, corpus_id, targets[start : start + REQUEUE_BATCH])
+
+    async def delete(self, tx: Transaction, document_id: str) -> None:
+        """Delete a settled document with every copy. Raises ``Problem`` 404, 409 in flight."""
+        row = await tx.fetchrow(
+            """SELECT id, status, blob_key FROM documents.documents
+            WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE""",
+            document_id,
+        )
+        if row is None:
+            raise not_found("document", document_id)
+        if row["status"] in _IN_FLIGHT:
+            raise in_progress(document_id)
+        await self.erase(tx, [row])
+
+    async def erase(self, tx: Transaction, documents: Sequence[Row]) -> None:
+        """Delete locked rows with ``id`` and ``blob_key``: rows, grants, chunks and sources."""
+        ids = [row["id"] for row in documents]
+        await tx.execute(
+            "DELETE FROM documents.documents WHERE tenant_id = ragwork.tenant() AND id = ANY($1::text[])",
+            ids,
+        )
+        await self._index.delete(tx, ids)
+        for row in documents:
+            await self._services.blob.delete(tx, row["blob_key"])
+
+    async def authorize(self, tx: Transaction, principal: Principal, action: Action, document: Row) -> None:
+        """Hold an existing document's row against the whole authorization plan. Raises ``Problem`` 403."""
+        resource = acl.resource_of(document, tx.tenant_id)
+        decision = await self._services.authorize(principal, action, resource, tx)
+        if isinstance(decision.verdict, Deny):
+            verdict = decision.verdict
+            raise Problem(verdict.code, verdict.message, details=verdict.details)
+
+    async def _create(
+        self,
+        tx: Transaction,
+        principal: Principal,
+        corpus_id: str,
+        submissions: Sequence[Submission],
+        readers: Sequence[str],
+    ) -> frozenset[str]:
+        row = await tx.fetchrow(_CREATE, corpus_id, _records(submissions), principal.user_id, list(readers))
+        if row is None or not row["corpus_exists"]:
+            raise not_found("corpus", corpus_id)
+        return frozenset(row["created"])
+
+    async def _meet(
+        self,
+        tx: Transaction,
+        principal: Principal,
+        corpus_id: str,
+        submissions: Mapping[str, Submission],
+        overwrite: Overwrite,
+    ) -> dict[str, Outcome]:
+        """Outcomes of submissions whose document exists and is not to be replaced."""
+        rows = await tx.fetch(
+            f"""SELECT d.id, d.corpus_id, d.status, d.fingerprint, d.owner, d.labels, d.last_job_id,
+                d.blob_key, {acl.GRANTED} AS granted
+            FROM documents.documents d WHERE d.tenant_id = ragwork.tenant() AND d.id = ANY($2::text[])
+            ORDER BY d.id FOR UPDATE OF d""",  # noqa: S608  # a constant of acl
+            sorted(readers_of(principal)),
+            list(submissions),
+        )
+        outcomes: dict[str, Outcome] = {}
+        for row in rows:
+            try:
+                await self.authorize(tx, principal, acl.WRITE, row)
+                if _stays(row, corpus_id, submissions[row["id"]], overwrite):
+                    outcomes[row["id"]] = _standing(row)
+                else:
+                    await self._services.blob.delete(tx, row["blob_key"])
+            except Problem as problem:
+                outcomes[row["id"]] = attrs.evolve(_standing(row), refusal=problem)
+        return outcomes
+
+    async def _replace(self, tx: Transaction, submissions: Sequence[Submission]) -> Sequence[Target]:
+        if not submissions:
+            return []
+        rows = await tx.fetch(_REPLACE, _records(submissions))
+        return [Target(document_id=row["id"], generation=row["generation"]) for row in rows]
+
+    async def _enqueue(
+        self,
+        tx: Transaction,
+        corpus_id: str,
+        targets: Sequence[Target],
+        submissions: Sequence[Submission] = (),
+    ) -> str:
+        """One job for ``targets``, whose new sources are stored first. Gives the job's id."""
+        ids = {target.document_id for target in targets}
+        for submission in submissions:
+            if submission.document_id in ids:
+                await self._services.blob.put(tx, submission.blob_key, submission.text.encode())
+        job_id = await self._services.jobs.enqueue(tx, JOB_KIND, payload(corpus_id, targets))
+        await tx.execute(
+            """UPDATE documents.documents SET last_job_id = $1
+            WHERE tenant_id = ragwork.tenant() AND id = ANY($2::text[])""",
+            job_id,
+            sorted(ids),
+        )
+        return job_id
+
+
+def check_chunking(characters: int, size: int, overlap: int) -> None:
+    """Raise ``Problem`` 422 for an overlap that does not fit or a size that makes too many chunks."""
+    if overlap >= size:
+        path: list[str | int] = ["body", "chunk_overlap_chars"]
+        raise invalid(path, f"{overlap} must be less than chunk_size_chars, {size}")
+    if characters > MAX_CHUNKS * (size - overlap):
+        path = ["body", "chunk_size_chars"]
+        raise invalid(path, f"would cut {characters} characters into more than {MAX_CHUNKS} chunks")
+
+
+def in_progress(document_id: str) -> Problem:
+    """The refusal of a change to a document that is queued or processing."""
+    return Problem(
+        "INGEST_IN_PROGRESS",
+        f"document {document_id!r} is being ingested; try again when it is done",
+    )
+
+
+def _stays(row: Row, corpus_id: str, submission: Submission, overwrite: Overwrite) -> bool:
+    """Whether the existing document answers the submission; False when it is to be replaced."""
+    if row["corpus_id"] != corpus_id:
+        raise Problem("CONFLICT", f"document {row['id']!r} belongs to another corpus")
+    same: bool = row["fingerprint"] == submission.fingerprint
+    if row["status"] in _IN_FLIGHT:
+        if same:
+            return True
+        raise in_progress(row["id"])
+    if overwrite is Overwrite.ALWAYS:
+        return False
+    if overwrite is Overwrite.CHANGED:
+        return same and bool(row["status"] == "succeeded")
+    if same:
+        return True
+    raise Problem(
+        "CONFLICT",
+        f"document {row['id']!r} exists with other content; set overwrite to replace it",
+    )
+
+
+def _standing(row: Row) -> Outcome:
+    return Outcome(document_id=row["id"], status=row["status"], job_id=row["last_job_id"])
+
+
+def _records(submissions: Sequence[Submission]) -> list[dict[str, object]]:
+    return [
+        {
+            "id": s.document_id,
+            "filename": s.filename,
+            "content_type": s.content_type,
+            "ingest_source": s.ingest_source,
+            "fingerprint": s.fingerprint,
+            "blob_key": s.blob_key,
+            "metadata": s.metadata,
+            "labels": s.labels,
+            "chunk_size": s.chunk_size,
+            "chunk_overlap": s.chunk_overlap,
+        }
+        for s in submissions
+    ]
+
+
+_RECORD: Final = """s(id text, filename text, content_type text, ingest_source text, fingerprint text,
+    blob_key text, metadata jsonb, labels jsonb, chunk_size integer, chunk_overlap integer)"""
+
+_CREATE: Final = f"""
+WITH corpus AS (
+    SELECT id, default_readers FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1
+), created AS (
+    INSERT INTO documents.documents (tenant_id, id, corpus_id, owner, filename, content_type, ingest_source,
+        fingerprint, blob_key, metadata, labels, chunk_size, chunk_overlap)
+    SELECT ragwork.tenant(), s.id, corpus.id, $3, s.filename, s.content_type, s.ingest_source,
+        s.fingerprint, s.blob_key, s.metadata, s.labels, s.chunk_size, s.chunk_overlap
+    FROM corpus CROSS JOIN jsonb_to_recordset($2::jsonb) AS {_RECORD}
+    ORDER BY s.id
+    ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id
+), granted AS (
+    INSERT INTO documents.grants (tenant_id, id, document_id, principal_type, principal_id, permission,
+        granted_by)
+    SELECT ragwork.tenant(), gen_random_uuid()::text, created.id, split_part(r.reader, ':', 1),
+        substr(r.reader, strpos(r.reader, ':') + 1), r.permission, $3
+    FROM created CROSS JOIN (
+        SELECT 'user:' || $3 AS reader, 'owner' AS permission
+        UNION SELECT unnest(default_readers), 'read' FROM corpus
+        UNION SELECT unnest($4::text[]), 'read'
+    ) AS r
+)
+SELECT EXISTS (SELECT FROM corpus) AS corpus_exists, ARRAY(SELECT id FROM created) AS created
+"""  # noqa: S608  # a constant of this module
+
+_REPLACE: Final = f"""
+UPDATE documents.documents d SET filename = s.filename, content_type = s.content_type,
+    ingest_source = s.ingest_source, fingerprint = s.fingerprint, blob_key = s.blob_key,
+    metadata = s.metadata, labels = s.labels, chunk_size = s.chunk_size, chunk_overlap = s.chunk_overlap,
+    status = 'queued', phase = 'queued', failure_reason = NULL, generation = d.generation + 1, attempt = 0,
+    chunks_done = 0, chunks_total = NULL, queued_at = now(), processing_started_at = NULL,
+    completed_at = NULL, updated_at = now()
+FROM jsonb_to_recordset($1::jsonb) AS {_RECORD}
+WHERE d.tenant_id = ragwork.tenant() AND d.id = s.id RETURNING d.id, d.generation
+"""  # noqa: S608  # a constant of this module

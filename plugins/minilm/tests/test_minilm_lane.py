@@ -1,0 +1,132 @@
+"""Fairness, bounds, cancellation and closing of the threads that embed."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from ragwork_hooks.errors import ProviderError
+from ragwork_minilm import lane as lane_module
+from ragwork_minilm.embedder import MinilmEmbedder
+from ragwork_minilm.lane import SLICE, Lane, Vectors
+
+
+class Work:
+    """Stands where the model does: notes what it is given, and waits until it is let through."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.gate = threading.Event()
+        self.started = threading.Event()
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        self.started.set()
+        assert self.gate.wait(5)
+        self.seen += texts
+        return [[float(len(text))] for text in texts]
+
+    async def under_way(self) -> None:
+        assert await asyncio.to_thread(self.started.wait, 5)
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+async def lane(work: Work) -> AsyncIterator[Lane]:
+    lane = Lane("test", work, 1)
+    yield lane
+    work.gate.set()
+    await lane.aclose()
+
+
+async def test_a_small_call_waits_for_one_slice_of_a_large_one(lane: Lane, work: Work) -> None:
+    large = asyncio.create_task(lane.run(["large"] * 100))
+    await work.under_way()
+    small = asyncio.create_task(lane.run(["small"]))
+    await asyncio.sleep(0)
+    work.gate.set()
+    await asyncio.gather(large, small)
+    assert work.seen.index("small") <= 2 * SLICE
+
+
+async def test_slices_of_a_cancelled_call_are_never_run(lane: Lane, work: Work) -> None:
+    running = asyncio.create_task(lane.run(["running"]))
+    await work.under_way()
+    cancelled = [asyncio.create_task(lane.run(["cancelled"] * size)) for size in (1, 50)]
+    await asyncio.sleep(0)
+    for call in cancelled:
+        call.cancel()
+    await asyncio.wait(cancelled)
+    work.gate.set()
+    await running
+    await lane.run(["after"])
+    assert work.seen == ["running", "after"]
+
+
+async def test_a_call_too_many_is_refused_as_retryable(
+    lane: Lane, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_module, "MAX_CALLS", 3)
+    waiting = [asyncio.create_task(lane.run(["waits"])) for _ in range(3)]
+    await work.under_way()
+    with pytest.raises(ProviderError) as refused:
+        await lane.run(["too many"])
+    assert (refused.value.code, refused.value.retryable) == ("SERVICE_BUSY", True)
+    work.gate.set()
+    await asyncio.gather(*waiting)
+    assert await lane.run(["fits"]) == [[4.0]]
+
+
+async def test_closing_ends_waiting_calls_with_an_error(lane: Lane, work: Work) -> None:
+    running = asyncio.create_task(lane.run(["running"]))
+    await work.under_way()
+    waiting = [asyncio.create_task(lane.run(["waits"] * size)) for size in (1, 50)]
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(lane.aclose())
+    await asyncio.sleep(0)
+    work.gate.set()
+    await closing
+    assert await running == [[7.0]]
+    for call in waiting:
+        with pytest.raises(ProviderError, match="INTEGRATION_UNAVAILABLE"):
+            await call
+    with pytest.raises(ProviderError, match="INTEGRATION_UNAVAILABLE"):
+        await lane.run(["late"])
+
+
+async def test_a_failure_ends_the_call_and_not_the_lane() -> None:
+    def work(texts: Sequence[str]) -> Vectors:
+        if "bad" in texts:
+            raise MemoryError("no room")
+        return [[1.0] for _ in texts]
+
+    lane = Lane("test", work, 2)
+    with pytest.raises(MemoryError):
+        await lane.run(["good"] * 9 + ["bad"] + ["good"] * 9)
+    assert len(await lane.run(["good"] * 9)) == 9
+    await lane.aclose()
+
+
+async def test_only_document_threads_give_way_to_others(work: Work) -> None:
+    priorities: dict[str, int] = {}
+
+    def note(texts: Sequence[str]) -> Vectors:
+        priorities[texts[0]] = _niceness()
+        time.sleep(0.01)
+        return [[1.0] for _ in texts]
+
+    embedder = MinilmEmbedder(note, threads=1)
+    await asyncio.gather(embedder.embed(["query"], "query"), embedder.embed(["document"], "document"))
+    await embedder.aclose()
+    assert priorities["query"] == _niceness()
+    assert priorities["document"] >= priorities["query"]
+
+
+def _niceness() -> int:
+    import os
+
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())

@@ -1,0 +1,29 @@
+"""The local index and hybrid retriever in Postgres: BM25 and pgvector under the caller's rights."""
+
+from pathlib import Path
+from typing import Any
+
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
+from ragwork_hooks.retrieval import Index
+from ragwork_pgvector.index import LocalIndex
+
+
+class PgvectorPlugin:
+    """Owns the schema ``pgvector`` and provides the capability ``Index``."""
+
+    @hookimpl
+    def ragwork_info(self) -> PluginInfo:
+        return PluginInfo(
+            name="pgvector",
+            summary="local hybrid index in Postgres (BM25 and pgvector)",
+            provides=(Index,),
+            schema="pgvector",
+            migrations=Path(__file__).parent / "migrations",
+        )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[Any]) -> Contribution:
+        return Contribution(capabilities={Index: LocalIndex()})
+
+
+plugin = PgvectorPlugin()

@@ -1,0 +1,70 @@
+"""A read scope as a predicate over ``pgvector.documents d``, every value a bound parameter."""
+
+from typing import assert_never
+
+import attrs
+
+from ragwork_hooks.authz import (
+    AllOf,
+    AnyOf,
+    Everything,
+    LabelIn,
+    Not,
+    Nothing,
+    OwnedBy,
+    ReadableBy,
+    ReadScope,
+)
+
+
+@attrs.frozen
+class Parameters:
+    """The arguments of one statement, numbered in the order in which they are bound."""
+
+    values: list[object] = attrs.field(factory=list)
+
+    def bind(self, value: object, type: str) -> str:
+        """The placeholder for ``value``, cast to the SQL type ``type``."""
+        self.values.append(value)
+        return f"${len(self.values)}::{type}"
+
+
+def predicate(scope: ReadScope, parameters: Parameters) -> str:
+    """SQL that is true or false, never null, so that ``Not`` is exact.
+
+    The text depends on the scope's shape only; statements of one shape share a prepared plan.
+    """
+    match scope:
+        case Everything():
+            return "true"
+        case Nothing():
+            return "false"
+        case ReadableBy(readers):
+            return _granted(parameters.bind(sorted(readers), "text[]"))
+        case OwnedBy(user_id):
+            return f"d.owner = {parameters.bind(user_id, 'text')}"
+        case LabelIn(key, values):
+            label = f"d.labels ->> {parameters.bind(key, 'text')}"
+            return f"coalesce({label} = ANY({parameters.bind(sorted(values), 'text[]')}), false)"
+        case AllOf(parts):
+            return _join(" AND ", parts, parameters, empty="true")
+        case AnyOf(parts):
+            return _join(" OR ", parts, parameters, empty="false")
+        case Not(part):
+            return f"NOT ({predicate(part, parameters)})"
+        case _:
+            assert_never(scope)
+
+
+def _granted(readers: str) -> str:
+    # Uncorrelated, so that the planner starts from the few grants of the caller, or hashes them once.
+    return (
+        "d.document_id IN (SELECT r.document_id FROM pgvector.readers r"
+        f" WHERE r.reader = ANY({readers}) AND (r.expires_at IS NULL OR r.expires_at > now()))"
+    )
+
+
+def _join(operator: str, parts: tuple[ReadScope, ...], parameters: Parameters, *, empty: str) -> str:
+    if not parts:
+        return empty
+    return "(" + operator.join(predicate(part, parameters) for part in parts) + ")"

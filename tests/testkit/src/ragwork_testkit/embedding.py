@@ -1,0 +1,225 @@
+"""The contract of an embedding provider, as tests to subclass.
+
+    class TestMyEmbedder(EmbedderContract):
+        async def make(self) -> Embedder:
+            return MyEmbedder()
+
+Each test gets a new embedder from ``make`` and closes it. Cache what is slow to load in your class.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ragwork_hooks.retrieval import Embedder
+
+from ragwork_testkit.sealed import Sealed
+
+Vector = Sequence[float]
+Purpose = Literal["query", "document"]
+
+PURPOSES: Final[tuple[Purpose, ...]] = ("query", "document")
+#: Longest time in seconds for which embedding may keep the event loop from its other work.
+MAX_STALL: Final = 0.05
+#: Same direction, for providers whose arithmetic depends on what else is in a batch.
+SAME: Final = 0.999
+
+_TEXTS: Final = (
+    "The harbour master closes the lock gates at low tide.",
+    "Bread dough rises faster in a warm kitchen.",
+    "The court dismissed the appeal for lack of evidence.",
+    "Graphite rods slow the reaction in the core.",
+    "She tuned the violin a quarter tone flat.",
+)
+_RELATED: Final = (
+    ("The cat is asleep on the sofa.", "A cat sleeps on the sofa in the living room."),
+    ("How do I reset my password?", "To reset your password, open the account page."),
+    ("Interest rates rose in the second quarter.", "Rates of interest went up in the quarter."),
+)
+_ODD_TEXTS: Final = {
+    "empty": "",
+    "blank": " \t\n ",
+    "control characters": "a\x00b\x07\x1b[31m\x7f",
+    "unpaired surrogate": "broken \ud800 text",
+    "emoji": "\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f3f3\ufe0f\u200d\U0001f308",
+    "right to left": "\u202e\u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd",
+    "no spaces between words": "\u691c\u7d22\u62e1\u5f35\u751f\u6210",
+    "combining marks": "e" + "\u0301" * 500,
+    "one endless word": "a" * 100_000,
+}
+_PARAGRAPH: Final = "A boundary layer on a heated flat plate grows with the square root of its length. " * 14
+
+
+def cosine(a: Vector, b: Vector) -> float:
+    """Cosine of the angle between two vectors of unit length."""
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+class EmbedderContract(Sealed):
+    """Tests that every ``Embedder`` passes. Override ``make`` and nothing else."""
+
+    async def make(self) -> Embedder:
+        """A new, open embedder."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    async def embedder(self) -> AsyncIterator[Embedder]:
+        embedder = await self.make()
+        yield embedder
+        await embedder.aclose()
+
+    def test_it_has_a_name_and_a_dimension(self, embedder: Embedder) -> None:
+        assert embedder.name
+        assert embedder.dimension > 0
+
+    @pytest.mark.parametrize("purpose", PURPOSES)
+    async def test_no_texts_give_no_vectors(self, embedder: Embedder, purpose: Purpose) -> None:
+        assert list(await embedder.embed([], purpose)) == []
+
+    @pytest.mark.parametrize("purpose", PURPOSES)
+    async def test_vectors_have_the_dimension_and_unit_length(
+        self, embedder: Embedder, purpose: Purpose
+    ) -> None:
+        vectors = await embedder.embed(_TEXTS, purpose)
+        assert len(vectors) == len(_TEXTS)
+        for vector in vectors:
+            check_vector(vector, embedder.dimension)
+
+    @pytest.mark.parametrize("purpose", PURPOSES)
+    async def test_order_is_kept_whatever_the_lengths(self, embedder: Embedder, purpose: Purpose) -> None:
+        texts = [_PARAGRAPH[: 40 + 90 * (n * 7 % 11)] + _TEXTS[n % 5] + f" Case {n}." for n in range(23)]
+        together = await embedder.embed(texts, purpose)
+        assert len(together) == len(texts)
+        for n, text in enumerate(texts):
+            (alone,) = await embedder.embed([text], purpose)
+            assert cosine(together[n], alone) > SAME, f"text {n} got another text's vector"
+
+    async def test_the_same_text_has_the_same_vector(self, embedder: Embedder) -> None:
+        first, second = await embedder.embed([_TEXTS[0], _TEXTS[0]], "document")
+        (third,) = await embedder.embed([_TEXTS[0]], "document")
+        assert cosine(first, second) > SAME
+        assert cosine(first, third) > SAME
+
+    async def test_related_texts_are_closer_than_unrelated_ones(self, embedder: Embedder) -> None:
+        queries = await embedder.embed([query for query, _ in _RELATED], "query")
+        documents = await embedder.embed([document for _, document in _RELATED], "document")
+        for row, query in enumerate(queries):
+            scores = [cosine(query, document) for document in documents]
+            assert scores.index(max(scores)) == row, f"{_RELATED[row][0]!r} scores {scores}"
+
+    async def test_a_long_text_is_cut_not_refused(self, embedder: Embedder) -> None:
+        (vector,) = await embedder.embed([_PARAGRAPH * 900], "document")
+        (beginning,) = await embedder.embed([_PARAGRAPH], "document")
+        check_vector(vector, embedder.dimension)
+        assert cosine(vector, beginning) > 0.8
+
+    @pytest.mark.parametrize("purpose", PURPOSES)
+    @pytest.mark.parametrize("text", _ODD_TEXTS.values(), ids=_ODD_TEXTS.keys())
+    async def test_an_odd_text_has_a_vector(self, embedder: Embedder, text: str, purpose: Purpose) -> None:
+        odd, plain = await embedder.embed([text, _TEXTS[0]], purpose)
+        check_vector(odd, embedder.dimension)
+        check_vector(plain, embedder.dimension)
+
+    @given(text=st.text(st.characters(), max_size=300))
+    @settings(
+        max_examples=40,
+        derandomize=True,
+        deadline=None,
+        # One embedder serves all examples, and each subclass runs the inherited test.
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    async def test_any_text_has_a_vector(self, embedder: Embedder, text: str) -> None:
+        (vector,) = await embedder.embed([text], "query")
+        check_vector(vector, embedder.dimension)
+
+    async def test_concurrent_callers_get_their_own_vectors(self, embedder: Embedder) -> None:
+        texts = [f"{_TEXTS[n % 5]} Number {n}, letter {chr(97 + n % 26)}." for n in range(200)]
+        expected = await embedder.embed(texts, "query")
+        calls = [embedder.embed([text], PURPOSES[n % 2]) for n, text in enumerate(texts)]
+        answers = await asyncio.gather(*calls)
+        for n, answer in enumerate(answers):
+            assert len(answer) == 1
+            if PURPOSES[n % 2] == "query":
+                assert cosine(answer[0], expected[n]) > SAME, f"caller {n} got another caller's vector"
+
+    async def test_the_event_loop_goes_on_while_documents_run(self, embedder: Embedder) -> None:
+        texts = await _work(embedder, seconds=0.4)
+        worst = [await _longest_stall(embedder, texts)]
+        while min(worst) > MAX_STALL and len(worst) < 3:  # another process may have had the processor
+            worst.append(await _longest_stall(embedder, texts))
+        assert min(worst) <= MAX_STALL, f"the loop stood still for {worst} s"
+
+    async def test_a_query_overtakes_running_documents(self, embedder: Embedder) -> None:
+        documents = asyncio.create_task(embedder.embed(await _work(embedder, seconds=1.0), "document"))
+        await asyncio.sleep(0.05)
+        start = time.perf_counter()
+        (vector,) = await embedder.embed([_TEXTS[0]], "query")
+        waited = time.perf_counter() - start
+        assert not documents.done(), "the query waited for the documents"
+        check_vector(vector, embedder.dimension)
+        documents.cancel()
+        await asyncio.wait([documents])
+        assert waited < 0.5
+
+    async def test_a_cancelled_call_frees_its_place(self, embedder: Embedder) -> None:
+        texts = await _work(embedder, seconds=2.0)
+        bulk = asyncio.create_task(embedder.embed(texts, "document"))
+        await asyncio.sleep(0.05)
+        bulk.cancel()
+        await asyncio.wait([bulk])
+        assert bulk.cancelled()
+        start = time.perf_counter()
+        await embedder.embed(_TEXTS[:1], "document")
+        assert time.perf_counter() - start < 1.0, "cancelled documents are still being embedded"
+
+    async def test_a_cancelled_call_leaves_its_neighbours_alone(self, embedder: Embedder) -> None:
+        expected = await embedder.embed(_TEXTS, "document")
+        calls = [asyncio.create_task(embedder.embed([_TEXTS[n % 5]], "document")) for n in range(40)]
+        await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        for n in range(1, 40, 2):
+            answer = answers[n]
+            assert not isinstance(answer, BaseException), answer
+            assert cosine(answer[0], expected[n % 5]) > SAME
+
+    async def test_it_can_be_closed_twice(self, embedder: Embedder) -> None:
+        await embedder.embed(_TEXTS[:1], "query")
+        await embedder.aclose()
+        await embedder.aclose()
+
+
+def check_vector(vector: Vector, dimension: int) -> None:
+    """Assert that ``vector`` has ``dimension`` finite floats and unit length."""
+    assert len(vector) == dimension
+    assert all(isinstance(x, float) and math.isfinite(x) for x in vector)
+    assert math.isclose(math.sqrt(cosine(vector, vector)), 1.0, abs_tol=1e-3)
+
+
+async def _work(embedder: Embedder, seconds: float) -> list[str]:
+    """Documents that keep ``embedder`` busy for about ``seconds``, by its own speed."""
+    count = 4
+    while True:
+        start = time.perf_counter()
+        await embedder.embed([_PARAGRAPH] * count, "document")
+        taken = time.perf_counter() - start
+        if taken > seconds / 10 or count >= 20_000:
+            return [_PARAGRAPH] * min(20_000, math.ceil(count * seconds / taken))
+        count *= 4
+
+
+async def _longest_stall(embedder: Embedder, texts: Sequence[str]) -> float:
+    documents = asyncio.create_task(embedder.embed(texts, "document"))
+    worst = 0.0
+    while not documents.done():
+        start = time.perf_counter()
+        await asyncio.sleep(0.001)
+        worst = max(worst, time.perf_counter() - start - 0.001)
+    await documents
+    return worst

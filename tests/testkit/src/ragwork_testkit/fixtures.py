@@ -1,0 +1,38 @@
+"""Pytest fixtures, registered by installing this package.
+
+``postgres`` is one real server per session; ``database`` a fresh one with the kernel's migrations;
+``platform`` starts a platform: ``async with platform(plugins=…, settings=…) as app``.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+
+import pytest
+import pytest_asyncio
+from ragwork_kernel import migrations
+
+from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.platform import Running, running
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """One embedded Postgres for the whole session."""
+    server = asyncio.run(PostgresServer.start(tmp_path_factory.mktemp("postgres")))
+    yield server
+    asyncio.run(server.server.stop())
+
+
+@pytest_asyncio.fixture
+async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+    """A fresh database with the roles and the kernel's migrations."""
+    async with postgres.database([migrations.KERNEL]) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def platform(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManager[Running]]:
+    """Starts platforms over fresh databases of the session's server."""
+    return partial(running, postgres)

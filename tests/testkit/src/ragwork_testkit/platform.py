@@ -1,0 +1,214 @@
+"""A booted platform under test: real database, real HTTP, chosen plugins, and a client that reads answers."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import attrs
+from ragwork_hooks.plugin import Command, CommandContext
+from ragwork_kernel import assembly as assemblies
+from ragwork_kernel.boot import Platform, boot
+from ragwork_kernel.server import listening
+
+from ragwork_testkit.database import PostgresServer
+
+DEFAULT_PLUGINS = (
+    "directory", "apikeys", "rbac", "wordllama", "pgvector", "documents", "extractive", "fake", "agent",
+)
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """An HTTP answer, its body decoded when it is JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+    text: str
+
+    @property
+    def data(self) -> Any:
+        return self.body["data"]
+
+    @property
+    def code(self) -> str:
+        return str(self.body["error"]["code"])
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """One server-sent event: its fields as sent, and the decoded payload."""
+
+    event: str
+    id: str
+    payload: Any
+
+    @property
+    def type(self) -> str:
+        return str(self.payload.get("type", self.event))
+
+    @property
+    def data(self) -> Any:
+        return self.payload.get("data", {})
+
+
+class QuietConsole:
+    """Collects what a command says."""
+
+    json = True
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.results: list[Any] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def result(self, data: object, text: str) -> None:
+        self.results.append(data)
+        self.said.append(text)
+
+    @contextlib.asynccontextmanager
+    async def progress(self, total: int, label: str, unit: str) -> AsyncIterator[Callable[[int], None]]:
+        yield lambda more: None
+
+
+@attrs.frozen(kw_only=True)
+class Running:
+    """A platform that listens, and the ways to use it."""
+
+    platform: Platform
+    base: str
+    session: aiohttp.ClientSession
+    database_url: str
+
+    async def command(self, *path: str, **options: str | bool | None) -> QuietConsole:
+        """Run a plugin's command in process; underscores in option names stand for dashes."""
+        for loaded in self.platform.assembly.plugins:
+            for command in self.platform.assembly.call(loaded, "ragwork_commands") or ():
+                if command.path == path:
+                    return await self._run(loaded.name, command, options)
+        raise LookupError(f"no enabled plugin has the command {' '.join(path)}")
+
+    async def key(
+        self, tenant: str = "t1", role: str = "admin", user: str | None = None, *, platform: bool = False
+    ) -> str:
+        """A new API key's text."""
+        console = await self.command(
+            "keys", "create", tenant=tenant, role=role, name="test", user=user, platform=platform
+        )
+        return str(console.results[-1]["key"])
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        key: str | None = None,
+        *,
+        json: Any = None,
+        data: Any = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request."""
+        sent = self._headers(key, headers)
+        async with self.session.request(
+            method, self.base + path, json=json, data=data, params=params, headers=sent, allow_redirects=False
+        ) as response:
+            text = await response.text(errors="replace")
+            return Answer(
+                status=response.status, headers=response.headers, body=_decoded(response, text), text=text
+            )
+
+    async def events(
+        self, path: str, key: str | None, json: Any, headers: Mapping[str, str] | None = None
+    ) -> list[Event]:
+        """All events of one stream."""
+        return [event async for event in self.stream(path, key, json, headers)]
+
+    async def stream(
+        self, path: str, key: str | None, json: Any, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Event]:
+        """Events as they arrive; the connection closes when the iteration is left."""
+        async with self.session.post(self.base + path, json=json, headers=self._headers(key, headers)) as response:
+            async for event in _parse(response):
+                yield event
+
+    async def _run(
+        self, name: str, command: Command, options: Mapping[str, str | bool | None]
+    ) -> QuietConsole:
+        console = QuietConsole()
+        given: dict[str, str | bool | None] = {o.name: False if o.flag else o.default for o in command.options}
+        given |= {key.replace("_", "-"): value for key, value in options.items()}
+        context = CommandContext(
+            services=self.platform.facades[name],
+            config=self.platform.configs[name],
+            console=console,
+            options=given,
+            working=contextlib.nullcontext,  # type: ignore[arg-type]  # the server under test works the queue
+        )
+        status = await command.run(context)
+        if status:
+            raise RuntimeError(f"{' '.join(command.path)} ended with {status}: {console.said}")
+        return console
+
+    @staticmethod
+    def _headers(key: str | None, more: Mapping[str, str] | None) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return {**headers, **(more or {})}
+
+
+@contextlib.asynccontextmanager
+async def running(
+    postgres: PostgresServer,
+    plugins: Sequence[str] = DEFAULT_PLUGINS,
+    settings: Mapping[str, str] | None = None,
+    database_url: str | None = None,
+) -> AsyncIterator[Running]:
+    """A platform with ``plugins`` over a fresh database (or ``database_url``, to run a second process' worth)."""
+    environ = {
+        "RAGWORK_PROFILE": "test",
+        "EMBEDDING_PROVIDER": "wordllama",
+        "LLM_PROVIDER": "fake",
+        **(settings or {}),
+    }
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "ragwork.toml").write_text(f"[kernel]\nplugins = {json.dumps(list(plugins))}\n")
+        if database_url is None:
+            sources = assemblies.read(folder, environ).sources()
+            database_url = (await stack.enter_async_context(postgres.database(sources))).admin
+        assembly = assemblies.read(folder, {**environ, "DATABASE_URL": database_url})
+        platform = await stack.enter_async_context(boot(assembly, folder))
+        port = await stack.enter_async_context(listening(platform, "127.0.0.1", 0))
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        )
+        yield Running(
+            platform=platform,
+            base=f"http://127.0.0.1:{port}",
+            session=session,
+            database_url=database_url,
+        )
+
+
+async def _parse(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
+    fields: dict[str, str] = {}
+    async for raw in response.content:
+        line = raw.decode().rstrip("\n")
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif fields:
+            yield Event(event=fields["event"], id=fields["id"], payload=json.loads(fields["data"]))
+            fields = {}
+
+
+def _decoded(response: aiohttp.ClientResponse, text: str) -> Any:
+    if response.content_type.endswith("json") and text:
+        return json.loads(text)
+    return None
