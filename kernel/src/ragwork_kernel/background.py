@@ -42,7 +42,7 @@ async def stop(*tasks: "asyncio.Task[Any]") -> None:
 
 
 class Bell:
-    """Sets ``rung`` when somebody notifies ``channel``, and after every gap in which that may have been missed."""
+    """Sets ``rung`` when somebody notifies ``channel``, and after a gap in which that may be missed."""
 
     def __init__(self, dsn: str, channel: str) -> None:
         self._dsn = dsn
@@ -85,6 +85,14 @@ async def open_pool(dsn: str, name: str, size: int) -> "asyncpg.Pool[Any]":
         reset=_keep,
         server_settings={"application_name": name},
     )
+
+
+async def close_pool(pool: "asyncpg.Pool[Any]") -> None:
+    """In order if the server answers, else at once."""
+    try:
+        await asyncio.wait_for(pool.close(), 2)
+    except (*AWAY, asyncpg.PostgresError):
+        pool.terminate()
 
 
 async def _keep(_connection: object) -> None:

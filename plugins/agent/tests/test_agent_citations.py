@@ -1,6 +1,7 @@
 """Marks and quotes of streamed answers, however the stream is cut and whatever it carries."""
 
 import re
+import time
 from collections import Counter
 from typing import Any
 
@@ -60,6 +61,14 @@ def test_a_mark_without_its_passage_leaves_text_and_is_counted() -> None:
     assert stream.say("A [99] b [0] c [4].") == "A  b  c ."
     assert stream.dropped == {"unknown_passage": 3}
     assert stream.cited.citations == ()
+
+
+def test_hostile_runs_of_characters_take_linear_time() -> None:
+    started = time.perf_counter()
+    for hostile in ("!" * 50_000 + "x", "[1," * 20_000, "[" + " " * 50_000, "![" * 20_000, "[" * 50_000):
+        Stream(*TEXTS).say(hostile, hostile)
+        as_data(hostile)
+    assert time.perf_counter() - started < 2
 
 
 def test_without_passages_no_mark_survives() -> None:
@@ -215,8 +224,8 @@ def test_a_passage_stays_data_in_the_users_turn(hostile: str) -> None:
     asked = messages[-1].content
     tags = re.findall(r"<\s*/?\s*passages?\b[^>]*>", "".join(m.content for m in messages[1:]), re.IGNORECASE)
     assert tags == [
-        "<passages>", '<passage n="1" source="s1">', "</passage>", '<passage n="2" source="s2">', "</passage>",
-        "</passages>",
+        "<passages>", '<passage n="1" source="s1">', "</passage>",
+        '<passage n="2" source="s2">', "</passage>", "</passages>",
     ]  # fmt: skip
     assert "<|" not in asked
     assert not re.search(r"\[\s*\d", asked)

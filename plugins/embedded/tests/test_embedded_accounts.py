@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -44,13 +45,12 @@ def importable(*first: str) -> str:
 
 
 @pytest.fixture
-def open_tmp(tmp_path: Path) -> Path:
-    """A folder that every account can pass through to, and write."""
-    for place in (tmp_path, *tmp_path.parents):
-        if place.stat().st_uid == 0 and "pytest" in str(place):
-            place.chmod(place.stat().st_mode | 0o011)
-    tmp_path.chmod(0o777)
-    return tmp_path
+def open_tmp() -> Iterator[Path]:
+    """A folder that every account can pass through to, and write; every pytest run closes its own again."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        place.chmod(0o777)
+        yield place
 
 
 def owner_and_mode(path: Path) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import pytest
 from ragwork_fake.config import FakeConfig
 from ragwork_fake.model import FakeModel
 from ragwork_fake.model import provider as llm_provider
@@ -24,6 +25,15 @@ class TestFakeModelContract(ChatModelContract):
 class TestFakeVoiceContract(SpeechSynthesizerContract):
     async def make(self) -> SpeechSynthesizer:
         return FakeVoice()
+
+
+@pytest.mark.parametrize(
+    ("contract", "test"),
+    [(ChatModelContract, "test_usage_comes_once_and_last"), (SpeechSynthesizerContract, "test_many_at_once")],
+)
+def test_a_subclass_cannot_replace_a_test_of_its_contract(contract, test):
+    with pytest.raises(TypeError, match=test):
+        type("Cheat", (contract,), {test: lambda self: None})
 
 
 async def test_forty_tokens_and_the_usage_by_default():

@@ -1,6 +1,7 @@
 """Fairness, bounds, cancellation and closing of the threads that embed."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -98,17 +99,36 @@ async def test_closing_ends_waiting_calls_with_an_error(lane: Lane, work: Work) 
         await lane.run(["late"])
 
 
-async def test_a_failure_ends_the_call_and_not_the_lane() -> None:
+async def test_a_failure_ends_its_call_at_once_and_not_the_lane() -> None:
+    done: list[str] = []
+
     def work(texts: Sequence[str]) -> Vectors:
         if "bad" in texts:
             raise MemoryError("no room")
+        time.sleep(0.001)
+        done.extend(texts)
         return [[1.0] for _ in texts]
 
     lane = Lane("test", work, 2)
     with pytest.raises(MemoryError):
-        await lane.run(["good"] * 9 + ["bad"] + ["good"] * 9)
-    assert len(await lane.run(["good"] * 9)) == 9
+        await lane.run(["good"] * 9 + ["bad"] + ["good"] * 2_000)
+    assert len(await lane.run(["next"] * 9)) == 9
     await lane.aclose()
+    assert done.count("good") < 100
+
+
+async def test_a_query_runs_while_every_document_thread_is_busy(work: Work) -> None:
+    def either(texts: Sequence[str]) -> Vectors:
+        return [[0.0]] if texts == ["query"] else work(texts)
+
+    embedder = MinilmEmbedder(either, threads=2)
+    documents = asyncio.create_task(embedder.embed(["document"] * 100, "document"))
+    await work.under_way()
+    assert await asyncio.wait_for(embedder.embed(["query"], "query"), 5) == [[0.0]]
+    assert work.seen == []
+    work.gate.set()
+    assert len(await documents) == 100
+    await embedder.aclose()
 
 
 async def test_only_document_threads_give_way_to_others(work: Work) -> None:
@@ -127,6 +147,4 @@ async def test_only_document_threads_give_way_to_others(work: Work) -> None:
 
 
 def _niceness() -> int:
-    import os
-
     return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())

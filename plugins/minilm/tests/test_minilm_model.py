@@ -58,7 +58,7 @@ class Reference:
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: f"{len(text)} characters")
 def test_vectors_agree_with_the_float_graph(encoder: Encoder, reference: Reference, text: str) -> None:
     (vector,) = encoder.vectors([text])
-    assert float(np.dot(vector, reference.vector(text))) > 0.999
+    assert float(np.dot(vector, reference.vector(text))) > 0.998
 
 
 def test_a_vector_does_not_depend_on_its_neighbours(encoder: Encoder) -> None:

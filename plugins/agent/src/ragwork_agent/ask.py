@@ -53,7 +53,7 @@ async def _asked(context: CommandContext) -> Asked:
 async def _principal(context: CommandContext) -> Principal:
     """The user with the rights of today; ``ANYBODY`` without ``--user``."""
     tenant_id, user_id = context.text("tenant"), context.options["user"]
-    directory = context.services.use_optional(Directory)  # type: ignore[type-abstract]
+    directory = context.services.use_optional(Directory)
     role, groups = Role.READER, frozenset[str]()
     if isinstance(user_id, str) and directory is not None:
         async with context.services.db.tenant(tenant_id, "read") as tx:

@@ -12,10 +12,11 @@ from ragwork_agent.quotes import Span, best_sentence, locate
 from ragwork_agent.untrusted import as_data, clean
 
 _CONTEXT = 300
-_MARK = r"\[ *([0-9]{1,3}(?: *, *[0-9]{1,3})*) *\]"
-_PIECE = re.compile(rf"(?P<image>!+)(?=\[)(?!{_MARK})|(?P<cry>!+)(?=\[)|(?P<mark>{_MARK})")
+_MARK = r"\[ *[0-9]{1,3}(?: *, *[0-9]{1,3})* *\]"
+# "(?<!!)" starts a run of exclamation marks only at its first one: linear on hostile text.
+_PIECE = re.compile(rf"(?<!!)(?P<cry>!+)(?={_MARK})|(?<!!)!+(?=\[)|(?P<mark>{_MARK})")
 # The end of a piece that the next one may turn into a mark or an image.
-_OPEN = re.compile(r"(?:!+|!*\[[0-9, ]{0,24})$")
+_OPEN = re.compile(r"(?:(?<!!)!+(?:\[[0-9, ]{0,24})?|\[[0-9, ]{0,24})$")
 
 
 def for_model(passages: Sequence[Passage]) -> tuple[Passage, ...]:

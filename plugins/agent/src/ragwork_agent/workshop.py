@@ -52,7 +52,7 @@ class Workshop:
         return cls(
             services=services,
             config=config,
-            catalog=services.use(DocumentCatalog),  # type: ignore[type-abstract]
+            catalog=services.use(DocumentCatalog),
             voice=Voice(services, config.tts_provider, config.audio_base_url, key),
         )
 

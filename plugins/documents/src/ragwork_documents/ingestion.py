@@ -212,8 +212,8 @@ class Ingestion:
                 )
             await tx.execute(
                 """UPDATE documents.documents d SET status = 'succeeded', phase = 'done',
-                    failure_reason = NULL, indexed_generation = d.generation, num_chunks = t.chunks, chunks_done = t.chunks,
-                    chunks_total = t.chunks, completed_at = now(), updated_at = now()
+                    failure_reason = NULL, indexed_generation = d.generation, num_chunks = t.chunks,
+                    chunks_done = t.chunks, chunks_total = t.chunks, completed_at = now(), updated_at = now()
                 FROM unnest($1::text[], $2::integer[]) AS t(id, chunks)
                 WHERE d.tenant_id = ragwork.tenant() AND d.id = t.id""",
                 [row["id"] for row in rows],

@@ -23,11 +23,16 @@ class Binaries:
     def path(self, program: str) -> str:
         return str(self.folder / program)
 
-    def major(self, identity: Identity) -> int | None:
-        """The server's major version; ``None`` when ``identity`` can't run it."""
+    def major(self, identity: Identity) -> int:
+        """The server's major version. Raises ``ConfigError`` when ``identity`` can't run it."""
         done = identity.run([self.path("postgres"), "--version"])
         found = re.search(r"\b(\d+)(?:\.\d+|beta|rc|devel)", done.stdout)
-        return int(found[1]) if done.returncode == 0 and found else None
+        if done.returncode or found is None:
+            said = done.stdout.strip() or f"status {done.returncode}"
+            raise ConfigError(
+                "DATABASE_URL", f"is unset and {self.path('postgres')} does not run here ({said})", _FIX
+            )
+        return int(found[1])
 
 
 def installed() -> Binaries:
@@ -49,13 +54,13 @@ def usable(identity: Identity, copies: Path) -> tuple[Binaries, int]:
     ``copies``, once per content. Raises ``ConfigError`` when they don't run there either.
     """
     original = installed()
-    major = original.major(identity)
-    if major is None and identity.uid is not None:
-        original = _copied(original, copies)
-        major = original.major(identity)
-    if major is None:
-        raise ConfigError("DATABASE_URL", f"is unset and {original.path('postgres')} does not run here", _FIX)
-    return original, major
+    try:
+        return original, original.major(identity)
+    except ConfigError:
+        if identity.uid is None:
+            raise
+    copy = _copied(original, copies)
+    return copy, copy.major(identity)
 
 
 def _copied(original: Binaries, copies: Path) -> Binaries:

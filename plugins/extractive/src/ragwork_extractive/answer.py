@@ -14,7 +14,7 @@ from ragwork_extractive.terms import Stems, words
 from ragwork_extractive.wordlists import STOPWORDS
 
 MAX_SENTENCES = 4
-#: One passage must cover this share of the question's weight, or the corpus does not say …
+#: One passage must cover more than this share of the question's weight, or the corpus does not say …
 _COVERAGE = 0.5
 # … for questions of up to this many content words; a longer one needs the square root of it.
 _SHORT_QUESTION = 8
@@ -22,8 +22,9 @@ _SHORT_QUESTION = 8
 _WORTH = 0.5
 #: Sentences that share more of their words than this say the same.
 _SAME = 0.6
-_CONTEXT_SHARE = 0.5
-_KIND_WEIGHT = {"text": 1.0, "item": 0.95, "row": 0.9, "code": 0.7, "heading": 0.0}
+#: What headings and the source's name count, against the sentence's own words.
+_CONTEXT_SHARE = 0.45
+_KIND_WEIGHT = {"text": 1.0, "item": 0.95, "row": 0.9, "code": 0.7}
 
 _NUMBER = re.compile(r"\d")
 _ASKS_NUMBER = re.compile(
@@ -35,11 +36,14 @@ _DEFINES = re.compile(r"\b(?:is|are|means?|stands for|refers to|consists of)\b",
 
 @attrs.frozen
 class _Candidate:
-    """A sentence with what it covers: question stems of its own, and those of its headings and source."""
+    """A sentence with the question's stems that it covers: by itself, and further ones by what it stands
+    under (headings) and in (the source's name).
+    """
 
     sentence: Sentence
     own: frozenset[str]
-    context: frozenset[str]
+    above: frozenset[str]
+    source: frozenset[str]
     vocabulary: frozenset[str]
     adjacent: int
 
@@ -74,9 +78,14 @@ def choose(stems: Stems, question: str, passages: Sequence[Passage]) -> list[Sen
 def _candidates(stems: Stems, base: dict[str, float], passages: Sequence[Passage]) -> list[_Candidate]:
     found = [s for number, passage in enumerate(passages) for s in sentences(number, passage.text)]
     split = [words(sentence.shown) for sentence in found]
-    around = [frozenset(words(f"{s.context} {passages[s.passage].source}")) for s in found]
-    asked = _matching(stems, base, set().union(*split, *around))
-    return [_candidate(*each, asked) for each in zip(found, split, around, strict=True)]
+    above = [words(sentence.above) for sentence in found]
+    sources = [words(passage.source) for passage in passages]
+    asked = _matching(stems, base, set().union(*split, *above, *sources))
+    in_source = [frozenset(asked[word] for word in source if word in asked) for source in sources]
+    return [
+        _candidate(sentence, its, heading, in_source[sentence.passage], asked)
+        for sentence, its, heading in zip(found, split, above, strict=True)
+    ]
 
 
 def _matching(stems: Stems, base: dict[str, float], vocabulary: set[str]) -> dict[str, str]:
@@ -87,16 +96,18 @@ def _matching(stems: Stems, base: dict[str, float], vocabulary: set[str]) -> dic
 
 
 def _candidate(
-    sentence: Sentence, split: list[str], around: frozenset[str], asked: dict[str, str]
+    sentence: Sentence, split: list[str], above: list[str], source: frozenset[str], asked: dict[str, str]
 ) -> _Candidate:
     hits = [asked.get(word) for word in split]
     own = frozenset(hit for hit in hits if hit is not None)
+    headings = frozenset(asked[word] for word in above if word in asked) - own
     return _Candidate(
         sentence=sentence,
         own=own,
-        context=frozenset(asked[word] for word in around if word in asked) - own,
+        above=headings,
+        source=source - own - headings,
         vocabulary=frozenset(split) - STOPWORDS,
-        adjacent=sum(1 for a, b in pairwise(hits) if a and b and a != b),
+        adjacent=sum(1 for a, b in pairwise(hits) if a and b and a != b) if len(own) > 1 else 0,
     )
 
 
@@ -111,17 +122,17 @@ def _covered(asked: _Question, candidates: list[_Candidate], passages: int) -> f
     """The passages that speak about the question: they cover enough of its weight by themselves."""
     by_passage: list[set[str]] = [set() for _ in range(passages)]
     for candidate in candidates:
-        by_passage[candidate.sentence.passage] |= candidate.own | candidate.context
+        by_passage[candidate.sentence.passage] |= candidate.own | candidate.above | candidate.source
     share = _COVERAGE * min(1.0, math.sqrt(_SHORT_QUESTION / len(asked.weights)))
     need = share * sum(asked.weights.values())
-    return frozenset(n for n, stems in enumerate(by_passage) if asked.weigh(frozenset(stems)) >= need)
+    return frozenset(n for n, stems in enumerate(by_passage) if asked.weigh(frozenset(stems)) > need)
 
 
 def _score(asked: _Question, candidate: _Candidate, passage: Passage) -> float:
     sentence = candidate.sentence
-    if not candidate.own:
+    if not candidate.own and not candidate.above:
         return 0.0
-    score = asked.weigh(candidate.own) + _CONTEXT_SHARE * asked.weigh(candidate.context)
+    score = asked.weigh(candidate.own) + _CONTEXT_SHARE * asked.weigh(candidate.above | candidate.source)
     score *= 1.0 + 0.1 * min(candidate.adjacent, 3)
     score *= _KIND_WEIGHT[sentence.kind] * (1.0 if sentence.whole else 0.6)
     score *= 0.75 + 0.25 * max(0.0, min(1.0, passage.score)) + 0.05 / (1 + sentence.order)

@@ -19,11 +19,14 @@ _MARK = re.compile(r"\[(\d{1,3})\]")
 _HIDDEN = re.compile(
     "[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
-_SPACE = re.compile(r"\s+")
+# Most sentences have no markup; one look spares them seven substitutions.
+_MARKUP = re.compile(r"[\[<`*~_\n]")
 
 
 def plain(markdown: str) -> str:
     """One line of plain text for a piece of prose or a list item."""
+    if not _MARKUP.search(markdown):
+        return literal(markdown)
     pieces = _CODE.split(_LINK.sub(r"\1", _QUOTE_SIGN.sub(" ", markdown)))
     pieces[::2] = [_EMPHASIS.sub("", _TAG.sub(" ", _AUTOLINK.sub(r"\1", prose))) for prose in pieces[::2]]
     return literal("".join(pieces))
@@ -40,4 +43,7 @@ def row(markdown: str) -> str:
 
 def literal(text: str) -> str:
     """One line of text whose signs mean something, such as code: only hidden signs and marks go."""
-    return _MARK.sub(r"(\1)", _SPACE.sub(" ", _HIDDEN.sub("", text))).strip()
+    if not text.isprintable():
+        text = _HIDDEN.sub("", text)
+    text = " ".join(text.split())
+    return _MARK.sub(r"(\1)", text) if "[" in text else text

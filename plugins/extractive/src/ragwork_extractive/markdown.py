@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-Kind: TypeAlias = Literal["heading", "text", "item", "code", "row"]
+Kind: TypeAlias = Literal["heading", "text", "item", "code", "header", "row"]
 
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
@@ -76,7 +76,7 @@ class _Reader:
             yield Block("heading", at + heading.start(2), end, len(heading[1]))
         elif line.lstrip().startswith("|"):
             if _DIVIDER.issuperset(line):
-                self._open = None  # what stood above it was the table's header
+                yield from self._header()
             else:
                 yield from self.flush()
                 self._open = Block("row", at + len(line) - len(line.lstrip()), end)
@@ -85,6 +85,12 @@ class _Reader:
             self._open = Block("item", at + item.end(), end)
         else:
             self._continue(line, at)
+
+    def _header(self) -> Iterator[Block]:
+        """What stands above a table's divider is its header, not a row."""
+        if self._open is not None and self._open.kind == "row":
+            self._open = attrs.evolve(self._open, kind="header")
+        yield from self.flush()
 
     def _continue(self, line: str, at: int) -> None:
         quote = _QUOTE.match(line)

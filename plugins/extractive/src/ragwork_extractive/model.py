@@ -52,14 +52,16 @@ def _deltas(found: Sequence[Sentence], room: int | None) -> Iterator[Delta]:
         return
     for index, sentence in enumerate(found):
         mark = f" [{sentence.passage + 1}]"
-        lead = " " if index else ""
-        length = len(lead) + len(sentence.shown) + len(mark)
-        if room is not None and index and length > room:
+        text = f" {sentence.shown}" if index else sentence.shown
+        if room is not None and index and len(text) + len(mark) > room:
             return
-        yield from _words(lead + sentence.shown, None if room is None else room - len(mark))
+        pieces = list(_words(text, None if room is None else room - len(mark)))
+        if not pieces:
+            return
+        yield from pieces
         yield Delta(text=mark, cites=(Cite(passage=sentence.passage + 1, quote=sentence.quote),))
         if room is not None:
-            room -= length
+            room -= len(text) + len(mark)
 
 
 def _words(text: str, room: int | None) -> Iterator[Delta]:

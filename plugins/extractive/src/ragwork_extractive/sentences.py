@@ -33,8 +33,8 @@ _FINAL_TOO = re.compile(r"(?:\b(?:etc|no|inc|ltd|co|u\.s|u\.k|a\.m|p\.m))\.$", r
 class Sentence:
     """A candidate. ``quote`` is verbatim from passage ``passage`` (from 0), ``shown`` its plain form.
 
-    ``order`` counts within the passage; ``context`` is the text of the headings above it; ``whole``
-    is False when the passage's border may have cut it.
+    ``order`` counts within the passage; ``above`` is the text of the headings, and a table's header,
+    that it stands under; ``whole`` is False when the passage's border may have cut it.
     """
 
     passage: int
@@ -42,7 +42,7 @@ class Sentence:
     kind: Kind
     quote: str
     shown: str
-    context: str
+    above: str
     whole: bool
 
 
@@ -50,19 +50,28 @@ def sentences(passage: int, text: str) -> list[Sentence]:
     """The sentences of one passage, in order."""
     found: list[Sentence] = []
     headings: dict[int, str] = {}
+    header = ""
     parts = list(_parts(text))
     for index, part in enumerate(parts):
         if part.kind == "heading":
-            headings = {k: v for k, v in headings.items() if k < part.level}
-            headings[part.level] = display.plain(text[part.start : part.end])
-            continue
-        end, shown = _with_followers(text, parts, index)
-        if len(shown) > 2:
-            quote = text[part.start : end]
-            whole = end < len(text.rstrip()) or quote.rstrip()[-1:] in _ENDS or part.kind != "text"
-            context = " ".join(headings.values())
-            found.append(Sentence(passage, len(found), part.kind, quote, shown, context, whole))
+            headings = {level: title for level, title in headings.items() if level < part.level}
+            headings[part.level] = _shown(text, part)
+        elif part.kind == "header":
+            header = _shown(text, part)
+        else:
+            end, shown = _with_followers(text, parts, index)
+            if len(shown) > 2:
+                quote = text[part.start : end]
+                above = [*headings.values(), header] if part.kind == "row" else headings.values()
+                whole = part.kind != "text" or _is_whole(text, part.start, end)
+                found.append(Sentence(passage, len(found), part.kind, quote, shown, " ".join(above), whole))
     return found
+
+
+def _is_whole(text: str, start: int, end: int) -> bool:
+    """Whether ``text[start:end]`` neither begins in the middle, nor ends there, at the passage's border."""
+    begins = start > 0 or not text[start].islower()
+    return begins and (end < len(text.rstrip()) or text[end - 1] in _ENDS)
 
 
 def _parts(text: str) -> Iterator[Block]:
@@ -84,15 +93,17 @@ def _split(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         cuts.append(end)
     for left, right in pairwise(cuts):
         piece = text[left:right].rstrip()
+        if len(piece) > MAX_CHARS:
+            piece = piece[: max(piece.rfind(" ", 0, MAX_CHARS), MAX_CHARS // 2)]
         if piece:
-            yield left, left + min(len(piece), MAX_CHARS)
+            yield left, left + len(piece)
 
 
 def _continues(text: str, start: int, match: re.Match[str]) -> bool:
     """Whether the full stop of ``match`` belongs to an abbreviation or is followed by a small letter."""
     sign = match[0].strip()
     if sign != ".":
-        return sign.startswith("…") and text[match.end()].islower()
+        return sign.startswith("\u2026") and text[match.end()].islower()
     following = text[match.end()]
     if following.islower():
         return True
@@ -121,4 +132,4 @@ def _shown(text: str, part: Block) -> str:
     piece = text[part.start : part.end]
     if part.kind == "code":
         return display.literal(piece)
-    return display.row(piece) if part.kind == "row" else display.plain(piece)
+    return display.row(piece) if part.kind in ("row", "header") else display.plain(piece)

@@ -19,6 +19,9 @@ _CACHE_SIZE = 50_000
 _HALF_QUESTION = 96
 
 _WEAK_WEIGHT = 0.3
+# Names and numbers say what a question is about: they weigh double.
+_NAME_WEIGHT = 2.0
+_HIRAGANA = re.compile("[\u3040-\u309f]")
 
 
 def words(text: str) -> list[str]:
@@ -60,7 +63,19 @@ class Stems:
         if len(content) > 2 * _HALF_QUESTION:
             content = content[:_HALF_QUESTION] + content[-_HALF_QUESTION:]
         stems = self.of(set(content))
+        names = _names(text)
         weights: dict[str, float] = {}
         for word in content:
-            weights.setdefault(stems[word], _WEAK_WEIGHT if stems[word] in self._weak else 1.0)
+            weights.setdefault(stems[word], self._weight(word, stems[word], names))
         return weights
+
+    def _weight(self, word: str, stem: str, names: frozenset[str]) -> float:
+        # Hiragana is mostly grammar, so a pair with it stands for no word.
+        if stem in self._weak or _HIRAGANA.search(word):
+            return _WEAK_WEIGHT
+        return _NAME_WEIGHT if word in names or word[0].isdigit() else 1.0
+
+
+def _names(text: str) -> frozenset[str]:
+    """Words with a capital letter that does not merely begin the text, case-folded."""
+    return frozenset(word.casefold() for word in _WORD.findall(text)[1:] if word[0].isupper())

@@ -8,7 +8,6 @@ Shapes: ``ids`` is (1, tokens) of int64, ``vector`` is (1, 384), mean-pooled and
 Source of the layer: BERT (Devlin et al. 2018), post-norm, exact GELU, 12 heads.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -19,6 +18,7 @@ from ragwork_minilm.weights import Linear, Norm, Weights
 
 DIMENSION: Final = 384
 _HEADS: Final = 12
+_QKV: Final = ("query", "key", "value")
 _EPSILON: Final = 1e-12
 _CONTRIB: Final = "com.microsoft"
 #: Weights share a scale in groups of this many; smaller costs memory and no measurable speed.
@@ -58,23 +58,19 @@ def _embed(writer: GraphWriter, weights: Weights) -> str:
 
 
 def _layer(writer: GraphWriter, weights: Weights, number: int, hidden: str) -> str:
-    prefix = f"encoder.layer.{number}."
-    name: Callable[[str], str] = f"layer{number}.{{}}".format
-    linear: Callable[[str], Linear] = lambda part: weights.linear(prefix + part)  # noqa: E731
-    attended = _attention(writer, name("attention"), [linear(f"attention.self.{p}") for p in _QKV], hidden)
-    projected = _matmul(writer, name("projection"), linear("attention.output.dense"), attended)
-    middle = _residual(
-        writer, name("middle"), weights.norm(prefix + "attention.output.LayerNorm"), projected, hidden
-    )
-    widened = _gelu(writer, name("widen"), linear("intermediate.dense"), middle)
-    narrowed = _matmul(writer, name("narrow"), linear("output.dense"), widened)
-    return _residual(writer, name("out"), weights.norm(prefix + "output.LayerNorm"), narrowed, middle)
+    source, name = f"encoder.layer.{number}", f"layer{number}"
+    queries, keys, values = (weights.linear(f"{source}.attention.self.{part}") for part in _QKV)
+    attended = _attention(writer, f"{name}.attention", (queries, keys, values), hidden)
+    projection = weights.linear(f"{source}.attention.output.dense")
+    projected = _matmul(writer, f"{name}.projection", projection, attended)
+    norm = weights.norm(f"{source}.attention.output.LayerNorm")
+    middle = _residual(writer, f"{name}.middle", norm, projected, hidden)
+    widened = _gelu(writer, f"{name}.widen", weights.linear(f"{source}.intermediate.dense"), middle)
+    narrowed = _matmul(writer, f"{name}.narrow", weights.linear(f"{source}.output.dense"), widened)
+    return _residual(writer, f"{name}.out", weights.norm(f"{source}.output.LayerNorm"), narrowed, middle)
 
 
-_QKV: Final = ("query", "key", "value")
-
-
-def _attention(writer: GraphWriter, name: str, parts: list[Linear], hidden: str) -> str:
+def _attention(writer: GraphWriter, name: str, parts: tuple[Linear, ...], hidden: str) -> str:
     joined = Linear(
         weight=np.concatenate([p.weight for p in parts], axis=1),
         scale=np.concatenate([p.scale for p in parts], axis=1),
@@ -88,31 +84,31 @@ def _attention(writer: GraphWriter, name: str, parts: list[Linear], hidden: str)
 
 
 def _matmul(writer: GraphWriter, name: str, linear: Linear, x: str) -> str:
+    """``x`` times the weight plus the bias, in one operator."""
     bias = writer.constant(f"{name}.bias", linear.bias)
-    return _product(writer, name, linear, [x], ["", "", bias])
+    return _product(writer, name, linear, x, ["", "", bias])
 
 
 def _gelu(writer: GraphWriter, name: str, linear: Linear, x: str) -> str:
+    """GELU of ``x`` times the weight plus the bias; here the bias is fused with the GELU."""
     bias = writer.constant(f"{name}.bias", linear.bias)
-    product = _product(writer, name, linear, [x], [])
+    product = _product(writer, name, linear, x, [])
     return writer.node("BiasGelu", [product, bias], [f"{name}.gelu"], _CONTRIB)
 
 
-def _product(writer: GraphWriter, name: str, linear: Linear, before: list[str], after: list[str]) -> str:
+def _product(writer: GraphWriter, name: str, linear: Linear, x: str, more: list[str]) -> str:
     rows, columns = linear.weight.shape
     blocks = rows // _BLOCK
     weight = writer.constant(f"{name}.weight", _blocked(linear.weight, blocks))
     scale = writer.constant(f"{name}.scale", np.repeat(linear.scale.reshape(-1), blocks))
+    shape = {"K": rows, "N": columns, "bits": 8, "block_size": _BLOCK}
     return writer.node(
         "MatMulNBits",
-        [*before, weight, scale, *after],
+        [x, weight, scale, *more],
         [f"{name}.product"],
         _CONTRIB,
-        K=rows,
-        N=columns,
-        bits=8,
-        block_size=_BLOCK,
         accuracy_level=_INT8_ACTIVATIONS,
+        **shape,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 from ragwork_hooks.retrieval import Index
+
 from ragwork_pgvector.index import LocalIndex
 
 

@@ -1,7 +1,6 @@
 """What a corpus may set under ``retrieval`` for this provider."""
 
 import attrs
-
 from ragwork_hooks.fields import number
 
 #: Share of the lexical leg; see the README for the measurement behind it.

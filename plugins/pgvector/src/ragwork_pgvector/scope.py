@@ -1,9 +1,10 @@
 """A read scope as a predicate over ``pgvector.documents d``, every value a bound parameter."""
 
+# ruff: noqa: S608 -- what enters the text are placeholders; every value is a parameter
+
 from typing import assert_never
 
 import attrs
-
 from ragwork_hooks.authz import (
     AllOf,
     AnyOf,

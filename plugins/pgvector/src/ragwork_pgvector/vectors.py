@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
-
 from ragwork_hooks.errors import ProviderError
 
 #: Dimensions with a graph index of their own, as migration 0001 makes them.

@@ -1,7 +1,6 @@
 -- kind: expand
 -- One generation is one version of a document with all its chunks. A new version gets a new
 -- generation, so old and new rows never meet under one key.
-GRANT USAGE ON SCHEMA pgvector TO ragwork_app, ragwork_backup;
 
 CREATE SEQUENCE pgvector.generations;
 GRANT USAGE ON SEQUENCE pgvector.generations TO ragwork_app;

@@ -1,0 +1,97 @@
+"""In-process state keeps the contract, exactly and within bounded memory."""
+
+import asyncio
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ragwork_kernel.state import QUEUE_SIZE, SWEEP_EVERY, LocalState
+from ragwork_testkit.state import StateContract, Wait
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestLocalState(StateContract):
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        return ManualClock()
+
+    @pytest.fixture
+    def state(self, clock: ManualClock) -> LocalState:
+        return LocalState(clock)
+
+    @pytest.fixture
+    def wait(self, clock: ManualClock) -> Wait:
+        async def move(seconds: float) -> None:
+            clock.now += seconds
+
+        return move
+
+
+@given(
+    rate=st.floats(0.01, 1000),
+    burst=st.integers(1, 50),
+    steps=st.lists(st.tuples(st.floats(0, 20), st.integers(1, 5)), max_size=60),
+)
+def test_over_any_time_no_more_than_burst_and_rate_is_admitted(
+    rate: float, burst: int, steps: list[tuple[float, int]]
+) -> None:
+    clock = ManualClock()
+    state = LocalState(clock)
+    admitted: list[tuple[float, int]] = []
+
+    async def play() -> None:
+        for gap, cost in steps:
+            clock.now += gap
+            wait = await state.take("t", "b", rate=rate, burst=burst, cost=cost)
+            if wait == 0.0:
+                admitted.append((clock.now, cost))
+            elif math.isfinite(wait):
+                # The named wait is enough, and not more than enough.
+                clock.now += wait * 0.99
+                if wait > 0.001:
+                    assert await state.take("t", "b", rate=rate, burst=burst, cost=cost) > 0.0
+                clock.now += wait * 0.01 + 1e-9
+                assert await state.take("t", "b", rate=rate, burst=burst, cost=cost) == 0.0
+                admitted.append((clock.now, cost))
+
+    asyncio.run(play())
+    for first in range(len(admitted)):
+        total = 0
+        for at, cost in admitted[first:]:
+            total += cost
+            assert total <= burst + rate * (at - admitted[first][0]) + 1e-3
+
+
+async def test_what_expired_is_swept_from_memory() -> None:
+    clock = ManualClock()
+    state = LocalState(clock)
+    for n in range(3 * SWEEP_EVERY):
+        clock.now += 0.01
+        await state.put("t", str(n), b"x", 1.0)
+        await state.increment("t", str(n), ttl_s=1.0)
+        await state.take("t", str(n), rate=10, burst=5, cost=1)
+        await state.lock("t", str(n), 1.0)
+    held = [len(t) for t in (state._values, state._counters, state._buckets, state._locks)]
+    assert max(held) <= SWEEP_EVERY + 100
+
+
+async def test_a_slow_subscriber_keeps_the_newest_messages_and_costs_bounded_memory() -> None:
+    state = LocalState()
+    stream = state.subscribe("c")
+    first = asyncio.create_task(anext(stream))
+    await asyncio.sleep(0)
+    for n in range(QUEUE_SIZE * 2):
+        await state.publish("c", b"%d" % n)
+    await first
+    rest = [await anext(stream) for _ in range(QUEUE_SIZE - 1)]
+    assert rest[-1] == b"%d" % (QUEUE_SIZE * 2 - 1)
+    await stream.aclose()
+    assert state._subscribers == {}

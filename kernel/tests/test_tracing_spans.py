@@ -1,0 +1,160 @@
+"""Spans over the wire to a real OTLP receiver; nothing at all without an endpoint."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import attrs
+import pytest
+from aiohttp import web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from ragwork_hooks.llm import Delta, Usage
+from ragwork_hooks.plugin import Wrap
+from ragwork_kernel.config import KernelConfig
+from ragwork_kernel.tracing import NoTracer, make_tracer
+
+
+class Collector:
+    """Keeps every span it is sent: name → attributes."""
+
+    def __init__(self) -> None:
+        self.spans: dict[str, dict[str, Any]] = {}
+        self.bodies = b""
+        self.parents: dict[str, str] = {}
+        self.endpoint = ""
+
+    async def take(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.bodies += body
+        message = ExportTraceServiceRequest.FromString(body)
+        found = [s for r in message.resource_spans for scope in r.scope_spans for s in scope.spans]
+        names = {span.span_id: span.name for span in found}
+        for span in found:
+            values = {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
+            self.spans[span.name] = values | {"status": span.status.code}
+            self.parents[span.name] = names.get(span.parent_span_id, "")
+        return web.Response()
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    found = Collector()
+    app = web.Application()
+    app.router.add_post("/v1/traces", found.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    found.endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield found
+    await runner.cleanup()
+
+
+class Model:
+    name = "m"
+
+    async def stream(self, _request: object) -> AsyncIterator[Delta]:
+        yield Delta(text="secret document text")
+        yield Delta(usage=Usage(input_tokens=3, output_tokens=5))
+
+
+class Embedder:
+    dimension = 4
+
+    async def embed(self, _texts: object, _purpose: object) -> list[list[float]]:
+        raise RuntimeError("secret document text")
+
+
+@attrs.frozen
+class Transaction:
+    tenant_id: str = "t1"
+    mode: str = "read"
+
+    def on_commit(self, _callback: object) -> None: ...
+
+    async def fetchval(self, _sql: str, *args: object) -> object:
+        return args[0]
+
+
+class Database:
+    def tenant(self, _tenant: str, _mode: str = "write") -> Any:
+        return self
+
+    async def __aenter__(self) -> Transaction:
+        return Transaction()
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+def wrapped(wraps: tuple[Wrap, ...], kind: str, provider: object) -> Any:
+    return next(w for w in wraps if w.kind == kind).wrap("the-name", provider)
+
+
+async def test_requests_statements_and_providers_make_spans(collector: Collector) -> None:
+    tracer = make_tracer(KernelConfig(otlp_endpoint=collector.endpoint + "/"))
+    database = tracer.database(Database())  # type: ignore[arg-type]
+    model = wrapped(tracer.wraps(), "llm", Model())
+    embedder = wrapped(tracer.wraps(), "embedding", Embedder())
+
+    async def handle(_request: object) -> web.Response:
+        async with database.tenant("t1", "read") as tx:
+            assert await tx.fetchval("SELECT $1", "secret value") == "secret value"
+        async with tracer.span("own work", items=3):
+            pass
+        assert [delta.text async for delta in model.stream(None)] == ["secret document text", ""]
+        with pytest.raises(RuntimeError):
+            await embedder.embed([], "query")
+        return web.Response(status=503)
+
+    assert (model.name, embedder.dimension) == ("m", 4)
+    await tracer.handler(handle, "POST", "/v1/run")(None)  # type: ignore[arg-type]
+    await asyncio.to_thread(tracer.close)
+
+    failed = 2
+    assert collector.spans["POST /v1/run"] == {
+        "http.request.method": "POST",
+        "http.route": "/v1/run",
+        "http.response.status_code": 503,
+        "status": failed,
+    }
+    assert collector.spans["postgresql SELECT"]["db.system.name"] == "postgresql"
+    assert collector.spans["own work"]["items"] == 3
+    assert collector.spans["chat the-name"]["gen_ai.usage.output_tokens"] == 5
+    assert collector.spans["embeddings the-name"]["error.type"] == "RuntimeError"
+    assert collector.spans["embeddings the-name"]["status"] == failed
+    assert set(collector.parents.values()) == {"", "POST /v1/run"}
+    assert b"secret" not in collector.bodies
+
+
+async def test_a_stream_that_is_left_early_closes_its_model_and_span(collector: Collector) -> None:
+    tracer = make_tracer(KernelConfig(otlp_endpoint=collector.endpoint))
+    deltas = wrapped(tracer.wraps(), "llm", Model()).stream(None)
+    await anext(deltas)
+    await deltas.aclose()
+    await asyncio.to_thread(tracer.close)
+    assert collector.spans["chat the-name"]["status"] == 0
+
+
+async def test_without_an_endpoint_nothing_is_wrapped() -> None:
+    tracer = make_tracer(KernelConfig())
+    database, handle = Database(), Model().stream
+    assert isinstance(tracer, NoTracer)
+    assert tracer.database(database) is database  # type: ignore[arg-type,comparison-overlap]
+    assert tracer.handler(handle, "GET", "/x") is handle  # type: ignore[arg-type,comparison-overlap]
+    assert tracer.wraps() == ()
+    started = time.perf_counter()
+    for _ in range(10_000):
+        async with tracer.span("x"):
+            pass
+    assert (time.perf_counter() - started) / 10_000 < 5e-6  # under 1 µs on a quiet machine
+
+
+def test_without_an_endpoint_opentelemetry_is_not_imported() -> None:
+    code = (
+        "import sys, ragwork_kernel.tracing; print([m for m in sys.modules if m.startswith('opentelemetry')])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == "[]"

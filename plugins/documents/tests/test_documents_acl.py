@@ -1,0 +1,104 @@
+"""The permission lattice and the gate."""
+
+import itertools
+
+import pytest
+from ragwork_documents import acl
+from ragwork_documents.scope_sql import condition
+from ragwork_hooks.auth import Principal, Role
+from ragwork_hooks.authz import (
+    ALLOW,
+    Abstain,
+    AllOf,
+    AnyOf,
+    Deny,
+    Everything,
+    LabelIn,
+    Not,
+    Nothing,
+    OwnedBy,
+    ReadableBy,
+    Resource,
+    readers_of,
+)
+
+GRANTS = ("read", "write", "delete", "reindex", "owner")
+ACTIONS = {"read": acl.READ, "write": acl.WRITE, "delete": acl.DELETE, "reindex": acl.REINDEX}
+LATTICE = {
+    "read": {"read"},
+    "write": {"read", "write"},
+    "delete": {"read", "write", "delete"},
+    "reindex": {"read", "reindex"},
+    "owner": {"read", "write", "delete", "reindex"},
+}
+
+
+def principal(role=Role.EDITOR, tenant="t1"):
+    return Principal(tenant_id=tenant, user_id="u", credential_id="k", kind="api_key", role=role)
+
+
+def document(*granted, tenant="t1"):
+    return Resource(kind="document", id="d", tenant_id=tenant, permissions=acl.permissions(granted))
+
+
+@pytest.mark.parametrize(("grant", "verb"), list(itertools.product(GRANTS, ACTIONS)))
+async def test_each_grant_gives_exactly_what_the_lattice_says(grant, verb):
+    gate = acl.DocumentAcl(admin_bypass=False)
+    verdict = await gate.judge(principal(), ACTIONS[verb], document(grant), None)
+    assert (verdict == ALLOW) == (verb in LATTICE[grant])
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_no_role_reaches_a_document_without_a_grant(role):
+    gate = acl.DocumentAcl(admin_bypass=False)
+    for action in ACTIONS.values():
+        verdict = await gate.judge(principal(role), action, document(), None)
+        assert isinstance(verdict, Deny)
+        assert verdict.code == "AUTHZ_DENIED"
+
+
+async def test_the_bypass_is_for_administrators_and_off_unless_set():
+    gate = acl.DocumentAcl(admin_bypass=True)
+    assert await gate.judge(principal(Role.ADMIN), acl.READ, document(), None) == ALLOW
+    assert isinstance(await gate.judge(principal(Role.EDITOR), acl.READ, document(), None), Deny)
+    assert gate.narrow(principal(Role.ADMIN), acl.READ, Everything()) == Everything()
+    assert isinstance(gate.narrow(principal(Role.EDITOR), acl.READ, Everything()), ReadableBy)
+
+
+async def test_administrators_manage_grants_and_nobody_else():
+    gate = acl.DocumentAcl(admin_bypass=False)
+    assert await gate.judge(principal(Role.ADMIN), acl.ADMINISTER, document(), None) == ALLOW
+    assert isinstance(await gate.judge(principal(), acl.ADMINISTER, document("owner"), None), Deny)
+
+
+async def test_other_kinds_are_left_alone_and_foreign_documents_denied():
+    gate = acl.DocumentAcl(admin_bypass=True)
+    other = Resource(kind="session", id="s", tenant_id="t1")
+    assert isinstance(await gate.judge(principal(), acl.READ, other, None), Abstain)
+    assert isinstance(await gate.judge(principal(), acl.READ, None, None), Abstain)
+    foreign = document("owner", tenant="t2")
+    assert isinstance(await gate.judge(principal(Role.ADMIN), acl.READ, foreign, None), Deny)
+
+
+def test_narrowing_keeps_what_other_gates_said():
+    gate = acl.DocumentAcl(admin_bypass=False)
+    scope = gate.narrow(principal(), acl.READ, OwnedBy("u"))
+    assert scope == AllOf((OwnedBy("u"), ReadableBy(readers_of(principal()))))
+
+
+def test_scope_values_never_enter_the_sql():
+    hostile = "'; DROP TABLE documents.documents; --"
+    scope = AllOf(
+        (
+            AnyOf((OwnedBy(hostile), Nothing(), Everything())),
+            Not(LabelIn(hostile, frozenset({hostile}))),
+            ReadableBy(frozenset({hostile})),
+        )
+    )
+    args: list[object] = ["first"]
+    sql = condition(scope, args)
+    assert "DROP" not in sql
+    assert len(args) == 6
+    assert "$6" in sql
+    assert condition(AllOf(()), []) == "true"
+    assert condition(AnyOf(()), []) == "false"

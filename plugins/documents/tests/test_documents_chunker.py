@@ -1,0 +1,82 @@
+"""The chunker's promises, for any text."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from ragwork_documents.chunker import Span, split
+
+ALPHABET = st.sampled_from("ab .\n\r\t#!?。é\u0301\U0001f600\u2003\u202e-")
+TEXTS = st.one_of(st.text(max_size=400), st.text(ALPHABET, max_size=600))
+
+
+def cut(text: str, size: int, overlap: int, markdown: bool = False) -> list[Span]:
+    return list(split(text, size, overlap, markdown=markdown))
+
+
+@settings(max_examples=400, deadline=None)
+@given(text=TEXTS, size=st.integers(1, 80), data=st.data(), markdown=st.booleans())
+@example(text="a" + " " * 500 + "b", size=10, data=None, markdown=False)
+def test_chunks_cover_the_text_within_size_and_overlap(text, size, data, markdown):
+    overlap = 4 if data is None else data.draw(st.integers(0, size - 1))
+    spans = cut(text, size, overlap, markdown)
+    covered = set()
+    for span in spans:
+        piece = text[span.start : span.end]
+        assert 0 < len(piece) <= size
+        assert piece == piece.strip()
+        covered.update(range(span.start, span.end))
+    assert all(text[i].isspace() for i in range(len(text)) if i not in covered)
+    for before, after in zip(spans, spans[1:], strict=False):
+        assert after.start > before.start
+        assert after.end > before.end
+        assert before.end - after.start <= overlap
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=TEXTS, size=st.integers(1, 60))
+def test_overlap_zero_shares_nothing(text, size):
+    spans = cut(text, size, 0)
+    assert all(a.end <= b.start for a, b in zip(spans, spans[1:], strict=False))
+
+
+def test_whitespace_alone_makes_no_chunk():
+    assert cut(" \n\t\u2003 ", 10, 2) == []
+    assert cut("", 10, 2) == []
+
+
+def test_tiny_paragraphs_share_a_chunk():
+    text = "\n\n".join(f"Paragraph {n}." for n in range(50))
+    spans = cut(text, 200, 0)
+    assert len(spans) <= len(text) // 150 + 1
+
+
+def test_chunks_end_at_sentences_and_the_overlap_starts_at_one():
+    text = " ".join(f"This is sentence number {n} of the text." for n in range(60))
+    spans = cut(text, 300, 80)
+    for span in spans:
+        assert text[span.end - 1] == "."
+        assert text[span.start : span.start + 7] == "This is"
+    assert any(b.start < a.end for a, b in zip(spans, spans[1:], strict=False))
+
+
+def test_markdown_is_cut_before_headings():
+    section = "Some words about it that go on for a while."
+    text = "\n".join(f"## Part {n}\n\n{section}\n" for n in range(20))
+    for span in cut(text, 150, 0, markdown=True):
+        assert text[span.start :].startswith("## Part")
+
+
+def test_a_word_longer_than_the_size_is_cut_hard():
+    assert [s.end - s.start for s in cut("x" * 25, 10, 0)] == [10, 10, 5]
+
+
+@pytest.mark.parametrize(("size", "overlap"), [(10, 10), (10, 11), (10, -1), (0, 0)])
+def test_impossible_overlaps_are_refused(size, overlap):
+    with pytest.raises(ValueError, match="overlap"):
+        cut("text", size, overlap)
+
+
+def test_a_million_characters_take_linear_time():
+    text = ("word " * 30 + ".\n") * 6_600
+    spans = cut(text, 1200, 150)
+    assert 800 < len(spans) < 1_200

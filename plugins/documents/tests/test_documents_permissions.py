@@ -1,0 +1,141 @@
+"""Who reaches a document, through every door, before and after a grant."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def doors(it, key, document_id="d1"):
+    """The status of each way to a document, and whether lists and retrieval show it."""
+    path = f"/v1/documents/{document_id}"
+    listed = await it.app.call("GET", "/v1/documents", key)
+    found = await it.passages(key, "secret text")
+    return {
+        "get": (await it.app.call("GET", path, key)).status,
+        "listed": document_id in [d["id"] for d in listed.data],
+        "found": document_id in [p["document_id"] for p in found],
+        "write": (await it.ingest(key, "secret text", document_id)).status,
+        "reindex": (await it.app.call("POST", f"{path}/reindex", key, json={"chunk_size_chars": 0})).status,
+    }
+
+
+CLOSED = {"get": 403, "listed": False, "found": False, "write": 403}
+
+
+async def test_without_a_grant_no_role_reaches_a_document_and_a_revoke_holds(it):
+    owner, admin = await it.key("ann"), await it.key("root", "admin")
+    editor, reader = await it.key("bob"), await it.key("rita", "reader")
+    await it.corpus(owner)
+    await it.indexed(owner, "secret text", "d1")
+    for key in (editor, admin):
+        seen = await doors(it, key)
+        assert {name: seen[name] for name in CLOSED} == CLOSED
+        for method, path in (("DELETE", ""), ("POST", "/reindex")):
+            answer = await it.app.call(method, f"/v1/documents/d1{path}", key)
+            assert (answer.status, answer.code) == (403, "AUTHZ_DENIED")
+    given = await it.grant(admin, "d1", "user", "rita")
+    assert given.status == 201
+    assert given.data["granted_by"] == "root"
+    assert (await it.app.call("GET", "/v1/documents/d1", reader)).status == 200
+    assert len(await it.passages(reader, "secret text")) == 1
+    assert (await it.app.call("DELETE", "/v1/documents/d1", reader)).status == 403
+    path = f"/v1/admin/authz/documents/d1/permissions/{given.data['id']}"
+    assert (await it.app.call("DELETE", path, admin)).status == 200
+    assert (await it.app.call("GET", "/v1/documents/d1", reader)).status == 403
+    assert await it.passages(reader, "secret text") == []
+    gone = await it.app.call("DELETE", path, admin)
+    assert (gone.status, gone.code) == (404, "AUTHZ_PERMISSION_NOT_FOUND")
+
+
+async def test_grants_end_by_the_databases_clock(it):
+    owner, admin = await it.key("ann"), await it.key("root", "admin")
+    reader = await it.key("rita", "reader")
+    await it.corpus(owner)
+    await it.indexed(owner, "secret text", "d1")
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    await it.grant(admin, "d1", "user", "rita", expires_at=soon)
+    assert len(await it.passages(reader, "secret text")) == 1
+    await asyncio.sleep(1.2)
+    assert await it.passages(reader, "secret text") == []
+    assert (await it.app.call("GET", "/v1/documents/d1", reader)).status == 403
+    assert (await it.app.call("GET", "/v1/documents", reader)).data == []
+    naive = await it.grant(admin, "d1", "user", "rita", expires_at="2099-01-01T00:00:00")
+    assert naive.status == 422
+
+
+@pytest.mark.parametrize("kind", ["role", "tenant"])
+async def test_roles_and_the_tenant_are_readers_too(it, kind):
+    name = "reader" if kind == "role" else it.tenant
+    owner, admin = await it.key("ann"), await it.key("root", "admin")
+    reader = await it.key("rita", "reader")
+    await it.corpus(owner)
+    await it.indexed(owner, "secret text", "d1")
+    assert (await it.grant(admin, "d1", kind, name)).status == 201
+    assert len(await it.passages(reader, "secret text")) == 1
+    assert [d["id"] for d in (await it.app.call("GET", "/v1/documents", reader)).data] == ["d1"]
+
+
+async def test_bad_grants_are_refused_and_bulk_is_all_or_none(it):
+    owner, admin = await it.key("ann"), await it.key("root", "admin")
+    await it.corpus(owner)
+    await it.indexed(owner, "secret text", "d1")
+    for kind, name in (("tenant", it.other), ("role", "root"), ("robot", "x"), ("user", "")):
+        assert (await it.grant(admin, "d1", kind, name)).status == 422
+    assert (await it.grant(owner, "d1", "user", "x")).status == 403
+    assert (await it.grant(admin, "nope", "user", "x")).status == 404
+    path = "/v1/admin/authz/documents/d1/permissions"
+    entry = {"principal_type": "user", "principal_id": "bob", "permission": "write"}
+    wrong = {"permissions": [entry, {**entry, "principal_type": "tenant"}]}
+    assert (await it.app.call("POST", f"{path}/bulk", admin, json=wrong)).status == 422
+    assert (await it.app.call("POST", f"{path}/bulk", admin, json={"permissions": []})).status == 422
+    assert len((await it.app.call("GET", path, admin)).data["items"]) == 1
+    both = {"permissions": [entry, {**entry, "permission": "read"}, entry]}
+    answer = await it.app.call("POST", f"{path}/bulk", admin, json=both)
+    assert answer.status == 201
+    assert [i["permission"] for i in answer.data["items"]] == ["write", "read", "write"]
+    assert len((await it.app.call("GET", path, admin)).data["items"]) == 3
+
+
+async def test_default_readers_apply_to_new_documents_only(it):
+    owner, reader = await it.key("ann"), await it.key("rita", "reader")
+    await it.corpus(owner)
+    await it.indexed(owner, "secret text one", "d1")
+    config = {"acl": {"default_readers": ["tenant"]}}
+    patched = await it.app.call("PATCH", "/v1/corpora/c", owner, json={"provider_config_json": config})
+    assert patched.status == 200
+    await it.indexed(owner, "secret text two", "d2")
+    assert [p["document_id"] for p in await it.passages(reader, "secret text")] == ["d2"]
+
+
+async def test_a_foreign_document_answers_like_a_missing_one(it):
+    owner, foreign = await it.key("ann"), await it.key("eve", "admin", tenant=it.other)
+    await it.corpus(owner)
+    await it.indexed(owner, "secret text", "d1")
+    for method, path in (
+        ("GET", "/v1/documents/{}"),
+        ("DELETE", "/v1/documents/{}"),
+        ("POST", "/v1/documents/{}/reindex"),
+        ("GET", "/v1/admin/authz/documents/{}/permissions"),
+    ):
+        real = await it.app.call(method, path.format("d1"), foreign)
+        none = await it.app.call(method, path.format("d9"), foreign)
+        assert real.status == none.status == 404
+        errors = real.body["error"], none.body["error"]
+        assert str(errors[0]).replace("'d1'", "'d9'") == str(errors[1])
+    assert (await it.retrieve(foreign, "secret")).status == 404
+    await it.corpus(foreign)
+    assert (await it.ingest(foreign, "my own", "d1")).status == 202
+    assert (await it.settled(owner, "d1"))["tenant_id"] == it.tenant
+
+
+async def test_administrators_bypass_only_where_it_is_set(api):
+    async with api(AUTHZ_ADMIN_BYPASS_DOCUMENT_ACL="true") as it:
+        owner, admin, editor = await it.key("ann"), await it.key("root", "admin"), await it.key("bob")
+        await it.corpus(owner)
+        await it.indexed(owner, "secret text", "d1")
+        assert (await it.app.call("GET", "/v1/documents/d1", admin)).status == 200
+        assert len(await it.passages(admin, "secret text")) == 1
+        assert await it.passages(editor, "secret text") == []

@@ -1,0 +1,236 @@
+"""The ranking query: both legs, their fusion and the caller's rights in one statement.
+
+BM25 statistics, candidate pools and the bounds of the normalisation are all taken over the documents
+that the caller may read, so that nothing about the others shows in a score or an order.
+"""
+
+# ruff: noqa: S608 -- what enters the text are constants and placeholders; every value is a parameter
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import attrs
+from ragwork_hooks.authz import ReadScope
+
+from ragwork_pgvector.scope import Parameters, predicate
+from ragwork_pgvector.vectors import VectorTable
+
+#: Candidates that each leg hands to the fusion.
+POOL: Final = 200
+#: Distinct terms of a question that are looked up; the most frequent, then the first ones.
+QUESTION_TERMS: Final = 64
+#: Characters of a question that are analysed for terms; far below the limit of a tsvector.
+QUESTION_CHARACTERS: Final = 32_000
+#: Vectors up to which an exact scan is at least as fast as a filtered walk through the graph.
+EXACT_VECTORS: Final = 20_000
+#: Least share of a table's vectors that must be readable for the graph: below, most of a walk is wasted.
+GRAPH_SHARE: Final = 0.2
+#: BM25: saturation of the term frequency, and how much a chunk's length counts.
+K1: Final = 1.2
+B: Final = 0.75
+
+
+@attrs.frozen(kw_only=True)
+class Question:
+    """A question with its vector (as pgvector's text) and what the corpus chose."""
+
+    corpus_id: str
+    text: str
+    vector: str
+    dimension: int
+    embedder: str
+    top_k: int
+    lexical_weight: float
+    filter: Mapping[str, object]
+    distinct: Literal["document"] | None
+
+
+def ranking(question: Question, table: VectorTable, scope: ReadScope) -> tuple[str, list[object]]:
+    """The statement and its arguments. Its text depends on shapes only, never on a value."""
+    p = Parameters()
+    corpus = p.bind(question.corpus_id, "text")
+    vector = p.bind(question.vector, "text") + f"::{table.type}"
+    text = p.bind(question.text[:QUESTION_CHARACTERS], "text")
+    top_k = p.bind(question.top_k, "integer")
+    weight = p.bind(question.lexical_weight, "float8")
+    parts = [
+        _permitted(p, question, corpus, scope),
+        _lexical(corpus, text),
+        _graph(table, vector) if table.has_graph else _NO_GRAPH,
+        _exact(table, vector, top_k, distinct=question.distinct is not None),
+        _fused(table, vector, weight, distinct=question.distinct is not None),
+    ]
+    return "WITH " + ",".join(parts) + _answer(top_k), p.values
+
+
+def _permitted(p: Parameters, question: Question, corpus: str, scope: ReadScope) -> str:
+    embedder, dimension = p.bind(question.embedder, "text"), p.bind(question.dimension, "integer")
+    wanted = f"d.corpus_id = {corpus} AND {predicate(scope, p)}"
+    if question.filter:
+        wanted += f" AND {_matches(p.bind(_alternatives(question.filter), 'jsonb'))}"
+    return f"""
+permitted AS MATERIALIZED (
+    SELECT d.generation, d.chunks, d.terms, d.embedder = {embedder} AND d.dimension = {dimension} AS embedded
+    FROM pgvector.documents d
+    WHERE {wanted}
+),
+totals AS MATERIALIZED (
+    SELECT coalesce(sum(chunks), 0)::float8 AS chunks,
+        coalesce(sum(chunks) FILTER (WHERE embedded), 0)::float8 AS vectors,
+        count(*) FILTER (WHERE embedded AND chunks > 0) AS documents,
+        greatest(coalesce(sum(terms), 0)::float8 / greatest(coalesce(sum(chunks), 0), 1), 1) AS mean_length
+    FROM permitted
+)"""
+
+
+def _alternatives(filter: Mapping[str, object]) -> dict[str, list[object]]:
+    return {key: value if isinstance(value, list) else [value] for key, value in filter.items()}
+
+
+def _matches(filter: str) -> str:
+    """Every key has one of its values; JSON types are strict, an array matches by its elements."""
+    return f"""NOT EXISTS (
+        SELECT FROM jsonb_each({filter}) AS f
+        WHERE NOT EXISTS (
+            SELECT FROM jsonb_array_elements(f.value) AS w
+            WHERE d.metadata -> f.key = w.value
+                OR jsonb_typeof(d.metadata -> f.key) = 'array'
+                    AND d.metadata -> f.key @> jsonb_build_array(w.value)
+        )
+    )"""
+
+
+def _lexical(corpus: str, text: str) -> str:
+    return f"""
+question AS MATERIALIZED (
+    SELECT pgvector.term({corpus}, lexeme) AS term, cardinality(positions) AS weight
+    FROM unnest(to_tsvector('pg_catalog.english', {text}))
+    ORDER BY cardinality(positions) DESC, positions[1]
+    LIMIT {QUESTION_TERMS}
+),
+hits AS MATERIALIZED (
+    SELECT h.term, h.generation, h.ordinal, h.length, h.frequency, q.weight
+    FROM question q JOIN pgvector.postings h USING (term) JOIN permitted USING (generation)
+),
+rarity AS (
+    SELECT h.term, ln(1 + (t.chunks - count(*) + 0.5) / (count(*) + 0.5)) AS idf
+    FROM hits h, totals t
+    GROUP BY h.term, t.chunks
+),
+lexical AS MATERIALIZED (
+    SELECT h.generation, h.ordinal, sum(
+        h.weight * r.idf * h.frequency * {K1 + 1}
+            / (h.frequency + {K1} * ({1 - B} + {B} * h.length / t.mean_length))
+    ) AS score
+    FROM hits h JOIN rarity r USING (term), totals t
+    GROUP BY h.generation, h.ordinal
+)"""
+
+
+def _graph(table: VectorTable, vector: str) -> str:
+    # set_config must run before the walk starts: the walk's gate is the sub-select that calls it.
+    return f"""
+plan AS MATERIALIZED (
+    SELECT CASE
+        WHEN vectors <= {EXACT_VECTORS} THEN false
+        WHEN vectors < {GRAPH_SHARE} * (
+            SELECT reltuples FROM pg_class WHERE oid = '{table.name}'::regclass
+        ) THEN false
+        ELSE set_config('hnsw.iterative_scan', 'relaxed_order', true) IS NOT NULL
+            AND set_config('hnsw.ef_search', '{POOL}', true) IS NOT NULL
+    END AS graph
+    FROM totals
+),
+walk AS MATERIALIZED (
+    SELECT v.generation, v.ordinal
+    FROM {table.name} v
+    WHERE (SELECT graph FROM plan)
+        AND (v.generation IN (SELECT generation FROM permitted WHERE embedded)) IS TRUE
+    ORDER BY v.embedding OPERATOR(public.<#>) {vector}
+    LIMIT {POOL}
+)"""
+
+
+_NO_GRAPH: Final = """
+walk AS MATERIALIZED (SELECT generation, 0 AS ordinal FROM permitted WHERE false)"""
+
+
+def _exact(table: VectorTable, vector: str, top_k: str, *, distinct: bool) -> str:
+    """The nearest of all permitted vectors, whenever the walk did not bring enough."""
+    distance = f"v.embedding OPERATOR(public.<#>) {vector}"
+    if distinct:
+        enough = (
+            f"(SELECT count(DISTINCT generation) FROM walk) < least({top_k}, (SELECT documents FROM totals))"
+        )
+        rows = f"SELECT DISTINCT ON (v.generation) v.generation, v.ordinal, {distance} AS distance"
+        order = "ORDER BY v.generation, distance"
+    else:
+        enough = f"(SELECT count(*) FROM walk) < least({POOL}, (SELECT vectors FROM totals))"
+        rows = f"SELECT v.generation, v.ordinal, {distance} AS distance"
+        order = ""
+    return f"""
+scan AS MATERIALIZED (
+    SELECT generation, ordinal
+    FROM (
+        {rows}
+        FROM permitted p JOIN {table.name} v USING (generation)
+        WHERE p.embedded AND {enough}
+        {order}
+    ) AS v
+    ORDER BY distance, generation, ordinal
+    LIMIT {POOL}
+)"""
+
+
+def _fused(table: VectorTable, vector: str, weight: str, *, distinct: bool) -> str:
+    best = "DISTINCT ON (generation)" if distinct else ""
+    first = "WHERE row_number = 1" if distinct else ""
+    return f"""
+candidates AS (
+    SELECT generation, ordinal FROM (
+        SELECT * FROM (
+            SELECT {best} generation, ordinal, score FROM lexical ORDER BY generation, score DESC, ordinal
+        ) AS l
+        ORDER BY score DESC, generation, ordinal LIMIT {POOL}
+    ) AS l
+    UNION SELECT generation, ordinal FROM walk
+    UNION SELECT generation, ordinal FROM scan
+),
+scored AS (
+    SELECT c.generation, c.ordinal, coalesce(l.score, 0) AS lexical,
+        -(v.embedding OPERATOR(public.<#>) {vector}) AS cosine
+    FROM candidates c
+    LEFT JOIN lexical l USING (generation, ordinal)
+    LEFT JOIN permitted p ON p.generation = c.generation AND p.embedded
+    LEFT JOIN {table.name} v ON v.generation = p.generation AND v.ordinal = c.ordinal
+),
+bounded AS (
+    SELECT *, max(lexical) OVER () AS lexical_max, max(cosine) OVER () AS cosine_max,
+        min(cosine) OVER () AS cosine_min
+    FROM scored
+),
+fused AS (
+    SELECT generation, ordinal, least(1, greatest(0,
+        {weight} * coalesce(lexical / nullif(lexical_max, 0), 0)
+        + (1 - {weight}) * coalesce(
+            CASE WHEN cosine_max > cosine_min THEN (cosine - cosine_min) / (cosine_max - cosine_min)
+                 WHEN cosine IS NOT NULL THEN 1 END, 0)
+    )) AS score
+    FROM bounded
+),
+ranked AS (
+    SELECT generation, ordinal, score,
+        row_number() OVER (PARTITION BY generation ORDER BY score DESC, ordinal)
+    FROM fused
+),
+chosen AS (SELECT generation, ordinal, score FROM ranked {first})"""
+
+
+def _answer(top_k: str) -> str:
+    return f"""
+SELECT d.document_id, c.chunk_id, c.text, top.score, d.source, d.version, c.start_offset, c.end_offset,
+    d.metadata
+FROM (SELECT * FROM chosen ORDER BY score DESC, generation, ordinal LIMIT {top_k}) AS top
+JOIN pgvector.documents d USING (generation)
+JOIN pgvector.chunks c USING (generation, ordinal)
+ORDER BY top.score DESC, d.document_id, c.ordinal"""

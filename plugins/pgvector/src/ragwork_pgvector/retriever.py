@@ -1,0 +1,83 @@
+"""The provider ``local_pgvector``: embeds the question, then ranks in the caller's transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+from ragwork_hooks.authz import ReadScope
+from ragwork_hooks.plugin import Provider, ProviderContext, Providers
+from ragwork_hooks.retrieval import Passage, Query, Retriever
+from ragwork_hooks.storage import Transaction
+
+from ragwork_pgvector.config import DEFAULT_LEXICAL_WEIGHT, CorpusOptions
+from ragwork_pgvector.ranking import Question, ranking
+from ragwork_pgvector.vectors import VectorTable, literal, table_of
+
+
+@attrs.frozen
+class PreparedRanking:
+    """A question with its vector; all that is left is one statement."""
+
+    question: Question
+    table: VectorTable
+
+    async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
+        """At most ``top_k`` passages within ``scope``, best first. One round trip."""
+        sql, arguments = ranking(self.question, self.table, scope)
+        return [
+            Passage(
+                document_id=row["document_id"],
+                chunk_id=row["chunk_id"],
+                text=row["text"],
+                score=row["score"],
+                source=row["source"],
+                version=row["version"],
+                start=row["start_offset"],
+                end=row["end_offset"],
+                metadata=row["metadata"],
+            )
+            for row in await tx.fetch(sql, *arguments)
+        ]
+
+
+@attrs.frozen
+class LocalRetriever:
+    """Hybrid retrieval over the index in the caller's own database."""
+
+    providers: Providers
+
+    @property
+    def transactional(self) -> bool:
+        """The index is written and read in the caller's transaction."""
+        return True
+
+    async def prepare(self, tenant_id: str, query: Query) -> PreparedRanking:
+        """Embed the question. Raises what the embedder raises."""
+        embedder = await self.providers.embedder(query.embedder)
+        (vector,) = await embedder.embed([query.text], "query")
+        question = Question(
+            corpus_id=query.corpus_id,
+            text=query.text.replace("\x00", " "),
+            vector=literal(vector),
+            dimension=len(vector),
+            embedder=query.embedder,
+            top_k=query.top_k,
+            lexical_weight=_lexical_weight(query.options),
+            filter=query.filter,
+            distinct=query.distinct,
+        )
+        return PreparedRanking(question, table_of(len(vector)))
+
+
+def _lexical_weight(options: Mapping[str, object]) -> float:
+    weight = options.get("lexical_weight", DEFAULT_LEXICAL_WEIGHT)
+    if not isinstance(weight, int | float):
+        raise TypeError("lexical_weight must be a number")
+    return CorpusOptions(lexical_weight=weight).lexical_weight
+
+
+async def _open(context: ProviderContext[Any]) -> Retriever:
+    return LocalRetriever(context.services.providers)
+
+
+provider: Provider[Retriever] = Provider(name="local_pgvector", open=_open, options=CorpusOptions)

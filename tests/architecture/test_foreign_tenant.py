@@ -1,0 +1,132 @@
+"""Every route of the assembled server, called as another tenant and with too little role. Generated from the plan."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from ragwork_hooks.auth import Role
+from ragwork_hooks.http import AnyRoute
+from ragwork_testkit.platform import Answer, Running
+
+Start = Callable[..., AbstractAsyncContextManager[Running]]
+DOCUMENT = {"corpus_id": "c1", "document_id": "d1", "text": "The secret word of tenant one is heliotrope."}
+#: A body that is valid for each route that takes one, aimed at what belongs to tenant t1.
+BODIES: dict[str, Any] = {
+    "corpora.create": {"id": "c1", "name": "mine"},
+    "corpora.patch": {"name": "taken"},
+    "documents.create_text": DOCUMENT,
+    "documents.reindex": {},
+    "retrieve": {"corpus_id": "c1", "query": "secret word"},
+    "run": {"session_id": "s1", "corpus_id": "c1", "message": "What is the secret word?"},
+}
+SECRETS = ("heliotrope", "t1-only")
+
+
+def filled(route: AnyRoute, ids: dict[str, str]) -> str:
+    path = route.path
+    for name, value in ids.items():
+        path = path.replace("{" + name + "}", value)
+    assert "{" not in path, f"teach this test an id of tenant t1 for {route.path}"
+    return path
+
+
+async def owned_by_t1(app: Running) -> tuple[str, dict[str, str]]:
+    """Things of every kind that belong to t1, and their ids by path parameter."""
+    key = await app.key("t1", "admin", "owner")
+    await app.call("POST", "/v1/corpora", key, json={"id": "c1", "name": "t1-only"})
+    await app.call("POST", "/v1/documents/text", key, json=DOCUMENT)
+    await settled(app, key, "d1")
+    granted = await app.call(
+        "POST", "/v1/admin/authz/documents/d1/permissions", key,
+        json={"principal_type": "user", "principal_id": "x", "permission": "read"},
+    )
+    await app.events("/v1/run", key, {"session_id": "s1", "corpus_id": "c1", "message": "heliotrope?"})
+    keys = await app.call("GET", "/v1/admin/api-keys", key)
+    return key, {
+        "corpus_id": "c1",
+        "document_id": "d1",
+        "permission_id": granted.data["id"],
+        "session_id": "s1",
+        "key_id": keys.data["items"][0]["key_id"],
+        "audio_id": "AAAAAAAAAAAAAAAAAAAAAAAA",
+    }
+
+
+async def settled(app: Running, key: str, document: str) -> None:
+    import asyncio
+
+    for _ in range(200):
+        answer = await app.call("GET", f"/v1/documents/{document}", key)
+        if answer.data["status"] in ("succeeded", "failed"):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("never indexed")
+
+
+async def called(app: Running, route: AnyRoute, ids: dict[str, str], key: str | None) -> Answer:
+    body = BODIES.get(route.name)
+    if body is None and route.body_kind == "json":
+        body = {}
+    return await app.call(route.method, filled(route, ids), key, json=body)
+
+
+async def test_no_route_shows_or_changes_anything_of_another_tenant(platform: Start) -> None:
+    async with platform() as app:
+        owner, ids = await owned_by_t1(app)
+        foreign = await app.key("t2", "admin", "owner")
+        before = await app.call("GET", "/v1/documents/d1", owner)
+        for route in app.platform.routes:
+            answer = await called(app, route, ids, foreign)
+            assert answer.status < 500, (route.name, answer.text)
+            assert not [s for s in SECRETS if s in answer.text], route.name
+            if "{" in route.path and route.scope != "public":
+                missing = await called(app, route, dict.fromkeys(ids, "no-such-id"), foreign)
+                assert (answer.status, shape(answer)) == (missing.status, shape(missing)), route.name
+        assert (await app.call("GET", "/v1/documents/d1", owner)).data == before.data
+        assert (await app.call("GET", "/v1/corpora/c1", owner)).data["name"] == "t1-only"
+
+
+def shape(answer: Answer) -> Any:
+    return answer.body["error"]["code"] if answer.body and "error" in answer.body else None
+
+
+async def test_every_route_demands_a_credential_and_its_role(platform: Start) -> None:
+    async with platform() as app:
+        _, ids = await owned_by_t1(app)
+        reader = await app.key("t1", "reader", "low")
+        for route in app.platform.routes:
+            if route.scope == "public" or route.action is None:
+                continue
+            anonymous = await called(app, route, ids, None)
+            assert (anonymous.status, anonymous.code) == (401, "AUTH_UNAUTHORIZED"), route.name
+            if route.action.role > Role.READER:
+                low = await called(app, route, ids, reader)
+                assert (low.status, low.code) == (403, "AUTH_FORBIDDEN"), route.name
+
+
+@pytest.mark.parametrize("alias", ["/corpora", "/documents/d1"])
+async def test_an_unversioned_alias_decides_like_its_route(platform: Start, alias: str) -> None:
+    async with platform() as app:
+        owner, _ = await owned_by_t1(app)
+        foreign = await app.key("t2", "admin", "owner")
+        for key in (owner, foreign, None):
+            new = await app.call("GET", f"/v1{alias}", key)
+            old = await app.call("GET", alias, key)
+            assert old.status == new.status
+            assert old.headers["Deprecation"] == "true"
+            if new.status == 200:
+                assert old.body == new.data
+
+
+async def test_routes_declare_what_the_contract_asks_of_them(platform: Start) -> None:
+    async with platform() as app:
+        for route in app.platform.routes:
+            changes = route.method in ("POST", "PATCH", "PUT", "DELETE")
+            reads = route.name in ("retrieve", "run")
+            if changes and not reads:
+                assert route.audit_event, f"{route.name} changes something and names no audit event"
+                assert route.idempotency != "none", f"{route.name} is a write without idempotency"
+                assert route.rate_class == "mutation", route.name
+            if route.scope != "public":
+                assert route.rate_class != "public", route.name

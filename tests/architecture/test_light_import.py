@@ -1,0 +1,31 @@
+"""Importing a plugin must not import what only its work needs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGINS = sorted(p.parent.name for p in Path(__file__).parents[2].glob("plugins/*/pyproject.toml"))
+HEAVY = (
+    "langgraph", "langchain_core", "onnxruntime", "tokenizers", "numpy", "openai", "wordllama",
+    "safetensors", "boto3", "snowballstemmer", "aiohttp", "asyncpg", "pydantic",
+)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_importing_a_plugin_is_light(plugin: str) -> None:
+    code = (
+        "import sys\nfrom importlib.metadata import entry_points\n"
+        f"plugin = entry_points(group='ragwork.plugins')['{plugin}'].load()\n"
+        "plugin.ragwork_info()\n"
+        f"print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_the_kernel_starts_without_a_vendor_sdk() -> None:
+    code = f"import sys, ragwork_kernel.cli\nprint(*[m for m in {HEAVY[:9]!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,152 @@
+"""Rules about the source text: budgets, forbidden forms, domain words, outbound clients, foreign schemas."""
+
+import ast
+import re
+import tokenize
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLUGINS = sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))
+SOURCES = sorted(
+    path
+    for folder in ("hooks/src", "kernel/src", "src", "plugins/*/src", "contrib/*/src", "tests/testkit/src")
+    for root in ROOT.glob(folder)
+    for path in root.rglob("*.py")
+)
+#: Words of features. A kernel that knows one of them has a feature in it.
+DOMAIN_WORDS = (
+    "bedrock", "vertex", "milvus", "quota", "scim", "oidc", "budget", "invoice", "legal_hold", "dsar",
+    "pgvector", "minilm", "wordllama", "openai", "corpus", "corpora", "chunk_size", "citation", "abac",
+)
+
+
+def code_lines(path: Path) -> int:
+    """Lines without blank lines, comments and docstrings."""
+    text = path.read_text()
+    docstrings: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                docstrings.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    with path.open("rb") as file:
+        skipped = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENCODING, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+        lines: set[int] = set()
+        for token in tokenize.tokenize(file.readline):
+            if token.type not in skipped:
+                lines.update(range(token.start[0], token.end[0] + 1))
+    return len(lines - docstrings)
+
+
+@pytest.mark.parametrize(("folder", "budget"), [("hooks/src", 1800), ("kernel/src", 4000)])
+def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
+    used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))
+    assert used <= budget, f"{folder} has {used} lines of code, {budget} are allowed"
+
+
+def test_no_source_file_is_longer_than_400_lines_of_code() -> None:
+    long = {str(p.relative_to(ROOT)): code_lines(p) for p in SOURCES if code_lines(p) > 400}
+    assert not long
+
+
+def test_the_line_counter_ignores_docstrings_comments_and_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "sample.py"
+    path.write_text('"""Doc.\n\nMore.\n"""\n\n# comment\nx = (\n    1,\n)\n\n\ndef f():\n    """Doc."""\n    return x\n')
+    assert code_lines(path) == 5
+
+
+def test_pluggy_is_called_at_boot_only() -> None:
+    callers = [p for p in SOURCES if re.search(r"\.hook\.|subset_hook_caller", p.read_text())]
+    assert [p.name for p in callers] == ["assembly.py"]
+
+
+def test_call_order_options_of_hooks_do_not_occur() -> None:
+    pattern = re.compile(r"(firstresult|tryfirst|trylast|hookwrapper|historic)\s*=\s*True")
+    assert not [p for p in SOURCES if pattern.search(p.read_text())]
+
+
+def test_the_kernel_has_no_domain_word_in_it() -> None:
+    found = {
+        f"{path.name}: {word}"
+        for path in (ROOT / "kernel/src").rglob("*.py")
+        for word in DOMAIN_WORDS
+        if re.search(rf"\b{word}", path.read_text(), re.IGNORECASE)
+    }
+    allowed = {"plan.py: quota", "pipeline.py: quota"}  # the name of an admission stage of the contract
+    assert found <= allowed, found - allowed
+
+
+OUTBOUND = {"ClientSession", "urlopen", "create_connection", "open_connection"}
+OUTBOUND_MODULES = {"httpx", "requests", "urllib.request", "http.client"}
+
+
+def outbound_uses(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and node.attr in OUTBOUND:
+            yield node.attr
+        if isinstance(node, ast.Name) and node.id in OUTBOUND:
+            yield node.id
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name in OUTBOUND_MODULES)
+        if isinstance(node, ast.ImportFrom) and node.module in OUTBOUND_MODULES:
+            yield str(node.module)
+
+
+def test_only_the_egress_module_opens_outbound_connections() -> None:
+    # The demo is a client of the API on loopback, the testkit is test code, and the embedded launcher
+    # asks a loopback port whether its own server listens.
+    allowed = {"egress.py", "demo.py", "platform.py"}
+    found = {p.name: set(outbound_uses(p)) for p in SOURCES if "ragwork_testkit" not in str(p)}
+    offenders = {name: uses for name, uses in found.items() if uses and name not in allowed}
+    assert not offenders
+
+
+def test_an_outbound_client_elsewhere_would_be_found(tmp_path: Path) -> None:
+    path = tmp_path / "leak.py"
+    path.write_text("import aiohttp\nasync def f():\n    return aiohttp.ClientSession()\n")
+    assert set(outbound_uses(path)) == {"ClientSession"}
+
+
+SCHEMAS = {"ragwork", *(p.name for p in PLUGINS)}
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+def test_sql_of_a_plugin_names_only_its_own_schema(plugin: Path) -> None:
+    pattern = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|TABLE|ON|REFERENCES)\s+([a-z_]+)\.[a-z_]+", re.IGNORECASE)
+    offenders = set()
+    for path in [*plugin.rglob("src/**/*.py"), *plugin.rglob("src/**/*.sql")]:
+        for match in pattern.finditer(path.read_text()):
+            schema = match[1].lower()
+            if schema in SCHEMAS and schema != plugin.name:
+                offenders.add(f"{path.name}: {match[0]}")
+    assert not offenders
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+def test_a_plugin_is_packaged_like_every_other(plugin: Path) -> None:
+    document = tomllib.loads((plugin / "pyproject.toml").read_text())
+    project, package = document["project"], f"ragwork_{plugin.name}"
+    assert project["name"] == f"ragwork-{plugin.name}"
+    assert project["requires-python"] == ">=3.11"
+    assert project["license"] == "Apache-2.0"
+    assert project["readme"] == "README.md"
+    assert document["build-system"] == {"requires": ["uv_build>=0.8,<1"], "build-backend": "uv_build"}
+    assert project["entry-points"]["ragwork.plugins"] == {plugin.name: f"{package}:plugin"}
+    assert not [d for d in project["dependencies"] if "==" in d], "ranges, not pins"
+    siblings = [d for d in project["dependencies"] if d.startswith("ragwork-")]
+    assert siblings == ["ragwork-hooks>=0.1"]
+    assert (plugin / "src" / package / "py.typed").exists()
+    assert len((plugin / "README.md").read_text()) > 200
+
+
+def test_the_workspace_lists_every_member() -> None:
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    names = {tomllib.loads((p / "pyproject.toml").read_text())["project"]["name"] for p in PLUGINS}
+    assert names <= set(document["tool"]["uv"]["sources"])
+    contracts = (ROOT / "setup.cfg").read_text()
+    missing = [p.name for p in PLUGINS if contracts.count(f"ragwork_{p.name}\n") < 3]
+    assert not missing, "name them in setup.cfg's contracts"
