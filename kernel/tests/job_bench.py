@@ -5,6 +5,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def kind(
     )
 
 
-#: Appends "start|end|dead <job> <attempt> <pid> <monotonic>" to the file and sleeps as long as the payload says.
+#: Appends "start|end|dead <job> <attempt> <pid> <monotonic>" to a file; sleeps as long as the payload says.
 SCRIPT = """
 import asyncio, os, sys, time
 from ragwork_hooks.jobs import JobKind
@@ -119,7 +120,9 @@ class OtherProcess:
     def start(cls, dispatcher_dsn: str, journal: Path) -> "OtherProcess":
         here = str(Path(__file__).parent)
         return cls(
-            subprocess.Popen([sys.executable, "-c", SCRIPT, dispatcher_dsn, str(journal), here], env=_environment())
+            subprocess.Popen(
+                [sys.executable, "-c", SCRIPT, dispatcher_dsn, str(journal), here], env=_environment()
+            )
         )
 
     def kill(self) -> None:
@@ -151,8 +154,7 @@ def read_journal(journal: Path) -> list[Line]:
 
 
 async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
-    async def poll() -> None:
-        while not condition():
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(poll(), within_s)
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)

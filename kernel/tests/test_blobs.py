@@ -12,7 +12,22 @@ from ragwork_kernel.blobs import DirectoryBlobs, PostgresBlobs
 from ragwork_kernel.db import Pool
 from ragwork_testkit.database import Database
 
-HOSTILE = ["../../etc/x", "/etc/passwd", "a/../../b", "x" * 5000, "nul", "a\nb", "\u202egnp.exe", "%2e%2e/", ".", ""]
+HOSTILE = [
+    "../../etc/x",
+    "/etc/passwd",
+    "a/../../b",
+    "x" * 5000,
+    "nul",
+    "a\nb",
+    "\u202egnp.exe",
+    "%2e%2e/",
+    ".",
+    "",
+]
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 @pytest_asyncio.fixture
@@ -88,11 +103,11 @@ async def test_no_name_leaves_its_tenants_folder_and_no_other_account_reads_it(
         for key in HOSTILE:
             await blobs.put(tx, key, key.encode())
         assert [await blobs.get(tx, key) for key in HOSTILE] == [key.encode() for key in HOSTILE]
-    everything = [path for path in tmp_path.rglob("*") if path.is_file()]
+    everything = files(tmp_path)
     assert len(everything) == len(HOSTILE)
     assert len({path.relative_to(root).parts[0] for path in everything}) == 1
     assert {stat.S_IMODE(path.stat().st_mode) for path in everything} == {0o600}
-    folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
+    folders = {folder for path in everything for folder in path.parents if folder.is_relative_to(root)}
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
 
 
@@ -112,7 +127,7 @@ async def test_a_failed_write_leaves_the_old_blob_and_no_litter(
             await blobs.put(tx, "k", b"new")
     async with pool.tenant("t1") as tx:
         assert await blobs.get(tx, "k") == b"old"
-    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
+    assert len(files(tmp_path)) == 1
 
 
 async def test_a_blob_without_a_tenant_is_refused(tmp_path: Path, pool: Pool) -> None:

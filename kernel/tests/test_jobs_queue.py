@@ -1,6 +1,7 @@
 """The queue: transactional, private to its tenant, fair, and honest about what became of a job."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 
@@ -30,10 +31,10 @@ async def test_a_job_exists_only_when_its_transaction_commits(database: Database
         ran.append(job.payload["n"])
 
     async with Worker(database.dispatcher, [kind(run)], [], Recorder()):
-        with pytest.raises(RuntimeError):
+        with contextlib.suppress(ZeroDivisionError):
             async with bench.pool.tenant("t1") as tx:
                 await bench.jobs.enqueue(tx, "k", {"n": "rolled back"})
-                raise RuntimeError
+                raise ZeroDivisionError
         job_id = await bench.enqueue("t1", n="committed")
         status = await bench.until("t1", job_id, "succeeded")
     assert ran == ["committed"]
@@ -168,7 +169,10 @@ async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Data
         assert len(await jobs.list_jobs(connection)) == 2
         assert [j.kind for j in await jobs.list_jobs(connection, tenant_id="t2")] == ["other"]
         async with bench.pool.anonymous() as tx:
-            assert {d.kind: (d.waiting, d.dead) for d in await jobs.depth(tx)} == {"k": (0, 1), "other": (1, 0)}
+            assert {d.kind: (d.waiting, d.dead) for d in await jobs.depth(tx)} == {
+                "k": (0, 1),
+                "other": (1, 0),
+            }
             assert [w.silent_s < 5 for w in await jobs.workers(tx)] == [True]
         healthy = True
         assert await jobs.retry(connection, job_id)

@@ -41,9 +41,7 @@ async def test_a_failing_schedule_leaves_its_reason_and_runs_at_the_next_tick(da
         runs += 1
         raise RuntimeError("full")
 
-    async with Worker(
-        database.dispatcher, [], [Schedule(name="s", cron="* * * * * *", run=run)], Recorder()
-    ):
+    async with Worker(database.dispatcher, [], [Schedule(name="s", cron="* * * * * *", run=run)], Recorder()):
         await until(lambda: runs >= 2, 8)
         await asyncio.sleep(0.1)
     connection = await asyncpg.connect(database.dispatcher)
@@ -64,11 +62,10 @@ async def test_a_nightly_schedule_does_not_run_when_it_is_first_seen_but_makes_u
     schedule = Schedule(name="nightly", cron="0 3 * * *", run=run)
     connection = await asyncpg.connect(database.dispatcher)
     async with Worker(database.dispatcher, [], [schedule], Recorder()):
-        while not await connection.fetchval("SELECT count(*) FROM ragwork.schedules"):
-            await asyncio.sleep(0.02)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
     assert runs == 0
-    await connection.execute("UPDATE ragwork.schedules SET tick = tick - interval '3 days'")
+    seen = await connection.execute("UPDATE ragwork.schedules SET tick = tick - interval '3 days'")
+    assert seen == "UPDATE 1"
     async with Worker(database.dispatcher, [], [schedule], Recorder()):
         await until(lambda: runs == 1)
     await connection.close()

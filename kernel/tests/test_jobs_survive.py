@@ -172,7 +172,11 @@ async def test_a_worker_that_cannot_renew_stops_its_jobs_before_another_may_clai
     assert ended[0] - begun < 1.5
 
 
-async def test_a_restart_of_the_database_loses_nothing(tmp_path: Path) -> None:
+async def test_a_restart_of_the_database_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"LEASE_S": 5.0, "MARGIN_S": 1.0, "BEAT_S": 0.5, "POLL_S": 0.5}.items():
+        monkeypatch.setattr(job_worker, name, seconds)
     server = await PostgresServer.start(tmp_path)
     done: Counter[str] = Counter()
     active: set[str] = set()

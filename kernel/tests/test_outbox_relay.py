@@ -125,9 +125,15 @@ async def test_a_failing_event_holds_up_its_own_lane_only_and_dies_with_its_reas
     async with Relay(database.dispatcher, [picky, calm], recorder, max_attempts=4):
         await until(lambda: len(calm.got) == 8 and picky.payloads("good") == [0, 1, 2])
         await until(lambda: [d.tenant_id for d in picky.got].count("t2") == 1)
-        assert [d.event.payload["n"] for d in picky.got if d.event.key == "bad" and d.tenant_id == "t1"] == [0]
+        assert [d.event.payload["n"] for d in picky.got if d.event.key == "bad" and d.tenant_id == "t1"] == [
+            0
+        ]
         await until(lambda: picky.payloads("bad").count(3) == 1)
-    assert [d.event.payload["n"] for d in picky.got if d.event.key == "bad" and d.tenant_id == "t1"] == [0, 2, 3]
+    assert [d.event.payload["n"] for d in picky.got if d.event.key == "bad" and d.tenant_id == "t1"] == [
+        0,
+        2,
+        3,
+    ]
     (dead,) = await rows(database)
     assert (dead["sink"], dead["attempt"], dead["reason"]) == ("picky", 4, "RuntimeError: refused")
     assert dead["dead_at"] is not None

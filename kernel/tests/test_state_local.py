@@ -86,7 +86,7 @@ async def test_what_expired_is_swept_from_memory() -> None:
 async def test_a_slow_subscriber_keeps_the_newest_messages_and_costs_bounded_memory() -> None:
     state = LocalState()
     stream = state.subscribe("c")
-    first = asyncio.create_task(anext(stream))
+    first = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
     for n in range(QUEUE_SIZE * 2):
         await state.publish("c", b"%d" % n)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import TypeAlias, TypeVar
 
 SWEEP_EVERY = 4096
@@ -93,7 +93,7 @@ class LocalState:
                 queue.get_nowait()
             queue.put_nowait(message)
 
-    async def subscribe(self, channel: str) -> AsyncIterator[bytes]:
+    async def subscribe(self, channel: str) -> AsyncGenerator[bytes, None]:
         """Messages published after the first ``anext``; closing the iterator ends the subscription."""
         queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_SIZE)
         subscribers = self._subscribers.setdefault(channel, set())

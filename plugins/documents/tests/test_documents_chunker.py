@@ -1,5 +1,7 @@
 """The chunker's promises, for any text."""
 
+import itertools
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ def test_chunks_cover_the_text_within_size_and_overlap(text, size, data, markdow
         assert piece == piece.strip()
         covered.update(range(span.start, span.end))
     assert all(text[i].isspace() for i in range(len(text)) if i not in covered)
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in itertools.pairwise(spans):
         assert after.start > before.start
         assert after.end > before.end
         assert before.end - after.start <= overlap
@@ -36,7 +38,7 @@ def test_chunks_cover_the_text_within_size_and_overlap(text, size, data, markdow
 @given(text=TEXTS, size=st.integers(1, 60))
 def test_overlap_zero_shares_nothing(text, size):
     spans = cut(text, size, 0)
-    assert all(a.end <= b.start for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a.end <= b.start for a, b in itertools.pairwise(spans))
 
 
 def test_whitespace_alone_makes_no_chunk():
@@ -56,7 +58,7 @@ def test_chunks_end_at_sentences_and_the_overlap_starts_at_one():
     for span in spans:
         assert text[span.end - 1] == "."
         assert text[span.start : span.start + 7] == "This is"
-    assert any(b.start < a.end for a, b in zip(spans, spans[1:], strict=False))
+    assert any(b.start < a.end for a, b in itertools.pairwise(spans))
 
 
 def test_markdown_is_cut_before_headings():

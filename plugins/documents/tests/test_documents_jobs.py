@@ -78,7 +78,7 @@ async def statuses(it, key):
 async def cut_anew(it):
     """Different chunk sizes, so that every chunk is new to the index."""
     async with it.app.platform.parts.db.tenant(it.tenant) as tx:
-        await tx.execute("UPDATE documents.documents SET chunk_size = 9, chunk_overlap = 0")
+        await tx.execute("UPDATE documents.documents SET chunk_size = 12, chunk_overlap = 0")
 
 
 async def test_one_bad_document_of_a_batch_fails_alone(it):
@@ -168,7 +168,7 @@ async def test_a_lost_source_is_a_reason(it):
 
 
 async def test_a_grant_revoked_while_a_document_is_ingested_holds(it):
-    key, _, work = await prepared(it, a="one text")
+    _key, _, work = await prepared(it, a="one text")
     admin, reader = await it.key("root", "admin"), await it.key("rita", "reader")
     given = await it.grant(admin, "a", "user", "rita")
     path = f"/v1/admin/authz/documents/a/permissions/{given.data['id']}"

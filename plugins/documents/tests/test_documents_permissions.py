@@ -4,6 +4,11 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from ragwork_documents.catalog import Rechecked
+from ragwork_hooks.auth import Principal, Role
+from ragwork_hooks.authz import ReadableBy
+from ragwork_hooks.documents import DocumentCatalog
+from ragwork_hooks.retrieval import Passage, Query
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -139,3 +144,54 @@ async def test_administrators_bypass_only_where_it_is_set(api):
         assert (await it.app.call("GET", "/v1/documents/d1", admin)).status == 200
         assert len(await it.passages(admin, "secret text")) == 1
         assert await it.passages(editor, "secret text") == []
+
+
+class Lagging:
+    """An index outside the database that has not heard of anything yet."""
+
+    def __init__(self, *document_ids, transactional=False):
+        self.transactional = transactional
+        self._passages = [
+            Passage(document_id=d, chunk_id=f"{d}:0", text="secret text", score=0.5, source=d)
+            for d in document_ids
+        ]
+
+    async def prepare(self, tenant_id, query):
+        return self
+
+    async def passages(self, tx, scope):
+        return self._passages
+
+
+async def test_passages_of_a_lagging_index_are_held_against_the_grants(it):
+    owner, admin = await it.key("ann"), await it.key("root", "admin")
+    await it.corpus(owner)
+    for document_id in ("d1", "d2"):
+        await it.indexed(owner, f"secret text {document_id}", document_id)
+    await it.grant(admin, "d1", "user", "rita")
+    metrics = it.app.platform.facades["documents"].metrics
+    query = Query(corpus_id="c", text="secret", top_k=5, embedder="wordllama")
+    scope = ReadableBy(frozenset({"user:rita"}))
+    for transactional, expected in ((False, ["d1"]), (True, ["d1", "d2", "deleted"])):
+        inner = Lagging("d1", "d2", "deleted", transactional=transactional)
+        prepared = await Rechecked("lagging", inner, metrics).prepare(it.tenant, query)
+        async with it.app.platform.parts.db.tenant(it.tenant, "read") as tx:
+            found = await prepared.passages(tx, scope)
+        assert [passage.document_id for passage in found] == expected
+    text = (await it.app.call("GET", "/v1/metrics")).text
+    assert 'passages_blocked_total{retriever="lagging"} 2.0' in text
+
+
+async def test_the_catalogue_says_what_a_principal_may_read(it):
+    owner = await it.key("ann")
+    await it.corpus(owner)
+    await it.indexed(owner, "secret text", "d1")
+    catalog = it.app.platform.facades["documents"].use(DocumentCatalog)
+    async with it.app.platform.parts.db.tenant(it.tenant, "read") as tx:
+        for user, expected in (("ann", {"d1"}), ("bob", set())):
+            caller = Principal(
+                tenant_id=it.tenant, user_id=user, credential_id="k", kind="api_key", role=Role.ADMIN
+            )
+            assert await catalog.readable(tx, caller, ["d1", "d2"]) == expected
+    assert (await catalog.corpus(it.tenant, "c")).embedder == "wordllama"
+    assert await catalog.corpus(it.other, "c") is None

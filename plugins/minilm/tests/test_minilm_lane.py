@@ -112,6 +112,7 @@ async def test_a_failure_ends_its_call_at_once_and_not_the_lane() -> None:
     lane = Lane("test", work, 2)
     with pytest.raises(MemoryError):
         await lane.run(["good"] * 9 + ["bad"] + ["good"] * 2_000)
+    await asyncio.sleep(0.2)
     assert len(await lane.run(["next"] * 9)) == 9
     await lane.aclose()
     assert done.count("good") < 100

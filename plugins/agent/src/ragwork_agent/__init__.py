@@ -25,6 +25,7 @@ class AgentPlugin:
             requires=(DocumentCatalog,),
             optional=(Directory,),
             config=Config,
+            secrets=("AUDIO_SIGNING_KEY",),
             schema="agent",
             migrations=Path(__file__).parent / "migrations",
         )

@@ -1,7 +1,7 @@
 """The contract of ``ragwork_hooks.storage.State``: every implementation passes it.
 
-Subclass ``StateContract`` and define the fixtures ``state`` and ``wait``: a coroutine function that lets the
-given seconds pass on the store's own clock, by moving it where it is injected and by sleeping where it is not.
+Subclass ``StateContract`` and define the fixtures ``state`` and ``wait``: a coroutine function that lets
+the given seconds pass on the store's own clock, by moving it where it is injected, else by sleeping.
 """
 
 import asyncio
