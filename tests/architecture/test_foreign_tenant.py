@@ -74,9 +74,10 @@ async def called(app: Running, route: AnyRoute, ids: dict[str, str], key: str | 
 async def test_no_route_shows_or_changes_anything_of_another_tenant(platform: Start) -> None:
     async with platform() as app:
         owner, ids = await owned_by_t1(app)
-        foreign = await app.key("t2", "admin", "owner")
         before = await app.call("GET", "/v1/documents/d1", owner)
-        for route in app.platform.routes:
+        for number, route in enumerate(app.platform.routes):
+            # A tenant of its own for each route: what one call makes must not excuse the next.
+            foreign = await app.key(f"t{number + 2}", "admin", "owner")
             answer = await called(app, route, ids, foreign)
             assert answer.status < 500, (route.name, answer.text)
             assert not [s for s in SECRETS if s in answer.text], route.name
@@ -126,7 +127,8 @@ async def test_routes_declare_what_the_contract_asks_of_them(platform: Start) ->
             reads = route.name in ("retrieve", "run")
             if changes and not reads:
                 assert route.audit_event, f"{route.name} changes something and names no audit event"
-                assert route.idempotency != "none", f"{route.name} is a write without idempotency"
+                # The contract exempts this one write.
+                assert route.idempotency != "none" or route.name == "api_keys.patch", route.name
                 assert route.rate_class == "mutation", route.name
             if route.scope != "public":
                 assert route.rate_class != "public", route.name

@@ -20,9 +20,6 @@ from uuid import UUID, uuid4
 import asyncpg
 import attrs
 import orjson
-from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
-from pgqueuer.domain.settings import DBSettings
-from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
 from ragwork_hooks.jobs import GiveUp, Job, JobKind, Schedule
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.storage import Row
@@ -127,14 +124,7 @@ class Worker:
         self._bell = Bell(dsn, CHANNEL)
         self._running: dict[int, _Claim] = {}
         self._loops: list[asyncio.Task[None]] = []
-        self._claim_sql = QueryQueueBuilder(
-            DBSettings(
-                db_schema="ragwork",
-                queue_table="jobs",
-                queue_table_log="jobs_log",
-                queue_status_type="job_state",
-            )
-        )
+        self._statement: str | None = None
 
     async def __aenter__(self) -> Self:
         self._pool = await open_pool(self._dsn, "ragwork worker", CONNECTIONS)
@@ -183,16 +173,12 @@ class Worker:
         return {name: places for name, places in free.items() if places > 0}
 
     async def _claim(self, kinds: Sequence[str], batch: int) -> int:
+        if self._statement is None:
+            self._statement = await asyncio.to_thread(_claim_statement)
         started = time.monotonic()
-        query = self._claim_sql.build_dequeue_query(
-            batch_size=batch,
-            entrypoints=[QueueEntrypoint(kind) for kind in kinds],
-            concurrency_limits=[0] * len(kinds),
-            queue_manager_id=QueueManagerId(self.id),
-            global_concurrency_limit=None,
-            heartbeat_timeout=timedelta(seconds=LEASE_S),
+        rows = await self._pool.fetch(
+            self._statement, batch, list(kinds), self.id, timedelta(seconds=LEASE_S)
         )
-        rows = await self._pool.fetch(query.sql, *query.args)
         for row in rows:
             # A late heartbeat lets our own claim see a job that still runs here.
             if row["id"] not in self._running:
@@ -326,6 +312,29 @@ class Worker:
         if gone:
             await self._pool.execute(_BURY, gone)
             self._bell.rung.set()
+
+
+def _claim_statement() -> str:
+    """pgqueuer's claim for our table. Parameters: most rows, kinds, worker id, lease.
+
+    Imported here and in a thread, for its import takes a third of a second and no request waits for it.
+    """
+    from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
+    from pgqueuer.domain.settings import DBSettings
+    from pgqueuer.domain.types import QueueManagerId
+
+    names = DBSettings(
+        db_schema="ragwork", queue_table="jobs", queue_table_log="jobs_log", queue_status_type="job_state"
+    )
+    query = QueryQueueBuilder(names).build_dequeue_query(
+        batch_size=1,
+        entrypoints=[],
+        concurrency_limits=[],
+        queue_manager_id=QueueManagerId(uuid4()),
+        global_concurrency_limit=None,
+        heartbeat_timeout=timedelta(),
+    )
+    return query.sql
 
 
 def _text(reason: str) -> str:

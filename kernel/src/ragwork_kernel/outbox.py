@@ -1,6 +1,7 @@
 """Durable events: published into the outbox by the change's own transaction, relayed to sinks."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import random
@@ -17,7 +18,7 @@ from ragwork_hooks.events import Delivery, Event, Sink
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.storage import Row, Transaction
 
-from ragwork_kernel.background import Bell, close_pool, forever, open_pool, stop
+from ragwork_kernel.background import AWAY, Bell, close_pool, forever, open_pool, stop
 
 CHANNEL = "ragwork_outbox"
 LEASE_S, DELIVER_S, RUN_S = 30.0, 10.0, 10.0
@@ -37,6 +38,9 @@ _REST = f"""UPDATE ragwork.outbox SET attempt = attempt - 1, due_at = now(), rel
 _FAILED = f"""UPDATE ragwork.outbox SET due_at = now() + $4::interval, relay = NULL, reason = $5,
         dead_at = CASE WHEN $6 THEN now() END
     WHERE {_MINE} AND id = $3"""  # noqa: S608 - constants
+# What was cut off, and what a claim took whose answer never arrived.
+_LEAVE = """UPDATE ragwork.outbox SET attempt = attempt - 1, due_at = now(), relay = NULL
+    WHERE relay = $1 AND dead_at IS NULL"""
 
 log = logging.getLogger(__name__)
 Lane: TypeAlias = tuple[str, str, str]
@@ -88,16 +92,15 @@ class Relay:
         if self._lanes:
             await asyncio.wait(self._lanes, timeout=DELIVER_S)
         await stop(*self._lanes)
+        with contextlib.suppress(*AWAY, asyncpg.PostgresError):
+            await self._pool.execute(_LEAVE, self._id, timeout=2)
         await close_pool(self._pool)
 
     async def _step(self) -> None:
-        free = LANES - len(self._lanes)
         rows: Sequence[Row] = []
-        if free > 0:
+        if len(self._lanes) < LANES:
             lease = timedelta(seconds=LEASE_S)
-            rows = await self._pool.fetch(
-                _CLAIM, self._id, list(self._sinks), PER_LANE, min(BATCH, free * PER_LANE), lease
-            )
+            rows = await self._pool.fetch(_CLAIM, self._id, list(self._sinks), PER_LANE, BATCH, lease)
         for lane, events in itertools.groupby(sorted(rows, key=_place), key=_lane):
             task = asyncio.create_task(self._deliver(self._sinks[lane[1]], list(events)))
             self._lanes.add(task)

@@ -1,6 +1,6 @@
 import importlib.util
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ sys.modules[_spec.name] = identity_stack
 _spec.loader.exec_module(identity_stack)
 
 
-@pytest.fixture(scope="session")
-def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+@pytest.fixture
+async def urls(postgres: Any) -> AsyncIterator[Any]:
     from ragwork_apikeys import plugin
     from ragwork_directory import plugin as directory
 
-    with identity_stack.database(tmp_path_factory.mktemp("apikeys") / "data", directory, plugin) as found:
-        yield found
+    async with postgres.database(identity_stack.sources(directory, plugin)) as fresh:
+        yield fresh.urls
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import importlib.util
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ sys.modules[_spec.name] = identity_stack
 _spec.loader.exec_module(identity_stack)
 
 
-@pytest.fixture(scope="session")
-def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+@pytest.fixture
+async def urls(postgres: Any) -> AsyncIterator[Any]:
     from ragwork_directory import plugin
 
-    with identity_stack.database(tmp_path_factory.mktemp("directory") / "data", plugin) as found:
-        yield found
+    async with postgres.database(identity_stack.sources(plugin)) as fresh:
+        yield fresh.urls
 
 
 @pytest.fixture

@@ -3,16 +3,15 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import attrs
 from ragwork_hooks.plugin import PluginContext
 from ragwork_hooks.storage import DatabaseUrls, Transaction
-from ragwork_kernel import discovery, migrations, roles
+from ragwork_kernel import migrations
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.caches import KernelCaches
 from ragwork_kernel.db import Pool
@@ -20,24 +19,11 @@ from ragwork_kernel.db import Pool
 PEPPER = b"p" * 32
 
 
-@contextmanager
-def database(folder: Path, *plugins: Any) -> Iterator[DatabaseUrls]:
-    """A migrated embedded server for the plugins' schemas."""
-    server = discovery.load("ragwork.database", "embedded").open(folder)
-
-    async def start() -> DatabaseUrls:
-        admin = await server.start()
-        urls = roles.derived(admin)
-        await roles.prepare(admin, urls)
-        infos = [plugin.ragwork_info() for plugin in plugins]
-        sources = [migrations.Source(plugin=i.name, schema=i.schema, folder=i.migrations) for i in infos]
-        await migrations.migrate(urls.owner, [migrations.KERNEL, *sources])
-        return urls
-
-    try:
-        yield asyncio.run(start())
-    finally:
-        asyncio.run(server.stop())
+def sources(*plugins: Any) -> list[migrations.Source]:
+    """The migrations of the kernel and of the plugins, in order."""
+    infos = [plugin.ragwork_info() for plugin in plugins]
+    own = [migrations.Source(plugin=i.name, schema=i.schema, folder=i.migrations) for i in infos]
+    return [migrations.KERNEL, *own]
 
 
 class CutStreams:

@@ -104,15 +104,18 @@ CREATE FUNCTION ragwork.queue_depth()
     RETURNS TABLE (kind text, waiting bigint, running bigint, dead bigint, oldest_s double precision)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
-        SELECT j.entrypoint,
-            count(*) FILTER (WHERE j.status = 'queued'),
-            count(*) FILTER (WHERE j.status = 'picked'),
-            count(*) FILTER (WHERE j.status = 'failed'),
-            COALESCE(EXTRACT(epoch FROM now() - min(j.execute_after)
-                FILTER (WHERE j.status = 'queued' AND j.execute_after < now())), 0)::double precision
-        FROM ragwork.jobs j
-        WHERE j.status IN ('queued', 'picked', 'failed')
-        GROUP BY j.entrypoint;
+        SELECT part.entrypoint, sum(part.queued)::bigint, sum(part.picked)::bigint, sum(part.failed)::bigint,
+            COALESCE(EXTRACT(epoch FROM now() - min(part.due)), 0)::double precision
+        FROM (
+            SELECT j.entrypoint, count(*) AS queued, 0 AS picked, 0 AS failed,
+                min(j.execute_after) FILTER (WHERE j.execute_after < now()) AS due
+            FROM ragwork.jobs j WHERE j.status = 'queued' GROUP BY 1
+            UNION ALL
+            SELECT j.entrypoint, 0, count(*), 0, NULL FROM ragwork.jobs j WHERE j.status = 'picked' GROUP BY 1
+            UNION ALL
+            SELECT j.entrypoint, 0, 0, count(*), NULL FROM ragwork.jobs j WHERE j.status = 'failed' GROUP BY 1
+        ) part
+        GROUP BY 1;
     END;
 REVOKE ALL ON FUNCTION ragwork.queue_depth() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ragwork.queue_depth() TO ragwork_app, ragwork_dispatcher;

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Callable
 
-import snowballstemmer  # type: ignore[import-untyped]  # it ships no types, and nobody else does
-
 from ragwork_extractive.wordlists import STOPWORDS, WEAK
 
 # Han, kana and hangul are written without spaces: pairs of characters stand for words.
@@ -52,6 +50,9 @@ class Stems:
             if len(known) + len(missing) > _CACHE_SIZE:
                 known = self._known = {}
                 missing = list(vocabulary)
+            # Its tables take 0.1 s to import; the first call is the provider's opening, in a thread.
+            import snowballstemmer  # type: ignore[import-untyped]  # it ships no types
+
             # A stemmer keeps the word at hand in itself, so each call has its own.
             stem: Callable[[str], str] = snowballstemmer.stemmer("english").stemWord
             known.update((word, stem(word) if len(word) <= _MAX_WORD else word) for word in missing)

@@ -33,7 +33,10 @@ class PostgresServer:
         name = f"t_{uuid.uuid4().hex}"
         await self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
-            yield Database(admin=on_database(self.admin, name))
+            admin = on_database(self.admin, name)
+            # Grants on a database are its own: a template does not hand them on.
+            await roles.prepare(admin, roles.derived(admin))
+            yield Database(admin=admin)
         finally:
             await self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
