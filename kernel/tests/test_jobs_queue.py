@@ -130,6 +130,20 @@ async def test_giving_up_ends_a_job_at_its_first_attempt(database: Database, ben
     assert (status.attempt, status.reason, told) == (1, "the file is empty", ["the file is empty"])
 
 
+@pytest.mark.parametrize("way_out", [SystemExit(1), asyncio.CancelledError()], ids=["exit", "cancel"])
+async def test_a_job_that_leaves_by_another_door_fails_like_any_other(
+    database: Database, bench: Bench, way_out: BaseException
+) -> None:
+    async def run(job: Job) -> None:
+        raise way_out
+
+    async def dead(job: Job, reason: str) -> None: ...
+
+    async with Worker(database.dispatcher, [kind(run, dead)], [], Recorder()):
+        status = await bench.until("t1", await bench.enqueue("t1"), "dead")
+    assert status.attempt == 3
+
+
 async def test_an_end_that_could_not_be_told_is_told_again(database: Database, bench: Bench) -> None:
     tries: list[str] = []
 

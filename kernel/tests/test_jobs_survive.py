@@ -66,7 +66,7 @@ async def test_a_lease_without_heartbeat_is_taken_over(
         await until(lambda: len(read_journal(journal)) == 2, 5)
         await asyncio.sleep(0.3)
         status = await bench.status("t1", job.id)
-        seen.append(status and status.state)
+        seen.append(status.state if status else None)
 
     async with Worker(database.dispatcher, [kind(run)], [], Recorder()):
         status = await bench.until("t1", job_id, "succeeded", 10)

@@ -102,12 +102,14 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
             statement_timeout_ms=kernel.statement_timeout_ms,
         )
         stack.push_async_callback(db.close)
+        tracer = make_tracer(kernel)
+        # Exporting what is left can take seconds: off the loop.
+        stack.push_async_callback(asyncio.to_thread, tracer.close)
+        traced_db = tracer.database(db)
         bus = Bus(urls.app)
         await bus.start()
         stack.push_async_callback(bus.close)
         telemetry = Telemetry(kernel.app_name)
-        tracer = make_tracer(kernel)
-        stack.callback(tracer.close)
         egress = EgressClient(kernel.egress_allow_private)
         stack.push_async_callback(egress.close)
         providers = ProviderTable()
@@ -117,7 +119,7 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         sinks: list[Sink] = []
         job_kinds: set[str] = set()
         parts = Parts(
-            db=db,
+            db=traced_db,
             state=LocalState(),
             blob=_blobs(kernel, data_dir),
             caches=KernelCaches(bus),
@@ -138,7 +140,7 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         authorization.freeze(frozen.gates)
         sinks.extend(frozen.sinks)
         job_kinds.update(kind.name for kind in frozen.jobs)
-        providers.fill(collected.offers, frozen.wraps)
+        providers.fill(collected.offers, (*frozen.wraps, *tracer.wraps()))
         health = Health(telemetry, collected.inactive)
         kernel_routes = KernelRoutes(
             health=health,
@@ -157,12 +159,13 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
             parts=parts,
             pipeline=Pipeline(
                 config=kernel,
-                db=db,
+                db=traced_db,
                 authorization=authorization,
                 authenticators=frozen.authenticators,
                 admits=frozen.admits,
                 streams=streams,
                 telemetry=telemetry,
+                tracer=tracer,
             ),
             streams=streams,
             health=health,

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ class Bus:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self._origin = uuid.uuid4().hex
         self._handlers: dict[str, Handler] = {}
         self._reset: list[Callable[[], None]] = []
         self._alive_at = float("-inf")
@@ -48,7 +50,7 @@ class Bus:
     async def publish(self, tx: Transaction, topic: str, message: dict[str, str]) -> None:
         """Send with the commit of ``tx``; handled in this process before the commit returns to its caller."""
         tx.on_commit(lambda: self._handle(topic, message))
-        payload = orjson.dumps({"topic": topic, **message}).decode()
+        payload = orjson.dumps({"topic": topic, "origin": self._origin, **message}).decode()
         await tx.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)
 
     async def start(self) -> None:
@@ -94,7 +96,8 @@ class Bus:
 
     def _received(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         message: dict[str, str] = orjson.loads(str(payload))
-        self._handle(message.pop("topic"), message)
+        if message.pop("origin") != self._origin:  # our own were handled at their commit
+            self._handle(message.pop("topic"), message)
 
     def _handle(self, topic: str, message: dict[str, str]) -> None:
         handler = self._handlers.get(topic)

@@ -141,7 +141,7 @@ async def _version(urls: DatabaseUrls) -> Finding:
         vector = await connection.fetchval("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
     finally:
         await connection.close()
-    detail = f"Postgres {major}, pgvector {vector or 'missing'}"
+    detail = f"Postgres {major}, vector extension {vector or 'missing'}"
     if major < _OLDEST_POSTGRES or vector is None:
         fix = f"use Postgres {_OLDEST_POSTGRES} or newer with the vector extension"
         return Finding(check="postgres", state="fail", detail=detail, fix=fix)

@@ -73,25 +73,28 @@ class Outcome:
     refund: int = 0
 
 
+@attrs.define(kw_only=True, eq=False)
 class _Claim:
     """A job in hand. ``renewed``: start of the last call that confirmed the lease, on our own clock."""
 
-    __slots__ = ("id", "job", "kind", "lost", "reason", "renewed", "task")
+    id: int
+    kind: JobKind
+    job: Job
+    reason: str | None
+    renewed: float
+    lost: bool = False
+    task: asyncio.Task[None] | None = None
 
-    def __init__(self, row: Row, kind: JobKind, renewed: float) -> None:
-        self.id: int = row["id"]
-        self.kind = kind
-        self.reason: str | None = row["reason"]
-        self.renewed = renewed
-        self.lost = False
-        self.task: asyncio.Task[None] | None = None
-        self.job = Job(
+    @classmethod
+    def of(cls, row: Row, kind: JobKind, renewed: float) -> Self:
+        job = Job(
             id=str(row["job_id"]),
             tenant_id=row["tenant_id"],
             kind=kind.name,
             payload=orjson.loads(row["payload"]),
             attempt=row["attempts"],
         )
+        return cls(id=row["id"], kind=kind, job=job, reason=row["reason"], renewed=renewed)
 
     def give_up_lease(self) -> None:
         self.lost = True
@@ -182,7 +185,7 @@ class Worker:
         for row in rows:
             # A late heartbeat lets our own claim see a job that still runs here.
             if row["id"] not in self._running:
-                self._start(_Claim(row, self._kinds[row["entrypoint"]], started))
+                self._start(_Claim.of(row, self._kinds[row["entrypoint"]], started))
         return len(rows)
 
     def _start(self, claim: _Claim) -> None:
@@ -222,7 +225,10 @@ class Worker:
             await kind.run(job)
         except GiveUp as error:
             return await self._bury(claim, _text(str(error) or "given up"))
-        except Exception as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            # A cancellation that is not ours is the job's own failure, or it would run for ever.
+            if isinstance(error, asyncio.CancelledError) and claim.task and claim.task.cancelling():
+                raise
             reason = _text(f"{type(error).__name__}: {error}")
             log.warning("job %s %s, attempt %d: %s", kind.name, job.id, job.attempt, reason, exc_info=True)
             if job.attempt >= kind.max_attempts:

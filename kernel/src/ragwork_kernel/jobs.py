@@ -9,19 +9,21 @@ from uuid import UUID
 import asyncpg
 import attrs
 from ragwork_hooks.jobs import JobStatus
-from ragwork_hooks.storage import Row, Transaction
+from ragwork_hooks.storage import Transaction
 
 CHANNEL = "ragwork_jobs"
 State: TypeAlias = Literal["queued", "running", "retrying", "succeeded", "dead"]
 
 _STATE = """CASE status WHEN 'queued' THEN CASE WHEN attempts = 0 THEN 'queued' ELSE 'retrying' END
     WHEN 'picked' THEN 'running' WHEN 'successful' THEN 'succeeded' ELSE 'dead' END"""
-_STATUS = f"""SELECT job_id, entrypoint, {_STATE} AS state, attempts, reason,
+_STATUS = f"""SELECT job_id::text AS id, entrypoint AS kind, {_STATE} AS state, attempts AS attempt, reason,
     CASE WHEN status = 'queued' AND attempts > 0 THEN execute_after END AS next_attempt_at
     FROM ragwork.jobs WHERE job_id = $1"""  # noqa: S608 - a constant
-_REPORT = f"""SELECT job_id, tenant_id, entrypoint, {_STATE} AS state, attempts, reason, payload::text,
+_REPORT = f"""SELECT job_id::text AS id, tenant_id, entrypoint AS kind, {_STATE} AS state,
+    attempts AS attempt, reason, payload::text, created AS created_at,
     CASE WHEN status = 'queued' THEN execute_after END AS next_attempt_at,
-    created, updated, queue_manager_id FROM ragwork.jobs"""  # noqa: S608 - a constant
+    updated AS updated_at, queue_manager_id::text AS worker
+    FROM ragwork.jobs"""  # noqa: S608 - a constant
 _RETRY = """WITH again AS (
         UPDATE ragwork.jobs AS job
         SET status = 'queued', attempts = 0, execute_after = now(), updated = now(),
@@ -47,16 +49,7 @@ class PostgresJobs:
         if not _is_uuid(job_id):
             return None
         row = await tx.fetchrow(_STATUS, UUID(job_id))
-        if row is None:
-            return None
-        return JobStatus(
-            id=str(row["job_id"]),
-            kind=row["entrypoint"],
-            state=row["state"],
-            attempt=row["attempts"],
-            next_attempt_at=row["next_attempt_at"],
-            reason=row["reason"],
-        )
+        return None if row is None else JobStatus(**row)
 
 
 @attrs.frozen(kw_only=True)
@@ -85,12 +78,12 @@ async def list_jobs(
     """The latest jobs first. ``connection`` is the dispatcher's, which sees all tenants."""
     rows = await connection.fetch(
         f"SELECT * FROM ({_REPORT}) AS report WHERE ($1::text IS NULL OR state = $1)"  # noqa: S608
-        " AND ($2::text IS NULL OR tenant_id = $2) ORDER BY updated DESC LIMIT $3",
+        " AND ($2::text IS NULL OR tenant_id = $2) ORDER BY updated_at DESC LIMIT $3",
         state,
         tenant_id,
         limit,
     )
-    return [_report(row) for row in rows]
+    return [JobReport(**row) for row in rows]
 
 
 async def why(connection: "asyncpg.Connection[Any]", job_id: str) -> JobReport | None:
@@ -98,7 +91,7 @@ async def why(connection: "asyncpg.Connection[Any]", job_id: str) -> JobReport |
     if not _is_uuid(job_id):
         return None
     row = await connection.fetchrow(f"{_REPORT} WHERE job_id = $1", UUID(job_id))
-    return None if row is None else _report(row)
+    return None if row is None else JobReport(**row)
 
 
 async def retry(connection: "asyncpg.Connection[Any]", job_id: str) -> bool:
@@ -142,19 +135,3 @@ async def workers(tx: Transaction) -> Sequence[WorkerSeen]:
 
 def _is_uuid(text: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) is not None
-
-
-def _report(row: Row) -> JobReport:
-    return JobReport(
-        id=str(row["job_id"]),
-        tenant_id=row["tenant_id"],
-        kind=row["entrypoint"],
-        state=row["state"],
-        attempt=row["attempts"],
-        reason=row["reason"],
-        payload=row["payload"],
-        next_attempt_at=row["next_attempt_at"],
-        created_at=row["created"],
-        updated_at=row["updated"],
-        worker=row["queue_manager_id"] and str(row["queue_manager_id"]),
-    )

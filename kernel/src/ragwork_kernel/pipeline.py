@@ -61,6 +61,7 @@ class Pipeline:
         admits: Mapping[str, tuple[AdmitGate, ...]],
         streams: sse.StreamRegistry,
         telemetry: Telemetry,
+        tracer: KernelTracer,
     ) -> None:
         self._config = config
         self._db = db
@@ -69,6 +70,7 @@ class Pipeline:
         self._admits = admits
         self._streams = streams
         self._telemetry = telemetry
+        self._tracer = tracer
         self.in_flight = 0
         self._settling: set[asyncio.Task[None]] = set()
         self._legacy_headers = {
@@ -84,7 +86,7 @@ class Pipeline:
         async def handle(request: web.Request) -> web.StreamResponse:
             return await self._exchange(request, route, legacy)
 
-        return handle
+        return self._tracer.handler(handle, route.method, route.path)
 
     def refuse(self, request: web.Request, problem: Problem, *, legacy: bool) -> web.Response:
         """Answer a request that no route takes."""

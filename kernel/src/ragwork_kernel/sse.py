@@ -1,13 +1,12 @@
 """Event streams: frames in, numbered server-sent events out, ended exactly once.
 
 A stream is registered under its tenant, user and credential, so that a revocation in any process can
-end it; one side task per stream heartbeats and cuts a reader that stopped reading.
+end it; one side task per stream writes, heartbeats and gives up on a reader that stopped reading.
 """
 
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -25,6 +24,7 @@ from ragwork_kernel.bus import Bus
 log = logging.getLogger(__name__)
 TOPIC = "cut"
 STALLED_S = 30.0
+MAX_BUFFERED = 65_536
 STREAM_HEADERS: Mapping[str, str] = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache",
@@ -91,59 +91,69 @@ class StreamRegistry:
 
 
 class FrameWriter:
-    """Numbers frames and writes them; knows when the last one left."""
+    """Numbers frames into a buffer; ``pump`` carries the buffer to the client, many frames in one write.
 
-    def __init__(
-        self, response: web.StreamResponse, echo_id: str, fields: Mapping[str, object]
-    ) -> None:
+    Frames that are ready together leave together, and none waits for another: a producer that suspends
+    lets the pump run.
+    """
+
+    def __init__(self, response: web.StreamResponse, echo_id: str, fields: Mapping[str, object]) -> None:
         self._response = response
         self._echo_id = echo_id
         self._fields = fields
         self._seq = 0
-        self._idle_since = time.monotonic()
-        self._writing_since: float | None = None
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._closing = False
 
     async def write(self, frame: Frame) -> None:
-        self._seq += 1
-        payload = {
-            "type": frame.type,
-            "request_id": self._echo_id,
-            **self._fields,
-            "data": codec.encode(frame.data),
-            "seq": self._seq,
-        }
-        await self._send(frame.event, payload)
-
-    async def watch(self, heartbeat_s: float, stalled: asyncio.Event) -> None:
-        """Heartbeat when idle; set ``stalled`` when a write has waited too long for its reader."""
-        while True:
-            await asyncio.sleep(min(heartbeat_s - self._idle(), STALLED_S / 2))
-            if self._writing_since is not None:
-                if time.monotonic() - self._writing_since > STALLED_S:
-                    stalled.set()
-                    return
-            elif self._idle() >= heartbeat_s:
-                self._seq += 1
-                now = datetime.now(UTC)
-                beat = {"ts": now, "request_id": self._echo_id, "seq": self._seq}
-                await self._send("heartbeat", beat)
-
-    def _idle(self) -> float:
-        return time.monotonic() - self._idle_since
-
-    async def _send(self, event: str, payload: Mapping[str, object]) -> None:
-        # The number is taken and the bytes are handed over without an await between them.
-        data = b"event: %b\nid: %d\ndata: %b\n\n" % (
-            event.encode(),
-            self._seq,
-            codec.dumps(payload),
+        """Queue a frame; waits only while the client is behind by more than ``MAX_BUFFERED`` bytes."""
+        self._append(
+            frame.event,
+            {
+                "type": frame.type,
+                "request_id": self._echo_id,
+                **self._fields,
+                "data": codec.encode(frame.data),
+            },
         )
-        self._writing_since = time.monotonic()
-        try:
-            await self._response.write(data)
-        finally:
-            self._writing_since = None
-            self._idle_since = time.monotonic()
+        while self._buffered > MAX_BUFFERED:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    def close(self) -> None:
+        """Let ``pump`` end when the buffer is empty."""
+        self._closing = True
+        self._filled.set()
+
+    async def pump(self, heartbeat_s: float) -> None:
+        """Write until closed; heartbeat when idle. Raises ``TimeoutError`` when the client stopped reading."""
+        while True:
+            try:
+                async with asyncio.timeout(heartbeat_s):
+                    await self._filled.wait()
+            except TimeoutError:
+                self._append("heartbeat", {"ts": datetime.now(UTC), "request_id": self._echo_id})
+            self._filled.clear()
+            data = b"".join(self._buffer)
+            self._buffer.clear()
+            self._buffered = 0
+            self._emptied.set()
+            if data:
+                async with asyncio.timeout(STALLED_S):
+                    await self._response.write(data)
+            if self._closing and not self._buffer:
+                return
+
+    def _append(self, event: str, payload: dict[str, object]) -> None:
+        self._seq += 1
+        payload["seq"] = self._seq
+        data = b"event: %b\nid: %d\ndata: %b\n\n" % (event.encode(), self._seq, codec.dumps(payload))
+        self._buffer.append(data)
+        self._buffered += len(data)
+        self._filled.set()
 
 
 async def send(
@@ -156,39 +166,42 @@ async def send(
 ) -> str:
     """Write ``stream`` to its end; ``ok`` or the code of the error frame that ended it.
 
-    Raises ``CancelledError`` when the client has left.
+    Raises ``CancelledError`` when the client has left or stopped reading.
     """
     await response.prepare(request)
     writer = FrameWriter(response, echo_id, stream.fields)
-    stalled = asyncio.Event()
-    watcher = asyncio.create_task(_guard(writer, stream.heartbeat_s, stalled, live))
-    outcome = "ok"
+    pump = asyncio.create_task(writer.pump(stream.heartbeat_s))
+    # A pump that ends early has lost its client: then the handler ends as if it had been cancelled.
+    pump.add_done_callback(lambda ended: _abandoned(ended, live))
     try:
-        async with asyncio.timeout(timeout_s):
-            async for frame in stream.frames:
-                await writer.write(frame)
-    except (ConnectionResetError, asyncio.CancelledError) as gone:
-        if live.reason is None or isinstance(gone, ConnectionResetError):
-            raise asyncio.CancelledError from gone
-        live.task.uncancel()
-        outcome = await _write_error(writer, live.reason)
-    except Exception as error:
-        outcome = await _write_error(writer, error)
+        outcome = await _produce(writer, stream, live, timeout_s)
+        await writer.write(Frame(type="done", data={}))
+        writer.close()
+        await pump
     finally:
-        watcher.cancel()
+        pump.cancel()
         await asyncio.shield(_close(stream))
-    await writer.write(Frame(type="done", data={}))
     await response.write_eof()
     return outcome
 
 
-async def _guard(
-    writer: FrameWriter, heartbeat_s: float, stalled: asyncio.Event, live: LiveStream
-) -> None:
-    with contextlib.suppress(ConnectionResetError):
-        await writer.watch(heartbeat_s, stalled)
-    if stalled.is_set():
-        # No reason is given: nobody reads it. The handler is cancelled as if the client had left.
+async def _produce(writer: FrameWriter, stream: EventStream, live: LiveStream, timeout_s: float) -> str:
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for frame in stream.frames:
+                await writer.write(frame)
+    except asyncio.CancelledError:
+        if live.reason is None:
+            raise
+        live.task.uncancel()
+        return await _write_error(writer, live.reason)
+    except Exception as error:
+        return await _write_error(writer, error)
+    return "ok"
+
+
+def _abandoned(pump: "asyncio.Task[None]", live: LiveStream) -> None:
+    if not pump.cancelled() and pump.exception() is not None:
         live.task.cancel()
 
 

@@ -137,7 +137,7 @@ async def test_a_revoked_document_leaves_the_next_run_and_the_stored_answers(pla
         first = await app.call("POST", "/v1/run", reader, json=ask(), headers=json)
         cited = first.data["citations"][0]["document_id"]
         path = f"/v1/admin/authz/documents/{cited}/permissions"
-        for grant in (await app.call("GET", path, admin)).data:
+        for grant in (await app.call("GET", path, admin)).data["items"]:
             assert (await app.call("DELETE", f"{path}/{grant['id']}", admin)).status in (200, 204)
         second = await app.call("POST", "/v1/run", reader, json=ask(), headers=json)
         assert cited not in {c["document_id"] for c in second.data["citations"]}

@@ -1,6 +1,7 @@
+import asyncio
 import importlib.util
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ sys.modules[_spec.name] = identity_stack
 _spec.loader.exec_module(identity_stack)
 
 
-@pytest.fixture
-async def urls(postgres: Any) -> AsyncIterator[Any]:
+@pytest.fixture(scope="session")
+def urls(postgres: Any) -> Iterator[Any]:
+    """One database for all tests of the plugin: each has tenants of its own."""
     from ragwork_directory import plugin
 
-    async with postgres.database(identity_stack.sources(plugin)) as fresh:
-        yield fresh.urls
+    made = postgres.database(identity_stack.sources(plugin))
+    with asyncio.Runner() as runner:
+        yield runner.run(made.__aenter__()).urls
+        runner.run(made.__aexit__(None, None, None))
 
 
 @pytest.fixture

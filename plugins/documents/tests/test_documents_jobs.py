@@ -18,6 +18,7 @@ class Faulty:
     def __init__(self, services, error, poison="poison"):
         self._services, self._error, self._poison = services, error, poison
         self.embedded = []
+        self.meanwhile = None
 
     def __getattr__(self, name):
         return getattr(self._services, name)
@@ -34,6 +35,8 @@ class Faulty:
         if any(self._poison in text for text in texts):
             raise self._error
         self.embedded += texts
+        if self.meanwhile is not None:
+            await self.meanwhile()
         return await self._real.embed(texts, purpose)
 
 
@@ -127,6 +130,37 @@ async def test_a_job_that_comes_twice_or_late_writes_nothing(it):
     await jobs.run(job(it, [Target(document_id="gone", generation=1)]))
     assert (await it.app.call("GET", "/v1/documents/a", key)).data == before
     assert faulty.embedded == []
+
+
+async def test_a_job_that_is_overtaken_while_it_embeds_writes_nothing(it):
+    key, _, work = await prepared(it, a="one text about wings")
+    await cut_anew(it)
+
+    async def overtake():
+        async with it.app.platform.parts.db.tenant(it.tenant) as tx:
+            await tx.execute("UPDATE documents.documents SET generation = generation + 1")
+
+    jobs, faulty = ingestion(it)
+    faulty.meanwhile = overtake
+    await jobs.run(work)
+    assert faulty.embedded
+    assert (await statuses(it, key))["a"] == ("processing", None)
+    assert [p["text"] for p in await it.passages(key, "wings")] == ["one text about wings"]
+
+
+async def test_a_corpus_that_changes_its_embedder_meanwhile_is_asked_again(it):
+    key, _, work = await prepared(it, a="one text about wings")
+    await cut_anew(it)
+
+    async def switch():
+        async with it.app.platform.parts.db.tenant(it.tenant) as tx:
+            await tx.execute("UPDATE documents.corpora SET embedder = 'another'")
+
+    jobs, faulty = ingestion(it)
+    faulty.meanwhile = switch
+    with pytest.raises(RuntimeError, match="another embedder"):
+        await jobs.run(work)
+    assert (await statuses(it, key))["a"] == ("processing", None)
 
 
 async def test_a_deleted_document_does_not_come_back(it):

@@ -45,7 +45,7 @@ READ_GRANTS: Final = sorted(SATISFIED_BY["read"])
 GRANTED: Final = """ARRAY(
     SELECT DISTINCT g.permission FROM documents.grants g
     WHERE g.tenant_id = d.tenant_id AND g.document_id = d.id AND g.reader = ANY($1::text[])
-      )"""
+      AND (g.expires_at IS NULL OR g.expires_at > now()))"""
 
 
 def permissions(granted: Iterable[str]) -> frozenset[str]:

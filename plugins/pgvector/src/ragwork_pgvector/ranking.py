@@ -49,11 +49,13 @@ def ranking(question: Question, table: VectorTable, scope: ReadScope) -> tuple[s
     """The statement and its arguments. Its text depends on shapes only, never on a value."""
     p = Parameters()
     corpus = p.bind(question.corpus_id, "text")
-    vector = p.bind(question.vector, "text") + f"::{table.type}"
+    vector = "(SELECT vector FROM asked)"
     text = p.bind(question.text[:QUESTION_CHARACTERS], "text")
     top_k = p.bind(question.top_k, "integer")
     weight = p.bind(question.lexical_weight, "float8")
     parts = [
+        # Read once: as an expression in place, the cast would parse the vector anew for every row.
+        f"asked AS MATERIALIZED (SELECT {p.bind(question.vector, 'text')}::{table.type} AS vector)",
         _permitted(p, question, corpus, scope),
         _lexical(corpus, text),
         _graph(table, vector) if table.has_graph else _NO_GRAPH,

@@ -1,12 +1,12 @@
 """The provider ``local_pgvector``: embeds the question, then ranks in the caller's transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
 from ragwork_hooks.authz import ReadScope
-from ragwork_hooks.plugin import Provider, ProviderContext, Providers
-from ragwork_hooks.retrieval import Passage, Query, Retriever
+from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.retrieval import Embedder, Passage, Query, Retriever
 from ragwork_hooks.storage import Transaction
 
 from ragwork_pgvector.config import DEFAULT_LEXICAL_WEIGHT, CorpusOptions
@@ -44,7 +44,7 @@ class PreparedRanking:
 class LocalRetriever:
     """Hybrid retrieval over the index in the caller's own database."""
 
-    providers: Providers
+    embedder: Callable[[str], Awaitable[Embedder]]
 
     @property
     def transactional(self) -> bool:
@@ -53,7 +53,7 @@ class LocalRetriever:
 
     async def prepare(self, tenant_id: str, query: Query) -> PreparedRanking:
         """Embed the question. Raises what the embedder raises."""
-        embedder = await self.providers.embedder(query.embedder)
+        embedder = await self.embedder(query.embedder)
         (vector,) = await embedder.embed([query.text], "query")
         question = Question(
             corpus_id=query.corpus_id,
@@ -77,7 +77,7 @@ def _lexical_weight(options: Mapping[str, object]) -> float:
 
 
 async def _open(context: ProviderContext[Any]) -> Retriever:
-    return LocalRetriever(context.services.providers)
+    return LocalRetriever(context.services.providers.embedder)
 
 
 provider: Provider[Retriever] = Provider(name="local_pgvector", open=_open, options=CorpusOptions)
