@@ -45,8 +45,10 @@ def text(
             )
         if "\x00" in value:
             raise FieldError("string_nul", "must not contain NUL characters")
-        if any("\ud800" <= c <= "\udfff" for c in value):
-            raise FieldError("string_unicode", "must not contain lone surrogates")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise FieldError("string_unicode", "must not contain lone surrogates") from None
         if compiled and not compiled.fullmatch(value):
             raise FieldError("string_pattern_mismatch", f"must match {pattern}")
 

@@ -30,7 +30,7 @@ class JobKind:
 
     A raise retries with growing delay from ``backoff_s`` until ``max_attempts``, then ``dead`` is
     called once with the reason. A worker that dies loses its lease and the job is claimed again: that
-    counts as an attempt.
+    counts as an attempt. ``concurrency`` is per worker.
     """
 
     name: str

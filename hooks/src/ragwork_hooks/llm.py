@@ -1,6 +1,6 @@
 """Answering: chat models, messages, deltas and usage."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Protocol
 
 import attrs
@@ -65,7 +65,7 @@ class ChatModel(Protocol):
     @property
     def name(self) -> str: ...
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The answer as it is made. Closing the iterator cancels the provider's call within 1 s.
 
         Raises ``ProviderError``; what was yielded before stays valid.

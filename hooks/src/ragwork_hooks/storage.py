@@ -70,7 +70,9 @@ class State(Protocol):
     async def take(
         self, scope: str, key: str, *, rate: float, burst: float, cost: float
     ) -> float:
-        """Draw ``cost`` from a token bucket: 0.0 when taken, else seconds until it would be."""
+        """Draw ``cost`` from a token bucket: 0.0 when taken, else seconds until it would be, ``inf`` when the
+        cost exceeds the burst.
+        """
 
     async def put(self, scope: str, key: str, value: bytes, ttl_s: float) -> None:
         """Set a value that expires."""
@@ -91,7 +93,8 @@ class State(Protocol):
 
     async def publish(self, channel: str, message: bytes) -> None: ...
 
-    def subscribe(self, channel: str) -> AsyncIterator[bytes]: ...
+    def subscribe(self, channel: str) -> AsyncIterator[bytes]:
+        """Messages published after the first ``anext``."""
 
 
 class Blob(Protocol):

@@ -80,8 +80,9 @@ class Platform:
                 "give the dispatcher role's DSN, or run `ragwork worker` where it is known",
             )
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(Worker(dispatcher, self.plan.jobs, self.plan.schedules, self.telemetry))
+            # The relay leaves last: what jobs publish while they drain still goes out.
             await stack.enter_async_context(Relay(dispatcher, self.plan.sinks, self.telemetry))
+            await stack.enter_async_context(Worker(dispatcher, self.plan.jobs, self.plan.schedules, self.telemetry))
             yield
 
 

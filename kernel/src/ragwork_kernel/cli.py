@@ -36,9 +36,8 @@ def default_data_dir() -> Path:
 def main() -> None:
     """Entry point. Expected failures are one line on standard error and a status other than 0."""
     try:
-        command_line().main(standalone_mode=False)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        # Outside standalone mode click returns the status of an Exit instead of leaving with it.
+        sys.exit(command_line().main(standalone_mode=False) or 0)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:

@@ -174,6 +174,8 @@ class Layers:
             return None
         except OSError as error:
             raise ConfigError(env, f"{path}: {error.strerror}", "make it readable") from None
+        except UnicodeDecodeError:
+            raise ConfigError(env, f"{path} is not UTF-8 text", "write the secret as text") from None
 
 
 class Configuration:
@@ -270,7 +272,7 @@ def convert(raw: Any, wanted: Any, where: str) -> object:
     target = next(option for option in options if option is not types.NoneType)
     try:
         return _convert(raw, target)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         name = getattr(target, "__name__", str(target))
         raise ConfigError(where, f"{raw!r} is not a valid {name}", f"give a {name}") from None
 
@@ -289,7 +291,7 @@ def _convert(raw: Any, target: Any) -> object:
             return False
         raise ValueError(raw)
     if target in (int, float):
-        if isinstance(raw, bool):
+        if isinstance(raw, bool) or (target is int and isinstance(raw, float)):
             raise ValueError(raw)
         number = target(raw)
         if number != number or number in (float("inf"), float("-inf")):

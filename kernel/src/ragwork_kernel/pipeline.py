@@ -24,6 +24,7 @@ from ragwork_kernel.authorize import AuthorizationPlan, refusal, refuse
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.replies import SECURITY_HEADERS, Shape
 from ragwork_kernel.telemetry import Telemetry
+from ragwork_kernel.tracing import KernelTracer
 
 log = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")

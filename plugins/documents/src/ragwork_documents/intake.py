@@ -26,8 +26,8 @@ _IN_FLIGHT: Final = ("queued", "processing")
 
 
 class Overwrite(Enum):
-    """What happens to a document that exists already: refuse other content, replace it whenever it is
-    settled, or replace it when content differs or ingestion had failed.
+    """What happens to a document that exists already: it answers as it stands, it is replaced whenever it
+    is settled, or it is replaced when content differs or ingestion had failed.
     """
 
     NEVER = "never"
@@ -284,21 +284,14 @@ def _stays(row: Row, corpus_id: str, submission: Submission, overwrite: Overwrit
     """Whether the existing document answers the submission; False when it is to be replaced."""
     if row["corpus_id"] != corpus_id:
         raise Problem("CONFLICT", f"document {row['id']!r} belongs to another corpus")
+    if overwrite is Overwrite.NEVER:
+        return True
     same: bool = row["fingerprint"] == submission.fingerprint
     if row["status"] in _IN_FLIGHT:
         if same:
             return True
         raise in_progress(row["id"])
-    if overwrite is Overwrite.ALWAYS:
-        return False
-    if overwrite is Overwrite.CHANGED:
-        return same and bool(row["status"] == "succeeded")
-    if same:
-        return True
-    raise Problem(
-        "CONFLICT",
-        f"document {row['id']!r} exists with other content; set overwrite to replace it",
-    )
+    return overwrite is Overwrite.CHANGED and same and bool(row["status"] == "succeeded")
 
 
 def _standing(row: Row) -> Outcome:

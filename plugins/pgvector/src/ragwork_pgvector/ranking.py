@@ -25,6 +25,9 @@ QUESTION_CHARACTERS: Final = 32_000
 EXACT_VECTORS: Final = 20_000
 #: Least share of a table's vectors that must be readable for the graph: below, most of a walk is wasted.
 GRAPH_SHARE: Final = 0.2
+#: Pseudo relevance feedback: how many of the best passages move the question's vector, and how far.
+FEEDBACK_PASSAGES: Final = 2
+FEEDBACK_WEIGHT: Final = 0.8
 #: BM25: saturation of the term frequency, and how much a chunk's length counts.
 K1: Final = 1.2
 B: Final = 0.75
@@ -198,34 +201,47 @@ candidates AS (
     UNION SELECT generation, ordinal FROM walk
     UNION SELECT generation, ordinal FROM scan
 ),
-scored AS (
-    SELECT c.generation, c.ordinal, coalesce(l.score, 0) AS lexical,
-        -(v.embedding OPERATOR(public.<#>) {vector}) AS cosine
+scored AS MATERIALIZED (
+    SELECT c.generation, c.ordinal, coalesce(l.score, 0) AS lexical, v.embedding,
+        -(v.embedding OPERATOR(public.<#>) {vector}) AS nearness
     FROM candidates c
     LEFT JOIN lexical l USING (generation, ordinal)
     LEFT JOIN permitted p ON p.generation = c.generation AND p.embedded
     LEFT JOIN {table.name} v ON v.generation = p.generation AND v.ordinal = c.ordinal
 ),
-bounded AS (
-    SELECT *, max(lexical) OVER () AS lexical_max, max(cosine) OVER () AS cosine_max,
-        min(cosine) OVER () AS cosine_min
-    FROM scored
+first AS MATERIALIZED ({_mixed("scored", weight)}),
+feedback AS MATERIALIZED (
+    SELECT public.avg(embedding) AS mean FROM (
+        SELECT embedding FROM first WHERE embedding IS NOT NULL
+        ORDER BY score DESC, generation, ordinal LIMIT {FEEDBACK_PASSAGES}
+    ) AS best
 ),
-fused AS (
-    SELECT generation, ordinal, least(1, greatest(0,
-        {weight} * coalesce(lexical / nullif(lexical_max, 0), 0)
-        + (1 - {weight}) * coalesce(
-            CASE WHEN cosine_max > cosine_min THEN (cosine - cosine_min) / (cosine_max - cosine_min)
-                 WHEN cosine IS NOT NULL THEN 1 END, 0)
-    )) AS score
-    FROM bounded
+nearer AS MATERIALIZED (
+    SELECT generation, ordinal, lexical, embedding, nearness
+        - {FEEDBACK_WEIGHT} * (embedding OPERATOR(public.<#>) (SELECT mean FROM feedback)) AS nearness
+    FROM first
 ),
+fused AS ({_mixed("nearer", weight)}),
 ranked AS (
     SELECT generation, ordinal, score,
         row_number() OVER (PARTITION BY generation ORDER BY score DESC, ordinal)
     FROM fused
 ),
 chosen AS (SELECT generation, ordinal, score FROM ranked {first})"""
+
+
+def _mixed(source: str, weight: str) -> str:
+    """``source`` with its score: lexical over its maximum, nearness between its minimum and maximum."""
+    return f"""
+    SELECT generation, ordinal, lexical, embedding, nearness, least(1, greatest(0,
+        {weight} * coalesce(lexical / nullif(max(lexical) OVER (), 0), 0)
+        + (1 - {weight}) * coalesce(
+            CASE WHEN max(nearness) OVER () > min(nearness) OVER ()
+                THEN (nearness - min(nearness) OVER ()) / (max(nearness) OVER () - min(nearness) OVER ())
+                WHEN nearness IS NOT NULL THEN 1 END, 0)
+    )) AS score
+    FROM {source}
+"""
 
 
 def _answer(top_k: str) -> str:

@@ -149,7 +149,7 @@ class Running:
             config=self.platform.configs[name],
             console=console,
             options=given,
-            working=contextlib.nullcontext,  # type: ignore[arg-type]  # the server under test works the queue
+            working=contextlib.nullcontext,  # the server under test works the queue
         )
         status = await command.run(context)
         if status:
