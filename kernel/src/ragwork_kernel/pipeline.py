@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import attrs
 from aiohttp import web
-from ragwork_hooks.admission import AdmitGate, Admission, Ask, Grant
+from ragwork_hooks.admission import AdmitGate, Admission, Ask, Grant, Hold
 from ragwork_hooks.auth import Authenticator, Credential, Principal
 from ragwork_hooks.authz import Decision, Deny
 from ragwork_hooks.errors import Problem, ProviderError
@@ -328,9 +328,16 @@ class Pipeline:
     def _settle(self, exchange: Exchange) -> None:
         """Settle holds beside the reply; drain awaits these tasks, so none is lost."""
         for hold in exchange.grant.holds:
-            task = asyncio.create_task(hold.settle(exchange.begun))
+            task = asyncio.create_task(_settled(hold, exchange.begun))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
+
+
+async def _settled(hold: Hold, started: bool) -> None:
+    try:
+        await hold.settle(started)
+    except Exception:
+        log.exception("a hold could not be settled")
 
 
 async def _ask_admission(gate: AdmitGate, ask: Ask) -> Admission | Deny:

@@ -148,9 +148,10 @@ class FrameWriter:
                 return
 
     def _append(self, event: str, payload: dict[str, object]) -> None:
+        payload["seq"] = self._seq + 1
+        data = b"event: %b\nid: %d\ndata: %b\n\n" % (event.encode(), self._seq + 1, codec.dumps(payload))
+        # Counted only now: a frame that can't be encoded must not leave a gap.
         self._seq += 1
-        payload["seq"] = self._seq
-        data = b"event: %b\nid: %d\ndata: %b\n\n" % (event.encode(), self._seq, codec.dumps(payload))
         self._buffer.append(data)
         self._buffered += len(data)
         self._filled.set()
@@ -190,7 +191,9 @@ async def _produce(writer: FrameWriter, stream: EventStream, live: LiveStream, t
         async with asyncio.timeout(timeout_s):
             async for frame in stream.frames:
                 await writer.write(frame)
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
+        if not live.task.cancelling():  # something that the producer awaited was cancelled, not this stream
+            return await _write_error(writer, error)
         if live.reason is None:
             raise
         live.task.uncancel()

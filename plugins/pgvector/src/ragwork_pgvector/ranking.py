@@ -2,6 +2,10 @@
 
 BM25 statistics, candidate pools and the bounds of the normalisation are all taken over the documents
 that the caller may read, so that nothing about the others shows in a score or an order.
+
+The planner knows nothing of the size of what the caller may read, and less of a corpus made a minute ago.
+So the statement leaves it no choice that could go wrong: LATERAL with OFFSET 0 is an index look-up per
+row, ``_among`` a hash look-up, and the legs meet in a GROUP BY instead of joins.
 """
 
 # ruff: noqa: S608 -- what enters the text are constants and placeholders; every value is a parameter
@@ -31,6 +35,9 @@ FEEDBACK_WEIGHT: Final = 0.8
 #: BM25: saturation of the term frequency, and how much a chunk's length counts.
 K1: Final = 1.2
 B: Final = 0.75
+
+
+_EMBEDDED: Final = "SELECT generation FROM permitted WHERE embedded"
 
 
 @attrs.frozen(kw_only=True)
@@ -83,6 +90,7 @@ totals AS MATERIALIZED (
     SELECT coalesce(sum(chunks), 0)::float8 AS chunks,
         coalesce(sum(chunks) FILTER (WHERE embedded), 0)::float8 AS vectors,
         count(*) FILTER (WHERE embedded AND chunks > 0) AS documents,
+        bool_and(embedded) AS uniform,
         greatest(coalesce(sum(terms), 0)::float8 / greatest(coalesce(sum(chunks), 0), 1), 1) AS mean_length
     FROM permitted
 )"""
@@ -108,26 +116,34 @@ def _matches(filter: str) -> str:
 def _lexical(corpus: str, text: str) -> str:
     return f"""
 question AS MATERIALIZED (
-    SELECT pgvector.term({corpus}, lexeme) AS term, cardinality(positions) AS weight
-    FROM unnest(to_tsvector('pg_catalog.english', {text}))
-    ORDER BY cardinality(positions) DESC, positions[1]
-    LIMIT {QUESTION_TERMS}
+    SELECT pgvector.term({corpus}, lexeme) AS term, weight, row_number() OVER ()::integer AS n
+    FROM (
+        SELECT lexeme, cardinality(positions) AS weight
+        FROM unnest(to_tsvector('pg_catalog.english', {text}))
+        ORDER BY cardinality(positions) DESC, positions[1]
+        LIMIT {QUESTION_TERMS}
+    ) AS terms
 ),
 hits AS MATERIALIZED (
-    SELECT h.term, h.generation, h.ordinal, h.length, h.frequency, q.weight
-    FROM question q JOIN pgvector.postings h USING (term) JOIN permitted USING (generation)
+    SELECT q.n, h.generation, h.ordinal, h.length, h.frequency
+    FROM question q CROSS JOIN LATERAL (
+        SELECT h.* FROM pgvector.postings h WHERE h.term = q.term OFFSET 0
+    ) AS h
+    WHERE {_among("h.generation", "SELECT generation FROM permitted")}
 ),
-rarity AS (
-    SELECT h.term, ln(1 + (t.chunks - count(*) + 0.5) / (count(*) + 0.5)) AS idf
-    FROM hits h, totals t
-    GROUP BY h.term, t.chunks
+found AS MATERIALIZED (SELECT n, count(*) AS found FROM hits GROUP BY n),
+boosts AS MATERIALIZED (
+    SELECT array_agg(
+        q.weight * ln(1 + (t.chunks - coalesce(f.found, 0) + 0.5) / (coalesce(f.found, 0) + 0.5)) ORDER BY q.n
+    ) AS boosts
+    FROM totals t, question q LEFT JOIN found f USING (n)
 ),
 lexical AS MATERIALIZED (
     SELECT h.generation, h.ordinal, sum(
-        h.weight * r.idf * h.frequency * {K1 + 1}
-            / (h.frequency + {K1} * ({1 - B} + {B} * h.length / t.mean_length))
+        (SELECT boosts FROM boosts)[h.n] * h.frequency * {K1 + 1}
+            / (h.frequency + {K1} * ({1 - B} + {B} * h.length / (SELECT mean_length FROM totals)))
     ) AS score
-    FROM hits h JOIN rarity r USING (term), totals t
+    FROM hits h
     GROUP BY h.generation, h.ordinal
 )"""
 
@@ -150,7 +166,7 @@ walk AS MATERIALIZED (
     SELECT v.generation, v.ordinal
     FROM {table.name} v
     WHERE (SELECT graph FROM plan)
-        AND (v.generation IN (SELECT generation FROM permitted WHERE embedded)) IS TRUE
+        AND {_among("v.generation", _EMBEDDED)}
     ORDER BY v.embedding OPERATOR(public.<#>) {vector}
     LIMIT {POOL}
 )"""
@@ -178,7 +194,9 @@ scan AS MATERIALIZED (
     SELECT generation, ordinal
     FROM (
         {rows}
-        FROM permitted p JOIN {table.name} v USING (generation)
+        FROM permitted p CROSS JOIN LATERAL (
+            SELECT v.* FROM {table.name} v WHERE v.generation = p.generation OFFSET 0
+        ) AS v
         WHERE p.embedded AND {enough}
         {order}
     ) AS v
@@ -189,25 +207,35 @@ scan AS MATERIALIZED (
 
 def _fused(table: VectorTable, vector: str, weight: str, *, distinct: bool) -> str:
     best = "DISTINCT ON (generation)" if distinct else ""
+    order = "ORDER BY generation, score DESC, ordinal" if distinct else ""
     first = "WHERE row_number = 1" if distinct else ""
     return f"""
-candidates AS (
-    SELECT generation, ordinal FROM (
-        SELECT * FROM (
-            SELECT {best} generation, ordinal, score FROM lexical ORDER BY generation, score DESC, ordinal
-        ) AS l
-        ORDER BY score DESC, generation, ordinal LIMIT {POOL}
+pool AS (
+    SELECT generation, ordinal, score FROM (
+        SELECT {best} generation, ordinal, score FROM lexical {order}
     ) AS l
-    UNION SELECT generation, ordinal FROM walk
-    UNION SELECT generation, ordinal FROM scan
+    ORDER BY score DESC, generation, ordinal LIMIT {POOL}
+),
+candidates AS (
+    SELECT generation, ordinal, max(lexical) AS lexical
+    FROM (
+        SELECT generation, ordinal, score AS lexical, false AS chosen FROM lexical
+        UNION ALL SELECT generation, ordinal, 0, true FROM pool
+        UNION ALL SELECT generation, ordinal, 0, true FROM walk
+        UNION ALL SELECT generation, ordinal, 0, true FROM scan
+    ) AS leg
+    GROUP BY generation, ordinal
+    HAVING bool_or(chosen)
 ),
 scored AS MATERIALIZED (
-    SELECT c.generation, c.ordinal, coalesce(l.score, 0) AS lexical, v.embedding,
+    SELECT c.generation, c.ordinal, c.lexical, v.embedding,
         -(v.embedding OPERATOR(public.<#>) {vector}) AS nearness
-    FROM candidates c
-    LEFT JOIN lexical l USING (generation, ordinal)
-    LEFT JOIN permitted p ON p.generation = c.generation AND p.embedded
-    LEFT JOIN {table.name} v ON v.generation = p.generation AND v.ordinal = c.ordinal
+    FROM candidates c LEFT JOIN LATERAL (
+        SELECT v.embedding FROM {table.name} v
+        WHERE v.generation = c.generation AND v.ordinal = c.ordinal
+            AND ((SELECT uniform FROM totals) OR {_among("c.generation", _EMBEDDED)})
+        OFFSET 0
+    ) AS v ON true
 ),
 first AS MATERIALIZED ({_mixed("scored", weight)}),
 feedback AS MATERIALIZED (
@@ -228,6 +256,11 @@ ranked AS (
     FROM fused
 ),
 chosen AS (SELECT generation, ordinal, score FROM ranked {first})"""
+
+
+def _among(column: str, generations: str) -> str:
+    # IS TRUE keeps this a hash look-up: as a join with a CTE of unknown size it may become a nested loop.
+    return f"({column} IN ({generations})) IS TRUE"
 
 
 def _mixed(source: str, weight: str) -> str:

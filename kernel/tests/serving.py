@@ -1,0 +1,264 @@
+"""The real request path over hand-made routes and gates: a real socket, a real database, a real stream parser."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import aiohttp
+import attrs
+from aiohttp import web
+from ragwork_hooks.admission import Admission, AdmitGate, Ask
+from ragwork_hooks.auth import Authenticator, Credential, Principal, Role
+from ragwork_hooks.authz import ABSTAIN, ALLOW, Action, Deny, Gate, ReadScope, Resource, Verdict
+from ragwork_hooks.http import AnyRoute, EventStream, Frame, Route
+from ragwork_hooks.plugin import Contribution
+from ragwork_hooks.storage import Transaction
+from ragwork_kernel import plan
+from ragwork_kernel.authorize import AuthorizationPlan
+from ragwork_kernel.bus import Bus
+from ragwork_kernel.config import KernelConfig
+from ragwork_kernel.db import Pool
+from ragwork_kernel.http import application
+from ragwork_kernel.pipeline import Pipeline
+from ragwork_kernel.sse import StreamRegistry
+from ragwork_kernel.telemetry import Telemetry
+from ragwork_kernel.tracing import make_tracer
+
+READ = Action(name="thing.read")
+
+
+@attrs.frozen
+class TokenIsIdentity:
+    """Believes a bearer of the form ``tenant.user.role``; abstains from any other."""
+
+    name: str = "token-is-identity"
+
+    async def authenticate(self, credential: Credential) -> Principal | None:
+        parts = (credential.bearer or "").split(".")
+        if len(parts) != 3:
+            return None
+        tenant, user, role = parts
+        return Principal(
+            tenant_id=tenant,
+            user_id=user,
+            credential_id=f"key-{user}",
+            kind="api_key",
+            role=Role.parse(role),
+        )
+
+
+@attrs.frozen
+class StepGate:
+    """An authorization gate that answers what it was given; an exception is raised."""
+
+    answer: object = ALLOW
+    name: str = "steps"
+    stage: Any = "role"
+    log: list[str] = attrs.field(factory=list)
+
+    async def judge(
+        self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
+    ) -> Verdict:
+        self.log.append(self.name)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer  # type: ignore[return-value]  # nonsense is the point of some tests
+
+    def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
+        return scope
+
+
+@attrs.frozen
+class RoleGate(StepGate):
+    """Allows what the caller's role covers."""
+
+    async def judge(
+        self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
+    ) -> Verdict:
+        return ALLOW if principal.role >= action.role else Deny("AUTH_FORBIDDEN", "needs a higher role")
+
+
+@attrs.frozen
+class StepAdmit:
+    """An admission gate that answers what it was given; an exception is raised."""
+
+    stage: Any
+    answer: object = attrs.field(factory=Admission)
+    name: str = attrs.field()
+    log: list[str] = attrs.field(factory=list)
+    asks: list[Ask] = attrs.field(factory=list)
+
+    @name.default
+    def _named(self) -> str:
+        return f"admit-{self.stage}"
+
+    async def admit(self, ask: Ask) -> Admission | Deny:
+        self.log.append(self.name)
+        self.asks.append(ask)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer  # type: ignore[return-value]  # nonsense is the point of some tests
+
+
+def route(handler: Callable[[Any], Awaitable[object]], **said: Any) -> AnyRoute:
+    """A tenant's GET /v1/things unless ``said`` otherwise."""
+    declared: dict[str, Any] = {
+        "name": "things.list",
+        "method": "GET",
+        "path": "/v1/things",
+        "summary": "things",
+        "scope": "tenant",
+        "action": READ,
+        "rate_class": "read",
+        "idempotency": "none",
+        "audit_event": None,
+        "feature": None,
+        "stale_reads": False,
+        "transaction": "none",
+        "response": None,
+    }
+    return Route(handler=handler, **{**declared, **said})
+
+
+def public(handler: Callable[[Any], Awaitable[object]], **said: Any) -> AnyRoute:
+    """The same without credentials."""
+    return route(handler, **{"scope": "public", "action": None, "rate_class": "public", **said})
+
+
+@attrs.frozen(kw_only=True)
+class Served:
+    """A listening pipeline."""
+
+    base: str
+    port: int
+    pipeline: Pipeline
+    streams: StreamRegistry
+    pool: Pool
+    telemetry: Telemetry
+    session: aiohttp.ClientSession
+
+    async def call(
+        self, method: str = "GET", path: str = "/v1/things", token: str | None = "t1.ann.reader", **more: Any
+    ) -> tuple[int, Any, aiohttp.ClientResponse]:
+        """Status, decoded JSON (else text) and the response of one request."""
+        headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **more.pop("headers", {})}
+        async with self.session.request(
+            method, self.base + path, headers=headers, allow_redirects=False, **more
+        ) as response:
+            text = await response.text(errors="replace")
+            found = json.loads(text) if "json" in response.headers.get("Content-Type", "") else text
+            return response.status, found, response
+
+    async def raw(self, request: bytes, timeout_s: float = 5) -> bytes:
+        """What the server answers to these very bytes, up to its closing or ``timeout_s``."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        answer = bytearray()
+        try:
+            writer.write(request)
+            with contextlib.suppress(TimeoutError, ConnectionResetError):
+                async with asyncio.timeout(timeout_s):
+                    while chunk := await reader.read(65536):
+                        answer += chunk
+            return bytes(answer)
+        finally:
+            writer.close()
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    dsn: str,
+    *routes: AnyRoute,
+    authenticators: tuple[Authenticator, ...] = (TokenIsIdentity(),),
+    gates: tuple[Gate, ...] = (RoleGate(),),
+    admits: tuple[AdmitGate, ...] = (),
+    **settings: Any,
+) -> AsyncIterator[Served]:
+    """Serve ``routes`` under the kernel settings ``settings`` until the block is left."""
+    config = KernelConfig(**settings)
+    contribution = Contribution(routes=routes, authenticators=authenticators, gates=gates, admits=admits)
+    frozen = plan.freeze({"test": contribution}, ())
+    authorization = AuthorizationPlan()
+    authorization.freeze(frozen.gates)
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await Pool.open(dsn, size=4, statement_timeout_ms=5000)
+        stack.push_async_callback(pool.close)
+        bus = Bus(dsn)
+        await bus.start()
+        stack.push_async_callback(bus.close)
+        telemetry, streams = Telemetry("test"), StreamRegistry(bus)
+        pipeline = Pipeline(
+            config=config,
+            db=pool,
+            authorization=authorization,
+            authenticators=frozen.authenticators,
+            admits=frozen.admits,
+            streams=streams,
+            telemetry=telemetry,
+            tracer=make_tracer(config),
+        )
+        app = application(pipeline, frozen.routes, config)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = int(runner.addresses[0][1])
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        yield Served(
+            base=f"http://127.0.0.1:{port}",
+            port=port,
+            pipeline=pipeline,
+            streams=streams,
+            pool=pool,
+            telemetry=telemetry,
+            session=session,
+        )
+
+
+def streamed(frames: AsyncIterator[Frame], **said: Any) -> EventStream:
+    """An event stream with a heartbeat far away, unless ``said`` otherwise."""
+    return EventStream(frames=frames, **{"fields": {}, "heartbeat_s": 60.0, **said})
+
+
+@attrs.frozen(kw_only=True)
+class Sent:
+    """One dispatched event, as the HTML standard's event stream interpretation gives it."""
+
+    event: str
+    data: str
+    id: str
+
+    @property
+    def payload(self) -> Any:
+        return json.loads(self.data)
+
+    @property
+    def type(self) -> str:
+        return str(self.payload.get("type", self.event))
+
+
+def interpret(stream: bytes) -> Iterator[Sent]:
+    """The events of a whole stream, by the algorithm of the HTML standard (section 9.2.6)."""
+    text = stream.decode("utf-8").removeprefix("\ufeff")
+    event, data, last_id = "", "", ""
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        if not line:
+            if data:
+                yield Sent(event=event or "message", data=data[:-1], id=last_id)
+            event, data = "", ""
+            continue
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "event":
+            event = value
+        elif name == "data":
+            data += value + "\n"
+        elif name == "id" and "\0" not in value:
+            last_id = value
+
+
+__all__ = [
+    "ABSTAIN", "ALLOW", "READ", "RoleGate", "Sent", "Served", "StepAdmit", "StepGate", "TokenIsIdentity",
+    "interpret", "public", "route", "serving", "streamed",
+]  # fmt: skip

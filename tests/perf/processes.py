@@ -1,0 +1,89 @@
+"""Servers as processes of their own, so that a measurement sees what an operator runs."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import attrs
+
+HERE = Path(__file__).parent
+RAGWORK = str(Path(sys.executable).parent / "ragwork")
+
+
+@attrs.frozen(kw_only=True)
+class Server:
+    """A running server. ``ready_s`` is from exec to the first 200 of /v1/health."""
+
+    base: str
+    pid: int
+    ready_s: float
+    data: Path
+    env: Mapping[str, str]
+
+    def command(self, *words: str) -> str:
+        """Standard output of a ``ragwork`` command on the same data."""
+        done = subprocess.run(
+            [RAGWORK, *words, "--data-dir", str(self.data)], env=self.env, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    def key(self, tenant: str, role: str = "admin", user: str = "bench") -> str:
+        made = self.command("keys", "create", "--tenant", tenant, "--role", role, "--name", "bench", "--user", user, "--json")
+        return str(json.loads(made)["key"])
+
+    def rss_mb(self) -> float:
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return int(text.split("VmRSS:")[1].split()[0]) / 1024
+
+
+@contextlib.contextmanager
+def ragwork(data: Path, **settings: str) -> Iterator[Server]:
+    """``ragwork serve`` on ``data`` with ``settings`` in its environment."""
+    port = free_port()
+    env = {**os.environ, "LOG_LEVEL": "WARNING", **settings}
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [RAGWORK, "serve", "--port", str(port), "--data-dir", str(data)], env=env, stdout=subprocess.DEVNULL
+    )
+    try:
+        base = f"http://127.0.0.1:{port}"
+        ready_s = _wait(f"{base}/v1/health", started)
+        yield Server(base=base, pid=process.pid, ready_s=ready_s, data=data, env=env)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@contextlib.contextmanager
+def reference() -> Iterator[str]:
+    """The bare server's base URL."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(HERE / "reference.py"), str(port)])
+    try:
+        _wait(f"http://127.0.0.1:{port}/v1/corpora", time.perf_counter())
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(url: str, started: float) -> float:
+    while time.perf_counter() - started < 60:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:
+            if answer.status == 200:
+                return time.perf_counter() - started
+        time.sleep(0.02)
+    raise TimeoutError(url)
