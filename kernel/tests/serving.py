@@ -148,7 +148,7 @@ class Served:
             method, self.base + path, headers=headers, allow_redirects=False, **more
         ) as response:
             text = await response.text(errors="replace")
-            found = json.loads(text) if "json" in response.headers.get("Content-Type", "") else text
+            found = json.loads(text) if text and "json" in response.headers.get("Content-Type", "") else text
             return response.status, found, response
 
     async def raw(self, request: bytes, timeout_s: float = 5) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.admission import Admission, Degrade, Grant, Hold
@@ -15,7 +16,8 @@ from ragwork_hooks.authz import Action, Deny, Resource
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import Frame
 from ragwork_hooks.notification import Notice
-from ragwork_testkit.database import Database
+from ragwork_kernel import migrations
+from ragwork_testkit.database import Database, PostgresServer
 from serving import (
     ABSTAIN,
     ALLOW,
@@ -30,6 +32,13 @@ from serving import (
 )
 
 STAGES = ("switch", "rate", "entitlement", "quota", "sla", "cost")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+    """One database for this module: its tests keep nothing in it."""
+    async with postgres.database([migrations.KERNEL]) as fresh:
+        yield fresh
 
 
 @attrs.frozen

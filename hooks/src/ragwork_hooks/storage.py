@@ -145,7 +145,11 @@ class DatabaseServer(Protocol):
     """Provider of kind ``database``: what phase 0 of the boot starts before any plugin."""
 
     async def start(self) -> str:
-        """Start or join the server; its administrator's DSN. Raises ``ConfigError`` naming the fix."""
+        """Start or join the server; its administrator's DSN over TCP. Raises ``ConfigError`` naming the fix."""
+
+    @property
+    def socket_url(self) -> str | None:
+        """The same over a local socket, when the started server has one: fewer microseconds a round trip."""
 
     async def stop(self) -> None:
         """Leave; the last one out stops it. Idempotent."""

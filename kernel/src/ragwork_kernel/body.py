@@ -90,7 +90,7 @@ async def _multipart(request: web.Request, route: AnyRoute, limit: int) -> dict[
                 raise _malformed("nested or too many parts")
             data = await _part(part, left, limit)
             left -= len(data)
-            name = part.name or ""
+            name = _clean(part.name)
             if name in values:
                 raise _malformed(f"part {name!r} is given twice")
             values[name] = _value(part, data, kinds.get(name))
@@ -113,7 +113,7 @@ def _value(part: BodyPartReader, data: bytes, kind: Any) -> object:
     if part.filename is not None or kind is Upload:
         content_type = part.headers.get("Content-Type", "application/octet-stream")
         return Upload(
-            filename=part.filename or "",
+            filename=_clean(part.filename),
             content_type=content_type.partition(";")[0].strip().lower(),
             data=data,
         )
@@ -122,6 +122,11 @@ def _value(part: BodyPartReader, data: bytes, kind: Any) -> object:
     except UnicodeDecodeError:
         raise _malformed(f"part {part.name!r} is not UTF-8") from None
     return codec.query_value(text, kind) if kind is not None else text
+
+
+def _clean(name: str | None) -> str:
+    """A header's bytes that are no UTF-8 reach us as lone surrogates, which no answer can carry."""
+    return (name or "").encode("utf-8", "replace").decode()
 
 
 def _malformed(reason: str) -> Problem:

@@ -1,5 +1,7 @@
 """The web application: routes, their unversioned aliases, CORS preflights and what no route answers."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import AnyRoute
@@ -23,7 +25,7 @@ def application(
             alias = route.path.removeprefix("/v1")
             app.router.add_route(route.method, alias, _alias(pipeline, route, config))
     for path, target in _REDIRECTS.items():
-        app.router.add_get(path, _redirect(target))
+        app.router.add_get(path, _redirect(pipeline, target))
     known = tuple(app.router.resources())
     app.router.add_route("*", _CATCH_ALL, _otherwise(pipeline, known, config.cors_allow_origins))
     return app
@@ -51,7 +53,7 @@ def _otherwise(
             _, methods = await resource.resolve(request)
             allowed |= methods
         if request.method == "OPTIONS" and allowed and request.headers.get("Origin") in origins:
-            return _preflight(request.headers["Origin"], allowed)
+            return pipeline.bare(request, 204, _preflight(allowed))
         return pipeline.refuse(request, _refusal(allowed), legacy=False)
 
     return handle
@@ -64,19 +66,16 @@ def _refusal(allowed: set[str]) -> Problem:
     return Problem("METHOD_NOT_ALLOWED", f"this path takes {methods}", headers={"Allow": methods})
 
 
-def _preflight(origin: str, allowed: set[str]) -> web.Response:
-    headers = {
-        "Access-Control-Allow-Origin": origin,
+def _preflight(allowed: set[str]) -> Mapping[str, str]:
+    return {
         "Access-Control-Allow-Methods": ", ".join(sorted(allowed)),
         "Access-Control-Allow-Headers": _PREFLIGHT_HEADERS,
         "Access-Control-Max-Age": "600",
-        "Vary": "Origin",
     }
-    return web.Response(status=204, headers=headers)
 
 
-def _redirect(target: str) -> Handler:
-    async def handle(_request: web.Request) -> web.StreamResponse:
-        return web.Response(status=307, headers={"Location": target})
+def _redirect(pipeline: Pipeline, target: str) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return pipeline.bare(request, 307, {"Location": target})
 
     return handle

@@ -107,7 +107,7 @@ async def _openapi(_options: Options, data_dir: Path, console: TerminalConsole) 
 
 
 async def _dsn(options: Options, data_dir: Path, console: TerminalConsole) -> int:
-    async with phase0.database(assemblies.read().kernel, data_dir) as urls:
+    async with phase0.database(assemblies.read().kernel, data_dir, over_tcp=True) as urls:
         dsn = urls.owner if options["owner"] else urls.app
     if dsn is None:
         console.say("the owner's DSN is not known here; set DATABASE_OWNER_URL")

@@ -25,17 +25,22 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def database(config: KernelConfig, data_dir: Path) -> AsyncIterator[DatabaseUrls]:
-    """The roles' connection strings; starts and stops the embedded server when no DSN is configured."""
+async def database(
+    config: KernelConfig, data_dir: Path, *, over_tcp: bool = False
+) -> AsyncIterator[DatabaseUrls]:
+    """The roles' connection strings; starts and stops the embedded server when no DSN is configured.
+
+    ``over_tcp`` asks for strings that any client understands, rather than the fastest.
+    """
     if config.database_url is None:
-        async with _embedded(data_dir) as urls:
+        async with _embedded(data_dir, over_tcp) as urls:
             yield urls
     else:
         yield await _configured(config, config.database_url)
 
 
 @asynccontextmanager
-async def _embedded(data_dir: Path) -> AsyncIterator[DatabaseUrls]:
+async def _embedded(data_dir: Path, over_tcp: bool) -> AsyncIterator[DatabaseUrls]:
     if EMBEDDED not in discovery.installed(GROUP):
         raise ConfigError(
             "DATABASE_URL",
@@ -46,7 +51,7 @@ async def _embedded(data_dir: Path) -> AsyncIterator[DatabaseUrls]:
     server = provider.open(data_dir)
     admin = await server.start()
     try:
-        urls = roles.derived(admin)
+        urls = roles.derived(admin if over_tcp else server.socket_url or admin)
         if not await _reachable(urls):
             await roles.prepare(admin, urls)
         yield urls

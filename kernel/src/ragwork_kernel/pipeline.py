@@ -97,6 +97,11 @@ class Pipeline:
         self._finish(request, "other", problem.status, started, request_id, shape, "")
         return shape.failure(problem, {})
 
+    def bare(self, request: web.Request, status: int, headers: Mapping[str, str]) -> web.Response:
+        """An answer without a body that no route gives: a redirect, a preflight."""
+        _, shape = self._shape(request, legacy=False)
+        return web.Response(status=status, headers={**shape.headers, **headers})
+
     async def settled(self) -> None:
         """Wait until every hold of finished requests is settled."""
         await asyncio.gather(*self._settling, return_exceptions=True)
@@ -144,15 +149,15 @@ class Pipeline:
         try:
             async with asyncio.timeout_at(exchange.deadline):
                 result = await self._decide_and_run(exchange)
+            if not isinstance(result, EventStream):
+                return exchange.shape.success(result, exchange.route.status, exchange.grant.headers)
         except Problem as problem:
             if problem.status == 422:
                 self._telemetry.error("validation")
             return exchange.shape.failure(problem, exchange.grant.headers)
         except Exception as error:
             return exchange.shape.failure(self._unforeseen(error), exchange.grant.headers)
-        if isinstance(result, EventStream):
-            return await self._stream(exchange, result)
-        return exchange.shape.success(result, exchange.route.status, exchange.grant.headers)
+        return await self._stream(exchange, result)
 
     async def _decide_and_run(self, exchange: Exchange) -> object:
         """accept → authenticate → switch → role → rate → decode → entitlement → resource → quota → run."""

@@ -1,8 +1,8 @@
-"""A bench over a fresh database with this plugin's migrations."""
+"""A bench over a database with this plugin's migrations, made once and emptied for each test."""
 
 from collections.abc import AsyncIterator
 
-import attrs
+import asyncpg
 import pytest_asyncio
 from ragwork_hooks.retrieval import Embedder
 from ragwork_kernel import migrations
@@ -10,11 +10,14 @@ from ragwork_kernel.db import Pool
 from ragwork_pgvector import plugin
 from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.retriever import LocalRetriever
+from ragwork_pgvector.vectors import ALL_TABLES
 from ragwork_testkit.database import Database, PostgresServer
 from ragwork_testkit.retrieval import Bench, WordEmbedder
 
+TABLES = ("documents", "readers", "chunks", "postings")
 
-@pytest_asyncio.fixture
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def index_database(postgres: PostgresServer) -> AsyncIterator[Database]:
     info = plugin.ragwork_info()
     assert info.migrations is not None
@@ -26,19 +29,14 @@ async def index_database(postgres: PostgresServer) -> AsyncIterator[Database]:
 @pytest_asyncio.fixture
 async def bench(index_database: Database) -> AsyncIterator[Bench]:
     pool = await Pool.open(index_database.app, size=4, statement_timeout_ms=30_000)
-    yield bench_over(pool, WordEmbedder())
-    await pool.close()
+    embedder = WordEmbedder()
 
-
-def bench_over(pool: Pool, embedder: WordEmbedder) -> Bench:
     async def by_name(name: str) -> Embedder:
         assert name == embedder.name
         return embedder
 
-    return Bench(database=pool, index=LocalIndex(), retriever=LocalRetriever(by_name), embedder=embedder)
-
-
-def with_dimension(bench: Bench, dimension: int) -> Bench:
-    """The same index with vectors of ``dimension`` numbers."""
-    assert isinstance(bench.database, Pool)
-    return attrs.evolve(bench_over(bench.database, WordEmbedder(dimension)))
+    yield Bench(database=pool, index=LocalIndex(), retriever=LocalRetriever(by_name), embedder=embedder)
+    await pool.close()
+    admin = await asyncpg.connect(index_database.admin)
+    await admin.execute("TRUNCATE " + ", ".join([*(f"pgvector.{name}" for name in TABLES), *ALL_TABLES]))
+    await admin.close()
