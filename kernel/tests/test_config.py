@@ -169,7 +169,10 @@ def test_one_process_can_hold_two_configurations(tmp_path: Path) -> None:
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 
 
-@given(raw=scalars | st.lists(scalars, max_size=3), target=st.sampled_from([int, float, bool, str, tuple[str, ...]]))
+@given(
+    raw=scalars | st.lists(scalars, max_size=3),
+    target=st.sampled_from([int, float, bool, str, tuple[str, ...]]),
+)
 def test_converting_any_value_gives_its_type_or_a_config_error(raw: Any, target: Any) -> None:
     try:
         value = convert(raw, target, "X")

@@ -55,7 +55,12 @@ async def echo(call: Any) -> object:
 
 async def uploaded(call: Any) -> object:
     file = call.body.file
-    return {"name": call.body.name, "filename": file.filename, "type": file.content_type, "bytes": len(file.data)}
+    return {
+        "name": call.body.name,
+        "filename": file.filename,
+        "type": file.content_type,
+        "bytes": len(file.data),
+    }
 
 
 POST = {"method": "POST", "body": Text, "body_kind": "json", "body_limit": 1000}
@@ -63,7 +68,13 @@ POST = {"method": "POST", "body": Text, "body_kind": "json", "body_limit": 1000}
 
 def posted(body: bytes, *headers: str, path: str = "/v1/things") -> bytes:
     """A POST of ``body`` whose connection the server closes."""
-    lines = [f"POST {path} HTTP/1.1", "Host: h", "Authorization: Bearer t1.ann.reader", "Connection: close", *headers]
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: h",
+        "Authorization: Bearer t1.ann.reader",
+        "Connection: close",
+        *headers,
+    ]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
@@ -131,7 +142,11 @@ async def test_a_gzip_bomb_is_cut_off_by_its_unpacked_size(database: Database) -
 async def test_a_bad_body_is_refused_in_the_envelope(
     database: Database, body: bytes, headers: tuple[str, ...], status: int
 ) -> None:
-    given = headers if any(h.startswith("Content-Type") for h in headers) else (*headers, "Content-Type: application/json")
+    given = (
+        headers
+        if any(h.startswith("Content-Type") for h in headers)
+        else (*headers, "Content-Type: application/json")
+    )
     async with serving(database.app, route(echo, **POST)) as served:
         answer = await served.raw(posted(body, *given, f"Content-Length: {len(body)}"))
     assert answer.startswith(b"HTTP/1.1 %d" % status), answer
@@ -150,11 +165,18 @@ async def test_a_form_arrives_with_its_file_and_typed_fields(database: Database)
     form = aiohttp.FormData()
     form.add_field("name", "n")
     form.add_field("overwrite", "true")
-    form.add_field("file", b"content", filename="../../etc/passwd", content_type="Text/Markdown; charset=utf-8")
+    form.add_field(
+        "file", b"content", filename="../../etc/passwd", content_type="Text/Markdown; charset=utf-8"
+    )
     async with serving(database.app, declared) as served:
         status, answer, _ = await served.call("POST", data=form)
     assert status == 200
-    assert answer["data"] == {"name": "n", "filename": "../../etc/passwd", "type": "text/markdown", "bytes": 7}
+    assert answer["data"] == {
+        "name": "n",
+        "filename": "../../etc/passwd",
+        "type": "text/markdown",
+        "bytes": 7,
+    }
 
 
 PART = '--b\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n'
@@ -444,7 +466,9 @@ async def test_unversioned_paths_answer_errors_as_they_always_did(
 async def test_unversioned_paths_are_not_enveloped_say_their_end_and_check_the_same(
     database: Database,
 ) -> None:
-    async with serving(database.app, *LEGACY, gates=(StepGate(),), legacy_sunset="Sun, 10 May 2026 00:00:00 +0000") as served:
+    async with serving(
+        database.app, *LEGACY, gates=(StepGate(),), legacy_sunset="Sun, 10 May 2026 00:00:00 +0000"
+    ) as served:
         status, answer, response = await served.call(path="/things?limit=7")
         assert (status, answer["query"]["limit"]) == (200, 7)
         assert response.headers["Sunset"] == "Sun, 10 May 2026 00:00:00 +0000"

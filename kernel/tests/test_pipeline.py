@@ -85,7 +85,8 @@ async def steps(database: Database, refuses: str | None = None) -> AsyncIterator
         handler, transaction="read", resource=resource, feature=feature, action=Action(name="thing.read")
     )
     gates = tuple(
-        StepGate(said(f"judge-{stage}", ALLOW), f"judge-{stage}", stage, log) for stage in ("role", "resource")
+        StepGate(said(f"judge-{stage}", ALLOW), f"judge-{stage}", stage, log)
+        for stage in ("role", "resource")
     )
     admits = tuple(
         StepAdmit(stage, said(f"admit-{stage}", Admission()), f"admit-{stage}", log) for stage in STAGES
@@ -228,7 +229,9 @@ async def test_an_ambiguous_or_malformed_authorization_header_is_none(
 
     async with serving(database.app, route(handler)) as served:
         head = "".join(f"Authorization: {line}\r\n" for line in lines)
-        answer = await served.raw(f"GET /v1/things HTTP/1.1\r\nHost: h\r\n{head}Connection: close\r\n\r\n".encode())
+        answer = await served.raw(
+            f"GET /v1/things HTTP/1.1\r\nHost: h\r\n{head}Connection: close\r\n\r\n".encode()
+        )
     assert answer.startswith(b"HTTP/1.1 401"), answer[:200]
 
 
@@ -295,7 +298,9 @@ async def test_a_hold_of_a_stream_is_settled_when_the_client_leaves(database: Da
     async def handler(_call: Any) -> object:
         return streamed(frames())
 
-    async with serving(database.app, route(handler), admits=(StepAdmit("quota", held.admission()),)) as served:
+    async with serving(
+        database.app, route(handler), admits=(StepAdmit("quota", held.admission()),)
+    ) as served:
         headers = {"Authorization": "Bearer t1.ann.reader"}
         async with served.session.get(served.base + "/v1/things", headers=headers) as response:
             await response.content.readline()
@@ -321,7 +326,9 @@ async def test_a_hold_that_fails_to_settle_is_logged_and_stops_no_other(
         assert (await served.call())[0] == 200
         await served.pipeline.settled()
     assert (bad.calls, good.calls) == ([True], [True])
-    assert [r.getMessage() for r in caplog.records if r.name.startswith("ragwork")] == ["a hold could not be settled"]
+    assert [r.getMessage() for r in caplog.records if r.name.startswith("ragwork")] == [
+        "a hold could not be settled"
+    ]
 
 
 degrades = st.builds(

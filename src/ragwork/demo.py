@@ -61,7 +61,10 @@ async def demonstrate() -> int:
         server.terminate()
         server.wait(timeout=60)
     print("\nThe server has stopped. Next: `make serve`, then open the docs URL it prints.")
-    print(f"Or ask here:  {_shown(RAGWORK)} ask --tenant {TENANT} --user demo --corpus {CORPUS} --data-dir {_shown(DATA)} 'your question'")
+    print(
+        f"Or ask here:  {_shown(RAGWORK)} ask --tenant {TENANT} --user demo --corpus {CORPUS} "
+        f"--data-dir {_shown(DATA)} 'your question'"
+    )
     return 0 if cited else 1
 
 
@@ -143,9 +146,9 @@ def _admin_key() -> str:
         return path.read_text().strip()
     DATA.mkdir(parents=True, exist_ok=True)
     DATA.chmod(0o700)
+    words = f"keys create --tenant {TENANT} --role admin --name demo --user demo --platform --json".split()
     made = subprocess.run(
-        [RAGWORK, "keys", "create", "--tenant", TENANT, "--role", "admin", "--name", "demo", "--user", "demo"]
-        + ["--platform", "--data-dir", str(DATA), "--json"],
+        [RAGWORK, *words, "--data-dir", str(DATA)],
         check=True,
         capture_output=True,
     )

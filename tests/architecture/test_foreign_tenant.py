@@ -38,7 +38,9 @@ async def owned_by_t1(app: Running) -> tuple[str, dict[str, str]]:
     await app.call("POST", "/v1/documents/text", key, json=DOCUMENT)
     await settled(app, key, "d1")
     granted = await app.call(
-        "POST", "/v1/admin/authz/documents/d1/permissions", key,
+        "POST",
+        "/v1/admin/authz/documents/d1/permissions",
+        key,
         json={"principal_type": "user", "principal_id": "x", "permission": "read"},
     )
     await app.events("/v1/run", key, {"session_id": "s1", "corpus_id": "c1", "message": "heliotrope?"})

@@ -8,8 +8,19 @@ import pytest
 
 PLUGINS = sorted(p.parent.name for p in Path(__file__).parents[2].glob("plugins/*/pyproject.toml"))
 HEAVY = (
-    "langgraph", "langchain_core", "onnxruntime", "tokenizers", "numpy", "openai", "wordllama",
-    "safetensors", "boto3", "snowballstemmer", "aiohttp", "asyncpg", "pydantic",
+    "langgraph",
+    "langchain_core",
+    "onnxruntime",
+    "tokenizers",
+    "numpy",
+    "openai",
+    "wordllama",
+    "safetensors",
+    "boto3",
+    "snowballstemmer",
+    "aiohttp",
+    "asyncpg",
+    "pydantic",
 )
 
 

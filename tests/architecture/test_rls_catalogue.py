@@ -9,15 +9,26 @@ from ragwork_kernel import assembly, migrations
 from ragwork_testkit.database import Database, PostgresServer
 
 #: Tables without a tenant: nothing in them belongs to one.
-NO_TENANT = {"ragwork.migrations", "ragwork.secrets", "ragwork.workers", "ragwork.schedules", "ragwork.jobs_log"}
+NO_TENANT = {
+    "ragwork.migrations",
+    "ragwork.secrets",
+    "ragwork.workers",
+    "ragwork.schedules",
+    "ragwork.jobs_log",
+}
 #: SECURITY DEFINER functions; each maps a credential or an id to its tenant, or writes for it.
 DEFINERS = {
-    "ragwork.shared_secret", "ragwork.enqueue", "ragwork.queue_depth", "ragwork.claim_events", "apikeys.find",
+    "ragwork.shared_secret",
+    "ragwork.enqueue",
+    "ragwork.queue_depth",
+    "ragwork.claim_events",
+    "apikeys.find",
 }
 
 LINT = """
 SELECT n.nspname || '.' || c.relname AS name, c.relrowsecurity AS enabled, c.relforcerowsecurity AS forced,
-    EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped) AS tenant,
+    EXISTS (SELECT FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped) AS tenant,
     EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polcmd = '*' AND p.polroles = '{0}'
         AND pg_get_expr(p.polqual, p.polrelid) = '(tenant_id = ragwork.tenant())'
         AND pg_get_expr(p.polwithcheck, p.polrelid) = '(tenant_id = ragwork.tenant())') AS bound,
@@ -89,10 +100,14 @@ async def test_definer_functions_are_few_and_pin_their_search_path(everything: D
         assert not row["open"], f"{row['name']} may be called by anybody"
 
 
-async def test_the_application_role_owns_nothing_and_sees_nothing_without_a_tenant(everything: Database) -> None:
+async def test_the_application_role_owns_nothing_and_sees_nothing_without_a_tenant(
+    everything: Database,
+) -> None:
     connection = await asyncpg.connect(everything.app)
     owned = await connection.fetchval("SELECT count(*) FROM pg_class WHERE relowner = 'ragwork_app'::regrole")
-    flags = await connection.fetchrow("SELECT rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = current_user")
+    flags = await connection.fetchrow(
+        "SELECT rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = current_user"
+    )
     tables = await connection.fetch(
         """SELECT n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'

@@ -19,8 +19,25 @@ SOURCES = sorted(
 )
 #: Words of features. A kernel that knows one of them has a feature in it.
 DOMAIN_WORDS = (
-    "bedrock", "vertex", "milvus", "quota", "scim", "oidc", "budget", "invoice", "legal_hold", "dsar",
-    "pgvector", "minilm", "wordllama", "openai", "corpus", "corpora", "chunk_size", "citation", "abac",
+    "bedrock",
+    "vertex",
+    "milvus",
+    "quota",
+    "scim",
+    "oidc",
+    "budget",
+    "invoice",
+    "legal_hold",
+    "dsar",
+    "pgvector",
+    "minilm",
+    "wordllama",
+    "openai",
+    "corpus",
+    "corpora",
+    "chunk_size",
+    "citation",
+    "abac",
 )
 
 
@@ -31,10 +48,22 @@ def code_lines(path: Path) -> int:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 docstrings.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
     with path.open("rb") as file:
-        skipped = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENCODING, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+        skipped = (
+            tokenize.COMMENT,
+            tokenize.NL,
+            tokenize.NEWLINE,
+            tokenize.ENCODING,
+            tokenize.INDENT,
+            tokenize.DEDENT,
+            tokenize.ENDMARKER,
+        )
         lines: set[int] = set()
         for token in tokenize.tokenize(file.readline):
             if token.type not in skipped:
@@ -55,7 +84,9 @@ def test_no_source_file_is_longer_than_400_lines_of_code() -> None:
 
 def test_the_line_counter_ignores_docstrings_comments_and_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "sample.py"
-    path.write_text('"""Doc.\n\nMore.\n"""\n\n# comment\nx = (\n    1,\n)\n\n\ndef f():\n    """Doc."""\n    return x\n')
+    path.write_text(
+        '"""Doc.\n\nMore.\n"""\n\n# comment\nx = (\n    1,\n)\n\n\ndef f():\n    """Doc."""\n    return x\n'
+    )
     assert code_lines(path) == 5
 
 
@@ -117,7 +148,9 @@ SCHEMAS = {"ragwork", *(p.name for p in PLUGINS)}
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
 def test_sql_of_a_plugin_names_only_its_own_schema(plugin: Path) -> None:
-    pattern = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|TABLE|ON|REFERENCES)\s+([a-z_]+)\.[a-z_]+", re.IGNORECASE)
+    pattern = re.compile(
+        r"\b(?:FROM|JOIN|INTO|UPDATE|TABLE|ON|REFERENCES)\s+([a-z_]+)\.[a-z_]+", re.IGNORECASE
+    )
     offenders = set()
     for path in [*plugin.rglob("src/**/*.py"), *plugin.rglob("src/**/*.sql")]:
         for match in pattern.finditer(path.read_text()):

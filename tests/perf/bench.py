@@ -41,14 +41,29 @@ def requests(folder: Path) -> None:
         with ragwork(folder / "fast", **FAST) as server:
             server.command("seed", "--tenant", "t1")
             key = server.key("t1")
-            say("GET /v1/corpora, c=8, ÷ bare JSON", ratio(server, base, key, load.corpora, 2000), "0.15", "0.25")
-            say("POST /v1/run, fake + wordllama, c=8, ÷ bare SSE", ratio(server, base, key, load.run, 400), "0.25", "0.35")
+            say(
+                "GET /v1/corpora, c=8, ÷ bare JSON",
+                ratio(server, base, key, load.corpora, 2000),
+                "0.15",
+                "0.25",
+            )
+            say(
+                "POST /v1/run, fake + wordllama, c=8, ÷ bare SSE",
+                ratio(server, base, key, load.run, 400),
+                "0.25",
+                "0.35",
+            )
             first = asyncio.run(load.measure(server.base, key, load.run, 1, 150))
             say("first token, c=1, p50, wordllama", f"{first.first_token_p50:.1f} ms", "12 ms", "6 ms")
         with ragwork(folder / "minilm", LLM_PROVIDER="fake") as server:
             server.command("seed", "--tenant", "t1")
             key = server.key("t1")
-            say("POST /v1/run, fake + minilm, c=8, ÷ bare SSE", ratio(server, base, key, load.run, 400), "0.12", "0.20")
+            say(
+                "POST /v1/run, fake + minilm, c=8, ÷ bare SSE",
+                ratio(server, base, key, load.run, 400),
+                "0.12",
+                "0.20",
+            )
             first = asyncio.run(load.measure(server.base, key, load.run, 1, 150))
             say("first token, c=1, p50, minilm", f"{first.first_token_p50:.1f} ms", "25 ms", "12 ms")
 
@@ -71,7 +86,9 @@ def start(folder: Path) -> None:
 def collection(folder: Path) -> None:
     """Quality and bulk ingest on Cranfield, when it lies beside the project."""
     if not cranfield.available():
-        print("Cranfield is not beside the project (../shared/data/cranfield): quality and bulk ingest are skipped")
+        print(
+            "Cranfield is not beside the project (../shared/data/cranfield): quality and bulk ingest are skipped"
+        )
         return
     for name, floor, aim in (("minilm", "8", "18"), ("wordllama", "100", "250")):
         with ragwork(folder / f"cran-{name}", EMBEDDING_PROVIDER=name) as server:

@@ -70,7 +70,11 @@ async def corpora(session: aiohttp.ClientSession) -> None:
 
 async def run(session: aiohttp.ClientSession) -> float | None:
     """POST /v1/run in a session of its own; the moment of the first token."""
-    body = {"session_id": uuid.uuid4().hex, "corpus_id": "c1", "message": "Which gates must a release of Agent 2.0 pass?"}
+    body = {
+        "session_id": uuid.uuid4().hex,
+        "corpus_id": "c1",
+        "message": "Which gates must a release of Agent 2.0 pass?",
+    }
     first: float | None = None
     last = ""
     async with session.post("/v1/run", json=body) as response:

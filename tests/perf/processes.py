@@ -30,12 +30,18 @@ class Server:
     def command(self, *words: str) -> str:
         """Standard output of a ``ragwork`` command on the same data."""
         done = subprocess.run(
-            [RAGWORK, *words, "--data-dir", str(self.data)], env=self.env, check=True, capture_output=True, text=True
+            [RAGWORK, *words, "--data-dir", str(self.data)],
+            env=self.env,
+            check=True,
+            capture_output=True,
+            text=True,
         )
         return done.stdout
 
     def key(self, tenant: str, role: str = "admin", user: str = "bench") -> str:
-        made = self.command("keys", "create", "--tenant", tenant, "--role", role, "--name", "bench", "--user", user, "--json")
+        made = self.command(
+            "keys", "create", "--tenant", tenant, "--role", role, "--name", "bench", "--user", user, "--json"
+        )
         return str(json.loads(made)["key"])
 
     def rss_mb(self) -> float:

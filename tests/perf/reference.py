@@ -13,7 +13,13 @@ TOKENS = 40
 
 
 async def corpora(_request: web.Request) -> web.Response:
-    row = {"id": "c1", "tenant_id": "t1", "name": "c1", "provider_config_json": {}, "created_at": "2026-01-01T00:00:00+00:00"}
+    row = {
+        "id": "c1",
+        "tenant_id": "t1",
+        "name": "c1",
+        "provider_config_json": {},
+        "created_at": "2026-01-01T00:00:00+00:00",
+    }
     return web.json_response({"data": [row], "meta": {"request_id": "r", "api_version": "v1"}})
 
 

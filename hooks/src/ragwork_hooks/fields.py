@@ -27,9 +27,7 @@ class FieldError(ValueError):
         self.context = context
 
 
-def text(
-    *, default: Any = _UNSET, min_length: int = 0, max_length: int, pattern: str | None = None
-) -> Any:
+def text(*, default: Any = _UNSET, min_length: int = 0, max_length: int, pattern: str | None = None) -> Any:
     """A string of ``min_length`` to ``max_length`` characters without NUL or lone surrogates."""
     schema: dict[str, object] = {"minLength": min_length, "maxLength": max_length}
     if pattern is not None:
@@ -57,9 +55,7 @@ def text(
 
 def identifier(*, default: Any = _UNSET) -> Any:
     """An id that a client may choose: 1 to 128 letters, digits, ``. _ : -``, starting with a letter or digit."""
-    return text(
-        default=default, min_length=1, max_length=128, pattern=r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}"
-    )
+    return text(default=default, min_length=1, max_length=128, pattern=r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 
 
 def number(*, default: Any = _UNSET, ge: float | None = None, le: float | None = None) -> Any:
@@ -95,6 +91,4 @@ def _field(default: Any, schema: dict[str, object], check: Callable[[Any], None]
             error.field = attribute.name
             raise
 
-    return attrs.field(
-        default=default, kw_only=True, validator=validator, metadata={SCHEMA: schema}
-    )
+    return attrs.field(default=default, kw_only=True, validator=validator, metadata={SCHEMA: schema})

@@ -12,7 +12,17 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 
 __all__ = [
-    "AnyRoute", "Call", "EventStream", "File", "Frame", "NoFields", "Page", "Problem", "Reply", "Route", "Upload",
+    "AnyRoute",
+    "Call",
+    "EventStream",
+    "File",
+    "Frame",
+    "NoFields",
+    "Page",
+    "Problem",
+    "Reply",
+    "Route",
+    "Upload",
 ]
 
 B = TypeVar("B")

@@ -311,7 +311,9 @@ class Egress(Protocol):
 class Streams(Protocol):
     """The live event streams of every process."""
 
-    async def cut(self, tx: Transaction, *, user_id: str | None = None, credential_id: str | None = None) -> None:
+    async def cut(
+        self, tx: Transaction, *, user_id: str | None = None, credential_id: str | None = None
+    ) -> None:
         """End the matching streams of the transaction's tenant with ``error`` and ``done`` when it commits."""
 
 

@@ -14,7 +14,8 @@ class Query:
     """One question to one corpus.
 
     ``top_k`` is 1 to 50. ``filter`` maps metadata keys to the value, or a list of values, that a
-    passage's document metadata must have. ``embedder`` is the corpus' embedding provider. ``distinct`` keeps the best passage per document.
+    passage's document metadata must have. ``distinct`` keeps the best passage per document.
+    ``embedder`` is the corpus' embedding provider.
     ``options`` is the corpus' own ``retrieval`` section, validated by the provider's options class.
     """
 
@@ -109,9 +110,7 @@ class Index(Protocol):
     async def replace(self, tx: Transaction, document: IndexedDocument) -> None:
         """Swap in the new version atomically. Raises ``ProviderError`` EMBEDDING_DIMENSION_MISMATCH."""
 
-    async def set_readers(
-        self, tx: Transaction, document_id: str, readers: Mapping[str, str | None]
-    ) -> None:
+    async def set_readers(self, tx: Transaction, document_id: str, readers: Mapping[str, str | None]) -> None:
         """Replace who may read; vectors are not touched."""
 
     async def delete(self, tx: Transaction, document_ids: Sequence[str]) -> None: ...

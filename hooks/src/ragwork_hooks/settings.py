@@ -41,9 +41,7 @@ def setting(
     in every output. ``ge``/``le`` bound numbers, ``choices`` bounds strings; a violation stops the
     boot with a ``ConfigError``.
     """
-    info = SettingInfo(
-        env=env, help=help, secret=secret, required_in_production=required_in_production
-    )
+    info = SettingInfo(env=env, help=help, secret=secret, required_in_production=required_in_production)
     return attrs.field(
         default=default,
         kw_only=True,

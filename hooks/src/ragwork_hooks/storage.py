@@ -41,9 +41,7 @@ class Transaction(Protocol):
 class Database(Protocol):
     """Hands out transactions. There is no way to a raw connection or pool."""
 
-    def tenant(
-        self, tenant_id: str, mode: Mode = "write"
-    ) -> AbstractAsyncContextManager[Transaction]:
+    def tenant(self, tenant_id: str, mode: Mode = "write") -> AbstractAsyncContextManager[Transaction]:
         """A transaction bound to ``tenant_id``; commits on leaving, rolls back on an exception.
 
         ``read`` is READ ONLY. Raises ``Problem`` 503 ``SERVICE_UNAVAILABLE`` when the database is
@@ -67,9 +65,7 @@ class State(Protocol):
     async def increment(self, scope: str, key: str, by: int = 1, ttl_s: float | None = None) -> int:
         """The counter after adding ``by``; ``ttl_s`` counts from its creation."""
 
-    async def take(
-        self, scope: str, key: str, *, rate: float, burst: float, cost: float
-    ) -> float:
+    async def take(self, scope: str, key: str, *, rate: float, burst: float, cost: float) -> float:
         """Draw ``cost`` from a token bucket: 0.0 when taken, else seconds until it would be, ``inf`` when the
         cost exceeds the burst.
         """

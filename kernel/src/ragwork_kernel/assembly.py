@@ -210,5 +210,7 @@ def _ordered(plugins: Sequence[Loaded]) -> list[Loaded]:
 
 def _source(info: PluginInfo) -> migrations.Source:
     if info.migrations is None or info.schema is None:
-        raise ConfigError(f"plugin {info.name!r}", "has migrations but names no schema", "set PluginInfo.schema")
+        raise ConfigError(
+            f"plugin {info.name!r}", "has migrations but names no schema", "set PluginInfo.schema"
+        )
     return migrations.Source(plugin=info.name, schema=info.schema, folder=info.migrations)

@@ -50,9 +50,7 @@ class AuthorizationPlan:
         for gate in self._stages[stage]:
             started = time.perf_counter()
             verdict = await self._ask(gate, principal, action, resource, tx)
-            trail.append(
-                Judgement(gate=gate.name, verdict=verdict, seconds=time.perf_counter() - started)
-            )
+            trail.append(Judgement(gate=gate.name, verdict=verdict, seconds=time.perf_counter() - started))
             if isinstance(verdict, Deny):
                 return Decision(verdict=verdict, trail=tuple(trail))
             allowed = allowed or isinstance(verdict, Allow)

@@ -19,13 +19,13 @@ from ragwork_kernel.assembly import Assembly, Loaded
 from ragwork_kernel.authorize import AuthorizationPlan
 from ragwork_kernel.blobs import DirectoryBlobs, PostgresBlobs
 from ragwork_kernel.bus import Bus
-from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.caches import KernelCaches
+from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.db import Pool
 from ragwork_kernel.egress import EgressClient
 from ragwork_kernel.health import DATABASE, Health
-from ragwork_kernel.jobs import PostgresJobs
 from ragwork_kernel.job_worker import Worker
+from ragwork_kernel.jobs import PostgresJobs
 from ragwork_kernel.kernel_routes import KernelRoutes
 from ragwork_kernel.outbox import OutboxEvents, Relay
 from ragwork_kernel.pipeline import Pipeline
@@ -82,7 +82,9 @@ class Platform:
         async with AsyncExitStack() as stack:
             # The relay leaves last: what jobs publish while they drain still goes out.
             await stack.enter_async_context(Relay(dispatcher, self.plan.sinks, self.telemetry))
-            await stack.enter_async_context(Worker(dispatcher, self.plan.jobs, self.plan.schedules, self.telemetry))
+            await stack.enter_async_context(
+                Worker(dispatcher, self.plan.jobs, self.plan.schedules, self.telemetry)
+            )
             yield
 
 

@@ -27,7 +27,9 @@ def default_data_dir() -> Path:
     named = os.environ.get("RAGWORK_DATA_DIR")
     if named:
         return Path(named)
-    home = os.environ.get("XDG_DATA_HOME") or (os.environ.get("HOME") and f"{os.environ['HOME']}/.local/share")
+    home = os.environ.get("XDG_DATA_HOME") or (
+        os.environ.get("HOME") and f"{os.environ['HOME']}/.local/share"
+    )
     if home:
         return Path(home) / "ragwork"
     return Path(f"/var/tmp/ragwork-{os.getuid()}")  # noqa: S108  # created 0700 by the database launcher
@@ -88,13 +90,13 @@ def _add(
     parameters: list[click.Parameter] = [_parameter(option) for option in options]
     parameters += [
         click.Option(
-            ["--data-dir"], type=click.Path(path_type=Path), help="where embedded data lives (RAGWORK_DATA_DIR)"
+            ["--data-dir"],
+            type=click.Path(path_type=Path),
+            help="where embedded data lives (RAGWORK_DATA_DIR)",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="print data as JSON"),
     ]
-    group.add_command(
-        click.Command(path[-1], params=parameters, callback=callback, help=help_text)
-    )
+    group.add_command(click.Command(path[-1], params=parameters, callback=callback, help=help_text))
 
 
 def _parameter(option: Option) -> click.Parameter:

@@ -71,7 +71,11 @@ def _optional(value: Any, target: Any) -> Any:
 
 
 def _is_optional(target: Any) -> bool:
-    return isinstance(target, types.UnionType) and len(target.__args__) == 2 and types.NoneType in target.__args__
+    return (
+        isinstance(target, types.UnionType)
+        and len(target.__args__) == 2
+        and types.NoneType in target.__args__
+    )
 
 
 def _make_body_converter() -> cattrs.Converter:
@@ -133,9 +137,7 @@ def structure(value: Any, target: type[T], where: str) -> T:
 
 def _refuse_tenant(value: dict[str, Any], target: type) -> None:
     if "tenant_id" in value and "tenant_id" not in {a.name for a in attrs.fields(target)}:
-        raise Problem(
-            "TENANT_ID_NOT_ALLOWED", "the tenant comes from your credential; remove tenant_id"
-        )
+        raise Problem("TENANT_ID_NOT_ALLOWED", "the tenant comes from your credential; remove tenant_id")
 
 
 def query_value(raw: str, target: Any) -> Any:
@@ -158,9 +160,7 @@ def _rows(error: BaseException, path: list[str | int], value: Any) -> list[dict[
     if isinstance(error, ClassValidationError):
         named, rest = error.group_exceptions()
         rows = [
-            row
-            for inner, note in named
-            for row in _rows(inner, [*path, note.name], _child(value, note.name))
+            row for inner, note in named for row in _rows(inner, [*path, note.name], _child(value, note.name))
         ]
         return rows + [row for inner in rest for row in _rows(inner, path, value)]
     if isinstance(error, IterableValidationError):

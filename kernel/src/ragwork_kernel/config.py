@@ -28,9 +28,7 @@ class KernelConfig:
     """Settings of the kernel itself: section ``[kernel]``."""
 
     app_name: str = setting("APP_NAME", "ragwork", "service label in metrics, traces and logs")
-    log_level: str = setting(
-        "LOG_LEVEL", "INFO", "log level", choices=("DEBUG", "INFO", "WARNING", "ERROR")
-    )
+    log_level: str = setting("LOG_LEVEL", "INFO", "log level", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     profile: Literal["development", "test", "production"] = setting(
         "RAGWORK_PROFILE",
         "development",
@@ -253,9 +251,7 @@ class Configuration:
             known = list(settings_of(self._classes[section]))
             for key in table:
                 if key not in known:
-                    raise ConfigError(
-                        f"{CONFIG_FILE} [{section}] {key}", "unknown key", nearest(key, known)
-                    )
+                    raise ConfigError(f"{CONFIG_FILE} [{section}] {key}", "unknown key", nearest(key, known))
 
 
 def nearest(wrong: str, known: Sequence[str]) -> str:
@@ -314,5 +310,7 @@ def _read_toml(path: Path) -> Mapping[str, Mapping[str, object]]:
         raise ConfigError(str(path), str(error.strerror), "make it readable") from None
     for key, value in document.items():
         if not isinstance(value, dict):
-            raise ConfigError(f"{path} {key}", "stands outside a section", f"move it under [kernel] or its plugin")
+            raise ConfigError(
+                f"{path} {key}", "stands outside a section", "move it under [kernel] or its plugin"
+            )
     return document

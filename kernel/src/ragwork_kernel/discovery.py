@@ -55,9 +55,7 @@ def load(group: str, name: str) -> Any:
         ) from error
 
     def missing(_names: Iterable[str]) -> None:
-        raise ConfigError(
-            f"{group} {name!r}", "is not installed", nearest(name, list(installed(group)))
-        )
+        raise ConfigError(f"{group} {name!r}", "is not installed", nearest(name, list(installed(group))))
 
     manager: NamedExtensionManager[Any] = NamedExtensionManager(
         group, names=[name], on_load_failure_callback=failed, on_missing_entrypoints_callback=missing

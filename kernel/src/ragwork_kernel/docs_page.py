@@ -10,7 +10,8 @@ h1{margin-bottom:.2rem}nav a{display:inline-block;margin:0 1rem .3rem 0}
 details{border:1px solid #ccc;border-radius:4px;margin:.5rem 0;padding:.4rem .8rem}
 summary{cursor:pointer}code{font-family:ui-monospace,monospace}
 .method{display:inline-block;min-width:4.5rem;font-weight:700}
-table{border-collapse:collapse;width:100%;margin:.5rem 0}td,th{border-bottom:1px solid #ddd;padding:.25rem .5rem;text-align:left;vertical-align:top}
+table{border-collapse:collapse;width:100%;margin:.5rem 0}
+td,th{border-bottom:1px solid #ddd;padding:.25rem .5rem;text-align:left;vertical-align:top}
 .note{color:#555}
 """
 
@@ -69,7 +70,8 @@ def _answer(answer: Mapping[str, Any]) -> str:
 def _schema(name: str, schema: Mapping[str, Any]) -> str:
     required = schema.get("required", [])
     rows = "".join(
-        f"<tr><td><code>{escape(field)}</code></td><td>{_type(kind)}{' (required)' if field in required else ''}</td></tr>"
+        f"<tr><td><code>{escape(field)}</code></td>"
+        f"<td>{_type(kind)}{' (required)' if field in required else ''}</td></tr>"
         for field, kind in schema.get("properties", {}).items()
     )
     return f'<details id="{escape(name)}"><summary><code>{escape(name)}</code></summary><table>{rows}</table></details>'

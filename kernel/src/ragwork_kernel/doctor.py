@@ -58,7 +58,12 @@ async def examine(data_dir: Path) -> list[Finding]:
     findings += [_failed(f"plugin {b.name}", b.error) for b in assembly.broken]
     if not assembly.plugins:
         findings.append(
-            Finding(check="plugins", state="warn", detail="none is enabled", fix="install ragwork, or set RAGWORK_PLUGINS")
+            Finding(
+                check="plugins",
+                state="warn",
+                detail="none is enabled",
+                fix="install ragwork, or set RAGWORK_PLUGINS",
+            )
         )
     findings += await _database(assembly, data_dir)
     return findings
@@ -84,8 +89,6 @@ def plugin_rows(assembly: Assembly) -> list[dict[str, str]]:
 
 def _python() -> Finding:
     version = ".".join(str(part) for part in sys.version_info[:3])
-    if sys.version_info < (3, 11):
-        return Finding(check="python", state="fail", detail=version, fix="use Python 3.11 or newer")
     return Finding(check="python", state="ok", detail=version)
 
 
@@ -104,7 +107,10 @@ def _port(port: int) -> Finding:
         taken = probe.connect_ex(("127.0.0.1", port)) == 0
     if taken:
         return Finding(
-            check="port", state="warn", detail=f"{port} is in use", fix="stop what uses it, or serve with --port"
+            check="port",
+            state="warn",
+            detail=f"{port} is in use",
+            fix="stop what uses it, or serve with --port",
         )
     return Finding(check="port", state="ok", detail=f"{port} is free")
 
@@ -114,8 +120,8 @@ async def _database(assembly: Assembly, data_dir: Path) -> list[Finding]:
     try:
         async with phase0.database(assembly.kernel, data_dir) as urls:
             findings.append(Finding(check="database", state="ok", detail=_place(assembly)))
-            for check in (_version, _clock, _role, _schema(assembly), _dispatcher):
-                findings.append(await _guarded(check, urls))
+            checks = (_version, _clock, _role, _schema(assembly), _dispatcher)
+            findings += [await _guarded(check, urls) for check in checks]
     except ConfigError as error:
         findings.append(_failed("database", error))
     return findings

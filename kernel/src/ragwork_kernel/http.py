@@ -14,9 +14,7 @@ _PREFLIGHT_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-I
 _CATCH_ALL = "/{tail:.*}"
 
 
-def application(
-    pipeline: Pipeline, routes: tuple[AnyRoute, ...], config: KernelConfig
-) -> web.Application:
+def application(pipeline: Pipeline, routes: tuple[AnyRoute, ...], config: KernelConfig) -> web.Application:
     """The aiohttp application. Nothing about a request is decided here."""
     app = web.Application()
     for route in routes:

@@ -25,9 +25,7 @@ ID_OPTIONS = (Option(name="job_id", help="a job's id", positional=True, required
 async def list_jobs(options: dict[str, Any], data_dir: Path, console: TerminalConsole) -> int:
     """The latest jobs first."""
     async with _dispatcher(data_dir) as connection:
-        rows = await jobs.list_jobs(
-            connection, options["state"], options["tenant"], int(options["limit"])
-        )
+        rows = await jobs.list_jobs(connection, options["state"], options["tenant"], int(options["limit"]))
     lines = [f"{r.id}  {r.kind:<24} {r.state:<9} {r.tenant_id}  {r.reason or ''}" for r in rows]
     console.result([codec.encode(row) for row in rows], "\n".join(lines) or "no such jobs")
     return 0

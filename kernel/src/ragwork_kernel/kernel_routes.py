@@ -26,12 +26,42 @@ class KernelRoutes:
 
     def declare(self) -> tuple[AnyRoute, ...]:
         return (
-            _public("health.get", "/v1/health", "Liveness and the state of dependencies", self._health, HealthResponse, legacy=True),
+            _public(
+                "health.get",
+                "/v1/health",
+                "Liveness and the state of dependencies",
+                self._health,
+                HealthResponse,
+                legacy=True,
+            ),
             _public("health.live", "/v1/healthz", "Liveness", self._live, None, media_type="text/plain"),
-            _public("health.ready", "/v1/readyz", "Readiness: 503 while starting, draining or without database", self._ready, HealthResponse),
-            _public("metrics.get", "/v1/metrics", "Prometheus metrics", self._metrics, None, media_type="text/plain", legacy=True),
-            _public("openapi.get", "/v1/openapi.json", "This API as OpenAPI 3.1", self._openapi, None, media_type="application/openapi+json"),
-            _public("openapi.docs", "/v1/docs", "This API for people", self._docs, None, media_type="text/html"),
+            _public(
+                "health.ready",
+                "/v1/readyz",
+                "Readiness: 503 while starting, draining or without database",
+                self._ready,
+                HealthResponse,
+            ),
+            _public(
+                "metrics.get",
+                "/v1/metrics",
+                "Prometheus metrics",
+                self._metrics,
+                None,
+                media_type="text/plain",
+                legacy=True,
+            ),
+            _public(
+                "openapi.get",
+                "/v1/openapi.json",
+                "This API as OpenAPI 3.1",
+                self._openapi,
+                None,
+                media_type="application/openapi+json",
+            ),
+            _public(
+                "openapi.docs", "/v1/docs", "This API for people", self._docs, None, media_type="text/html"
+            ),
         )
 
     async def _health(self, _call: Call[Any, Any]) -> HealthResponse:
@@ -43,7 +73,9 @@ class KernelRoutes:
     async def _ready(self, _call: Call[Any, Any]) -> HealthResponse:
         report = self.health.report()
         if not self.health.ready:
-            raise Problem("SERVICE_UNAVAILABLE", f"not ready: {report.status}", details={"status": report.status})
+            raise Problem(
+                "SERVICE_UNAVAILABLE", f"not ready: {report.status}", details={"status": report.status}
+            )
         return report
 
     async def _metrics(self, call: Call[Any, Any]) -> File:

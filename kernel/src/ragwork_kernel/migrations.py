@@ -63,14 +63,14 @@ def read(source: Source) -> list[Migration]:
     for expected, path in enumerate(sorted(source.folder.glob("*.sql")), start=1):
         match = _FILE.fullmatch(path.name)
         if match is None or int(match[1]) != expected:
-            raise ConfigError(
-                str(path), "breaks the numbering", f"name it {expected:04d}_what.sql"
-            )
+            raise ConfigError(str(path), "breaks the numbering", f"name it {expected:04d}_what.sql")
         sql = path.read_text(encoding="utf-8")
         kind = _KIND.fullmatch(sql.partition("\n")[0].strip())
         if kind is None:
             raise ConfigError(
-                str(path), "its first line names no kind", "begin with `-- kind: expand` or `-- kind: contract`"
+                str(path),
+                "its first line names no kind",
+                "begin with `-- kind: expand` or `-- kind: contract`",
             )
         found.append(
             Migration(
@@ -85,9 +85,7 @@ def read(source: Source) -> list[Migration]:
     return found
 
 
-async def pending(
-    connection: "asyncpg.Connection[Any]", sources: Sequence[Source]
-) -> list[Migration]:
+async def pending(connection: "asyncpg.Connection[Any]", sources: Sequence[Source]) -> list[Migration]:
     """What is not applied yet. Raises ``ConfigError`` when the database and the code disagree."""
     ledger = await _ledger(connection)
     waiting: list[Migration] = []

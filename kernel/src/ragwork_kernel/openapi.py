@@ -83,15 +83,15 @@ def _parameters(route: AnyRoute, schemas: "_Schemas") -> list[dict[str, object]]
     ]
     if route.query is not NoFields:
         hints = typing.get_type_hints(route.query)
-        for field in attrs.fields(route.query):
-            found.append(
-                {
-                    "name": field.name,
-                    "in": "query",
-                    "required": field.default is attrs.NOTHING,
-                    "schema": schemas.field(field, hints[field.name]),
-                }
-            )
+        found += [
+            {
+                "name": field.name,
+                "in": "query",
+                "required": field.default is attrs.NOTHING,
+                "schema": schemas.field(field, hints[field.name]),
+            }
+            for field in attrs.fields(route.query)
+        ]
     return found
 
 
@@ -183,8 +183,7 @@ class _Schemas:
         hints = typing.get_type_hints(kind)
         variables = dict(zip(getattr(kind, "__parameters__", ()), args, strict=False))
         properties = {
-            f.name: self.field(f, _substituted(hints[f.name], variables))
-            for f in attrs.fields(kind)
+            f.name: self.field(f, _substituted(hints[f.name], variables)) for f in attrs.fields(kind)
         }
         required = [f.name for f in attrs.fields(kind) if f.default is attrs.NOTHING]
         schema: dict[str, object] = {

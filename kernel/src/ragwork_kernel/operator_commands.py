@@ -133,7 +133,9 @@ COMMANDS = (
         run=_migrate,
         options=(Option(name="dry-run", help="only say what would run", flag=True),),
     ),
-    OperatorCommand(path=("doctor",), help="Check everything that can go wrong, with the fix of each.", run=doctor.run),
+    OperatorCommand(
+        path=("doctor",), help="Check everything that can go wrong, with the fix of each.", run=doctor.run
+    ),
     OperatorCommand(path=("plugins",), help="What is installed, enabled, broken.", run=_plugins),
     OperatorCommand(path=("config", "check"), help="Check every setting of every layer.", run=_config_check),
     OperatorCommand(
@@ -150,12 +152,18 @@ COMMANDS = (
         options=(Option(name="owner", help="the owner's instead of the application's", flag=True),),
     ),
     OperatorCommand(
-        path=("jobs", "list"), help="Jobs, latest first.", run=jobs_admin.list_jobs, options=jobs_admin.LIST_OPTIONS
+        path=("jobs", "list"),
+        help="Jobs, latest first.",
+        run=jobs_admin.list_jobs,
+        options=jobs_admin.LIST_OPTIONS,
     ),
     OperatorCommand(
         path=("jobs", "why"), help="Why a job failed.", run=jobs_admin.why, options=jobs_admin.ID_OPTIONS
     ),
     OperatorCommand(
-        path=("jobs", "retry"), help="Queue a dead job again.", run=jobs_admin.retry, options=jobs_admin.ID_OPTIONS
+        path=("jobs", "retry"),
+        help="Queue a dead job again.",
+        run=jobs_admin.retry,
+        options=jobs_admin.ID_OPTIONS,
     ),
 )

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import attrs
 from aiohttp import web
-from ragwork_hooks.admission import AdmitGate, Admission, Ask, Grant, Hold
+from ragwork_hooks.admission import Admission, AdmitGate, Ask, Grant, Hold
 from ragwork_hooks.auth import Authenticator, Credential, Principal
 from ragwork_hooks.authz import Decision, Deny
 from ragwork_hooks.errors import Problem, ProviderError
@@ -72,7 +72,9 @@ class Pipeline:
         self._streams = streams
         self._telemetry = telemetry
         self._tracer = tracer
-        self.in_flight = 0
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._settling: set[asyncio.Task[None]] = set()
         self._legacy_headers = {
             **SECURITY_HEADERS,
@@ -102,23 +104,30 @@ class Pipeline:
         _, shape = self._shape(request, legacy=False)
         return web.Response(status=status, headers={**shape.headers, **headers})
 
+    async def idle(self, within_s: float) -> bool:
+        """Wait until no request is under way; whether that came to pass in time."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), within_s)
+        return self._idle.is_set()
+
     async def settled(self) -> None:
         """Wait until every hold of finished requests is settled."""
         await asyncio.gather(*self._settling, return_exceptions=True)
 
-    async def _exchange(
-        self, request: web.Request, route: AnyRoute, legacy: bool
-    ) -> web.StreamResponse:
+    async def _exchange(self, request: web.Request, route: AnyRoute, legacy: bool) -> web.StreamResponse:
         exchange = self._open(request, route, legacy)
         self._telemetry.begin(exchange.request_id)
-        self.in_flight += 1
+        self._in_flight += 1
+        self._idle.clear()
         status = 499
         try:
             response = await self._answer(exchange)
             status = response.status
             return response
         finally:
-            self.in_flight -= 1
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
             self._settle(exchange)
             tenant = exchange.caller.tenant_id if exchange.caller else ""
             self._finish(
@@ -206,9 +215,7 @@ class Pipeline:
         if exchange.route.scope == "public":
             return None
         request = exchange.request
-        credential = Credential(
-            bearer=_bearer(request), peer=request.remote or "", headers=request.headers
-        )
+        credential = Credential(bearer=_bearer(request), peer=request.remote or "", headers=request.headers)
         for authenticator in self._authenticators:
             try:
                 principal = await authenticator.authenticate(credential)
@@ -220,7 +227,8 @@ class Pipeline:
             if isinstance(principal, Principal):
                 return principal
         raise Problem(
-            "AUTH_UNAUTHORIZED", "send a valid key as `Authorization: Bearer <key>`; `ragwork keys create` makes one"
+            "AUTH_UNAUTHORIZED",
+            "send a valid key as `Authorization: Bearer <key>`; `ragwork keys create` makes one",
         )
 
     async def _authorize_role(self, exchange: Exchange) -> None:
@@ -231,9 +239,7 @@ class Pipeline:
         )
         refuse(exchange.decision)
 
-    async def _authorize_resource(
-        self, exchange: Exchange, call: Call[Any, Any]
-    ) -> Call[Any, Any]:
+    async def _authorize_resource(self, exchange: Exchange, call: Call[Any, Any]) -> Call[Any, Any]:
         route = exchange.route
         if route.resource is None or exchange.caller is None or route.action is None:
             return call

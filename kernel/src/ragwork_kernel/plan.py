@@ -50,9 +50,7 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
     admits = _by_order(merge.all("admits", object, lambda g: g.name), gate_order)
     return Plan(
         routes=tuple(route for _, route in routes),
-        authenticators=_by_order(
-            merge.all("authenticators", object, lambda a: a.name), gate_order
-        ),
+        authenticators=_by_order(merge.all("authenticators", object, lambda a: a.name), gate_order),
         gates=_by_order(merge.all("gates", object, lambda g: g.name), gate_order),
         admits={stage: tuple(g for g in admits if g.stage == stage) for stage in STAGES},
         sinks=merge.plain("sinks", object, lambda s: s.name),
@@ -71,9 +69,7 @@ class _Merge:
     def __init__(self, contributions: Mapping[str, Contribution]) -> None:
         self._contributions = contributions
 
-    def all(
-        self, field: str, kind: type, key: Callable[[Any], str]
-    ) -> list[tuple[str, Any]]:
+    def all(self, field: str, kind: type, key: Callable[[Any], str]) -> list[tuple[str, Any]]:
         """(owner, item) for every item of ``field``; wrong types and duplicate keys refused."""
         found: list[tuple[str, Any]] = []
         for owner, contribution in self._contributions.items():
@@ -106,9 +102,7 @@ class _Merge:
 
 def _by_order(items: list[tuple[str, Any]], order: tuple[str, ...]) -> tuple[Any, ...]:
     ranked = {name: rank for rank, name in enumerate(order)}
-    return tuple(
-        sorted((item for _, item in items), key=lambda g: ranked.get(g.name, len(ranked)))
-    )
+    return tuple(sorted((item for _, item in items), key=lambda g: ranked.get(g.name, len(ranked))))
 
 
 def _shape(path: str) -> str:
@@ -125,11 +119,9 @@ def _check_route(owner: str, route: AnyRoute) -> None:
         "scope platform needs an action with platform=True": route.scope == "platform"
         and not (route.action and route.action.platform),
         "a public route can't open a tenant transaction": public and route.transaction != "none",
-        "a resource loader needs a transaction": route.resource is not None
-        and route.transaction == "none",
+        "a resource loader needs a transaction": route.resource is not None and route.transaction == "none",
         "a GET takes no body": route.method == "GET" and route.body_kind != "none",
-        "stale_reads goes with transaction='read'": route.stale_reads
-        and route.transaction != "read",
+        "stale_reads goes with transaction='read'": route.stale_reads and route.transaction != "read",
     }
     for fault, present in faults.items():
         if present:
@@ -137,6 +129,4 @@ def _check_route(owner: str, route: AnyRoute) -> None:
 
 
 def _wrong(owner: str, field: str, value: object, wanted: str) -> ConfigError:
-    return ConfigError(
-        f"plugin {owner!r}", f"contributes {value!r} as {field}", f"give {wanted}"
-    )
+    return ConfigError(f"plugin {owner!r}", f"contributes {value!r} as {field}", f"give {wanted}")

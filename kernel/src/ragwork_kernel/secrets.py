@@ -30,9 +30,7 @@ class KernelSecrets:
         return None if found is None else str(found[0])
 
 
-async def resolve(
-    names: Iterable[str], layers: Layers, app_dsn: str, production: bool
-) -> dict[str, bytes]:
+async def resolve(names: Iterable[str], layers: Layers, app_dsn: str, production: bool) -> dict[str, bytes]:
     """Key material by name. Raises ``ConfigError`` naming every one that production lacks."""
     keys: dict[str, bytes] = {}
     missing: list[str] = []

@@ -13,7 +13,6 @@ from ragwork_kernel.boot import Platform, background
 from ragwork_kernel.http import application
 
 log = logging.getLogger(__name__)
-_POLL_S = 0.05
 _GOODBYE_S = 2.0
 
 
@@ -21,9 +20,7 @@ _GOODBYE_S = 2.0
 async def listening(platform: Platform, host: str, port: int) -> AsyncIterator[int]:
     """Serve on ``host``:``port`` (0 picks one) until the block is left, then drain; the bound port."""
     app = application(platform.pipeline, platform.routes, platform.assembly.kernel)
-    runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=_GOODBYE_S
-    )
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_GOODBYE_S)
     async with AsyncExitStack() as stack:
         if platform.assembly.kernel.works_in_serve and platform.urls.dispatcher is not None:
             await stack.enter_async_context(platform.working())
@@ -52,17 +49,11 @@ async def _drain(platform: Platform, site: web.TCPSite) -> None:
     """No new connections; wait for what runs, within the bound; then end streams with a reason."""
     platform.health.draining = True
     await site.stop()
-    loop = asyncio.get_running_loop()
-    until = loop.time() + platform.assembly.kernel.drain_timeout_s
-    while platform.pipeline.in_flight and loop.time() < until:
-        await asyncio.sleep(_POLL_S)
-    if len(platform.streams):
+    if not await platform.pipeline.idle(platform.assembly.kernel.drain_timeout_s):
         platform.streams.end_all(
             Problem("SERVICE_UNAVAILABLE", "the server is shutting down; send the request again")
         )
-        until = loop.time() + _GOODBYE_S
-        while platform.pipeline.in_flight and loop.time() < until:
-            await asyncio.sleep(_POLL_S)
+        await platform.pipeline.idle(_GOODBYE_S)
     await platform.pipeline.settled()
 
 

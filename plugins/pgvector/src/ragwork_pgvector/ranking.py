@@ -141,7 +141,7 @@ boosts AS MATERIALIZED (
 lexical AS MATERIALIZED (
     SELECT h.generation, h.ordinal, sum(
         (SELECT boosts FROM boosts)[h.n] * h.frequency * {K1 + 1}
-            / (h.frequency + {K1} * ({1 - B} + {B} * h.length / (SELECT mean_length FROM totals)))
+            / (h.frequency + {K1} * ({1 - B} + h.length * (SELECT {B} / mean_length FROM totals)))
     ) AS score
     FROM hits h
     GROUP BY h.generation, h.ordinal
@@ -216,16 +216,19 @@ pool AS (
     ) AS l
     ORDER BY score DESC, generation, ordinal LIMIT {POOL}
 ),
+chosen AS MATERIALIZED (
+    SELECT generation, ordinal FROM pool
+    UNION SELECT generation, ordinal FROM walk
+    UNION SELECT generation, ordinal FROM scan
+),
 candidates AS (
     SELECT generation, ordinal, max(lexical) AS lexical
     FROM (
-        SELECT generation, ordinal, score AS lexical, false AS chosen FROM lexical
-        UNION ALL SELECT generation, ordinal, 0, true FROM pool
-        UNION ALL SELECT generation, ordinal, 0, true FROM walk
-        UNION ALL SELECT generation, ordinal, 0, true FROM scan
+        SELECT generation, ordinal, 0 AS lexical FROM chosen
+        UNION ALL SELECT generation, ordinal, score FROM lexical
+        WHERE {_among("(generation, ordinal)", "SELECT generation, ordinal FROM chosen")}
     ) AS leg
     GROUP BY generation, ordinal
-    HAVING bool_or(chosen)
 ),
 scored AS MATERIALIZED (
     SELECT c.generation, c.ordinal, c.lexical, v.embedding,
@@ -255,7 +258,7 @@ ranked AS (
         row_number() OVER (PARTITION BY generation ORDER BY score DESC, ordinal)
     FROM fused
 ),
-chosen AS (SELECT generation, ordinal, score FROM ranked {first})"""
+answer AS (SELECT generation, ordinal, score FROM ranked {first})"""
 
 
 def _among(column: str, generations: str) -> str:
@@ -281,7 +284,7 @@ def _answer(top_k: str) -> str:
     return f"""
 SELECT d.document_id, c.chunk_id, c.text, top.score, d.source, d.version, c.start_offset, c.end_offset,
     d.metadata
-FROM (SELECT * FROM chosen ORDER BY score DESC, generation, ordinal LIMIT {top_k}) AS top
+FROM (SELECT * FROM answer ORDER BY score DESC, generation, ordinal LIMIT {top_k}) AS top
 JOIN pgvector.documents d USING (generation)
 JOIN pgvector.chunks c USING (generation, ordinal)
 ORDER BY top.score DESC, d.document_id, c.ordinal"""

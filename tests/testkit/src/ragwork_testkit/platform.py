@@ -17,7 +17,15 @@ from ragwork_kernel.server import listening
 from ragwork_testkit.database import PostgresServer
 
 DEFAULT_PLUGINS = (
-    "directory", "apikeys", "rbac", "wordllama", "pgvector", "documents", "extractive", "fake", "agent",
+    "directory",
+    "apikeys",
+    "rbac",
+    "wordllama",
+    "pgvector",
+    "documents",
+    "extractive",
+    "fake",
+    "agent",
 )
 
 
@@ -134,7 +142,9 @@ class Running:
         self, path: str, key: str | None, json: Any, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Event]:
         """Events as they arrive; the connection closes when the iteration is left."""
-        async with self.session.post(self.base + path, json=json, headers=self._headers(key, headers)) as response:
+        async with self.session.post(
+            self.base + path, json=json, headers=self._headers(key, headers)
+        ) as response:
             async for event in _parse(response):
                 yield event
 
@@ -142,7 +152,9 @@ class Running:
         self, name: str, command: Command, options: Mapping[str, str | bool | None]
     ) -> QuietConsole:
         console = QuietConsole()
-        given: dict[str, str | bool | None] = {o.name: False if o.flag else o.default for o in command.options}
+        given: dict[str, str | bool | None] = {
+            o.name: False if o.flag else o.default for o in command.options
+        }
         given |= {key.replace("_", "-"): value for key, value in options.items()}
         context = CommandContext(
             services=self.platform.facades[name],
