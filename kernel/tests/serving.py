@@ -182,7 +182,9 @@ async def serving(
     authorization = AuthorizationPlan()
     authorization.freeze(frozen.gates)
     async with contextlib.AsyncExitStack() as stack:
-        pool = await Pool.open(dsn, size=4, statement_timeout_ms=5000)
+        pool = await Pool.open(
+            dsn, size=config.pool_size + config.pool_overflow, statement_timeout_ms=config.statement_timeout_ms
+        )
         stack.push_async_callback(pool.close)
         bus = Bus(dsn)
         await bus.start()

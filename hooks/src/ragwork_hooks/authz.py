@@ -42,6 +42,7 @@ class Deny:
     code: str = "AUTHZ_DENIED"
     message: str = "you may not do this"
     details: Mapping[str, object] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen

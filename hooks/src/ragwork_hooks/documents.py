@@ -22,6 +22,7 @@ class Corpus:
     embedder: str
     top_k_default: int
     options: Mapping[str, object]
+    fallback: tuple[str, ...] = ()
 
 
 class DocumentCatalog(Protocol):

@@ -1,12 +1,15 @@
 """Finding passages: queries, passages, retrievers, indexes and embedders."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import attrs
 
-from ragwork_hooks.authz import ReadScope
+from ragwork_hooks.authz import Everything, ReadScope
 from ragwork_hooks.storage import Transaction
+
+#: Durable event of an ``Index`` that changed; key and payload ``{"document_id": …}``.
+INDEX_CHANGED: Final = "index.changed"
 
 
 @attrs.frozen(kw_only=True)
@@ -16,7 +19,9 @@ class Query:
     ``top_k`` is 1 to 50. ``filter`` maps metadata keys to the value, or a list of values, that a
     passage's document metadata must have. ``distinct`` keeps the best passage per document.
     ``embedder`` is the corpus' embedding provider.
-    ``options`` is the corpus' own ``retrieval`` section, validated by the provider's options class.
+    ``options`` is the corpus' own ``retrieval`` section, validated by the provider's options class; ``fallback`` names retrieval providers to ask when the
+    corpus' own can't answer. ``scope`` is what the caller may read as known when the query is prepared: a
+    remote engine narrows its search by it; it is a hint, and the scope given to ``passages`` judges.
     """
 
     corpus_id: str
@@ -26,6 +31,8 @@ class Query:
     filter: Mapping[str, object] = attrs.field(factory=dict)
     distinct: Literal["document"] | None = None
     options: Mapping[str, object] = attrs.field(factory=dict)
+    fallback: tuple[str, ...] = ()
+    scope: ReadScope = attrs.field(factory=Everything)
 
 
 @attrs.frozen(kw_only=True)
@@ -114,6 +121,42 @@ class Index(Protocol):
         """Replace who may read; vectors are not touched."""
 
     async def delete(self, tx: Transaction, document_ids: Sequence[str]) -> None: ...
+
+
+@attrs.frozen(kw_only=True)
+class Indexed:
+    """A document as the index keeps it: every chunk has its vector. ``revision`` grows with each replacement
+    of any document (also over deletion and re-creation); a change of readers leaves it.
+    """
+
+    revision: int
+    document: IndexedDocument
+
+
+@attrs.frozen(kw_only=True)
+class Hit:
+    """A chunk that a mirror of the index found: chunk ``ordinal`` of ``revision``; ``score`` 0.0 to 1.0."""
+
+    revision: int
+    ordinal: int
+    score: float
+
+
+class PassageSource(Protocol):
+    """Capability: what the local index keeps, for plugins that mirror it into an engine of their own.
+
+    A mirror is told of changes by the durable event ``INDEX_CHANGED`` and reads the state from here, so that
+    no retry or reordering can bring an older version back.
+    """
+
+    async def document(self, tx: Transaction, document_id: str) -> Indexed | None:
+        """The document with its vectors and unexpired readers, ``None`` when the index has none. One round trip."""
+
+    async def document_ids(self, tx: Transaction, after: str, limit: int) -> Sequence[str]:
+        """The next ``limit`` ids of the tenant in order, greater than ``after`` (``""`` to start)."""
+
+    async def passages(self, tx: Transaction, scope: ReadScope, hits: Sequence[Hit]) -> Sequence[Passage]:
+        """The passages of those hits that still exist within ``scope``, in the order of ``hits``. One round trip."""
 
 
 class Embedder(Protocol):

@@ -110,4 +110,6 @@ def refuse(decision: Decision) -> None:
 def refusal(verdict: Deny, default_status: int) -> Problem:
     """The denial as the caller sees it; a code of a plugin's own gets ``default_status``."""
     status = STATUS_OF.get(verdict.code, default_status)
-    return Problem(verdict.code, verdict.message, status=status, details=verdict.details)
+    return Problem(
+        verdict.code, verdict.message, status=status, details=verdict.details, headers=verdict.headers
+    )

@@ -80,6 +80,8 @@ class Bus:
                 for reset in self._reset:
                     reset()
                 await self._beat(connection, ready)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("notification channel broke: %s", error)
             finally:
                 connection.terminate()
 

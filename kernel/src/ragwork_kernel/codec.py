@@ -103,14 +103,20 @@ _reply_converter = cattrs.Converter(unstruct_collection_overrides={})
 _reply_converter.register_unstructure_hook(datetime, lambda value: value)
 
 
-def encode(data: object) -> Any:
-    """Plain dicts and lists of ``data`` (attrs objects at any depth); datetimes stay for the JSON step."""
-    return _reply_converter.unstructure(data)
+def dumps(data: object, indent: bool = False) -> bytes:
+    """JSON of plain values and attrs objects at any depth; datetimes as ISO 8601 with offset."""
+    return orjson.dumps(data, default=_plain, option=orjson.OPT_INDENT_2 if indent else 0)
 
 
-def dumps(data: object) -> bytes:
-    """Compact JSON; datetimes as ISO 8601 with offset."""
-    return orjson.dumps(data)
+def _plain(value: object) -> Any:
+    """What orjson does not know by itself: attrs objects and mappings that are not dicts."""
+    if attrs.has(type(value)):
+        return _reply_converter.unstructure(value)
+    if isinstance(value, abc.Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def parse(raw: bytes) -> Any:

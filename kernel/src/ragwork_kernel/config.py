@@ -9,6 +9,7 @@ import os
 import tomllib
 import types
 import typing
+from collections import abc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -159,6 +160,22 @@ class Layers:
             return table[field], "ragwork.toml"
         return None
 
+    def matching(self, env: str) -> dict[str, tuple[str, Layer]]:
+        """Values of a pattern such as ``TIMEOUT_<NAME>_SECONDS``, by the lower-case text in its place."""
+        head, _, rest = env.partition("<")
+        tail = rest.partition(">")[2]
+        found: dict[str, tuple[str, Layer]] = {}
+        layers: tuple[tuple[Mapping[str, str], Layer], ...] = (
+            (self._dotenv, ".env"),
+            (self._environ, "environment"),
+        )
+        for values, layer in layers:
+            for name, value in values.items():
+                middle = name[len(head) : len(name) - len(tail)]
+                if value and middle and name == f"{head}{middle}{tail}":
+                    found[middle.lower()] = (value, layer)
+        return found
+
     def _secret_file(self, env: str) -> str | None:
         named = self._environ.get(f"{env}_FILE") or self._dotenv.get(f"{env}_FILE")
         path = Path(named) if named else self._secrets_dir / env.lower()
@@ -191,10 +208,22 @@ class Configuration:
         hints = typing.get_type_hints(config)
         values: dict[str, object] = {}
         for field, info in settings_of(config).items():
-            found = self._layers.lookup(name, field, info.env)
+            found = self._found(name, field, info.env)
             if found is not None:
                 values[field] = convert(found[0], hints[field], info.env)
         return config(**values)
+
+    def _found(self, section: str, field: str, env: str) -> tuple[Any, Layer] | None:
+        """The raw value of one setting; of a pattern, a table of what its variables say over the file's."""
+        found = self._layers.lookup(section, field, env)
+        if "<" not in env:
+            return found
+        named = self._layers.matching(env)
+        if not named:
+            return found
+        table: dict[str, object] = dict(found[0]) if found else {}
+        layer = next(reversed(named.values()))[1]
+        return {**table, **{key: value for key, (value, _) in named.items()}}, layer
 
     def missing_in_production(self, name: str) -> list[str]:
         """Environment names that the production profile demands of ``name`` and no layer sets."""
@@ -213,7 +242,7 @@ class Configuration:
         values = self.section(name)
         rows = []
         for field, info in settings_of(config).items():
-            found = self._layers.lookup(name, field, info.env)
+            found = self._found(name, field, info.env)
             value = getattr(values, field)
             shown = "********" if info.secret and value is not None else repr(value)
             rows.append(
@@ -274,6 +303,9 @@ def convert(raw: Any, wanted: Any, where: str) -> object:
 
 
 def _convert(raw: Any, target: Any) -> object:
+    if typing.get_origin(target) in (dict, abc.Mapping):
+        inner = typing.get_args(target)[1]
+        return {str(key): _convert(value, inner) for key, value in dict(raw).items()}
     if typing.get_origin(target) is tuple:
         parts = raw.split(",") if isinstance(raw, str) else raw
         return tuple(str(part).strip() for part in parts if str(part).strip())

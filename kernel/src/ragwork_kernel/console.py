@@ -4,7 +4,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import orjson
 from tqdm import tqdm
 
 from ragwork_kernel import codec
@@ -27,7 +26,7 @@ class TerminalConsole:
 
     def result(self, data: object, text: str) -> None:
         if self._json:
-            text = orjson.dumps(codec.encode(data), option=orjson.OPT_INDENT_2).decode()
+            text = codec.dumps(data, indent=True).decode()
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 

@@ -129,11 +129,18 @@ class _TenantScope:
         try:
             await self._connection.execute("ROLLBACK")
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            self._connection.terminate()
+            if not self._lost():
+                self._connection.terminate()
+
+    def _lost(self) -> bool:
+        try:
+            return self._connection.is_closed()
+        except asyncpg.InterfaceError:  # the pool has taken a dead connection back already
+            return True
 
     def _translated(self, error: BaseException) -> BaseException:
         """``error``, or 503 when the database rather than the statement is its cause."""
-        closed = self._connection.is_closed()
+        closed = self._lost()
         if isinstance(error, _AWAY) or (closed and isinstance(error, _MAYBE_AWAY)):
             return unavailable()
         return error
@@ -185,6 +192,7 @@ class Pool:
             server_settings={
                 "application_name": "ragwork",
                 "statement_timeout": str(statement_timeout_ms),
+                "jit": "off",  # short statements: compiling them costs more than it saves
             },
         )
         return cls(pool, acquire_timeout_s)

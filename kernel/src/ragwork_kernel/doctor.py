@@ -65,6 +65,7 @@ async def examine(data_dir: Path) -> list[Finding]:
                 fix="install ragwork, or set RAGWORK_PLUGINS",
             )
         )
+    findings.append(_secrets(assembly))
     findings += await _database(assembly, data_dir)
     return findings
 
@@ -113,6 +114,23 @@ def _port(port: int) -> Finding:
             fix="stop what uses it, or serve with --port",
         )
     return Finding(check="port", state="ok", detail=f"{port} is free")
+
+
+def _secrets(assembly: Assembly) -> Finding:
+    if not assembly.kernel.production:
+        return Finding(check="secrets", state="ok", detail="what is unset is made once and shared")
+    declared = {name for loaded in assembly.plugins for name in loaded.info.secrets}
+    demanded = {
+        env
+        for loaded in assembly.plugins
+        if loaded.info.config is not None
+        for env in assembly.configuration.missing_in_production(loaded.name)
+    }
+    missing = sorted({name for name in declared if assembly.layers.lookup("", "", name) is None} | demanded)
+    if missing:
+        fix = f"set each, best as a file such as /run/secrets/{missing[0].lower()}"
+        return Finding(check="secrets", state="fail", detail=f"unset: {', '.join(missing)}", fix=fix)
+    return Finding(check="secrets", state="ok", detail="all set")
 
 
 async def _database(assembly: Assembly, data_dir: Path) -> list[Finding]:

@@ -10,7 +10,7 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import codec, jobs, phase0
+from ragwork_kernel import jobs, phase0
 from ragwork_kernel.console import TerminalConsole
 
 STATES = ("queued", "running", "retrying", "succeeded", "dead")
@@ -27,7 +27,7 @@ async def list_jobs(options: dict[str, Any], data_dir: Path, console: TerminalCo
     async with _dispatcher(data_dir) as connection:
         rows = await jobs.list_jobs(connection, options["state"], options["tenant"], int(options["limit"]))
     lines = [f"{r.id}  {r.kind:<24} {r.state:<9} {r.tenant_id}  {r.reason or ''}" for r in rows]
-    console.result([codec.encode(row) for row in rows], "\n".join(lines) or "no such jobs")
+    console.result(rows, "\n".join(lines) or "no such jobs")
     return 0
 
 

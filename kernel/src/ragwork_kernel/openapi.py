@@ -135,6 +135,7 @@ class _Schemas:
 
     def __init__(self) -> None:
         self.found: dict[str, object] = {}
+        self._names: dict[Any, str] = {}
 
     def envelope(self, data: Any) -> dict[str, object]:
         return {
@@ -173,11 +174,20 @@ class _Schemas:
         return {"type": "null"} if option is types.NoneType else self.of(option)
 
     def _reference(self, kind: Any, args: tuple[Any, ...]) -> dict[str, object]:
-        name = kind.__name__ + "".join(getattr(arg, "__name__", "") for arg in args)
-        if name not in self.found:
+        name = self._names.get((kind, args))
+        if name is None:
+            name = self._names[kind, args] = self._free_name(kind, args)
             self.found[name] = {}
             self.found[name] = self._class(kind, args)
         return {"$ref": f"#/components/schemas/{name}"}
+
+    def _free_name(self, kind: Any, args: tuple[Any, ...]) -> str:
+        """The class's own name; a number tells classes of one name in two plugins apart."""
+        base = kind.__name__ + "".join(getattr(arg, "__name__", "") for arg in args)
+        name, number = base, 2
+        while name in self.found or name in _SHARED:
+            name, number = f"{base}{number}", number + 1
+        return name
 
     def _class(self, kind: Any, args: tuple[Any, ...]) -> dict[str, object]:
         hints = typing.get_type_hints(kind)

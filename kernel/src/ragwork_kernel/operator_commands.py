@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import codec, doctor, jobs_admin, migrations, phase0
+from ragwork_kernel import doctor, jobs_admin, migrations, phase0
 from ragwork_kernel.boot import boot
 from ragwork_kernel.config import nearest
 from ragwork_kernel.console import TerminalConsole
@@ -30,9 +31,9 @@ class OperatorCommand:
 
 
 async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> int:
+    host, port = str(options["host"]), _port_number(str(options["port"]))
     assembly = assemblies.read()
     configure_logging(assembly.kernel.log_level)
-    host, port = str(options["host"]), int(options["port"])
 
     def ready(bound: int) -> None:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared, not bound
@@ -46,6 +47,12 @@ async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> 
     async with boot(assembly, data_dir) as platform:
         await run_server(platform, host, port, ready)
     return 0
+
+
+def _port_number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise ConfigError(f"--port {text}", "is no port", "give a number from 0 to 65535; 0 picks one")
+    return int(text)
 
 
 async def _worker(_options: Options, data_dir: Path, console: TerminalConsole) -> int:
@@ -95,7 +102,7 @@ async def _config_explain(options: Options, _data_dir: Path, console: TerminalCo
             console.say(f"no setting is called {wanted!r}; {nearest(wanted, sorted(names))}")
             return 1
     lines = [f"{r.env} = {r.value}   ({r.layer}; [{r.section}] {r.field}: {r.help})" for r in rows]
-    console.result([codec.encode(row) for row in rows], "\n".join(lines))
+    console.result(rows, "\n".join(lines))
     return 0
 
 

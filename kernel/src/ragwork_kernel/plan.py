@@ -17,6 +17,7 @@ from ragwork_hooks.http import AnyRoute, Route
 from ragwork_hooks.jobs import JobKind, Schedule, Ticker
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, Probe, Wrap
 
+GATE_STAGES = ("role", "resource")
 STAGES = ("switch", "rate", "entitlement", "quota", "sla", "cost")
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -47,12 +48,16 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
     merge.unique("route name", routes, lambda r: r.name)
     for owner, route in routes:
         _check_route(owner, route)
-    admits = _by_order(merge.all("admits", object, lambda g: g.name), gate_order)
+    gates = merge.all("gates", object, lambda g: g.name)
+    _check_stages(gates, GATE_STAGES)
+    admits = merge.all("admits", object, lambda g: g.name)
+    _check_stages(admits, STAGES)
+    admits_in_order = _by_order(admits, gate_order)
     return Plan(
         routes=tuple(route for _, route in routes),
         authenticators=_by_order(merge.all("authenticators", object, lambda a: a.name), gate_order),
-        gates=_by_order(merge.all("gates", object, lambda g: g.name), gate_order),
-        admits={stage: tuple(g for g in admits if g.stage == stage) for stage in STAGES},
+        gates=_by_order(gates, gate_order),
+        admits={stage: tuple(g for g in admits_in_order if g.stage == stage) for stage in STAGES},
         sinks=merge.plain("sinks", object, lambda s: s.name),
         wraps=merge.plain("wraps", Wrap, lambda w: f"{w.kind} {w.name}"),
         jobs=merge.plain("jobs", JobKind, lambda j: j.name),
@@ -126,6 +131,17 @@ def _check_route(owner: str, route: AnyRoute) -> None:
     for fault, present in faults.items():
         if present:
             raise ConfigError(f"route {route.name!r} of {owner}", fault, "mend the declaration")
+
+
+def _check_stages(gates: list[tuple[str, Any]], stages: tuple[str, ...]) -> None:
+    """A gate of no known stage would never be asked."""
+    for owner, gate in gates:
+        if gate.stage not in stages:
+            raise ConfigError(
+                f"gate {gate.name!r} of {owner}",
+                f"has stage {gate.stage!r}",
+                f"choose one of {', '.join(stages)}",
+            )
 
 
 def _wrong(owner: str, field: str, value: object, wanted: str) -> ConfigError:

@@ -44,6 +44,8 @@ class ProviderTable:
         self._wraps: dict[str, tuple[Wrap, ...]] = {}
         self._loaded: dict[tuple[str, str], Provider[Any]] = {}
         self._opened: dict[tuple[str, str], asyncio.Task[Any]] = {}
+        # Without their wraps, which need not pass ``aclose`` on.
+        self._bare: list[Any] = []
 
     def fill(self, offers: Sequence[Offer], wraps: Sequence[Wrap]) -> None:
         self._offers = {(offer.kind, offer.name): offer for offer in offers}
@@ -94,13 +96,14 @@ class ProviderTable:
 
     async def close(self) -> None:
         """Close every opened provider; one that fails does not keep the others open."""
-        for task in self._opened.values():
-            with suppress(Exception):
-                provider = await task
-                close: Callable[[], Any] | None = getattr(provider, "aclose", None)
-                if close is not None:
+        await asyncio.gather(*self._opened.values(), return_exceptions=True)
+        for provider in self._bare:
+            close: Callable[[], Any] | None = getattr(provider, "aclose", None)
+            if close is not None:
+                with suppress(Exception):
                     await close()
         self._opened.clear()
+        self._bare.clear()
 
     async def _open(self, kind: str, name: str) -> Any:
         key = (kind, name)
@@ -115,6 +118,7 @@ class ProviderTable:
         # Importing a provider's module may pull in a vendor SDK: never on the loop.
         provider = await asyncio.to_thread(self._provider, kind, name)
         opened = await provider.open(offer.context)
+        self._bare.append(opened)
         for wrap in self._wraps[kind]:
             opened = wrap.wrap(name, opened)
         return opened

@@ -42,8 +42,7 @@ class Shape:
             status, own, result = result.status, {**extra, **result.headers}, result.data
         if status == 204:
             return web.Response(status=204, headers=self._headers(own))
-        data = codec.encode(result)
-        body = data if self.legacy else {"data": data, "meta": self._meta()}
+        body = result if self.legacy else {"data": result, "meta": self._meta()}
         return self._json(status, body, own)
 
     def failure(self, problem: Problem, extra: Mapping[str, str]) -> web.Response:

@@ -116,7 +116,7 @@ class FrameWriter:
                 "type": frame.type,
                 "request_id": self._echo_id,
                 **self._fields,
-                "data": codec.encode(frame.data),
+                "data": frame.data,
             },
         )
         while self._buffered > MAX_BUFFERED:

@@ -17,6 +17,8 @@ request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 
 OTHER: Final = "other"
 #: Label sets of one metric; what comes beyond is counted under ``other``.
+#: Names that the seed fixes without a service's prefix.
+SHARED_PREFIX = "integrations_"
 MAX_SERIES: Final = 500
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -137,7 +139,8 @@ class Telemetry:
     def _metric(self, kind: type[Metric], name: str, help: str, labels: tuple[str, ...]) -> Metric:
         metric = self._own.get(name)
         if metric is None:
-            full = name if name.startswith(f"{self._prefix}_") else f"{self._prefix}_{name}"
+            own = name.startswith((f"{self._prefix}_", SHARED_PREFIX))
+            full = name if own else f"{self._prefix}_{name}"
             metric = self._own[name] = kind(full, help, labels, registry=self.registry)
         if not isinstance(metric, kind):
             raise ValueError(f"metric {name!r} is a {type(metric).__name__}, not a {kind.__name__}")

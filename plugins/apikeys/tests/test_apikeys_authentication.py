@@ -52,7 +52,6 @@ async def refusal(contribution: Any, token: str, *headers: tuple[str, str]) -> P
 async def test_a_key_gives_its_principal_and_warm_it_asks_nobody(here: Any, tenant: str) -> None:
     keys = start(here)
     minted = await mint(here, tenant, platform=True)
-    await here.settle()
     principal = await ask(keys, minted.token)
     assert (principal.tenant_id, principal.user_id, principal.credential_id, principal.kind) == (
         tenant, "alice", minted.id, "api_key",

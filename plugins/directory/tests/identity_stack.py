@@ -87,15 +87,6 @@ class Process:
     def use(self, capability: type) -> Any:
         return self.capabilities[capability]
 
-    async def settle(self) -> None:
-        """Wait until the notifications sent so far are back: a process hears its own, a moment later."""
-        heard: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-        self.bus.on("settle", heard.put_nowait)
-        async with self.db.tenant("settle") as tx:
-            await self.bus.publish(tx, "settle", {})
-        await heard.get()  # the sender's own call at the commit
-        await heard.get()
-
     def boot(self, plugin: Any, config: object = None) -> Any:
         contribution = plugin.ragwork_contribute(PluginContext(services=self, config=config))
         self.capabilities |= contribution.capabilities

@@ -94,7 +94,6 @@ async def test_a_warm_user_costs_no_transaction_and_a_rolled_back_change_drops_n
     here: Any, directory: Any, tenant: str
 ) -> None:
     await make(here, directory, tenant)
-    await here.settle()
     await directory.current(tenant, "alice")
 
     async def fail_after_a_change() -> None:

@@ -7,6 +7,7 @@ import pytest_asyncio
 from ragwork_hooks.retrieval import Embedder
 from ragwork_kernel import migrations
 from ragwork_kernel.db import Pool
+from ragwork_kernel.events import OutboxEvents
 from ragwork_pgvector import plugin
 from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.retriever import LocalRetriever
@@ -35,7 +36,12 @@ async def bench(index_database: Database) -> AsyncIterator[Bench]:
         assert name == embedder.name
         return embedder
 
-    yield Bench(database=pool, index=LocalIndex(), retriever=LocalRetriever(by_name), embedder=embedder)
+    yield Bench(
+        database=pool,
+        index=LocalIndex(OutboxEvents([])),
+        retriever=LocalRetriever(by_name),
+        embedder=embedder,
+    )
     await pool.close()
     admin = await asyncpg.connect(index_database.admin)
     await admin.execute("TRUNCATE " + ", ".join([*(f"pgvector.{name}" for name in TABLES), *ALL_TABLES]))

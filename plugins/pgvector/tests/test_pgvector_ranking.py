@@ -1,5 +1,6 @@
 """What is this retriever's own: BM25 by the book, storage by dimension, both ways to the neighbours."""
 
+import asyncio
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from ragwork_hooks.retrieval import Passage, Query
 from ragwork_hooks.storage import Row
 from ragwork_pgvector import ranking, vectors
 from ragwork_pgvector.config import CorpusOptions
-from ragwork_pgvector.index import LocalIndex, pieces_of
+from ragwork_pgvector.index import pieces_of
 from ragwork_pgvector.retriever import LocalRetriever, provider
 from ragwork_testkit.retrieval import ANN, TENANT, Bench, WordEmbedder
 
@@ -150,22 +151,33 @@ async def test_statements_depend_on_shapes_never_on_values() -> None:
     assert sql("tide", {"user:a"}, {"k": 1}) == sql(hostile, {hostile, "b"}, {hostile: [hostile], "y": None})
 
 
-async def test_nothing_is_left_of_old_versions_and_deleted_documents(bench: Bench) -> None:
-    async def rows() -> dict[str, int]:
-        tables = ("documents", "readers", "chunks", "postings", "vectors", "vectors_256", "vectors_384")
-        async with bench.database.tenant(TENANT, "read") as tx:
-            return {t: await tx.fetchval(f"SELECT count(*) FROM pgvector.{t}") for t in tables}
+async def rows(bench: Bench) -> dict[str, int]:
+    tables = ("documents", "readers", "chunks", "postings", "vectors", "vectors_256", "vectors_384")
+    async with bench.database.tenant(TENANT, "read") as tx:
+        return {t: await tx.fetchval(f"SELECT count(*) FROM pgvector.{t}") for t in tables}
 
+
+async def test_nothing_is_left_of_old_versions_and_deleted_documents(bench: Bench) -> None:
     await bench.add(bench.document("a", *(f"tide gate {n}" for n in range(9))))
     wide = sized(bench, 384)
     await wide.add(wide.document("a", "tide gate", readers={"user:bob": None, "user:eve": None}))
-    assert await rows() == {
+    assert await rows(bench) == {
         "documents": 1, "readers": 2, "chunks": 1, "postings": 2,
         "vectors": 0, "vectors_256": 0, "vectors_384": 1,
     }  # fmt: skip
     async with bench.database.tenant(TENANT) as tx:
         await bench.index.delete(tx, ["a"])
-    assert set((await rows()).values()) == {0}
+    assert set((await rows(bench)).values()) == {0}
+
+
+async def test_writers_of_one_document_leave_nothing_of_each_other(bench: Bench) -> None:
+    document = bench.document("a", *(f"tide gate {n}" for n in range(50)))
+    for _ in range(3):
+        await asyncio.gather(*(bench.add(document) for _ in range(4)))
+    assert await rows(bench) == {
+        "documents": 1, "readers": 1, "chunks": 50, "postings": 150,
+        "vectors": 0, "vectors_256": 50, "vectors_384": 0,
+    }  # fmt: skip
 
 
 async def test_an_expiry_without_offset_is_refused(bench: Bench) -> None:
@@ -186,8 +198,6 @@ def test_pieces_are_short_and_lose_nothing(text: str) -> None:
 def test_the_provider_and_its_options() -> None:
     assert isinstance(provider, Provider)
     assert (provider.name, provider.options) == ("local_pgvector", CorpusOptions)
-    assert LocalRetriever.transactional.fget is not None
-    assert isinstance(LocalIndex(), LocalIndex)
     for weight in (-0.1, 1.1):
         with pytest.raises(ValueError, match="must be"):
             CorpusOptions(lexical_weight=weight)

@@ -60,6 +60,8 @@ async def prepare(
         embedder=corpus.embedder,
         # Another provider's options mean nothing to the one that stands in.
         options=corpus.options if provider == corpus.retriever else {},
+        fallback=corpus.fallback if provider == corpus.retriever else (),
+        scope=workshop.services.read_scope(principal, READ),
     )
     prepared = await retriever.prepare(principal.tenant_id, query)
     return Retrieval(workshop=workshop, principal=principal, provider=provider, prepared=prepared)

@@ -59,11 +59,11 @@ class Catalog:
 async def load_corpus(tx: Transaction, corpus_id: str) -> Corpus | None:
     """The corpus as the database has it. One round trip."""
     row = await tx.fetchrow(
-        """SELECT id, tenant_id, name, retriever, embedder, top_k_default, options
+        """SELECT id, tenant_id, name, retriever, embedder, top_k_default, options, fallback
         FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1""",
         corpus_id,
     )
-    return None if row is None else Corpus(**row)
+    return None if row is None else Corpus(**{**row, "fallback": tuple(row["fallback"])})
 
 
 def _key(tenant_id: str, corpus_id: str) -> str:

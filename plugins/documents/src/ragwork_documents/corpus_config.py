@@ -16,7 +16,7 @@ MAX_TOP_K: Final = 50
 MAX_DEFAULT_READERS: Final = 100
 
 _ROOT: Final = ("body", "provider_config_json")
-_OWN_KEYS: Final = frozenset({"provider", "top_k_default", "embedder"})
+_OWN_KEYS: Final = frozenset({"provider", "top_k_default", "embedder", "fallback"})
 _READER_TYPES: Final = ("user", "api_key", "group", "role")
 _ROLES: Final = tuple(role.label for role in Role)
 
@@ -32,6 +32,7 @@ class Binding:
     embedder: str | None
     top_k_default: int
     options: Mapping[str, object]
+    fallback: Sequence[str]
     default_readers: Sequence[str]
 
 
@@ -59,6 +60,7 @@ def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> 
         embedder=_embedder(retrieval, providers),
         top_k_default=top_k,
         options=options,
+        fallback=_fallback(retrieval, providers),
         default_readers=_default_readers(acl, tenant_id),
     )
 
@@ -79,6 +81,15 @@ def _embedder(retrieval: Mapping[str, object], providers: Providers) -> str | No
         return None
     path: list[str | int] = [*_ROOT, "retrieval", "embedder"]
     return _one_of(retrieval["embedder"], providers.names("embedding"), path)
+
+
+def _fallback(retrieval: Mapping[str, object], providers: Providers) -> Sequence[str]:
+    path: list[str | int] = [*_ROOT, "retrieval", "fallback"]
+    names = retrieval.get("fallback", [])
+    if not isinstance(names, list):
+        raise invalid(path, "must be a list of retrieval providers")
+    known = providers.names("retrieval")
+    return [_one_of(name, known, [*path, number]) for number, name in enumerate(names)]
 
 
 def _top_k(value: object) -> int:

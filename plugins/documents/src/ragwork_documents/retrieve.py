@@ -40,6 +40,8 @@ class Retrieval:
             filter=body.filter or {},
             distinct="document" if body.distinct else None,
             options=corpus.options,
+            fallback=corpus.fallback,
+            scope=self._services.read_scope(principal, RETRIEVE),
         )
         try:
             retriever = await self._services.providers.retriever(corpus.retriever)

@@ -4,27 +4,30 @@ from pathlib import Path
 from typing import Any
 
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
-from ragwork_hooks.retrieval import Index
+from ragwork_hooks.retrieval import Index, PassageSource
 
 from ragwork_pgvector.index import LocalIndex
+from ragwork_pgvector.source import LocalSource
 
 
 class PgvectorPlugin:
-    """Owns the schema ``pgvector`` and provides the capability ``Index``."""
+    """Owns the schema ``pgvector`` and provides the capabilities ``Index`` and ``PassageSource``."""
 
     @hookimpl
     def ragwork_info(self) -> PluginInfo:
         return PluginInfo(
             name="pgvector",
             summary="local hybrid index in Postgres (BM25 and pgvector)",
-            provides=(Index,),
+            provides=(Index, PassageSource),
             schema="pgvector",
             migrations=Path(__file__).parent / "migrations",
         )
 
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[Any]) -> Contribution:
-        return Contribution(capabilities={Index: LocalIndex()})
+        return Contribution(
+            capabilities={Index: LocalIndex(context.services.events), PassageSource: LocalSource()}
+        )
 
 
 plugin = PgvectorPlugin()

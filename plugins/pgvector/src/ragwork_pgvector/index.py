@@ -8,7 +8,8 @@ from functools import cache
 from typing import Final
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.retrieval import Chunk, IndexedDocument
+from ragwork_hooks.events import Event, Events
+from ragwork_hooks.retrieval import INDEX_CHANGED, Chunk, IndexedDocument
 from ragwork_hooks.storage import Transaction
 
 from ragwork_pgvector.vectors import ALL_TABLES, VectorTable, literal, table_of
@@ -42,7 +43,14 @@ new_readers AS (
 
 
 class LocalIndex:
-    """Capability ``Index`` over the schema ``pgvector``. Has no state: everything is in the transaction."""
+    """Capability ``Index`` over the schema ``pgvector``. Has no state: everything is in the transaction.
+
+    Each change publishes ``INDEX_CHANGED`` for whoever mirrors the index: one round trip more, and none
+    when nobody does. The lock makes the order of the events that of the commits.
+    """
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
 
     async def known(self, tx: Transaction, document_id: str, embedder: str) -> frozenset[str]:
         """Digests of the document's chunks that have a vector of ``embedder``."""
@@ -74,16 +82,24 @@ class LocalIndex:
             [piece for _, piece in pieces],
             *_columns(document.chunks),
         )
+        await self._publish(tx, [document.document_id])
 
     async def set_readers(self, tx: Transaction, document_id: str, readers: Mapping[str, str | None]) -> None:
         """Replace who may read; vectors are not touched. Two round trips."""
         await tx.execute(_LOCK, [document_id])
         await tx.execute(f"WITH {_READERS} SELECT", document_id, *_granted(readers))
+        await self._publish(tx, [document_id])
 
     async def delete(self, tx: Transaction, document_ids: Sequence[str]) -> None:
         """Remove the documents with everything derived from them. Two round trips."""
         await tx.execute(_LOCK, list(document_ids))
         await tx.execute(_delete(), list(document_ids))
+        await self._publish(tx, document_ids)
+
+    async def _publish(self, tx: Transaction, document_ids: Sequence[str]) -> None:
+        for document_id in document_ids:
+            payload = {"document_id": document_id}
+            await self._events.publish(tx, Event(type=INDEX_CHANGED, key=document_id, payload=payload))
 
     async def _dimension(self, tx: Transaction, document: IndexedDocument) -> int:
         """The one length of the document's vectors, 0 for a document without chunks."""

@@ -5,16 +5,25 @@
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import pytest
 import pytest_asyncio
+from hypothesis import Phase, settings
 from ragwork_kernel import migrations
 
 from ragwork_testkit.database import Database, PostgresServer
 from ragwork_testkit.platform import Running, running
+
+
+#: ``make test`` is the same on every run and quick; ``make prove`` looks much further, at random.
+_PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+settings.register_profile("test", deadline=None, derandomize=True, max_examples=60, phases=_PHASES)
+settings.register_profile("prove", deadline=None, max_examples=3000, phases=_PHASES)
+settings.load_profile("prove" if os.environ.get("RAGWORK_PROVE") else "test")
 
 
 @pytest.fixture(scope="session")

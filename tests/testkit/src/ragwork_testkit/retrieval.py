@@ -1,11 +1,10 @@
 """The contract of a retriever and of the index that documents feed, as tests to subclass.
-
     class TestMyRetriever(IndexContract):
         @pytest_asyncio.fixture
         async def bench(self, ...) -> AsyncIterator[Bench]:
             yield Bench(database=..., index=MyIndex(), retriever=MyRetriever(embedder))
 
-The retriever must embed with ``WordEmbedder``. Each test gets an empty index.
+The retriever embeds with ``WordEmbedder``. Each test gets an empty index.
 """
 
 import asyncio
@@ -140,7 +139,6 @@ class Bench:
             return await prepared.passages(tx, scope)
 
     async def found(self, text: str, scope: ReadScope = ANN, **more: object) -> set[str]:
-        """Ids of the documents that are found."""
         return {p.document_id for p in await self.find(text, scope, **more)}  # type: ignore[arg-type]
 
 

@@ -1,0 +1,142 @@
+"""The vendor's client: imported and connected on first use, called in threads, its errors made ours.
+
+What is typed here is what this plugin uses; the SDK brings no types of its own.
+"""
+
+import asyncio
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+from ragwork_hooks.errors import ConfigError, ProviderError
+
+from ragwork_milvus.config import MilvusConfig
+
+R = TypeVar("R")
+
+#: Milvus' own codes: not authenticated, and not allowed.
+_REFUSED: Final = frozenset({1100 + 300, 1401})
+_LITE: Final = ".db"
+_SERVER: Final = ("http://", "https://", "tcp://", "unix:")
+
+
+class Client(Protocol):
+    """The part of ``pymilvus.MilvusClient`` that is used. Every call blocks."""
+
+    def list_collections(self, *, timeout: float) -> Sequence[str]: ...
+
+    def load_collection(self, collection_name: str, *, timeout: float) -> None: ...
+
+    def create_collection(
+        self, collection_name: str, *, schema: Any, index_params: Any, consistency_level: str, timeout: float
+    ) -> None: ...
+
+    def upsert(
+        self, collection_name: str, data: Sequence[Mapping[str, object]], *, timeout: float
+    ) -> object: ...
+
+    def query(
+        self, collection_name: str, filter: str, output_fields: Sequence[str], *, timeout: float
+    ) -> Sequence[Mapping[str, Any]]: ...
+
+    def delete(self, collection_name: str, *, filter: str, timeout: float) -> object: ...
+
+    def search(
+        self,
+        collection_name: str,
+        *,
+        data: Sequence[Sequence[float]],
+        filter: str,
+        limit: int,
+        output_fields: Sequence[str],
+        search_params: Mapping[str, object],
+        consistency_level: str,
+        timeout: float,
+        **grouping: str,
+    ) -> Sequence[Sequence[Mapping[str, Any]]]: ...
+
+    def close(self) -> None: ...
+
+
+class Connection:
+    """One client per kernel, opened when it is first needed."""
+
+    def __init__(self, config: MilvusConfig) -> None:
+        self._uri, self._token, self._timeout_s = address(config.uri), config.token, config.timeout_s
+        self._opening: asyncio.Task[Client] | None = None
+
+    async def call(self, work: Callable[[Client, float], R]) -> R:
+        """``work(client, timeout in seconds)`` in a thread.
+
+        Raises ``ProviderError`` RETRIEVAL_ERROR for what Milvus refuses, INTEGRATION_UNAVAILABLE when it is away.
+        """
+        client = await self._client()
+        return await asyncio.to_thread(_translated, lambda: work(client, self._timeout_s))
+
+    async def aclose(self) -> None:
+        """Close the client if there is one. Idempotent."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            (client,) = await asyncio.gather(opening, return_exceptions=True)
+            if not isinstance(client, BaseException):
+                await asyncio.to_thread(client.close)
+
+    async def _client(self) -> Client:
+        # A task of its own: the import takes seconds, and a caller who gives up must not undo it.
+        if self._opening is None or (self._opening.done() and _failed(self._opening)):
+            self._opening = asyncio.create_task(
+                asyncio.to_thread(_translated, self._open), name="milvus: connect"
+            )
+        return await asyncio.shield(self._opening)
+
+    def _open(self) -> Client:
+        if self._uri.endswith(_LITE):
+            Path(self._uri).parent.mkdir(parents=True, exist_ok=True)
+        pymilvus = importlib.import_module("pymilvus")
+        # Without a token of its own the SDK wants an empty text.
+        client: Client = pymilvus.MilvusClient(
+            uri=self._uri, token=self._token or "", timeout=self._timeout_s
+        )
+        return client
+
+
+def address(uri: str | None) -> str:
+    """``uri`` if it names a server or a Milvus Lite file. Raises ``ConfigError``."""
+    where, fix = "MILVUS_URI", "set it to http(s)://host:19530, or to a file ending in .db for Milvus Lite"
+    if not uri:
+        raise ConfigError(where, "is not set", fix)
+    if not uri.startswith(_SERVER) and (not uri.endswith(_LITE) or "://" in uri):
+        raise ConfigError(where, "is neither a server's address nor a file ending in .db", fix)
+    return uri
+
+
+def _failed(task: "asyncio.Task[Client]") -> bool:
+    return task.cancelled() or task.exception() is not None
+
+
+def _translated(work: Callable[[], R]) -> R:
+    exceptions = importlib.import_module("pymilvus.exceptions")
+    grpc = importlib.import_module("grpc")
+    try:
+        return work()
+    except exceptions.MilvusException as error:
+        raise _of(error) from error
+    except grpc.RpcError as error:
+        raise _away(error) from error
+
+
+def _of(error: Any) -> ProviderError:
+    if error.code in _REFUSED:
+        return ProviderError("RETRIEVAL_ERROR", "Milvus refused the credential: check MILVUS_TOKEN")
+    name = type(error).__name__
+    # The SDK names a lost or slow connection with one code and several texts.
+    if name in ("MilvusUnavailableException", "ConnectError") or "StatusCode." in error.message:
+        return _away(error)
+    return ProviderError("RETRIEVAL_ERROR", f"Milvus answered {name} {error.code}", retryable=error.retriable)
+
+
+def _away(_error: Exception) -> ProviderError:
+    return ProviderError(
+        "INTEGRATION_UNAVAILABLE", "Milvus did not answer: check MILVUS_URI and that it runs", retryable=True
+    )

@@ -1,0 +1,94 @@
+"""The frozen plan refuses declarations that contradict themselves or each other."""
+
+from typing import Any
+
+import pytest
+from ragwork_hooks.authz import Action
+from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.http import AnyRoute
+from ragwork_hooks.jobs import Ticker
+from ragwork_hooks.plugin import Contribution
+from ragwork_kernel import plan
+from serving import RoleGate, StepAdmit, public, route
+
+
+async def handler(_call: Any) -> object:
+    return None
+
+
+def frozen(*routes: AnyRoute) -> plan.Plan:
+    return plan.freeze({"one": Contribution(routes=routes)}, ())
+
+
+@pytest.mark.parametrize(
+    ("declared", "fault"),
+    [
+        (route(handler, path="/things"), "must start with /v1/"),
+        (route(handler, action=None), "needs an action"),
+        (public(handler, action=Action(name="x.y")), "has no action"),
+        (public(handler, transaction="read"), "can't open a tenant transaction"),
+        (route(handler, scope="platform"), "platform=True"),
+        (route(handler, resource=handler), "needs a transaction"),
+        (route(handler, body_kind="json"), "takes no body"),
+        (route(handler, stale_reads=True, transaction="write"), "stale_reads"),
+    ],
+)
+def test_a_contradictory_route_stops_the_boot_with_its_owner(declared: AnyRoute, fault: str) -> None:
+    with pytest.raises(ConfigError, match=f"(?s)'things.list' of one.*{fault}"):
+        frozen(declared)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"path": "/v1/a/{x}"}, {"path": "/v1/a/{y}"}),
+        ({"path": "/v1/a"}, {"path": "/v1/a"}),
+        ({"path": "/v1/a", "name": "same"}, {"path": "/v1/b", "name": "same"}),
+    ],
+)
+def test_two_routes_that_answer_the_same_call_stop_the_boot(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    both = {
+        "one": Contribution(routes=(route(handler, **{"name": "a", **first}),)),
+        "two": Contribution(routes=(route(handler, **{"name": "b", **second}),)),
+    }
+    with pytest.raises(ConfigError, match="both one and two"):
+        plan.freeze(both, ())
+
+
+def test_one_path_may_have_several_methods() -> None:
+    assert len(frozen(route(handler), route(handler, name="b", method="DELETE")).routes) == 2
+
+
+def test_a_route_misses_no_declaration() -> None:
+    for name in ("scope", "action", "rate_class", "idempotency", "audit_event", "feature", "stale_reads", "transaction", "response"):
+        said: dict[str, Any] = {f: getattr(route(handler), f) for f in (
+            "name", "method", "path", "summary", "scope", "action", "rate_class", "idempotency", "audit_event",
+            "feature", "stale_reads", "transaction", "response")}
+        del said[name]
+        with pytest.raises(TypeError, match=name):
+            type(route(handler))(handler=handler, **said)
+
+
+def test_admission_gates_stand_under_their_stage_in_the_operators_order() -> None:
+    gates = (StepAdmit("rate", name="a"), StepAdmit("cost", name="b"), StepAdmit("rate", name="c"))
+    made = plan.freeze({"one": Contribution(admits=gates)}, ("c",))
+    assert {stage: [g.name for g in made.admits[stage]] for stage in ("rate", "cost")} == {
+        "rate": ["c", "a"], "cost": ["b"],
+    }  # fmt: skip
+
+
+def test_a_gate_of_an_unknown_stage_stops_the_boot() -> None:
+    """Filtered out silently it would never be asked, and what it guards would be open."""
+    with pytest.raises(ConfigError, match=r"one.*stage 'later'"):
+        plan.freeze({"one": Contribution(admits=(StepAdmit("later"),))}, ())
+    with pytest.raises(ConfigError, match=r"one.*stage 'later'"):
+        plan.freeze({"one": Contribution(gates=(RoleGate(stage="later"),))}, ())
+
+
+def test_the_plan_does_not_change_when_its_sources_do() -> None:
+    sources = {"one": Contribution(tickers=(Ticker(name="t", every_s=1, run=handler),))}  # type: ignore[arg-type]
+    made = plan.freeze(sources, ())
+    sources.clear()
+    assert [t.name for t in made.tickers] == ["t"]

@@ -1,0 +1,139 @@
+"""The binding table: strict names and options, one opening, wraps composed once."""
+
+import asyncio
+from typing import Any
+
+import attrs
+import pytest
+from ragwork_hooks.errors import Problem, ProviderError
+from ragwork_hooks.plugin import Provider, ProviderContext, Wrap
+from ragwork_kernel import discovery
+from ragwork_kernel.providers import Offer, ProviderTable
+
+CONTEXT: ProviderContext[Any] = ProviderContext(services=None, config=None)  # type: ignore[arg-type]
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    depth: int = 3
+
+
+class Opened:
+    def __init__(self, fails_to_close: bool = False) -> None:
+        self.closed = 0
+        self._fails = fails_to_close
+
+    async def aclose(self) -> None:
+        self.closed += 1
+        if self._fails:
+            raise RuntimeError
+
+
+class Factory:
+    """A provider's factory; fails as often as told, then opens."""
+
+    def __init__(self, failures: int = 0, opened: Opened | None = None) -> None:
+        self.calls = 0
+        self.opened = opened or Opened()
+        self._failures = failures
+
+    async def open(self, _context: ProviderContext[Any]) -> Any:
+        self.calls += 1
+        await asyncio.sleep(0.01)
+        if self.calls <= self._failures:
+            raise ProviderError("EMBEDDING_CONFIG_INVALID", "not yet")
+        return self.opened
+
+
+def table(monkeypatch: pytest.MonkeyPatch, wraps: tuple[Wrap, ...] = (), **factories: Factory) -> ProviderTable:
+    """A table of embedding providers that come from ``factories`` instead of entry points."""
+    providers: dict[str, Provider[Any]] = {
+        name: Provider(name=name, open=factory.open, options=Options) for name, factory in factories.items()
+    }
+    monkeypatch.setattr(discovery, "load", lambda _group, name: providers[name])
+    made = ProviderTable()
+    made.fill([Offer(kind="embedding", name=name, context=CONTEXT) for name in factories], wraps)
+    return made
+
+
+async def test_an_unknown_name_is_a_typed_error_with_the_nearest_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = table(monkeypatch, minilm=Factory())
+    with pytest.raises(ProviderError, match="did you mean 'minilm'") as refused:
+        await made.embedder("minlm")
+    assert refused.value.code == "EMBEDDING_CONFIG_INVALID"
+    with pytest.raises(ProviderError):
+        await made.chat_model("minilm")
+
+
+async def test_a_provider_is_opened_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    factory = Factory()
+    made = table(monkeypatch, one=factory)
+    assert factory.calls == 0
+    opened = await asyncio.gather(*(made.embedder("one") for _ in range(10)))
+    assert factory.calls == 1
+    assert len({id(o) for o in opened}) == 1
+
+
+async def test_a_caller_that_gives_up_does_not_stop_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    factory = Factory()
+    made = table(monkeypatch, one=factory)
+    first = asyncio.create_task(made.embedder("one"))
+    await asyncio.sleep(0.005)
+    first.cancel()
+    assert await made.embedder("one") is factory.opened
+    assert factory.calls == 1
+
+
+async def test_a_failed_opening_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = table(monkeypatch, one=Factory(failures=1))
+    with pytest.raises(ProviderError):
+        await made.embedder("one")
+    assert await made.embedder("one")
+
+
+async def test_wraps_of_the_kind_are_composed_once_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+
+    def wrapping(label: str) -> Any:
+        def wrap(name: str, inner: Any) -> Any:
+            log.append(f"{label} {name}")
+            return (label, inner)
+
+        return wrap
+
+    wraps = (
+        Wrap(kind="embedding", name="a", wrap=wrapping("inner")),
+        Wrap(kind="llm", name="b", wrap=wrapping("other kind")),
+        Wrap(kind="embedding", name="c", wrap=wrapping("outer")),
+    )
+    factory = Factory()
+    made = table(monkeypatch, wraps, one=factory)
+    for _ in range(3):
+        assert await made.embedder("one") == ("outer", ("inner", factory.opened))  # type: ignore[comparison-overlap]
+    assert log == ["inner one", "outer one"]
+
+
+async def test_closing_reaches_what_a_wrap_hides_and_survives_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = Opened(fails_to_close=True), Opened()
+    hide = Wrap(kind="embedding", name="hide", wrap=lambda _name, _inner: object())
+    made = table(monkeypatch, (hide,), bad=Factory(opened=bad), good=Factory(opened=good))
+    await made.embedder("bad")
+    await made.embedder("good")
+    await made.close()
+    assert (bad.closed, good.closed) == (1, 1)
+
+
+def test_options_are_held_against_the_providers_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = table(monkeypatch, one=Factory())
+    made.check("embedding", "one", {"depth": 5})
+    with pytest.raises(Problem, match="Validation") as refused:
+        made.check("embedding", "one", {"detph": 5})
+    assert "did you mean 'depth'" in str(refused.value.details)
+    with pytest.raises(Problem):
+        made.check("embedding", "one", {"depth": "deep"})
+
+
+def test_names_are_listed_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = table(monkeypatch, b=Factory(), a=Factory())
+    assert made.names("embedding") == ["a", "b"]
+    assert made.names("llm") == []

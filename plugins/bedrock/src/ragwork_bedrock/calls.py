@@ -1,0 +1,124 @@
+"""Blocking calls of the SDK in a bounded set of threads, each of which can be cut off.
+
+A thread that waits for a socket can't be cancelled. What can be done is to shut the socket down under
+it: the wait ends at once. So each connection says which call it works for (see ``connections``).
+"""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Connection(Protocol):
+    """A connection of the SDK's pool. It serves one call after the other; ``holder`` is the present one."""
+
+    holder: "Call | None"
+    sock: socket.socket | None
+
+
+class Calls:
+    """At most ``limit`` calls at a time, with a thread for each; others wait their turn."""
+
+    def __init__(self, limit: int) -> None:
+        self._executor = ThreadPoolExecutor(limit, thread_name_prefix="bedrock")
+        self._free = asyncio.Semaphore(limit)
+        self._present = threading.local()
+        self._lock = threading.Lock()
+        self._open: set[Call] = set()
+
+    @contextlib.asynccontextmanager
+    async def call(self) -> AsyncIterator["Call"]:
+        """A turn. It is given back when the call's thread is idle again, whatever happened."""
+        await self._free.acquire()
+        call = Call(self._executor, self._present, self._lock)
+        self._open.add(call)
+        try:
+            yield call
+        finally:
+            self._open.discard(call)
+            loop = asyncio.get_running_loop()
+            call.end(lambda: loop.call_soon_threadsafe(self._free.release))
+
+    def hold(self, connection: Connection) -> None:
+        """Note, in the thread of a call, that ``connection`` works for it from now on."""
+        call: Call = self._present.call
+        call.hold(connection)
+
+    async def aclose(self) -> None:
+        """Cut off what still runs. Idempotent."""
+        for call in tuple(self._open):
+            call.abort()
+        self._executor.shutdown(wait=False)
+
+
+class Call:
+    """One exchange with the service: one or more steps in a thread, never two at a time."""
+
+    def __init__(self, executor: ThreadPoolExecutor, present: threading.local, lock: threading.Lock) -> None:
+        self._executor = executor
+        self._present = present
+        self._lock = lock
+        self._last: Future[Any] | None = None
+        self._connection: Connection | None = None
+        self._sock: socket.socket | None = None
+        self._aborted = False
+        self._closing: Callable[[], None] | None = None
+
+    def close_with(self, closing: Callable[[], None]) -> None:
+        """Call ``closing`` at the end, when no thread reads any more."""
+        self._closing = closing
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """``work()`` in a thread. Cancelling the waiter cuts the call off."""
+        step = self._executor.submit(self._work, work)
+        self._last = step
+        try:
+            return await asyncio.wrap_future(step)
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def hold(self, connection: Connection) -> None:
+        with self._lock:
+            if self._aborted:
+                raise ConnectionAbortedError("the call was cut off")
+            connection.holder = self
+            self._connection, self._sock = connection, connection.sock
+
+    def abort(self) -> None:
+        """End what the thread waits for, unless the connection serves another call by now."""
+        with self._lock:
+            self._aborted = True
+            if self._sock is None or self._connection is None or self._connection.holder is not self:
+                return
+            with contextlib.suppress(OSError):
+                # Not the TLS socket's own method: that one touches state the reading thread uses.
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def end(self, then: Callable[[], object]) -> None:
+        """Call ``then`` once the thread is idle, perhaps in that thread."""
+
+        def idle(_step: Future[Any] | None = None) -> None:
+            if self._closing is not None:
+                with contextlib.suppress(Exception):
+                    self._closing()
+            with contextlib.suppress(RuntimeError):  # the loop may be closed by then
+                then()
+
+        if self._last is None:
+            idle()
+        else:
+            self._last.add_done_callback(idle)
+
+    def _work(self, work: Callable[[], T]) -> T:
+        self._present.call = self
+        try:
+            return work()
+        finally:
+            self._present.call = None

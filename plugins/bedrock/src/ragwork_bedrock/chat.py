@@ -1,0 +1,148 @@
+"""The chat model ``bedrock``: the operation ConverseStream, which is the same for every model."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
+from ragwork_hooks.plugin import Provider, ProviderContext
+
+from ragwork_bedrock.calls import Call, Calls
+from ragwork_bedrock.clients import Clients, Service
+from ragwork_bedrock.config import BedrockConfig
+from ragwork_bedrock.credentials import missing
+from ragwork_bedrock.errors import CHAT, translated, unavailable
+from ragwork_bedrock.marks import Marks
+
+if TYPE_CHECKING:
+    from types_boto3_bedrock_runtime.client import BedrockRuntimeClient
+    from types_boto3_bedrock_runtime.type_defs import (
+        ConverseStreamOutputTypeDef,
+        ConverseStreamRequestTypeDef,
+        MessageTypeDef,
+        SystemContentBlockTypeDef,
+    )
+
+
+class BedrockChat:
+    """Sends the messages as they are and passes on what comes back, an event at a time."""
+
+    name = "bedrock"
+
+    def __init__(
+        self, config: BedrockConfig, model_id: str, clients: "Clients[BedrockRuntimeClient]", calls: Calls
+    ) -> None:
+        self._region = config.region
+        self._model_id = model_id
+        self._clients = clients
+        self._calls = calls
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
+        """The answer as it arrives; a ``[n]`` mark of a passage that exists comes with its ``Cite``.
+
+        Raises ``ProviderError`` AWS_CONFIG_MISSING, AWS_AUTH_ERROR, LLM_TIMEOUT, LLM_ERROR (the request
+        was refused) or INTEGRATION_UNAVAILABLE (also when the stream ends before the answer does).
+        """
+        asked = _asked(self._model_id, request)
+        marks, tally = Marks(len(request.passages)), Tally()
+        with translated(CHAT):
+            async with self._calls.call() as call:
+                events = await call.run(lambda: self._begin(call, asked))
+                while (event := await call.run(lambda: next(events, None))) is not None:
+                    text = tally.add(event)
+                    if text:
+                        yield Delta(text=text, cites=marks.after(text))
+        if not tally.finished:
+            raise unavailable(CHAT, "Bedrock's answer broke off")
+        yield Delta(usage=tally.usage or tally.estimate(request))
+
+    async def aclose(self) -> None:
+        await self._calls.aclose()
+
+    def _begin(
+        self, call: Call, asked: "ConverseStreamRequestTypeDef"
+    ) -> "Iterator[ConverseStreamOutputTypeDef]":
+        """Runs in a thread, up to the head of the answer."""
+        account = self._clients.account(self._region)
+        stream = self._clients.client(account).converse_stream(**asked)["stream"]
+        call.close_with(stream.close)
+        return iter(stream)
+
+
+@attrs.define
+class Tally:
+    """What has come of an answer so far."""
+
+    finished: bool = False
+    usage: Usage | None = None
+    written: int = 0
+
+    def add(self, event: "ConverseStreamOutputTypeDef") -> str:
+        """The text that ``event`` brings, "" for events about something else."""
+        if "messageStop" in event:
+            self.finished = True
+        elif "metadata" in event:
+            counted = event["metadata"]["usage"]
+            self.usage = Usage(
+                input_tokens=int(counted["inputTokens"]), output_tokens=int(counted["outputTokens"])
+            )
+        elif "contentBlockDelta" in event:
+            text = event["contentBlockDelta"]["delta"].get("text", "")
+            self.written += len(text)
+            return text
+        return ""
+
+    def estimate(self, request: ChatRequest) -> Usage:
+        """For a stream that ends without its count: a token is about four characters of English."""
+        prompt = sum(len(message.content) for message in request.messages)
+        return Usage(input_tokens=-(-prompt // 4), output_tokens=-(-self.written // 4), estimated=True)
+
+
+def _asked(model_id: str, request: ChatRequest) -> "ConverseStreamRequestTypeDef":
+    """The request in the service's terms: system texts apart, then turns that alternate and begin with
+    the user's. The service takes no blank text.
+
+    Raises ``ProviderError`` LLM_ERROR when the user said nothing.
+    """
+    system: list[SystemContentBlockTypeDef] = []
+    turns: list[MessageTypeDef] = []
+    for message in request.messages:
+        # Lone surrogates have no UTF-8 form, so they can't travel.
+        text = message.content.encode(errors="replace").decode()
+        if not text.strip():
+            continue
+        if message.role == "system":
+            system.append({"text": text})
+        elif turns and turns[-1]["role"] == message.role:
+            turns[-1]["content"] = [*turns[-1]["content"], {"text": text}]
+        elif turns or message.role == "user":
+            turns.append({"role": message.role, "content": [{"text": text}]})
+    if not turns or turns[-1]["role"] != "user":
+        raise ProviderError(CHAT.refused, "there is no question to answer")
+    asked: ConverseStreamRequestTypeDef = {"modelId": model_id, "messages": turns}
+    if system:
+        asked["system"] = system
+    if request.max_output_tokens is not None:
+        asked["inferenceConfig"] = {"maxTokens": request.max_output_tokens}
+    return asked
+
+
+async def _open(context: ProviderContext[BedrockConfig]) -> ChatModel:
+    config = context.config
+    if not config.model_id:
+        raise missing("BEDROCK_MODEL_ID is not set")
+    calls = Calls(config.max_concurrency)
+    service = Service(
+        name="bedrock-runtime",
+        endpoint_url=config.runtime_endpoint_url,
+        silence_s=config.chat_timeout_s,
+        max_concurrency=config.max_concurrency,
+    )
+    clients: Clients[BedrockRuntimeClient] = Clients(service, context.services.secrets, calls)
+    await asyncio.to_thread(clients.warm)
+    return BedrockChat(config, config.model_id, clients, calls)
+
+
+provider: Provider[ChatModel] = Provider(name="bedrock", open=_open)

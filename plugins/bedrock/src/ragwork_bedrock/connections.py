@@ -1,0 +1,49 @@
+"""The SDK's connections, taught to say for which call they work. Imports the SDK: import this lazily."""
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from botocore.awsrequest import (
+    AWSConnection,
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSHTTPSConnection,
+    AWSHTTPSConnectionPool,
+)
+
+from ragwork_bedrock.calls import Call, Calls
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+
+def watch(client: "BaseClient", calls: Calls) -> None:
+    """Let every connection that ``client`` opens from now on report to ``calls``."""
+
+    class Held(AWSConnection):
+        holder: Call | None = None
+        sock: socket.socket | None
+
+        def request(self, *args: Any, **kwargs: Any) -> Any:
+            calls.hold(self)
+            done = super().request(*args, **kwargs)
+            # Once more: a new connection had no socket before.
+            calls.hold(self)
+            return done
+
+    class Plain(Held, AWSHTTPConnection):
+        pass
+
+    class Secure(Held, AWSHTTPSConnection):
+        pass
+
+    class PlainPool(AWSHTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(AWSHTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    # The SDK has no public way to choose its connections. This table is the one that its direct and
+    # its proxied pools share; a test holds that a cut-off call reaches the service.
+    session = getattr(client, "_endpoint").http_session  # noqa: B009  # not in the SDK's type stubs
+    session._pool_classes_by_scheme.update(http=PlainPool, https=SecurePool)

@@ -1,0 +1,195 @@
+"""The provider ``aws_bedrock_kb``: the operation Retrieve of a knowledge base."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+from ragwork_hooks.authz import ReadScope
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.plugin import Metrics, Provider, ProviderContext, Secrets
+from ragwork_hooks.retrieval import Passage, Query, Retriever
+from ragwork_hooks.storage import Transaction
+
+from ragwork_bedrock.calls import Calls
+from ragwork_bedrock.clients import Account, Clients, Service
+from ragwork_bedrock.config import BedrockConfig, KnowledgeBaseOptions
+from ragwork_bedrock.credentials import missing, tenant_keys
+from ragwork_bedrock.errors import RETRIEVAL, translated, unavailable
+from ragwork_bedrock.filters import NothingMatches, expression
+from ragwork_bedrock.results import passage, ranked
+
+if TYPE_CHECKING:
+    from types_boto3_bedrock_agent_runtime.client import AgentsforBedrockRuntimeClient
+    from types_boto3_bedrock_agent_runtime.type_defs import (
+        KnowledgeBaseVectorSearchConfigurationTypeDef,
+        RetrieveRequestTypeDef,
+        RetrieveResponseTypeDef,
+    )
+
+#: Bounds of the service.
+_MAX_QUESTION_CHARS = 20_000
+_MAX_RESULTS = 100
+#: Pages after which the best of what was found has to do.
+_MAX_PAGES = 5
+#: Passages of one document often stand together: ask for more when one of each is wanted.
+_DISTINCT_FACTOR = 4
+
+
+@attrs.frozen
+class Found:
+    """An answer. Whether the caller may read it is for the catalogue to say: see ``transactional``."""
+
+    best: Sequence[Passage]
+
+    async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
+        """The passages, unchecked. No round trip."""
+        return self.best
+
+
+@attrs.frozen(kw_only=True)
+class Search:
+    """A query as it goes out. ``size`` is the number of candidates of a page."""
+
+    knowledge_base_id: str
+    text: str
+    size: int
+    top_k: int
+    distinct: bool
+    vector: "KnowledgeBaseVectorSearchConfigurationTypeDef"
+
+    def request(self, token: str | None) -> "RetrieveRequestTypeDef":
+        """The page after ``token``, the first one without."""
+        request: RetrieveRequestTypeDef = {
+            "knowledgeBaseId": self.knowledge_base_id,
+            "retrievalQuery": {"text": self.text},
+            "retrievalConfiguration": {
+                "vectorSearchConfiguration": {**self.vector, "numberOfResults": self.size}
+            },
+        }
+        if token is not None:
+            request["nextToken"] = token
+        return request
+
+
+class KnowledgeBases:
+    """Any tenant's knowledge bases, each under its own credentials or the operator's."""
+
+    def __init__(
+        self,
+        config: BedrockConfig,
+        secrets: Secrets,
+        clients: "Clients[AgentsforBedrockRuntimeClient]",
+        calls: Calls,
+        metrics: Metrics,
+    ) -> None:
+        self._config = config
+        self._secrets = secrets
+        self._clients = clients
+        self._calls = calls
+        self._metrics = metrics
+
+    @property
+    def transactional(self) -> bool:
+        """A knowledge base knows nothing of the caller's transaction: every passage is to be re-checked."""
+        return False
+
+    async def prepare(self, tenant_id: str, query: Query) -> Found:
+        """Ask the knowledge base. Raises ``ProviderError`` AWS_CONFIG_MISSING, AWS_AUTH_ERROR or
+        AWS_RETRIEVAL_ERROR (retryable when the service is away, slow or throttles).
+        """
+        options = _options(query.options)
+        try:
+            search = _search(query, options)
+        except NothingMatches:
+            return Found(())
+        if not search.text.strip():
+            return Found(())
+        with translated(RETRIEVAL):
+            async with asyncio.timeout(self._config.retrieve_timeout_s), self._calls.call() as call:
+                return await call.run(lambda: self._ask(search, self._account(tenant_id, options)))
+
+    async def aclose(self) -> None:
+        await self._calls.aclose()
+
+    def _account(self, tenant_id: str, options: KnowledgeBaseOptions) -> Account:
+        reference = options.credentials_ref
+        keys = None if reference is None else tenant_keys(self._secrets, tenant_id, reference)
+        return self._clients.account(options.region or self._config.region, keys)
+
+    def _ask(self, search: Search, account: Account) -> Found:
+        """Page after page until there is enough. Runs in a thread."""
+        client = self._clients.client(account)
+        found: dict[str, Passage] = {}
+        token: str | None = None
+        for _ in range(_MAX_PAGES):
+            answer = client.retrieve(**search.request(token))
+            for each in self._passages(answer):
+                _keep(
+                    found,
+                    each,
+                    each.document_id if search.distinct else f"{each.document_id} {each.chunk_id}",
+                )
+            token = answer.get("nextToken")
+            if token is None or len(found) >= search.top_k:
+                break
+        return Found(ranked(found.values(), search.top_k))
+
+    def _passages(self, answer: "RetrieveResponseTypeDef") -> Sequence[Passage]:
+        results: object = answer.get("retrievalResults")
+        # The SDK gives an answer it can't read as one without results.
+        if not isinstance(results, list) or not all(isinstance(each, Mapping) for each in results):
+            raise unavailable(RETRIEVAL, "Bedrock's answer could not be understood")
+        found = [passage(each, self._config.document_id_key) for each in results]
+        for _ in range(found.count(None)):
+            self._metrics.count(
+                "bedrock_results_dropped_total",
+                "Results of a knowledge base without text, or of no document that could be named",
+            )
+        return [each for each in found if each is not None]
+
+
+def _keep(found: dict[str, Passage], each: Passage, key: str) -> None:
+    if key not in found or each.score > found[key].score:
+        found[key] = each
+
+
+def _options(options: Mapping[str, object]) -> KnowledgeBaseOptions:
+    try:
+        return KnowledgeBaseOptions(**options)  # type: ignore[arg-type]  # the validators judge
+    except (TypeError, ValueError) as error:
+        raise ProviderError("RETRIEVAL_CONFIG_INVALID", f"aws_bedrock_kb: {error}") from error
+
+
+def _search(query: Query, options: KnowledgeBaseOptions) -> Search:
+    if not options.knowledge_base_id:
+        raise missing("no knowledge base: set 'knowledge_base_id' in the corpus' retrieval section")
+    distinct = query.distinct == "document"
+    wanted = query.top_k * _DISTINCT_FACTOR if distinct else query.top_k
+    filter = expression(query.filter, options.filter_keys)
+    return Search(
+        knowledge_base_id=options.knowledge_base_id,
+        # Lone surrogates have no UTF-8 form, so they can't travel.
+        text=query.text[:_MAX_QUESTION_CHARS].encode(errors="replace").decode(),
+        size=min(max(wanted, options.number_of_results or 0), _MAX_RESULTS),
+        top_k=query.top_k,
+        distinct=distinct,
+        vector={} if filter is None else {"filter": filter},
+    )
+
+
+async def _open(context: ProviderContext[BedrockConfig]) -> Retriever:
+    config, services = context.config, context.services
+    calls = Calls(config.max_concurrency)
+    service = Service(
+        name="bedrock-agent-runtime",
+        endpoint_url=config.agent_endpoint_url,
+        silence_s=config.retrieve_timeout_s,
+        max_concurrency=config.max_concurrency,
+    )
+    clients: Clients[AgentsforBedrockRuntimeClient] = Clients(service, services.secrets, calls)
+    await asyncio.to_thread(clients.warm)
+    return KnowledgeBases(config, services.secrets, clients, calls, services.metrics)
+
+
+provider: Provider[Retriever] = Provider(name="aws_bedrock_kb", open=_open, options=KnowledgeBaseOptions)

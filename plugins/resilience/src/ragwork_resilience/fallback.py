@@ -1,0 +1,134 @@
+"""Other providers that stand in for one that can't answer: only where the corpus or the operator says so."""
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import attrs
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.llm import ChatModel, ChatRequest, Delta
+from ragwork_hooks.plugin import Metrics, Providers
+from ragwork_hooks.retrieval import PreparedQuery, Query, Retriever
+
+from ragwork_resilience.outcome import Exhausted
+from ragwork_resilience.wraps import close
+
+log = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class StandIn(ChatRequest):
+    """A request that a model answers in another's place; it is not handed on once more."""
+
+
+@attrs.frozen(kw_only=True)
+class Bench:
+    """Where stand-ins come from, and where it is said that one was used."""
+
+    providers: Providers
+    metrics: Metrics
+
+    def used(self, kind: str, name: str, instead: str) -> None:
+        """Record that ``instead`` answered for ``name``: in a metric and the debug log, never to the caller."""
+        self.metrics.count(
+            "integrations_provider_fallbacks_total",
+            "Calls that another provider answered",
+            service=name,
+            instead=instead,
+        )
+        log.debug("%s provider %s answered instead of %s", kind, instead, name)
+
+
+@attrs.frozen
+class RetrieverWithFallback:
+    """Asks ``Query.fallback`` in order when the corpus' own retriever is exhausted.
+
+    A stand-in is taken from the binding table, so its passages pass the same checks as always. It gets
+    none of the corpus' options: they are another provider's.
+    """
+
+    name: str
+    inner: Retriever
+    bench: Bench
+
+    @property
+    def transactional(self) -> bool:
+        """The inner retriever's; a stand-in's passages are checked by its own wraps."""
+        return self.inner.transactional
+
+    async def prepare(self, tenant_id: str, query: Query) -> PreparedQuery:
+        """See ``Retriever``. When nobody can answer, the first error is raised."""
+        try:
+            return await self.inner.prepare(tenant_id, query)
+        except Exhausted as error:
+            others = [name for name in query.fallback if name != self.name]
+            for name in others:
+                try:
+                    retriever = await self.bench.providers.retriever(name)
+                    prepared = await retriever.prepare(
+                        tenant_id, attrs.evolve(query, options={}, fallback=())
+                    )
+                except ProviderError as also:
+                    log.debug("retrieval provider %s can't stand in for %s: %s", name, self.name, also)
+                    continue
+                self.bench.used("retrieval", self.name, name)
+                return prepared
+            raise error
+
+    async def aclose(self) -> None:
+        """Close the inner retriever, if it can be closed."""
+        await close(self.inner)
+
+
+@attrs.frozen
+class ModelWithFallback:
+    """Lets ``others`` answer in order when the model is exhausted before its first delta."""
+
+    inner: ChatModel
+    others: Sequence[str]
+    bench: Bench
+
+    @property
+    def name(self) -> str:
+        """The inner model's."""
+        return self.inner.name
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
+        """See ``ChatModel``. When nobody can answer, the first error is raised."""
+        begun = False
+        try:
+            async with aclosing(self.inner.stream(request)) as deltas:
+                async for delta in deltas:
+                    begun = True
+                    yield delta
+            return
+        except Exhausted as error:
+            if begun or isinstance(request, StandIn):
+                raise
+            first = error
+        async with aclosing(self._instead(request, first)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def aclose(self) -> None:
+        """Close the inner model."""
+        await self.inner.aclose()
+
+    async def _instead(self, request: ChatRequest, first: Exhausted) -> AsyncGenerator[Delta, None]:
+        stand_in = StandIn(**{f.name: getattr(request, f.name) for f in attrs.fields(ChatRequest)})
+        for name in self.others:
+            begun = False
+            try:
+                model = await self.bench.providers.chat_model(name)
+                async with aclosing(model.stream(stand_in)) as deltas:
+                    async for delta in deltas:
+                        if not begun:
+                            begun = True
+                            self.bench.used("llm", self.name, name)
+                        yield delta
+                return
+            except ProviderError as also:
+                if begun:
+                    raise
+                log.debug("chat model %s can't stand in for %s: %s", name, self.name, also)
+        raise first

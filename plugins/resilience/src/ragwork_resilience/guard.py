@@ -1,0 +1,204 @@
+"""One provider's guard: bulkhead, circuit, attempts with a time limit, retries, metrics."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar, copy_context
+from typing import Any, Final, TypeVar
+
+import attrs
+from ragwork_hooks.errors import Problem, ProviderError
+from ragwork_hooks.plugin import Metrics
+
+from ragwork_resilience.breaker import Breaker, CircuitOpen, Circuits, Ticket
+from ragwork_resilience.bulkhead import RETRY_AFTER_S, Bulkhead, Slot
+from ragwork_resilience.config import Policy
+from ragwork_resilience.outcome import UNAVAILABLE, Exhausted, Tries, exhausted, verdict
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+#: How much sooner than its caller's a nested call's time is up, so that the inner one says what was wrong.
+NESTED_S: Final = 0.05
+#: A call that still runs this long after it was cancelled ignores cancellation.
+GRACE_S: Final = 1.0
+#: When the guarded call that this code runs in must be over, in loop time.
+_deadline: ContextVar[float] = ContextVar("ragwork_resilience_deadline")
+
+
+@attrs.frozen(kw_only=True)
+class Leave:
+    """Leave for one attempt: a place in the bulkhead and a ticket of the circuit."""
+
+    slot: Slot
+    circuit: Breaker
+    ticket: Ticket
+
+
+class Guard:
+    """Guards the calls to one provider. ``service`` is its label in metrics and messages.
+
+    Raises the provider's own ``ProviderError``, INTEGRATION_UNAVAILABLE (no answer in time, circuit open,
+    an unforeseen failure) or SERVICE_BUSY (no place in the bulkhead).
+    """
+
+    def __init__(self, service: str, policy: Policy, circuits: Circuits, metrics: Metrics) -> None:
+        self.service = service
+        self.policy = policy
+        self._circuits = circuits
+        self._metrics = metrics
+        self._bulkhead = Bulkhead(policy.concurrency)
+        self._telling: set[asyncio.Task[None]] = set()
+
+    @property
+    def under_way(self) -> int:
+        """Calls that hold a place; one that was given up holds it until it has really ended."""
+        return self._bulkhead.taken
+
+    async def call(self, work: Callable[[], Coroutine[Any, Any, T]], account: str = "") -> T:
+        """``await work()``, repeated as the policy allows. ``account`` is the tenant whose own
+        credentials are used, "" for the operator's.
+        """
+        tries = self.begin()
+        while True:
+            leave = await self.admit(account, tries)
+            try:
+                return await self._attempt(work, leave, tries)
+            except ProviderError as error:
+                await self.pause(tries, error)
+
+    def begin(self) -> Tries:
+        """The allowance of a call that starts now: never more than what its caller has left."""
+        deadline = asyncio.get_running_loop().time() + self.policy.budget_s
+        return Tries(self.policy, min(deadline, _deadline.get(float("inf")) - NESTED_S))
+
+    async def admit(self, account: str, tries: Tries) -> Leave:
+        """Leave for an attempt, after which ``tell`` is due. Raises ``Exhausted``."""
+        circuit = self._circuits.of(account)
+        try:
+            # A full bulkhead must not make callers wait for a provider that is known to be away.
+            circuit.refuse_if_open()
+            slot = await self._bulkhead.take(account, tries.deadline - asyncio.get_running_loop().time())
+            if slot is None:
+                raise Exhausted(
+                    "SERVICE_BUSY", f"too many calls to {self.service} are under way", RETRY_AFTER_S
+                )
+            try:
+                return Leave(slot=slot, circuit=circuit, ticket=await circuit.admit())
+            except BaseException:
+                slot.release()
+                raise
+        except CircuitOpen as open_:
+            if tries.last is not None:
+                raise exhausted(tries.last) from tries.last
+            raise Exhausted(
+                UNAVAILABLE, f"{self.service} is not asked: its last calls failed", open_.retry_after_s
+            ) from open_
+
+    async def pause(self, tries: Tries, error: ProviderError) -> None:
+        """Wait for the next attempt; raises what the caller gets when there is none."""
+        wait = tries.pause(error, asyncio.get_running_loop().time())
+        self._metrics.count(
+            "integrations_provider_retries_total", "Repeated calls to a provider", service=self.service
+        )
+        await asyncio.sleep(wait)
+
+    def start(self, work: Coroutine[Any, Any, T], deadline: float, slot: Slot) -> "asyncio.Task[T]":
+        """``work`` as a task of its own, so that a caller never waits for one that can't be cancelled.
+
+        The task holds ``slot`` until its end. Calls within it are over before ``deadline``.
+        """
+        context = copy_context()
+        context.run(_deadline.set, deadline)
+        task = asyncio.create_task(work, name=f"call {self.service}", context=context)
+
+        def ended(task: "asyncio.Task[T]") -> None:
+            slot.release()
+            if not task.cancelled():
+                task.exception()  # read, so that nobody is told about an outcome that nobody waits for
+
+        task.add_done_callback(ended)
+        return task
+
+    def give_up(self, task: "asyncio.Task[Any]") -> None:
+        """Cancel ``task`` without waiting for it; one that goes on regardless is counted."""
+        task.cancel()
+        asyncio.get_running_loop().call_later(GRACE_S, self._check_ended, task)
+
+    def late(self, seconds: float) -> ProviderError:
+        """The error of a provider that said nothing for ``seconds``."""
+        return ProviderError(UNAVAILABLE, f"{self.service} was silent for {seconds:.3g} s", retryable=True)
+
+    def failure(self, task: "asyncio.Task[Any]") -> Exception | None:
+        """What the ended ``task`` raised, as an error of the contract."""
+        if task.cancelled():
+            return ProviderError(UNAVAILABLE, f"{self.service} cancelled its own call", retryable=True)
+        error = task.exception()
+        if error is None or isinstance(error, ProviderError | Problem):
+            return error
+        if isinstance(error, TimeoutError | ConnectionError):
+            return ProviderError(UNAVAILABLE, f"{self.service} can't be reached", retryable=True)
+        log.error("provider %s failed in an unforeseen way", self.service, exc_info=error)
+        # Nobody knows what it is, so it is not repeated.
+        unforeseen = Exhausted(UNAVAILABLE, f"{self.service} failed in an unforeseen way")
+        unforeseen.__cause__ = error
+        return unforeseen
+
+    def observe(self, seconds: float) -> None:
+        """Count how long an attempt took, failed ones too; of a stream, until its first piece."""
+        self._metrics.observe(
+            "integrations_provider_latency_seconds",
+            "Time of a provider's answer",
+            seconds,
+            service=self.service,
+        )
+
+    async def tell(self, leave: Leave, error: BaseException | None) -> None:
+        """Report an attempt's outcome to the circuit. The shared store's own troubles end here."""
+        circuit, ticket = leave.circuit, leave.ticket
+        said = "answered" if error is None else verdict(error)
+        try:
+            if said == "failed":
+                await circuit.failed(ticket)
+            elif error is None or (said == "answered" and ticket.probe is not None):
+                await circuit.passed(ticket)
+            else:
+                await circuit.returned(ticket)
+        except Exception:
+            log.warning("an outcome of %s could not be shared", self.service, exc_info=True)
+
+    def tell_later(self, leave: Leave) -> None:
+        """Report that nothing is known, from code that is being cancelled."""
+        task = asyncio.create_task(self.tell(leave, asyncio.CancelledError()))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _attempt(self, work: Callable[[], Coroutine[Any, Any, T]], leave: Leave, tries: Tries) -> T:
+        began = asyncio.get_running_loop().time()
+        allowed = min(tries.deadline - began, self.policy.timeout_s)
+        task = self.start(work(), began + allowed, leave.slot)
+        try:
+            await asyncio.wait({task}, timeout=allowed)
+        except asyncio.CancelledError:
+            self.give_up(task)
+            self.tell_later(leave)
+            raise
+        self.observe(asyncio.get_running_loop().time() - began)
+        if task.done():
+            error = self.failure(task)
+        else:
+            self.give_up(task)
+            error = self.late(allowed)
+        await self.tell(leave, error)
+        if error is not None:
+            raise error
+        return task.result()
+
+    def _check_ended(self, task: "asyncio.Task[Any]") -> None:
+        if not task.done():
+            log.warning("provider %s ignores cancellation; its call still runs", self.service)
+            self._metrics.count(
+                "integrations_provider_uncancelled_total",
+                "Provider calls that went on after they were given up",
+                service=self.service,
+            )

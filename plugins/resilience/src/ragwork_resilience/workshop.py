@@ -1,0 +1,101 @@
+"""Puts the layers together: which provider gets a guard of which policy, and which gets stand-ins."""
+
+import logging
+from typing import Final
+
+import attrs
+from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.llm import ChatModel
+from ragwork_hooks.notification import Channel
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.retrieval import Embedder, Retriever
+from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
+
+from ragwork_resilience.breaker import Breaker, Circuits
+from ragwork_resilience.config import ResilienceConfig
+from ragwork_resilience.fallback import Bench, ModelWithFallback, RetrieverWithFallback
+from ragwork_resilience.guard import Guard
+from ragwork_resilience.wraps import (
+    GuardedChannel,
+    GuardedEars,
+    GuardedEmbedder,
+    GuardedModel,
+    GuardedRetriever,
+    GuardedVoice,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Workshop:
+    """Wraps providers of every kind. A provider of this process is left as it is, but for stand-ins."""
+
+    def __init__(self, services: Services, config: ResilienceConfig) -> None:
+        self._services = services
+        self._config = config
+        self._bench: Final = Bench(providers=services.providers, metrics=services.metrics)
+
+    def check_fallback(self) -> None:
+        """Raises ``ConfigError`` when LLM_FALLBACK names a model that nobody offers."""
+        known = self._services.providers.names("llm")
+        for name in self._config.llm_fallback:
+            if name not in known:
+                raise ConfigError(
+                    "LLM_FALLBACK", f"no enabled plugin offers {name!r}", f"choose from {', '.join(known)}"
+                )
+
+    def retriever(self, name: str, inner: Retriever) -> Retriever:
+        """``inner`` guarded, with the stand-ins that queries name."""
+        if not self._local(name):
+            inner = GuardedRetriever(inner, self._guard("retrieval", name))
+        return RetrieverWithFallback(name, inner, self._bench)
+
+    def embedder(self, name: str, inner: Embedder) -> Embedder:
+        """``inner`` guarded. No stand-ins: another model's vectors mean something else."""
+        return inner if self._local(name) else GuardedEmbedder(inner, self._guard("embedding", name))
+
+    def chat_model(self, name: str, inner: ChatModel) -> ChatModel:
+        """``inner`` guarded, with the stand-ins of LLM_FALLBACK."""
+        if not self._local(name):
+            inner = GuardedModel(inner, self._guard("llm", name))
+        others = [other for other in self._config.llm_fallback if other != name]
+        return ModelWithFallback(inner, others, self._bench) if others else inner
+
+    def synthesizer(self, name: str, inner: SpeechSynthesizer) -> SpeechSynthesizer:
+        """``inner`` guarded."""
+        return inner if self._local(name) else GuardedVoice(inner, self._guard("tts", name))
+
+    def recognizer(self, name: str, inner: SpeechRecognizer) -> SpeechRecognizer:
+        """``inner`` guarded."""
+        return inner if self._local(name) else GuardedEars(inner, self._guard("asr", name))
+
+    def channel(self, name: str, inner: Channel) -> Channel:
+        """``inner`` guarded, each delivery tried once."""
+        return inner if self._local(name) else GuardedChannel(inner, self._guard("notification", name, 1))
+
+    def _local(self, name: str) -> bool:
+        return name in self._config.local_providers
+
+    def _guard(self, kind: str, name: str, attempts: int | None = None) -> Guard:
+        policy = self._config.policy(name)
+        if attempts is not None:
+            policy = attrs.evolve(policy, attempts=attempts)
+        circuits = Circuits(lambda account: self._circuit(kind, name, account))
+        return Guard(name, policy, circuits, self._services.metrics)
+
+    def _circuit(self, kind: str, name: str, account: str) -> Breaker:
+        def changed(is_open: bool) -> None:
+            log.warning("the circuit of %s provider %s is %s", kind, name, "open" if is_open else "closed")
+            if is_open:
+                self._services.metrics.count(
+                    "integrations_provider_cb_open_total", "Circuits that opened", service=name
+                )
+
+        return Breaker(
+            state=self._services.state,
+            scope=self._config.cb_prefix,
+            key=f"{kind}:{name}:{account}",
+            policy=self._config.breaker(name),
+            clock=self._services.clock.monotonic,
+            changed=changed,
+        )
