@@ -183,7 +183,9 @@ async def serving(
     authorization.freeze(frozen.gates)
     async with contextlib.AsyncExitStack() as stack:
         pool = await Pool.open(
-            dsn, size=config.pool_size + config.pool_overflow, statement_timeout_ms=config.statement_timeout_ms
+            dsn,
+            size=config.pool_size + config.pool_overflow,
+            statement_timeout_ms=config.statement_timeout_ms,
         )
         stack.push_async_callback(pool.close)
         bus = Bus(dsn)
@@ -216,6 +218,16 @@ async def serving(
             telemetry=telemetry,
             session=session,
         )
+
+
+async def eventually(check: Callable[[], bool], within_s: float) -> None:
+    """Wait until ``check`` holds; fail when it does not within ``within_s`` seconds."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + within_s
+    while not check():
+        if loop.time() > until:
+            raise AssertionError(f"not so within {within_s} s")
+        await asyncio.sleep(0.01)
 
 
 def streamed(frames: AsyncIterator[Frame], **said: Any) -> EventStream:
@@ -262,5 +274,5 @@ def interpret(stream: bytes) -> Iterator[Sent]:
 
 __all__ = [
     "ABSTAIN", "ALLOW", "READ", "RoleGate", "Sent", "Served", "StepAdmit", "StepGate", "TokenIsIdentity",
-    "interpret", "public", "route", "serving", "streamed",
+    "eventually", "interpret", "public", "route", "serving", "streamed",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from ragwork_kernel.bus import FRESH_S, Bus
 from ragwork_kernel.caches import KernelCaches, TenantCache
 from ragwork_kernel.db import Pool
 from ragwork_testkit.database import Database, PostgresServer
+from serving import eventually
 
 
 @attrs.frozen(kw_only=True)
@@ -68,12 +69,6 @@ async def kill(database: Database, pids: list[int]) -> None:
     for pid in pids:
         await admin.execute("SELECT pg_terminate_backend($1)", pid)
     await admin.close()
-
-
-async def eventually(check: Callable[[], bool], within_s: float) -> None:
-    async with asyncio.timeout(within_s):
-        while not check():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_value_is_loaded_once_until_it_is_invalidated_everywhere(database: Database) -> None:

@@ -10,7 +10,9 @@ from ragwork_hooks.plugin import Option
 from ragwork_kernel import cli
 
 
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *argv: str
+) -> tuple[int, str, str]:
     """Status, standard output and standard error of ``ragwork argv``."""
     monkeypatch.setattr("sys.argv", ["ragwork", *argv])
     status = 0
@@ -31,10 +33,23 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_tree_holds_the_kernels_commands_and_those_of_enabled_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tree_holds_the_kernels_commands_and_those_of_enabled_plugins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("RAGWORK_PLUGINS", "directory,apikeys")
     root = cli.command_line()
-    assert {"serve", "worker", "migrate", "doctor", "plugins", "config", "openapi", "dsn", "jobs", "keys"} <= set(root.commands)
+    assert {
+        "serve",
+        "worker",
+        "migrate",
+        "doctor",
+        "plugins",
+        "config",
+        "openapi",
+        "dsn",
+        "jobs",
+        "keys",
+    } <= set(root.commands)
     assert "ingest" not in root.commands
     for path in (("serve",), ("keys", "create"), ("config", "explain")):
         command = root
@@ -43,7 +58,9 @@ def test_the_tree_holds_the_kernels_commands_and_those_of_enabled_plugins(monkey
         assert {"data_dir", "as_json"} <= {p.name for p in command.params}
 
 
-@pytest.mark.parametrize("toml", ["[kernel\n", "[kernel]\nno_such = 1\n", '[kernel]\nplugins = ["no-such"]\n'])
+@pytest.mark.parametrize(
+    "toml", ["[kernel\n", "[kernel]\nno_such = 1\n", '[kernel]\nplugins = ["no-such"]\n']
+)
 @pytest.mark.parametrize("argv", [("config", "check"), ("openapi",), ("serve",)])
 def test_a_broken_configuration_is_one_line_with_its_fix_and_status_2(
     monkeypatch: pytest.MonkeyPatch,
@@ -67,7 +84,11 @@ def test_plugins_works_on_a_broken_set_and_says_what_is_wrong(
     status, out, _ = run(monkeypatch, capsys, "plugins", "--json")
     rows = {row["name"]: row for row in json.loads(out)}
     assert status == 1
-    assert (rows["directory"]["state"], rows["rbca"]["state"], rows["rbac"]["state"]) == ("enabled", "broken", "disabled")
+    assert (rows["directory"]["state"], rows["rbca"]["state"], rows["rbac"]["state"]) == (
+        "enabled",
+        "broken",
+        "disabled",
+    )
     assert "did you mean 'rbac'" in rows["rbca"]["note"]
 
 
@@ -86,13 +107,21 @@ def test_explain_finds_a_setting_by_each_of_its_names(
 
 @pytest.mark.parametrize(
     "argv",
-    [("no-such",), ("serve", "--no-such"), ("serve", "--port", "x"), ("serve", "--port", "70000"), ("serve", "--port", "-1")],
+    [
+        ("no-such",),
+        ("serve", "--no-such"),
+        ("serve", "--port", "x"),
+        ("serve", "--port", "70000"),
+        ("serve", "--port", "-1"),
+    ],
 )
 def test_a_wrong_call_ends_with_status_2_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], elsewhere: Path, argv: Sequence[str]
 ) -> None:
     monkeypatch.setenv("RAGWORK_PLUGINS", "")
-    status, _, err = run(monkeypatch, capsys, *argv, *(("--data-dir", str(elsewhere)) if "serve" in argv else ()))
+    status, _, err = run(
+        monkeypatch, capsys, *argv, *(("--data-dir", str(elsewhere)) if "serve" in argv else ())
+    )
     assert status == 2
     assert "Traceback" not in err
     assert not list(elsewhere.iterdir())

@@ -167,7 +167,7 @@ def test_any_query_text_is_decoded_or_left_for_the_validator(raw: str, target: A
 
 @given(at=st.datetimes(timezones=st.builds(timezone, st.integers(-23, 23).map(lambda h: timedelta(hours=h)))))
 def test_times_keep_their_instant_over_the_wire(at: datetime) -> None:
-    sent = orjson.loads(codec.dumps(codec.encode({"at": at})))["at"]
+    sent = orjson.loads(codec.dumps({"at": at}))["at"]
     order = codec.structure({"id": "a", "at": sent}, Order, "body")
     assert order.at == at
     assert order.at is not None
@@ -176,7 +176,7 @@ def test_times_keep_their_instant_over_the_wire(at: datetime) -> None:
 
 def test_times_leave_with_their_offset() -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert codec.dumps(codec.encode(Order(id="a", at=at))).find(b'"2026-01-02T03:04:05+00:00"') > 0
+    assert codec.dumps(Order(id="a", at=at)).find(b'"2026-01-02T03:04:05+00:00"') > 0
 
 
 def test_a_long_input_is_not_echoed_whole() -> None:

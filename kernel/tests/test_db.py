@@ -78,7 +78,10 @@ async def test_a_transaction_sees_and_writes_its_own_tenant_alone(database: Data
             assert [r["tenant_id"] for r in await tx.fetch("SELECT * FROM public.notes")] == ["t1"]
             assert await tx.execute("DELETE FROM public.notes WHERE tenant_id = 't2'") == "DELETE 0"
             assert await tx.execute("UPDATE public.notes SET id = 9 WHERE tenant_id = 't2'") == "UPDATE 0"
-        for statement in ("INSERT INTO public.notes VALUES ('t2', 5)", "UPDATE public.notes SET tenant_id = 't2'"):
+        for statement in (
+            "INSERT INTO public.notes VALUES ('t2', 5)",
+            "UPDATE public.notes SET tenant_id = 't2'",
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 async with pool.tenant("t1") as tx:
                     await tx.execute(statement)
@@ -107,7 +110,20 @@ async def test_a_read_transaction_cannot_write(database: Database) -> None:
                 await tx.execute(ADD, "t1", 1)
 
 
-HOSTILE = ["", " ", "t1'", "t1'; DROP TABLE notes; --", "t1\\", "t1\x00", "t1\n", "é", "-t", ".", "t" * 129, "t1 "]
+HOSTILE = [
+    "",
+    " ",
+    "t1'",
+    "t1'; DROP TABLE notes; --",
+    "t1\\",
+    "t1\x00",
+    "t1\n",
+    "é",
+    "-t",
+    ".",
+    "t" * 129,
+    "t1 ",
+]
 
 
 @pytest.mark.parametrize("tenant", HOSTILE, ids=repr)
@@ -129,11 +145,15 @@ def test_no_accepted_tenant_id_can_end_its_quote(tenant: str) -> None:
 async def test_an_exception_rolls_back_and_a_commit_tells_in_order(database: Database) -> None:
     told: list[str] = []
     async with pooled(database) as pool:
-        with pytest.raises(RuntimeError):
+
+        async def fails() -> None:
             async with pool.tenant("t1") as tx:
                 await tx.execute(ADD, "t1", 1)
                 tx.on_commit(lambda: told.append("never"))
                 raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            await fails()
         assert (told, await total(database)) == ([], 0)
         async with pool.tenant("t1") as tx:
             await tx.execute(ADD, "t1", 1)
@@ -146,16 +166,22 @@ async def test_an_exception_rolls_back_and_a_commit_tells_in_order(database: Dat
 async def test_a_commit_that_fails_tells_nobody(database: Database) -> None:
     told: list[str] = []
     async with pooled(database, size=1) as pool:
-        with pytest.raises(asyncpg.ForeignKeyViolationError):
+
+        async def dangles() -> None:
             async with pool.tenant("t1") as tx:
                 await tx.execute("INSERT INTO public.late VALUES (1, 99)")
                 tx.on_commit(lambda: told.append("never"))
+
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await dangles()
         async with pool.tenant("t1") as tx:
             assert await tx.fetchval("SELECT count(*) FROM public.late") == 0
     assert told == []
 
 
-@pytest.mark.parametrize("statement", ["SELECT pg_sleep(30)", None], ids=["in a statement", "between statements"])
+@pytest.mark.parametrize(
+    "statement", ["SELECT pg_sleep(30)", None], ids=["in a statement", "between statements"]
+)
 async def test_cancelling_rolls_back_and_leaves_a_usable_connection(
     database: Database, statement: str | None
 ) -> None:
@@ -212,12 +238,16 @@ async def test_cancelling_at_any_moment_never_poisons_the_pool(database: Databas
 async def test_a_connection_lost_in_a_transaction_is_503_and_the_next_works(database: Database) -> None:
     admin = await asyncpg.connect(database.admin)
     async with pooled(database, size=1) as pool:
-        with pytest.raises(Problem) as lost:
+
+        async def cut_off() -> None:
             async with pool.tenant("t1") as tx:
                 pid = await tx.fetchval("SELECT pg_backend_pid()")
                 await admin.execute("SELECT pg_terminate_backend($1)", pid)
                 await asyncio.sleep(0.1)
                 await tx.execute(ADD, "t1", 1)
+
+        with pytest.raises(Problem) as lost:
+            await cut_off()
         assert (lost.value.status, lost.value.code) == (503, "SERVICE_UNAVAILABLE")
         assert "Retry-After" in lost.value.headers
         async with pool.tenant("t1") as tx:
@@ -232,15 +262,14 @@ async def test_a_connection_lost_while_idle_costs_at_most_one_503(database: Data
         async with pool.tenant("t1") as tx:
             pid = await tx.fetchval("SELECT pg_backend_pid()")
         await admin.execute("SELECT pg_terminate_backend($1)", pid)
-        refused = 0
+        refused: list[int] = []
         for _ in range(3):
             try:
                 async with pool.tenant("t1") as tx:
                     await tx.fetchval("SELECT 1")
             except Problem as problem:
-                assert problem.status == 503
-                refused += 1
-        assert refused <= 1
+                refused.append(problem.status)
+        assert refused in ([], [503])
         await pool.ping()
     await admin.close()
 

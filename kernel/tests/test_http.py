@@ -252,6 +252,12 @@ async def test_a_form_over_the_limit_is_cut_while_it_is_read(database: Database)
     assert status == 413
 
 
+def got(path: str) -> bytes:
+    """A GET whose connection the server closes."""
+    head = "Host: h\r\nAuthorization: Bearer t1.a.reader\r\nConnection: close"
+    return f"GET {path} HTTP/1.1\r\n{head}\r\n\r\n".encode()
+
+
 # --- query and path -----------------------------------------------------------------------------
 
 
@@ -276,9 +282,7 @@ async def test_query_parameters_are_typed_bounded_and_known(
     database: Database, query: str, status: int
 ) -> None:
     async with serving(database.app, route(echo, query=Paging)) as served:
-        answer = await served.raw(
-            f"GET /v1/things{query} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer t1.a.reader\r\nConnection: close\r\n\r\n".encode()
-        )
+        answer = await served.raw(got(f"/v1/things{query}"))
     assert answer.startswith(b"HTTP/1.1 %d" % status), answer
     assert b'"meta"' in answer
 
@@ -286,9 +290,7 @@ async def test_query_parameters_are_typed_bounded_and_known(
 @pytest.mark.parametrize("wrong", ["%00", "a%00b", "a" * 257, "%0d%0aX-Evil:1", "%C2%85", "%E2%80%A8"])
 async def test_an_id_that_nothing_can_have_is_a_missing_one(database: Database, wrong: str) -> None:
     async with serving(database.app, route(echo, path="/v1/things/{id}")) as served:
-        answer = await served.raw(
-            f"GET /v1/things/{wrong} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer t1.a.reader\r\nConnection: close\r\n\r\n".encode()
-        )
+        answer = await served.raw(got(f"/v1/things/{wrong}"))
     assert answer.startswith(b"HTTP/1.1 404"), answer
     assert b'"NOT_FOUND"' in answer
     assert b"X-Evil" not in answer.partition(b"\r\n\r\n")[0]

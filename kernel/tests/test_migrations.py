@@ -47,13 +47,15 @@ async def columns(database: Database) -> list[str]:
 
 async def ledger(database: Database) -> list[tuple[str, int]]:
     connection = await asyncpg.connect(database.admin)
-    rows = await connection.fetch("SELECT plugin, version FROM ragwork.migrations WHERE plugin = 'demo' ORDER BY 2")
+    rows = await connection.fetch(
+        "SELECT plugin, version FROM ragwork.migrations WHERE plugin = 'demo' ORDER BY 2"
+    )
     await connection.close()
     return [tuple(row) for row in rows]
 
 
 async def test_what_is_pending_is_applied_once_and_then_served(database: Database, source: Source) -> None:
-    with pytest.raises(ConfigError, match="1 migrations are not applied .*demo 0001_things"):
+    with pytest.raises(ConfigError, match=r"1 migrations are not applied .*demo 0001_things"):
         await migrations.verify(database.app, [KERNEL, source])
     assert [m.name for m in await migrations.migrate(database.owner, [KERNEL, source])] == ["0001_things"]
     assert await migrations.migrate(database.owner, [KERNEL, source]) == []
@@ -78,18 +80,22 @@ async def test_an_empty_database_is_brought_up_from_nothing(postgres: PostgresSe
 
 
 async def test_a_dry_run_names_the_work_and_changes_nothing(database: Database, source: Source) -> None:
-    assert [m.name for m in await migrations.migrate(database.owner, [source], dry_run=True)] == ["0001_things"]
+    assert [m.name for m in await migrations.migrate(database.owner, [source], dry_run=True)] == [
+        "0001_things"
+    ]
     assert (await columns(database), await ledger(database)) == ([], [])
     connection = await asyncpg.connect(database.admin)
     assert await connection.fetchval("SELECT to_regnamespace('demo')") is None
     await connection.close()
 
 
-async def test_an_edited_migration_is_refused_by_migrate_and_by_serve(database: Database, source: Source) -> None:
+async def test_an_edited_migration_is_refused_by_migrate_and_by_serve(
+    database: Database, source: Source
+) -> None:
     await migrations.migrate(database.owner, [source])
     add(source, "0001_things", TABLE + "-- a comment\n")
     for check in (migrations.migrate(database.owner, [source]), migrations.verify(database.app, [source])):
-        with pytest.raises(ConfigError, match="demo 0001_things.*differs from the text that was applied"):
+        with pytest.raises(ConfigError, match=r"demo 0001_things.*differs from the text that was applied"):
             await check
 
 
@@ -129,10 +135,12 @@ async def test_an_older_release_serves_what_a_newer_one_expanded_not_what_it_con
             await check
 
 
-async def test_a_failing_migration_leaves_nothing_and_names_itself(database: Database, source: Source) -> None:
+async def test_a_failing_migration_leaves_nothing_and_names_itself(
+    database: Database, source: Source
+) -> None:
     add(source, "0002_broken", "-- kind: expand\nALTER TABLE demo.things ADD note text;\nSELECT 1/0;\n")
     add(source, "0003_never", "-- kind: expand\nALTER TABLE demo.things ADD other text;\n")
-    with pytest.raises(ConfigError, match="demo 0002_broken.*division by zero"):
+    with pytest.raises(ConfigError, match=r"demo 0002_broken.*division by zero"):
         await migrations.migrate(database.owner, [source])
     assert (await columns(database), await ledger(database)) == (["id"], [("demo", 1)])
     add(source, "0002_broken", "-- kind: expand\nALTER TABLE demo.things ADD note text;\n")
@@ -150,7 +158,11 @@ async def test_a_migration_outside_a_transaction_may_build_an_index_concurrently
 
 async def test_two_migrators_at_once_apply_each_migration_once(database: Database, source: Source) -> None:
     for n in range(2, 8):
-        add(source, f"{n:04d}_more", f"-- kind: expand\nALTER TABLE demo.things ADD c{n} int; SELECT pg_sleep(0.02);\n")
+        add(
+            source,
+            f"{n:04d}_more",
+            f"-- kind: expand\nALTER TABLE demo.things ADD c{n} int; SELECT pg_sleep(0.02);\n",
+        )
     ran = await asyncio.gather(*(migrations.migrate(database.owner, [source]) for _ in range(3)))
     assert sorted(len(r) for r in ran) == [0, 0, 7]
     assert await ledger(database) == [("demo", n) for n in range(1, 8)]

@@ -48,7 +48,16 @@ def test_a_document_of_every_kind_of_declaration_is_valid() -> None:
     made = document(
         route(nothing, response=Page[Thing]),
         route(nothing, name="b", path="/v1/things/{id}", response=Thing),
-        route(nothing, name="c", method="POST", path="/v1/up", body=Create, body_kind="multipart", response=None, status=204),
+        route(
+            nothing,
+            name="c",
+            method="POST",
+            path="/v1/up",
+            body=Create,
+            body_kind="multipart",
+            response=None,
+            status=204,
+        ),
         route(nothing, name="d", path="/v1/run", method="POST", media_type="text/event-stream"),
         public(nothing, name="e", path="/v1/open", response=list[Thing]),
     )

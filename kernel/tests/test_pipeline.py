@@ -25,6 +25,7 @@ from serving import (
     StepAdmit,
     StepGate,
     TokenIsIdentity,
+    eventually,
     public,
     route,
     serving,
@@ -306,9 +307,7 @@ async def test_a_hold_of_a_stream_is_settled_when_the_client_leaves(database: Da
             await response.content.readline()
             assert held.calls == []
             response.close()
-        async with asyncio.timeout(1):
-            while not held.calls:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: bool(held.calls), 1)
         await served.pipeline.settled()
     assert held.calls == [True]
 

@@ -62,10 +62,35 @@ def test_one_path_may_have_several_methods() -> None:
 
 
 def test_a_route_misses_no_declaration() -> None:
-    for name in ("scope", "action", "rate_class", "idempotency", "audit_event", "feature", "stale_reads", "transaction", "response"):
-        said: dict[str, Any] = {f: getattr(route(handler), f) for f in (
-            "name", "method", "path", "summary", "scope", "action", "rate_class", "idempotency", "audit_event",
-            "feature", "stale_reads", "transaction", "response")}
+    for name in (
+        "scope",
+        "action",
+        "rate_class",
+        "idempotency",
+        "audit_event",
+        "feature",
+        "stale_reads",
+        "transaction",
+        "response",
+    ):
+        said: dict[str, Any] = {
+            f: getattr(route(handler), f)
+            for f in (
+                "name",
+                "method",
+                "path",
+                "summary",
+                "scope",
+                "action",
+                "rate_class",
+                "idempotency",
+                "audit_event",
+                "feature",
+                "stale_reads",
+                "transaction",
+                "response",
+            )
+        }
         del said[name]
         with pytest.raises(TypeError, match=name):
             type(route(handler))(handler=handler, **said)

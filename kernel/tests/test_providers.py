@@ -45,7 +45,9 @@ class Factory:
         return self.opened
 
 
-def table(monkeypatch: pytest.MonkeyPatch, wraps: tuple[Wrap, ...] = (), **factories: Factory) -> ProviderTable:
+def table(
+    monkeypatch: pytest.MonkeyPatch, wraps: tuple[Wrap, ...] = (), **factories: Factory
+) -> ProviderTable:
     """A table of embedding providers that come from ``factories`` instead of entry points."""
     providers: dict[str, Provider[Any]] = {
         name: Provider(name=name, open=factory.open, options=Options) for name, factory in factories.items()
@@ -56,7 +58,9 @@ def table(monkeypatch: pytest.MonkeyPatch, wraps: tuple[Wrap, ...] = (), **facto
     return made
 
 
-async def test_an_unknown_name_is_a_typed_error_with_the_nearest_match(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_name_is_a_typed_error_with_the_nearest_match(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = table(monkeypatch, minilm=Factory())
     with pytest.raises(ProviderError, match="did you mean 'minilm'") as refused:
         await made.embedder("minlm")
@@ -113,7 +117,9 @@ async def test_wraps_of_the_kind_are_composed_once_in_order(monkeypatch: pytest.
     assert log == ["inner one", "outer one"]
 
 
-async def test_closing_reaches_what_a_wrap_hides_and_survives_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_reaches_what_a_wrap_hides_and_survives_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bad, good = Opened(fails_to_close=True), Opened()
     hide = Wrap(kind="embedding", name="hide", wrap=lambda _name, _inner: object())
     made = table(monkeypatch, (hide,), bad=Factory(opened=bad), good=Factory(opened=good))

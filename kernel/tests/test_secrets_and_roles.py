@@ -25,8 +25,12 @@ def layers(tmp_path: Path, **environ: str) -> Layers:
     return Layers.read(tmp_path, environ)
 
 
-async def test_outside_production_every_process_finds_the_same_key(database: Database, tmp_path: Path) -> None:
-    made = [await secrets.resolve(["PEPPER"], layers(tmp_path), database.app, production=False) for _ in range(3)]
+async def test_outside_production_every_process_finds_the_same_key(
+    database: Database, tmp_path: Path
+) -> None:
+    made = [
+        await secrets.resolve(["PEPPER"], layers(tmp_path), database.app, production=False) for _ in range(3)
+    ]
     assert len({keys["PEPPER"] for keys in made}) == 1
     assert len(made[0]["PEPPER"]) == secrets.MIN_BYTES
     other = await secrets.resolve(["OTHER"], layers(tmp_path), database.app, production=False)
@@ -45,7 +49,9 @@ async def test_a_made_key_is_not_readable_by_the_application(database: Database,
 async def test_a_configured_key_wins_and_is_the_same_everywhere(database: Database, tmp_path: Path) -> None:
     given = layers(tmp_path, PEPPER="x" * 32)
     keys = await secrets.resolve(["PEPPER"], given, database.app, production=True)
-    assert keys == await secrets.resolve(["PEPPER"], given, "postgresql://nobody@127.0.0.1:1/x", production=True)
+    assert keys == await secrets.resolve(
+        ["PEPPER"], given, "postgresql://nobody@127.0.0.1:1/x", production=True
+    )
 
 
 async def test_a_short_key_is_refused(database: Database, tmp_path: Path) -> None:
@@ -54,8 +60,10 @@ async def test_a_short_key_is_refused(database: Database, tmp_path: Path) -> Non
     assert "x" * 31 not in str(refused.value)
 
 
-async def test_production_makes_no_key_and_names_every_missing_one(database: Database, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="A_KEY, B_KEY: unset.*/run/secrets/a_key"):
+async def test_production_makes_no_key_and_names_every_missing_one(
+    database: Database, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"A_KEY, B_KEY: unset.*/run/secrets/a_key"):
         await secrets.resolve(["B_KEY", "A_KEY"], layers(tmp_path), database.app, production=True)
 
 
@@ -81,7 +89,9 @@ async def test_production_refuses_a_superuser_as_application(database: Database,
     assert urlsplit(database.admin).password not in str(refused.value)
 
 
-async def test_production_refuses_to_start_without_a_plugins_key(postgres: PostgresServer, tmp_path: Path) -> None:
+async def test_production_refuses_to_start_without_a_plugins_key(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
     plugins = {"RAGWORK_PLUGINS": "directory,apikeys"}
     names = [name for p in assembly.read(tmp_path, plugins).plugins for name in p.info.secrets]
     async with postgres.database(assembly.read(tmp_path, plugins).sources()) as migrated:
@@ -112,7 +122,9 @@ async def test_a_role_that_row_security_does_not_bind_is_refused(database: Datab
 async def test_the_application_role_owns_nothing_and_can_make_nothing(database: Database) -> None:
     for dsn in (database.app, database.dispatcher):
         connection = await asyncpg.connect(dsn)
-        owned = await connection.fetchval("SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole")
+        owned = await connection.fetchval(
+            "SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole"
+        )
         assert owned == 0
         for statement in (
             "CREATE TABLE public.mine ()", "CREATE SCHEMA mine", "CREATE TEMP TABLE mine ()", "CREATE ROLE mine",
@@ -162,7 +174,7 @@ async def test_a_database_that_does_not_answer_is_named_without_its_password(
 ) -> None:
     monkeypatch.setattr(phase0, "PATIENCE_S", 0.3)
     config = KernelConfig(database_url="postgresql://u:hidden@127.0.0.1:1/n")
-    with pytest.raises(ConfigError, match="127.0.0.1:1") as refused:
+    with pytest.raises(ConfigError, match=r"127.0.0.1:1") as refused:
         async with phase0.database(config, tmp_path):
             pass
     assert "hidden" not in str(refused.value)

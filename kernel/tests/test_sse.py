@@ -17,7 +17,7 @@ from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.http import Frame
 from ragwork_kernel import migrations, sse
 from ragwork_testkit.database import Database, PostgresServer
-from serving import Sent, Served, interpret, public, route, serving, streamed
+from serving import Sent, Served, eventually, interpret, public, route, serving, streamed
 
 HEADERS = {"Authorization": "Bearer t1.ann.reader"}
 
@@ -38,7 +38,9 @@ def streams(make: Callable[[], AsyncIterator[Frame]], **said: Any) -> Callable[[
 
 async def whole(served: Served, headers: dict[str, str] | None = None) -> list[Sent]:
     """Every event of one stream, its grammar checked."""
-    async with served.session.get(served.base + "/v1/things", headers={**HEADERS, **(headers or {})}) as response:
+    async with served.session.get(
+        served.base + "/v1/things", headers={**HEADERS, **(headers or {})}
+    ) as response:
         assert response.status == 200
         raw = await response.read()
     events = list(interpret(raw))
@@ -110,13 +112,17 @@ async def test_a_failure_becomes_one_error_event_before_done(
     assert "sql text" not in events[1].data
 
 
-nasty = st.text(alphabet=st.sampled_from("a\r\n\0\u2028\u2029\x85:\ufeff\ud800\"\\") | st.characters(), max_size=20)
+nasty = st.text(
+    alphabet=st.sampled_from('a\r\n\0\u2028\u2029\x85:\ufeff\ud800"\\') | st.characters(), max_size=20
+)
 data = st.dictionaries(nasty, nasty | st.lists(nasty, max_size=2), max_size=3)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(payloads=st.lists(data, min_size=1, max_size=4))
-def test_no_payload_can_add_an_event_or_leave_a_gap(database: Database, payloads: list[dict[str, Any]]) -> None:
+def test_no_payload_can_add_an_event_or_leave_a_gap(
+    database: Database, payloads: list[dict[str, Any]]
+) -> None:
     def encodable(payload: dict[str, Any]) -> bool:
         return not any("\ud800" <= c <= "\udfff" for text in _texts(payload) for c in text)
 
@@ -191,9 +197,7 @@ async def test_a_client_that_leaves_closes_the_producer_within_a_second(database
             response.close()
         async with asyncio.timeout(1):
             await watched.closed.wait()
-        async with asyncio.timeout(1):
-            while len(served.streams):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not len(served.streams), 1)
 
 
 async def test_a_reader_that_stops_reading_is_cut_without_burning_the_processor(
@@ -204,7 +208,9 @@ async def test_a_reader_that_stops_reading_is_cut_without_burning_the_processor(
     async with serving(database.app, route(streams(watched.frames, heartbeat_s=0.1))) as served:
         with socket.create_connection(("127.0.0.1", served.port)) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.sendall(b"GET /v1/things HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer t1.ann.reader\r\n\r\n")
+            client.sendall(
+                b"GET /v1/things HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer t1.ann.reader\r\n\r\n"
+            )
             await asyncio.sleep(0.3)  # by now every buffer on the way is full
             produced, burnt = watched.produced, time.process_time()
             async with asyncio.timeout(3):
@@ -247,9 +253,8 @@ async def test_a_revocation_ends_the_streams_of_that_user_or_key_alone(database:
 
         task = asyncio.create_task(read())
         before = len(watched)
+        await eventually(lambda: len(watched) > before, 2)
         async with asyncio.timeout(2):
-            while len(watched) == before:
-                await asyncio.sleep(0.01)
             await watched[-1].started.wait()
         return task
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -18,26 +19,29 @@ import attrs
 
 RAGWORK = Path(sys.executable).with_name("ragwork")
 START_S = 60.0
+#: Put before a command: another user, who may read all files, since the interpreter can stand in root's
+#: home, and may do nothing else.
+NOBODY = (
+    "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+    "--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search",
+)  # fmt: skip
 
 
 @attrs.frozen(kw_only=True)
 class Installed:
-    """A data directory, and the commands that work on it."""
+    """A data directory, and the commands that work on it. ``become`` is put before each command."""
 
     data_dir: Path
     cwd: Path
     settings: Mapping[str, str] = attrs.field(factory=dict)
-    user: int | None = None
+    become: tuple[str, ...] = ()
 
     def run(self, *argv: str, timeout_s: float = 120, **more: str) -> "subprocess.CompletedProcess[str]":
         """One command to its end; ``more`` is added to its environment."""
         return subprocess.run(
-            [RAGWORK, *argv, "--data-dir", self.data_dir],
+            [*self.become, RAGWORK, *argv, "--data-dir", self.data_dir],
             cwd=self.cwd,
             env=self.environ(more),
-            user=self.user,
-            group=self.user,
-            extra_groups=None if self.user is None else [],
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -52,7 +56,9 @@ class Installed:
     def key(self, tenant: str = "t1", role: str = "admin", **options: str) -> dict[str, str]:
         """A new key: its id and its text."""
         extra = [part for name, value in options.items() for part in (f"--{name}", value)]
-        made: dict[str, str] = self.json("keys", "create", "--tenant", tenant, "--role", role, "--name", "n", *extra)
+        made: dict[str, str] = self.json(
+            "keys", "create", "--tenant", tenant, "--role", role, "--name", "n", *extra
+        )
         return made
 
     def environ(self, more: Mapping[str, str]) -> dict[str, str]:
@@ -69,12 +75,9 @@ class Installed:
         """``ragwork serve`` on a free port until the block is left; killed if it does not end."""
         errors = (self.cwd / "serve.log").open("a")
         process = subprocess.Popen(
-            [RAGWORK, "serve", "--port", "0", "--json", "--data-dir", self.data_dir],
+            [*self.become, RAGWORK, "serve", "--port", "0", "--json", "--data-dir", self.data_dir],
             cwd=self.cwd,
             env=self.environ(more),
-            user=self.user,
-            group=self.user,
-            extra_groups=None if self.user is None else [],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -131,7 +134,9 @@ class Server:
         except urllib.error.HTTPError as refused:
             return refused.code, _decoded(refused.read())
 
-    async def events(self, key: str, message: str, corpus: str = "c1", session: str = "s1") -> AsyncIterator[Any]:
+    async def events(
+        self, key: str, message: str, corpus: str = "c1", session: str = "s1"
+    ) -> AsyncIterator[Any]:
         """Payloads of one run's events as they arrive."""
         body = {"session_id": session, "corpus_id": corpus, "message": message}
         headers = {"Authorization": f"Bearer {key}"}

@@ -91,7 +91,7 @@ def _add(
     parameters += [
         click.Option(
             ["--data-dir"],
-            type=click.Path(path_type=Path),
+            type=click.Path(path_type=Path, readable=False),
             help="where embedded data lives (RAGWORK_DATA_DIR)",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="print data as JSON"),

@@ -134,6 +134,9 @@ def _secrets(assembly: Assembly) -> Finding:
 
 
 async def _database(assembly: Assembly, data_dir: Path) -> list[Finding]:
+    if assembly.kernel.production and assembly.kernel.database_url is None:
+        fix = "set DATABASE_URL: the embedded server is not for production"
+        return [Finding(check="database", state="fail", detail="DATABASE_URL is unset", fix=fix)]
     findings: list[Finding] = []
     try:
         async with phase0.database(assembly.kernel, data_dir) as urls:

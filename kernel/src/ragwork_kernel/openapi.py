@@ -183,7 +183,7 @@ class _Schemas:
 
     def _free_name(self, kind: Any, args: tuple[Any, ...]) -> str:
         """The class's own name; a number tells classes of one name in two plugins apart."""
-        base = kind.__name__ + "".join(getattr(arg, "__name__", "") for arg in args)
+        base: str = kind.__name__ + "".join(getattr(arg, "__name__", "") for arg in args)
         name, number = base, 2
         while name in self.found or name in _SHARED:
             name, number = f"{base}{number}", number + 1

@@ -1,6 +1,7 @@
 """``ragwork serve``: listen, work, and leave without dropping anything."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -40,6 +41,9 @@ async def serve(platform: Platform, host: str, port: int, ready: Callable[[int],
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     async with listening(platform, host, port) as bound:
+        # What the boot made lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         ready(bound)
         await stop.wait()
         log.info("stopping: draining requests and streams")

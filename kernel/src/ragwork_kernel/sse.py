@@ -129,7 +129,10 @@ class FrameWriter:
         self._filled.set()
 
     async def pump(self, heartbeat_s: float) -> None:
-        """Write until closed; heartbeat when idle. Raises ``TimeoutError`` when the client stopped reading."""
+        """Write until closed, the end of the body included; heartbeat when idle.
+
+        Raises ``TimeoutError`` when the client stopped reading.
+        """
         while True:
             try:
                 async with asyncio.timeout(heartbeat_s):
@@ -141,11 +144,11 @@ class FrameWriter:
             self._buffer.clear()
             self._buffered = 0
             self._emptied.set()
-            if data:
-                async with asyncio.timeout(STALLED_S):
-                    await self._response.write(data)
-            if self._closing and not self._buffer:
-                return
+            async with asyncio.timeout(STALLED_S):
+                if self._closing:
+                    await self._response.write_eof(data)
+                    return
+                await self._response.write(data)
 
     def _append(self, event: str, payload: dict[str, object]) -> None:
         payload["seq"] = self._seq + 1
@@ -179,11 +182,10 @@ async def send(
         await writer.write(Frame(type="done", data={}))
         writer.close()
         await pump
+        return outcome
     finally:
         pump.cancel()
         await asyncio.shield(_close(stream))
-    await response.write_eof()
-    return outcome
 
 
 async def _produce(writer: FrameWriter, stream: EventStream, live: LiveStream, timeout_s: float) -> str:

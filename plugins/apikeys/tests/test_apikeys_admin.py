@@ -92,7 +92,7 @@ async def call(keys: Any, here: Any, caller: Principal, name: str, given: Any, k
 
 
 async def patch(keys: Any, here: Any, caller: Principal, key_id: str, **body: Any) -> Any:
-    return await call(keys, here, caller, "patch_api_key", AdminApiKeyPatchRequest(**body), key_id)
+    return await call(keys, here, caller, "api_keys.patch", AdminApiKeyPatchRequest(**body), key_id)
 
 
 async def sign_in(keys: Any, token: str) -> Principal:
@@ -268,7 +268,7 @@ async def test_a_key_out_of_use_is_not_rotated(here: Any, shell: Shell, tenant: 
 
 async def test_list_answers_the_contracts_shape(here: Any, keys: Any, shell: Shell, tenant: str) -> None:
     made = await shell.run("keys", "create", tenant=tenant, role="editor", name="ci", user="u")
-    answer = await call(keys, here, admin(tenant), "list_api_keys", ListQuery())
+    answer = await call(keys, here, admin(tenant), "api_keys.list", ListQuery())
     (item,) = answer.items
     assert (answer.tenant_id, answer.inactive_days_threshold) == (tenant, 90)
     assert set(attrs.asdict(item)) == {
@@ -284,7 +284,7 @@ async def test_list_answers_the_contracts_shape(here: Any, keys: Any, shell: She
     assert (item.is_active, item.is_expired, item.inactive_days) == (True, False, 0)
     async with here.db.tenant(tenant) as tx:
         await here.use(Directory).set_active(tx, "u", False)
-    answer = await call(keys, here, admin(tenant), "list_api_keys", ListQuery())
+    answer = await call(keys, here, admin(tenant), "api_keys.list", ListQuery())
     assert not answer.items[0].is_active
 
 
@@ -296,7 +296,7 @@ async def test_list_filters_inactive_and_pages(here: Any, keys: Any, shell: Shel
         await tx.execute("UPDATE apikeys.keys SET expires_at = now() WHERE id = $1", made[1]["id"])
 
     async def ids(**query: Any) -> list[str]:
-        answer = await call(keys, here, admin(tenant), "list_api_keys", ListQuery(**query))
+        answer = await call(keys, here, admin(tenant), "api_keys.list", ListQuery(**query))
         return [item.key_id for item in answer.items]
 
     newest_first = [made[3]["id"], made[2]["id"], made[1]["id"], made[0]["id"]]
@@ -313,9 +313,9 @@ async def test_another_tenants_list_needs_platform_scope(
     made = await shell.run("keys", "create", tenant=other, role="reader", name="n")
     for query in (ListQuery(tenant_id=other), ListQuery(tenant_id="never-seen")):
         with pytest.raises(Problem) as refused:
-            await call(keys, here, admin(tenant), "list_api_keys", query)
+            await call(keys, here, admin(tenant), "api_keys.list", query)
         assert (refused.value.status, refused.value.code) == (403, "AUTH_FORBIDDEN")
-    answer = await call(keys, here, admin(tenant, platform=True), "list_api_keys", ListQuery(tenant_id=other))
+    answer = await call(keys, here, admin(tenant, platform=True), "api_keys.list", ListQuery(tenant_id=other))
     assert [item.key_id for item in answer.items] == [made["id"]]
 
 

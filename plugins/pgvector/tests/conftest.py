@@ -7,7 +7,7 @@ import pytest_asyncio
 from ragwork_hooks.retrieval import Embedder
 from ragwork_kernel import migrations
 from ragwork_kernel.db import Pool
-from ragwork_kernel.events import OutboxEvents
+from ragwork_kernel.outbox import OutboxEvents
 from ragwork_pgvector import plugin
 from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.retriever import LocalRetriever

@@ -16,7 +16,7 @@ from ragwork_milvus.config import MilvusConfig
 R = TypeVar("R")
 
 #: Milvus' own codes: not authenticated, and not allowed.
-_REFUSED: Final = frozenset({1100 + 300, 1401})
+_REFUSED: Final = frozenset({1400, 1401})
 _LITE: Final = ".db"
 _SERVER: Final = ("http://", "https://", "tcp://", "unix:")
 
@@ -66,6 +66,11 @@ class Connection:
         self._uri, self._token, self._timeout_s = address(config.uri), config.token, config.timeout_s
         self._opening: asyncio.Task[Client] | None = None
 
+    @property
+    def lite(self) -> bool:
+        """Whether Milvus runs inside this process."""
+        return self._uri.endswith(_LITE)
+
     async def call(self, work: Callable[[Client, float], R]) -> R:
         """``work(client, timeout in seconds)`` in a thread.
 
@@ -91,7 +96,7 @@ class Connection:
         return await asyncio.shield(self._opening)
 
     def _open(self) -> Client:
-        if self._uri.endswith(_LITE):
+        if self.lite:
             Path(self._uri).parent.mkdir(parents=True, exist_ok=True)
         pymilvus = importlib.import_module("pymilvus")
         # Without a token of its own the SDK wants an empty text.

@@ -64,7 +64,7 @@ class AdminApi:
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
             Route(
-                name="list_api_keys",
+                name="api_keys.list",
                 method="GET",
                 path="/v1/admin/api-keys",
                 summary="List API keys, newest first, without their secrets",
@@ -83,7 +83,7 @@ class AdminApi:
                 errors=("AUTH_FORBIDDEN",),
             ),
             Route(
-                name="patch_api_key",
+                name="api_keys.patch",
                 method="PATCH",
                 path="/v1/admin/api-keys/{key_id}",
                 summary="Rename, expire, switch off and on, or revoke an API key",

@@ -141,7 +141,7 @@ async def _open(context: ProviderContext[BedrockConfig]) -> ChatModel:
         max_concurrency=config.max_concurrency,
     )
     clients: Clients[BedrockRuntimeClient] = Clients(service, context.services.secrets, calls)
-    await asyncio.to_thread(clients.warm)
+    await asyncio.to_thread(clients.warm, CHAT)
     return BedrockChat(config, config.model_id, clients, calls)
 
 

@@ -9,6 +9,7 @@ from ragwork_hooks.plugin import Secrets
 
 from ragwork_bedrock.calls import Calls
 from ragwork_bedrock.credentials import Keys, missing, operator_keys
+from ragwork_bedrock.errors import Codes, translated
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -52,10 +53,13 @@ class Clients(Generic[C]):
         self._session: Session | None = None
         self._kept: OrderedDict[Account, C] = OrderedDict()
 
-    def warm(self) -> None:
-        """Import the SDK: it takes most of a second."""
-        import botocore.eventstream
-        import botocore.exceptions  # noqa: F401
+    def warm(self, codes: Codes) -> None:
+        """Import the SDK and read the service's description: they take most of a second, a client after
+        that some milliseconds. Raises ``ProviderError``.
+        """
+        nobody = Keys(access_key_id="nobody", secret_access_key="none")  # noqa: S106  # it signs nothing
+        with translated(codes):
+            self._make(Account(region="us-east-1", keys=nobody))
 
     def account(self, region: str | None, keys: Keys | None = None) -> Account:
         """The account of ``keys``, by default the operator's; in ``region``, by default that of the

@@ -31,10 +31,11 @@ def watch(client: "BaseClient", calls: Calls) -> None:
             calls.hold(self)
             return done
 
-    class Plain(Held, AWSHTTPConnection):
+    # The stubs of the SDK's classes contradict those of their own bases.
+    class Plain(Held, AWSHTTPConnection):  # type: ignore[misc]
         pass
 
-    class Secure(Held, AWSHTTPSConnection):
+    class Secure(Held, AWSHTTPSConnection):  # type: ignore[misc]
         pass
 
     class PlainPool(AWSHTTPConnectionPool):

@@ -54,7 +54,7 @@ CHAT = Codes(timeout="LLM_TIMEOUT", refused="LLM_ERROR", unavailable="INTEGRATIO
 @contextmanager
 def translated(codes: Codes) -> Iterator[None]:
     """Turn what the SDK raises inside into ``ProviderError``: AWS_CONFIG_MISSING, AWS_AUTH_ERROR or
-    one of ``codes``. The SDK must have been imported before.
+    one of ``codes``. Imports the SDK: not on the event loop unless ``Clients.warm`` ran before.
     """
     from botocore import exceptions as sdk
 

@@ -188,7 +188,7 @@ async def _open(context: ProviderContext[BedrockConfig]) -> Retriever:
         max_concurrency=config.max_concurrency,
     )
     clients: Clients[AgentsforBedrockRuntimeClient] = Clients(service, services.secrets, calls)
-    await asyncio.to_thread(clients.warm)
+    await asyncio.to_thread(clients.warm, RETRIEVAL)
     return KnowledgeBases(config, services.secrets, clients, calls, services.metrics)
 
 

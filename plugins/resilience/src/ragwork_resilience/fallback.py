@@ -11,7 +11,6 @@ from ragwork_hooks.plugin import Metrics, Providers
 from ragwork_hooks.retrieval import PreparedQuery, Query, Retriever
 
 from ragwork_resilience.outcome import Exhausted
-from ragwork_resilience.wraps import close
 
 log = logging.getLogger(__name__)
 
@@ -75,15 +74,12 @@ class RetrieverWithFallback:
                 return prepared
             raise error
 
-    async def aclose(self) -> None:
-        """Close the inner retriever, if it can be closed."""
-        await close(self.inner)
-
 
 @attrs.frozen
 class ModelWithFallback:
     """Lets ``others`` answer in order when the model is exhausted before its first delta."""
 
+    service: str
     inner: ChatModel
     others: Sequence[str]
     bench: Bench
@@ -124,11 +120,11 @@ class ModelWithFallback:
                     async for delta in deltas:
                         if not begun:
                             begun = True
-                            self.bench.used("llm", self.name, name)
+                            self.bench.used("llm", self.service, name)
                         yield delta
                 return
             except ProviderError as also:
                 if begun:
                     raise
-                log.debug("chat model %s can't stand in for %s: %s", name, self.name, also)
+                log.debug("chat model %s can't stand in for %s: %s", name, self.service, also)
         raise first

@@ -31,7 +31,7 @@ class RunGate:
             return Deny(
                 "SERVICE_BUSY",
                 f"{self.bulkhead.taken} runs are under way; ask again shortly",
-                {"retry_after_s": RETRY_AFTER_S},
+                headers={"Retry-After": str(RETRY_AFTER_S)},
             )
         return Admission(hold=Hold(settle=lambda started: self._settle(slot)))
 

@@ -18,8 +18,10 @@ from ragwork_resilience.outcome import UNAVAILABLE, Exhausted, Tries, exhausted,
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: How much sooner than its caller's a nested call's time is up, so that the inner one says what was wrong.
-NESTED_S: Final = 0.05
+#: How much sooner than its caller's a nested call's time is up, so that the inner one says what was wrong:
+#: this part of the time left, up to so many seconds.
+_NESTED_PART: Final = 0.1
+_NESTED_S: Final = 0.05
 #: A call that still runs this long after it was cancelled ignores cancellation.
 GRACE_S: Final = 1.0
 #: When the guarded call that this code runs in must be over, in loop time.
@@ -69,8 +71,10 @@ class Guard:
 
     def begin(self) -> Tries:
         """The allowance of a call that starts now: never more than what its caller has left."""
-        deadline = asyncio.get_running_loop().time() + self.policy.budget_s
-        return Tries(self.policy, min(deadline, _deadline.get(float("inf")) - NESTED_S))
+        now = asyncio.get_running_loop().time()
+        left = _deadline.get(float("inf")) - now
+        left -= min(left * _NESTED_PART, _NESTED_S)
+        return Tries(self.policy, now + min(self.policy.budget_s, left))
 
     async def admit(self, account: str, tries: Tries) -> Leave:
         """Leave for an attempt, after which ``tell`` is due. Raises ``Exhausted``."""

@@ -59,7 +59,7 @@ class Workshop:
         if not self._local(name):
             inner = GuardedModel(inner, self._guard("llm", name))
         others = [other for other in self._config.llm_fallback if other != name]
-        return ModelWithFallback(inner, others, self._bench) if others else inner
+        return ModelWithFallback(name, inner, others, self._bench) if others else inner
 
     def synthesizer(self, name: str, inner: SpeechSynthesizer) -> SpeechSynthesizer:
         """``inner`` guarded."""

@@ -1,6 +1,6 @@
 """What a bound provider is replaced with: the same protocol, every call guarded."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final, Literal
 
 import attrs
@@ -32,10 +32,6 @@ class GuardedRetriever:
         """See ``Retriever``; also raises what ``Guard`` does."""
         account = tenant_id if query.options.get(CREDENTIALS) else ""
         return await self.guard.call(lambda: self.inner.prepare(tenant_id, query), account)
-
-    async def aclose(self) -> None:
-        """Close the inner retriever, if it can be closed."""
-        await close(self.inner)
 
 
 @attrs.frozen
@@ -148,14 +144,3 @@ class GuardedChannel:
         """See ``Channel``; also raises what ``Guard`` does."""
         account = f"{destination.tenant_id}/{destination.id}"
         await self.guard.call(lambda: self.inner.deliver(destination, delivery_id, notice), account)
-
-    async def aclose(self) -> None:
-        """Close the inner channel, if it can be closed."""
-        await close(self.inner)
-
-
-async def close(provider: object) -> None:
-    """Close a provider whose protocol does not say that it can be closed."""
-    aclose: Callable[[], Awaitable[None]] | None = getattr(provider, "aclose", None)
-    if aclose is not None:
-        await aclose()

@@ -18,7 +18,6 @@ from ragwork_kernel import migrations
 from ragwork_testkit.database import Database, PostgresServer
 from ragwork_testkit.platform import Running, running
 
-
 #: ``make test`` is the same on every run and quick; ``make prove`` looks much further, at random.
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
 settings.register_profile("test", deadline=None, derandomize=True, max_examples=60, phases=_PHASES)

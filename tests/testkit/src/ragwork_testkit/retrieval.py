@@ -133,6 +133,7 @@ class Bench:
             embedder=self.embedder.name,
             filter=filter or {},
             distinct=distinct,
+            scope=scope,
         )
         prepared = await self.retriever.prepare(tenant, query)
         async with self.database.tenant(tenant, "read") as tx:

@@ -39,7 +39,10 @@ async def counted(dsn: str, application: str = "ragwork") -> AsyncIterator[Round
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection(host, port)
-        for pump in (_requests(reader, upstream_writer, trips, application), _replies(upstream_reader, writer)):
+        for pump in (
+            _requests(reader, upstream_writer, trips, application),
+            _replies(upstream_reader, writer),
+        ):
             task = asyncio.create_task(pump)
             pumps.add(task)
             task.add_done_callback(pumps.discard)

@@ -1,0 +1,233 @@
+"""The circuit against a model: hypothesis plays calls, outcomes and time over two kernels with one store."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from ragwork_kernel.state import LocalState
+from ragwork_resilience.breaker import VIEW_AGE_S, Breaker, CircuitOpen, Circuits
+from ragwork_resilience.config import BreakerPolicy
+
+POLICY = BreakerPolicy(threshold=3, window_s=60, open_s=30, trials=2, lease_s=10)
+
+
+def finished(coroutine):
+    """The result of a coroutine that never really waits, as with the in-process store."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it waited")
+
+
+class Time:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def breaker(state, time, opened=None, policy=POLICY):
+    changed = (lambda is_open: opened.append(is_open)) if opened is not None else (lambda _: None)
+    return Breaker(state, "cb", "llm:x:", policy, time, changed)
+
+
+class BreakerAgainstModel(RuleBasedStateMachine):
+    """The model: generation, failures in a row with the window's end, when it cools, probes out, recovered."""
+
+    def __init__(self):
+        super().__init__()
+        self.time, self.transitions = Time(), []
+        state = LocalState(self.time)
+        self.kernels = [breaker(state, self.time, self.transitions) for _ in range(2)]
+        self.calls = []  # (kernel, ticket, generation it began in, lease's end or None)
+        self.generation, self.failures, self.window_ends = 0, 0, 0.0
+        self.cools_until, self.recovered = 0.0, 0
+        self.known = {0: False, 1: False}  # which kernel had a failure since its last success
+        self.opened = self.closed = 0
+        self.advice = VIEW_AGE_S
+
+    @property
+    def tripped(self):
+        return self.generation % 2 == 1
+
+    def probes_out(self):
+        return [
+            c for c in self.calls if c[3] is not None and c[2] == self.generation and c[3] > self.time.now
+        ]
+
+    def trip(self, generation):
+        self.generation, self.cools_until = generation, self.time.now + POLICY.open_s
+        self.failures = self.recovered = 0
+        self.opened += 1
+
+    @rule(kernel=st.integers(0, 1))
+    def call(self, kernel):
+        self.time.now += VIEW_AGE_S  # a fresh view: what a stale one may do is tested apart
+        try:
+            ticket = finished(self.kernels[kernel].admit())
+        except CircuitOpen as refused:
+            assert self.tripped
+            assert self.time.now < self.cools_until or len(self.probes_out()) == POLICY.trials
+            self.advice = refused.retry_after_s
+            return
+        assert ticket.generation == self.generation
+        if self.tripped:
+            assert self.time.now >= self.cools_until
+            assert len(self.probes_out()) < POLICY.trials
+            assert ticket.probe is not None
+        lease = self.time.now + POLICY.lease_s if self.tripped else None
+        self.calls.append((kernel, ticket, self.generation, lease))
+
+    @precondition(lambda self: self.calls)
+    @rule(pick=st.integers(0, 1000), outcome=st.sampled_from(["passed", "failed", "returned"]))
+    def end(self, pick, outcome):
+        kernel, ticket, began, lease = self.calls.pop(pick % len(self.calls))
+        finished(getattr(self.kernels[kernel], outcome)(ticket))
+        if outcome == "returned":
+            return
+        if lease is None:
+            self._ordinary(kernel, outcome, began)
+        elif began == self.generation:
+            self._probe(outcome)
+
+    def _ordinary(self, kernel, outcome, began):
+        if outcome == "passed":
+            if self.known[kernel] and began == self.generation:
+                self.failures = 0
+            self.known[kernel] = False
+            return
+        self.known[kernel] = True
+        if began != self.generation:
+            return
+        if self.time.now >= self.window_ends or not self.failures:
+            self.failures, self.window_ends = 0, self.time.now + POLICY.window_s
+        self.failures += 1
+        if self.failures >= POLICY.threshold:
+            self.trip(self.generation + 1)
+
+    def _probe(self, outcome):
+        if outcome == "failed":
+            self.trip(self.generation + 2)
+            return
+        self.recovered += 1
+        if self.recovered >= POLICY.trials:
+            self.generation += 1
+            self.failures = self.recovered = 0
+            self.closed += 1
+
+    @rule(seconds=st.sampled_from([0.3, 5.0, 9.0, 11.0, 31.0, 61.0]))
+    def wait(self, seconds):
+        self.time.now += seconds
+
+    @invariant()
+    def each_transition_is_told_once(self):
+        assert self.transitions.count(True) == self.opened
+        assert self.transitions.count(False) == self.closed
+
+    @invariant()
+    def advice_is_within_the_cooling_time(self):
+        assert 0 < self.advice < POLICY.open_s + 0.001
+
+    @invariant()
+    def probes_are_bounded(self):
+        assert len(self.probes_out()) <= POLICY.trials
+
+
+TestBreakerAgainstModel = BreakerAgainstModel.TestCase
+TestBreakerAgainstModel.settings = settings(stateful_step_count=60, parent=settings())
+
+
+@pytest.fixture
+def time():
+    return Time()
+
+
+def trip(circuit, times=POLICY.threshold):
+    for ticket in [finished(circuit.admit()) for _ in range(times)]:
+        finished(circuit.failed(ticket))
+
+
+def test_a_late_outcome_from_before_the_opening_says_nothing(time):
+    circuit = breaker(LocalState(time), time)
+    late = [finished(circuit.admit()) for _ in range(10)]
+    trip(circuit)
+    time.now += POLICY.open_s
+    for ticket in late:
+        finished(circuit.passed(ticket))
+    probes = [finished(circuit.admit()) for _ in range(2)]
+    assert all(ticket.probe is not None for ticket in probes)
+    for ticket in late:
+        finished(circuit.failed(ticket))
+    for ticket in probes:
+        finished(circuit.passed(ticket))
+    for ticket in late:
+        finished(circuit.failed(ticket))
+    assert finished(circuit.admit()).generation == 2
+
+
+def test_a_probe_that_is_never_heard_of_again_gives_its_place_back(time):
+    circuit = breaker(LocalState(time), time)
+    trip(circuit)
+    time.now += POLICY.open_s
+    lost = [finished(circuit.admit()) for _ in range(POLICY.trials)]
+    with pytest.raises(CircuitOpen):
+        finished(circuit.admit())
+    time.now += POLICY.lease_s
+    again = [finished(circuit.admit()) for _ in range(POLICY.trials)]
+    for ticket in lost:
+        finished(circuit.returned(ticket))  # a lapsed lease frees nobody else's place
+    with pytest.raises(CircuitOpen):
+        finished(circuit.admit())
+    assert len(again) == POLICY.trials
+
+
+def test_another_kernel_sees_the_opening_within_the_views_age(time):
+    state = LocalState(time)
+    mine, other = breaker(state, time), breaker(state, time)
+    finished(other.admit())
+    trip(mine)
+    time.now += VIEW_AGE_S
+    with pytest.raises(CircuitOpen):
+        finished(other.admit())
+
+
+def test_a_closed_circuit_with_a_fresh_view_asks_the_store_nothing(time):
+    class Counted(LocalState):
+        reads = 0
+
+        async def get(self, scope, key):
+            self.reads += 1
+            return await super().get(scope, key)
+
+    state = Counted(time)
+    circuit = breaker(state, time)
+    for _ in range(100):
+        finished(circuit.passed(finished(circuit.admit())))
+    assert state.reads == 1
+
+
+def test_failures_further_apart_than_the_window_never_open(time):
+    circuit = breaker(LocalState(time), time)
+    for _ in range(20):
+        finished(circuit.failed(finished(circuit.admit())))
+        time.now += POLICY.window_s / 2 + 1
+    assert finished(circuit.admit()).probe is None
+
+
+def test_a_store_that_is_away_leaves_the_last_view_and_lets_calls_pass(time):
+    class Away(LocalState):
+        async def get(self, scope, key):
+            raise ConnectionError("redis is away")
+
+    circuit = breaker(Away(time), time)
+    assert finished(circuit.admit()).generation == 0
+
+
+def test_accounts_have_circuits_of_their_own(time):
+    state = LocalState(time)
+    circuits = Circuits(lambda account: Breaker(state, "cb", account, POLICY, time, lambda _: None))
+    trip(circuits.of("t1"))
+    with pytest.raises(CircuitOpen):
+        finished(circuits.of("t1").admit())
+    assert finished(circuits.of("t2").admit())

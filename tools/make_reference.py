@@ -1,0 +1,337 @@
+"""Write the generated pages of docs/reference from the code that they describe.
+
+``python tools/make_reference.py`` writes them; ``--check`` writes nothing and ends with 1, naming the
+pages that no longer say what the code does.
+"""
+
+import argparse
+import ast
+import asyncio
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import ragwork_hooks
+from ragwork_hooks.errors import DEFAULT_CODES, STATUS_OF
+from ragwork_hooks.settings import settings_of
+from ragwork_kernel import assembly as assemblies
+from ragwork_kernel.assembly import Assembly
+from ragwork_kernel.boot import boot
+from ragwork_kernel.cli import command_line
+from ragwork_kernel.config import KernelConfig
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+HEAD = "<!-- Made by tools/make_reference.py. Edit the code, then run it again. -->\n\n"
+
+
+def main() -> int:
+    """Exit status: 0 when every page is current or was written."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say which pages are stale")
+    check: bool = parser.parse_args().check
+    stale = []
+    for name, text in pages().items():
+        path = REFERENCE / name
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if not check:
+            path.write_text(text, encoding="utf-8")
+    for name in stale:
+        print(f"{'stale' if check else 'wrote'} docs/reference/{name}")
+    return 1 if check and stale else 0
+
+
+def pages() -> Mapping[str, str]:
+    """File name → text of every generated page, for the default assembly without any setting."""
+    with tempfile.TemporaryDirectory() as folder:
+        assembly = assemblies.read(Path(folder), {})
+        document = asyncio.run(_openapi(assembly, Path(folder) / "data"))
+    made = {
+        "configuration.md": configuration(assembly),
+        "hooks.md": hooks(),
+        "commands.md": commands(),
+        "errors.md": errors(document),
+        "http.md": http(document),
+    }
+    return {name: HEAD + re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n" for name, text in made.items()}
+
+
+async def _openapi(assembly: Assembly, data_dir: Path) -> dict[str, Any]:
+    async with boot(assembly, data_dir) as platform:
+        return platform.kernel_routes.document()
+
+
+# --- configuration --------------------------------------------------------------------------------
+
+
+def configuration(assembly: Assembly) -> str:
+    """Every setting by the section of ``ragwork.toml`` that holds it, and the key material of plugins."""
+    text = """# Settings
+
+Each setting has a name in the environment and a field in a section of `ragwork.toml`. The layers, weakest
+first: default, `ragwork.toml`, `.env`, environment, secret file (`/run/secrets/<name in lower case>`, or the
+file that `<NAME>_FILE` names). An empty value counts as unset. How to use the layers:
+[configure and explain](../how-to/configure-and-explain.md). Secret values are masked in every output.
+"""
+    sections: list[tuple[str, type]] = [("kernel", KernelConfig)]
+    sections += [(p.name, p.info.config) for p in assembly.plugins if p.info.config is not None]
+    for section, config in sections:
+        text += f"\n## `[{section}]`\n\n{_settings_table(config)}"
+    text += (
+        "\n## Key material\n\nAt least 32 random bytes each. Outside production an unset one is made once and"
+    )
+    text += " shared by all processes of the database; the production profile refuses to start without.\n\n"
+    rows = [(f"`{name}`", p.name) for p in assembly.plugins for name in p.info.secrets]
+    return text + _table(("environment", "plugin"), rows)
+
+
+def _settings_table(config: type) -> str:
+    fields = {field.name: field for field in attrs.fields(config)}
+    rows = []
+    for name, info in settings_of(config).items():
+        default = fields[name].default
+        shown = "" if default is None else f"`{_plain(default)}`"
+        notes = [info.help]
+        notes += ["secret"] if info.secret else []
+        notes += ["required in production"] if info.required_in_production else []
+        rows.append((f"`{info.env}`", f"`{name}`", shown, "; ".join(notes)))
+    return _table(("environment", "field", "default", "meaning"), rows)
+
+
+def _plain(default: object) -> str:
+    """A default as an operator would write it."""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return ",".join(str(part) for part in default) or "(empty)"
+    return str(default)
+
+
+# --- hooks ----------------------------------------------------------------------------------------
+
+
+def hooks() -> str:
+    """Every public name of ``ragwork_hooks`` with its exact signature and docstring."""
+    text = """# Hooks
+
+What a plugin author imports: every public name of `ragwork_hooks`, by module, with the signatures as they stand
+in the source. Which seam to use for what: [seams](../explanation/seams.md). A whole example:
+[write a provider](../tutorial-write-a-provider.md).
+"""
+    folder = Path(ragwork_hooks.__file__).parent
+    for path in sorted(folder.glob("[!_]*.py")):
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        text += f"\n## `ragwork_hooks.{path.stem}`\n\n{ast.get_docstring(module) or ''}\n"
+        text += "".join(_documented(node) for node in module.body)
+    return text
+
+
+def _documented(node: ast.stmt) -> str:
+    if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+        return f"\n### `{node.name}`\n\n{ast.get_docstring(node) or ''}\n\n```python\n{_class(node)}```\n"
+    if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+        doc = ast.get_docstring(node) or ""
+        return f"\n### `{node.name}`\n\n{doc}\n\n```python\n{_signature(node)}\n```\n"
+    names = [name for name in _assigned(node) if not name.startswith("_") and name != "__all__"]
+    if names:
+        return f"\n### `{names[0]}`\n\n```python\n{ast.unparse(node)}\n```\n"
+    return ""
+
+
+def _class(node: ast.ClassDef) -> str:
+    bases = ", ".join(ast.unparse(base) for base in node.bases)
+    lines = [f"@{ast.unparse(decorator)}" for decorator in node.decorator_list]
+    lines.append(f"class {node.name}({bases}):" if bases else f"class {node.name}:")
+    body = [line for member in node.body for line in _member(member)]
+    return "\n".join([*lines, *(f"    {line}" if line else "" for line in body or ["..."])]) + "\n"
+
+
+def _member(node: ast.stmt) -> Iterator[str]:
+    """The lines of a field or a method, without bodies; docstrings of methods stand as comments."""
+    if isinstance(node, ast.AnnAssign | ast.Assign):
+        yield ast.unparse(node)
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _public(node.name):
+        yield ""
+        yield from (f"@{ast.unparse(decorator)}" for decorator in node.decorator_list)
+        yield _signature(node)
+        for line in (ast.get_docstring(node) or "").splitlines():
+            yield f"    # {line}".rstrip()
+
+
+def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    word = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    return f"{word} {node.name}({ast.unparse(node.args)}){returns}: ..."
+
+
+def _assigned(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return [node.target.id]
+    if isinstance(node, ast.Assign):
+        flat = [t for target in node.targets for t in getattr(target, "elts", [target])]
+        return [target.id for target in flat if isinstance(target, ast.Name)]
+    return []
+
+
+def _public(name: str) -> bool:
+    return not name.startswith("_") or name == "__init__"
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """Every command of the default assembly with its options."""
+    text = """# Commands
+
+Every command takes `--data-dir` (where embedded data lives; default `RAGWORK_DATA_DIR`, else
+`$XDG_DATA_HOME/ragwork` or `~/.local/share/ragwork`) and `--json` (print data as JSON), and works while a
+server runs on the same data directory. Settings are read from `ragwork.toml` and `.env` in the working
+directory, or in the folder that `RAGWORK_CONFIG_DIR` names.
+
+Exit status: 0 done; 1 it failed, or what was checked is not well; 2 a wrong setting or a wrong call.
+"""
+    for path, command in sorted(leaves(command_line())):
+        text += f"\n## `ragwork {' '.join(path)}`\n\n{_sentence(command.help or '')}\n\n"
+        rows = [_parameter(p) for p in command.params if p.name not in ("data_dir", "as_json")]
+        text += _table(("option", "default", "meaning"), rows) if rows else ""
+    return text
+
+
+def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command below ``group`` with its path."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def _parameter(parameter: click.Parameter) -> tuple[str, str, str]:
+    if isinstance(parameter, click.Option):
+        name, meaning = f"`{parameter.opts[0]}`", parameter.help or ""
+    else:
+        name, meaning = f"`{parameter.human_readable_name}`", "argument"
+    if isinstance(parameter.type, click.Choice):
+        meaning += f" ({', '.join(str(choice) for choice in parameter.type.choices)})"
+    default = parameter.default if isinstance(parameter.default, str) else None
+    shown = "required" if parameter.required else f"`{default}`" if default else ""
+    return name, shown, meaning
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
+# --- errors and routes ----------------------------------------------------------------------------
+
+
+def errors(document: Mapping[str, Any]) -> str:
+    """The catalogue of codes by status, and the routes that declare each of the rarer ones."""
+    text = """# Error codes
+
+A refused request answers with an envelope; `code` is stable, `message` is for people,
+and `details` stands there when the code has any.
+
+```json
+{
+  "error": {"code": "NOT_FOUND", "message": "corpus 'c9' does not exist"},
+  "meta": {"request_id": "72c03e54-1d1c-4d06-9e19-0f607e817820", "api_version": "v1"}
+}
+```
+
+Codes that an `error` event of a stream adds: [the run protocol](sse.md). Codes of providers: the README of each plugin.
+
+"""
+    declared = _declared(document)
+    rows = []
+    for code, status in sorted(STATUS_OF.items(), key=lambda item: (item[1], item[0])):
+        where = declared.get(code, [])
+        shown = ", ".join(f"`{name}`" for name in where) if len(where) <= 6 else f"{len(where)} operations"
+        default = "yes" if DEFAULT_CODES.get(status) == code else ""
+        rows.append((str(status), f"`{code}`", default, shown))
+    return text + _table(("status", "code", "default of its status", "declared by"), rows)
+
+
+def _declared(document: Mapping[str, Any]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for _, _, operation in _operations(document):
+        for response in operation["responses"].values():
+            for code in response["description"].split(", "):
+                found.setdefault(code, []).append(operation["operationId"])
+    return found
+
+
+def http(document: Mapping[str, Any]) -> str:
+    """Every route, and the fields of every request body."""
+    text = """# HTTP routes
+
+From the OpenAPI document that `GET /v1/openapi.json` and `ragwork openapi` give; a page for people is `/v1/docs`.
+Every JSON answer is enveloped: `{"data": …, "meta": {"request_id", "api_version"}}` or `{"error": …, "meta": …}`.
+Send the key as `Authorization: Bearer <key>`. Unknown fields and a `tenant_id` in a body are refused.
+
+"""
+    rows = [
+        (method, f"`{path}`", operation.get("x-role", "public"), operation["summary"])
+        for path, method, operation in _operations(document)
+    ]
+    text += _table(("method", "path", "role", "what it does"), rows)
+    text += "\n## Request bodies\n"
+    schemas = document["components"]["schemas"]
+    for path, method, operation in _operations(document):
+        for media, content in operation.get("requestBody", {}).get("content", {}).items():
+            schema = _resolved(content["schema"], schemas)
+            text += f"\n### `{method} {path}`\n\n`{media}`\n\n{_fields(schema, schemas)}"
+    return text
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method.upper(), operation
+
+
+def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    required = schema.get("required", [])
+    rows = []
+    for name, field in schema.get("properties", {}).items():
+        need = "yes" if name in required else ""
+        default = f"`{field['default']}`" if field.get("default") is not None else ""
+        rows.append((f"`{name}`", _type(field, schemas), need, default))
+    return _table(("field", "type", "required", "default"), rows)
+
+
+def _type(field: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    field = _resolved(field, schemas)
+    if "anyOf" in field:
+        return " or ".join(_type(option, schemas) for option in field["anyOf"])
+    if "enum" in field:
+        return ", ".join(f"`{option}`" for option in field["enum"])
+    kind = str(field.get("type", "any"))
+    bounds = [f"{field[a]} to {field[b]}" for a, b in _BOUNDS if a in field and b in field]
+    if kind == "array":
+        kind = f"array of {_type(field.get('items', {}), schemas)}"
+    return f"{kind} ({bounds[0]})" if bounds else kind
+
+
+_BOUNDS = (("minLength", "maxLength"), ("minimum", "maximum"))
+
+
+def _resolved(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref")
+    return schemas[reference.rpartition("/")[2]] if reference else schema
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    cells = [head, ["---" for _ in head], *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |\n" for row in cells)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
