@@ -9,14 +9,16 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 import aiohttp
 import load
 import uvloop
-from processes import ragwork
+from processes import Server, ragwork
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Delta, Usage
 from ragwork_kernel.state import LocalState
@@ -27,11 +29,15 @@ from ragwork_resilience.guard import Guard
 from ragwork_resilience.wraps import GuardedEmbedder, GuardedModel
 from ragwork_testkit import openai_server, tcpproxy
 
+from ragwork import DEFAULT_PLUGINS
+
 CALLS = 5000
 DELTAS = 40
 SLOW_RUNS = 50
 ROUNDS = 5
-RUNS = 60
+RUNS = 150
+SLOW_S = 7.0
+PLUGINS = tuple(dict.fromkeys((*DEFAULT_PLUGINS, "resilience")))
 ASK = ChatRequest(messages=(), passages=(), question="?")
 
 
@@ -73,10 +79,8 @@ async def timed(call: Callable[[], Awaitable[object]], count: int = CALLS) -> tu
     took = []
     for _ in range(count):
         began = time.perf_counter()
-        try:
+        with suppress(ProviderError):
             await call()
-        except ProviderError:
-            pass
         took.append((time.perf_counter() - began) * 1000)
     took.sort()
     return statistics.median(took), took[int(count * 0.99)]
@@ -111,15 +115,95 @@ async def overhead() -> None:
 
 
 async def neighbours(folder: Path) -> None:
-    """p95 of runs on a fast provider, alone and beside 50 runs on a slow one; paired rounds."""
+    """p95 of runs on a fast provider, alone and beside 50 runs on a slow one, in turn."""
     async with openai_server.serving() as far, tcpproxy.between(far.base_url) as net:
-        net.latency_s = 2.0
+        net.latency_s = SLOW_S / 2
         settings = {
             "LLM_PROVIDER": "fake",
             "EMBEDDING_PROVIDER": "wordllama",
-            "RUN_MAX_CONCURRENCY": "80",
+            "RUN_MAX_CONCURRENCY": str(SLOW_RUNS + 10),
             "OPENAI_API_KEY": openai_server.KEY,
             "OPENAI_BASE_URL": net.url,
+            "RAGWORK_PLUGINS": ",".join(PLUGINS),
         }
-        with await asyncio.to_thread(ragwork(folder, **settings).__enter__) as server:
-            pass
+        async with served(folder, settings) as server:
+            await asyncio.to_thread(server.command, "seed", "--tenant", "t1")
+            key = await asyncio.to_thread(server.key, "t1")
+            await make_slow_corpus(server.base, key)
+            alone, beside = [], []
+            for _ in range(ROUNDS):
+                alone.append((await load.measure(server.base, key, load.run, 1, RUNS)).p95)
+                async with slow_runs(server.base, key):
+                    beside.append((await load.measure(server.base, key, load.run, 1, RUNS)).p95)
+    moved = statistics.median(b / a - 1 for a, b in zip(alone, beside, strict=True))
+    say(
+        f"p95 of runs beside {SLOW_RUNS} slow ones on another provider",
+        f"{moved:+.0%} ({statistics.median(alone):.1f} to {statistics.median(beside):.1f} ms)",
+        "+10 %",
+    )
+
+
+@asynccontextmanager
+async def served(folder: Path, settings: dict[str, str]) -> AsyncIterator[Server]:
+    """A server process; starting and stopping it does not block the loop that plays the slow provider."""
+    process = ragwork(folder, **settings)
+    server = await asyncio.to_thread(process.__enter__)
+    try:
+        yield server
+    finally:
+        await asyncio.to_thread(process.__exit__, None, None, None)
+
+
+async def make_slow_corpus(base: str, key: str) -> None:
+    headers = {"Authorization": f"Bearer {key}"}
+    corpus = {
+        "id": "slow",
+        "name": "slow",
+        "provider_config_json": {"retrieval": {"provider": "local_pgvector", "embedder": "openai"}},
+    }
+    async with aiohttp.ClientSession(base, headers=headers) as session:
+        async with session.post("/v1/corpora", json=corpus) as response:
+            assert response.status == 201, await response.text()
+
+
+@asynccontextmanager
+async def slow_runs(base: str, key: str) -> AsyncIterator[None]:
+    """``SLOW_RUNS`` runs under way all the time, spread over the time that one takes."""
+    connector = aiohttp.TCPConnector(limit=0)
+    headers = {"Authorization": f"Bearer {key}"}
+    async with aiohttp.ClientSession(base, headers=headers, connector=connector) as session:
+
+        async def again(number: int) -> None:
+            await asyncio.sleep(number * SLOW_S / SLOW_RUNS)
+            while True:
+                body = {"session_id": uuid.uuid4().hex, "corpus_id": "slow", "message": "Slow?"}
+                async with session.post("/v1/run", json=body) as response:
+                    assert response.status == 200, await response.text()
+                    await response.read()
+
+        tasks = [asyncio.create_task(again(number)) for number in range(SLOW_RUNS)]
+        await asyncio.sleep(SLOW_S)
+        try:
+            yield
+        finally:
+            failed = [task.exception() for task in tasks if task.done()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert not failed, failed[0]
+
+
+def say(what: str, figure: str, limit: str) -> None:
+    print(f"{what:<62} {figure:<34} limit {limit}", flush=True)
+
+
+def main() -> None:
+    """All figures, or with the argument ``calls`` those that need no server."""
+    uvloop.run(overhead())
+    if sys.argv[1:] != ["calls"]:
+        with tempfile.TemporaryDirectory() as folder:
+            uvloop.run(neighbours(Path(folder)))
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ from ragwork_bedrock.marks import Marks
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Message
 from ragwork_hooks.plugin import ProviderContext
+from ragwork_testkit import bedrock_server
 from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,9 +39,13 @@ def model(shared_model, server, services):
 
 @pytest.mark.asyncio(loop_scope="function")
 class TestBedrockChatContract(ChatModelContract):
+    """The kit's own loop is the test's, so the server is one of its own too."""
+
     @pytest.fixture(autouse=True)
-    def _server(self, server, services):
-        self.server, self.services = server, services
+    async def _server(self, services):
+        async with bedrock_server.serving() as running:
+            self.server, self.services = running, services
+            yield
 
     async def make(self):
         return await opened(self.services, self.server)
@@ -130,7 +135,7 @@ async def test_closing_a_stream_hangs_up_on_the_service(model, server):
     assert await until(lambda: server.abandoned == 1)
 
 
-@pytest.mark.parametrize("pieces", [0, 1])
+@pytest.mark.parametrize("pieces", [-1, 0, 1])
 async def test_cancelling_a_reader_that_waits_hangs_up_on_the_service(model, server, pieces):
     server.fail("stall", pieces=pieces)
     threads = threading.active_count()
@@ -203,9 +208,10 @@ async def test_a_broken_stream_keeps_its_pieces_and_raises(model, server, how, m
     assert text_of(await collect(model, request("How often?"))).startswith("You asked:")
 
 
-async def test_a_stalled_stream_times_out(services, server):
+@pytest.mark.parametrize("pieces", [-1, 0, 2])
+async def test_a_stalled_stream_times_out(services, server, pieces):
     made = await opened(services, server, chat_timeout_s=0.3)
-    server.fail("stall")
+    server.fail("stall", pieces=pieces)
     with pytest.raises(ProviderError) as caught:
         await collect(made, request("How often?"))
     assert (caught.value.code, caught.value.retryable) == ("LLM_TIMEOUT", True)
@@ -262,7 +268,7 @@ async def test_what_is_missing_is_named(services, server, settings, unset, named
     assert not server.requests
 
 
-def test_marks_survive_any_cut():
+async def test_marks_survive_any_cut():
     text = "One [1], two [2, 3] and [9], not [x] or [1"
     for size in range(1, len(text)):
         marks = Marks(3)

@@ -135,7 +135,7 @@ class BreakerAgainstModel(RuleBasedStateMachine):
 
 
 TestBreakerAgainstModel = BreakerAgainstModel.TestCase
-TestBreakerAgainstModel.settings = settings(stateful_step_count=60, parent=settings())
+TestBreakerAgainstModel.settings = settings(stateful_step_count=40, parent=settings())
 
 
 @pytest.fixture

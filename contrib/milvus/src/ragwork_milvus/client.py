@@ -15,8 +15,9 @@ from ragwork_milvus.config import MilvusConfig
 
 R = TypeVar("R")
 
-#: Milvus' own codes: not authenticated, and not allowed.
-_REFUSED: Final = frozenset({1400, 1401})
+#: Not authenticated or not allowed; and away, overloaded or too slow. Milvus' numbers and the wire's names.
+_REFUSED: Final = frozenset({"1400", "1401", "UNAUTHENTICATED", "PERMISSION_DENIED"})
+_AWAY: Final = frozenset({"2", "8", "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED"})
 _LITE: Final = ".db"
 _SERVER: Final = ("http://", "https://", "tcp://", "unix:")
 
@@ -126,22 +127,20 @@ def _translated(work: Callable[[], R]) -> R:
     try:
         return work()
     except exceptions.MilvusException as error:
-        raise _of(error) from error
+        raise _of_code(error.code, retryable=error.retriable) from error
     except grpc.RpcError as error:
-        raise _away(error) from error
+        raise _of_code(error.code(), retryable=False) from error
 
 
-def _of(error: Any) -> ProviderError:
-    if error.code in _REFUSED:
+def _of_code(code: Any, *, retryable: bool) -> ProviderError:
+    """``code`` is Milvus' own number, or the wire's status when the call did not get that far."""
+    status = getattr(code, "name", str(int(code)) if isinstance(code, int) else "")
+    if status in _REFUSED:
         return ProviderError("RETRIEVAL_ERROR", "Milvus refused the credential: check MILVUS_TOKEN")
-    name = type(error).__name__
-    # The SDK names a lost or slow connection with one code and several texts.
-    if name in ("MilvusUnavailableException", "ConnectError") or "StatusCode." in error.message:
-        return _away(error)
-    return ProviderError("RETRIEVAL_ERROR", f"Milvus answered {name} {error.code}", retryable=error.retriable)
-
-
-def _away(_error: Exception) -> ProviderError:
-    return ProviderError(
-        "INTEGRATION_UNAVAILABLE", "Milvus did not answer: check MILVUS_URI and that it runs", retryable=True
-    )
+    if status in _AWAY:
+        return ProviderError(
+            "INTEGRATION_UNAVAILABLE",
+            "Milvus did not answer: check MILVUS_URI and that it runs",
+            retryable=True,
+        )
+    return ProviderError("RETRIEVAL_ERROR", f"Milvus answered with the error {status}", retryable=retryable)

@@ -109,7 +109,7 @@ def _of_failure(codes: Codes, error: Exception) -> Exception:
             return ProviderError("AWS_CONFIG_MISSING", "region names no region: set it, or AWS_REGION")
         case sdk.CredentialRetrievalError() | sdk.TokenRetrievalError() | sdk.SSOError():
             return ProviderError("AWS_AUTH_ERROR", "AWS credentials could not be obtained")
-        case TimeoutError() | http.TimeoutError() | sdk.ConnectTimeoutError():
+        case TimeoutError() | http.TimeoutError() | sdk.ConnectTimeoutError() | sdk.ReadTimeoutError():
             return ProviderError(codes.timeout, "Bedrock did not answer in time", retryable=True)
         case sdk.HTTPClientError() | sdk.ConnectionError() | http.HTTPError() | OSError():
             return unavailable(codes, "the connection to Bedrock failed")

@@ -33,7 +33,7 @@ How: TypeAlias = Literal[
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """How the next request goes wrong; in a stream, after ``pieces`` pieces."""
+    """How the next request goes wrong; in a stream, after ``pieces`` pieces (-1: a stall before its head)."""
 
     how: How
     status: int = 500
@@ -145,6 +145,8 @@ class BedrockServer:
         pieces = _answer(body)
         limit = body.get("inferenceConfig", {}).get("maxTokens", len(pieces))
         said, reason = pieces[:limit], "max_tokens" if limit < len(pieces) else "end_turn"
+        if fault and fault.how == "stall" and fault.pieces < 0:
+            await asyncio.Event().wait()
         response = web.StreamResponse(headers={"Content-Type": "application/vnd.amazon.eventstream"})
         await response.prepare(request)
         await response.write(event_stream.event("messageStart", {"role": "assistant"}))

@@ -119,7 +119,8 @@ async def between(url: str) -> AsyncIterator[Proxy]:
         if task is not None:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
-        await proxy.serve(reader, writer)
+        with suppress(asyncio.CancelledError):  # the block below was left, and asyncio would log it
+            await proxy.serve(reader, writer)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
