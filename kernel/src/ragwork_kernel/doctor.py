@@ -56,7 +56,6 @@ async def examine(data_dir: Path) -> list[Finding]:
         return [*findings, _failed("configuration", error)]
     findings.append(Finding(check="configuration", state="ok", detail=f"profile {assembly.kernel.profile}"))
     findings += [_failed(f"plugin {b.name}", b.error) for b in assembly.broken]
-    findings.append(_secrets(assembly))
     if not assembly.plugins:
         findings.append(
             Finding(
@@ -132,18 +131,6 @@ def _secrets(assembly: Assembly) -> Finding:
         fix = f"set each, best as a file such as /run/secrets/{missing[0].lower()}"
         return Finding(check="secrets", state="fail", detail=f"unset: {', '.join(missing)}", fix=fix)
     return Finding(check="secrets", state="ok", detail="all set")
-
-
-def _secrets(assembly: Assembly) -> Finding:
-    """Outside production missing key material is made once; there it stops the boot."""
-    names = sorted({name for loaded in assembly.plugins for name in loaded.info.secrets})
-    missing = [name for name in names if assembly.layers.lookup("", "", name) is None]
-    if not missing:
-        return Finding(check="secrets", state="ok", detail=f"{len(names)} are set")
-    if not assembly.kernel.production:
-        return Finding(check="secrets", state="ok", detail=f"{', '.join(missing)} made here, once, in the database")
-    fix = f"mount /run/secrets/{missing[0].lower()} and so on, each with 32 random characters or more"
-    return Finding(check="secrets", state="fail", detail=f"unset: {', '.join(missing)}", fix=fix)
 
 
 async def _database(assembly: Assembly, data_dir: Path) -> list[Finding]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import uuid
 
 import pytest
 import pytest_asyncio
@@ -106,10 +107,12 @@ async def test_a_run_streams_the_models_answer_and_cites_the_document(app, serve
     await corpus(app, key)
     await documents(app, key)
     events = await run(app, key)
-    text = json.dumps([event.payload for event in events])
+    (final,) = (event for event in events if event.type == "message.final")
     assert events[-1].type == "done"
-    assert "You asked" in text.replace('"', "") or "asked" in text
-    assert '"document_id": "tide"' in text
+    assert final.data["text"].endswith("when do the gates close [1]")
+    (citation,) = final.data["citations"]
+    assert (citation["document_id"], citation["source"]) == ("tide", "s3://bucket/tide.txt")
+    assert citation["quote"] in TEXTS["tide"]
     assert [sent.signed.region for sent in server.requests] == [REGION] * 2
 
 
@@ -117,14 +120,14 @@ async def test_a_run_streams_the_models_answer_and_cites_the_document(app, serve
     ("options", "fault", "code"),
     [
         ({"knowledge_base_id": None}, None, "AWS_CONFIG_MISSING"),
-        ({}, {"how": "status", "status": 403, "code": "AccessDeniedException"}, "AWS_AUTH_ERROR"),
-        ({}, {"how": "status", "status": 429, "code": "ThrottlingException", "retry_after": "7"}, "AWS_RETRIEVAL_ERROR"),
+        ({}, {"how": "status", "status": 403}, "AWS_AUTH_ERROR"),
+        ({}, {"how": "status", "status": 429, "retry_after": "7"}, "AWS_RETRIEVAL_ERROR"),
         ({}, {"how": "garbage"}, "AWS_RETRIEVAL_ERROR"),
     ],
 )  # fmt: skip
-async def test_a_failure_reaches_the_client_as_its_code(app, server, request, options, fault, code):
+async def test_a_failure_reaches_the_client_as_its_code(app, server, options, fault, code):
     serve(server)
-    key = await app.key(f"f-{abs(hash(request.node.name))}", "editor", "ann")
+    key = await app.key(f"f-{uuid.uuid4().hex[:8]}", "editor", "ann")
     retrieval = {"provider": "aws_bedrock_kb", "knowledge_base_id": "KB", **options}
     retrieval = {name: value for name, value in retrieval.items() if value is not None}
     body = {"id": "kb", "name": "kb", "provider_config_json": {"retrieval": retrieval}}
@@ -155,8 +158,13 @@ async def test_a_tenants_own_credentials_are_used_for_it_alone(app, server):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("endpoint_url", "http://169.254.169.254"), ("knowlege_base_id", "KB"), ("region", "a.evil.com/"), ("number_of_results", 1000)],
-)  # fmt: skip
+    [
+        ("endpoint_url", "http://169.254.169.254"),
+        ("knowlege_base_id", "KB"),
+        ("region", "a.evil.com/"),
+        ("number_of_results", 1000),
+    ],
+)
 async def test_a_corpus_can_not_set_what_is_not_its_own(app, server, option, value):
     key = await app.key("t3", "editor", "ann")
     answer = await corpus(app, key, **{option: value})

@@ -194,8 +194,9 @@ async def test_two_kernels_share_a_circuit_but_not_a_bulkhead(world, kit):
     assert (one.count("cb_open_total", "far"), two.count("cb_open_total", "far")) == (1, 0)
 
 
-async def test_a_nested_call_is_neither_repeated_nor_counted_twice(world, kit):
-    w = world(cb_threshold=3, ext_timeout_ms=500)
+@pytest.mark.parametrize("attempts", [1, 2])
+async def test_a_nested_call_is_neither_repeated_nor_counted_twice(world, kit, attempts):
+    w = world(cb_threshold=4, ext_timeout_ms=500, ext_attempts=attempts)
     inner = kit.Scripted(*[kit.down()] * 9)
     embedder = w.embedder(inner, "embedder")
 
@@ -207,11 +208,21 @@ async def test_a_nested_call_is_neither_repeated_nor_counted_twice(world, kit):
 
     retriever = w.workshop.retriever("remote", Remote())
     await failing(retriever.prepare("t1", query()))
-    assert inner.calls == 2
+    assert inner.calls == attempts
     for _ in range(5):
         await failing(retriever.prepare("t1", query()))
     assert w.count("cb_open_total", "embedder") == 1
     assert w.count("cb_open_total", "remote") == 0
+
+
+async def test_an_open_circuit_is_told_even_when_every_place_is_stuck(world, kit):
+    w = world(ext_attempts=1, provider_concurrency=1, cb_threshold=1, cb_open_s=5)
+    embedder = w.embedder(kit.Scripted("deaf"))
+    await failing(embed(embedder))
+    began = time.monotonic()
+    assert (await failing(embed(embedder))).code == "INTEGRATION_UNAVAILABLE"
+    assert time.monotonic() - began < 0.05
+    assert embedder.guard.under_way == 1
 
 
 async def test_a_nested_call_ends_before_its_caller_does(world, kit):

@@ -115,8 +115,6 @@ class Breaker:
             await self.returned(ticket)
             return
         self._failing = True
-        if await self._generation() != generation:
-            return
         streak = await self._add(generation, "streak", 0, _MEMORY_S)
         failures = await self._add(generation, f"failures:{streak}", 1, self._policy.window_s)
         if failures >= self._policy.threshold:

@@ -227,8 +227,9 @@ def _system(body: Mapping[str, Any]) -> list[str]:
 
 def _answer(body: Mapping[str, Any]) -> list[str]:
     """The last message word by word, and a mark in three pieces when the prompt holds passages."""
-    said = re.findall(r"\s*\S+", "You asked: " + body["messages"][-1]["content"][-1]["text"])
-    cited = any("<passage n=1>" in text for text in _system(body))
+    asked = body["messages"][-1]["content"][-1]["text"]
+    said = re.findall(r"\s*\S+", "You asked: " + asked)
+    cited = any(re.search(r'<passage n="?1\b', text) for text in [*_system(body), asked])
     return [*said, " [", "1", "]"] if cited else said
 
 
