@@ -28,7 +28,7 @@ from ragwork_milvus.client import address
 from ragwork_milvus.config import MilvusConfig
 from ragwork_milvus.engine import Engine
 from ragwork_milvus.expression import condition, within
-from ragwork_testkit.retrieval import FUTURE, PAST, TENANT
+from ragwork_testkit.retrieval import FUTURE, OTHER, PAST, TENANT
 
 READERS = ("user:ann", "group:g", "role:reader")
 
@@ -97,6 +97,16 @@ async def test_a_grant_that_ends_while_it_stands_in_milvus_is_ended_by_the_datab
     assert await bench.found("tide") == {"a"}
     time.sleep(max(0.0, (soon - datetime.now(UTC)).total_seconds()) + 0.05)  # noqa: ASYNC251 -- nothing else runs
     assert await bench.found("tide") == set()
+
+
+async def test_other_tenants_corpora_and_embedders_take_no_places(stack: Any) -> None:
+    bench = stack.bench
+    nearer = [f"tide gate {n}" for n in range(100)]
+    await bench.add(bench.document("theirs", *nearer), tenant=OTHER)
+    await bench.add(bench.document("elsewhere", *nearer, corpus_id="d"))
+    await bench.add(attrs.evolve(bench.document("foreign", *nearer), embedder="another"))
+    await bench.add(*(bench.document(f"d{n}", f"tide {n}") for n in range(10)))
+    assert await bench.found("tide gate", top_k=10) == {f"d{n}" for n in range(10)}
 
 
 def test_an_expression_holds_no_text_of_a_caller() -> None:

@@ -124,7 +124,7 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         parts = Parts(
             db=traced_db,
             state=LocalState(),
-            blob=_blobs(kernel, data_dir),
+            blob=_blobs(kernel),
             caches=KernelCaches(bus),
             jobs=PostgresJobs(job_kinds),
             events=OutboxEvents(sinks),
@@ -184,9 +184,9 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         yield platform
 
 
-def _blobs(kernel: KernelConfig, data_dir: Path) -> Blob:
-    """Files beside the embedded database; with a shared one, the database itself."""
-    return DirectoryBlobs(data_dir / "blobs") if kernel.database_url is None else PostgresBlobs()
+def _blobs(kernel: KernelConfig) -> Blob:
+    """The database itself, so that every process on it sees the same blobs; a shared folder when one is named."""
+    return PostgresBlobs() if kernel.blob_dir is None else DirectoryBlobs(Path(kernel.blob_dir))
 
 
 def _refuse_production_gaps(assembly: Assembly) -> None:

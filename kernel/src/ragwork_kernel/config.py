@@ -54,6 +54,9 @@ class KernelConfig:
     redis_url: str | None = setting(
         "REDIS_URL", None, "Redis DSN; unset keeps shared state in the process", secret=True
     )
+    blob_dir: str | None = setting(
+        "BLOB_DIR", None, "folder shared by all processes for uploads and audio; unset keeps them in Postgres"
+    )
     pool_size: int = setting("API_DB_POOL_SIZE", 20, "database connections per process", ge=1, le=1000)
     pool_overflow: int = setting(
         "API_DB_MAX_OVERFLOW", 10, "further database connections under load", ge=0, le=1000

@@ -21,6 +21,10 @@ OWNER, APP, DISPATCHER, BACKUP = (
     "ragwork_backup",
 )
 _LOCK = 0x726F_6C65
+_SELF = """SELECT rolsuper, rolbypassrls, EXISTS (
+        SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'ragwork' AND c.relowner = r.oid) AS owns
+    FROM pg_roles r WHERE rolname = current_user"""
 
 
 def normalise(dsn: str) -> str:
@@ -88,15 +92,13 @@ async def check_app(dsn: str) -> None:
     """Refuse to serve as a role that row level security does not bind."""
     connection = await _connect(dsn)
     try:
-        row = await connection.fetchrow(
-            "SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
-        )
+        row = await connection.fetchrow(_SELF)
     finally:
         await connection.close()
-    if row is None or row["rolsuper"] or row["rolbypassrls"]:
+    if row is None or row["rolsuper"] or row["rolbypassrls"] or row["owns"]:
         raise ConfigError(
             "DATABASE_URL",
-            "its role is a superuser or bypasses row level security",
+            "its role is a superuser, bypasses row level security or owns the tables",
             f"connect as a plain role that is a member of {APP}, and give the owner's DSN as DATABASE_OWNER_URL",
         )
 

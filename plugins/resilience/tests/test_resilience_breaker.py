@@ -1,5 +1,6 @@
 """The circuit against a model: hypothesis plays calls, outcomes and time over two kernels with one store."""
 
+import attrs
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -116,7 +117,16 @@ class BreakerAgainstModel(RuleBasedStateMachine):
             self.failures = self.recovered = 0
             self.closed += 1
 
-    @rule(seconds=st.sampled_from([0.3, 5.0, 9.0, 11.0, 31.0, 61.0]))
+    @rule(kernel=st.integers(0, 1))
+    def outage(self, kernel):
+        """Calls that fail until the circuit opens; chance alone seldom gets there."""
+        for _ in range(POLICY.threshold):
+            before = len(self.calls)
+            self.call(kernel)
+            if len(self.calls) > before:
+                self.end(before, "failed")
+
+    @rule(seconds=st.sampled_from([0.3, 5.0, 11.0, 31.0, 31.0, 61.0]))
     def wait(self, seconds):
         self.time.now += seconds
 
@@ -164,6 +174,33 @@ def test_a_late_outcome_from_before_the_opening_says_nothing(time):
     for ticket in late:
         finished(circuit.failed(ticket))
     assert finished(circuit.admit()).generation == 2
+
+
+def test_one_failed_probe_opens_anew_whatever_the_others_say(time):
+    opened = []
+    circuit = breaker(LocalState(time), time, opened)
+    trip(circuit)
+    time.now += POLICY.open_s
+    bad, good = finished(circuit.admit()), finished(circuit.admit())
+    finished(circuit.failed(bad))
+    for _ in range(POLICY.trials):
+        finished(circuit.passed(good))
+    assert opened == [True, True]
+    time.now += POLICY.open_s - 1
+    with pytest.raises(CircuitOpen):
+        finished(circuit.admit())
+    time.now += 1
+    assert finished(circuit.admit()).probe is not None
+
+
+def test_places_of_an_earlier_half_open_time_do_not_bind_the_next(time):
+    circuit = breaker(LocalState(time), time, policy=attrs.evolve(POLICY, lease_s=1000))
+    trip(circuit)
+    time.now += POLICY.open_s
+    bad, _hanging = finished(circuit.admit()), finished(circuit.admit())
+    finished(circuit.failed(bad))
+    time.now += POLICY.open_s
+    assert all(finished(circuit.admit()).probe for _ in range(POLICY.trials))
 
 
 def test_a_probe_that_is_never_heard_of_again_gives_its_place_back(time):

@@ -134,7 +134,7 @@ def _translated(work: Callable[[], R]) -> R:
 
 def _of_code(code: Any, *, retryable: bool) -> ProviderError:
     """``code`` is Milvus' own number, or the wire's status when the call did not get that far."""
-    status = getattr(code, "name", str(int(code)) if isinstance(code, int) else "")
+    status = str(int(code)) if isinstance(code, int) else str(code.name)
     if status in _REFUSED:
         return ProviderError("RETRIEVAL_ERROR", "Milvus refused the credential: check MILVUS_TOKEN")
     if status in _AWAY:

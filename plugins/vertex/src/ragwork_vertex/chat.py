@@ -1,0 +1,160 @@
+"""The chat model ``vertex``: Gemini, streamed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from typing import TYPE_CHECKING
+
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
+from ragwork_hooks.plugin import Provider, ProviderContext
+
+from ragwork_vertex.config import VertexConfig
+from ragwork_vertex.errors import CHAT, away, translated
+from ragwork_vertex.gemini import connect
+from ragwork_vertex.marks import Marks
+
+if TYPE_CHECKING:
+    from google.genai import Client
+    from google.genai.types import Content, GenerateContentConfig, GenerateContentResponse
+
+#: Reasons to end that leave an answer.
+_FINISHED = frozenset({"STOP", "MAX_TOKENS"})
+
+
+class GeminiChat:
+    """Sends the messages as they are and passes on what comes back."""
+
+    name = "vertex"
+
+    def __init__(self, client: "Client", model: str, timeout_s: float) -> None:
+        self._client = client
+        self._model = model
+        self._timeout_s = timeout_s
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
+        """The answer as it arrives; a ``[n]`` mark of a passage that exists comes with its ``Cite``.
+
+        Raises ``ProviderError`` VERTEX_AUTH_ERROR, VERTEX_TIMEOUT (the whole answer takes too long),
+        LLM_ERROR (the request was refused, or its answer withheld) or INTEGRATION_UNAVAILABLE (also when
+        the stream ends before the answer does).
+        """
+        with translated(CHAT):
+            async with (
+                aclosing(self._chunks(request)) as chunks,
+                aclosing(_deltas(chunks, request)) as deltas,
+            ):
+                async for delta in deltas:
+                    yield delta
+
+    async def aclose(self) -> None:
+        await self._client.aio.aclose()
+
+    async def _chunks(self, request: ChatRequest) -> AsyncGenerator["GenerateContentResponse", None]:
+        """The service's chunks until the deadline, which the fetching of an access token counts against."""
+        end = asyncio.get_running_loop().time() + self._timeout_s
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout_at(end):
+                response = await self._client.aio.models.generate_content_stream(
+                    model=self._model, contents=list(_contents(request)), config=_config(request)
+                )
+            if isinstance(response, AsyncGenerator):
+                await stack.enter_async_context(aclosing(response))
+            while True:
+                async with asyncio.timeout_at(end):
+                    chunk = await anext(response, None)
+                if chunk is None:
+                    return
+                yield chunk
+
+
+def _contents(request: ChatRequest) -> "list[Content]":
+    from google.genai.types import Content, Part
+
+    return [
+        Content(
+            role="model" if message.role == "assistant" else "user",
+            parts=[Part(text=_sendable(message.content))],
+        )
+        for message in request.messages
+        if message.role != "system"
+    ]
+
+
+def _config(request: ChatRequest) -> "GenerateContentConfig":
+    from google.genai.types import AutomaticFunctionCallingConfig, GenerateContentConfig
+
+    system = [_sendable(message.content) for message in request.messages if message.role == "system"]
+    return GenerateContentConfig(
+        system_instruction="\n\n".join(system) or None,
+        max_output_tokens=request.max_output_tokens,
+        # The SDK would otherwise ask again by itself.
+        automatic_function_calling=AutomaticFunctionCallingConfig(disable=True),
+        automatic_continuation=False,
+    )
+
+
+def _sendable(text: str) -> str:
+    """Never empty, and without lone surrogates: they have no UTF-8 form, so they can't travel."""
+    return text.encode(errors="replace").decode() or " "
+
+
+async def _deltas(
+    chunks: AsyncIterator["GenerateContentResponse"], request: ChatRequest
+) -> AsyncGenerator[Delta, None]:
+    marks = Marks(len(request.passages))
+    usage: Usage | None = None
+    finished = False
+    written = 0
+    async for chunk in chunks:
+        usage = _usage(chunk) or usage
+        text, ended = _read(chunk)
+        finished = finished or ended
+        if text:
+            written += len(text)
+            yield Delta(text=text, cites=marks.after(text))
+    if not finished:
+        raise away(CHAT, "the service's answer broke off")
+    yield Delta(usage=usage or _estimate(request, written))
+
+
+def _read(chunk: "GenerateContentResponse") -> tuple[str, bool]:
+    """A chunk's text, and whether the answer ends with it. Raises ``ProviderError`` LLM_ERROR when the
+    service withholds the answer.
+    """
+    feedback = chunk.prompt_feedback
+    if feedback is not None and feedback.block_reason is not None:
+        raise ProviderError(CHAT.refused, f"the service refused the question ({feedback.block_reason.name})")
+    if not chunk.candidates:
+        return "", False
+    candidate = chunk.candidates[0]
+    reason = candidate.finish_reason
+    if reason is not None and reason.name not in _FINISHED:
+        raise ProviderError(CHAT.refused, f"the service withheld the answer ({reason.name})")
+    parts = (candidate.content.parts if candidate.content else None) or []
+    return "".join(part.text or "" for part in parts if not part.thought), reason is not None
+
+
+def _usage(chunk: "GenerateContentResponse") -> Usage | None:
+    """Counts so far; those of the last chunk are the answer's. Thoughts are paid for like text."""
+    counted = chunk.usage_metadata
+    if counted is None or counted.prompt_token_count is None:
+        return None
+    output = (counted.candidates_token_count or 0) + (counted.thoughts_token_count or 0)
+    return Usage(input_tokens=counted.prompt_token_count, output_tokens=output)
+
+
+def _estimate(request: ChatRequest, written: int) -> Usage:
+    """When the service doesn't count: a token is about four characters of English."""
+    prompt = sum(len(message.content) for message in request.messages)
+    return Usage(input_tokens=-(-prompt // 4), output_tokens=-(-written // 4), estimated=True)
+
+
+async def _open(context: ProviderContext[VertexConfig]) -> ChatModel:
+    config = context.config
+    return GeminiChat(
+        await connect(config, CHAT, config.stream_timeout_s), config.model, config.stream_timeout_s
+    )
+
+
+provider: Provider[ChatModel] = Provider(name="vertex", open=_open)

@@ -1,0 +1,118 @@
+"""Whose credentials a call carries: the operator's, or those that a tenant has in its own secrets."""
+
+import hashlib
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import attrs
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.plugin import Secrets
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
+
+PREFIX = "VERTEX_CREDENTIALS"
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+#: Tenants' credentials that stay loaded, each with its access token.
+_KEPT = 256
+
+
+@attrs.frozen(kw_only=True)
+class Identity:
+    """Who calls. ``key`` tells identities apart and holds no secret."""
+
+    key: str
+    credentials: "Credentials" = attrs.field(repr=False, eq=False)
+
+
+class Identities:
+    """The identities of one process. The methods block and belong in a thread; any thread may call."""
+
+    def __init__(self, secrets: Secrets, operators_file: str | None) -> None:
+        self._secrets = secrets
+        self._operators_file = operators_file
+        self._lock = threading.Lock()
+        self._operator: Identity | None = None
+        self._tenants: OrderedDict[str, Identity] = OrderedDict()
+
+    def operator(self) -> Identity:
+        """The operator's. Raises what ``operator_credentials`` does."""
+        with self._lock:
+            if self._operator is None:
+                made = operator_credentials(self._operators_file)
+                self._operator = Identity(key="operator", credentials=made)
+            return self._operator
+
+    def tenant(self, tenant_id: str, reference: str) -> Identity:
+        """The one behind a corpus' ``credentials_ref``.
+
+        The secret is the JSON key file of a service account with one more member, ``tenant``. Two
+        tenants' secrets may have one name; ``tenant`` says whose it is, and another's looks the same as
+        none. Raises ``ProviderError`` VERTEX_RETRIEVAL_CONFIG_MISSING naming the secret.
+        """
+        name = secret_name(tenant_id, reference)
+        secret = self._secrets.value(name) or ""
+        info = _object(secret)
+        if info.get("tenant") != tenant_id:
+            raise missing(f"credentials_ref {reference!r}: no secret {name} of tenant {tenant_id!r} is set")
+        key = hashlib.sha256(secret.encode()).hexdigest()
+        with self._lock:
+            if key not in self._tenants:
+                self._tenants[key] = Identity(key=key, credentials=_service_account(info, name))
+            self._tenants.move_to_end(key)
+            while len(self._tenants) > _KEPT:
+                self._tenants.popitem(last=False)
+            return self._tenants[key]
+
+
+def operator_credentials(path: str | None) -> "Credentials":
+    """The credentials in the file ``path``, or those that Google's own search finds. Blocks.
+
+    Raises ``google.auth.exceptions.DefaultCredentialsError``.
+    """
+    import google.auth
+
+    found: Credentials = (
+        google.auth.default(scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        if path is None
+        else google.auth.load_credentials_from_file(path, scopes=_SCOPES)
+    )[0]
+    return found
+
+
+def secret_name(tenant_id: str, reference: str) -> str:
+    """The secret that ``reference`` means to this tenant and to no other."""
+    parts = (re.sub(r"[^A-Z0-9]", "_", part.upper()) for part in (tenant_id, reference))
+    return "_".join((PREFIX, *parts))
+
+
+def missing(message: str) -> ProviderError:
+    """Something that a person must configure."""
+    return ProviderError("VERTEX_RETRIEVAL_CONFIG_MISSING", message)
+
+
+def _service_account(info: Mapping[str, object], name: str) -> "Credentials":
+    from google.oauth2 import service_account
+
+    # Other kinds of credential files can name programs to run and addresses to ask.
+    if info.get("type") != "service_account":
+        raise missing(f"secret {name} is not the key file of a service account")
+    try:
+        made: Credentials = service_account.Credentials.from_service_account_info(info, scopes=_SCOPES)  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError) as error:
+        # The cause may quote the key, so it is not passed on.
+        del error
+        raise missing(f"secret {name} is not a usable key file of a service account") from None
+    return made
+
+
+def _object(text: str) -> Mapping[str, object]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,137 @@
+"""What the SDKs raise, as errors of the contract. Messages carry no text from the service: it may quote
+the key or the prompt.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import attrs
+from ragwork_hooks.errors import ProviderError
+
+if TYPE_CHECKING:
+    from google.auth.exceptions import GoogleAuthError
+    from google.genai.errors import APIError
+
+#: Advice beyond this is an outage, not a pause.
+_MAX_RETRY_AFTER_S = 3600.0
+_TRANSIENT = frozenset({408, 409, 429})
+_NONSENSE = "the service's answer could not be understood"
+
+
+@attrs.frozen(kw_only=True)
+class Codes:
+    """Contract codes of one provider: credentials refused, request refused, too slow, service away."""
+
+    auth: str
+    refused: str
+    timeout: str
+    away: str
+
+
+RETRIEVAL = Codes(
+    auth="VERTEX_RETRIEVAL_AUTH_ERROR",
+    refused="VERTEX_RETRIEVAL_ERROR",
+    timeout="VERTEX_RETRIEVAL_ERROR",
+    away="VERTEX_RETRIEVAL_ERROR",
+)
+CHAT = Codes(
+    auth="VERTEX_AUTH_ERROR", refused="LLM_ERROR", timeout="VERTEX_TIMEOUT", away="INTEGRATION_UNAVAILABLE"
+)
+EMBEDDING = attrs.evolve(CHAT, refused="EMBEDDING_ERROR")
+
+
+@contextmanager
+def translated(codes: Codes) -> Iterator[None]:
+    """Turn what an SDK raises inside into ``ProviderError`` with one of ``codes``."""
+    import aiohttp
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.exceptions import GoogleAuthError
+    from google.genai.errors import APIError
+    from google.protobuf.json_format import ParseError
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except TimeoutError as error:
+        raise slow(codes) from error
+    except GoogleAPICallError as error:
+        headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
+        raise _of_status(codes, error.code, retry_after(headers)) from error
+    except APIError as error:
+        raise _of_gemini(codes, error) from error
+    except GoogleAuthError as error:
+        raise _of_credentials(codes, error) from error
+    except (aiohttp.ClientError, RequestException, ConnectionError) as error:
+        raise away(codes, "the connection to the service failed") from error
+    except (ParseError, ValueError, TypeError, AttributeError, LookupError) as error:
+        # The SDKs hardly check what they parse, so a wrong shape shows as one of the builtin errors.
+        raise away(codes, _NONSENSE) from error
+
+
+def away(codes: Codes, message: str, retry_after_s: float | None = None) -> ProviderError:
+    """The service is away, or what it sent is no answer."""
+    return ProviderError(codes.away, message, retryable=True, retry_after_s=retry_after_s)
+
+
+def slow(codes: Codes) -> ProviderError:
+    """The time is over."""
+    return ProviderError(codes.timeout, "the service did not answer in time", retryable=True)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from a ``Retry-After`` header, given as seconds or as a date (RFC 9110, 10.2.3)."""
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value) if value.isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
+    except (ValueError, TypeError):
+        return None
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_S)
+
+
+def _of_status(codes: Codes, status: int | None, retry_after_s: float | None) -> ProviderError:
+    said = f"the service answered {status}"
+    if status in (401, 403):
+        return ProviderError(codes.auth, f"{said}: check the credentials and their permissions")
+    if status is None or status in _TRANSIENT or status >= 500:
+        return away(codes, said, retry_after_s)
+    return ProviderError(codes.refused, said)
+
+
+def _of_gemini(codes: Codes, error: "APIError") -> ProviderError:
+    details = _details(error.details)
+    if any(detail.get("reason") == "API_KEY_INVALID" for detail in details):
+        # The Gemini API says 400 to a key that it does not know.
+        return ProviderError(codes.auth, "the service does not know the key: check GEMINI_API_KEY")
+    advice = retry_after(getattr(error.response, "headers", None) or {})
+    code: object = error.code  # in a stream it is whatever the frame said
+    return _of_status(
+        codes, code if isinstance(code, int) else None, _retry_delay(details) if advice is None else advice
+    )
+
+
+def _of_credentials(codes: Codes, error: "GoogleAuthError") -> ProviderError:
+    from google.auth.exceptions import TransportError
+
+    if error.retryable or isinstance(error, TransportError):
+        return away(codes, "the credentials could not be exchanged for an access token")
+    return ProviderError(codes.auth, "no usable Google credentials: set GOOGLE_APPLICATION_CREDENTIALS")
+
+
+def _details(body: object) -> list[Mapping[str, object]]:
+    """The typed details (google.rpc.Status) of an error's body."""
+    error = body.get("error", body) if isinstance(body, Mapping) else None
+    found = error.get("details") if isinstance(error, Mapping) else None
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+
+
+def _retry_delay(details: list[Mapping[str, object]]) -> float | None:
+    """Seconds of a google.rpc.RetryInfo, a text such as ``7.5s``."""
+    for detail in details:
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)s", str(detail.get("retryDelay")))
+        if match:
+            return min(float(match[1]), _MAX_RETRY_AFTER_S)
+    return None

@@ -1,0 +1,203 @@
+"""The provider ``gcp_vertex``: search in a data store of Vertex AI Search (Discovery Engine)."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import attrs
+from ragwork_hooks.authz import ReadScope
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.plugin import Metrics, Provider, ProviderContext
+from ragwork_hooks.retrieval import Passage, Query, Retriever
+from ragwork_hooks.storage import Transaction
+
+from ragwork_vertex.config import DatastoreOptions, VertexConfig
+from ragwork_vertex.credentials import Identities, Identity, missing
+from ragwork_vertex.errors import RETRIEVAL, away, translated
+from ragwork_vertex.filters import NothingMatches, expression
+from ragwork_vertex.lines import Call, Line, Lines, Target
+from ragwork_vertex.results import Piece, pieces, ranked
+
+#: A longer question is refused by the service; its beginning finds nearly the same.
+_MAX_QUESTION_CHARS = 1_000
+#: Bounds of the service.
+_MAX_RESULTS = 100
+_MAX_SEGMENTS = 10
+#: Pages after which the best of what was found has to do.
+_MAX_PAGES = 5
+#: Chunks of one document often stand together: ask for more when one of each is wanted.
+_DISTINCT_FACTOR = 4
+_CHUNKS = 2
+
+
+@attrs.frozen
+class Found:
+    """An answer. Whether the caller may read it is for the catalogue to say: see ``transactional``."""
+
+    best: Sequence[Passage]
+
+    async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
+        """The passages, unchecked. No round trip."""
+        return self.best
+
+
+@attrs.frozen(kw_only=True)
+class Search:
+    """A query as it goes out. ``request`` is a ``SearchRequest`` without page token."""
+
+    request: Mapping[str, object]
+    endpoint: str
+    top_k: int
+    distinct: bool
+
+    def page(self, token: str) -> Mapping[str, object]:
+        """The request for the page after ``token``, the first one with ``""``."""
+        return {**self.request, "page_token": token}
+
+
+class Datastores:
+    """Any tenant's data stores, each under its own credentials or the operator's."""
+
+    def __init__(self, config: VertexConfig, identities: Identities, lines: Lines, metrics: Metrics) -> None:
+        self._config = config
+        self._identities = identities
+        self._lines = lines
+        self._metrics = metrics
+
+    @property
+    def transactional(self) -> bool:
+        """A data store knows nothing of the caller's transaction: every passage is to be re-checked."""
+        return False
+
+    async def prepare(self, tenant_id: str, query: Query) -> Found:
+        """Ask the data store. Raises ``ProviderError`` VERTEX_RETRIEVAL_CONFIG_MISSING,
+        VERTEX_RETRIEVAL_AUTH_ERROR or VERTEX_RETRIEVAL_ERROR (retryable when the service is away, slow
+        or throttles).
+        """
+        options = _options(query.options)
+        try:
+            search = _search(query, options, self._config)
+        except NothingMatches:
+            return Found(())
+        if not query.text.strip():
+            return Found(())
+        with translated(RETRIEVAL):
+            async with asyncio.timeout(self._config.search_timeout_s):
+                return await self._lines.run(
+                    lambda call: self._ask(search, call, self._identity(tenant_id, options))
+                )
+
+    async def aclose(self) -> None:
+        await self._lines.aclose()
+
+    def _identity(self, tenant_id: str, options: DatastoreOptions) -> Identity:
+        reference = options.credentials_ref
+        return (
+            self._identities.operator()
+            if reference is None
+            else self._identities.tenant(tenant_id, reference)
+        )
+
+    def _ask(self, search: Search, call: Call, identity: Identity) -> Found:
+        """Page after page until there is enough. Runs in a thread."""
+        target = Target(search.endpoint, identity.key)
+        found: list[Piece] = []
+        rank, token = 0, ""
+        with self._lines.line(call, target, lambda: _made(target, identity)) as line:
+            for _ in range(_MAX_PAGES):
+                answer = line.search(search.page(token), self._config.search_timeout_s)
+                results = answer.get("results", [])
+                if not isinstance(results, list):
+                    raise away(RETRIEVAL, "the service's answer could not be understood")
+                for result in results:
+                    found.extend(self._pieces(result, rank))
+                    rank += 1
+                best = ranked(found, search.top_k, distinct=search.distinct)
+                token = str(answer.get("nextPageToken", ""))
+                if not token or len(best) >= search.top_k:
+                    break
+        return Found(best)
+
+    def _pieces(self, result: Mapping[str, object], rank: int) -> Sequence[Piece]:
+        found = pieces(result, rank)
+        if not found:
+            self._metrics.count(
+                "vertex_results_dropped_total",
+                "Results of a data store without text, or of no document that could be named",
+            )
+        return found
+
+
+def _made(target: Target, identity: Identity) -> Line:
+    from ragwork_vertex.searchline import SearchLine
+
+    return SearchLine(target, identity)
+
+
+def _options(options: Mapping[str, object]) -> DatastoreOptions:
+    try:
+        return DatastoreOptions(**options)  # type: ignore[arg-type]  # the validators judge
+    except (TypeError, ValueError) as error:
+        raise ProviderError("RETRIEVAL_CONFIG_INVALID", f"gcp_vertex: {error}") from error
+
+
+def _search(query: Query, options: DatastoreOptions, config: VertexConfig) -> Search:
+    project, location = options.project or config.project, options.location or config.region
+    if not options.resource_id:
+        raise missing("no data store: set 'resource_id' in the corpus' retrieval section")
+    if not project:
+        raise missing("no project: set 'project' of the corpus, or GOOGLE_CLOUD_PROJECT")
+    if not location:
+        raise missing("no location: set 'location' of the corpus, or GOOGLE_CLOUD_LOCATION")
+    distinct = query.distinct == "document"
+    wanted = query.top_k * (_DISTINCT_FACTOR if distinct and options.content == "chunks" else 1)
+    return Search(
+        request={
+            "serving_config": f"projects/{project}/locations/{location}/collections/default_collection"
+            f"/dataStores/{options.resource_id}/servingConfigs/default_config",
+            # Lone surrogates have no UTF-8 form, so they can't travel.
+            "query": query.text[:_MAX_QUESTION_CHARS].encode(errors="replace").decode(),
+            "page_size": min(max(wanted, options.number_of_results or 0), _MAX_RESULTS),
+            "filter": expression(query.filter, options.filter_keys),
+            "content_search_spec": _content(options.content, 1 if distinct else query.top_k),
+        },
+        endpoint=config.search_endpoint_url or _endpoint(location),
+        top_k=query.top_k,
+        distinct=distinct,
+    )
+
+
+def _content(kind: str, pieces_of_a_document: int) -> Mapping[str, object]:
+    match kind:
+        case "chunks":
+            return {"search_result_mode": _CHUNKS}
+        case "snippets":
+            return {"snippet_spec": {"return_snippet": True}}
+    return {
+        "extractive_content_spec": {
+            "max_extractive_segment_count": min(pieces_of_a_document, _MAX_SEGMENTS),
+            "return_extractive_segment_score": True,
+        }
+    }
+
+
+def _endpoint(location: str) -> str:
+    host = "discoveryengine.googleapis.com"
+    return f"https://{host}" if location == "global" else f"https://{location}-{host}"
+
+
+async def _open(context: ProviderContext[VertexConfig]) -> Retriever:
+    config, services = context.config, context.services
+    await asyncio.to_thread(_warm)
+    identities = Identities(services.secrets, config.credentials_file)
+    return Datastores(config, identities, Lines(config.search_max_concurrency), services.metrics)
+
+
+def _warm() -> None:
+    """Import the SDKs: that takes seconds."""
+    import ragwork_vertex.searchline
+
+    with translated(RETRIEVAL):
+        del ragwork_vertex
+
+
+provider: Provider[Retriever] = Provider(name="gcp_vertex", open=_open, options=DatastoreOptions)

@@ -1,0 +1,108 @@
+"""The official client over REST, on a connection that can be shut down. Imports the SDK: import this lazily."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud.discoveryengine_v1 import SearchRequest, SearchResponse, SearchServiceClient
+from google.cloud.discoveryengine_v1.services.search_service.transports.rest import SearchServiceRestTransport
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from ragwork_vertex.credentials import Identity
+from ragwork_vertex.lines import Target
+
+
+class SearchLine:
+    """Implements ``Line``."""
+
+    def __init__(self, target: Target, identity: Identity) -> None:
+        self.target = target
+        self._lock = threading.Lock()
+        self._sock: socket.socket | None = None
+        self._cut = False
+        self._transport = _Transport(self, target.endpoint, identity)
+        self._client = SearchServiceClient(transport=self._transport)
+
+    def search(self, request: Mapping[str, object], timeout_s: float) -> Mapping[str, object]:
+        found = self._client.search(SearchRequest(request), retry=None, timeout=timeout_s)
+        page = next(found.pages)
+        answer: dict[str, object] = SearchResponse.to_dict(page, preserving_proto_field_name=False)
+        return answer
+
+    def open(self) -> None:
+        with self._lock:
+            self._cut = False
+
+    def cut(self) -> None:
+        with self._lock:
+            self._cut = True
+            if self._sock is not None:
+                with contextlib.suppress(OSError):
+                    # Not the TLS socket's own method: that one touches state the reading thread uses.
+                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._transport.close()  # type: ignore[no-untyped-call]
+
+    def connected(self, sock: socket.socket) -> None:
+        """Note the present connection. Raises ``ConnectionAbortedError`` when the call is over already."""
+        with self._lock:
+            if self._cut:
+                raise ConnectionAbortedError("the call was cut off")
+            self._sock = sock
+
+
+class _Transport(SearchServiceRestTransport):
+    """Sends over the line's connection, once: no redirects, and no second try after a 401."""
+
+    def __init__(self, line: SearchLine, endpoint: str, identity: Identity) -> None:
+        super().__init__(host=endpoint, credentials=identity.credentials, always_use_jwt_access=True)
+        session = AuthorizedSession(  # type: ignore[no-untyped-call]
+            self._credentials, refresh_status_codes=(), max_refresh_attempts=0, default_host=self.DEFAULT_HOST
+        )
+        session.max_redirects = 0
+        adapter = _adapter(line)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        self._session.close()  # type: ignore[no-untyped-call]
+        self._session = session
+
+
+def _adapter(line: SearchLine) -> HTTPAdapter:
+    """An adapter whose connections report to ``line``."""
+
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            line.connected(self.sock)
+
+    class Secure(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            line.connected(self.sock)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self._watch(self.poolmanager)
+
+        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+            manager = super().proxy_manager_for(*args, **kwargs)
+            self._watch(manager)
+            return manager
+
+        def _watch(self, manager: PoolManager) -> None:
+            manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+
+    return Adapter(pool_connections=1, pool_maxsize=1)
