@@ -205,12 +205,12 @@ Exit status: 0 done; 1 it failed, or what was checked is not well; 2 a wrong set
 
 
 def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command below ``group`` with its path."""
+    """Every command below ``group`` that does something, with its path; a group may do something itself."""
     for name, command in group.commands.items():
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            yield (*path, name), command
         if isinstance(command, click.Group):
             yield from leaves(command, (*path, name))
-        else:
-            yield (*path, name), command
 
 
 def _parameter(parameter: click.Parameter) -> tuple[str, str, str]:

@@ -33,8 +33,8 @@ class Environment:
     bin: Path
 
     @classmethod
-    def make(cls, folder: Path) -> "Environment":
-        venv.create(folder, with_pip=True)
+    def make(cls, folder: Path, *, with_pip: bool) -> "Environment":
+        venv.create(folder, with_pip=with_pip)
         python = folder / "bin" / "python"
         site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
         here = sysconfig.get_path("purelib")

@@ -27,7 +27,7 @@ def test_the_provider_imports_nothing_of_ragwork_but_the_hooks(package: Path) ->
 def test_every_command_of_the_page_works_and_the_answer_is_the_one_shown(
     package: Path, tmp_path: Path
 ) -> None:
-    environment = Environment.make(tmp_path / "env")
+    environment = Environment.make(tmp_path / "env", with_pip=True)
     prove, ask = fences(PAGE, "sh")
     proved = environment.run(prove, package)
     passed = re.search(r"(\d+) passed", proved)

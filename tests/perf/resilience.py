@@ -36,7 +36,7 @@ DELTAS = 40
 SLOW_RUNS = 50
 ROUNDS = 5
 RUNS = 150
-SLOW_S = 7.0
+SLOW_S = 5.0
 PLUGINS = tuple(dict.fromkeys((*DEFAULT_PLUGINS, "resilience")))
 ASK = ChatRequest(messages=(), passages=(), question="?")
 
@@ -124,6 +124,8 @@ async def neighbours(folder: Path) -> None:
             "RUN_MAX_CONCURRENCY": str(SLOW_RUNS + 10),
             "OPENAI_API_KEY": openai_server.KEY,
             "OPENAI_BASE_URL": net.url,
+            # Slow it shall stay: without this, timeouts would open its circuit and make it fast.
+            "TIMEOUT_OPENAI_SECONDS": "60",
             "RAGWORK_PLUGINS": ",".join(PLUGINS),
         }
         async with served(folder, settings) as server:

@@ -173,6 +173,24 @@ class Command:
 
 
 @attrs.frozen(kw_only=True)
+class ToolContext:
+    """What a tool gets: nothing is booted."""
+
+    console: Console
+    options: Mapping[str, str | bool | None]
+
+
+@attrs.frozen(kw_only=True)
+class Tool:
+    """A command that needs no platform: no database is started and no setting is demanded."""
+
+    path: tuple[str, ...]
+    help: str
+    options: tuple[Option, ...]
+    run: Callable[[ToolContext], Awaitable[int]]
+
+
+@attrs.frozen(kw_only=True)
 class PluginContext(Generic[C]):
     """What a plugin is given at boot. ``config`` is its checked settings object."""
 
@@ -194,7 +212,7 @@ class PluginSpec:
         """
 
     @hookspec
-    def ragwork_commands(self) -> Sequence[Command]:  # type: ignore[empty-body]
+    def ragwork_commands(self) -> Sequence[Command | Tool]:  # type: ignore[empty-body]
         """Command-line commands, declared without a boot."""
 
 

@@ -15,6 +15,7 @@ from ragwork_hooks.plugin import HOOKS_API, PROJECT, PluginInfo, PluginSpec
 
 from ragwork_kernel import discovery, migrations
 from ragwork_kernel.config import Configuration, KernelConfig, Layers
+from ragwork_kernel.plugin_lock import FILE, PluginLock
 
 KERNEL_SECTION = "kernel"
 _FORBIDDEN = ("tryfirst", "trylast", "hookwrapper", "wrapper", "optionalhook")
@@ -68,18 +69,18 @@ class Assembly:
 
 def read(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Assembly:
     """The assembly that ``folder``'s files (default: the working directory) and the environment describe."""
-    env = os.environ if environ is None else environ
-    place = folder or Path(env.get("RAGWORK_CONFIG_DIR") or ".")
+    place = _place(folder, environ)
     layers = Layers.read(place, environ)
     kernel: KernelConfig = _section_alone(layers)
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(PluginSpec)
     names = discovery.enabled_names(kernel.plugins)
     found = discovery.installed(discovery.PLUGINS)
-    loaded, broken = _load_all(manager, names, found)
+    lock = PluginLock.read(place / kernel.plugin_lock) if kernel.plugin_lock else None
+    loaded, broken = _load_all(manager, names, found, lock)
     classes: dict[str, type] = {KERNEL_SECTION: KernelConfig}
     classes |= {p.name: p.info.config for p in loaded if p.info.config is not None}
-    classes |= _disabled_sections(layers, classes, found)
+    classes |= _disabled_sections(layers, classes, found, lock)
     return Assembly(
         kernel=kernel,
         layers=layers,
@@ -88,6 +89,23 @@ def read(folder: Path | None = None, environ: Mapping[str, str] | None = None) -
         broken=tuple(broken),
         manager=manager,
     )
+
+
+def to_lock(
+    folder: Path | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[Path, tuple[str, ...]]:
+    """Where the lock file is or belongs, and the plugins that this configuration would import. Imports none."""
+    place = _place(folder, environ)
+    layers = Layers.read(place, environ)
+    kernel = _section_alone(layers)
+    found = discovery.installed(discovery.PLUGINS)
+    sections = [section for section in layers.toml if section in found]
+    return place / (kernel.plugin_lock or FILE), (*discovery.enabled_names(kernel.plugins), *sections)
+
+
+def _place(folder: Path | None, environ: Mapping[str, str] | None) -> Path:
+    env = os.environ if environ is None else environ
+    return folder or Path(env.get("RAGWORK_CONFIG_DIR") or ".")
 
 
 def _section_alone(layers: Layers) -> KernelConfig:
@@ -99,12 +117,17 @@ def _section_alone(layers: Layers) -> KernelConfig:
 
 
 def _load_all(
-    manager: pluggy.PluginManager, names: Sequence[str], found: Mapping[str, discovery.Found]
+    manager: pluggy.PluginManager,
+    names: Sequence[str],
+    found: Mapping[str, discovery.Found],
+    lock: PluginLock | None,
 ) -> tuple[list[Loaded], list[Broken]]:
     loaded: list[Loaded] = []
     broken: list[Broken] = []
     for name in names:
         try:
+            if lock is not None:
+                lock.require(name, found)
             plugin = discovery.load(discovery.PLUGINS, name)
             manager.register(plugin, name)
             _refuse_forbidden_forms(manager, plugin, name)
@@ -160,12 +183,17 @@ def _refuse_forbidden_forms(manager: pluggy.PluginManager, plugin: object, name:
 
 
 def _disabled_sections(
-    layers: Layers, classes: Mapping[str, type], found: Mapping[str, discovery.Found]
+    layers: Layers,
+    classes: Mapping[str, type],
+    found: Mapping[str, discovery.Found],
+    lock: PluginLock | None,
 ) -> dict[str, type]:
     """Sections of installed but disabled plugins are checked too; only those are imported for it."""
     extra: dict[str, type] = {}
     for section in layers.toml:
         if section not in classes and section in found:
+            if lock is not None:
+                lock.require(section, found)
             info = _info(discovery.load(discovery.PLUGINS, section), section)
             if info.config is not None:
                 extra[section] = info.config

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import asyncpg
 import click
 from ragwork_hooks.errors import ConfigError, Problem, ProviderError
-from ragwork_hooks.plugin import Command, CommandContext, Option
+from ragwork_hooks.plugin import Command, CommandContext, Option, Tool, ToolContext
 
 from ragwork_kernel import assembly as assemblies
 from ragwork_kernel.assembly import Assembly, Loaded
@@ -82,11 +82,7 @@ def _add(
 ) -> None:
     group = root
     for name in path[:-1]:
-        child = group.commands.get(name)
-        if not isinstance(child, click.Group):
-            child = click.Group(name, help=f"{name.capitalize()} commands.")
-            group.add_command(child)
-        group = child
+        group = _group(group, name)
     parameters: list[click.Parameter] = [_parameter(option) for option in options]
     parameters += [
         click.Option(
@@ -97,6 +93,26 @@ def _add(
         click.Option(["--json", "as_json"], is_flag=True, help="print data as JSON"),
     ]
     group.add_command(click.Command(path[-1], params=parameters, callback=callback, help=help_text))
+
+
+def _group(parent: click.Group, name: str) -> click.Group:
+    """The group ``name``; a command of that name stays what the group does when nothing follows it."""
+    child = parent.commands.get(name)
+    if isinstance(child, click.Group):
+        return child
+    group = click.Group(name, help=f"{name.capitalize()} commands.")
+    if child is not None:
+        alone = child.callback
+
+        def callback(**values: Any) -> None:
+            if alone is not None and click.get_current_context().invoked_subcommand is None:
+                alone(**values)
+
+        group = click.Group(
+            name, params=child.params, callback=callback, help=child.help, invoke_without_command=True
+        )
+    parent.add_command(group)
+    return group
 
 
 def _parameter(option: Option) -> click.Parameter:
@@ -124,10 +140,13 @@ def _operator_callback(
     return callback
 
 
-def _plugin_callback(loaded: Loaded, command: Command) -> Callable[..., None]:
+def _plugin_callback(loaded: Loaded, command: Command | Tool) -> Callable[..., None]:
     def callback(data_dir: Path | None, as_json: bool, **options: Any) -> None:
         place = (data_dir or default_data_dir()).absolute()
         given = {option.name: options[option.name.replace("-", "_")] for option in command.options}
+        if isinstance(command, Tool):
+            _exit(run_async(command.run(ToolContext(console=TerminalConsole(as_json), options=given))))
+            return
         assembly = assemblies.read()
         configure_logging("WARNING")
         _exit(run_async(_run_plugin_command(assembly, loaded, command, place, as_json, given)))

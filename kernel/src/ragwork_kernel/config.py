@@ -39,6 +39,11 @@ class KernelConfig:
     plugins: tuple[str, ...] | None = setting(
         "RAGWORK_PLUGINS", None, "enabled plugins in order; unset enables the installed assembly"
     )
+    plugin_lock: str | None = setting(
+        "RAGWORK_PLUGIN_LOCK",
+        None,
+        "lock file of `ragwork plugins lock`; set: a plugin that is not listed or differs is not imported",
+    )
     gate_order: tuple[str, ...] = setting(
         "RAGWORK_GATE_ORDER", (), "gates that are asked first, by name; the rest follow plugin order"
     )

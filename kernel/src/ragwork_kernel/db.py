@@ -101,7 +101,7 @@ class _TenantScope:
             await self._connection.execute(self._begin)
         except BaseException as error:
             failure = self._translated(error)
-            await self._pool.release(self._connection)
+            await asyncio.shield(self._abandon())
             raise failure from error
         self._tx = TenantTransaction(self._connection, self._tenant_id, self._mode)
         return self._tx
@@ -109,28 +109,29 @@ class _TenantScope:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _tb: TracebackType | None
     ) -> None:
-        cause = error and self._translated(error)
+        if error is not None:
+            cause = self._translated(error)
+            await asyncio.shield(self._abandon())
+            if cause is not error:
+                raise cause from error
+            return
         try:
-            if error is None:
-                await self._connection.execute("COMMIT")
-            else:
-                await asyncio.shield(self._rollback())
+            await self._connection.execute("COMMIT")
         except BaseException as failure:
             cause = self._translated(failure)
+            await asyncio.shield(self._abandon())
             raise cause from failure
-        finally:
-            await self._pool.release(self._connection)
-        if error is None:
-            self._tx.committed()
-        elif cause is not error and cause is not None:
-            raise cause from error
+        await self._pool.release(self._connection)
+        self._tx.committed()
 
-    async def _rollback(self) -> None:
+    async def _abandon(self) -> None:
+        """Roll back and give the connection up; shielded, so that no open transaction returns to the pool."""
         try:
             await self._connection.execute("ROLLBACK")
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             if not self._lost():
                 self._connection.terminate()
+        await self._pool.release(self._connection)
 
     def _lost(self) -> bool:
         try:

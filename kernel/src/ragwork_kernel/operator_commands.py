@@ -1,5 +1,6 @@
 """The kernel's own commands. Those that inspect work on a broken set of plugins too."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,17 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import doctor, jobs_admin, migrations, phase0
+from ragwork_kernel import discovery, doctor, jobs_admin, migrations, phase0
 from ragwork_kernel.boot import boot
 from ragwork_kernel.config import nearest
 from ragwork_kernel.console import TerminalConsole
+from ragwork_kernel.plugin_lock import PluginLock
 from ragwork_kernel.server import serve as run_server
 from ragwork_kernel.telemetry import configure_logging
 from ragwork_kernel.worker import run_worker
 
 Options = dict[str, Any]
+log = logging.getLogger("ragwork")
 
 
 @attrs.frozen(kw_only=True)
@@ -34,6 +37,7 @@ async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> 
     host, port = str(options["host"]), _port_number(str(options["port"]))
     assembly = assemblies.read()
     configure_logging(assembly.kernel.log_level)
+    _say_when_unlocked(assembly)
 
     def ready(bound: int) -> None:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared, not bound
@@ -58,6 +62,7 @@ def _port_number(text: str) -> int:
 async def _worker(_options: Options, data_dir: Path, console: TerminalConsole) -> int:
     assembly = assemblies.read()
     configure_logging(assembly.kernel.log_level)
+    _say_when_unlocked(assembly)
     async with boot(assembly, data_dir) as platform:
         console.say(f"ragwork worker runs {len(platform.plan.jobs)} kinds of jobs")
         await run_worker(platform)
@@ -82,6 +87,34 @@ async def _plugins(_options: Options, _data_dir: Path, console: TerminalConsole)
     lines = [f"{r['name']:<{width}}  {r['version']:<8} {r['state']:<9} {r['note']}" for r in rows]
     console.result(rows, "\n".join(lines) or "no plugin is installed")
     return 1 if any(r["state"] == "broken" for r in rows) else 0
+
+
+async def _plugins_lock(_options: Options, _data_dir: Path, console: TerminalConsole) -> int:
+    path, names = assemblies.to_lock()
+    lock = PluginLock.of_installed(path, names)
+    lock.write()
+    rows = {name: attrs.asdict(entry) for name, entry in lock.entries.items()}
+    console.result({"path": str(path), "plugins": rows}, f"locked {len(rows)} plugins in {path}")
+    return 0
+
+
+async def _plugins_verify(_options: Options, _data_dir: Path, console: TerminalConsole) -> int:
+    path, names = assemblies.to_lock()
+    lock, found = PluginLock.read(path), discovery.installed(discovery.PLUGINS)
+    wrong: dict[str, str] = {}
+    for name in sorted(set(names)):
+        try:
+            lock.require(name, found)
+        except ConfigError as error:
+            wrong[name] = str(error)
+    text = "\n".join(wrong.values()) or f"{len(set(names))} plugins are as {path} says"
+    console.result({"path": str(path), "wrong": wrong}, text)
+    return 1 if wrong else 0
+
+
+def _say_when_unlocked(assembly: assemblies.Assembly) -> None:
+    if assembly.kernel.production and assembly.kernel.plugin_lock is None:
+        log.warning("RAGWORK_PLUGIN_LOCK is unset: plugins run unverified; see `ragwork plugins lock`")
 
 
 async def _config_check(_options: Options, _data_dir: Path, console: TerminalConsole) -> int:
@@ -144,6 +177,16 @@ COMMANDS = (
         path=("doctor",), help="Check everything that can go wrong, with the fix of each.", run=doctor.run
     ),
     OperatorCommand(path=("plugins",), help="What is installed, enabled, broken.", run=_plugins),
+    OperatorCommand(
+        path=("plugins", "lock"),
+        help="Write the lock file: version and content of every enabled plugin.",
+        run=_plugins_lock,
+    ),
+    OperatorCommand(
+        path=("plugins", "verify"),
+        help="Compare the enabled plugins with the lock file.",
+        run=_plugins_verify,
+    ),
     OperatorCommand(path=("config", "check"), help="Check every setting of every layer.", run=_config_check),
     OperatorCommand(
         path=("config", "explain"),

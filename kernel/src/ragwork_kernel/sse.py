@@ -172,8 +172,16 @@ async def send(
 
     Raises ``CancelledError`` when the client has left or stopped reading.
     """
-    await response.prepare(request)
-    writer = FrameWriter(response, echo_id, stream.fields)
+    try:
+        await response.prepare(request)
+        return await _carry(FrameWriter(response, echo_id, stream.fields), stream, live, timeout_s)
+    except ConnectionResetError as gone:
+        raise asyncio.CancelledError from gone
+    finally:
+        await asyncio.shield(_close(stream))
+
+
+async def _carry(writer: FrameWriter, stream: EventStream, live: LiveStream, timeout_s: float) -> str:
     pump = asyncio.create_task(writer.pump(stream.heartbeat_s))
     # A pump that ends early has lost its client: then the handler ends as if it had been cancelled.
     pump.add_done_callback(lambda ended: _abandoned(ended, live))
@@ -185,7 +193,6 @@ async def send(
         return outcome
     finally:
         pump.cancel()
-        await asyncio.shield(_close(stream))
 
 
 async def _produce(writer: FrameWriter, stream: EventStream, live: LiveStream, timeout_s: float) -> str:

@@ -35,7 +35,7 @@ def tenant_keys(secrets: Secrets, tenant_id: str, reference: str) -> Keys:
     """
     name = secret_name(tenant_id, reference)
     found = _object(secrets.value(name))
-    if not found:
+    if found.get("tenant") != tenant_id:
         raise missing(f"credentials_ref {reference!r}: no secret {name} of tenant {tenant_id!r} is set")
     token = found.get("aws_session_token")
     return Keys(

@@ -187,7 +187,7 @@ class Breaker:
         return f"{self._key}:{generation}:cooling"
 
     def _probe_key(self, generation: int, place: int) -> str:
-        return f"{self._key}:probe:{place}"
+        return f"{self._key}:{generation}:probe:{place}"
 
 
 class Circuits:

@@ -10,7 +10,7 @@ from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
 from ragwork_hooks.plugin import Provider, ProviderContext
 
 from ragwork_vertex.config import VertexConfig
-from ragwork_vertex.errors import CHAT, away, translated
+from ragwork_vertex.errors import CHAT, away, of_gemini, translated
 from ragwork_vertex.gemini import connect
 from ragwork_vertex.marks import Marks
 
@@ -39,7 +39,7 @@ class GeminiChat:
         LLM_ERROR (the request was refused, or its answer withheld) or INTEGRATION_UNAVAILABLE (also when
         the stream ends before the answer does).
         """
-        with translated(CHAT):
+        with translated(CHAT, of_gemini):
             async with (
                 aclosing(self._chunks(request)) as chunks,
                 aclosing(_deltas(chunks, request)) as deltas,

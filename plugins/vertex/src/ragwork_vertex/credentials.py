@@ -77,9 +77,9 @@ def operator_credentials(path: str | None) -> "Credentials":
     import google.auth
 
     found: Credentials = (
-        google.auth.default(scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        google.auth.default(scopes=_SCOPES)
         if path is None
-        else google.auth.load_credentials_from_file(path, scopes=_SCOPES)
+        else google.auth.load_credentials_from_file(path, scopes=_SCOPES)  # type: ignore[no-untyped-call]
     )[0]
     return found
 

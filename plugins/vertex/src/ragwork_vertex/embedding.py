@@ -10,7 +10,7 @@ from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
 
 from ragwork_vertex.config import VertexConfig
-from ragwork_vertex.errors import EMBEDDING, away, translated
+from ragwork_vertex.errors import EMBEDDING, away, of_gemini, translated
 from ragwork_vertex.gemini import connect
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class GoogleEmbedder:
             task_type="RETRIEVAL_QUERY" if purpose == "query" else "RETRIEVAL_DOCUMENT",
             output_dimensionality=DIMENSION,
         )
-        with translated(EMBEDDING):
+        with translated(EMBEDDING, of_gemini):
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._client.aio.models.embed_content(
                     model=self._model, contents=list(texts), config=config

@@ -4,22 +4,20 @@ the key or the prompt.
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 from ragwork_hooks.errors import ProviderError
 
 if TYPE_CHECKING:
     from google.auth.exceptions import GoogleAuthError
-    from google.genai.errors import APIError
 
 #: Advice beyond this is an outage, not a pause.
 _MAX_RETRY_AFTER_S = 3600.0
 _TRANSIENT = frozenset({408, 409, 429})
-_NONSENSE = "the service's answer could not be understood"
 
 
 @attrs.frozen(kw_only=True)
@@ -43,33 +41,60 @@ CHAT = Codes(
 )
 EMBEDDING = attrs.evolve(CHAT, refused="EMBEDDING_ERROR")
 
+#: What an SDK's own errors mean; ``None`` for an error that is not the SDK's.
+Reading: TypeAlias = Callable[[Codes, Exception], ProviderError | None]
+
 
 @contextmanager
-def translated(codes: Codes) -> Iterator[None]:
+def translated(codes: Codes, reading: Reading) -> Iterator[None]:
     """Turn what an SDK raises inside into ``ProviderError`` with one of ``codes``."""
-    import aiohttp
-    from google.api_core.exceptions import GoogleAPICallError
-    from google.auth.exceptions import GoogleAuthError
-    from google.genai.errors import APIError
-    from google.protobuf.json_format import ParseError
-    from requests.exceptions import RequestException
-
     try:
         yield
-    except TimeoutError as error:
-        raise slow(codes) from error
-    except GoogleAPICallError as error:
-        headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
-        raise _of_status(codes, error.code, retry_after(headers)) from error
-    except APIError as error:
-        raise _of_gemini(codes, error) from error
-    except GoogleAuthError as error:
-        raise _of_credentials(codes, error) from error
-    except (aiohttp.ClientError, RequestException, ConnectionError) as error:
-        raise away(codes, "the connection to the service failed") from error
-    except (ParseError, ValueError, TypeError, AttributeError, LookupError) as error:
-        # The SDKs hardly check what they parse, so a wrong shape shows as one of the builtin errors.
-        raise away(codes, _NONSENSE) from error
+    except ProviderError:
+        raise
+    except Exception as error:
+        found = reading(codes, error) or _common(codes, error)
+        if found is None:
+            raise
+        raise found from error
+
+
+def of_search(codes: Codes, error: Exception) -> ProviderError | None:
+    """Errors of the search SDK. Imports it, which it has been before it could raise."""
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.protobuf.json_format import ParseError
+    from requests.exceptions import RequestException, Timeout
+
+    match error:
+        case GoogleAPICallError():
+            headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
+            return _of_status(codes, error.code, retry_after(headers))
+        case Timeout():
+            return slow(codes)
+        case RequestException():
+            return _lost(codes)
+        case ParseError():
+            return nonsense(codes)
+    return None
+
+
+def of_gemini(codes: Codes, error: Exception) -> ProviderError | None:
+    """Errors of the Gemini SDK. Imports it, which it has been before it could raise."""
+    import aiohttp
+    from google.genai.errors import APIError
+
+    if isinstance(error, aiohttp.ClientError):
+        return _lost(codes)
+    if not isinstance(error, APIError):
+        return None
+    details = _details(error.details)
+    if any(detail.get("reason") == "API_KEY_INVALID" for detail in details):
+        # The Gemini API says 400 to a key that it does not know.
+        return ProviderError(codes.auth, "the service does not know the key: check GEMINI_API_KEY")
+    advice = retry_after(getattr(error.response, "headers", None) or {})
+    code: object = error.code  # in a stream it is whatever the frame said
+    status = code if isinstance(code, int) else None
+    return _of_status(codes, status, _retry_delay(details) if advice is None else advice)
 
 
 def away(codes: Codes, message: str, retry_after_s: float | None = None) -> ProviderError:
@@ -82,14 +107,39 @@ def slow(codes: Codes) -> ProviderError:
     return ProviderError(codes.timeout, "the service did not answer in time", retryable=True)
 
 
+def nonsense(codes: Codes) -> ProviderError:
+    """An answer that is not what the wire format says."""
+    return away(codes, "the service's answer could not be understood")
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds from a ``Retry-After`` header, given as seconds or as a date (RFC 9110, 10.2.3)."""
-    value = headers.get("retry-after", "").strip()
+    value = headers.get("Retry-After", "").strip()
     try:
         seconds = float(value) if value.isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
     except (ValueError, TypeError):
         return None
     return min(max(seconds, 0.0), _MAX_RETRY_AFTER_S)
+
+
+def _common(codes: Codes, error: Exception) -> ProviderError | None:
+    from google.auth.exceptions import GoogleAuthError
+
+    match error:
+        case GoogleAuthError():
+            return _of_credentials(codes, error)
+        case TimeoutError():
+            return slow(codes)
+        case ConnectionError():
+            return _lost(codes)
+        case ValueError() | TypeError() | AttributeError() | LookupError():
+            # The SDKs hardly check what they parse, so a wrong shape shows as one of the builtin errors.
+            return nonsense(codes)
+    return None
+
+
+def _lost(codes: Codes) -> ProviderError:
+    return away(codes, "the connection to the service failed")
 
 
 def _of_status(codes: Codes, status: int | None, retry_after_s: float | None) -> ProviderError:
@@ -101,18 +151,6 @@ def _of_status(codes: Codes, status: int | None, retry_after_s: float | None) ->
     return ProviderError(codes.refused, said)
 
 
-def _of_gemini(codes: Codes, error: "APIError") -> ProviderError:
-    details = _details(error.details)
-    if any(detail.get("reason") == "API_KEY_INVALID" for detail in details):
-        # The Gemini API says 400 to a key that it does not know.
-        return ProviderError(codes.auth, "the service does not know the key: check GEMINI_API_KEY")
-    advice = retry_after(getattr(error.response, "headers", None) or {})
-    code: object = error.code  # in a stream it is whatever the frame said
-    return _of_status(
-        codes, code if isinstance(code, int) else None, _retry_delay(details) if advice is None else advice
-    )
-
-
 def _of_credentials(codes: Codes, error: "GoogleAuthError") -> ProviderError:
     from google.auth.exceptions import TransportError
 
@@ -121,14 +159,14 @@ def _of_credentials(codes: Codes, error: "GoogleAuthError") -> ProviderError:
     return ProviderError(codes.auth, "no usable Google credentials: set GOOGLE_APPLICATION_CREDENTIALS")
 
 
-def _details(body: object) -> list[Mapping[str, object]]:
+def _details(body: object) -> Sequence[Mapping[str, object]]:
     """The typed details (google.rpc.Status) of an error's body."""
     error = body.get("error", body) if isinstance(body, Mapping) else None
     found = error.get("details") if isinstance(error, Mapping) else None
     return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
 
 
-def _retry_delay(details: list[Mapping[str, object]]) -> float | None:
+def _retry_delay(details: Sequence[Mapping[str, object]]) -> float | None:
     """Seconds of a google.rpc.RetryInfo, a text such as ``7.5s``."""
     for detail in details:
         match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)s", str(detail.get("retryDelay")))

@@ -7,7 +7,7 @@ from ragwork_hooks.errors import ProviderError
 
 from ragwork_vertex.config import VertexConfig
 from ragwork_vertex.credentials import operator_credentials
-from ragwork_vertex.errors import Codes, translated
+from ragwork_vertex.errors import Codes, of_gemini, translated
 
 if TYPE_CHECKING:
     from google.genai import Client
@@ -33,7 +33,7 @@ def _make(config: VertexConfig, codes: Codes, timeout_s: float) -> "Client":
     from google.genai import Client
 
     options = _http_options(config, timeout_s)
-    with translated(codes):
+    with translated(codes, of_gemini):
         if config.api_key:
             client = Client(vertexai=False, api_key=config.api_key, http_options=options)
         else:

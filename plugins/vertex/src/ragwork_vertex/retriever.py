@@ -12,7 +12,7 @@ from ragwork_hooks.storage import Transaction
 
 from ragwork_vertex.config import DatastoreOptions, VertexConfig
 from ragwork_vertex.credentials import Identities, Identity, missing
-from ragwork_vertex.errors import RETRIEVAL, away, translated
+from ragwork_vertex.errors import RETRIEVAL, nonsense, of_search, translated
 from ragwork_vertex.filters import NothingMatches, expression
 from ragwork_vertex.lines import Call, Line, Lines, Target
 from ragwork_vertex.results import Piece, pieces, ranked
@@ -80,7 +80,7 @@ class Datastores:
             return Found(())
         if not query.text.strip():
             return Found(())
-        with translated(RETRIEVAL):
+        with translated(RETRIEVAL, of_search):
             async with asyncio.timeout(self._config.search_timeout_s):
                 return await self._lines.run(
                     lambda call: self._ask(search, call, self._identity(tenant_id, options))
@@ -107,7 +107,7 @@ class Datastores:
                 answer = line.search(search.page(token), self._config.search_timeout_s)
                 results = answer.get("results", [])
                 if not isinstance(results, list):
-                    raise away(RETRIEVAL, "the service's answer could not be understood")
+                    raise nonsense(RETRIEVAL)
                 for result in results:
                     found.extend(self._pieces(result, rank))
                     rank += 1
@@ -193,11 +193,8 @@ async def _open(context: ProviderContext[VertexConfig]) -> Retriever:
 
 
 def _warm() -> None:
-    """Import the SDKs: that takes seconds."""
-    import ragwork_vertex.searchline
-
-    with translated(RETRIEVAL):
-        del ragwork_vertex
+    """Import the SDK: that takes seconds."""
+    import ragwork_vertex.searchline  # noqa: F401
 
 
 provider: Provider[Retriever] = Provider(name="gcp_vertex", open=_open, options=DatastoreOptions)

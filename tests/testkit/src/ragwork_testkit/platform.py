@@ -98,7 +98,7 @@ class Running:
         """Run a plugin's command in process; underscores in option names stand for dashes."""
         for loaded in self.platform.assembly.plugins:
             for command in self.platform.assembly.call(loaded, "ragwork_commands") or ():
-                if command.path == path:
+                if command.path == path and isinstance(command, Command):
                     return await self._run(loaded.name, command, options)
         raise LookupError(f"no enabled plugin has the command {' '.join(path)}")
 

@@ -1,0 +1,116 @@
+"""``ragwork.lock``: which plugins may run here, each by distribution, version and the content of its files.
+
+Everything is read from the metadata of what is installed; no plugin is imported. Bytecode and what installers
+write for themselves are not part of the content.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import attrs
+from ragwork_hooks.errors import ConfigError
+
+from ragwork_kernel import discovery
+
+FILE = "ragwork.lock"
+_FORMAT = 1
+#: Files of a ``.dist-info`` that differ between two installations of one wheel.
+_INSTALLERS_OWN = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"})
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """One plugin as it was locked, or as it is installed."""
+
+    distribution: str
+    version: str
+    sha256: str
+
+
+@attrs.frozen(kw_only=True)
+class PluginLock:
+    """What a lock file lists, by plugin name."""
+
+    path: Path
+    entries: Mapping[str, Entry]
+
+    @classmethod
+    def read(cls, path: Path) -> "PluginLock":
+        """Raises ``ConfigError`` when the file is missing or is no lock file."""
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if document["format"] != _FORMAT:
+                raise ValueError(f"format {document['format']!r} is not {_FORMAT}")
+            entries = {name: Entry(**fields) for name, fields in document["plugins"].items()}
+        except OSError as error:
+            raise ConfigError(
+                str(path), str(error.strerror), "write it with `ragwork plugins lock`"
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                str(path), f"is no lock file: {error}", "write it with `ragwork plugins lock`"
+            ) from None
+        return cls(path=path, entries=entries)
+
+    @classmethod
+    def of_installed(cls, path: Path, names: Iterable[str]) -> "PluginLock":
+        """The installed plugins called ``names`` as they are. Raises ``ConfigError`` for one that is not there."""
+        found = discovery.installed(discovery.PLUGINS)
+        return cls(path=path, entries={name: _measured(name, found) for name in sorted(set(names))})
+
+    def write(self) -> None:
+        document = {
+            "format": _FORMAT,
+            "plugins": {name: attrs.asdict(entry) for name, entry in self.entries.items()},
+        }
+        self.path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+    def require(self, name: str, found: Mapping[str, discovery.Found]) -> None:
+        """Raise ``ConfigError`` unless the installed plugin ``name`` is listed and is what was listed."""
+        if name not in self.entries:
+            raise ConfigError(
+                f"plugin {name!r}",
+                f"is not listed in {self.path}",
+                "disable it, or review it and run `ragwork plugins lock`",
+            )
+        locked, here = self.entries[name], _measured(name, found)
+        for field in ("distribution", "version", "sha256"):
+            was, now = getattr(locked, field), getattr(here, field)
+            if was != now:
+                raise ConfigError(
+                    f"plugin {name!r}",
+                    f"{field} is {now}, but {self.path} says {was}",
+                    f"install {locked.distribution} {locked.version} as it was locked, "
+                    "or review the change and run `ragwork plugins lock`",
+                )
+
+
+def _measured(name: str, found: Mapping[str, discovery.Found]) -> Entry:
+    if name not in found:
+        raise ConfigError(f"plugin {name!r}", "is not installed", "install it or disable it")
+    distribution = metadata.distribution(found[name].distribution)
+    digest = hashlib.sha256()
+    for label, path in sorted(_content(distribution)):
+        try:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            where = f"plugin {name!r}"
+            raise ConfigError(where, f"{path}: {error.strerror}", "install it again") from None
+        digest.update(f"{label}\0{content}\n".encode())
+    return Entry(distribution=distribution.name, version=distribution.version, sha256=digest.hexdigest())
+
+
+def _content(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]]:
+    """Name and place of every file that counts. An editable installation's code is where its .pth points."""
+    for listed in distribution.files or ():
+        path = Path(str(distribution.locate_file(listed)))
+        if path.suffix == ".pyc" or listed.name in _INSTALLERS_OWN:
+            continue
+        yield listed.as_posix(), path
+        if path.suffix == ".pth":
+            for folder in map(Path, path.read_text(encoding="utf-8").splitlines()):
+                inside = (p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+                yield from ((p.relative_to(folder).as_posix(), p) for p in inside)

@@ -1,0 +1,365 @@
+"""Chat and embeddings keep the contracts against a server that speaks the wire format, by key and by account."""
+
+import asyncio
+import gc
+import json
+import math
+
+import pytest
+import pytest_asyncio
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.llm import ChatRequest, Message
+from ragwork_hooks.plugin import ProviderContext
+from ragwork_testkit import google_server, openai_server
+from ragwork_testkit.embedding import EmbedderContract
+from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of
+from ragwork_vertex import chat, embedding
+from ragwork_vertex.marks import Marks
+
+BY_KEY = {"api_key": google_server.API_KEY, "project": None, "location": None}
+MODES = {"account": {}, "key": BY_KEY}
+
+
+# Each test here has a loop of its own, and so has its server.
+@pytest_asyncio.fixture
+async def server():
+    async with google_server.serving() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(server, configured, tmp_path):
+    """Makes settings that lead to the test's own server."""
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps(server.account()))
+
+    def make(**more):
+        return configured(**{"gemini_endpoint_url": server.base_url, "credentials_file": str(path), **more})
+
+    return make
+
+
+@pytest_asyncio.fixture
+async def opened(settings):
+    """Opens a provider with settings of its own."""
+    made = []
+
+    async def open_(provider, **more):
+        made.append(await provider.open(ProviderContext(services=None, config=settings(**more))))
+        return made[-1]
+
+    yield open_
+    for each in made:
+        await each.aclose()
+
+
+@pytest_asyncio.fixture(params=MODES)
+async def model(opened, request):
+    return await opened(chat.provider, **MODES[request.param])
+
+
+@pytest_asyncio.fixture(params=MODES)
+async def embedder(opened, request):
+    return await opened(embedding.provider, **MODES[request.param])
+
+
+class TestGeminiChatContract(ChatModelContract):
+    @pytest.fixture(autouse=True)
+    def _settings(self, settings):
+        self.settings = settings
+
+    async def make(self):
+        return await chat.provider.open(ProviderContext(services=None, config=self.settings()))
+
+
+class TestGoogleEmbedderContract(EmbedderContract):
+    @pytest.fixture(autouse=True)
+    def _settings(self, settings):
+        self.settings = settings
+
+    async def make(self):
+        return await embedding.provider.open(ProviderContext(services=None, config=self.settings(**BY_KEY)))
+
+
+async def test_chat_sends_the_whole_prompt_in_the_services_roles(model, server):
+    asked = ChatRequest(
+        messages=(
+            Message(role="system", content="Be brief."),
+            Message(role="user", content="Hello"),
+            Message(role="assistant", content=""),
+            Message(role="user", content="How often?"),
+        ),
+        passages=(),
+        question="How often?",
+        max_output_tokens=30,
+    )
+    deltas = await collect(model, asked)
+    (sent,) = server.requests
+    assert [(c["role"], c["parts"]) for c in sent.body["contents"]] == [
+        ("user", [{"text": "Hello"}]),
+        ("model", [{"text": " "}]),
+        ("user", [{"text": "How often?"}]),
+    ]
+    assert sent.body["systemInstruction"]["parts"] == [{"text": "Be brief."}]
+    assert sent.body["generationConfig"] == {"maxOutputTokens": 30}
+    assert not deltas[-1].usage.estimated
+    assert deltas[-1].usage.output_tokens == 4
+
+
+async def test_each_mode_has_its_own_address_and_credentials(opened, server):
+    for more in MODES.values():
+        await collect(await opened(chat.provider, **more), request("How often?"))
+        await (await opened(embedding.provider, **more)).embed(["a"], "query")
+    vertex = "/v1beta1/projects/test-project/locations/europe-west1/publishers/google/models/"
+    assert [(sent.path, sent.caller) for sent in server.requests] == [
+        (f"{vertex}gemini-2.0-flash-001:streamGenerateContent", "operator@test.iam.gserviceaccount.com"),
+        (f"{vertex}text-embedding-004:predict", "operator@test.iam.gserviceaccount.com"),
+        ("/v1beta/models/gemini-2.0-flash-001:streamGenerateContent", "api key"),
+        ("/v1beta/models/text-embedding-004:batchEmbedContents", "api key"),
+    ]
+
+
+async def test_an_access_token_is_fetched_once(opened, server):
+    model = await opened(chat.provider)
+    await asyncio.gather(*(collect(model, request(f"Question {n}")) for n in range(20)))
+    assert server.tokens.exchanges == 1
+
+
+async def test_a_mark_that_arrives_in_pieces_is_cited_once(model):
+    deltas = await collect(model, request("How often?", passages(2)))
+    assert text_of(deltas).endswith(" [1]")
+    assert [cite.passage for delta in deltas for cite in delta.cites] == [1]
+
+
+async def test_usage_is_estimated_when_the_service_does_not_count(model, server):
+    server.fail("no_usage")
+    deltas = await collect(model, request("How often?"))
+    assert deltas[-1].usage.estimated
+    assert deltas[-1].usage.output_tokens == math.ceil(len(text_of(deltas)) / 4)
+
+
+async def abandoned(server):
+    for _ in range(20):
+        if server.abandoned:
+            break
+        await asyncio.sleep(0.05)
+    return server.abandoned
+
+
+async def test_closing_a_stream_hangs_up_on_the_service_without_the_collector(model, server):
+    server.pause_s = 0.05
+    gc.disable()
+    try:
+        stream = model.stream(request("word " * 500))
+        await anext(stream)
+        await stream.aclose()
+        assert await abandoned(server) == 1
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_cancelling_the_reader_hangs_up_on_the_service(model, server, first):
+    server.pause_s = 5.0 if first else 0.02
+    task = asyncio.create_task(collect(model, request("word " * 500)))
+    while not server.requests:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await abandoned(server) == 1
+
+
+@pytest.mark.parametrize("how", ["drop", "truncate", "garbage", "wrong_shape", "error_frame"])
+async def test_a_broken_stream_keeps_its_pieces_and_raises(model, server, how):
+    server.fail(how)
+    stream = model.stream(request("How often?"))
+    assert [(await anext(stream)).text, (await anext(stream)).text] == ["You", " asked:"]
+    with pytest.raises(ProviderError) as caught:
+        await anext(stream)
+    assert (caught.value.code, caught.value.retryable) == ("INTEGRATION_UNAVAILABLE", True)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("how", ["withhold", "block"])
+async def test_an_answer_that_is_withheld_is_refused_with_the_reason(model, server, how):
+    server.fail(how, reason="SAFETY")
+    with pytest.raises(ProviderError, match="SAFETY") as caught:
+        await collect(model, request("How often?"))
+    assert (caught.value.code, caught.value.retryable) == ("LLM_ERROR", False)
+
+
+@pytest.mark.parametrize("pieces", [0, 2])
+async def test_a_stalled_stream_times_out(opened, server, pieces):
+    model = await opened(chat.provider, stream_timeout_s=1)
+    server.fail("stall", pieces=pieces)
+    with pytest.raises(ProviderError) as caught:
+        await collect(model, request("How often?"))
+    assert (caught.value.code, caught.value.retryable) == ("VERTEX_TIMEOUT", True)
+
+
+async def test_an_answer_that_drips_ends_at_the_deadline(opened, server):
+    model = await opened(chat.provider, stream_timeout_s=1)
+    server.pause_s = 0.05
+    with pytest.raises(ProviderError) as caught:
+        await asyncio.wait_for(collect(model, request("word " * 500)), 3.0)
+    assert caught.value.code == "VERTEX_TIMEOUT"
+
+
+CALLS = {
+    "LLM": (chat.provider, lambda made: collect(made, request("How often?"))),
+    "EMBEDDING": (embedding.provider, lambda made: made.embed(["a", "b"], "query")),
+}
+RETRY_INFO = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7.5s"}]
+STATUSES = [
+    # fault, expected code, retryable, seconds
+    ({"status": 401}, "VERTEX_AUTH_ERROR", False, None),
+    ({"status": 403}, "VERTEX_AUTH_ERROR", False, None),
+    ({"status": 400}, "{}_ERROR", False, None),
+    ({"status": 404}, "{}_ERROR", False, None),
+    ({"status": 429, "retry_after": "7"}, "INTEGRATION_UNAVAILABLE", True, 7.0),
+    ({"status": 429, "retry_after": "soon"}, "INTEGRATION_UNAVAILABLE", True, None),
+    ({"status": 429, "retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}, "INTEGRATION_UNAVAILABLE", True, 0.0),
+    ({"status": 429, "details": RETRY_INFO}, "INTEGRATION_UNAVAILABLE", True, 7.5),
+    ({"status": 500}, "INTEGRATION_UNAVAILABLE", True, None),
+    ({"status": 503, "retry_after": "2"}, "INTEGRATION_UNAVAILABLE", True, 2.0),
+]
+
+
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize(("fault", "code", "retryable", "seconds"), STATUSES)
+async def test_a_status_becomes_a_typed_error_without_a_retry(
+    opened, server, kind, fault, code, retryable, seconds
+):
+    provider, call = CALLS[kind]
+    made = await opened(provider, **BY_KEY)
+    server.fail("status", **fault)
+    with pytest.raises(ProviderError) as caught:
+        await call(made)
+    error = caught.value
+    assert (error.code, error.retryable, error.retry_after_s) == (code.format(kind), retryable, seconds)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("kind", CALLS)
+async def test_a_wrong_key_is_an_auth_error_that_does_not_repeat_it(opened, kind):
+    provider, call = CALLS[kind]
+    made = await opened(provider, **{**BY_KEY, "api_key": "AIzaWrong"})
+    with pytest.raises(ProviderError) as caught:
+        await call(made)
+    assert (caught.value.code, caught.value.retryable) == ("VERTEX_AUTH_ERROR", False)
+    assert "AIza" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", CALLS)
+async def test_an_account_that_is_gone_is_an_auth_error(opened, server, kind):
+    provider, call = CALLS[kind]
+    made = await opened(provider)
+    server.reset()
+    with pytest.raises(ProviderError) as caught:
+        await call(made)
+    assert (caught.value.code, caught.value.retryable) == ("VERTEX_AUTH_ERROR", False)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize(
+    ("more", "code", "named"),
+    [
+        ({"project": None}, "VERTEX_CONFIG_MISSING", "GOOGLE_CLOUD_PROJECT"),
+        ({"location": None}, "VERTEX_CONFIG_MISSING", "GOOGLE_CLOUD_LOCATION"),
+        ({"credentials_file": "/nowhere/key.json"}, "VERTEX_AUTH_ERROR", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ({"credentials_file": None}, "VERTEX_AUTH_ERROR", "GOOGLE_APPLICATION_CREDENTIALS"),
+    ],
+)
+async def test_what_is_missing_is_named_before_any_call(opened, server, kind, more, code, named):
+    with pytest.raises(ProviderError, match=named) as caught:
+        await opened(CALLS[kind][0], **more)
+    assert caught.value.code == code
+    assert not server.requests
+
+
+@pytest.mark.parametrize("kind", CALLS)
+async def test_a_service_that_is_not_there_is_unavailable_at_once(opened, kind):
+    provider, call = CALLS[kind]
+    made = await opened(provider, **BY_KEY, gemini_endpoint_url="http://127.0.0.1:9")
+    with pytest.raises(ProviderError) as caught:
+        # The SDK's own second try would come after a second at the earliest.
+        await asyncio.wait_for(call(made), 0.9)
+    assert (caught.value.code, caught.value.retryable) == ("INTEGRATION_UNAVAILABLE", True)
+
+
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_redirect_is_not_followed(opened, server, kind, mode):
+    provider, call = CALLS[kind]
+    made = await opened(provider, **MODES[mode])
+    server.fail("redirect")
+    with pytest.raises(ProviderError):
+        await call(made)
+    assert len(server.requests) == 1
+
+
+async def test_a_silent_embedding_service_times_out(opened, server):
+    made = await opened(embedding.provider, embedding_timeout_s=0.3)
+    server.fail("stall")
+    with pytest.raises(ProviderError) as caught:
+        await made.embed(["a"], "query")
+    assert (caught.value.code, caught.value.retryable) == ("VERTEX_TIMEOUT", True)
+
+
+@pytest.mark.parametrize("how", ["drop", "truncate", "garbage", "wrong_shape", "missing_item"])
+async def test_unusable_vectors_are_unavailable(embedder, server, how):
+    server.fail(how)
+    with pytest.raises(ProviderError) as caught:
+        await embedder.embed(["a", "b"], "document")
+    assert (caught.value.code, caught.value.retryable) == ("INTEGRATION_UNAVAILABLE", True)
+    assert len(server.requests) == 1
+
+
+async def test_vectors_of_another_length_are_refused(embedder, server):
+    server.fail("wrong_dimension")
+    with pytest.raises(ProviderError) as caught:
+        await embedder.embed(["a"], "document")
+    assert (caught.value.code, caught.value.retryable) == ("EMBEDDING_DIMENSION_MISMATCH", False)
+
+
+async def test_vectors_have_length_one_and_the_order_of_the_texts(embedder, server):
+    texts = [f"text {n}" for n in range(70)]
+    vectors = await embedder.embed(texts, "document")
+    assert len(server.requests) == 3
+    for text, vector in zip(texts, vectors, strict=True):
+        expected = openai_server.embedding(text, 768)
+        norm = math.hypot(*expected)
+        assert vector == pytest.approx([value / norm for value in expected], abs=1e-6)
+
+
+async def test_no_call_carries_more_than_the_service_takes(embedder, server):
+    await embedder.embed(["x" * 9_000] * 5, "document")
+    sizes = [json.dumps(sent.body).count("x") for sent in server.requests]
+    assert sum(sizes) == 5 * 8_000
+    assert max(sizes) <= 20_000
+
+
+async def test_queries_and_documents_are_marked_as_such(embedder, server):
+    await embedder.embed(["a"], "query")
+    await embedder.embed(["a"], "document")
+    assert [task for sent in server.requests for task in _task_types(sent.body)] == [
+        "RETRIEVAL_QUERY",
+        "RETRIEVAL_DOCUMENT",
+    ]
+
+
+def _task_types(body):
+    if "instances" in body:
+        return [instance["task_type"] for instance in body["instances"]]
+    return [each["taskType"] for each in body["requests"]]
+
+
+def test_marks_survive_any_cut():
+    text = "One [1], two [2, 3] and [9], not [x] or [1"
+    for size in range(1, len(text)):
+        marks = Marks(3)
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        assert [cite.passage for piece in pieces for cite in marks.after(piece)] == [1, 2, 3], size
