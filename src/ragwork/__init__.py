@@ -13,4 +13,5 @@ DEFAULT_PLUGINS = (
     "fake",
     "openai",
     "agent",
+    "resilience",
 )

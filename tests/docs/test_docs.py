@@ -9,6 +9,7 @@ import pytest
 from page import DOCS, ROOT
 from ragwork_hooks.settings import settings_of
 from ragwork_kernel import assembly as assemblies
+from ragwork_kernel import discovery
 from ragwork_kernel.cli import command_line
 from ragwork_kernel.config import KernelConfig
 
@@ -61,7 +62,9 @@ def test_every_page_is_linked_from_somewhere() -> None:
     assert not alone
 
 
-def test_every_command_that_is_named_exists() -> None:
+def test_every_command_that_is_named_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A plugin that is not enabled by default may have commands too.
+    monkeypatch.setenv("RAGWORK_PLUGINS", ",".join(discovery.installed(discovery.PLUGINS)))
     known = {path for path, _ in leaves(command_line())}
     groups = {path[:-1] for path in known if len(path) > 1}
     for page in PAGES:
