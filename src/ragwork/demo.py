@@ -82,7 +82,8 @@ async def _ingest(client: aiohttp.ClientSession) -> None:
         async def upload(path: Path) -> None:
             nonlocal chunks
             async with gate:
-                chunks += await _upload(client, path)
+                made = await _upload(client, path)
+                chunks += made
                 bar.update()
 
         await asyncio.gather(*(upload(path) for path in files))
@@ -92,7 +93,7 @@ async def _ingest(client: aiohttp.ClientSession) -> None:
 async def _upload(client: aiohttp.ClientSession, path: Path) -> int:
     """Upload one file and wait until it is indexed; its number of chunks."""
     name = str(path.relative_to(ROOT))
-    form = aiohttp.FormData()
+    form = aiohttp.FormData(quote_fields=False)
     form.add_field("corpus_id", CORPUS)
     form.add_field("document_id", name.replace("/", ":"))
     form.add_field("overwrite", "true")

@@ -99,6 +99,21 @@ async def test_a_grant_that_ends_while_it_stands_in_milvus_is_ended_by_the_datab
     assert await bench.found("tide") == set()
 
 
+@pytest.mark.parametrize("distinct", [None, "document"])
+async def test_hits_of_versions_that_are_gone_take_no_places(stack: Any, distinct: Any) -> None:
+    bench = stack.bench
+    await bench.add(bench.document("d0", *(f"tide gate {n}" for n in range(40))))
+    await stack.settled()
+    async with stack.pool.tenant(TENANT) as tx:
+        old = await stack.source.document(tx, "d0")
+    await bench.add(*(bench.document(f"d{n}", f"tide {n}", version=2) for n in range(10)))
+    await stack.settled()
+    await stack.engine.put(TENANT, old)
+    found = await bench.find("tide gate", top_k=10, distinct=distinct)
+    assert {p.document_id for p in found} >= {f"d{n}" for n in range(1, 10)}
+    assert {p.version for p in found} == {2}
+
+
 async def test_other_tenants_corpora_and_embedders_take_no_places(stack: Any) -> None:
     bench = stack.bench
     nearer = [f"tide gate {n}" for n in range(100)]

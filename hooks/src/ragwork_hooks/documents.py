@@ -12,7 +12,7 @@ from ragwork_hooks.storage import Transaction
 @attrs.frozen(kw_only=True)
 class Corpus:
     """A corpus and its binding. ``options`` is its ``retrieval`` section without ``provider``,
-    ``top_k_default`` and ``embedder``.
+    ``top_k_default``, ``embedder`` and the other names here.
     """
 
     id: str
@@ -23,6 +23,8 @@ class Corpus:
     top_k_default: int
     options: Mapping[str, object]
     fallback: tuple[str, ...] = ()
+    shadow: str | None = None
+    shadow_options: Mapping[str, object] = attrs.field(factory=dict)
 
 
 class DocumentCatalog(Protocol):

@@ -19,9 +19,11 @@ class Query:
     ``top_k`` is 1 to 50. ``filter`` maps metadata keys to the value, or a list of values, that a
     passage's document metadata must have. ``distinct`` keeps the best passage per document.
     ``embedder`` is the corpus' embedding provider.
-    ``options`` is the corpus' own ``retrieval`` section, validated by the provider's options class; ``fallback`` names retrieval providers to ask when the
-    corpus' own can't answer. ``scope`` is what the caller may read as known when the query is prepared: a
-    remote engine narrows its search by it; it is a hint, and the scope given to ``passages`` judges.
+    ``options`` is the corpus' own ``retrieval`` section, validated by the provider's options class;
+    ``fallback`` names retrieval providers to ask when the corpus' own can't answer. ``shadow`` names one
+    that is asked the same in the background with ``shadow_options``, for comparison only. ``scope`` is
+    what the caller may read as known when the query is prepared: a remote engine narrows its search by it;
+    it is a hint, and the scope given to ``passages`` judges.
     """
 
     corpus_id: str
@@ -32,6 +34,8 @@ class Query:
     distinct: Literal["document"] | None = None
     options: Mapping[str, object] = attrs.field(factory=dict)
     fallback: tuple[str, ...] = ()
+    shadow: str | None = None
+    shadow_options: Mapping[str, object] = attrs.field(factory=dict)
     scope: ReadScope = attrs.field(factory=Everything)
 
 

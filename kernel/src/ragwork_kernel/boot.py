@@ -94,6 +94,8 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
     assembly.require_whole()
     _refuse_production_gaps(assembly)
     kernel = assembly.kernel
+    if kernel.redis_url is not None:
+        log.warning("REDIS_URL is set, but this release keeps shared state in each process; nothing reads it")
     async with AsyncExitStack() as stack:
         urls = await stack.enter_async_context(phase0.database(kernel, data_dir))
         await _bring_schema(assembly, urls)

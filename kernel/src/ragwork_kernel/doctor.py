@@ -139,7 +139,7 @@ async def _database(assembly: Assembly, data_dir: Path) -> list[Finding]:
         return [Finding(check="database", state="fail", detail="DATABASE_URL is unset", fix=fix)]
     findings: list[Finding] = []
     try:
-        async with phase0.database(assembly.kernel, data_dir) as urls:
+        async with phase0.database(assembly.kernel, data_dir, patience_s=0) as urls:
             findings.append(Finding(check="database", state="ok", detail=_place(assembly)))
             checks = (_version, _clock, _role, _schema(assembly), _dispatcher)
             findings += [await _guarded(check, urls) for check in checks]

@@ -20,7 +20,7 @@ from ragwork_kernel.telemetry import configure_logging
 from ragwork_kernel.worker import run_worker
 
 Options = dict[str, Any]
-log = logging.getLogger("ragwork")
+log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)

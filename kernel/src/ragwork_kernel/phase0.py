@@ -26,17 +26,18 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def database(
-    config: KernelConfig, data_dir: Path, *, over_tcp: bool = False
+    config: KernelConfig, data_dir: Path, *, over_tcp: bool = False, patience_s: float = PATIENCE_S
 ) -> AsyncIterator[DatabaseUrls]:
     """The roles' connection strings; starts and stops the embedded server when no DSN is configured.
 
-    ``over_tcp`` asks for strings that any client understands, rather than the fastest.
+    ``over_tcp`` asks for strings that any client understands, rather than the fastest. A configured server
+    that does not answer yet is asked again for ``patience_s`` seconds.
     """
     if config.database_url is None:
         async with _embedded(data_dir, over_tcp) as urls:
             yield urls
     else:
-        yield await _configured(config, config.database_url)
+        yield await _configured(config, config.database_url, patience_s)
 
 
 @asynccontextmanager
@@ -59,11 +60,11 @@ async def _embedded(data_dir: Path, over_tcp: bool) -> AsyncIterator[DatabaseUrl
         await asyncio.shield(server.stop())
 
 
-async def _configured(config: KernelConfig, url: str) -> DatabaseUrls:
+async def _configured(config: KernelConfig, url: str, patience_s: float) -> DatabaseUrls:
     app = roles.normalise(url)
     owner = config.database_owner_url and roles.normalise(config.database_owner_url)
     dispatcher = config.database_dispatcher_url and roles.normalise(config.database_dispatcher_url)
-    await _wait_for(owner or app)
+    await _wait_for(owner or app, patience_s)
     if owner is not None:
         urls = DatabaseUrls(app=app, owner=owner, dispatcher=dispatcher)
         if not await _reachable(urls):
@@ -92,10 +93,10 @@ async def _reachable(urls: DatabaseUrls) -> bool:
     return True
 
 
-async def _wait_for(dsn: str) -> None:
+async def _wait_for(dsn: str, patience_s: float) -> None:
     """Back off while the server is not up yet, as in a compose start; then say what is wrong."""
     loop = asyncio.get_running_loop()
-    give_up, delay = loop.time() + PATIENCE_S, 0.2
+    give_up, delay = loop.time() + patience_s, 0.2
     while loop.time() < give_up:
         try:
             connection = await asyncpg.connect(dsn, timeout=5)

@@ -13,6 +13,7 @@ from ragwork_kernel import codec
 JSON = "application/json; charset=utf-8"
 
 SECURITY_HEADERS: Mapping[str, str] = {
+    "Server": "ragwork",  # no versions for those who collect them
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",

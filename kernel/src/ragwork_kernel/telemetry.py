@@ -8,7 +8,14 @@ from datetime import UTC, datetime
 from typing import Final, Literal, TypeVar
 
 import orjson
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from ragwork_kernel.redaction import redact, redact_text
 
@@ -32,6 +39,7 @@ class Telemetry:
 
     def __init__(self, app_name: str) -> None:
         self._prefix = _metric_prefix(app_name)
+        disable_created_metrics()  # a second series for each, that nobody reads
         self.registry = CollectorRegistry()
         self._requests = Counter(
             f"{self._prefix}_http_requests",

@@ -8,9 +8,38 @@ import uuid
 import attrs
 import pytest
 import pytest_asyncio
+from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext
+from ragwork_hooks.retrieval import Passage
+from ragwork_kernel.providers import Offer
 from ragwork_testkit.platform import running
 
 PLUGINS = ("directory", "apikeys", "rbac", "wordllama", "pgvector", "documents")
+
+
+class Engine:
+    """A remote engine: what it found, what it was asked, and how it fails or lingers when told to."""
+
+    transactional = False
+
+    def __init__(self, *document_ids):
+        self.found = [
+            Passage(document_id=d, chunk_id=f"{d}:0", text=f"text of {d}", score=1 / n, source=f"{d}.md")
+            for n, d in enumerate(document_ids, 1)
+        ]
+        self.asked = []
+        self.error = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def prepare(self, tenant_id, query):
+        self.asked.append(query)
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return self
+
+    async def passages(self, tx, scope):
+        return self.found[: self.asked[-1].top_k]
 
 
 @attrs.frozen
@@ -20,6 +49,20 @@ class Api:
     app: object
     tenant: str = attrs.field(factory=lambda: f"t-{uuid.uuid4().hex[:8]}")
     other: str = attrs.field(factory=lambda: f"o-{uuid.uuid4().hex[:8]}")
+
+    engine = Engine
+
+    def offer(self, name, retriever, options=NoOptions):
+        """Make ``retriever`` a provider of the running platform, wrapped like any other."""
+        table = self.app.platform.parts.providers
+        context = ProviderContext(services=self.app.platform.facades["documents"], config=None)
+
+        async def opened(_context):
+            return retriever
+
+        table._offers["retrieval", name] = Offer(kind="retrieval", name=name, context=context)
+        table._loaded["retrieval", name] = Provider(name=name, open=opened, options=options)
+        return retriever
 
     async def key(self, user, role="editor", tenant=None):
         return await self.app.key(tenant=tenant or self.tenant, role=role, user=user)

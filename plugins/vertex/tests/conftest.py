@@ -51,7 +51,7 @@ async def shared_server():
 
 @pytest.fixture
 def server(shared_server):
-    """The module's server, as if new, but for the operator's account."""
+    """The module's server, as if new, with the operator's account."""
     shared_server.reset()
     shared_server.account()
     return shared_server

@@ -199,7 +199,7 @@ async def test_without_any_credentials_it_is_an_auth_error(remote, opened, serve
 async def test_a_strangers_account_is_an_auth_error(remote, opened, server, tmp_path):
     path = tmp_path / "key.json"
     path.write_text(json.dumps(server.account("stranger")))
-    server.reset()
+    server.tokens.revoke()
     made = attrs.evolve(remote, retriever=await opened(credentials_file=str(path)))
     error = await made.failure(store(server))
     assert (error.code, error.retryable) == (CODES.auth, False)
@@ -307,12 +307,18 @@ async def test_a_broken_line_does_not_spoil_the_next_call(remote, server):
         assert len(await remote.find(options)) == 1
 
 
+async def arrived(server, count):
+    for _ in range(300):
+        if len(server.requests) >= count:
+            break
+        await asyncio.sleep(0.01)
+
+
 async def test_closing_cuts_off_what_runs_and_closing_twice_is_fine(remote, opened, server):
     made = await opened(search_timeout_s=60)
     server.fail("stall")
     task = asyncio.create_task(attrs.evolve(remote, retriever=made).find(store(server)))
-    while not server.requests:
-        await asyncio.sleep(0.01)
+    await arrived(server, 1)
     await made.aclose()
     with pytest.raises(ProviderError):
         await asyncio.wait_for(task, 1.0)
@@ -321,10 +327,13 @@ async def test_closing_cuts_off_what_runs_and_closing_twice_is_fine(remote, open
 
 async def test_waiting_for_a_place_counts_against_the_time(remote, opened, server):
     made = attrs.evolve(remote, retriever=await opened(search_max_concurrency=1, search_timeout_s=0.5))
-    server.fail("stall")
     options = store(server, part())
-    errors = await asyncio.gather(made.find(options), made.find(options), return_exceptions=True)
-    assert {error.code for error in errors} == {CODES.failed}
+    for _ in range(3):
+        server.fail("stall")
+    waits = (made.find(options) for _ in range(3))
+    errors = await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 1.0)
+    assert [error.code for error in errors] == [CODES.failed] * 3
+    server.faults.clear()
     assert len(await made.find(options)) == 1
 
 
@@ -342,8 +351,7 @@ async def test_cancelling_hangs_up_through_tls(remote, opened, services, monkeyp
         assert len(await made.find(options)) == 1
         server.fail("stall")
         task = asyncio.create_task(made.find(options))
-        while len(server.requests) < 2:
-            await asyncio.sleep(0.01)
+        await arrived(server, 2)
         threads = threading.active_count()
         task.cancel()
         await asyncio.wait([task])

@@ -11,7 +11,7 @@ from ragwork_hooks.retrieval import Hit, Indexed
 
 from ragwork_milvus.client import Client, Connection
 from ragwork_milvus.config import MilvusConfig
-from ragwork_milvus.rows import MAX_FACTS, Batch, Place, batches
+from ragwork_milvus.rows import MAX_FACTS, Place, Row, Sheet, sheets
 
 TOKEN_LENGTH: Final = 32
 #: HNSW: links per node, breadth of the build, and least breadth of a search.
@@ -44,10 +44,11 @@ class Engine:
         """
         place = Place.of(tenant_id, indexed.document.document_id)
         if indexed.document.chunks:
-            name = self._name(len(indexed.document.chunks[0].vector or ()))
-            await self._ensure(name, len(indexed.document.chunks[0].vector or ()))
-            for batch in batches(place, indexed):
-                await self._put(name, batch)
+            dimension = len(indexed.document.chunks[0].vector or ())
+            name = self._name(dimension)
+            await self._ensure(name, dimension)
+            for sheet in sheets(place, indexed):
+                await self._put(name, sheet)
         await self._delete(f"{place.expression} and revision < {indexed.revision}")
 
     async def remove(self, tenant_id: str, document_id: str) -> None:
@@ -79,14 +80,12 @@ class Engine:
         )
         return sorted((_hit(row) for row in rows), key=lambda hit: (-hit.score, hit.revision, hit.ordinal))
 
-    async def _put(self, name: str, batch: Batch) -> None:
+    async def _put(self, name: str, sheet: Sheet) -> None:
         there = await self._connection.call(
-            lambda client, timeout_s: client.query(name, batch.expression, ["ordinal"], timeout=timeout_s)
+            lambda client, timeout_s: client.query(name, sheet.expression, ["ordinal"], timeout=timeout_s)
         )
-        if len(there) < len(batch.rows):
-            await self._connection.call(
-                lambda client, timeout_s: client.upsert(name, list(batch.rows), timeout=timeout_s)
-            )
+        for rows in sheet.batches({row["ordinal"] for row in there}):
+            await self._connection.call(partial(_upsert, name, rows))
 
     async def _delete(self, expression: str) -> None:
         for name in await self._collections():
@@ -152,6 +151,10 @@ def _create(client: Client, name: str, dimension: int, timeout_s: float, *, lite
     client.create_collection(
         name, schema=schema, index_params=indexes, consistency_level="Strong", timeout=timeout_s
     )
+
+
+def _upsert(name: str, rows: Sequence[Row], client: Client, timeout_s: float) -> None:
+    client.upsert(name, rows, timeout=timeout_s)
 
 
 def _delete(name: str, expression: str, client: Client, timeout_s: float) -> None:

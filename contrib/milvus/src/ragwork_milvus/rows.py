@@ -1,6 +1,6 @@
 """How a chunk stands in Milvus: who may find it, and which chunk of the local index it is. No text."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -14,7 +14,9 @@ Row: TypeAlias = Mapping[str, object]
 
 #: Elements that an array field of Milvus can hold.
 MAX_FACTS: Final = 4096
-#: Rows per call: with the longest arrays and vectors still below the 64 MB that a message may have.
+#: Rows asked for at once; an answer of Milvus has 16,384 at most.
+WINDOW: Final = 10_000
+#: Rows sent per call: with the longest arrays and vectors still below the 64 MB that a message may have.
 BATCH: Final = 200
 
 
@@ -36,23 +38,32 @@ class Place:
 
 
 @attrs.frozen(kw_only=True)
-class Batch:
-    """Rows of chunks ``first`` to ``last`` (inclusive, by ordinal) of one state of one revision."""
+class Sheet:
+    """Up to ``WINDOW`` chunks of one state of one revision. ``common`` is what their rows share."""
 
     place: Place
-    revision: int
-    state: str
-    first: int
-    last: int
-    rows: Sequence[Row]
+    common: Row
+    chunks: Sequence[Chunk]
 
     @property
     def expression(self) -> str:
-        """What of this batch is in Milvus already."""
+        """What of this sheet is in Milvus already."""
         return (
-            f'{self.place.expression} and revision == {self.revision} and state == "{self.state}"'
-            f" and ordinal >= {self.first} and ordinal <= {self.last}"
+            f"{self.place.expression} and revision == {self.common['revision']}"
+            f' and state == "{self.common["state"]}"'
+            f" and ordinal >= {self.chunks[0].ordinal} and ordinal <= {self.chunks[-1].ordinal}"
         )
+
+    def batches(self, there: Container[int]) -> Iterator[Sequence[Row]]:
+        """The rows whose ordinals are not ``there``, ``BATCH`` at a time."""
+        missing = [chunk for chunk in self.chunks if chunk.ordinal not in there]
+        for start in range(0, len(missing), BATCH):
+            yield [self._row(chunk) for chunk in missing[start : start + BATCH]]
+
+    def _row(self, chunk: Chunk) -> Row:
+        place, revision = self.place, str(self.common["revision"])
+        key = tokens.token("row", place.tenant, place.document, revision, str(chunk.ordinal))
+        return {**self.common, "id": key, "ordinal": chunk.ordinal, "vector": chunk.vector}
 
 
 def tenant_of(tenant_id: str) -> str:
@@ -67,23 +78,16 @@ def embedder_of(name: str) -> str:
     return tokens.token("embedder", name)
 
 
-def batches(place: Place, indexed: Indexed) -> Iterator[Batch]:
-    """The document's rows, ``BATCH`` at a time. Raises ``ProviderError`` for one that Milvus can't hold."""
-    common = _common(place, indexed)
-    chunks = indexed.document.chunks
-    for start in range(0, len(chunks), BATCH):
-        some = chunks[start : start + BATCH]
-        yield Batch(
-            place=place,
-            revision=indexed.revision,
-            state=str(common["state"]),
-            first=some[0].ordinal,
-            last=some[-1].ordinal,
-            rows=[_row(place, common, indexed.revision, chunk) for chunk in some],
-        )
+def sheets(place: Place, indexed: Indexed) -> Sequence[Sheet]:
+    """The document in order. Raises ``ProviderError`` for one that Milvus can't hold."""
+    common, chunks = _common(place, indexed), indexed.document.chunks
+    return [
+        Sheet(place=place, common=common, chunks=chunks[start : start + WINDOW])
+        for start in range(0, len(chunks), WINDOW)
+    ]
 
 
-def _common(place: Place, indexed: Indexed) -> dict[str, object]:
+def _common(place: Place, indexed: Indexed) -> Row:
     document = indexed.document
     facts = sorted(tokens.facts_of(document))
     if len(facts) > MAX_FACTS:
@@ -107,8 +111,3 @@ def _common(place: Place, indexed: Indexed) -> dict[str, object]:
         "until": until,
         "state": tokens.token("state", *facts, *(f"{name} {end}" for name, end in until.items())),
     }
-
-
-def _row(place: Place, common: Mapping[str, object], revision: int, chunk: Chunk) -> Row:
-    key = tokens.token("row", place.tenant, place.document, str(revision), str(chunk.ordinal))
-    return {**common, "id": key, "ordinal": chunk.ordinal, "vector": chunk.vector}

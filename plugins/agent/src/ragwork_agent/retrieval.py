@@ -53,14 +53,17 @@ async def prepare(
     """Embed or ask the remote engine. Raises ``ProviderError``."""
     provider = _provider(corpus, degrade)
     retriever = await workshop.services.providers.retriever(provider)
+    own = provider == corpus.retriever
     query = Query(
         corpus_id=corpus.id,
         text=text,
         top_k=top_k if degrade.top_k is None else min(top_k, degrade.top_k),
         embedder=corpus.embedder,
         # Another provider's options mean nothing to the one that stands in.
-        options=corpus.options if provider == corpus.retriever else {},
-        fallback=corpus.fallback if provider == corpus.retriever else (),
+        options=corpus.options if own else {},
+        fallback=corpus.fallback if own else (),
+        shadow=corpus.shadow if own else None,
+        shadow_options=corpus.shadow_options if own else {},
         scope=workshop.services.read_scope(principal, READ),
     )
     prepared = await retriever.prepare(principal.tenant_id, query)

@@ -1,6 +1,7 @@
 """Corpora, documents, their permissions and their ingestion."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ragwork_documents.grants import Grants
 from ragwork_documents.ingestion import Ingestion
 from ragwork_documents.intake import Intake
 from ragwork_documents.retrieve import Retrieval
+from ragwork_documents.shadow import Shadowed, Shadows
 
 
 class DocumentsPlugin:
@@ -44,9 +46,20 @@ class DocumentsPlugin:
         services, config = context.services, context.config
         index = services.use(Index)
         catalog, intake = Catalog(services), Intake(services, index)
+        shadows = Shadows(services)
 
         def recheck(name: str, retriever: Any) -> Any:
             return Rechecked(name, retriever, services.metrics)
+
+        def shadow(name: str, retriever: Any) -> Any:
+            return Shadowed(name, retriever, shadows)
+
+        @asynccontextmanager
+        async def serving() -> AsyncIterator[None]:
+            try:
+                yield
+            finally:
+                await shadows.finish()
 
         return Contribution(
             routes=(
@@ -56,13 +69,17 @@ class DocumentsPlugin:
                 *Retrieval(services, catalog).routes(),
             ),
             gates=(DocumentAcl(admin_bypass=config.admin_bypass_acl),),
-            wraps=(Wrap(kind="retrieval", name="documents.recheck", wrap=recheck),),
+            wraps=(
+                Wrap(kind="retrieval", name="documents.recheck", wrap=recheck),
+                Wrap(kind="retrieval", name="documents.shadow", wrap=shadow),
+            ),
             jobs=(
                 Ingestion(services, index).kind(
                     max_attempts=config.max_attempts, concurrency=config.concurrency
                 ),
             ),
             capabilities={DocumentCatalog: catalog},
+            lifespan=serving,
         )
 
     @hookimpl

@@ -1,6 +1,8 @@
 """The document catalogue that other plugins ask, and the re-check around indexes that may lag."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 import attrs
@@ -59,7 +61,8 @@ class Catalog:
 async def load_corpus(tx: Transaction, corpus_id: str) -> Corpus | None:
     """The corpus as the database has it. One round trip."""
     row = await tx.fetchrow(
-        """SELECT id, tenant_id, name, retriever, embedder, top_k_default, options, fallback
+        """SELECT id, tenant_id, name, retriever, embedder, top_k_default, options, fallback, shadow,
+            shadow_options
         FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1""",
         corpus_id,
     )
@@ -69,6 +72,27 @@ async def load_corpus(tx: Transaction, corpus_id: str) -> Corpus | None:
 def _key(tenant_id: str, corpus_id: str) -> str:
     # Neither id can hold a slash, so no two pairs share a key.
     return f"{tenant_id}/{corpus_id}"
+
+
+@attrs.define
+class Blocked:
+    """How many passages the re-check kept back."""
+
+    number: int = 0
+
+
+_counting: Final[ContextVar[Blocked | None]] = ContextVar("ragwork_documents_blocked", default=None)
+
+
+@contextmanager
+def counting_blocked() -> Iterator[Blocked]:
+    """Count what the re-check keeps back in this context, however many other wraps lie around it."""
+    blocked = Blocked()
+    token = _counting.set(blocked)
+    try:
+        yield blocked
+    finally:
+        _counting.reset(token)
 
 
 @attrs.frozen
@@ -83,6 +107,9 @@ class _Checked:
             return found
         readable = await within(tx, scope, (passage.document_id for passage in found))
         kept = [passage for passage in found if passage.document_id in readable]
+        counting = _counting.get()
+        if counting is not None:
+            counting.number += len(found) - len(kept)
         for _ in range(len(found) - len(kept)):
             self.metrics.count(
                 "retrieval_passages_blocked_total",

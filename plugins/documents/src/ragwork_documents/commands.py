@@ -1,4 +1,4 @@
-"""``ragwork ingest`` and ``ragwork seed``."""
+"""``ragwork ingest`` and ``ragwork seed``, and the list of all commands."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from typing import Final
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Command, CommandContext, Option
 
-from ragwork_documents import jsonl
+from ragwork_documents import jsonl, smoke
 from ragwork_documents.bulk import BulkIngest, Tally
 from ragwork_documents.intake import Submission
 from ragwork_documents.shapes import TextIngestRequest
@@ -133,4 +133,5 @@ COMMANDS: Final = (
         options=(_TENANT,),
         run=seed,
     ),
+    smoke.COMMAND,
 )

@@ -63,8 +63,8 @@ class Corpora:
         )
         row = await tx.fetchrow(
             f"""INSERT INTO documents.corpora (tenant_id, id, name, provider_config, retriever, embedder,
-                top_k_default, options, default_readers, fallback)
-            VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9)
+                top_k_default, options, default_readers, fallback, shadow, shadow_options)
+            VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
             ON CONFLICT (tenant_id, id) DO NOTHING RETURNING {_COLUMNS}""",  # noqa: S608
             request.id,
             request.name,
@@ -92,7 +92,8 @@ class Corpora:
         embedder = binding.embedder or row["embedder"]
         changed = await tx.fetchrow(
             f"""UPDATE documents.corpora SET name = $2, provider_config = $3, retriever = $4, embedder = $5,
-                top_k_default = $6, options = $7, default_readers = $8, fallback = $9, updated_at = now()
+                top_k_default = $6, options = $7, default_readers = $8, fallback = $9, shadow = $10,
+                shadow_options = $11, updated_at = now()
             WHERE tenant_id = ragwork.tenant() AND id = $1 RETURNING {_COLUMNS}""",  # noqa: S608
             corpus_id,
             name,
@@ -216,6 +217,8 @@ def _values(binding: Binding, embedder: str) -> tuple[object, ...]:
         dict(binding.options),
         list(binding.default_readers),
         list(binding.fallback),
+        binding.shadow,
+        dict(binding.shadow_options),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.auth import Role
+from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Providers
 
 from ragwork_documents.hostile import check_storable, invalid
@@ -16,7 +17,9 @@ MAX_TOP_K: Final = 50
 MAX_DEFAULT_READERS: Final = 100
 
 _ROOT: Final = ("body", "provider_config_json")
-_OWN_KEYS: Final = frozenset({"provider", "top_k_default", "embedder", "fallback"})
+_OWN_KEYS: Final = frozenset(
+    {"provider", "top_k_default", "embedder", "fallback", "shadow", "shadow_options"}
+)
 _READER_TYPES: Final = ("user", "api_key", "group", "role")
 _ROLES: Final = tuple(role.label for role in Role)
 
@@ -33,6 +36,8 @@ class Binding:
     top_k_default: int
     options: Mapping[str, object]
     fallback: Sequence[str]
+    shadow: str | None
+    shadow_options: Mapping[str, object]
     default_readers: Sequence[str]
 
 
@@ -48,6 +53,7 @@ def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> 
     retriever = _retriever(retrieval, providers)
     options = {key: value for key, value in retrieval.items() if key not in _OWN_KEYS}
     providers.check("retrieval", retriever, options)
+    shadow, shadow_options = _shadow(retrieval, providers)
     top_k = _top_k(retrieval.get("top_k_default", DEFAULT_TOP_K))
     normalised: dict[str, object] = {
         "retrieval": {**retrieval, "provider": retriever, "top_k_default": top_k}
@@ -61,6 +67,8 @@ def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> 
         top_k_default=top_k,
         options=options,
         fallback=_fallback(retrieval, providers),
+        shadow=shadow,
+        shadow_options=shadow_options,
         default_readers=_default_readers(acl, tenant_id),
     )
 
@@ -90,6 +98,31 @@ def _fallback(retrieval: Mapping[str, object], providers: Providers) -> Sequence
         raise invalid(path, "must be a list of retrieval providers")
     known = providers.names("retrieval")
     return [_one_of(name, known, [*path, number]) for number, name in enumerate(names)]
+
+
+def _shadow(retrieval: Mapping[str, object], providers: Providers) -> tuple[str | None, Mapping[str, object]]:
+    """The shadow may be the corpus' own provider: its other options are what is compared then."""
+    path: list[str | int] = [*_ROOT, "retrieval"]
+    options = _object(retrieval.get("shadow_options", {}), [*path, "shadow_options"])
+    if retrieval.get("shadow") is None:
+        if options:
+            raise invalid([*path, "shadow_options"], "needs shadow, the provider they are for")
+        return None, {}
+    shadow = _one_of(retrieval["shadow"], providers.names("retrieval"), [*path, "shadow"])
+    try:
+        providers.check("retrieval", shadow, options)
+    except Problem as problem:
+        raise _within(problem, [*path, "shadow_options"]) from None
+    return shadow, options
+
+
+def _within(problem: Problem, path: list[str | int]) -> Problem:
+    """``problem`` with its rows under ``path``: a provider's check speaks of the ``retrieval`` section."""
+    rows = problem.details.get("errors")
+    if not isinstance(rows, list):
+        return problem
+    moved = [{**row, "loc": [*path, row["loc"][-1]]} for row in rows]
+    return Problem(problem.code, problem.message, details={"errors": moved})
 
 
 def _top_k(value: object) -> int:

@@ -18,7 +18,12 @@ def clean_filename(name: str) -> str:
     """``name`` without control, format and bidirectional characters. Raises ``Problem`` 422 if too long."""
     if len(name) > MAX_FILENAME:
         raise invalid(["body", "filename"], f"has {len(name)} characters, at most {MAX_FILENAME} are taken")
-    return "".join(c for c in name if unicodedata.category(c)[0] != "C").strip()
+    return printable(name)
+
+
+def printable(text: str) -> str:
+    """``text`` without control, format and bidirectional characters: it can't steer a terminal."""
+    return "".join(c for c in text if unicodedata.category(c)[0] != "C").strip()
 
 
 def check_metadata(metadata: Mapping[str, object]) -> Mapping[str, str]:

@@ -197,10 +197,13 @@ class DocumentPermissionBulkResponse:
 
 @attrs.frozen(kw_only=True)
 class RetrieveRequest:
-    """A question to a corpus. ``filter`` maps metadata keys to a value or a list of values."""
+    """A question to one corpus, or to 2 to 8 at once: exactly one of ``corpus_id`` and ``corpus_ids``.
+    ``filter`` maps metadata keys to a value or a list of values.
+    """
 
-    corpus_id: str = fields.text(min_length=1, max_length=128)
     query: str = fields.text(min_length=1, max_length=MAX_QUESTION)
+    corpus_id: str | None = fields.text(default=None, min_length=1, max_length=128)
+    corpus_ids: list[str] | None = None
     top_k: int | None = number(default=None, ge=1, le=50)
     filter: dict[str, object] | None = None
     distinct: str | None = choice("document", default=None)
@@ -208,8 +211,9 @@ class RetrieveRequest:
 
 @attrs.frozen(kw_only=True)
 class PassageResponse:
-    """A passage. ``score`` is 0.0 to 1.0, larger is better."""
+    """A passage. ``score`` is 0.0 to 1.0, larger is better; over several corpora it tells the order only."""
 
+    corpus_id: str
     document_id: str
     chunk_id: str
     text: str
@@ -219,7 +223,16 @@ class PassageResponse:
 
 
 @attrs.frozen(kw_only=True)
+class FailedCorpus:
+    """A corpus that could not answer beside others that did; ``code`` is its provider's."""
+
+    corpus_id: str
+    code: str
+
+
+@attrs.frozen(kw_only=True)
 class RetrieveResponse:
     """Passages that the caller may read, best first."""
 
     passages: list[PassageResponse]
+    failed: list[FailedCorpus]

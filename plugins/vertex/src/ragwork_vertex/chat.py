@@ -1,14 +1,14 @@
 """The chat model ``vertex``: Gemini, streamed."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
 from ragwork_hooks.plugin import Provider, ProviderContext
 
+from ragwork_vertex.ahead import read_ahead
 from ragwork_vertex.config import VertexConfig
 from ragwork_vertex.errors import CHAT, away, of_gemini, translated
 from ragwork_vertex.gemini import connect
@@ -41,7 +41,7 @@ class GeminiChat:
         """
         with translated(CHAT, of_gemini):
             async with (
-                aclosing(self._chunks(request)) as chunks,
+                read_ahead(lambda: self._call(request), self._timeout_s) as chunks,
                 aclosing(_deltas(chunks, request)) as deltas,
             ):
                 async for delta in deltas:
@@ -50,22 +50,10 @@ class GeminiChat:
     async def aclose(self) -> None:
         await self._client.aio.aclose()
 
-    async def _chunks(self, request: ChatRequest) -> AsyncGenerator["GenerateContentResponse", None]:
-        """The service's chunks until the deadline, which the fetching of an access token counts against."""
-        end = asyncio.get_running_loop().time() + self._timeout_s
-        async with AsyncExitStack() as stack:
-            async with asyncio.timeout_at(end):
-                response = await self._client.aio.models.generate_content_stream(
-                    model=self._model, contents=list(_contents(request)), config=_config(request)
-                )
-            if isinstance(response, AsyncGenerator):
-                await stack.enter_async_context(aclosing(response))
-            while True:
-                async with asyncio.timeout_at(end):
-                    chunk = await anext(response, None)
-                if chunk is None:
-                    return
-                yield chunk
+    async def _call(self, request: ChatRequest) -> "AsyncIterator[GenerateContentResponse]":
+        return await self._client.aio.models.generate_content_stream(
+            model=self._model, contents=list(_contents(request)), config=_config(request)
+        )
 
 
 def _contents(request: ChatRequest) -> "list[Content]":

@@ -31,7 +31,8 @@ _VERTEX = re.compile(
     r"/v1beta1/projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/publishers/google"
     r"/models/(?P<target>[^/:]+):(?P<verb>\w+)"
 )
-_GEMINI = re.compile(r"/v1beta/models/(?P<target>[^/:]+):(?P<verb>\w+)")
+_FIRST_PASSAGE = re.compile(r"<passage n=\"?1\b")
+_GEMINI = re.compile(r"/v1(?:beta)?/models/(?P<target>[^/:]+):(?P<verb>\w+)")
 
 How: TypeAlias = Literal[
     "status",  # answer with ``status`` and an error body
@@ -85,11 +86,11 @@ class GoogleServer:
 
     def __init__(self) -> None:
         self.base_url = ""
+        self.tokens = Tokens()
         self.reset()
 
     def reset(self) -> None:
-        """As new, at the same address."""
-        self.tokens = Tokens()
+        """As new, at the same address and with the same accounts: clients hold their tokens."""
         self.stores: dict[str, Sequence[Part]] = {}
         self.owners: dict[str, str] = {}
         self.requests: list[Recorded] = []
@@ -113,7 +114,7 @@ class GoogleServer:
         return app
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
-        token = self.tokens.exchange(await request.post(), f"{self.base_url}/token")
+        token = self.tokens.exchange(await request.post())
         if token is None:
             return web.json_response({"error": "invalid_grant"}, status=400)
         return web.json_response({"access_token": token, "expires_in": 3600, "token_type": "Bearer"})
@@ -252,9 +253,10 @@ async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[GoogleServ
 
 def _said(body: Mapping[str, Any]) -> tuple[list[str], str]:
     """The last message word by word, and a mark in three pieces when the prompt holds passages."""
+    messages = [*body["contents"], body.get("systemInstruction", {})]
+    texts = [part["text"] for message in messages for part in message.get("parts", [])]
     said = re.findall(r"\s*\S+", "You asked: " + body["contents"][-1]["parts"][0]["text"])
-    system = json.dumps(body.get("systemInstruction", {}))
-    if "<passage n=1>" in system:
+    if any(_FIRST_PASSAGE.search(text) for text in texts):
         said += [" [", "1", "]"]
     limit = body.get("generationConfig", {}).get("maxOutputTokens") or len(said)
     return said[:limit], "MAX_TOKENS" if limit < len(said) else "STOP"

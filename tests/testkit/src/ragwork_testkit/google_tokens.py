@@ -13,6 +13,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+#: What assertions are made for, wherever they are sent.
+_AUDIENCE: Final = "https://oauth2.googleapis.com/token"
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _MAX_LIFETIME_S: Final = 3600
 _SKEW_S: Final = 60
@@ -40,10 +42,15 @@ class Tokens:
             "token_uri": token_uri,
         }
 
-    def exchange(self, form: Mapping[str, Any], token_uri: str) -> str | None:
+    def revoke(self) -> None:
+        """From now on there is no account, and no token counts."""
+        self._accounts.clear()
+        self._issued.clear()
+
+    def exchange(self, form: Mapping[str, Any]) -> str | None:
         """An access token for a signed assertion, ``None`` for a bad one."""
         claims = _verified(str(form.get("assertion")))
-        if form.get("grant_type") != _GRANT or claims.get("aud") != token_uri or not self._known(claims):
+        if form.get("grant_type") != _GRANT or claims.get("aud") != _AUDIENCE or not self._known(claims):
             return None
         self.exchanges += 1
         token = f"ya29.{secrets.token_urlsafe(16)}"

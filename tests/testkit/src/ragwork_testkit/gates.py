@@ -1,0 +1,148 @@
+"""What every authorization gate must do. Subclass ``GateContract``, supply ``make``, name your ``actions``."""
+
+from collections.abc import Collection, Iterator
+from typing import ClassVar, Final
+
+import attrs
+import pytest
+from ragwork_hooks.auth import Principal, Role
+from ragwork_hooks.authz import (
+    Abstain,
+    Action,
+    AllOf,
+    Allow,
+    AnyOf,
+    Deny,
+    Everything,
+    Gate,
+    LabelIn,
+    Not,
+    Nothing,
+    OwnedBy,
+    ReadableBy,
+    ReadScope,
+    Resource,
+    readers_of,
+)
+
+from ragwork_testkit.llm import HOSTILE_TEXTS
+from ragwork_testkit.sealed import Sealed
+
+
+@attrs.frozen(kw_only=True)
+class Readable:
+    """A document as a scope sees it."""
+
+    owner: str
+    readers: frozenset[str] = frozenset()
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+_DOCUMENTS: Final = tuple(
+    Readable(owner=owner, readers=frozenset(readers), labels=labels)
+    for owner in ("ann", "bob")
+    for readers in ((), ("user:ann",), ("tenant:t1",), ("role:admin", "group:g"))
+    for labels in ((), (("level", "open"),), (("level", "secret"),))
+)
+
+
+def admits(scope: ReadScope, document: Readable) -> bool:
+    """Whether ``scope`` reads ``document``: the algebra's meaning, in one place."""
+    match scope:
+        case Everything():
+            return True
+        case Nothing():
+            return False
+        case ReadableBy(readers):
+            return bool(readers & document.readers)
+        case OwnedBy(user_id):
+            return document.owner == user_id
+        case LabelIn(key, values):
+            return any(k == key and v in values for k, v in document.labels)
+        case AllOf(parts):
+            return all(admits(part, document) for part in parts)
+        case AnyOf(parts):
+            return any(admits(part, document) for part in parts)
+        case Not(part):
+            return not admits(part, document)
+
+
+def principals() -> Iterator[Principal]:
+    """Every role, with and without the platform flag and groups."""
+    for role in Role:
+        for platform in (False, True):
+            for groups in ((), ("g",)):
+                yield Principal(
+                    tenant_id="t1",
+                    user_id="ann",
+                    credential_id="k1",
+                    kind="api_key",
+                    role=role,
+                    groups=frozenset(groups),
+                    platform=platform,
+                )
+
+
+class GateContract(Sealed):
+    """The contract of an authorization gate that needs no database to judge; ``actions`` are those it is about."""
+
+    actions: ClassVar[Collection[str]]
+
+    def make(self) -> Gate:
+        raise NotImplementedError
+
+    def test_it_has_a_name_and_a_stage(self) -> None:
+        gate = self.make()
+        assert gate.name
+        assert gate.stage in ("role", "resource")
+
+    async def test_every_verdict_is_one_of_the_three_and_stays_the_same(self) -> None:
+        gate, resource = self.make(), Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
+        for principal in principals():
+            for name in (*self.actions, "nobody.knows"):
+                action = Action(name=name)
+                subject = None if gate.stage == "role" else resource
+                first = await gate.judge(principal, action, subject, None)
+                assert isinstance(first, Allow | Deny | Abstain)
+                assert await gate.judge(principal, action, subject, None) == first
+
+    async def test_it_decides_something(self) -> None:
+        gate, resource = self.make(), Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
+        subject = None if gate.stage == "role" else resource
+        verdicts = [
+            await gate.judge(principal, Action(name=name), subject, None)
+            for principal in principals()
+            for name in self.actions
+        ]
+        scopes = [gate.narrow(p, Action(name=n), Everything()) for p in principals() for n in self.actions]
+        assert any(not isinstance(verdict, Abstain) for verdict in verdicts) or any(
+            scope != Everything() for scope in scopes
+        ), "the gate abstains from everything that it says it is about"
+
+    @pytest.mark.parametrize("hostile", HOSTILE_TEXTS, ids=range(len(HOSTILE_TEXTS)))
+    async def test_hostile_names_are_names(self, hostile: str) -> None:
+        gate = self.make()
+        resource = Resource(
+            kind=hostile, id=hostile, tenant_id="t1", owner=hostile, labels={hostile: hostile}
+        )
+        subject = None if gate.stage == "role" else resource
+        for principal in principals():
+            strange = attrs.evolve(principal, user_id=hostile, groups=frozenset({hostile}))
+            verdict = await gate.judge(strange, Action(name=hostile), subject, None)
+            assert isinstance(verdict, Allow | Deny | Abstain)
+
+    def test_narrowing_never_widens(self) -> None:
+        gate = self.make()
+        for principal in principals():
+            given = (
+                Everything(),
+                Nothing(),
+                OwnedBy("ann"),
+                ReadableBy(readers_of(principal)),
+                Not(LabelIn("level", frozenset({"secret"}))),
+            )
+            for name in (*self.actions, "document.read"):
+                for scope in given:
+                    narrowed = gate.narrow(principal, Action(name=name), scope)
+                    more = [d for d in _DOCUMENTS if admits(narrowed, d) and not admits(scope, d)]
+                    assert not more, f"{scope} became {narrowed}"
