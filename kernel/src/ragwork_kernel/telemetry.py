@@ -13,7 +13,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    disable_created_metrics,
     generate_latest,
 )
 
@@ -39,7 +38,6 @@ class Telemetry:
 
     def __init__(self, app_name: str) -> None:
         self._prefix = _metric_prefix(app_name)
-        disable_created_metrics()  # a second series for each, that nobody reads
         self.registry = CollectorRegistry()
         self._requests = Counter(
             f"{self._prefix}_http_requests",

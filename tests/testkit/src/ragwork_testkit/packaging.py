@@ -156,11 +156,12 @@ class PackagingContract(Sealed):
     distribution: ClassVar[str | None] = None
 
     @pytest.fixture(scope="class")
-    def package(self) -> Package:
+    @classmethod
+    def package(cls) -> Package:
         """Read once for the class: its facts cost an interpreter's start."""
-        if self.distribution is not None:
-            return Package.of_distribution(self.distribution)
-        return Package.of_folder(self.folder)
+        if cls.distribution is not None:
+            return Package.of_distribution(cls.distribution)
+        return Package.of_folder(cls.folder)
 
     @pytest.mark.parametrize("check", CHECKS.values(), ids=[*CHECKS])
     def test_the_package_is_in_order(self, package: Package, check: Check) -> None:
