@@ -161,20 +161,22 @@ def test_sql_of_a_plugin_names_only_its_own_schema(plugin: Path) -> None:
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
-def test_a_plugin_is_packaged_like_every_other(plugin: Path) -> None:
+def test_a_plugin_is_named_and_built_like_every_other(plugin: Path) -> None:
+    """What only the workspace wants; what every plugin owes its operator is ``PackagingContract``."""
     document = tomllib.loads((plugin / "pyproject.toml").read_text())
-    project, package = document["project"], f"ragwork_{plugin.name}"
+    project = document["project"]
     assert project["name"] == f"ragwork-{plugin.name}"
     assert project["requires-python"] == ">=3.11"
     assert project["license"] == "Apache-2.0"
-    assert project["readme"] == "README.md"
     assert document["build-system"] == {"requires": ["uv_build>=0.8,<1"], "build-backend": "uv_build"}
-    assert project["entry-points"]["ragwork.plugins"] == {plugin.name: f"{package}:plugin"}
-    assert not [d for d in project["dependencies"] if "==" in d], "ranges, not pins"
-    siblings = [d for d in project["dependencies"] if d.startswith("ragwork-")]
-    assert siblings == ["ragwork-hooks>=0.1"]
-    assert (plugin / "src" / package / "py.typed").exists()
-    assert len((plugin / "README.md").read_text()) > 200
+    assert project["entry-points"]["ragwork.plugins"] == {plugin.name: f"ragwork_{plugin.name}:plugin"}
+    assert "ragwork-hooks>=0.1" in project["dependencies"]
+
+
+def test_every_plugin_proves_its_package() -> None:
+    packages = [*PLUGINS, *(p.parent for p in ROOT.glob("contrib/*/pyproject.toml"))]
+    missing = [p.name for p in packages if not list(p.glob("tests/test_*_packaging.py"))]
+    assert not missing
 
 
 def test_the_workspace_lists_every_member() -> None:

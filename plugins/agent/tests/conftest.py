@@ -202,6 +202,8 @@ class World:
             embedder="e",
             top_k_default=5,
             options={"a": 1},
+            shadow="other",
+            shadow_options={"b": 2},
         )
 
     async def readable(

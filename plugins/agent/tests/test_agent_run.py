@@ -341,12 +341,19 @@ async def test_a_grant_degrades_audio_top_k_provider_and_output(
     assert not [f for f in frames if f.type.startswith("audio")]
     assert world.queries[0].top_k == 2
     assert world.queries[0].options == {}
+    assert (world.queries[0].shadow, world.queries[0].shadow_options) == (None, {})
     assert world.model.requests[0].max_output_tokens == 9
 
 
 async def test_top_k_50_is_honoured(world: Any, asked: Make, collect: Collect) -> None:
     await collect(Run(world.shop(), asked(top_k=50)))
     assert world.queries[0].top_k == 50
+
+
+async def test_a_corpus_shadow_reaches_its_retriever(world: Any, asked: Make, collect: Collect) -> None:
+    await collect(Run(world.shop(), asked()))
+    query = world.queries[0]
+    assert (query.options, query.shadow, query.shadow_options) == ({"a": 1}, "other", {"b": 2})
 
 
 async def test_a_deleted_session_is_not_brought_back_by_its_running_run(world: Any, asked: Make) -> None:

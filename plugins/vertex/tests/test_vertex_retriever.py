@@ -199,7 +199,7 @@ async def test_without_any_credentials_it_is_an_auth_error(remote, opened, serve
 async def test_a_strangers_account_is_an_auth_error(remote, opened, server, tmp_path):
     path = tmp_path / "key.json"
     path.write_text(json.dumps(server.account("stranger")))
-    server.tokens.revoke()
+    server.tokens.revoke("stranger")
     made = attrs.evolve(remote, retriever=await opened(credentials_file=str(path)))
     error = await made.failure(store(server))
     assert (error.code, error.retryable) == (CODES.auth, False)

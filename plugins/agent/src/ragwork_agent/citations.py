@@ -61,7 +61,11 @@ class CitedText:
         """What ``delta`` adds to the answer; the start of a possible mark waits for the next one."""
         for cite in delta.cites:
             self._offer(cite)
-        text = self._held + clean(delta.text)
+        text = clean(delta.text)
+        if not (self._held or self._after_mark or "[" in text or "!" in text):
+            self._text += text  # nothing in it can be or become a mark
+            return text
+        text = self._held + text
         open_end = _OPEN.search(text)
         cut = open_end.start() if open_end else len(text)
         self._held = text[cut:]

@@ -22,6 +22,8 @@ def as_data(text: str) -> str:
 
 def clean(text: str) -> str:
     """``text`` without control characters (tab and line ends stay) and lone surrogates."""
+    if text.isprintable():  # nearly every token: no search needed
+        return text
     return _SURROGATE.sub("\ufffd", _CONTROL.sub("", text))
 
 

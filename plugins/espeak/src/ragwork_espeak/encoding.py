@@ -20,7 +20,7 @@ _SLICE: Final = 5 * SAMPLE_RATE * SAMPLE_BYTES
 
 def mp3(pcm: bytes) -> Audio:
     """MPEG-2 Layer III, constant bit rate, mono."""
-    import lameenc
+    import lameenc  # type: ignore[import-not-found]  # an extension module without types
 
     encoder = lameenc.Encoder()
     encoder.silence()

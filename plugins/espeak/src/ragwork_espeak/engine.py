@@ -19,8 +19,7 @@ _PARAMETER_RATE: Final = 1
 _OK: Final = 0
 _CONTINUE, _ABORT = 0, 1
 
-_Samples = ctypes.POINTER(ctypes.c_short)
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, _Samples, ctypes.c_int, ctypes.c_void_p)
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
 # The library has one voice, rate and callback for the whole process and is not thread-safe. This lock
 # guards that state, so it is as global as the state; every call sets all three before it speaks.
@@ -41,10 +40,10 @@ def speak(text: str, voice: str, rate: int, max_bytes: int, stop: threading.Even
     """
     spoken = bytearray()
 
-    def take(samples: "ctypes._Pointer[ctypes.c_short]", count: int, _events: int | None) -> int:
+    def take(samples: int | None, count: int, _events: int | None) -> int:
         if stop.is_set() or len(spoken) >= max_bytes:
             return _ABORT
-        if samples and count > 0:
+        if samples is not None and count > 0:
             spoken.extend(ctypes.string_at(samples, count * SAMPLE_BYTES))
         return _CONTINUE
 
@@ -71,7 +70,7 @@ def _use(library: ctypes.CDLL, voice: str) -> None:
 @functools.cache
 def _library() -> ctypes.CDLL:
     """The library, started once for the process. Call it with ``_TURN`` held."""
-    import espeakng_loader  # type: ignore[import-untyped]
+    import espeakng_loader  # type: ignore[import-untyped]  # ships no types
 
     try:
         library = ctypes.CDLL(espeakng_loader.get_library_path())

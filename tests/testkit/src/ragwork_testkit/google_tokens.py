@@ -30,7 +30,7 @@ class Tokens:
 
     def account(self, name: str, token_uri: str) -> dict[str, str]:
         """The key file of the service account ``name``, which exists from now on."""
-        email = f"{name}@test.iam.gserviceaccount.com"
+        email = _email(name)
         self._accounts.add(email)
         return {
             "type": "service_account",
@@ -42,10 +42,11 @@ class Tokens:
             "token_uri": token_uri,
         }
 
-    def revoke(self) -> None:
-        """From now on there is no account, and no token counts."""
-        self._accounts.clear()
-        self._issued.clear()
+    def revoke(self, name: str) -> None:
+        """From now on there is no account ``name``, and its tokens don't count."""
+        email = _email(name)
+        self._accounts.discard(email)
+        self._issued = {token: owner for token, owner in self._issued.items() if owner != email}
 
     def exchange(self, form: Mapping[str, Any]) -> str | None:
         """An access token for a signed assertion, ``None`` for a bad one."""
@@ -72,6 +73,10 @@ class Tokens:
         issued, expires = float(claims.get("iat", 0)), float(claims.get("exp", 0))
         timely = issued - _SKEW_S < now < expires and expires - issued <= _MAX_LIFETIME_S
         return claims.get("iss") in self._accounts and timely
+
+
+def _email(name: str) -> str:
+    return f"{name}@test.iam.gserviceaccount.com"
 
 
 @functools.cache

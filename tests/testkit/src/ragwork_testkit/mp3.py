@@ -1,9 +1,23 @@
-"""MP3 (MPEG-1 Layer III) as far as tests need it: making silence, and reading frames."""
+"""MP3 (MPEG-1 and MPEG-2 Layer III) as far as tests need it: making silence, and reading frames."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
-_KBITS: Final = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_HERTZ: Final = (44_100, 48_000, 32_000)
+
+class _Version(NamedTuple):
+    kbits: tuple[int, ...]
+    hertz: tuple[int, ...]
+    samples: int
+
+
+#: By the second byte of a frame, whose last bit only says whether a checksum follows.
+_VERSIONS: Final = {
+    0xFA: _Version(
+        (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320), (44_100, 48_000, 32_000), 1152
+    ),
+    0xF2: _Version(
+        (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160), (22_050, 24_000, 16_000), 576
+    ),
+}
 
 
 def silence(frames: int) -> bytes:
@@ -14,12 +28,14 @@ def silence(frames: int) -> bytes:
 
 def frame_bytes(header: bytes) -> int:
     """Length of the frame that begins with these four bytes. Raises ``ValueError`` when none does."""
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xFE != 0xFA:
-        raise ValueError("no MPEG-1 Layer III frame")
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xFE not in _VERSIONS:
+        raise ValueError("no Layer III frame of MPEG-1 or MPEG-2")
+    version = _VERSIONS[header[1] & 0xFE]
     rate, hertz = header[2] >> 4, header[2] >> 2 & 3
-    if not 0 < rate < len(_KBITS) or hertz >= len(_HERTZ):
+    if not 0 < rate < len(version.kbits) or hertz >= len(version.hertz):
         raise ValueError("a bit rate or sampling rate that does not exist")
-    return 144_000 * _KBITS[rate] // _HERTZ[hertz] + (header[2] >> 1 & 1)
+    bits = version.samples * 1000 * version.kbits[rate]
+    return bits // 8 // version.hertz[hertz] + (header[2] >> 1 & 1)
 
 
 def count_frames(data: bytes) -> int:

@@ -1,16 +1,19 @@
-"""What every voice must do. Subclass ``SpeechSynthesizerContract`` in a test module and supply ``make``."""
+"""What every voice and every recognizer must do. Subclass ``SpeechSynthesizerContract`` and supply ``make``, or
+``SpeechRecognizerContract`` and supply ``make`` and ``speak``.
+"""
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import pytest
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.tts import Audio, SpeechSynthesizer
+from ragwork_hooks.tts import Audio, SpeechRecognizer, SpeechSynthesizer
 
 from ragwork_testkit.llm import HOSTILE_TEXTS
 from ragwork_testkit.mp3 import count_frames
 from ragwork_testkit.sealed import Sealed
+from ragwork_testkit.wav import DAMAGED, silent
 
 
 def _is_mp3(data: bytes) -> bool:
@@ -87,6 +90,114 @@ class SpeechSynthesizerContract(Sealed):
     async def test_many_at_once(self, voice: SpeechSynthesizer) -> None:
         for audio in await asyncio.gather(*(voice.synthesize(f"Pump {n}.") for n in range(20))):
             check_audio(audio)
+
+    async def test_closing_twice_is_fine(self) -> None:
+        made = await self.make()
+        await made.aclose()
+        await made.aclose()
+
+
+#: What is said, and the word by which one knows that it was heard.
+PHRASES: Mapping[str, str] = {
+    "Show me the refund policy.": "refund",
+    "How do I reset my password?": "password",
+    "Open the last document.": "document",
+    "How many users are active?": "users",
+}
+_GARBAGE: Mapping[str, Audio] = {
+    "nothing": Audio(data=b"", mime="audio/wav"),
+    "text": Audio(data=b"<html>no sound here</html>" * 50, mime="audio/wav"),
+    "noise": Audio(data=bytes(n * n * 31 % 251 for n in range(5_000)), mime="audio/wav"),
+    "four bytes": Audio(data=b"RIFF", mime="audio/wav"),
+    "not audio by its type": Audio(data=silent(1), mime="application/pdf"),
+    "a hostile type": Audio(data=silent(1), mime='audio/wav"\r\nX-Injected: 1'),
+}
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
+
+
+async def _hearing(ears: SpeechRecognizer, audio: Audio, phrases: Sequence[str] = ()) -> str | ProviderError:
+    """Text, or the one error that may come of a sound."""
+    try:
+        return await ears.recognize(audio, phrases)
+    except ProviderError as error:
+        if error.code != "ASR_ERROR":
+            raise
+        return error
+
+
+class SpeechRecognizerContract(Sealed):
+    """The contract of kind ``asr``. ``make`` gives a fresh recognizer, ``speak`` speech that it can take."""
+
+    async def make(self) -> SpeechRecognizer:
+        raise NotImplementedError
+
+    async def speak(self, text: str) -> Audio:
+        raise NotImplementedError
+
+    @pytest.fixture
+    async def ears(self) -> AsyncIterator[SpeechRecognizer]:
+        made = await self.make()
+        yield made
+        await made.aclose()
+
+    async def test_it_has_a_name(self, ears: SpeechRecognizer) -> None:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", ears.name)
+
+    @pytest.mark.parametrize(("said", "keyword"), PHRASES.items(), ids=PHRASES.values())
+    async def test_what_is_said_is_heard(self, ears: SpeechRecognizer, said: str, keyword: str) -> None:
+        assert keyword in _words(await ears.recognize(await self.speak(said), tuple(PHRASES)))
+
+    async def test_speech_without_expected_phrases_is_heard_as_words(self, ears: SpeechRecognizer) -> None:
+        assert _words(await ears.recognize(await self.speak("How do I reset my password?")))
+
+    @pytest.mark.parametrize("phrases", [(), tuple(PHRASES)], ids=["free", "phrases"])
+    async def test_silence_is_a_text_or_a_typed_error(
+        self, ears: SpeechRecognizer, phrases: Sequence[str]
+    ) -> None:
+        await _hearing(ears, Audio(data=silent(1), mime="audio/wav"), phrases)
+
+    @pytest.mark.parametrize("garbage", _GARBAGE.values(), ids=_GARBAGE)
+    async def test_garbage_is_refused_for_good(self, ears: SpeechRecognizer, garbage: Audio) -> None:
+        with pytest.raises(ProviderError) as caught:
+            await ears.recognize(garbage)
+        assert (caught.value.code, caught.value.retryable) == ("ASR_ERROR", False)
+
+    @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+    async def test_a_damaged_file_is_a_text_or_a_typed_error(
+        self, ears: SpeechRecognizer, data: bytes
+    ) -> None:
+        await _hearing(ears, Audio(data=data, mime="audio/wav"), tuple(PHRASES))
+
+    @pytest.mark.parametrize("hostile", HOSTILE_TEXTS, ids=range(len(HOSTILE_TEXTS)))
+    async def test_hostile_phrases_do_no_harm(self, ears: SpeechRecognizer, hostile: str) -> None:
+        heard = await ears.recognize(await self.speak("Show me the refund policy."), (hostile, *PHRASES))
+        assert "refund" in _words(heard)
+
+    async def test_it_hears_after_what_it_refused(self, ears: SpeechRecognizer) -> None:
+        await _hearing(ears, _GARBAGE["noise"])
+        await _hearing(ears, Audio(data=DAMAGED["cut in the sound"], mime="audio/wav"))
+        heard = await ears.recognize(await self.speak("Show me the refund policy."), tuple(PHRASES))
+        assert "refund" in _words(heard)
+
+    async def test_a_cancelled_call_ends_at_once_and_harms_no_other(self, ears: SpeechRecognizer) -> None:
+        audio = await self.speak("Show me the refund policy.")
+        other = asyncio.create_task(ears.recognize(audio, tuple(PHRASES)))
+        cancelled = asyncio.create_task(ears.recognize(audio))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(cancelled, 1.0)
+        assert "refund" in _words(await other)
+
+    async def test_eight_at_once_do_not_mix(self, ears: SpeechRecognizer) -> None:
+        sounds = [await self.speak(said) for said in [*PHRASES] * 2]
+        alone = [await ears.recognize(sound, tuple(PHRASES)) for sound in sounds]
+        together = await asyncio.gather(*(ears.recognize(sound, tuple(PHRASES)) for sound in sounds))
+        assert together == alone
+        assert len(set(alone)) == len(PHRASES)
 
     async def test_closing_twice_is_fine(self) -> None:
         made = await self.make()

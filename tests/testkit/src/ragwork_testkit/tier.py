@@ -46,7 +46,7 @@ class Finding:
     problems: Sequence[str]
 
 
-@attrs.define
+@attrs.define(eq=False)  # pytest keeps its plugins in sets
 class Outcomes:
     """A pytest plugin that remembers what ran: passed tests per kit, failures, excuses without a reason."""
 
