@@ -27,6 +27,7 @@ class Engine:
             for n, d in enumerate(document_ids, 1)
         ]
         self.asked = []
+        self.reads = 0
         self.error = None
         self.gate = asyncio.Event()
         self.gate.set()
@@ -39,6 +40,7 @@ class Engine:
         return self
 
     async def passages(self, tx, scope):
+        self.reads += 1
         return self.found[: self.asked[-1].top_k]
 
 

@@ -46,13 +46,14 @@ async def counted(it, name, *wanted):
 
 async def test_a_shadow_is_compared_within_the_same_rights_and_never_shown(it, caplog):
     caplog.set_level(logging.INFO, "ragwork_documents.shadow")
-    engine = it.engine("d1", "d2", "elsewhere", "deleted")
+    engine = it.engine("d1", "hidden", "d2", "deleted")
     name, owner = await shadowed(it, engine)
+    await it.indexed(await it.key("bob"), "secret text of bob", "hidden")
     found = await it.passages(owner, "secret text", top_k=3)
     assert [p["document_id"] for p in found] == ["d1", "d2", "d3"]
     lines = await counted(it, name, 'outcome="different"', 'found_by="both"', 'found_by="own"', 'side="own"')
     assert any('found_by="both"' in line and line.endswith(" 2.0") for line in lines)
-    assert not any('found_by="shadow"' in line for line in lines)  # the third is not of this catalogue
+    assert not any('found_by="shadow"' in line for line in lines)  # hidden is not hers to count
     (asked,) = engine.asked
     assert (asked.options, asked.shadow, asked.fallback, asked.top_k) == ({"index": "i1"}, None, (), 3)
     (record,) = [r for r in caplog.records if r.message == "shadow read"]
@@ -98,6 +99,19 @@ async def test_draining_waits_for_shadows_but_not_for_ever(it, monkeypatch):
     assert 0.15 < time.monotonic() - started < 1
     lines = await counted(it, name, 'outcome="failed"')
     assert any('retriever="own"' in line for line in lines)
+
+
+async def test_a_platform_that_stops_lets_its_shadows_end(api):
+    async with api() as it:
+        engine = it.engine("d1")
+        _, owner = await shadowed(it, engine)
+        engine.gate.clear()
+        await it.passages(owner, "secret text")
+        while not engine.asked:
+            await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_later(0.3, engine.gate.set)
+        assert engine.reads == 0
+    assert engine.reads == 1
 
 
 async def test_a_shadow_is_validated_like_the_provider(it):

@@ -6,7 +6,8 @@ import math
 import pytest
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import ProviderContext
-from ragwork_openai import chat, embedding, speech
+from ragwork_hooks.tts import Audio
+from ragwork_openai import chat, embedding, speech, transcription
 from ragwork_openai.config import OpenAIConfig
 from ragwork_openai.marks import Marks
 from ragwork_testkit import openai_server
@@ -14,6 +15,7 @@ from ragwork_testkit.embedding import EmbedderContract
 from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of
 from ragwork_testkit.mp3 import count_frames
 from ragwork_testkit.speech import SpeechSynthesizerContract
+from ragwork_testkit.wav import silent
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +159,7 @@ CALLS = {
     "LLM": (chat.provider, lambda made: collect(made, request("How often?"))),
     "EMBEDDING": (embedding.provider, lambda made: made.embed(["a", "b"], "query")),
     "TTS": (speech.provider, lambda made: made.synthesize("Hello there.")),
+    "ASR": (transcription.provider, lambda made: made.recognize(Audio(data=silent(1), mime="audio/wav"))),
 }
 STATUSES = [
     # status, code of the service, Retry-After, expected code, retryable, seconds
@@ -215,7 +218,9 @@ async def test_a_service_that_is_not_there_is_unavailable(stack, server, kind):
     assert (caught.value.code, caught.value.retryable) == ("INTEGRATION_UNAVAILABLE", True)
 
 
-@pytest.mark.parametrize(("kind", "code"), [("EMBEDDING", "EMBEDDING_TIMEOUT"), ("TTS", "TTS_ERROR")])
+@pytest.mark.parametrize(
+    ("kind", "code"), [("EMBEDDING", "EMBEDDING_TIMEOUT"), ("TTS", "TTS_ERROR"), ("ASR", "ASR_ERROR")]
+)
 async def test_a_silent_service_times_out(stack, server, kind, code):
     provider, call = CALLS[kind]
     made = await opened(stack, provider, server, timeout_s=0.2)
@@ -227,8 +232,8 @@ async def test_a_silent_service_times_out(stack, server, kind, code):
 
 @pytest.mark.parametrize(
     ("kind", "how"),
-    [(kind, how) for kind in ("EMBEDDING", "TTS") for how in ("drop", "garbage")]
-    + [("EMBEDDING", "truncate"), ("EMBEDDING", "missing_item")],
+    [(kind, how) for kind in ("EMBEDDING", "TTS", "ASR") for how in ("drop", "garbage")]
+    + [("EMBEDDING", "truncate"), ("EMBEDDING", "missing_item"), ("ASR", "truncate"), ("ASR", "no_text")],
 )
 async def test_an_unusable_answer_is_unavailable(stack, server, kind, how):
     provider, call = CALLS[kind]

@@ -1,4 +1,4 @@
-"""Plugin ``openai``: chat, embeddings and speech of any service that speaks OpenAI's wire format."""
+"""Plugin ``openai``: chat, embeddings, speech and transcription of any service that speaks OpenAI's wire format."""
 
 from ragwork_hooks.plugin import PluginInfo, hookimpl
 
@@ -6,13 +6,13 @@ from ragwork_openai.config import OpenAIConfig
 
 
 class OpenAIPlugin:
-    """Registers the providers ``openai`` of the kinds ``llm``, ``embedding`` and ``tts``."""
+    """Registers the providers ``openai`` of the kinds ``llm``, ``embedding``, ``tts`` and ``asr``."""
 
     @hookimpl
     def ragwork_info(self) -> PluginInfo:
         return PluginInfo(
             name="openai",
-            summary="Chat, embeddings and speech from an OpenAI-compatible service",
+            summary="Chat, embeddings, speech and transcription from an OpenAI-compatible service",
             config=OpenAIConfig,
         )
 

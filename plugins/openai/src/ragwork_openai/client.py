@@ -26,5 +26,5 @@ def _make(config: OpenAIConfig, api_key: str) -> "AsyncOpenAI":
 
     client = AsyncOpenAI(api_key=api_key, base_url=config.base_url, timeout=config.timeout_s, max_retries=0)
     # The SDK imports a resource's module when it is first touched; do that here, not in a request.
-    _ = client.chat.completions, client.embeddings, client.audio.speech
+    _ = client.chat.completions, client.embeddings, client.audio.speech, client.audio.transcriptions
     return client

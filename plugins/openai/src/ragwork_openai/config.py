@@ -24,3 +24,4 @@ class OpenAIConfig:
     )
     tts_model: str = setting("OPENAI_TTS_MODEL", "gpt-4o-mini-tts", "Speech model")
     tts_voice: str = setting("OPENAI_TTS_VOICE", "alloy", "Voice")
+    asr_model: str = setting("OPENAI_ASR_MODEL", "gpt-4o-mini-transcribe", "Transcription model")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 MODEL_RATE: Final = 16_000
 #: A recognizer is one thread for all tenants; dictation of this length holds it for about ten seconds.
 MAX_SECONDS: Final = 60
-_RATES: Final = range(8_000, 192_001)
+# Slower sound (a telephone's) lacks the upper band that the model listens to: it hears nothing at all.
+_RATES: Final = range(12_000, 192_001)
 _MIMES: Final = frozenset({"audio/wav", "audio/wave", "audio/x-wav", "audio/vnd.wave"})
 #: Half a percent of full scale (-50 dB): below it there is nobody in the room, but the model hears words.
 _QUIET: Final = 104
@@ -26,7 +27,7 @@ _QUIET: Final = 104
 
 def read(audio: Audio) -> "Samples":
     """The samples of ``audio`` at ``MODEL_RATE``. Raises ``ProviderError`` ASR_ERROR for anything but a WAV
-    file of 16-bit mono PCM, 8 to 192 kHz, with sound, and no longer than ``MAX_SECONDS``.
+    file of 16-bit mono PCM, 12 to 192 kHz, with sound, and no longer than ``MAX_SECONDS``.
     """
     import numpy as np
 

@@ -5,9 +5,11 @@ echoes, so that a test knows what must come back.
 import asyncio
 import base64
 import hashlib
+import io
 import json
 import re
 import struct
+import wave
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,9 +19,11 @@ import attrs
 from aiohttp import web
 
 from ragwork_testkit.mp3 import silence
+from ragwork_testkit.wav import comment_of
 
 KEY = "sk-test-0123456789"
 _MAX_SPEECH_CHARS = 4096
+_MAX_AUDIO_BYTES = 25 * 1024 * 1024
 # 8,191 tokens of plain English.
 _MAX_EMBEDDING_CHARS = 4 * 8191
 
@@ -34,6 +38,7 @@ How: TypeAlias = Literal[
     "missing_item",  # leave out the last vector
     "no_usage",  # don't count tokens
     "floats",  # vectors as numbers although base64 was asked for
+    "no_text",  # a transcription whose text is null
 ]
 
 
@@ -50,7 +55,7 @@ class Fault:
 
 @attrs.frozen(kw_only=True)
 class Recorded:
-    """A request as it arrived. ``body`` is the decoded JSON object."""
+    """A request as it arrived. ``body`` is the decoded JSON object, or the fields of a form."""
 
     path: str
     headers: Mapping[str, str]
@@ -80,10 +85,12 @@ class OpenAIServer:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embeddings)
         app.router.add_post("/v1/audio/speech", self._speech)
+        app.router.add_post("/v1/audio/transcriptions", self._transcription)
         return app
 
     async def _begin(self, request: web.Request) -> tuple[dict[str, Any], Fault | None]:
-        body = json.loads(await request.read())
+        is_form = request.content_type == "multipart/form-data"
+        body = dict(await request.post()) if is_form else json.loads(await request.read())
         self.requests.append(Recorded(path=request.path, headers=dict(request.headers), body=body))
         fault = self.faults.popleft() if self.faults else None
         if request.headers.get("Authorization") != f"Bearer {KEY}":
@@ -164,6 +171,16 @@ class OpenAIServer:
             raise _error(web.HTTPBadRequest, "input must have 1 to 4096 characters", "invalid_input")
         return await _whole(request, silence(len(body["input"].split()) + 1), "audio/mpeg", fault)
 
+    async def _transcription(self, request: web.Request) -> web.StreamResponse:
+        """Says what the comment in the WAV file says."""
+        body, fault = await self._begin(request)
+        file = body["file"]
+        data = file.file.read()
+        if not file.filename.endswith(".wav") or not 0 < len(data) <= _MAX_AUDIO_BYTES or not _is_wav(data):
+            raise _error(web.HTTPBadRequest, "Invalid file format.", "invalid_value")
+        text = None if fault and fault.how == "no_text" else comment_of(data)
+        return await _whole(request, json.dumps({"text": text}).encode(), "application/json", fault)
+
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[OpenAIServer]:
@@ -195,6 +212,14 @@ def _answer(body: Mapping[str, Any]) -> list[str]:
     said = re.findall(r"\s*\S+", "You asked: " + body["messages"][-1]["content"])
     cited = "<passage n=1>" in body["messages"][0]["content"]
     return [*said, " [", "1", "]"] if cited else said
+
+
+def _is_wav(data: bytes) -> bool:
+    try:
+        with wave.open(io.BytesIO(data)) as file:
+            return bool(file.getnframes())
+    except (wave.Error, EOFError, struct.error):
+        return False
 
 
 def _head(model: str, kind: str) -> dict[str, Any]:

@@ -9,6 +9,10 @@ _PCM, _FLOAT = 1, 3
 _COMMENT: Final = b"ICMT"
 
 
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
 def wav(
     samples: bytes,
     rate: int = 16_000,
@@ -55,7 +59,3 @@ DAMAGED: Final[Mapping[str, bytes]] = MappingProxyType(
         "endless": wav(_SECOND).replace(struct.pack("<I", 32_000), b"\xff\xff\xff\xff"),
     }
 )
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)

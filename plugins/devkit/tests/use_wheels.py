@@ -1,0 +1,109 @@
+"""Uses plugins that are installed as wheels: ``python use_wheels.py FOLDER KIND=NAME…`` prints what it saw as JSON.
+
+Runs in an interpreter of its own, so that nothing of the test's environment stands in for the wheels.
+"""
+
+import asyncio
+import importlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ragwork_testkit.database import PostgresServer
+from ragwork_testkit.platform import DEFAULT_PLUGINS, Running, running
+
+TEXT = "The pump is serviced every three weeks. It runs at 100 bar."
+
+
+def settings(folder: Path, names: Mapping[str, str]) -> dict[str, str]:
+    """What binds each of the plugins."""
+    chosen = {
+        "LLM_PROVIDER": names.get("llm", "fake"),
+        "EMBEDDING_PROVIDER": names.get("embedding", "wordllama"),
+        "TTS_PROVIDER": names.get("tts", "fake"),
+    }
+    if "gate" in names:
+        chosen[f"{names['gate'].upper()}_ACTIONS"] = "document.delete"
+    if "sink" in names:
+        chosen[f"{names['sink'].upper()}_FILE"] = str(folder / "events.jsonl")
+    return chosen
+
+
+async def see(app: Running, folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
+    """One document in, one question asked, and whatever else the plugins are for."""
+    admin, editor = await app.key(role="admin"), await app.key(role="editor")
+    retriever = names.get("retrieval", "local_pgvector")
+    made = await app.call("POST", "/v1/corpora", editor, json={
+        "corpus_id": "pumps", "name": "Pumps",
+        "provider_config_json": {"retrieval": {"provider": retriever}},
+    })  # fmt: skip
+    assert made.status in (200, 201), made.text
+    sent = await app.call("POST", "/v1/documents/text", editor, json={
+        "corpus_id": "pumps", "document_id": "d1", "text": TEXT, "filename": "pump.txt",
+    })  # fmt: skip
+    assert sent.status == 202, sent.text
+    for _ in range(500):
+        document = await app.call("GET", "/v1/documents/d1", editor)
+        if document.data["status"] != "queued" and document.data["status"] != "processing":
+            break
+        await asyncio.sleep(0.02)
+    ask = {"session_id": "s", "corpus_id": "pumps", "message": "When is the pump serviced?", "audio": True}
+    events = await app.events("/v1/run", editor, ask)
+    seen: dict[str, Any] = {
+        "status": document.data["status"],
+        "types": [event.type for event in events],
+        "answer": "".join(event.data["delta"] for event in events if event.type == "token.delta"),
+    }
+    if "asr" in names and "tts" in names:
+        providers = app.platform.parts.providers
+        voice, ears = await providers.synthesizer(names["tts"]), await providers.recognizer(names["asr"])
+        seen["heard"] = await ears.recognize(await voice.synthesize("hello 42"))
+    if "route" in names:
+        path = f"/v1/{names['route']}/notes"
+        seen["written"] = (await app.call("POST", path, editor, json={"text": "note"})).status
+        seen["notes"] = [note["text"] for note in (await app.call("GET", path, editor)).data]
+    seen["deleted"] = {
+        role: (await app.call("DELETE", "/v1/documents/d1", key)).status
+        for role, key in (("editor", editor), ("admin", admin))
+    }
+    if "sink" in names:
+        seen["lines"] = await lines(folder / "events.jsonl")
+    seen["inactive"] = dict(app.platform.inactive)
+    return seen
+
+
+async def lines(file: Path) -> list[Any]:
+    """The events that were kept, once both changes of the index are there."""
+    found: list[Any] = []
+    for _ in range(500):
+        found = [json.loads(line) for line in await asyncio.to_thread(_read, file)]
+        if len(found) >= 2:
+            break
+        await asyncio.sleep(0.02)
+    return [(event["type"], event["key"]) for event in found]
+
+
+def _read(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+async def main(arguments: Sequence[str]) -> None:
+    folder, names = Path(arguments[0]), dict(argument.split("=") for argument in arguments[1:])
+    postgres = await PostgresServer.start(folder / "postgres")
+    try:
+        plugins = (*DEFAULT_PLUGINS, *names.values())
+        async with running(postgres, plugins, settings(folder, names)) as app:
+            async with app.platform.working():
+                seen = await see(app, folder, names)
+    finally:
+        await postgres.server.stop()
+    seen["places"] = {
+        kind: importlib.import_module(f"ragwork_{name}").__file__ for kind, name in names.items()
+    }
+    print(json.dumps(seen))  # noqa: T201  # the answer to the test that started this
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))

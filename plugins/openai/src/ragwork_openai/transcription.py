@@ -1,0 +1,86 @@
+"""The recognizer ``openai``: audio to text."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.tts import Audio, SpeechRecognizer
+
+from ragwork_openai.client import connect
+from ragwork_openai.config import OpenAIConfig
+from ragwork_openai.errors import translated, unavailable
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+#: The service goes by the name of the file, and refuses a type that is not among these.
+_SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "audio/flac": "flac",
+        "audio/mp4": "mp4",
+        "audio/mpeg": "mp3",
+        "audio/ogg": "ogg",
+        "audio/wav": "wav",
+        "audio/webm": "webm",
+        "audio/x-wav": "wav",
+    }
+)
+_MAX_BYTES: Final = 25 * 1024 * 1024
+#: The service reads the last 224 tokens of a prompt; a token is rarely less than two characters.
+_MAX_PROMPT_CHARS: Final = 448
+
+
+class OpenAIRecognizer:
+    """Phrases are a hint to the service: it may hear other words."""
+
+    name = "openai"
+
+    def __init__(self, client: "AsyncOpenAI", model: str) -> None:
+        self._client = client
+        self._model = model
+
+    async def recognize(self, audio: Audio, phrases: Sequence[str] = ()) -> str:
+        """What is said in ``audio`` (FLAC, MP4, MP3, Ogg, WAV, WebM; at most 25 MiB). As many ``phrases``,
+        from the first, as fit into the service's prompt help it with unusual words.
+
+        Raises ``ProviderError`` ASR_AUTH_ERROR, ASR_ERROR (also when it takes too long) or
+        INTEGRATION_UNAVAILABLE.
+        """
+        suffix = _SUFFIXES.get(audio.mime.partition(";")[0].strip().lower())
+        if suffix is None:
+            raise ProviderError("ASR_ERROR", "the service does not take audio of this type")
+        if not 0 < len(audio.data) <= _MAX_BYTES:
+            raise ProviderError("ASR_ERROR", f"the audio has {len(audio.data)} bytes, not 1 to {_MAX_BYTES}")
+        with translated("ASR", timeout_code="ASR_ERROR"):
+            answer = await self._client.audio.transcriptions.create(
+                model=self._model,
+                file=(f"audio.{suffix}", audio.data),
+                response_format="json",
+                prompt=_prompt(phrases),
+            )
+            text: object = answer.text
+        if not isinstance(text, str):
+            raise unavailable("the service sent no text")
+        return text.strip()
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+def _prompt(phrases: Sequence[str]) -> str:
+    """Whole phrases, one a line, without lone surrogates (they have no UTF-8 form)."""
+    prompt = ""
+    for phrase in phrases:
+        longer = f"{prompt}\n{phrase}".encode(errors="replace").decode().strip()
+        if len(longer) <= _MAX_PROMPT_CHARS:
+            prompt = longer
+    return prompt
+
+
+async def _open(context: ProviderContext[OpenAIConfig]) -> SpeechRecognizer:
+    return OpenAIRecognizer(await connect(context.config, "ASR"), context.config.asr_model)
+
+
+provider: Provider[SpeechRecognizer] = Provider(name="openai", open=_open)
