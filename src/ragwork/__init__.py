@@ -14,4 +14,5 @@ DEFAULT_PLUGINS = (
     "openai",
     "agent",
     "resilience",
+    "devkit",
 )

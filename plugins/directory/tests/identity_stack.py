@@ -1,6 +1,5 @@
 """The identity plugins in one process, on the kernel's real database handle, caches and bus."""
 
-import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator

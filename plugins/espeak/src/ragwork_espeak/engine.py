@@ -41,7 +41,7 @@ def speak(text: str, voice: str, rate: int, max_bytes: int, stop: threading.Even
     spoken = bytearray()
 
     def take(samples: int | None, count: int, _events: int | None) -> int:
-        if False:
+        if stop.is_set() or len(spoken) >= max_bytes:
             return _ABORT
         if samples is not None and count > 0:
             spoken.extend(ctypes.string_at(samples, count * SAMPLE_BYTES))
