@@ -33,7 +33,8 @@ def settings(folder: Path, names: Mapping[str, str]) -> dict[str, str]:
 
 async def see(app: Running, folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
     """One document in, one question asked, and whatever else the plugins are for."""
-    admin, editor = await app.key(role="admin"), await app.key(role="editor")
+    # One user, so that only the role of the key differs.
+    admin, editor = await app.key(role="admin", user="ann"), await app.key(role="editor", user="ann")
     retriever = names.get("retrieval", "local_pgvector")
     made = await app.call("POST", "/v1/corpora", editor, json={
         "id": "pumps", "name": "Pumps",

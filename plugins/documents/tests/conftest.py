@@ -28,12 +28,14 @@ class Engine:
         ]
         self.asked = []
         self.reads = 0
+        self.called = asyncio.Event()
         self.error = None
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def prepare(self, tenant_id, query):
         self.asked.append(query)
+        self.called.set()
         await self.gate.wait()
         if self.error is not None:
             raise self.error

@@ -107,8 +107,8 @@ async def test_a_platform_that_stops_lets_its_shadows_end(api):
         _, owner = await shadowed(it, engine)
         engine.gate.clear()
         await it.passages(owner, "secret text")
-        while not engine.asked:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            await engine.called.wait()
         asyncio.get_running_loop().call_later(0.3, engine.gate.set)
         assert engine.reads == 0
     assert engine.reads == 1

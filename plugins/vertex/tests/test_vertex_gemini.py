@@ -192,6 +192,13 @@ async def test_an_answer_that_is_withheld_is_refused_with_the_reason(model, serv
     assert (caught.value.code, caught.value.retryable) == ("LLM_ERROR", False)
 
 
+async def test_an_answer_in_parts_is_not_asked_for_part_by_part(model, server):
+    server.fail("withhold", reason="CONTINUATION")
+    with pytest.raises(ProviderError, match="CONTINUATION"):
+        await collect(model, request("How often?"))
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize("pieces", [0, 2])
 async def test_a_stalled_stream_times_out(opened, server, pieces):
     model = await opened(chat.provider, stream_timeout_s=1)
@@ -300,7 +307,7 @@ async def test_a_redirect_is_not_followed(opened, server, kind, mode):
     server.fail("redirect")
     with pytest.raises(ProviderError):
         await call(made)
-    assert len(server.requests) == 1
+    assert (len(server.requests), server.strayed) == (1, 0)
 
 
 async def test_a_silent_embedding_service_times_out(opened, server):

@@ -245,6 +245,13 @@ async def test_a_secret_that_is_no_service_account_is_refused_unread(remote, ser
     assert error.__cause__ is None
 
 
+async def test_only_the_key_of_a_service_account_is_taken(remote, services, server):
+    secret = {"tenant": "t1", **server.account("a"), "type": "external_account"}
+    services.secrets.values[secret_name("t1", "own")] = json.dumps(secret)
+    error = await remote.failure(store(server, credentials_ref="own"))
+    assert (error.code, error.retryable) == (CODES.config, False)
+
+
 async def test_a_replaced_secret_counts_at_once(remote, services, server):
     options = store(server, part(), credentials_ref="own")
     for name in ("first", "second"):
@@ -296,7 +303,7 @@ async def test_a_redirect_is_not_followed(remote, server):
     server.fail("redirect")
     error = await remote.failure(store(server))
     assert error.code == CODES.failed
-    assert len(server.requests) == 1
+    assert (len(server.requests), server.strayed) == (1, 0)
 
 
 async def test_a_broken_line_does_not_spoil_the_next_call(remote, server):

@@ -79,7 +79,7 @@ class PocketSphinxRecognizer:
         self._decoder.start_utt()
         try:
             for at in range(0, len(pcm), _BLOCK):
-                if False:
+                if stop.is_set():
                     break
                 self._decoder.process_raw(pcm[at : at + _BLOCK])
         finally:

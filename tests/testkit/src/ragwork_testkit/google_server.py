@@ -43,7 +43,7 @@ How: TypeAlias = Literal[
     "wrong_shape",  # JSON of the wrong types
     "redirect",  # to another address
     "error_frame",  # report an error inside a stream that began with 200
-    "withhold",  # end the answer for ``reason``
+    "withhold",  # end the answer for ``reason``, with an offer to go on
     "block",  # refuse the question for ``reason``
     "wrong_dimension",  # vectors one too long
     "missing_item",  # leave out the last vector
@@ -81,7 +81,8 @@ class GoogleServer:
 
     ``stores`` maps data stores to what they find, best first; ``owners``, if it has the store, to the only
     account that may read it. Each request uses up one of ``faults``. ``pause_s`` is waited before each piece
-    of a chat stream; ``abandoned`` counts requests whose client left; ``page_size`` bounds a page of results.
+    of a chat stream; ``abandoned`` counts requests whose client left,
+    ``strayed`` those to no method; ``page_size`` bounds a page of results.
     """
 
     def __init__(self) -> None:
@@ -97,6 +98,7 @@ class GoogleServer:
         self.faults: deque[Fault] = deque()
         self.pause_s = 0.0
         self.abandoned = 0
+        self.strayed = 0
         self.page_size = 100
 
     def fail(self, how: How, **more: Any) -> None:
@@ -130,6 +132,7 @@ class GoogleServer:
         service = next((p for p in (_SEARCH, _VERTEX, _GEMINI) if p.fullmatch(request.path)), None)
         match = service.fullmatch(request.path) if service else None
         if match is None:
+            self.strayed += 1
             raise _error(404, f"no such method: {request.path}")
         recorded = Recorded(
             path=request.path,
@@ -301,7 +304,9 @@ async def _break(request: web.Request, response: web.StreamResponse, fault: Faul
             error = {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}
             await _send(response, {"error": error})
         case "withhold":
-            await _send(response, _candidate("", fault.reason))
+            ended = _candidate("", fault.reason)
+            ended["candidates"][0]["continuationToken"] = "dG9rZW4="
+            await _send(response, ended)
         case "block":
             await _send(response, {"promptFeedback": {"blockReason": fault.reason}})
         case "truncate":
