@@ -325,7 +325,7 @@ async def test_a_hold_that_fails_to_settle_is_logged_and_stops_no_other(
         assert (await served.call())[0] == 200
         await served.pipeline.settled()
     assert (bad.calls, good.calls) == ([True], [True])
-    assert [r.getMessage() for r in caplog.records if r.name.startswith("ragwork")] == [
+    assert [r.getMessage() for r in caplog.records if r.name == "ragwork_kernel.pipeline"] == [
         "a hold could not be settled"
     ]
 

@@ -11,6 +11,7 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_kernel import assembly as assemblies
 from ragwork_kernel import cli, discovery
 from ragwork_kernel.plugin_lock import PluginLock
+from stevedore.extension import ExtensionManager
 
 Install = Callable[..., Path]
 CODE = """
@@ -40,6 +41,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "ragwork_lockling-1.0.dist-info/entry_points.txt,,\nragwork_lockling-1.0.dist-info/RECORD,,\n"
     )
     monkeypatch.syspath_prepend(str(folder))
+    # stevedore lists a group once per process; another test may have listed it without this folder.
+    monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
     monkeypatch.delitem(sys.modules, "ragwork_lockling", raising=False)
     return folder
 

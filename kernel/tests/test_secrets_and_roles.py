@@ -83,7 +83,7 @@ async def test_production_refuses_the_embedded_server(tmp_path: Path) -> None:
 
 
 async def test_production_refuses_a_superuser_as_application(database: Database, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="superuser or bypasses row level security") as refused:
+    with pytest.raises(ConfigError, match="superuser, bypasses row level security") as refused:
         await booted(tmp_path, {"RAGWORK_PLUGINS": "directory", "DATABASE_URL": database.admin})
     assert "DATABASE_OWNER_URL" in refused.value.fix
     assert urlsplit(database.admin).password not in str(refused.value)

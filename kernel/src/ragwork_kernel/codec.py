@@ -8,6 +8,7 @@ import types
 from collections import abc
 from datetime import datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 import attrs
 import cattrs
@@ -116,6 +117,8 @@ def _plain(value: object) -> Any:
         return dict(value)
     if isinstance(value, set | frozenset):
         return sorted(value)
+    if isinstance(value, UUID):
+        return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

@@ -128,7 +128,7 @@ class _TenantScope:
         """Roll back and give the connection up; shielded, so that no open transaction returns to the pool."""
         try:
             await self._connection.execute("ROLLBACK")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
             if not self._lost():
                 self._connection.terminate()
         await self._pool.release(self._connection)

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +117,10 @@ class Package:
         return self.plugin[1].partition(":")[0].partition(".")[0]
 
     def files(self) -> list[Path]:
-        """Every file of the import package."""
-        if self.sources is not None:
-            root = self.sources / self.module
-            return sorted(p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-        installed = metadata.distribution(self.name)
-        listed = [Path(str(installed.locate_file(file))) for file in installed.files or ()]
-        return [path for path in listed if self.module in path.parts and path.suffix != ".pyc"]
+        """Every file of the import package; none when it can't be found."""
+        roots = [self.sources / self.module] if self.sources is not None else _places(self.module)
+        files = (path for root in roots for path in root.rglob("*") if path.is_file())
+        return sorted(path for path in files if "__pycache__" not in path.parts)
 
     def imports(self) -> Iterator[tuple[Path, str]]:
         """File and top-level module of every import statement, wherever it stands."""
@@ -134,6 +132,12 @@ class Package:
                     yield from ((path, alias.name.partition(".")[0]) for alias in node.names)
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     yield path, node.module.partition(".")[0]
+
+
+def _places(module: str) -> list[Path]:
+    """Where a top-level package is installed, without importing it."""
+    spec = find_spec(module)
+    return [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
 
 
 def same_name(first: str, second: str) -> bool:

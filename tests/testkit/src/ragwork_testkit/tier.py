@@ -80,7 +80,7 @@ def _last_line(text: str) -> str:
 
 
 def examine(folder: Path) -> list[Finding]:
-    """Every finding, tier by tier. Raises ``Broken`` when there is no package to look at."""
+    """Findings up to the first tier that is missed. Raises ``Broken`` when there is no package to look at."""
     package = Package.of_folder(folder)
     findings = [
         Finding(tier="bronze", check=name, problems=problems(package, check))
@@ -91,6 +91,8 @@ def examine(folder: Path) -> list[Finding]:
     outcomes = _run_tests(folder)
     findings.append(Finding(tier="silver", check="own tests", problems=_tests(outcomes)))
     findings.append(Finding(tier="silver", check="contract kits", problems=_kits(package, outcomes)))
+    if any(finding.problems for finding in findings):
+        return findings
     findings.append(Finding(tier="gold", check="strict types", problems=_types(folder)))
     findings.append(Finding(tier="gold", check="options documented", problems=_options(package)))
     findings.append(Finding(tier="gold", check="excuses", problems=outcomes.excuses))
@@ -113,7 +115,8 @@ def _run_tests(folder: Path) -> Outcomes:
     arguments = ["-q", "-p", "no:cacheprovider", "--rootdir", str(folder), str(folder / "tests")]
     with contextlib.redirect_stdout(said), contextlib.chdir(folder):
         status = pytest.main(arguments, plugins=[outcomes])
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not outcomes.failed:
+    ran = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if status not in ran and not outcomes.failed:
         last = said.getvalue().strip().splitlines()[-1:] or [f"status {status}"]
         outcomes.failed.append(f"pytest could not run: {last[0]}")
     return outcomes
