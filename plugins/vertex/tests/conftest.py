@@ -90,7 +90,7 @@ def configured(shared_server, operators_file):
                 "gemini_endpoint_url": shared_server.base_url,
                 "search_endpoint_url": shared_server.base_url,
                 "search_max_concurrency": 4,
-                "search_timeout_s": 1.0,
+                "search_timeout_s": 2.0,
                 **more,
             }
         )

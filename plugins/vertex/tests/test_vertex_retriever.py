@@ -89,7 +89,7 @@ async def shared_retriever(shared_services, configured):
 @pytest.fixture
 def remote(server, services, shared_retriever):
     return Remote(
-        retriever=shared_retriever, service=Vertex(server, services.secrets), codes=CODES, timeout_s=1.0
+        retriever=shared_retriever, service=Vertex(server, services.secrets), codes=CODES, timeout_s=2.0
     )
 
 
@@ -116,7 +116,7 @@ class TestVertexChunksContract(RemoteRetrieverContract):
     @pytest.fixture
     def remote(self, server, services, shared_retriever):
         service = Vertex(server, services.secrets, content="chunks")
-        return Remote(retriever=shared_retriever, service=service, codes=CODES, timeout_s=1.0)
+        return Remote(retriever=shared_retriever, service=service, codes=CODES, timeout_s=2.0)
 
 
 def store(server, *parts, **options):
