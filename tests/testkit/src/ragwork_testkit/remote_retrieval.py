@@ -314,7 +314,8 @@ class RemoteRetrieverContract(Sealed):
         began = time.monotonic()
         assert len(await remote.find(options)) == 2
         assert time.monotonic() - began < 1.0
-        assert threading.active_count() <= threads + remote.concurrency
+        # The pool and asyncio's own executor may have grown; a thread kept by each cancelled call would show.
+        assert threading.active_count() < threads + rounds * remote.concurrency
 
     async def _stall_and_cancel(self, remote: Remote, options: Mapping[str, object]) -> None:
         before = remote.service.calls
