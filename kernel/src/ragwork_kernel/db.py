@@ -25,6 +25,7 @@ _AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # the connection broke between two of its own states
 )
 _MAYBE_AWAY = (OSError, TimeoutError, asyncpg.InterfaceError)
 
