@@ -301,7 +301,8 @@ class RemoteRetrieverContract(Sealed):
 
     async def test_cancelling_hangs_up_and_frees_the_place(self, remote: Remote) -> None:
         options = remote.service.serve(hits(2))
-        await remote.find(options)
+        # Fill the provider's pool first: what it keeps anyway is not what a cancelled call leaks.
+        await asyncio.gather(*(remote.find(options) for _ in range(remote.concurrency)))
         threads = threading.active_count()
         rounds = 3
         for _ in range(rounds):
@@ -314,8 +315,7 @@ class RemoteRetrieverContract(Sealed):
         began = time.monotonic()
         assert len(await remote.find(options)) == 2
         assert time.monotonic() - began < 1.0
-        # The pool and asyncio's own executor may have grown; a thread kept by each cancelled call would show.
-        assert threading.active_count() < threads + rounds * remote.concurrency
+        assert threading.active_count() <= threads + remote.concurrency
 
     async def _stall_and_cancel(self, remote: Remote, options: Mapping[str, object]) -> None:
         before = remote.service.calls
