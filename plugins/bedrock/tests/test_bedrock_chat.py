@@ -8,9 +8,9 @@ import pytest
 import pytest_asyncio
 from ragwork_bedrock import chat
 from ragwork_bedrock.config import BedrockConfig
-from ragwork_bedrock.marks import Marks
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Message
+from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import ProviderContext
 from ragwork_testkit import bedrock_server
 from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of

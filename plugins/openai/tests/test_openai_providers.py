@@ -5,11 +5,11 @@ import math
 
 import pytest
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import ProviderContext
 from ragwork_hooks.tts import Audio
 from ragwork_openai import chat, embedding, speech, transcription
 from ragwork_openai.config import OpenAIConfig
-from ragwork_openai.marks import Marks
 from ragwork_testkit import openai_server
 from ragwork_testkit.embedding import EmbedderContract
 from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of

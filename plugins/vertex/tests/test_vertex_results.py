@@ -1,8 +1,8 @@
 """Filters and results of Vertex AI Search, and marks in an answer, by themselves."""
 
 import pytest
+from ragwork_hooks.marks import Marks
 from ragwork_vertex.filters import NothingMatches, expression
-from ragwork_vertex.marks import Marks
 from ragwork_vertex.results import pieces, ranked
 
 

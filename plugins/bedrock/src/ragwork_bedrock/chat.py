@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
+from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
 
 from ragwork_bedrock.calls import Call, Calls
@@ -14,7 +15,6 @@ from ragwork_bedrock.clients import Clients, Service
 from ragwork_bedrock.config import BedrockConfig
 from ragwork_bedrock.credentials import missing
 from ragwork_bedrock.errors import CHAT, translated, unavailable
-from ragwork_bedrock.marks import Marks
 
 if TYPE_CHECKING:
     from types_boto3_bedrock_runtime.client import BedrockRuntimeClient

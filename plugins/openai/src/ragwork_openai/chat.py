@@ -5,12 +5,12 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
+from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
 
 from ragwork_openai.client import connect
 from ragwork_openai.config import OpenAIConfig
 from ragwork_openai.errors import translated, unavailable
-from ragwork_openai.marks import Marks
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream

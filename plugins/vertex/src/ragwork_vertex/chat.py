@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
+from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
 
 from ragwork_vertex.ahead import read_ahead
 from ragwork_vertex.config import VertexConfig
 from ragwork_vertex.errors import CHAT, away, of_gemini, translated
 from ragwork_vertex.gemini import connect
-from ragwork_vertex.marks import Marks
 
 if TYPE_CHECKING:
     from google.genai import Client

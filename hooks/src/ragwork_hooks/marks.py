@@ -1,4 +1,4 @@
-"""Finding ``[n]`` marks in text that arrives in arbitrary pieces."""
+"""Finding ``[n]`` marks in text that arrives in arbitrary pieces: for chat models that only write marks."""
 
 import re
 
@@ -11,7 +11,7 @@ _LONGEST = 64
 
 
 class Marks:
-    """The marks of one answer to ``passages`` passages."""
+    """The marks of one answer to ``passages`` passages, numbered from 1."""
 
     def __init__(self, passages: int) -> None:
         self._passages = passages
