@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ from ragwork_kernel.telemetry import Telemetry
 from ragwork_kernel.tracing import make_tracer
 
 log = logging.getLogger(__name__)
-VERSION = "0.1.0"
 
 
 @attrs.frozen(kw_only=True)
@@ -45,7 +45,6 @@ class Platform:
     """A booted kernel: the frozen plan and the parts that serve it."""
 
     assembly: Assembly
-    data_dir: Path
     urls: DatabaseUrls
     plan: plan.Plan
     routes: tuple[AnyRoute, ...]
@@ -152,12 +151,11 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
             telemetry=telemetry,
             metrics_token=kernel.metrics_token,
             title=kernel.app_name.capitalize(),
-            version=VERSION,
+            version=version("ragwork-kernel"),
             routes=lambda: (*kernel_routes.declare(), *frozen.routes),
         )
         platform = Platform(
             assembly=assembly,
-            data_dir=data_dir,
             urls=urls,
             plan=frozen,
             routes=kernel_routes.routes(),

@@ -156,8 +156,8 @@ class Pipeline:
 
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         try:
-            async with asyncio.timeout_at(exchange.deadline):
-                result = await self._decide_and_run(exchange)
+            async with asyncio.timeout_at(exchange.deadline) as limit:
+                result = await self._decide_and_run(exchange, limit)
             if not isinstance(result, EventStream):
                 return exchange.shape.success(result, exchange.route.status, exchange.grant.headers)
         except Problem as problem:
@@ -168,7 +168,7 @@ class Pipeline:
             return exchange.shape.failure(self._unforeseen(error), exchange.grant.headers)
         return await self._stream(exchange, result)
 
-    async def _decide_and_run(self, exchange: Exchange) -> object:
+    async def _decide_and_run(self, exchange: Exchange, limit: asyncio.Timeout) -> object:
         """accept → authenticate → switch → role → rate → decode → entitlement → resource → quota → run."""
         route = exchange.route
         exchange.caller = await self._authenticate(exchange)
@@ -183,7 +183,10 @@ class Pipeline:
             for stage in ("quota", "sla", "cost"):
                 await self._admit(exchange, stage, None)
             exchange.begun = True
-            return await route.handler(attrs.evolve(call, grant=exchange.grant))
+            result = await route.handler(attrs.evolve(call, grant=exchange.grant))
+            # A deadline must not cut a COMMIT: then nobody could say whether it took effect.
+            limit.reschedule(None)
+        return result
 
     def _open(self, request: web.Request, route: AnyRoute, legacy: bool) -> Exchange:
         request_id, shape = self._shape(request, legacy)
