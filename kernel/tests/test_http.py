@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
+import asyncpg
 import attrs
 import pytest
 import pytest_asyncio
@@ -299,8 +300,31 @@ async def test_an_id_that_nothing_can_have_is_a_missing_one(database: Database, 
 # --- time ---------------------------------------------------------------------------------------
 
 
+async def test_a_deadline_never_cuts_a_commit(database: Database) -> None:
+    owner = await asyncpg.connect(database.owner)
+    await owner.execute(
+        """CREATE TABLE ragwork.slow (tenant_id text PRIMARY KEY);
+        GRANT SELECT, INSERT ON ragwork.slow TO ragwork_app;
+        CREATE FUNCTION ragwork.dawdle() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(0.6); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON ragwork.slow
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ragwork.dawdle()"""
+    )
+
+    async def insert(call: Any) -> dict[str, str]:
+        await call.tx.execute("INSERT INTO ragwork.slow VALUES (ragwork.tenant())")
+        return {"done": "yes"}
+
+    slow = route(insert, method="POST", transaction="write")
+    async with serving(database.app, slow, request_timeout_s=0.3) as served:
+        status, answer, _ = await served.call("POST")
+    kept = await owner.fetchval("SELECT count(*) FROM ragwork.slow")
+    await owner.close()
+    assert (status, kept) == (200, 1), answer
+
+
 async def test_the_deadline_answers_503_and_rolls_back(database: Database) -> None:
-    owner = await __import__("asyncpg").connect(database.admin)
+    owner = await asyncpg.connect(database.admin)
     await owner.execute("CREATE TABLE public.slow (id int); GRANT ALL ON public.slow TO ragwork_app")
 
     async def slow(call: Any) -> object:
