@@ -10,18 +10,24 @@ import aiohttp
 import attrs
 from aiohttp import web
 from ragwork_hooks.admission import Admission, AdmitGate, Ask
+from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Authenticator, Credential, Principal, Role
 from ragwork_hooks.authz import ABSTAIN, ALLOW, Action, Deny, Gate, ReadScope, Resource, Verdict
+from ragwork_hooks.events import Observer
 from ragwork_hooks.http import AnyRoute, EventStream, Frame, Route
 from ragwork_hooks.plugin import Contribution
+from ragwork_hooks.replay import Replay
 from ragwork_hooks.storage import Transaction
 from ragwork_kernel import plan
+from ragwork_kernel.admission import AdmissionPlan
 from ragwork_kernel.authorize import AuthorizationPlan
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.db import Pool
 from ragwork_kernel.http import application
 from ragwork_kernel.pipeline import Pipeline
+from ragwork_kernel.records import Records
+from ragwork_kernel.replays import Replays
 from ragwork_kernel.sse import StreamRegistry
 from ragwork_kernel.telemetry import Telemetry
 from ragwork_kernel.tracing import make_tracer
@@ -31,7 +37,7 @@ READ = Action(name="thing.read")
 
 @attrs.frozen
 class TokenIsIdentity:
-    """Believes a bearer of the form ``tenant.user.role``; abstains from any other."""
+    """Believes a bearer of the form ``tenant.user.role``; abstains from any other. ``root`` has platform scope."""
 
     name: str = "token-is-identity"
 
@@ -46,6 +52,7 @@ class TokenIsIdentity:
             credential_id=f"key-{user}",
             kind="api_key",
             role=Role.parse(role),
+            platform=user == "root",
         )
 
 
@@ -66,7 +73,7 @@ class StepGate:
             raise self.answer
         return self.answer  # type: ignore[return-value]  # nonsense is the point of some tests
 
-    def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
+    async def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
         return scope
 
 
@@ -173,6 +180,9 @@ async def serving(
     authenticators: tuple[Authenticator, ...] = (TokenIsIdentity(),),
     gates: tuple[Gate, ...] = (RoleGate(),),
     admits: tuple[AdmitGate, ...] = (),
+    observers: tuple[Observer, ...] = (),
+    audit: AuditLog | None = None,
+    replay: Replay | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """Serve ``routes`` under the kernel settings ``settings`` until the block is left."""
@@ -197,7 +207,10 @@ async def serving(
             db=pool,
             authorization=authorization,
             authenticators=frozen.authenticators,
-            admits=frozen.admits,
+            admission=AdmissionPlan(pool, frozen.admits),
+            claims=Replays(replay),
+            records=Records(pool, audit),
+            observers=observers,
             streams=streams,
             telemetry=telemetry,
             tracer=make_tracer(config),

@@ -182,12 +182,13 @@ async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Data
         assert (report.tenant_id, report.reason, report.payload) == ("t1", "no disk", '{"n": "1"}')
         assert len(await jobs.list_jobs(connection)) == 2
         assert [j.kind for j in await jobs.list_jobs(connection, tenant_id="t2")] == ["other"]
+        queue = jobs.PostgresJobs(())
         async with bench.pool.anonymous() as tx:
-            assert {d.kind: (d.waiting, d.dead) for d in await jobs.depth(tx)} == {
+            assert {d.kind: (d.waiting, d.dead) for d in await queue.depth(tx)} == {
                 "k": (0, 1),
                 "other": (1, 0),
             }
-            assert [w.silent_s < 5 for w in await jobs.workers(tx)] == [True]
+            assert [w.silent_s < 5 for w in await queue.workers(tx)] == [True]
         healthy = True
         assert await jobs.retry(connection, job_id)
         await bench.until("t1", job_id, "succeeded")
@@ -195,7 +196,7 @@ async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Data
         assert not await jobs.retry(connection, "nonsense")
         assert await jobs.why(connection, "nonsense") is None
     async with bench.pool.anonymous() as tx:
-        assert await jobs.workers(tx) == []
+        assert await queue.workers(tx) == []
     await connection.close()
 
 

@@ -32,7 +32,7 @@ from serving import (
     streamed,
 )
 
-STAGES = ("switch", "rate", "entitlement", "quota", "sla", "cost")
+STAGES = ("address", "switch", "rate", "entitlement", "quota", "sla", "cost")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -61,12 +61,14 @@ class Raises:
 
 
 @contextlib.asynccontextmanager
-async def steps(database: Database, refuses: str | None = None) -> AsyncIterator[tuple[Any, list[str]]]:
-    """A platform whose every step writes its name down; the one called ``refuses`` says no."""
+async def steps(
+    database: Database, *refusing: str, transaction: str = "write"
+) -> AsyncIterator[tuple[Any, list[str]]]:
+    """A platform whose every step writes its name down; those called ``refusing`` say no."""
     log: list[str] = []
 
     def said(step: str, yes: object) -> object:
-        return Deny("AUTHZ_DENIED", "no") if step == refuses else yes
+        return Deny("AUTHZ_DENIED", "no") if step in refusing else yes
 
     async def handler(call: Any) -> object:
         log.append("handler")
@@ -74,7 +76,7 @@ async def steps(database: Database, refuses: str | None = None) -> AsyncIterator
 
     async def resource(call: Any) -> Resource:
         log.append("load")
-        if refuses == "load":
+        if "load" in refusing:
             raise Problem("NOT_FOUND", "none")
         return Resource(kind="thing", id="1", tenant_id=call.principal.tenant_id)
 
@@ -83,7 +85,7 @@ async def steps(database: Database, refuses: str | None = None) -> AsyncIterator
         return "things"
 
     declared = route(
-        handler, transaction="read", resource=resource, feature=feature, action=Action(name="thing.read")
+        handler, transaction=transaction, resource=resource, feature=feature, action=Action(name="thing.read")
     )
     gates = tuple(
         StepGate(said(f"judge-{stage}", ALLOW), f"judge-{stage}", stage, log)
@@ -99,7 +101,7 @@ async def steps(database: Database, refuses: str | None = None) -> AsyncIterator
 
 
 ORDER = [
-    "authenticate", "admit-switch", "judge-role", "admit-rate", "feature", "admit-entitlement",
+    "admit-address", "authenticate", "admit-switch", "judge-role", "admit-rate", "feature", "admit-entitlement",
     "load", "judge-resource", "admit-quota", "admit-sla", "admit-cost", "handler",
 ]  # fmt: skip
 
@@ -119,10 +121,48 @@ async def test_what_is_refused_earlier_calls_nothing_later(database: Database, r
     assert log == ORDER[: ORDER.index(refuses) + 1]
 
 
+LATE = ["admit-quota", "admit-sla", "admit-cost"]
+READ_ORDER = [*ORDER[: ORDER.index("load")], *LATE, "load", "judge-resource", "handler"]
+
+
+async def test_a_read_is_admitted_before_its_transaction_opens(database: Database) -> None:
+    async with steps(database, transaction="read") as (served, log):
+        status, _, _ = await served.call()
+    assert (status, log) == (200, READ_ORDER)
+
+
+@pytest.mark.parametrize(("also", "status"), [("load", 404), ("judge-resource", 403), (None, 402)])
+async def test_a_reads_resource_refuses_before_its_quota_does(
+    database: Database, also: str | None, status: int
+) -> None:
+    """What the client sees keeps the contract's order, whatever the order of work is."""
+
+    async def handler(_call: Any) -> object:
+        raise AssertionError("reached")
+
+    async def resource(call: Any) -> Resource:
+        if also == "load":
+            raise Problem("NOT_FOUND", "none")
+        return Resource(kind="thing", id="1", tenant_id=call.principal.tenant_id)
+
+    judge = StepGate(Deny() if also == "judge-resource" else ALLOW, "judge", "resource")
+    declared = route(handler, transaction="read", resource=resource)
+    async with serving(
+        database.app,
+        declared,
+        gates=(RoleGate(), judge),
+        admits=(StepAdmit("quota", Deny("QUOTA_EXCEEDED", "used up")),),
+        pool_size=1,
+        pool_overflow=0,
+    ) as served:
+        answered, _, _ = await served.call()
+    assert answered == status
+
+
 async def test_a_call_without_credentials_reaches_no_gate(database: Database) -> None:
     async with steps(database) as (served, log):
         status, answer, response = await served.call(token=None)
-    assert (status, answer["error"]["code"], log) == (401, "AUTH_UNAUTHORIZED", ["authenticate"])
+    assert (status, answer["error"]["code"], log) == (401, "AUTH_UNAUTHORIZED", ORDER[:2])
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
@@ -266,7 +306,7 @@ class Settled:
 
 
 @pytest.mark.parametrize(
-    ("refuses", "fails", "started"), [(None, None, True), ("cost", None, False), (None, "handler", True)]
+    ("refuses", "fails", "started"), [(None, None, True), ("cost", None, False), (None, "handler", False)]
 )
 async def test_a_hold_is_settled_once_and_knows_whether_work_began(
     database: Database, refuses: str | None, fails: str | None, started: bool
@@ -325,7 +365,7 @@ async def test_a_hold_that_fails_to_settle_is_logged_and_stops_no_other(
         assert (await served.call())[0] == 200
         await served.pipeline.settled()
     assert (bad.calls, good.calls) == ([True], [True])
-    assert [r.getMessage() for r in caplog.records if r.name == "ragwork_kernel.pipeline"] == [
+    assert [r.getMessage() for r in caplog.records if r.name == "ragwork_kernel.admission"] == [
         "a hold could not be settled"
     ]
 

@@ -72,7 +72,7 @@ class NamedGate:
     async def judge(self, *_: object) -> Allow:
         return Allow()
 
-    def narrow(self, _principal: object, _action: object, scope: Any) -> Any:
+    async def narrow(self, _principal: object, _action: object, scope: Any) -> Any:
         return scope
 
 

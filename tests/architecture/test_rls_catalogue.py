@@ -15,14 +15,21 @@ NO_TENANT = {
     "ragwork.workers",
     "ragwork.schedules",
     "ragwork.jobs_log",
+    # What plans there are, and what is switched off for everybody.
+    "plans.plans",
+    "plans.features",
+    "plans.inclusions",
+    "rollouts.switches",
+    "rollouts.canaries",
 }
-#: SECURITY DEFINER functions; each maps a credential or an id to its tenant, or writes for it.
+#: SECURITY DEFINER functions; each maps a credential or an id to its tenant, writes for it, or gives ids alone.
 DEFINERS = {
     "ragwork.shared_secret",
     "ragwork.enqueue",
     "ragwork.queue_depth",
     "ragwork.claim_events",
     "apikeys.find",
+    "directory.all_tenants",
 }
 
 LINT = """

@@ -1,6 +1,6 @@
 """Is there room for this: gates that limit, warn, degrade and hold, and the grant they add up to."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
@@ -8,8 +8,11 @@ import attrs
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.notification import Notice
+from ragwork_hooks.storage import Transaction
 
-Stage: TypeAlias = Literal["switch", "rate", "entitlement", "quota", "sla", "cost"]
+#: ``address`` is asked before authentication, without a principal; the others in this order after it.
+Stage: TypeAlias = Literal["address", "switch", "rate", "entitlement", "quota", "sla", "cost"]
+Open: TypeAlias = Callable[[], Awaitable[Transaction]]
 
 
 @attrs.frozen(kw_only=True)
@@ -26,11 +29,13 @@ class Degrade:
 class Hold:
     """Something reserved for this request.
 
-    The kernel calls ``settle`` once after the work with whether it ``started`` (then a failure still
-    costs the reserve), in a task that drain awaits.
+    The kernel calls ``settle`` once after the work with whether it ``started`` (the handler returned, so a
+    later failure still costs the reserve), in a task that drain awaits. One that was ``written`` through
+    ``Ask.open`` is undone by that transaction's rollback: then it is not called.
     """
 
     settle: Callable[[bool], Coroutine[Any, Any, None]]
+    written: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -45,14 +50,23 @@ class Admission:
 
 @attrs.frozen(kw_only=True)
 class Ask:
-    """What an admission gate is told: route facts, never the body."""
+    """What an admission gate is told: route facts, never the body.
+
+    ``feature`` is set at stage ``entitlement`` only, one question per key. ``open`` gives the write
+    transaction of stages ``quota``, ``sla`` and ``cost``: the request's own when it is bound to the
+    caller's tenant, else a short one that all gates share. It begins with the first call. With
+    ``replayed`` the answer is a stored one: give headers, charge nothing.
+    """
 
     principal: Principal | None
     peer: str
     route: str
     rate_class: str
+    switch: str | None
     feature: str | None
     request_id: str
+    open: Open
+    replayed: bool = False
 
 
 class AdmitGate(Protocol):

@@ -1,6 +1,6 @@
 """Who is calling: credentials, principals, the authenticator seam and the directory capability."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
 from typing import Protocol, TypeVar, overload
@@ -109,6 +109,9 @@ class Directory(Protocol):
     async def ensure_tenant(self, tx: Transaction) -> None:
         """Create the transaction's tenant when new."""
 
+    async def tenants(self) -> Sequence[str]:
+        """Ids of all tenants, sorted: for system tasks that visit each in its own transaction."""
+
     async def ensure_user(self, tx: Transaction, user_id: str, role: Role) -> User:
         """The user, created with ``role`` when new; an existing user's role is left alone."""
 
@@ -132,3 +135,41 @@ class Directory(Protocol):
 
     async def set_groups(self, tx: Transaction, user_id: str, groups: frozenset[str]) -> User:
         """Replace the user's memberships and advance the epoch. Unknown groups raise ``Problem`` 404."""
+
+
+@attrs.frozen(kw_only=True)
+class ApiKey:
+    """A key without its secret. ``prefix`` is its first twelve characters."""
+
+    id: str
+    prefix: str
+    user_id: str
+    name: str | None
+    role: Role
+    platform: bool
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    active: bool
+    expired: bool
+    inactive_days: int
+
+
+class ApiKeys(Protocol):
+    """Capability: the life of API keys. All calls act inside the caller's transaction."""
+
+    async def create(
+        self, tx: Transaction, by: Principal, *, name: str | None, role: Role, expires_in_days: int | None
+    ) -> tuple[ApiKey, str]:
+        """A new key and its text, which is shown once. Never with more rights than ``by`` has: ``Problem``
+        403; ``Problem`` 409 KEY_LIMIT_REACHED at the tenant's cap of active keys.
+        """
+
+    async def list(self, tx: Transaction) -> Sequence[ApiKey]:
+        """All keys of the transaction's tenant, newest first."""
+
+    async def revoke(self, tx: Transaction, key_id: str) -> tuple[ApiKey, bool]:
+        """The revoked key and whether this call did it. Effective everywhere, open streams included, within
+        1 s. ``Problem`` 404 for an unknown id.
+        """

@@ -1,6 +1,6 @@
 """May this caller do this: actions, resources, verdicts, gates and the scope of what may be read."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, Protocol, TypeAlias
 
 import attrs
@@ -43,6 +43,10 @@ class Deny:
     message: str = "you may not do this"
     details: Mapping[str, object] = attrs.field(factory=dict)
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    #: The audit event of this refusal; ``None`` leaves the choice to the stage.
+    audit_event: str | None = attrs.field(default=None, kw_only=True)
+    #: What else must be written because of it, in the transaction that records the refusal.
+    record: "Callable[[Transaction], Awaitable[None]] | None" = attrs.field(default=None, kw_only=True)
 
 
 @attrs.frozen
@@ -86,7 +90,7 @@ class Gate(Protocol):
     ) -> Verdict:
         """The verdict. ``tx`` is bound to the principal's tenant; ``None`` at stage ``role``."""
 
-    def narrow(self, principal: Principal, action: Action, scope: "ReadScope") -> "ReadScope":
+    async def narrow(self, principal: Principal, action: Action, scope: "ReadScope") -> "ReadScope":
         """What of ``scope`` the principal may read; used by lists, counts and ranking queries."""
 
 
@@ -118,11 +122,37 @@ class OwnedBy:
 
 
 @attrs.frozen
+class IdIn:
+    """Documents with one of ``document_ids``."""
+
+    document_ids: frozenset[str]
+
+
+@attrs.frozen
+class Labelled:
+    """Documents that have a label ``key``, whatever its value."""
+
+    key: str
+
+
+@attrs.frozen
 class LabelIn:
     """Documents whose label ``key`` has one of ``values``; a document without the label does not match."""
 
     key: str
     values: frozenset[str]
+
+
+@attrs.frozen
+class LabelCompares:
+    """Documents whose label ``key`` stands in a relation to ``value``; without the label none does.
+
+    Order is that of code points; ``starts_with`` and ``contains`` heed case.
+    """
+
+    key: str
+    relation: Literal["lt", "lte", "gt", "gte", "starts_with", "contains"]
+    value: str
 
 
 @attrs.frozen
@@ -140,7 +170,45 @@ class Not:
     part: "ReadScope"
 
 
-ReadScope: TypeAlias = Everything | Nothing | ReadableBy | OwnedBy | LabelIn | AllOf | AnyOf | Not
+Leaf: TypeAlias = Everything | Nothing | ReadableBy | OwnedBy | IdIn | Labelled | LabelIn | LabelCompares
+ReadScope: TypeAlias = Leaf | AllOf | AnyOf | Not
+
+
+def every(*scopes: ReadScope) -> ReadScope:
+    """What lies in each of ``scopes``, without needless parts."""
+    parts: dict[ReadScope, None] = {}
+    for scope in scopes:
+        for part in scope.parts if isinstance(scope, AllOf) else (scope,):
+            if isinstance(part, Nothing):
+                return part
+            if not isinstance(part, Everything):
+                parts[part] = None
+    return AllOf(tuple(parts)) if len(parts) > 1 else next(iter(parts), Everything())
+
+
+def some(*scopes: ReadScope) -> ReadScope:
+    """What lies in at least one of ``scopes``, without needless parts."""
+    parts: dict[ReadScope, None] = {}
+    for scope in scopes:
+        for part in scope.parts if isinstance(scope, AnyOf) else (scope,):
+            if isinstance(part, Everything):
+                return part
+            if not isinstance(part, Nothing):
+                parts[part] = None
+    return AnyOf(tuple(parts)) if len(parts) > 1 else next(iter(parts), Nothing())
+
+
+def outside(scope: ReadScope) -> ReadScope:
+    """What does not lie in ``scope``."""
+    match scope:
+        case Everything():
+            return Nothing()
+        case Nothing():
+            return Everything()
+        case Not(part):
+            return part
+        case _:
+            return Not(scope)
 
 
 def readers_of(principal: Principal) -> frozenset[str]:

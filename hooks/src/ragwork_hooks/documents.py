@@ -1,11 +1,15 @@
 """The document catalogue: what corpora and documents there are, and which of them a caller may read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 import attrs
 
 from ragwork_hooks.auth import Principal
+from ragwork_hooks.authz import ReadScope
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.retrieval import Passage, Query
 from ragwork_hooks.storage import Transaction
 
 
@@ -27,6 +31,19 @@ class Corpus:
     shadow_options: Mapping[str, object] = attrs.field(factory=dict)
 
 
+@attrs.frozen(kw_only=True)
+class Ingestion:
+    """Documents of one tenant by what became of their ingestion since a time.
+
+    ``by_status`` counts queued, processing, succeeded and failed; ``durations_ms`` has p50, p95 and max of
+    finished ones, empty without any; ``failures`` are the commonest reasons with their counts.
+    """
+
+    by_status: Mapping[str, int]
+    durations_ms: Mapping[str, float]
+    failures: Sequence[tuple[str, int]]
+
+
 class DocumentCatalog(Protocol):
     """Capability of the plugin that keeps documents."""
 
@@ -37,3 +54,49 @@ class DocumentCatalog(Protocol):
         self, tx: Transaction, principal: Principal, document_ids: Iterable[str]
     ) -> frozenset[str]:
         """Those of ``document_ids`` that exist and that ``principal`` may read now. One round trip."""
+
+    async def ingestion(self, tx: Transaction, since: datetime) -> Ingestion:
+        """How ingestion went since then. One round trip."""
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """A passage and the corpus that it came from."""
+
+    corpus_id: str
+    passage: Passage
+
+
+@attrs.frozen(kw_only=True)
+class Answers:
+    """What the asked corpora gave: (corpus id, passages best first) and (corpus id, error)."""
+
+    found: Sequence[tuple[str, Sequence[Passage]]]
+    failed: Sequence[tuple[str, ProviderError]]
+
+
+class PreparedSearch(Protocol):
+    """A question to several corpora whose slow part is over."""
+
+    async def read(self, tx: Transaction, scope: ReadScope) -> Answers:
+        """What each corpus has within ``scope``, in the order asked. Raises the first ``ProviderError`` when
+        no corpus can answer. One round trip per local corpus.
+        """
+
+
+class CorpusSearch(Protocol):
+    """Capability: one question to one corpus or several, of any providers. A corpus whose provider fails does
+    not take the others along.
+    """
+
+    async def prepare(self, tenant_id: str, asked: Sequence[tuple[str, Query]]) -> PreparedSearch:
+        """Ask all (provider, query) at once; outside any transaction. Raises the first ``ProviderError`` when
+        none can answer.
+        """
+
+    async def rank(
+        self, question: str, answers: Answers, top_k: int, *, distinct: bool = False
+    ) -> Sequence[Found]:
+        """The best ``top_k`` of all, best first, without duplicates, also by document when ``distinct``. Scores
+        become 0.0 to 1.0 over all corpora; an engine's own can't be compared with another's.
+        """

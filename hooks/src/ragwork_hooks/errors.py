@@ -34,6 +34,9 @@ STATUS_OF: Mapping[str, int] = MappingProxyType(
     | {
         "AUTH_INVALID_ROLE": 400,
         "IDEMPOTENCY_KEY_INVALID": 400,
+        "IDEMPOTENCY_KEY_REQUIRED": 400,
+        "BILLING_WEBHOOK_NOT_CONFIGURED": 400,
+        "AUTHZ_SIMULATION_INVALID": 400,
         "INVALID_CURSOR": 400,
         "TENANT_ID_NOT_ALLOWED": 400,
         "AUTH_EXPIRED_KEY": 401,
@@ -42,15 +45,21 @@ STATUS_OF: Mapping[str, int] = MappingProxyType(
         "AUTHZ_DENIED": 403,
         "FEATURE_NOT_ENABLED": 403,
         "AUTHZ_PERMISSION_NOT_FOUND": 404,
+        "IDEMPOTENCY_KEY_CONFLICT": 409,
         "INGEST_IN_PROGRESS": 409,
         "INGEST_SOURCE_MISSING": 409,
         "KEY_LIMIT_REACHED": 409,
         "SESSION_BUSY": 409,
+        "AUTHZ_POLICY_INVALID": 422,
+        "AUTHZ_POLICY_TOO_COMPLEX": 422,
         "INGEST_VALIDATION_ERROR": 422,
         "REQUEST_VALIDATION_ERROR": 422,
         "DB_ERROR": 500,
         "AUTH_UNAVAILABLE": 503,
+        "FEATURE_TEMPORARILY_DISABLED": 503,
         "QUEUE_ERROR": 503,
+        "RATE_LIMIT_UNAVAILABLE": 503,
+        "SLO_DATA_UNAVAILABLE": 503,
         "SERVICE_BUSY": 503,
     }
 )
@@ -59,7 +68,8 @@ STATUS_OF: Mapping[str, int] = MappingProxyType(
 class Problem(Exception):
     """A refusal with a wire code, a message for people and optional details.
 
-    ``status`` defaults to the catalogue's. ``details`` values must be JSON-serialisable.
+    ``status`` defaults to the catalogue's. ``details`` values must be JSON-serialisable. An authenticator
+    that knows whose credential it refuses gives ``tenant_id``: that tenant's audit log records it.
     Raised by handlers, gates and capabilities; the kernel turns it into the error envelope.
     """
 
@@ -71,10 +81,12 @@ class Problem(Exception):
         status: int | None = None,
         details: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
+        tenant_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.tenant_id = tenant_id
         self.status = STATUS_OF[code] if status is None else status
         self.details: Mapping[str, object] = dict(details or {})
         self.headers: Mapping[str, str] = dict(headers or {})

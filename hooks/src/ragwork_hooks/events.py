@@ -42,3 +42,49 @@ class Sink(Protocol):
 class Events(Protocol):
     async def publish(self, tx: Transaction, event: Event) -> None:
         """Write ``event`` to the outbox inside ``tx``; without a sink for its type nothing is written."""
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """What one gate said of one request. ``said`` is ``allow``, ``deny``, ``abstain`` or ``hit``; ``headers``
+    carry its limits; ``seconds`` is the time it took.
+    """
+
+    stage: str
+    gate: str
+    said: str
+    seconds: float
+    code: str | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Finished:
+    """One finished request. ``code`` is the error code of a refusal or failure. ``seconds`` is the whole time,
+    ``deciding_s`` the part before the handler; a stream ends when its last byte is sent. ``route`` is the
+    route's name, ``path`` its template.
+    """
+
+    request_id: str
+    echo_id: str
+    tenant_id: str | None
+    actor_id: str | None
+    peer: str
+    route: str
+    method: str
+    path: str
+    rate_class: str
+    status: int
+    code: str | None
+    seconds: float
+    deciding_s: float
+    steps: tuple[Step, ...]
+
+
+class Observer(Protocol):
+    """Told of every finished request, best effort: never in the way of a reply."""
+
+    name: str
+
+    def finished(self, request: Finished) -> None:
+        """Must not block or await; a raise is logged and counted."""

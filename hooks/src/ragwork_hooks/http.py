@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import attrs
 
 from ragwork_hooks.admission import Grant
+from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Headers, Principal
 from ragwork_hooks.authz import Action, Decision, Resource
 from ragwork_hooks.errors import Problem
@@ -13,6 +14,7 @@ from ragwork_hooks.storage import Transaction
 
 __all__ = [
     "AnyRoute",
+    "AuditNote",
     "Call",
     "EventStream",
     "File",
@@ -28,7 +30,9 @@ __all__ = [
 B = TypeVar("B")
 Q = TypeVar("Q")
 T = TypeVar("T")
-RateClass: TypeAlias = Literal["public", "read", "mutation", "run", "ops"]
+#: ``probe`` is never limited: liveness, readiness and metrics.
+RateClass: TypeAlias = Literal["probe", "public", "read", "mutation", "run", "ops"]
+Features: TypeAlias = str | tuple[str, ...] | None
 
 
 @attrs.frozen
@@ -86,11 +90,19 @@ class Call(Generic[B, Q]):
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """An answer that needs its own status or headers. ``data`` is enveloped; ``None`` with 204 is no body."""
+    """An answer that needs more than its data. ``data`` is enveloped; ``None`` with 204 is no body.
+
+    ``changed=False`` says that nothing was done, so nothing is audited. ``audit`` completes the route's
+    audit record. An answer that shows a secret gives ``replay``, the data that a repeated request with
+    the same idempotency key is shown instead: secrets are stored nowhere in clear.
+    """
 
     data: object = None
     status: int = 200
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    changed: bool = True
+    audit: "AuditNote | None" = None
+    replay: object = None
 
 
 @attrs.frozen(kw_only=True)
@@ -136,7 +148,7 @@ class EventStream:
 
 
 ResourceLoader: TypeAlias = Callable[["Call[Any, Any]"], Awaitable[Resource]]
-FeatureLoader: TypeAlias = Callable[["Call[Any, Any]"], Awaitable[str | None]]
+FeatureLoader: TypeAlias = Callable[["Call[Any, Any]"], Awaitable[Features]]
 
 
 @attrs.frozen(kw_only=True)
@@ -148,7 +160,11 @@ class Route(Generic[B, Q]):
     ``resource`` loads what is acted on inside that transaction and raises ``Problem`` 404 when it does
     not exist. ``stale_reads`` allows a lagging replica. ``response`` is the type under ``data``
     (``None`` for no body or a stream). ``body_limit`` in bytes overrides ``MAX_REQUEST_BYTES``.
-    ``legacy`` also serves the path without ``/v1``.
+    ``legacy`` also serves the path without ``/v1``. ``switch`` names the kill switch that stops it.
+
+    A ``tenant_id`` in the path or query names the tenant that is acted on: the caller's own, or with
+    platform scope any; the transaction, the replay and the audit record are bound to it. ``audit_event``
+    is written in the route's write transaction, else before the handler in a short one.
     """
 
     name: str
@@ -161,7 +177,7 @@ class Route(Generic[B, Q]):
     rate_class: RateClass
     idempotency: Literal["none", "accepted", "required"]
     audit_event: str | None
-    feature: str | FeatureLoader | None
+    feature: Features | FeatureLoader
     stale_reads: bool
     transaction: Literal["none", "read", "write"]
     response: Any
@@ -174,6 +190,7 @@ class Route(Generic[B, Q]):
     media_type: str = "application/json"
     errors: tuple[str, ...] = ()
     legacy: bool = False
+    switch: str | None = None
 
 
 AnyRoute: TypeAlias = Route[Any, Any]

@@ -1,6 +1,6 @@
 """Work outside the request: jobs, schedules and per-process tickers."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -71,9 +71,35 @@ class Ticker:
     run: Callable[[], Awaitable[None]]
 
 
+@attrs.frozen(kw_only=True)
+class Depth:
+    """The queue of one kind over all tenants. ``oldest_s``: how long the oldest due job has waited."""
+
+    kind: str
+    waiting: int
+    running: int
+    dead: int
+    oldest_s: float
+
+
+@attrs.frozen(kw_only=True)
+class WorkerSeen:
+    """A worker and the seconds since its last heartbeat, on the database's clock."""
+
+    id: str
+    pid: int
+    silent_s: float
+
+
 class Jobs(Protocol):
     async def enqueue(self, tx: Transaction, kind: str, payload: Mapping[str, str]) -> str:
         """A job's id; it exists if and only if ``tx`` commits. One round trip."""
 
     async def status(self, tx: Transaction, job_id: str) -> JobStatus | None:
         """Of a job of the transaction's tenant."""
+
+    async def depth(self, tx: Transaction) -> Sequence[Depth]:
+        """The queues over all tenants, from any tenant's transaction."""
+
+    async def workers(self, tx: Transaction) -> Sequence[WorkerSeen]:
+        """All workers that did not leave in order within the last hour, the freshest first."""

@@ -16,7 +16,7 @@ import pluggy
 from ragwork_hooks.admission import AdmitGate
 from ragwork_hooks.auth import Authenticator, Principal
 from ragwork_hooks.authz import Action, Decision, Gate, ReadScope, Resource
-from ragwork_hooks.events import Events, Sink
+from ragwork_hooks.events import Events, Observer, Sink
 from ragwork_hooks.governance import Control, DataStore, Signal
 from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.jobs import JobKind, Jobs, Schedule, Ticker
@@ -81,10 +81,13 @@ class Probe:
 
 @attrs.frozen(kw_only=True)
 class MaintenanceTask:
-    """A named chore an operator may run by hand; ``run`` gives the number of rows it removed."""
+    """A named chore an operator may run by hand; ``run`` gives the number of rows it removed, ``keeps_days``
+    is the age from which it removes.
+    """
 
     name: str
     run: Callable[[], Awaitable[int]]
+    keeps_days: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -98,6 +101,7 @@ class Contribution:
     gates: tuple[Gate, ...] = ()
     admits: tuple[AdmitGate, ...] = ()
     sinks: tuple[Sink, ...] = ()
+    observers: tuple[Observer, ...] = ()
     wraps: tuple[Wrap, ...] = ()
     jobs: tuple[JobKind, ...] = ()
     schedules: tuple[Schedule, ...] = ()
@@ -250,6 +254,20 @@ class DatabaseProvider:
     open: Callable[[Path], DatabaseServer]
 
 
+@attrs.frozen(kw_only=True)
+class StateProvider:
+    """An entry point of the group ``ragwork.state``: shared state of many processes.
+
+    ``open`` is called in phase 0 with ``REDIS_URL``; it must not wait for the store: what is away later may
+    be away now. ``State`` calls then raise ``ProviderError`` STATE_UNAVAILABLE.
+    """
+
+    name: str
+    open: Callable[[str], AbstractAsyncContextManager[State]]
+    #: Raises when the store does not answer; shown as a dependency in health and metrics.
+    check: Callable[[State], Awaitable[None]]
+
+
 class Providers(Protocol):
     """The binding table. Unknown names raise ``ProviderError`` naming what is there."""
 
@@ -273,12 +291,24 @@ class Clock(Protocol):
     def monotonic(self) -> float: ...
 
 
+@attrs.frozen(kw_only=True)
+class Sample:
+    """One series: a counter's, gauge's or histogram bucket's name, labels and value."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
 class Metrics(Protocol):
     """Prometheus metrics of one process. Names get the service's prefix unless they carry their own."""
 
     def count(self, name: str, help: str, **labels: str) -> None: ...
     def observe(self, name: str, help: str, seconds: float, **labels: str) -> None: ...
     def gauge(self, name: str, help: str, value: float, **labels: str) -> None: ...
+
+    def read(self) -> Sequence["Sample"]:
+        """Every series of this process as it stands now."""
 
 
 class Tracer(Protocol):
@@ -335,6 +365,21 @@ class Streams(Protocol):
         """End the matching streams of the transaction's tenant with ``error`` and ``done`` when it commits."""
 
 
+class Registry(Protocol):
+    """What all active plugins contributed, for views that join them. Complete once the boot has frozen it."""
+
+    @property
+    def probes(self) -> tuple[Probe, ...]: ...
+    @property
+    def maintenance(self) -> tuple[MaintenanceTask, ...]: ...
+    @property
+    def signals(self) -> tuple[Signal, ...]: ...
+    @property
+    def controls(self) -> tuple[Control, ...]: ...
+    @property
+    def data_stores(self) -> tuple[DataStore, ...]: ...
+
+
 class Services(Protocol):
     """All that the kernel gives a plugin. Never the web application, never a pool."""
 
@@ -365,7 +410,16 @@ class Services(Protocol):
     @property
     def tracer(self) -> Tracer: ...
     @property
+    def registry(self) -> Registry: ...
+    @property
     def profile(self) -> Literal["development", "test", "production"]: ...
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is the one that this server started itself."""
+
+    @property
+    def data_dir(self) -> Path:
+        """The folder for what must outlive the process beside the database. It may not exist yet."""
 
     def use(self, capability: type[C]) -> C:
         """The provider of a capability that the plugin's info ``requires``, or provides itself.
@@ -380,5 +434,5 @@ class Services(Protocol):
     ) -> Decision:
         """The authorization plan outside HTTP, both stages. Jobs and overwrites use it like routes do."""
 
-    def read_scope(self, principal: Principal, action: Action) -> ReadScope:
+    async def read_scope(self, principal: Principal, action: Action) -> ReadScope:
         """What ``principal`` may read, narrowed by every gate. Starts from everything in the tenant."""

@@ -55,6 +55,27 @@ class Database(Protocol):
         """
 
 
+@attrs.frozen(kw_only=True)
+class Bucket:
+    """A token bucket: ``burst`` tokens at most, refilled by ``rate`` tokens per second."""
+
+    key: str
+    rate: float
+    burst: float
+
+
+@attrs.frozen(kw_only=True)
+class Draw:
+    """A draw's outcome. ``wait_s`` is 0.0 when taken, else the seconds after which the same draw would
+    succeed, ``inf`` when a burst is below the cost; then ``short`` is the index of the bucket that waits
+    longest. ``remaining`` are the tokens left in each bucket.
+    """
+
+    wait_s: float
+    short: int | None
+    remaining: tuple[float, ...]
+
+
 class State(Protocol):
     """Small shared state. Every key is prefixed with the tenant by the caller's ``scope``.
 
@@ -65,10 +86,8 @@ class State(Protocol):
     async def increment(self, scope: str, key: str, by: int = 1, ttl_s: float | None = None) -> int:
         """The counter after adding ``by``; ``ttl_s`` counts from its creation."""
 
-    async def take(self, scope: str, key: str, *, rate: float, burst: float, cost: float) -> float:
-        """Draw ``cost`` from a token bucket: 0.0 when taken, else seconds until it would be, ``inf`` when the
-        cost exceeds the burst.
-        """
+    async def take(self, scope: str, buckets: Sequence[Bucket], cost: float) -> Draw:
+        """Draw ``cost`` tokens from every bucket or from none, in one atomic step."""
 
     async def put(self, scope: str, key: str, value: bytes, ttl_s: float) -> None:
         """Set a value that expires."""

@@ -68,7 +68,7 @@ class AuthorizationPlan:
         final = await self.decide_stage("resource", principal, action, resource, tx)
         return Decision(verdict=final.verdict, trail=(*role.trail, *final.trail))
 
-    def read_scope(self, principal: Principal, action: Action) -> ReadScope:
+    async def read_scope(self, principal: Principal, action: Action) -> ReadScope:
         """Everything in the tenant, narrowed by every gate; nothing when a gate fails or none exists."""
         gates = self._stages["resource"]
         if not gates:
@@ -76,7 +76,7 @@ class AuthorizationPlan:
         scope: ReadScope = Everything()
         for gate in gates:
             try:
-                scope = gate.narrow(principal, action, scope)
+                scope = await gate.narrow(principal, action, scope)
             except Exception:
                 log.exception("gate %s failed to narrow; nothing is readable", gate.name)
                 return Nothing()

@@ -48,14 +48,19 @@ def decode_query(request: web.Request, route: AnyRoute) -> Any:
     """The query string as ``route.query``. Raises ``Problem`` 422."""
     if route.query is NoFields:
         return NoFields()
-    known = {a.name: a for a in attrs.fields(route.query)}
+    known = {codec.wire_name(a.name): a for a in attrs.fields(route.query)}
     values: dict[str, object] = {}
+    seen: set[str] = set()
     for name, raw in request.query.items():
-        if name in values:
+        if name in seen:
             raise codec.invalid(
                 [{"type": "duplicate", "loc": ["query", name], "msg": "is given twice", "input": raw}]
             )
-        values[name] = codec.query_value(raw, known[name].type) if name in known else raw
+        seen.add(name)
+        if name in known:
+            values[known[name].name] = codec.query_value(raw, known[name].type)
+        else:
+            values[name] = raw
     return codec.structure(values, route.query, "query")
 
 

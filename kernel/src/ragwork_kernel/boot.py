@@ -4,18 +4,22 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import attrs
+from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.events import Sink
 from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.plugin import Contribution, PluginContext, Probe, ProviderContext
+from ragwork_hooks.replay import Replay
 from ragwork_hooks.storage import Blob, DatabaseUrls
 
 from ragwork_kernel import clock, discovery, migrations, phase0, plan, secrets
+from ragwork_kernel.admission import AdmissionPlan
 from ragwork_kernel.assembly import Assembly, Loaded
 from ragwork_kernel.authorize import AuthorizationPlan
 from ragwork_kernel.blobs import DirectoryBlobs, PostgresBlobs
@@ -31,12 +35,14 @@ from ragwork_kernel.kernel_routes import KernelRoutes
 from ragwork_kernel.outbox import OutboxEvents, Relay
 from ragwork_kernel.pipeline import Pipeline
 from ragwork_kernel.providers import KINDS, Offer, ProviderTable
+from ragwork_kernel.records import Records
+from ragwork_kernel.replays import Replays
 from ragwork_kernel.services import Parts, PluginServices
 from ragwork_kernel.sse import StreamRegistry
-from ragwork_kernel.state import LocalState
 from ragwork_kernel.telemetry import Telemetry
 from ragwork_kernel.tracing import make_tracer
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -93,8 +99,6 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
     assembly.require_whole()
     _refuse_production_gaps(assembly)
     kernel = assembly.kernel
-    if kernel.redis_url is not None:
-        log.warning("REDIS_URL is set, but this release keeps shared state in each process; nothing reads it")
     async with AsyncExitStack() as stack:
         urls = await stack.enter_async_context(phase0.database(kernel, data_dir))
         await _bring_schema(assembly, urls)
@@ -110,6 +114,7 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         # Exporting what is left can take seconds: off the loop.
         stack.push_async_callback(asyncio.to_thread, tracer.close)
         traced_db = tracer.database(db)
+        state, state_probes = await stack.enter_async_context(phase0.shared_state(kernel))
         bus = Bus(urls.app)
         await bus.start()
         stack.push_async_callback(bus.close)
@@ -119,12 +124,12 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         providers = ProviderTable()
         stack.push_async_callback(providers.close)
         streams = StreamRegistry(bus)
-        authorization = AuthorizationPlan()
+        authorization, registry = AuthorizationPlan(), plan.LateRegistry()
         sinks: list[Sink] = []
         job_kinds: set[str] = set()
         parts = Parts(
             db=traced_db,
-            state=LocalState(),
+            state=state,
             blob=_blobs(kernel),
             caches=KernelCaches(bus),
             jobs=PostgresJobs(job_kinds),
@@ -137,11 +142,17 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
             metrics=telemetry,
             tracer=tracer,
             authorization=authorization,
+            registry=registry,
             profile=kernel.profile,
+            embedded=kernel.database_url is None,
+            data_dir=data_dir,
         )
         collected = _collect(assembly, parts)
         frozen = plan.freeze(collected.contributions, kernel.gate_order)
+        database = Probe(component=DATABASE, check=partial(_database_answers, db, telemetry))
+        probes = (database, *state_probes, *frozen.probes)
         authorization.freeze(frozen.gates)
+        registry.freeze(frozen, probes)
         sinks.extend(frozen.sinks)
         job_kinds.update(kind.name for kind in frozen.jobs)
         providers.fill(collected.offers, (*frozen.wraps, *tracer.wraps()))
@@ -165,7 +176,10 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
                 db=traced_db,
                 authorization=authorization,
                 authenticators=frozen.authenticators,
-                admits=frozen.admits,
+                admission=AdmissionPlan(traced_db, frozen.admits),
+                claims=Replays(collected.capability(Replay)),
+                records=Records(traced_db, collected.capability(AuditLog)),
+                observers=frozen.observers,
                 streams=streams,
                 telemetry=telemetry,
                 tracer=tracer,
@@ -174,7 +188,7 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
             health=health,
             kernel_routes=kernel_routes,
             telemetry=telemetry,
-            probes=(Probe(component=DATABASE, check=db.ping), *frozen.probes),
+            probes=probes,
             inactive=collected.inactive,
             facades=collected.facades,
             configs=collected.configs,
@@ -182,6 +196,11 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         for name, lifespan in frozen.lifespans:
             await _enter(stack, name, lifespan)
         yield platform
+
+
+async def _database_answers(db: Pool, telemetry: Telemetry) -> None:
+    telemetry.pool(db.connections())
+    await db.ping()
 
 
 def _blobs(kernel: KernelConfig) -> Blob:
@@ -225,12 +244,19 @@ class _Collected:
     inactive: dict[str, str]
     facades: dict[str, PluginServices]
     configs: dict[str, Any]
+    capabilities: dict[type, object]
+
+    def capability(self, kind: type[T]) -> T | None:
+        """What the kernel itself uses, if some plugin provides it."""
+        return cast("T | None", self.capabilities.get(kind))
 
 
 def _collect(assembly: Assembly, parts: Parts) -> _Collected:
     """Ask every plugin for its contribution, in order; what can't work is inactive with its reason."""
-    found = _Collected(contributions={}, offers=[], inactive={}, facades={}, configs={})
     capabilities: dict[type, object] = {}
+    found = _Collected(
+        contributions={}, offers=[], inactive={}, facades={}, configs={}, capabilities=capabilities
+    )
     owners = _provider_owners()
     for loaded in assembly.plugins:
         try:

@@ -106,10 +106,10 @@ _reply_converter.register_unstructure_hook(datetime, lambda value: value)
 
 def dumps(data: object, indent: bool = False) -> bytes:
     """JSON of plain values and attrs objects at any depth; datetimes as ISO 8601 with offset."""
-    return orjson.dumps(data, default=_plain, option=orjson.OPT_INDENT_2 if indent else 0)
+    return orjson.dumps(data, default=plain, option=orjson.OPT_INDENT_2 if indent else 0)
 
 
-def _plain(value: object) -> Any:
+def plain(value: object) -> Any:
     """What orjson does not know by itself: attrs objects and mappings that are not dicts."""
     if attrs.has(type(value)):
         return _reply_converter.unstructure(value)
@@ -159,6 +159,11 @@ def query_value(raw: str, target: Any) -> Any:
     return raw
 
 
+def wire_name(field: str) -> str:
+    """A field's name outside: a trailing underscore only keeps it from being a keyword of Python (``from_``)."""
+    return field.removesuffix("_")
+
+
 def invalid(rows: list[dict[str, object]]) -> Problem:
     """The validation refusal of the contract."""
     return Problem("REQUEST_VALIDATION_ERROR", "Validation error", details={"errors": rows})
@@ -205,7 +210,8 @@ def _leaf(error: BaseException, path: list[str | int], value: Any) -> list[dict[
 def _row(
     kind: str, path: list[str | int], message: str, value: Any, context: object = None
 ) -> dict[str, object]:
-    row: dict[str, object] = {"type": kind, "loc": path, "msg": message}
+    loc = [wire_name(part) if isinstance(part, str) else part for part in path]
+    row: dict[str, object] = {"type": kind, "loc": loc, "msg": message}
     if isinstance(value, str | int | float | bool) or value is None:
         row["input"] = value[:200] if isinstance(value, str) else value
     if context:

@@ -59,6 +59,9 @@ class KernelConfig:
     redis_url: str | None = setting(
         "REDIS_URL", None, "Redis DSN; unset keeps shared state in the process", secret=True
     )
+    trusted_proxies: tuple[str, ...] = setting(
+        "TRUSTED_PROXIES", (), "networks (CIDR) of proxies whose X-Forwarded-For names the client"
+    )
     blob_dir: str | None = setting(
         "BLOB_DIR", None, "folder shared by all processes for uploads and audio; unset keeps them in Postgres"
     )

@@ -6,7 +6,7 @@ round trips. Row level security does the rest; without a tenant no row exists.
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -215,6 +215,16 @@ class Pool:
 
     def anonymous(self) -> _TenantScope:
         return _TenantScope(self, "", "read")
+
+    def connections(self) -> Mapping[str, int]:
+        """How many connections are open, in use and idle, and how many there may be."""
+        opened, idle = self._pool.get_size(), self._pool.get_idle_size()
+        return {
+            "size": opened,
+            "checked_out": opened - idle,
+            "checked_in": idle,
+            "limit": self._pool.get_max_size(),
+        }
 
     async def ping(self) -> None:
         """One round trip; raises ``Problem`` 503 when the database is away."""

@@ -4,9 +4,11 @@ Metadata of everything installed is read without importing it; code is imported 
 operator enabled or a binding names. A load failure, a missing name and a duplicate are errors.
 """
 
+import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from ragwork_hooks.errors import ConfigError
@@ -16,6 +18,8 @@ from ragwork_kernel.config import nearest
 
 PLUGINS = "ragwork.plugins"
 ASSEMBLY = "ragwork.assembly"
+#: An import that takes longer hangs: plugins are light by contract, and the heaviest vendor SDK takes seconds.
+IMPORT_LIMIT_S: Final = 30.0
 
 
 @attrs.frozen(kw_only=True)
@@ -45,8 +49,32 @@ def installed(group: str) -> dict[str, Found]:
 
 
 def load(group: str, name: str) -> Any:
-    """Import and return what the entry point names. Raises ``ConfigError`` with the import's own reason."""
+    """Import and return what the entry point names. Raises ``ConfigError`` with the import's own reason, also
+    when it is not over after ``IMPORT_LIMIT_S``.
+    """
+    done: Future[Any] = Future()
 
+    def work() -> None:
+        try:
+            done.set_result(_load(group, name))
+        except BaseException as error:
+            done.set_exception(error)
+
+    # A daemon: nothing can end an import, and one that hangs must not keep the process from ending.
+    threading.Thread(target=work, name=f"import {group} {name}", daemon=True).start()
+    try:
+        return done.result(IMPORT_LIMIT_S)
+    except TimeoutError:
+        if done.done():
+            raise
+        raise ConfigError(
+            f"{group} {name!r}",
+            f"its import still runs after {IMPORT_LIMIT_S:g} s",
+            "repair or uninstall it, or take it out of the enabled plugins",
+        ) from None
+
+
+def _load(group: str, name: str) -> Any:
     def failed(_manager: object, _point: EntryPoint, error: BaseException) -> None:
         raise ConfigError(
             f"{group} {name!r}",

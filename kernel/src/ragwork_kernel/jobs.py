@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import attrs
-from ragwork_hooks.jobs import JobStatus
+from ragwork_hooks.jobs import Depth, JobStatus, WorkerSeen
 from ragwork_hooks.storage import Transaction
 
 CHANNEL = "ragwork_jobs"
@@ -24,6 +24,8 @@ _REPORT = f"""SELECT job_id::text AS id, tenant_id, entrypoint AS kind, {_STATE}
     CASE WHEN status = 'queued' THEN execute_after END AS next_attempt_at,
     updated AS updated_at, queue_manager_id::text AS worker
     FROM ragwork.jobs"""  # noqa: S608 - a constant
+_WORKERS = """SELECT id::text, pid, extract(epoch FROM now() - seen_at)::double precision AS silent_s
+    FROM ragwork.workers ORDER BY silent_s"""
 _RETRY = """WITH again AS (
         UPDATE ragwork.jobs AS job
         SET status = 'queued', attempts = 0, execute_after = now(), updated = now(),
@@ -50,6 +52,12 @@ class PostgresJobs:
             return None
         row = await tx.fetchrow(_STATUS, UUID(job_id))
         return None if row is None else JobStatus(**row)
+
+    async def depth(self, tx: Transaction) -> Sequence[Depth]:
+        return [Depth(**row) for row in await tx.fetch("SELECT * FROM ragwork.queue_depth()")]
+
+    async def workers(self, tx: Transaction) -> Sequence[WorkerSeen]:
+        return [WorkerSeen(**row) for row in await tx.fetch(_WORKERS)]
 
 
 @attrs.frozen(kw_only=True)
@@ -97,40 +105,6 @@ async def why(connection: "asyncpg.Connection[Any]", job_id: str) -> JobReport |
 async def retry(connection: "asyncpg.Connection[Any]", job_id: str) -> bool:
     """Queue a dead job again with all its attempts; False when there is no such dead job."""
     return _is_uuid(job_id) and await connection.fetchrow(_RETRY, UUID(job_id)) is not None
-
-
-@attrs.frozen(kw_only=True)
-class Depth:
-    """The queue of one kind over all tenants. ``oldest_s``: how long the oldest due job has waited."""
-
-    kind: str
-    waiting: int
-    running: int
-    dead: int
-    oldest_s: float
-
-
-async def depth(tx: Transaction) -> Sequence[Depth]:
-    """For health and metrics; works in any transaction, an anonymous one included."""
-    return [Depth(**row) for row in await tx.fetch("SELECT * FROM ragwork.queue_depth()")]
-
-
-@attrs.frozen(kw_only=True)
-class WorkerSeen:
-    """A worker and the seconds since its last heartbeat, on the database's clock."""
-
-    id: str
-    pid: int
-    silent_s: float
-
-
-async def workers(tx: Transaction) -> Sequence[WorkerSeen]:
-    """All workers that did not leave in order within the last hour, the freshest first."""
-    rows = await tx.fetch(
-        """SELECT id::text, pid, extract(epoch FROM now() - seen_at)::double precision AS silent_s
-           FROM ragwork.workers ORDER BY silent_s"""
-    )
-    return [WorkerSeen(**row) for row in rows]
 
 
 def _is_uuid(text: str) -> bool:

@@ -116,7 +116,7 @@ def _public(
         handler=handler,
         scope="public",
         action=None,
-        rate_class="public",
+        rate_class="probe" if name.startswith(("health.", "metrics.")) else "public",
         idempotency="none",
         audit_event=None,
         feature=None,

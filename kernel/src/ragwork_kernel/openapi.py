@@ -11,6 +11,8 @@ from ragwork_hooks.errors import STATUS_OF
 from ragwork_hooks.fields import SCHEMA
 from ragwork_hooks.http import AnyRoute, NoFields, Upload
 
+from ragwork_kernel import codec
+
 _PRIMITIVES: Mapping[Any, dict[str, object]] = {
     str: {"type": "string"},
     int: {"type": "integer"},
@@ -85,7 +87,7 @@ def _parameters(route: AnyRoute, schemas: "_Schemas") -> list[dict[str, object]]
         hints = typing.get_type_hints(route.query)
         found += [
             {
-                "name": field.name,
+                "name": codec.wire_name(field.name),
                 "in": "query",
                 "required": field.default is attrs.NOTHING,
                 "schema": schemas.field(field, hints[field.name]),

@@ -5,17 +5,20 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import DatabaseProvider
-from ragwork_hooks.storage import DatabaseUrls
+from ragwork_hooks.plugin import DatabaseProvider, Probe, StateProvider
+from ragwork_hooks.storage import DatabaseUrls, State
 
 from ragwork_kernel import discovery, roles
 from ragwork_kernel.config import KernelConfig
+from ragwork_kernel.state import LocalState
 
 GROUP = "ragwork.database"
+STATE_GROUP = "ragwork.state"
 EMBEDDED = "embedded"
 PATIENCE_S = 30.0
 _PREPARED = """SELECT to_regtype('public.vector') IS NOT NULL
@@ -38,6 +41,25 @@ async def database(
             yield urls
     else:
         yield await _configured(config, config.database_url, patience_s)
+
+
+@asynccontextmanager
+async def shared_state(config: KernelConfig) -> AsyncIterator[tuple[State, tuple[Probe, ...]]]:
+    """Shared state and its probes: in this process, or what the scheme of ``REDIS_URL`` names."""
+    if config.redis_url is None:
+        yield LocalState(), ()
+        return
+    scheme = config.redis_url.partition(":")[0]
+    name = "redis" if scheme in ("redis", "rediss", "unix") else scheme
+    if name not in discovery.installed(STATE_GROUP):
+        raise ConfigError(
+            "REDIS_URL",
+            f"is set and nothing installed keeps state in {name!r}",
+            "install ragwork-redis, or unset it to keep shared state in this process",
+        )
+    provider: StateProvider = discovery.load(STATE_GROUP, name)
+    async with provider.open(config.redis_url) as state:
+        yield state, (Probe(component=name, check=partial(provider.check, state)),)
 
 
 @asynccontextmanager

@@ -7,21 +7,27 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import attrs
 from aiohttp import web
-from ragwork_hooks.admission import Admission, AdmitGate, Ask, Grant, Hold
-from ragwork_hooks.auth import Authenticator, Credential, Principal
-from ragwork_hooks.authz import Decision, Deny
+from ragwork_hooks.auth import Authenticator, Principal
+from ragwork_hooks.authz import Deny, Resource
 from ragwork_hooks.errors import Problem, ProviderError
+from ragwork_hooks.events import Observer
 from ragwork_hooks.http import AnyRoute, Call, EventStream
+from ragwork_hooks.replay import Hit
 from ragwork_hooks.storage import Database, Transaction
 
-from ragwork_kernel import body, sse
-from ragwork_kernel.authorize import AuthorizationPlan, refusal, refuse
+from ragwork_kernel import body, peers, replays, sse
+from ragwork_kernel.admission import AdmissionPlan
+from ragwork_kernel.authentication import authenticate
+from ragwork_kernel.authorize import AuthorizationPlan, refuse
 from ragwork_kernel.config import KernelConfig
+from ragwork_kernel.db import TENANT_ID
+from ragwork_kernel.exchange import Exchange
+from ragwork_kernel.records import Records
 from ragwork_kernel.replies import SECURITY_HEADERS, Shape
 from ragwork_kernel.telemetry import Telemetry
 from ragwork_kernel.tracing import KernelTracer
@@ -29,24 +35,7 @@ from ragwork_kernel.tracing import KernelTracer
 log = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _MAX_ID = 256
-_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]+)")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@attrs.define(kw_only=True)
-class Exchange:
-    """One request on its way: what is known so far."""
-
-    request: web.Request
-    route: AnyRoute
-    request_id: str
-    shape: Shape
-    started: float
-    deadline: float
-    caller: Principal | None = None
-    grant: Grant = attrs.field(factory=Grant)
-    decision: Decision | None = None
-    begun: bool = False
 
 
 class Pipeline:
@@ -59,7 +48,10 @@ class Pipeline:
         db: Database,
         authorization: AuthorizationPlan,
         authenticators: tuple[Authenticator, ...],
-        admits: Mapping[str, tuple[AdmitGate, ...]],
+        admission: AdmissionPlan,
+        claims: replays.Replays,
+        records: Records,
+        observers: tuple[Observer, ...],
         streams: sse.StreamRegistry,
         telemetry: Telemetry,
         tracer: KernelTracer,
@@ -68,14 +60,17 @@ class Pipeline:
         self._db = db
         self._authorization = authorization
         self._authenticators = authenticators
-        self._admits = admits
+        self._admission = admission
+        self._claims = claims
+        self._records = records
+        self._observers = observers
+        self._client = peers.Client(config.trusted_proxies)
         self._streams = streams
         self._telemetry = telemetry
         self._tracer = tracer
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._settling: set[asyncio.Task[None]] = set()
         self._legacy_headers = {
             **SECURITY_HEADERS,
             "Deprecation": "true",
@@ -112,7 +107,7 @@ class Pipeline:
 
     async def settled(self) -> None:
         """Wait until every hold of finished requests is settled."""
-        await asyncio.gather(*self._settling, return_exceptions=True)
+        await self._admission.settled()
 
     async def _exchange(self, request: web.Request, route: AnyRoute, legacy: bool) -> web.StreamResponse:
         exchange = self._open(request, route, legacy)
@@ -128,7 +123,8 @@ class Pipeline:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
-            self._settle(exchange)
+            self._admission.settle(exchange)
+            self._observe(exchange, status)
             tenant = exchange.caller.tenant_id if exchange.caller else ""
             self._finish(
                 request, route.path, status, exchange.started, exchange.request_id, exchange.shape, tenant
@@ -158,35 +154,122 @@ class Pipeline:
         try:
             async with asyncio.timeout_at(exchange.deadline) as limit:
                 result = await self._decide_and_run(exchange, limit)
-            if not isinstance(result, EventStream):
-                return exchange.shape.success(result, exchange.route.status, exchange.grant.headers)
-        except Problem as problem:
-            if problem.status == 422:
-                self._telemetry.error("validation")
-            return exchange.shape.failure(problem, exchange.grant.headers)
         except Exception as error:
-            return exchange.shape.failure(self._unforeseen(error), exchange.grant.headers)
-        return await self._stream(exchange, result)
+            problem = await self._recorded(exchange, error)
+            exchange.code = problem.code
+            return self._timed(exchange, exchange.shape.failure(problem, exchange.grant.headers))
+        if isinstance(result, EventStream):
+            return await self._stream(exchange, result)
+        return self._timed(exchange, result)
 
-    async def _decide_and_run(self, exchange: Exchange, limit: asyncio.Timeout) -> object:
-        """accept → authenticate → switch → role → rate → decode → entitlement → resource → quota → run."""
-        route = exchange.route
-        exchange.caller = await self._authenticate(exchange)
-        await self._admit(exchange, "switch", None)
+    async def _decide_and_run(self, exchange: Exchange, limit: asyncio.Timeout) -> web.Response | EventStream:
+        """address → authenticate → switch → role → rate → decode → entitlement, then the work."""
+        await self._admission.ask(exchange, "address")
+        exchange.caller = await authenticate(self._authenticators, exchange)
+        await self._admission.ask(exchange, "switch")
         await self._authorize_role(exchange)
-        await self._admit(exchange, "rate", None)
+        await self._admission.ask(exchange, "rate")
         call = await self._decode(exchange)
-        await self._admit(exchange, "entitlement", await self._feature(call, route))
-        async with self._transaction(exchange) as tx:
-            call = attrs.evolve(call, transaction=tx)
-            call = await self._authorize_resource(exchange, call)
-            for stage in ("quota", "sla", "cost"):
-                await self._admit(exchange, stage, None)
-            exchange.begun = True
-            result = await route.handler(attrs.evolve(call, grant=exchange.grant))
-            # A deadline must not cut a COMMIT: then nobody could say whether it took effect.
-            limit.reschedule(None)
+        exchange.tenant_id = self._target(exchange, call)
+        for feature in await self._features(call, exchange.route):
+            await self._admission.ask(exchange, "entitlement", feature=feature)
+        mutation = exchange.route.transaction == "write"
+        own = exchange.caller is not None and exchange.tenant_id == exchange.caller.tenant_id
+        if not (mutation and own):
+            await self._admit_apart(exchange, call)
+        try:
+            async with self._transaction(exchange) as tx:
+                result = await self._work(exchange, attrs.evolve(call, transaction=tx), mutation and own)
+                # A deadline must not cut a COMMIT: then nobody could say whether it took effect.
+                limit.reschedule(None)
+        except BaseException:
+            exchange.undone = mutation and own
+            raise
         return result
+
+    async def _admit_apart(self, exchange: Exchange, call: Call[Any, Any]) -> None:
+        """Quota, load and cost before the handler, in a short transaction that begins only if one is needed.
+
+        Never two connections at once: so the resource is judged after it. A refusal here still gives way to
+        the resource's own, which comes first in the contract.
+        """
+        route = exchange.route
+        if exchange.caller is None:
+            return
+        try:
+            async with self._admission.short(exchange.caller) as begin:
+                await self._admission.ask_late(exchange, begin)
+                if self._records.kept and route.audit_event and route.transaction != "write":
+                    await self._records.invoked(await begin(), exchange)
+        except Problem:
+            exchange.undone = True
+            denial, exchange.denial = exchange.denial, None
+            async with self._transaction(exchange) as tx:
+                await self._authorize_resource(
+                    exchange, attrs.evolve(call, transaction=tx), gone_is_fine=False
+                )
+            exchange.denial = denial
+            raise
+        except BaseException:
+            exchange.undone = True
+            raise
+
+    async def _work(
+        self, exchange: Exchange, call: Call[Any, Any], admit: bool
+    ) -> web.Response | EventStream:
+        """replay → resource → quota, load, cost → handler → record; a mutation does it in one transaction."""
+        tx, route = call.transaction, exchange.route
+        exchange.stage = "replay"
+        claim = self._claims.claim(exchange, call)
+        claimed = await self._claims.take(tx, claim)
+        hit = isinstance(claimed, Hit)
+        call = await self._authorize_resource(exchange, call, gone_is_fine=hit)
+        replays.refuse(claimed)
+        if admit and tx is not None:
+            await self._admission.ask_late(exchange, _given(tx), replayed=hit)
+        exchange.stage, exchange.decided_at = "handler", time.perf_counter()
+        if isinstance(claimed, Hit):
+            return replays.replayed(exchange, claimed.reply)
+        result = await route.handler(attrs.evolve(call, grant=exchange.grant))
+        if isinstance(result, EventStream):
+            exchange.begun = True
+            return result
+        response = exchange.shape.success(result, route.status, exchange.grant.headers)
+        if route.transaction == "write" and tx is not None:
+            await self._records.change(tx, exchange, call, result)
+            await self._claims.keep(tx, claim, exchange, result, response)
+        exchange.begun = True
+        return response
+
+    async def _recorded(self, exchange: Exchange, error: Exception) -> Problem:
+        """The refusal that ``error`` is, once the audit log has it."""
+        if not isinstance(error, Problem):
+            return self._unforeseen(error)
+        if error.status == 422:
+            self._telemetry.error("validation")
+        try:
+            await self._records.refusal(exchange, error)
+        except Problem as unwritten:
+            return unwritten
+        except Exception as unwritten:
+            return self._unforeseen(unwritten)
+        return error
+
+    def _observe(self, exchange: Exchange, status: int) -> None:
+        if not self._observers:
+            return
+        facts = exchange.finished(status)
+        for observer in self._observers:
+            try:
+                observer.finished(facts)
+            except Exception:
+                log.exception("observer %s failed", observer.name)
+
+    @staticmethod
+    def _timed(exchange: Exchange, response: web.Response) -> web.Response:
+        """How long it took to decide and to do, in milliseconds."""
+        response.headers["Server-Timing"] = _server_timing(exchange)
+        return response
 
     def _open(self, request: web.Request, route: AnyRoute, legacy: bool) -> Exchange:
         request_id, shape = self._shape(request, legacy)
@@ -195,6 +278,7 @@ class Pipeline:
             route=route,
             request_id=request_id,
             shape=shape,
+            peer=self._client.address(request),
             started=time.perf_counter(),
             deadline=asyncio.get_running_loop().time() + self._config.request_timeout_s,
         )
@@ -214,63 +298,64 @@ class Pipeline:
             return {}
         return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
 
-    async def _authenticate(self, exchange: Exchange) -> Principal | None:
-        if exchange.route.scope == "public":
-            return None
-        request = exchange.request
-        credential = Credential(bearer=_bearer(request), peer=request.remote or "", headers=request.headers)
-        for authenticator in self._authenticators:
-            try:
-                principal = await authenticator.authenticate(credential)
-            except Problem:
-                raise
-            except Exception as error:
-                log.exception("authenticator %s failed; denied", authenticator.name)
-                raise Problem("AUTH_UNAVAILABLE", "credentials can't be checked right now") from error
-            if isinstance(principal, Principal):
-                return principal
-        raise Problem(
-            "AUTH_UNAUTHORIZED",
-            "send a valid key as `Authorization: Bearer <key>`; `ragwork keys create` makes one",
-        )
-
     async def _authorize_role(self, exchange: Exchange) -> None:
-        if exchange.caller is None or exchange.route.action is None:
-            return
-        exchange.decision = await self._authorization.decide_stage(
-            "role", exchange.caller, exchange.route.action, None, None
-        )
-        refuse(exchange.decision)
+        if exchange.caller is not None and exchange.route.action is not None:
+            await self._judge(exchange, "role", exchange.caller, None, None)
 
-    async def _authorize_resource(self, exchange: Exchange, call: Call[Any, Any]) -> Call[Any, Any]:
+    async def _authorize_resource(
+        self, exchange: Exchange, call: Call[Any, Any], *, gone_is_fine: bool
+    ) -> Call[Any, Any]:
+        """Load and judge what is acted on. A repeated deletion finds nothing: its stored answer stands."""
         route = exchange.route
-        if route.resource is None or exchange.caller is None or route.action is None:
+        if route.resource is None or exchange.caller is None:
             return call
-        resource = await route.resource(call)
-        decision = await self._authorization.decide_stage(
-            "resource", exchange.caller, route.action, resource, call.transaction
-        )
-        exchange.decision = decision
-        refuse(decision)
-        return attrs.evolve(call, resource=resource, decision=decision)
+        try:
+            resource = await route.resource(call)
+        except Problem as problem:
+            if gone_is_fine and problem.status == 404:
+                return call
+            raise
+        await self._judge(exchange, "resource", exchange.caller, resource, call.transaction)
+        return attrs.evolve(call, resource=resource, decision=exchange.decision)
 
-    async def _admit(self, exchange: Exchange, stage: str, feature: str | None) -> None:
-        for gate in self._admits[stage]:
-            ask = Ask(
-                principal=exchange.caller,
-                peer=exchange.request.remote or "",
-                route=exchange.route.name,
-                rate_class=exchange.route.rate_class,
-                feature=feature,
-                request_id=exchange.request_id,
+    async def _judge(
+        self,
+        exchange: Exchange,
+        stage: Literal["role", "resource"],
+        caller: Principal,
+        resource: Resource | None,
+        tx: Transaction | None,
+    ) -> None:
+        if exchange.route.action is None:
+            return
+        exchange.stage = stage
+        decision = await self._authorization.decide_stage(stage, caller, exchange.route.action, resource, tx)
+        exchange.decision = decision
+        for judgement in decision.trail:
+            exchange.judged(judgement)
+        if isinstance(decision.verdict, Deny):
+            exchange.denial = decision.verdict
+        refuse(decision)
+
+    @staticmethod
+    def _target(exchange: Exchange, call: Call[Any, Any]) -> str | None:
+        """The tenant that is acted on; another than the caller's needs platform scope, be it real or not."""
+        caller = exchange.caller
+        if caller is None:
+            return None
+        named = call.path.get("tenant_id") or getattr(call.query, "tenant_id", None) or caller.tenant_id
+        if named != caller.tenant_id and not caller.platform:
+            exchange.stage = "role"
+            raise Problem(
+                "AUTH_FORBIDDEN", "a key acts on its own tenant; for others it needs platform scope"
             )
-            verdict = await _ask_admission(gate, ask)
-            if isinstance(verdict, Deny):
-                raise refusal(verdict, 503)
-            exchange.grant = exchange.grant.plus(verdict)
+        if not TENANT_ID.fullmatch(named):
+            raise Problem("NOT_FOUND", f"tenant {named[:40]!r} does not exist")
+        return str(named)
 
     async def _decode(self, exchange: Exchange) -> Call[Any, Any]:
         route, request = exchange.route, exchange.request
+        exchange.stage = "decoding"
         limit = route.body_limit or self._config.max_request_bytes
         query = body.decode_query(request, route)
         return Call(
@@ -280,7 +365,7 @@ class Pipeline:
             query=query,
             body=await body.decode(request, route, limit),
             headers=request.headers,
-            peer=request.remote or "",
+            peer=exchange.peer,
             grant=exchange.grant,
             deadline=exchange.deadline,
             caller=exchange.caller,
@@ -290,18 +375,19 @@ class Pipeline:
         )
 
     @staticmethod
-    async def _feature(call: Call[Any, Any], route: AnyRoute) -> str | None:
-        if route.feature is None or isinstance(route.feature, str):
-            return route.feature
-        return await route.feature(call)
+    async def _features(call: Call[Any, Any], route: AnyRoute) -> tuple[str, ...]:
+        wanted = await route.feature(call) if callable(route.feature) else route.feature
+        if wanted is None:
+            return ()
+        return (wanted,) if isinstance(wanted, str) else wanted
 
     @contextlib.asynccontextmanager
     async def _transaction(self, exchange: Exchange) -> AsyncIterator[Transaction | None]:
         mode = exchange.route.transaction
-        if mode == "none" or exchange.caller is None:
+        if mode == "none" or exchange.tenant_id is None:
             yield None
         else:
-            async with self._db.tenant(exchange.caller.tenant_id, mode) as tx:
+            async with self._db.tenant(exchange.tenant_id, mode) as tx:
                 yield tx
 
     async def _stream(self, exchange: Exchange, stream: EventStream) -> web.StreamResponse:
@@ -310,6 +396,7 @@ class Pipeline:
             **exchange.grant.headers,
             **sse.STREAM_HEADERS,
             **stream.headers,
+            "Server-Timing": _server_timing(exchange),
         }
         response = web.StreamResponse(status=stream.status, headers=headers)
         with self._streams.registered(exchange.caller) as live:
@@ -339,40 +426,19 @@ class Pipeline:
             return Problem("DB_ERROR", "the database refused; the operator's log has the cause")
         return Problem("INTERNAL_ERROR", "unexpected failure; the operator's log has the cause")
 
-    def _settle(self, exchange: Exchange) -> None:
-        """Settle holds beside the reply; drain awaits these tasks, so none is lost."""
-        for hold in exchange.grant.holds:
-            task = asyncio.create_task(_settled(hold, exchange.begun))
-            self._settling.add(task)
-            task.add_done_callback(self._settling.discard)
+
+def _given(tx: Transaction) -> Callable[[], Awaitable[Transaction]]:
+    async def give() -> Transaction:
+        return tx
+
+    return give
 
 
-async def _settled(hold: Hold, started: bool) -> None:
-    try:
-        await hold.settle(started)
-    except Exception:
-        log.exception("a hold could not be settled")
-
-
-async def _ask_admission(gate: AdmitGate, ask: Ask) -> Admission | Deny:
-    try:
-        verdict = await gate.admit(ask)
-    except Exception:
-        log.exception("admission gate %s failed; denied", gate.name)
-        return Deny("SERVICE_UNAVAILABLE", f"the gate {gate.name} could not decide")
-    if isinstance(verdict, Admission | Deny):
-        return verdict
-    log.error("admission gate %s returned %r; denied", gate.name, verdict)
-    return Deny("SERVICE_UNAVAILABLE", f"the gate {gate.name} could not decide")
-
-
-def _bearer(request: web.Request) -> str | None:
-    """The one bearer token; two Authorization headers are as good as none."""
-    sent = request.headers.getall("Authorization", [])
-    if len(sent) != 1:
-        return None
-    match = _BEARER.fullmatch(sent[0].strip())
-    return match[1] if match else None
+def _server_timing(exchange: Exchange) -> str:
+    now = time.perf_counter()
+    decided = exchange.decided_at or now
+    decide_ms, handle_ms = (decided - exchange.started) * 1000, (now - decided) * 1000
+    return f"decide;dur={decide_ms:.2f}, handle;dur={handle_ms:.2f}"
 
 
 def _path(request: web.Request) -> Mapping[str, str]:

@@ -12,13 +12,14 @@ from ragwork_hooks.admission import AdmitGate
 from ragwork_hooks.auth import Authenticator
 from ragwork_hooks.authz import Gate
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.events import Sink
+from ragwork_hooks.events import Observer, Sink
+from ragwork_hooks.governance import Control, DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Route
 from ragwork_hooks.jobs import JobKind, Schedule, Ticker
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, Probe, Wrap
 
 GATE_STAGES = ("role", "resource")
-STAGES = ("switch", "rate", "entitlement", "quota", "sla", "cost")
+STAGES = ("address", "switch", "rate", "entitlement", "quota", "sla", "cost")
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
@@ -31,14 +32,34 @@ class Plan:
     gates: tuple[Gate, ...]
     admits: Mapping[str, tuple[AdmitGate, ...]]
     sinks: tuple[Sink, ...]
+    observers: tuple[Observer, ...]
     wraps: tuple[Wrap, ...]
     jobs: tuple[JobKind, ...]
     schedules: tuple[Schedule, ...]
     tickers: tuple[Ticker, ...]
     probes: tuple[Probe, ...]
     maintenance: tuple[MaintenanceTask, ...]
+    data_stores: tuple[DataStore, ...]
+    signals: tuple[Signal, ...]
+    controls: tuple[Control, ...]
     lifespans: tuple[tuple[str, Lifespan], ...]
     warms: tuple[tuple[str, Callable[[], Any]], ...]
+
+
+class LateRegistry:
+    """Implements ``ragwork_hooks.plugin.Registry``: empty until the plan is frozen."""
+
+    def __init__(self) -> None:
+        self.probes: tuple[Probe, ...] = ()
+        self.maintenance: tuple[MaintenanceTask, ...] = ()
+        self.signals: tuple[Signal, ...] = ()
+        self.controls: tuple[Control, ...] = ()
+        self.data_stores: tuple[DataStore, ...] = ()
+
+    def freeze(self, plan: Plan, probes: tuple[Probe, ...]) -> None:
+        """``probes`` has the kernel's own, too."""
+        self.probes, self.maintenance = probes, plan.maintenance
+        self.signals, self.controls, self.data_stores = plan.signals, plan.controls, plan.data_stores
 
 
 def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...]) -> Plan:
@@ -59,12 +80,16 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
         gates=_by_order(gates, gate_order),
         admits={stage: tuple(g for g in admits_in_order if g.stage == stage) for stage in STAGES},
         sinks=merge.plain("sinks", object, lambda s: s.name),
+        observers=merge.plain("observers", object, lambda o: o.name),
         wraps=merge.plain("wraps", Wrap, lambda w: f"{w.kind} {w.name}"),
         jobs=merge.plain("jobs", JobKind, lambda j: j.name),
         schedules=merge.plain("schedules", Schedule, lambda s: s.name),
         tickers=merge.plain("tickers", Ticker, lambda t: t.name),
         probes=merge.plain("probes", Probe, lambda p: p.component),
         maintenance=merge.plain("maintenance", MaintenanceTask, lambda m: m.name),
+        data_stores=merge.plain("data_stores", object, lambda d: d.name),
+        signals=merge.plain("signals", object, lambda s: s.name),
+        controls=merge.plain("controls", object, lambda c: c.name),
         lifespans=tuple((n, c.lifespan) for n, c in contributions.items() if c.lifespan),
         warms=tuple((n, c.warm) for n, c in contributions.items() if c.warm),
     )
@@ -126,6 +151,8 @@ def _check_route(owner: str, route: AnyRoute) -> None:
         "a public route can't open a tenant transaction": public and route.transaction != "none",
         "a resource loader needs a transaction": route.resource is not None and route.transaction == "none",
         "a GET takes no body": route.method == "GET" and route.body_kind != "none",
+        "an idempotency key needs transaction='write'": route.idempotency != "none"
+        and route.transaction != "write",
         "stale_reads goes with transaction='read'": route.stale_reads and route.transaction != "read",
     }
     for fault, present in faults.items():

@@ -1,12 +1,13 @@
 """The binding table: provider names to opened providers, wrapped once, opened when first bound."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import attrs
-from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.notification import Channel
 from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext, Wrap
@@ -15,6 +16,8 @@ from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
 
 from ragwork_kernel import codec, discovery
 from ragwork_kernel.config import nearest
+
+log = logging.getLogger(__name__)
 
 #: Kinds that bindings name at run time, and the code of "there is no such provider".
 KINDS: Mapping[str, str] = {
@@ -116,7 +119,12 @@ class ProviderTable:
     async def _make(self, kind: str, name: str) -> Any:
         offer = self._offer(kind, name)
         # Importing a provider's module may pull in a vendor SDK: never on the loop.
-        provider = await asyncio.to_thread(self._provider, kind, name)
+        try:
+            provider = await asyncio.to_thread(self._provider, kind, name)
+        except ConfigError as error:
+            # Its reason is the operator's business, not a tenant's.
+            log.error("%s provider %s can't be loaded: %s", kind, name, error)
+            raise ProviderError(KINDS[kind], f"{kind} provider {name!r} can't be loaded") from error
         opened = await provider.open(offer.context)
         self._bare.append(opened)
         for wrap in self._wraps[kind]:
@@ -127,7 +135,12 @@ class ProviderTable:
         offer = self._offer(kind, name)
         key = (offer.kind, offer.name)
         if key not in self._loaded:
-            self._loaded[key] = discovery.load(f"ragwork.{kind}", name)
+            loaded = discovery.load(f"ragwork.{kind}", name)
+            if not isinstance(loaded, Provider):
+                raise ConfigError(
+                    f"ragwork.{kind} {name!r}", f"is {loaded!r}", "name a Provider in the entry point"
+                )
+            self._loaded[key] = loaded
         return self._loaded[key]
 
     def _offer(self, kind: str, name: str) -> Offer:

@@ -1,6 +1,7 @@
 """What a plugin is handed: one facade per plugin over the kernel's parts, limited to what its info declares."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 import attrs
@@ -8,7 +9,17 @@ from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Action, Decision, ReadScope, Resource
 from ragwork_hooks.events import Events
 from ragwork_hooks.jobs import Jobs
-from ragwork_hooks.plugin import Clock, Egress, Metrics, PluginInfo, Providers, Secrets, Streams, Tracer
+from ragwork_hooks.plugin import (
+    Clock,
+    Egress,
+    Metrics,
+    PluginInfo,
+    Providers,
+    Registry,
+    Secrets,
+    Streams,
+    Tracer,
+)
 from ragwork_hooks.storage import Blob, Caches, Database, State, Transaction
 
 from ragwork_kernel.authorize import AuthorizationPlan
@@ -34,7 +45,10 @@ class Parts:
     metrics: Metrics
     tracer: Tracer
     authorization: AuthorizationPlan
+    registry: Registry
     profile: Literal["development", "test", "production"]
+    embedded: bool
+    data_dir: Path
 
 
 class PluginServices:
@@ -58,7 +72,10 @@ class PluginServices:
         self.clock = parts.clock
         self.metrics = parts.metrics
         self.tracer = parts.tracer
+        self.registry = parts.registry
         self.profile = parts.profile
+        self.embedded = parts.embedded
+        self.data_dir = parts.data_dir
 
     def use(self, capability: type[C]) -> C:
         if capability not in (*self._info.requires, *self._info.provides):
@@ -79,5 +96,5 @@ class PluginServices:
     ) -> Decision:
         return await self._authorization.decide(principal, action, resource, tx)
 
-    def read_scope(self, principal: Principal, action: Action) -> ReadScope:
-        return self._authorization.read_scope(principal, action)
+    async def read_scope(self, principal: Principal, action: Action) -> ReadScope:
+        return await self._authorization.read_scope(principal, action)

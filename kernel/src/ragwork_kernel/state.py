@@ -1,12 +1,17 @@
 """Shared state in this process: what Redis does for many processes, for one."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TypeAlias, TypeVar
+
+from ragwork_hooks.storage import Bucket, Draw
 
 SWEEP_EVERY = 4096
 QUEUE_SIZE = 256
+#: A clock in floating seconds may lose this much; waits are longer by it, so that they always suffice.
+_GRAIN_S = 1e-6
 
 T = TypeVar("T")
 Key: TypeAlias = tuple[str, str]
@@ -22,7 +27,7 @@ class LocalState:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._counters: dict[Key, tuple[int, float]] = {}
-        self._buckets: dict[Key, tuple[None, float]] = {}
+        self._buckets: dict[Key, tuple[tuple[float, float], float]] = {}
         self._values: dict[Key, tuple[bytes, float]] = {}
         self._locks: dict[Key, tuple[int, float]] = {}
         self._epoch = time.time_ns()  # also grows over restarts of the process
@@ -37,21 +42,41 @@ class LocalState:
         self._counters[scope, key] = (count + by, ends)
         return count + by
 
-    async def take(self, scope: str, key: str, *, rate: float, burst: float, cost: float) -> float:
-        """A bucket of ``burst`` tokens refilled at ``rate`` per second, kept as the time at which it will
-        be full (GCRA): exact whatever the spacing of calls. ``inf`` when ``cost`` can never be met.
+    async def take(self, scope: str, buckets: Sequence[Bucket], cost: float) -> Draw:
+        """See ``State``. A bucket is kept as its debt, the tokens that are missing, and when that was so: GCRA
+        with the debt in tokens instead of time. Raises ``ValueError`` for a bucket named twice or a number
+        that is none.
         """
+        _check(buckets, cost)
         now = self._now_after_write()
-        if cost <= 0:
-            return 0.0
-        if cost > burst or rate <= 0:
-            return float("inf")
-        full_at = max(self._buckets.get((scope, key), (None, now))[1], now) + cost / rate
-        wait = full_at - now - burst / rate
-        if wait > 1e-9:
-            return wait
-        self._buckets[scope, key] = (None, full_at)
-        return 0.0
+        debts = [self._debt(scope, bucket, now) for bucket in buckets]
+        waits = [_wait(bucket, debt, cost) for bucket, debt in zip(buckets, debts, strict=True)]
+        wait = max(waits, default=0.0)
+        taken = cost if wait == 0.0 else 0.0
+        if taken:
+            for bucket, debt in zip(buckets, debts, strict=True):
+                self._store(scope, bucket, debt + cost, now)
+        return Draw(
+            wait_s=wait,
+            short=waits.index(wait) if wait else None,
+            remaining=tuple(
+                max(_burst(bucket) - debt - taken, 0.0) for bucket, debt in zip(buckets, debts, strict=True)
+            ),
+        )
+
+    def _debt(self, scope: str, bucket: Bucket, now: float) -> float:
+        (held, at), _ = self._buckets.get((scope, bucket.key), ((0.0, now), now))
+        debt = max(held - (now - at) * bucket.rate, 0.0)
+        burst = _burst(bucket)
+        if debt > burst:
+            # The burst was lowered: nobody owes more than a bucket, from here on.
+            debt = burst
+            self._store(scope, bucket, debt, now)
+        return debt
+
+    def _store(self, scope: str, bucket: Bucket, debt: float, now: float) -> None:
+        full_at = now + debt / bucket.rate if debt else now
+        self._buckets[scope, bucket.key] = ((debt, now), full_at)
 
     async def put(self, scope: str, key: str, value: bytes, ttl_s: float) -> None:
         self._values[scope, key] = (value, self._now_after_write() + ttl_s)
@@ -115,6 +140,32 @@ class LocalState:
             _sweep(self._values, now)
             _sweep(self._locks, now)
         return now
+
+
+def _check(buckets: Sequence[Bucket], cost: float) -> None:
+    if not (math.isfinite(cost) and cost >= 0):
+        raise ValueError(f"{cost!r} is no cost")
+    if len({bucket.key for bucket in buckets}) < len(buckets):
+        raise ValueError("a bucket is named twice")
+    for bucket in buckets:
+        if not (math.isfinite(bucket.rate) and math.isfinite(bucket.burst)):
+            raise ValueError(f"bucket {bucket.key!r} has a rate or burst that is no number")
+
+
+def _burst(bucket: Bucket) -> float:
+    """What nothing flows into holds nothing."""
+    return max(bucket.burst, 0.0) if bucket.rate > 0 else 0.0
+
+
+def _wait(bucket: Bucket, debt: float, cost: float) -> float:
+    """Seconds until ``cost`` fits beside ``debt``; 0.0 when it does now."""
+    burst = _burst(bucket)
+    if cost > burst:
+        return math.inf
+    if debt + cost <= burst:
+        return 0.0
+    # A trifle more, so that rounding can't leave the same draw short after the wait.
+    return (debt + cost - burst + burst * 1e-12) / bucket.rate + _GRAIN_S
 
 
 def _sweep(table: dict[Key, tuple[T, float]], now: float) -> None:

@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeVar
@@ -15,6 +16,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from ragwork_hooks.plugin import Sample
 
 from ragwork_kernel.redaction import redact, redact_text
 
@@ -27,7 +29,7 @@ OTHER: Final = "other"
 SHARED_PREFIX = "integrations_"
 MAX_SERIES: Final = 500
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
 _RECORD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 Metric = TypeVar("Metric", Counter, Histogram, Gauge)
@@ -113,6 +115,11 @@ class Telemetry:
     def dependency(self, component: str, up: bool) -> None:
         self._dependencies.labels(component).set(int(up))
 
+    def pool(self, connections: Mapping[str, int]) -> None:
+        """Database connections by state."""
+        for state, number in connections.items():
+            self.gauge("db_pool_connections", "Database connections", number, state=state)
+
     def expose(self) -> bytes:
         """The text exposition format, version 0.0.4."""
         return generate_latest(self.registry)
@@ -125,6 +132,13 @@ class Telemetry:
 
     def gauge(self, name: str, help: str, value: float, **labels: str) -> None:
         self._child(Gauge, name, help, labels).set(value)
+
+    def read(self) -> Sequence[Sample]:
+        return [
+            Sample(name=sample.name, labels=sample.labels, value=sample.value)
+            for family in self.registry.collect()
+            for sample in family.samples
+        ]
 
     def _child(self, kind: type[Metric], name: str, help: str, labels: dict[str, str]) -> Metric:
         """The series of ``labels``. Raises ``ValueError`` when the name has another kind or other labels."""

@@ -15,9 +15,10 @@ import ragwork_agent
 from ragwork_agent.config import Config
 from ragwork_agent.run import Asked, Run
 from ragwork_agent.workshop import Workshop
+from ragwork_documents.search import Search
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Everything
-from ragwork_hooks.documents import Corpus
+from ragwork_hooks.documents import Corpus, CorpusSearch
 from ragwork_hooks.http import Frame
 from ragwork_hooks.llm import Delta, Usage
 from ragwork_hooks.retrieval import Passage
@@ -133,9 +134,9 @@ class World:
 
     # services
     def use(self, capability: type) -> Any:
-        return self
+        return Search(self) if capability is CorpusSearch else self  # type: ignore[arg-type]
 
-    def read_scope(self, principal: Principal, action: object) -> Everything:
+    async def read_scope(self, principal: Principal, action: object) -> Everything:
         return Everything()
 
     def key(self, name: str) -> bytes:
@@ -253,7 +254,7 @@ def asked() -> Callable[..., Asked]:
             ),
             request_id=uuid4().hex,
             session_id="s1",
-            corpus_id="c1",
+            corpus_ids=("c1",),
             message=message,
             top_k=5,
         )

@@ -12,6 +12,7 @@ from ragwork_agent import prompt
 from ragwork_agent.citations import CitedText, for_model
 from ragwork_agent.quotes import best_sentence, locate
 from ragwork_agent.untrusted import as_data
+from ragwork_hooks.documents import Found
 from ragwork_hooks.llm import Cite, Delta, Message
 from ragwork_hooks.retrieval import Passage
 
@@ -30,7 +31,9 @@ class Stream:
         self.found = passages(*texts)
         self.dropped: Counter[str] = Counter()
         self.cited = CitedText(
-            self.found, for_model(self.found), lambda reason: self.dropped.update([reason])
+            [Found(corpus_id="c", passage=passage) for passage in self.found],
+            for_model(self.found),
+            lambda reason: self.dropped.update([reason]),
         )
 
     def say(self, *deltas: Delta | str) -> str:

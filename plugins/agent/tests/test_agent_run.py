@@ -52,7 +52,7 @@ async def test_a_run_gives_its_frames_in_the_contracts_order(
     assert final["text"] == "The gate is green [1]." == "".join(str(f.data["delta"]) for f in frames[3:5])
     assert final["citations"] == [
         {
-            "n": 1, "document_id": "d1", "version": 1, "chunk_id": "d1:0", "start": 100, "end": 118,
+            "n": 1, "corpus_id": "c1", "document_id": "d1", "version": 1, "chunk_id": "d1:0", "start": 100, "end": 118,
             "quote": "The gate is green.", "source": "d1.md", "score": 0.5, "metadata": {},
         }
     ]  # fmt: skip
@@ -262,7 +262,7 @@ async def test_a_missing_corpus_is_a_retrieval_config_error_and_costs_no_round_t
     world: Any, asked: Make, collect: Collect
 ) -> None:
     with pytest.raises(ProviderError, match="RETRIEVAL_CONFIG_INVALID"):
-        await collect(Run(world.shop(), asked(corpus_id="missing")))
+        await collect(Run(world.shop(), asked(corpus_ids=("missing",))))
     assert world.db.trips == 0
 
 

@@ -61,8 +61,8 @@ async def test_the_bypass_is_for_administrators_and_off_unless_set():
     gate = acl.DocumentAcl(admin_bypass=True)
     assert await gate.judge(principal(Role.ADMIN), acl.READ, document(), None) == ALLOW
     assert isinstance(await gate.judge(principal(Role.EDITOR), acl.READ, document(), None), Deny)
-    assert gate.narrow(principal(Role.ADMIN), acl.READ, Everything()) == Everything()
-    assert isinstance(gate.narrow(principal(Role.EDITOR), acl.READ, Everything()), ReadableBy)
+    assert await gate.narrow(principal(Role.ADMIN), acl.READ, Everything()) == Everything()
+    assert isinstance(await gate.narrow(principal(Role.EDITOR), acl.READ, Everything()), ReadableBy)
 
 
 async def test_administrators_manage_grants_and_nobody_else():
@@ -80,9 +80,9 @@ async def test_other_kinds_are_left_alone_and_foreign_documents_denied():
     assert isinstance(await gate.judge(principal(Role.ADMIN), acl.READ, foreign, None), Deny)
 
 
-def test_narrowing_keeps_what_other_gates_said():
+async def test_narrowing_keeps_what_other_gates_said():
     gate = acl.DocumentAcl(admin_bypass=False)
-    scope = gate.narrow(principal(), acl.READ, OwnedBy("u"))
+    scope = await gate.narrow(principal(), acl.READ, OwnedBy("u"))
     assert scope == AllOf((OwnedBy("u"), ReadableBy(readers_of(principal()))))
 
 

@@ -51,5 +51,5 @@ async def test_platform_scope_does_not_raise_the_role() -> None:
 
 
 @pytest.mark.parametrize("scope", [Everything(), Nothing(), OwnedBy("u")])
-def test_read_scope_passes_unchanged(scope: Everything | Nothing | OwnedBy) -> None:
-    assert RoleGate().narrow(caller(ADMIN), Action(name="document.read"), scope) is scope
+async def test_read_scope_passes_unchanged(scope: Everything | Nothing | OwnedBy) -> None:
+    assert await RoleGate().narrow(caller(ADMIN), Action(name="document.read"), scope) is scope

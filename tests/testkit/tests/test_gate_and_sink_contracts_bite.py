@@ -23,12 +23,12 @@ class Judge:
     ) -> Verdict:
         return Deny()
 
-    def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
+    async def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
         return scope
 
 
 class Widening(Judge):
-    def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
+    async def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
         return Everything()
 
 

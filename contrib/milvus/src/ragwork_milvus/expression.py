@@ -1,8 +1,9 @@
 """A read scope and a metadata filter as a Milvus expression.
 
 The expression narrows; it does not judge. It lets through every document of the scope, and of the others
-only those whose grant ends about now or stands under a ``Not``. The index drops these from the hits, by
-the database's clock and in the caller's transaction.
+only those whose grant ends about now or stands under a ``Not``, and those that a condition not kept as a
+token would decide. The index drops these from the hits, by the database's clock and in the caller's
+transaction.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,6 +13,9 @@ from ragwork_hooks.authz import (
     AllOf,
     AnyOf,
     Everything,
+    IdIn,
+    LabelCompares,
+    Labelled,
     LabelIn,
     Not,
     Nothing,
@@ -54,6 +58,8 @@ def within(scope: ReadScope, now: float, *, surely: bool = False) -> Condition:
             return holds([tokens.owner(user_id)])
         case LabelIn(key, values):
             return holds([tokens.label(key, value) for value in values])
+        case IdIn() | Labelled() | LabelCompares():
+            return not surely
         case AllOf(parts):
             return every([within(part, now, surely=surely) for part in parts])
         case AnyOf(parts):

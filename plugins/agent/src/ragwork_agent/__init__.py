@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ragwork_hooks.auth import Directory
-from ragwork_hooks.documents import DocumentCatalog
+from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
 from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_agent.ask import COMMAND
@@ -22,7 +22,7 @@ class AgentPlugin:
         return PluginInfo(
             name="agent",
             summary="streamed, cited answers with sessions, history and audio",
-            requires=(DocumentCatalog,),
+            requires=(DocumentCatalog, CorpusSearch),
             optional=(Directory,),
             config=Config,
             secrets=("AUDIO_SIGNING_KEY",),

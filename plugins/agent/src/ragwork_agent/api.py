@@ -1,23 +1,65 @@
 """Bodies and answers of the agent's routes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import attrs
-from ragwork_hooks.fields import identifier, number, text
+from ragwork_hooks.fields import SCHEMA, FieldError, identifier, number, text
 
 MESSAGE_LIMIT = 32_000
+#: Corpora that one run may ask.
+CORPUS_LIMIT = 8
+
+
+@attrs.frozen(kw_only=True)
+class _CorpusId:
+    """One of several corpora's ids."""
+
+    value: str = identifier()
+
+
+def _check_corpora(
+    _request: object, field: "attrs.Attribute[list[str] | None]", ids: list[str] | None
+) -> None:
+    if ids is None:
+        return
+    try:
+        if not 1 <= len(ids) <= CORPUS_LIMIT:
+            raise FieldError("list_length", f"has {len(ids)} ids, 1 to {CORPUS_LIMIT} are taken")
+        if len(set(ids)) < len(ids):
+            raise FieldError("list_unique", "names a corpus twice")
+        for corpus_id in ids:
+            _CorpusId(value=corpus_id)
+    except FieldError as error:
+        error.field = field.name
+        raise
 
 
 @attrs.frozen(kw_only=True)
 class RunRequest:
-    """One question to one corpus within a session."""
+    """One question to one corpus, or to several at once, within a session: exactly one of ``corpus_id`` and
+    ``corpus_ids``.
+    """
 
     session_id: str = identifier()
-    corpus_id: str = identifier()
+    corpus_id: str | None = identifier(default=None)
+    corpus_ids: list[str] | None = attrs.field(
+        default=None,
+        validator=_check_corpora,
+        metadata={SCHEMA: {"minItems": 1, "maxItems": CORPUS_LIMIT, "uniqueItems": True}},
+    )
     message: str = text(min_length=1, max_length=MESSAGE_LIMIT)
     top_k: int = number(default=5, ge=1, le=50)
     audio: bool = attrs.field(default=False, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if (self.corpus_id is None) == (self.corpus_ids is None):
+            raise FieldError("one_of", "needs exactly one of corpus_id and corpus_ids")
+
+    @property
+    def corpora(self) -> Sequence[str]:
+        """The ids of the corpora to ask, one at least."""
+        return [self.corpus_id] if self.corpus_id is not None else self.corpus_ids or []
 
 
 @attrs.frozen(kw_only=True)
@@ -25,10 +67,12 @@ class Citation:
     """Where a part of an answer comes from.
 
     ``n`` is its mark in the answer, dense from 1. ``quote`` stands verbatim at the character offsets
-    ``start`` to ``end`` of ``version`` of the document. ``score`` is 0.0 to 1.0.
+    ``start`` to ``end`` of ``version`` of the document. ``score`` is 0.0 to 1.0; over several
+    corpora it tells the order only.
     """
 
     n: int
+    corpus_id: str
     document_id: str
     version: int
     chunk_id: str
@@ -43,6 +87,7 @@ class Citation:
         """The citation as it stands in frames and in the database."""
         return {
             "n": self.n,
+            "corpus_id": self.corpus_id,
             "document_id": self.document_id,
             "version": self.version,
             "chunk_id": self.chunk_id,
@@ -93,6 +138,18 @@ class Speech:
 
 
 @attrs.frozen(kw_only=True)
+class FailedCorpus:
+    """A corpus that could not answer beside others that did; ``code`` is its provider's."""
+
+    corpus_id: str
+    code: str
+
+    def as_json(self) -> dict[str, object]:
+        """The failure as it stands in frames."""
+        return {"corpus_id": self.corpus_id, "code": self.code}
+
+
+@attrs.frozen(kw_only=True)
 class RunAnswer:
     """A run's outcome for callers that do not stream."""
 
@@ -100,6 +157,7 @@ class RunAnswer:
     turn: int
     text: str
     citations: list[Citation]
+    failed: list[FailedCorpus]
     usage: TokenUsage
     session: SessionTotals
     audio: Speech | None = None
@@ -115,10 +173,13 @@ class Paging:
 
 @attrs.frozen(kw_only=True)
 class SessionView:
-    """One of the caller's sessions. ``turns`` counts its runs, failed ones included."""
+    """One of the caller's sessions. ``turns`` counts its runs, failed ones included; the latest asked
+    ``corpus_ids``, and ``corpus_id`` is the first of them.
+    """
 
     id: str
     corpus_id: str
+    corpus_ids: list[str]
     turns: int
     busy: bool
     created_at: datetime

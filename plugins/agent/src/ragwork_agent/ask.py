@@ -44,7 +44,7 @@ async def _asked(context: CommandContext) -> Asked:
         principal=await _principal(context),
         request_id=request_id,
         session_id=f"ask-{request_id}",
-        corpus_id=context.text("corpus"),
+        corpus_ids=(context.text("corpus"),),
         message=context.text("question"),
         top_k=TOP_K,
     )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import attrs
+from ragwork_hooks.documents import Found
 from ragwork_hooks.llm import Cite, Delta
 from ragwork_hooks.retrieval import Passage
 
@@ -34,9 +35,9 @@ class CitedText:
     """
 
     def __init__(
-        self, passages: Sequence[Passage], shown: Sequence[Passage], dropped: Callable[[str], None]
+        self, found: Sequence[Found], shown: Sequence[Passage], dropped: Callable[[str], None]
     ) -> None:
-        self._passages = passages
+        self._found = found
         self._texts = tuple(p.text for p in shown)
         self._dropped = dropped
         self._held = ""
@@ -142,10 +143,12 @@ class CitedText:
             self._guessed.discard(cite.passage)
 
     def _citation(self, number: int, n: int) -> Citation:
-        passage = self._passages[number - 1]
+        found = self._found[number - 1]
+        passage = found.passage
         start, end = self._spans[number]
         return Citation(
             n=n,
+            corpus_id=found.corpus_id,
             document_id=passage.document_id,
             version=passage.version,
             chunk_id=passage.chunk_id,

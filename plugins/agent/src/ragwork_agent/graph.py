@@ -9,6 +9,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langsmith.run_helpers import tracing_context
+from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Delta
 
 from ragwork_agent import prompt
@@ -32,7 +33,7 @@ async def _retrieve(state: State, runtime: Runtime[RunContext]) -> State:
     run = runtime.context
     run.grounds = await run.retrieve()
     shown = for_model(run.grounds.passages)
-    run.cited = CitedText(run.grounds.passages, shown, run.dropped)
+    run.cited = CitedText(run.grounds.found, shown, run.dropped)
     run.request = ChatRequest(
         messages=prompt.build(run.question, shown, as_prompt(run.grounds.history)),
         passages=shown,
@@ -49,6 +50,8 @@ async def _generate(state: State, runtime: Runtime[RunContext]) -> State:
     deltas = run.model.stream(run.request)
     try:
         async for delta in deltas:
+            if not isinstance(delta, Delta):
+                raise ProviderError("LLM_ERROR", f"{run.model.name} gave something that is no delta")
             run.reported = delta.usage or run.reported
             if piece := run.cited.feed(delta):
                 await run.say(piece)

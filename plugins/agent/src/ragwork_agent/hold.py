@@ -1,7 +1,7 @@
 """A run's hold on its session: taken in the opening transaction, kept alive, released in the closing one."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 
@@ -64,10 +64,10 @@ class Hold:
         """Whether the turn was taken for good."""
         return self._committed
 
-    async def open(self, corpus_id: str, question: str) -> tuple[Transaction, Turn]:
+    async def open(self, corpus_ids: Sequence[str], question: str) -> tuple[Transaction, Turn]:
         """Begin the opening transaction and take the turn in it. Raises ``Problem`` 409 SESSION_BUSY."""
         tx = await self._opening.enter_async_context(self._db.tenant(self._tenant_id))
-        self._turn = await self._take(tx, corpus_id, question)
+        self._turn = await self._take(tx, corpus_ids, question)
         return tx, self._turn
 
     async def commit(self) -> None:
@@ -82,18 +82,18 @@ class Hold:
         self._closed = True
         await asyncio.shield(self._shop.start(self._release(spoken)))
 
-    async def note(self, corpus_id: str, question: str) -> None:
+    async def note(self, corpus_ids: Sequence[str], question: str) -> None:
         """Keep the question of a run that failed before it could take its turn."""
         with suppress(Problem):
             async with self._db.tenant(self._tenant_id) as tx:
-                turn = await self._take(tx, corpus_id, question)
+                turn = await self._take(tx, corpus_ids, question)
                 await close_turn(tx, turn, self._partial())
 
-    async def _take(self, tx: Transaction, corpus_id: str, question: str) -> Turn:
+    async def _take(self, tx: Transaction, corpus_ids: Sequence[str], question: str) -> Turn:
         return await open_turn(
             tx,
             self._key,
-            corpus_id=corpus_id,
+            corpus_ids=corpus_ids,
             question=question,
             request_id=self._request_id,
             history=self._shop.config.max_history_messages,

@@ -6,10 +6,11 @@ import attrs
 from ragwork_hooks.admission import Degrade
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Action
-from ragwork_hooks.documents import Corpus
-from ragwork_hooks.retrieval import Passage, PreparedQuery, Query
+from ragwork_hooks.documents import Answers, Corpus, Found, PreparedSearch
+from ragwork_hooks.retrieval import Passage, Query
 from ragwork_hooks.storage import Transaction
 
+from ragwork_agent.api import FailedCorpus
 from ragwork_agent.history import admissible
 from ragwork_agent.sessions import Past
 from ragwork_agent.workshop import Workshop
@@ -19,55 +20,100 @@ READ = Action(name="document.read")
 
 @attrs.frozen(kw_only=True)
 class Grounds:
-    """What an answer may stand on."""
+    """What an answer may stand on, and the corpora that could not say what they have."""
 
-    passages: Sequence[Passage] = ()
+    found: Sequence[Found] = ()
     history: Sequence[Past] = ()
+    failed: Sequence[FailedCorpus] = ()
+
+    @property
+    def passages(self) -> Sequence[Passage]:
+        """Without their corpora."""
+        return [found.passage for found in self.found]
 
     @property
     def sources(self) -> frozenset[str]:
         """Every document whose text an answer may carry, by a passage or by the history."""
-        found = frozenset(passage.document_id for passage in self.passages)
+        found = frozenset(found.passage.document_id for found in self.found)
         return found.union(*(past.sources for past in self.history))
 
 
 @attrs.frozen(kw_only=True)
+class Reading:
+    """What the corpora and the session gave, not ranked yet."""
+
+    answers: Answers
+    history: Sequence[Past]
+
+
+@attrs.frozen(kw_only=True)
 class Retrieval:
-    """A question ready to be read from the index."""
+    """A question ready to be read from its corpora. ``providers`` are their retrievers, each once."""
 
     workshop: Workshop
     principal: Principal
-    provider: str
-    prepared: PreparedQuery
+    text: str
+    top_k: int
+    several: bool
+    providers: Sequence[str]
+    prepared: PreparedSearch
 
-    async def read(self, tx: Transaction, history: Sequence[Past]) -> Grounds:
-        """Passages and history that the principal may read now: one round trip, two with cited history."""
+    async def read(self, tx: Transaction, history: Sequence[Past]) -> Reading:
+        """Passages and history that the principal may read now: one round trip for each local corpus, and one
+        for cited history. Raises ``ProviderError`` when no corpus can answer.
+        """
         past = await admissible(tx, self.workshop.catalog, self.principal, history)
-        scope = self.workshop.services.read_scope(self.principal, READ)
-        return Grounds(passages=await self.prepared.passages(tx, scope), history=past)
+        scope = await self.workshop.services.read_scope(self.principal, READ)
+        return Reading(answers=await self.prepared.read(tx, scope), history=past)
+
+    async def ranked(self, reading: Reading) -> Grounds:
+        """One corpus' passages as they are, several corpora's as one ranking."""
+        answers = reading.answers
+        if self.several:
+            found = await self.workshop.search.rank(self.text, answers, self.top_k)
+        else:
+            found = [Found(corpus_id=name, passage=p) for name, passages in answers.found for p in passages]
+        failed = [FailedCorpus(corpus_id=corpus_id, code=error.code) for corpus_id, error in answers.failed]
+        return Grounds(found=found, history=reading.history, failed=failed)
 
 
 async def prepare(
-    workshop: Workshop, principal: Principal, corpus: Corpus, text: str, top_k: int, degrade: Degrade
+    workshop: Workshop,
+    principal: Principal,
+    corpora: Sequence[Corpus],
+    text: str,
+    top_k: int,
+    degrade: Degrade,
 ) -> Retrieval:
-    """Embed or ask the remote engine. Raises ``ProviderError``."""
-    provider = _provider(corpus, degrade)
-    retriever = await workshop.services.providers.retriever(provider)
-    own = provider == corpus.retriever
-    query = Query(
-        corpus_id=corpus.id,
+    """Embed or ask the remote engines, all at once. Raises ``ProviderError`` when none can answer."""
+    top_k = top_k if degrade.top_k is None else min(top_k, degrade.top_k)
+    scope = await workshop.services.read_scope(principal, READ)
+    asked = []
+    for corpus in corpora:
+        provider = _provider(corpus, degrade)
+        own = provider == corpus.retriever
+        query = Query(
+            corpus_id=corpus.id,
+            text=text,
+            top_k=top_k,
+            embedder=corpus.embedder,
+            # Another provider's options mean nothing to the one that stands in.
+            options=corpus.options if own else {},
+            fallback=corpus.fallback if own else (),
+            shadow=corpus.shadow if own else None,
+            shadow_options=corpus.shadow_options if own else {},
+            scope=scope,
+        )
+        asked.append((provider, query))
+    return Retrieval(
+        workshop=workshop,
+        principal=principal,
         text=text,
-        top_k=top_k if degrade.top_k is None else min(top_k, degrade.top_k),
-        embedder=corpus.embedder,
-        # Another provider's options mean nothing to the one that stands in.
-        options=corpus.options if own else {},
-        fallback=corpus.fallback if own else (),
-        shadow=corpus.shadow if own else None,
-        shadow_options=corpus.shadow_options if own else {},
-        scope=workshop.services.read_scope(principal, READ),
+        top_k=top_k,
+        several=len(asked) > 1,
+        providers=list(dict.fromkeys(provider for provider, _query in asked)),
+        prepared=await workshop.search.prepare(principal.tenant_id, asked),
     )
-    prepared = await retriever.prepare(principal.tenant_id, query)
-    return Retrieval(workshop=workshop, principal=principal, provider=provider, prepared=prepared)
 
 
 def _provider(corpus: Corpus, degrade: Degrade) -> str:

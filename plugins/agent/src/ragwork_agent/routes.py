@@ -17,6 +17,8 @@ RUN = Action(name="run.create")
 LIST = Action(name="session.list")
 READ = Action(name="session.read")
 DELETE = Action(name="session.delete")
+#: Feature key of spoken answers, beside ``retrieval.<provider>`` of each corpus.
+SPEECH = "tts"
 
 
 class Handlers:
@@ -39,19 +41,23 @@ class Handlers:
         )
 
     async def _whole(self, run: Run, call: Call[RunRequest, NoFields]) -> RunAnswer:
-        corpus_id = call.body.corpus_id
-        if await self._shop.catalog.corpus(call.principal.tenant_id, corpus_id) is None:
-            raise not_found("corpus", corpus_id)
+        for corpus_id in call.body.corpora:
+            if await self._shop.catalog.corpus(call.principal.tenant_id, corpus_id) is None:
+                raise not_found("corpus", corpus_id)
         async for _frame in run.frames():
             pass
         if run.answer is None:
             raise RuntimeError("the run ended without an answer")
         return run.answer
 
-    async def feature(self, call: Call[RunRequest, NoFields]) -> str | None:
-        """The entitlement of the corpus' retrieval provider; none for a corpus that does not exist."""
-        corpus = await self._shop.catalog.corpus(call.principal.tenant_id, call.body.corpus_id)
-        return None if corpus is None else f"retrieval.{corpus.retriever}"
+    async def features(self, call: Call[RunRequest, NoFields]) -> tuple[str, ...]:
+        """The entitlements of each corpus' retrieval provider and of speech; none for a corpus that does not
+        exist.
+        """
+        body, tenant_id = call.body, call.principal.tenant_id
+        corpora = [await self._shop.catalog.corpus(tenant_id, corpus_id) for corpus_id in body.corpora]
+        wanted = dict.fromkeys(f"retrieval.{corpus.retriever}" for corpus in corpora if corpus is not None)
+        return (*wanted, SPEECH) if body.audio else tuple(wanted)
 
     async def audio(self, call: Call[NoFields, NoFields]) -> File:
         """The sound of an answer."""
@@ -102,7 +108,7 @@ def _asked(call: Call[RunRequest, NoFields]) -> Asked:
         principal=call.principal,
         request_id=call.request_id,
         session_id=body.session_id,
-        corpus_id=body.corpus_id,
+        corpus_ids=body.corpora,
         message=body.message,
         top_k=body.top_k,
         audio=body.audio,
@@ -128,14 +134,15 @@ def routes(workshop: Workshop) -> tuple[AnyRoute, ...]:
             name="run",
             method="POST",
             path="/v1/run",
-            summary="Ask a corpus; the answer streams as server-sent events, or comes whole as JSON",
+            summary="Ask a corpus or several; the answer streams as server-sent events, or comes whole as JSON",
             handler=do.run,
             scope="tenant",
             action=RUN,
             rate_class="run",
+            switch="run",
             idempotency="none",
             audit_event="run.invoked",
-            feature=do.feature,
+            feature=do.features,
             stale_reads=False,
             transaction="none",
             response=RunAnswer,

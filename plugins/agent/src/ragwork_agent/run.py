@@ -1,7 +1,7 @@
 """One run: take the turn, retrieve, stream the answer, close the turn, speak."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
 import attrs
@@ -13,7 +13,7 @@ from ragwork_hooks.http import Frame
 from ragwork_hooks.notification import Notice
 from ragwork_hooks.storage import Transaction
 
-from ragwork_agent.api import RunAnswer, SessionTotals, Speech, TokenUsage
+from ragwork_agent.api import FailedCorpus, RunAnswer, SessionTotals, Speech, TokenUsage
 from ragwork_agent.context import RunContext, Slot
 from ragwork_agent.hold import Hold
 from ragwork_agent.outlet import Outlet
@@ -31,7 +31,7 @@ class Asked:
     principal: Principal
     request_id: str
     session_id: str
-    corpus_id: str
+    corpus_ids: Sequence[str]
     message: str
     top_k: int
     audio: bool = False
@@ -85,30 +85,38 @@ class Run:
 
     async def _work(self) -> None:
         asked = self._asked
-        corpus = await self._shop.catalog.corpus(asked.principal.tenant_id, asked.corpus_id)
-        if corpus is None:
-            raise ProviderError("RETRIEVAL_CONFIG_INVALID", f"corpus {asked.corpus_id!r} does not exist")
+        corpora = [await self._corpus(corpus_id) for corpus_id in asked.corpus_ids]
         hold = Hold(self._shop, asked.principal.tenant_id, self._key, asked.request_id, self._partial)
         try:
-            answer = await self._converse(hold, corpus)
+            answer = await self._converse(hold, corpora)
         except ProviderError:
             if not hold.taken:
-                await hold.note(corpus.id, asked.message)
+                await hold.note(asked.corpus_ids, asked.message)
             raise
-        data = {"text": answer.text, "citations": [c.as_json() for c in answer.citations]}
+        data = {
+            "text": answer.text,
+            "citations": [c.as_json() for c in answer.citations],
+            "failed": [f.as_json() for f in answer.failed],
+        }
         await self._out.put(Frame(type="message.final", data=data))
         speech = await self._speech(answer.text)
         self.answer = attrs.evolve(answer, audio=speech)
 
-    async def _converse(self, hold: Hold, corpus: Corpus) -> RunAnswer:
+    async def _corpus(self, corpus_id: str) -> Corpus:
+        corpus = await self._shop.catalog.corpus(self._asked.principal.tenant_id, corpus_id)
+        if corpus is None:
+            raise ProviderError("RETRIEVAL_CONFIG_INVALID", f"corpus {corpus_id!r} does not exist")
+        return corpus
+
+    async def _converse(self, hold: Hold, corpora: Sequence[Corpus]) -> RunAnswer:
         asked = self._asked
         graph = await self._shop.graphs.get()
         model = await self._services.providers.chat_model(self._shop.config.llm_provider)
         retrieval = await prepare(
-            self._shop, asked.principal, corpus, asked.message, asked.top_k, asked.degrade
+            self._shop, asked.principal, corpora, asked.message, asked.top_k, asked.degrade
         )
         async with hold:
-            tx, turn = await hold.open(corpus.id, asked.message)
+            tx, turn = await hold.open(asked.corpus_ids, asked.message)
             context = self._context = RunContext(
                 question=asked.message,
                 model=model,
@@ -121,13 +129,14 @@ class Run:
             totals = await graph.run(context, thread_id=self._thread())
             spoken = self._spoken("complete")
             await hold.close(spoken)
-        return self._answered(turn, spoken, totals)
+        return self._answered(turn, spoken, context.grounds.failed, totals)
 
     async def _retrieve(self, hold: Hold, retrieval: Retrieval, tx: Transaction, turn: Turn) -> Grounds:
-        grounds = await retrieval.read(tx, turn.history)
+        reading = await retrieval.read(tx, turn.history)
         await hold.commit()
+        grounds = await retrieval.ranked(reading)
         if self._shop.config.debug_events:
-            data = {"provider": retrieval.provider, "num_chunks": len(grounds.passages)}
+            data = {"provider": ",".join(retrieval.providers), "num_chunks": len(grounds.found)}
             await self._out.put(Frame(type="debug.retrieval", data=data))
         return grounds
 
@@ -164,12 +173,15 @@ class Run:
             checkpoint=context.slot.taken if status == "complete" else None,
         )
 
-    def _answered(self, turn: Turn, spoken: Spoken, totals: SessionTotals) -> RunAnswer:
+    def _answered(
+        self, turn: Turn, spoken: Spoken, failed: Sequence[FailedCorpus], totals: SessionTotals
+    ) -> RunAnswer:
         return RunAnswer(
             session_id=self._key.session_id,
             turn=turn.number,
             text=spoken.text,
             citations=list(spoken.citations),
+            failed=list(failed),
             usage=spoken.usage,
             session=totals,
         )

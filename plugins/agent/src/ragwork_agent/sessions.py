@@ -70,10 +70,10 @@ SELECT coalesce(json_agg(h ORDER BY h.turn, h.role DESC), '[]') FROM (
 # One statement takes the turn, keeps the question and reads what came before.
 _OPEN = f"""
 WITH opened AS (
-    INSERT INTO agent.sessions AS s (tenant_id, user_id, id, corpus_id, turn, busy_until)
-    VALUES (ragwork.tenant(), $1, $2, $5, 1, clock_timestamp() + $6 * interval '1 second')
+    INSERT INTO agent.sessions AS s (tenant_id, user_id, id, corpus_id, corpus_ids, turn, busy_until)
+    VALUES (ragwork.tenant(), $1, $2, ($5::text[])[1], $5, 1, clock_timestamp() + $6 * interval '1 second')
     ON CONFLICT (tenant_id, user_id, id) DO UPDATE SET
-        turn = s.turn + 1, corpus_id = excluded.corpus_id, updated_at = now(),
+        turn = s.turn + 1, corpus_id = excluded.corpus_id, corpus_ids = excluded.corpus_ids, updated_at = now(),
         busy_until = clock_timestamp() + $6 * interval '1 second'
     WHERE s.busy_until IS NULL OR s.busy_until <= clock_timestamp()
     RETURNING turn, answered, checkpoint
@@ -107,7 +107,9 @@ UPDATE agent.sessions SET busy_until = clock_timestamp() + $4 * interval '1 seco
 WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND id = $2 AND turn = $3 AND busy_until IS NOT NULL"""
 
 _LIST = """
-SELECT id, corpus_id, turn, coalesce(busy_until > clock_timestamp(), false) AS busy, created_at, updated_at
+SELECT id, corpus_id, turn,
+    CASE WHEN corpus_ids[1] = corpus_id THEN corpus_ids ELSE ARRAY[corpus_id] END AS corpus_ids,
+    coalesce(busy_until > clock_timestamp(), false) AS busy, created_at, updated_at
 FROM agent.sessions WHERE tenant_id = ragwork.tenant() AND user_id = $1
 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3"""
 
@@ -122,11 +124,19 @@ WHERE s.tenant_id = ragwork.tenant() AND s.user_id = $1 AND s.id = $2 ORDER BY m
 
 
 async def open_turn(
-    tx: Transaction, key: Key, *, corpus_id: str, question: str, request_id: str, history: int
+    tx: Transaction, key: Key, *, corpus_ids: Sequence[str], question: str, request_id: str, history: int
 ) -> Turn:
     """Take the session's next turn and keep ``question``. Raises ``Problem`` 409 SESSION_BUSY."""
     row = await tx.fetchrow(
-        _OPEN, key.user_id, key.session_id, 2**31 - 1, history, corpus_id, LEASE_S, question, request_id
+        _OPEN,
+        key.user_id,
+        key.session_id,
+        2**31 - 1,
+        history,
+        list(corpus_ids),
+        LEASE_S,
+        question,
+        request_id,
     )
     if row is None:
         raise Problem("SESSION_BUSY", "another run of this session is under way")
@@ -168,6 +178,7 @@ async def list_sessions(tx: Transaction, user_id: str, *, limit: int, offset: in
         SessionView(
             id=row["id"],
             corpus_id=row["corpus_id"],
+            corpus_ids=row["corpus_ids"],
             turns=row["turn"],
             busy=row["busy"],
             created_at=row["created_at"],

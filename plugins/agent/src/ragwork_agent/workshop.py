@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 import attrs
-from ragwork_hooks.documents import DocumentCatalog
+from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
 from ragwork_hooks.plugin import Services
 
 from ragwork_agent.audio import Voice
@@ -41,6 +41,7 @@ class Workshop:
     services: Services
     config: Config
     catalog: DocumentCatalog
+    search: CorpusSearch
     voice: Voice
     graphs: GraphLoader = attrs.field(factory=GraphLoader)
     _under_way: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
@@ -53,6 +54,7 @@ class Workshop:
             services=services,
             config=config,
             catalog=services.use(DocumentCatalog),
+            search=services.use(CorpusSearch),
             voice=Voice(services, config.tts_provider, config.audio_base_url, key),
         )
 

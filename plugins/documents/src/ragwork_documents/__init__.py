@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ragwork_hooks.auth import Directory
-from ragwork_hooks.documents import DocumentCatalog
+from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
 from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, Wrap, hookimpl
 from ragwork_hooks.retrieval import Index
 
@@ -20,6 +20,7 @@ from ragwork_documents.grants import Grants
 from ragwork_documents.ingestion import Ingestion
 from ragwork_documents.intake import Intake
 from ragwork_documents.retrieve import Retrieval
+from ragwork_documents.search import Search
 from ragwork_documents.shadow import Shadowed, Shadows
 
 
@@ -32,7 +33,7 @@ class DocumentsPlugin:
         return PluginInfo(
             name="documents",
             summary="Corpora, documents, their permissions and their ingestion",
-            provides=(DocumentCatalog,),
+            provides=(DocumentCatalog, CorpusSearch),
             requires=(Index,),
             optional=(Directory,),
             config=DocumentsConfig,
@@ -45,7 +46,9 @@ class DocumentsPlugin:
         """See ``PluginSpec``."""
         services, config = context.services, context.config
         index = services.use(Index)
-        catalog, intake = Catalog(services), Intake(services, index)
+        access = DocumentAcl(admin_bypass=config.admin_bypass_acl)
+        catalog, intake = Catalog(services), Intake(services, index, access)
+        search = Search(services.providers)
         shadows = Shadows(services)
 
         def recheck(name: str, retriever: Any) -> Any:
@@ -64,11 +67,11 @@ class DocumentsPlugin:
         return Contribution(
             routes=(
                 *corpora.routes(Corpora(services, catalog, intake, config.embedding_provider)),
-                *documents.routes(Documents(services), intake, config.max_bytes),
-                *grants.routes(Grants(index)),
-                *Retrieval(services, catalog).routes(),
+                *documents.routes(Documents(services), intake, access, config.max_bytes),
+                *grants.routes(Grants(index), access),
+                *Retrieval(services, catalog, search).routes(),
             ),
-            gates=(DocumentAcl(admin_bypass=config.admin_bypass_acl),),
+            gates=(access,),
             wraps=(
                 Wrap(kind="retrieval", name="documents.recheck", wrap=recheck),
                 Wrap(kind="retrieval", name="documents.shadow", wrap=shadow),
@@ -78,7 +81,7 @@ class DocumentsPlugin:
                     max_attempts=config.max_attempts, concurrency=config.concurrency
                 ),
             ),
-            capabilities={DocumentCatalog: catalog},
+            capabilities={DocumentCatalog: catalog, CorpusSearch: search},
             lifespan=serving,
         )
 

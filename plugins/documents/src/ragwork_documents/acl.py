@@ -9,13 +9,12 @@ from ragwork_hooks.authz import (
     ABSTAIN,
     ALLOW,
     Action,
-    AllOf,
     Deny,
-    Everything,
     ReadableBy,
     ReadScope,
     Resource,
     Verdict,
+    every,
     readers_of,
 )
 from ragwork_hooks.errors import not_found
@@ -39,6 +38,7 @@ SATISFIED_BY: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "owner": frozenset({"owner"}),
     }
 )
+EVERY_PERMISSION: Final = frozenset(SATISFIED_BY)
 READ_GRANTS: Final = sorted(SATISFIED_BY["read"])
 
 # The grants that one of the readers $1 holds on document d, by database time.
@@ -48,35 +48,24 @@ GRANTED: Final = """ARRAY(
       AND (g.expires_at IS NULL OR g.expires_at > now()))"""
 
 
+def new_resource(
+    principal: Principal, tenant_id: str, document_id: str, labels: Mapping[str, str]
+) -> Resource:
+    """A document that ``principal`` is about to create: it will own it."""
+    return Resource(
+        kind=DOCUMENT,
+        id=document_id,
+        tenant_id=tenant_id,
+        owner=principal.user_id,
+        labels=labels,
+        permissions=EVERY_PERMISSION,
+    )
+
+
 def permissions(granted: Iterable[str]) -> frozenset[str]:
     """All that a holder of the grants ``granted`` may do."""
     held = frozenset(granted)
     return frozenset(name for name, satisfying in SATISFIED_BY.items() if held & satisfying)
-
-
-def resource_of(row: Row, tenant_id: str) -> Resource:
-    """A document row with ``id``, ``owner``, ``labels`` and ``granted`` as what gates judge."""
-    return Resource(
-        kind=DOCUMENT,
-        id=row["id"],
-        tenant_id=tenant_id,
-        owner=row["owner"],
-        labels=row["labels"],
-        permissions=permissions(row["granted"]),
-    )
-
-
-async def load_resource(tx: Transaction, principal: Principal, document_id: str) -> Resource:
-    """The document as ``principal`` stands to it, in one round trip. Raises ``Problem`` 404."""
-    row = await tx.fetchrow(
-        f"""SELECT d.id, d.owner, d.labels, {GRANTED} AS granted FROM documents.documents d
-        WHERE d.tenant_id = ragwork.tenant() AND d.id = $2""",  # noqa: S608  # a constant of this module
-        sorted(readers_of(principal)),
-        document_id,
-    )
-    if row is None:
-        raise not_found("document", document_id)
-    return resource_of(row, tx.tenant_id)
 
 
 class DocumentAcl:
@@ -92,6 +81,30 @@ class DocumentAcl:
     def __init__(self, *, admin_bypass: bool) -> None:
         self._admin_bypass = admin_bypass
 
+    async def load(self, tx: Transaction, principal: Principal, document_id: str) -> Resource:
+        """The document as ``principal`` stands to it, in one round trip. Raises ``Problem`` 404."""
+        row = await tx.fetchrow(
+            f"""SELECT d.id, d.owner, d.labels, {GRANTED} AS granted FROM documents.documents d
+            WHERE d.tenant_id = ragwork.tenant() AND d.id = $2""",  # noqa: S608  # a constant of this module
+            sorted(readers_of(principal)),
+            document_id,
+        )
+        if row is None:
+            raise not_found("document", document_id)
+        return self.resource(row, principal, tx.tenant_id)
+
+    def resource(self, row: Row, principal: Principal, tenant_id: str) -> Resource:
+        """A document row with ``id``, ``owner``, ``labels`` and ``granted`` as what gates judge."""
+        bypasses = self._bypasses(principal) and tenant_id == principal.tenant_id
+        return Resource(
+            kind=DOCUMENT,
+            id=row["id"],
+            tenant_id=tenant_id,
+            owner=row["owner"],
+            labels=row["labels"],
+            permissions=EVERY_PERMISSION if bypasses else permissions(row["granted"]),
+        )
+
     async def judge(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
@@ -103,17 +116,16 @@ class DocumentAcl:
         if resource.tenant_id == principal.tenant_id:
             if action.name == ADMINISTER.name:
                 return ALLOW if principal.role >= Role.ADMIN else _denied(needed)
-            if needed in resource.permissions or self._bypasses(principal):
+            if needed in resource.permissions:
                 return ALLOW
         return _denied(needed)
 
-    def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
+    async def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
         """``scope`` within the documents that a grant lets ``principal`` read, whatever the action."""
         del action
         if self._bypasses(principal):
             return scope
-        readable = ReadableBy(readers_of(principal))
-        return readable if isinstance(scope, Everything) else AllOf((scope, readable))
+        return every(scope, ReadableBy(readers_of(principal)))
 
     def _bypasses(self, principal: Principal) -> bool:
         return self._admin_bypass and principal.role >= Role.ADMIN

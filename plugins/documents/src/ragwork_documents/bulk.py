@@ -34,13 +34,15 @@ class Tally:
 class BulkIngest:
     """The same acceptance as the API's, for one tenant and corpus, as the operator."""
 
-    def __init__(self, services: Services, tenant_id: str, corpus_id: str, readers: Sequence[str]) -> None:
+    def __init__(
+        self, services: Services, tenant_id: str, corpus_id: str, readers: Sequence[str], access: DocumentAcl
+    ) -> None:
         self._services = services
         self._tenant_id = tenant_id
         self._corpus_id = corpus_id
         self._readers = readers
         index = services.use(Index)
-        self._intake = Intake(services, index)
+        self._intake = Intake(services, index, access)
         self._principal = Principal(
             tenant_id=tenant_id, user_id=OPERATOR, credential_id=OPERATOR, kind="system", role=Role.ADMIN
         )

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from typing import Final
 
 import attrs
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import ReadScope
-from ragwork_hooks.documents import Corpus
+from ragwork_hooks.documents import Corpus, Ingestion
 from ragwork_hooks.plugin import Metrics, Services
 from ragwork_hooks.retrieval import Passage, PreparedQuery, Query, Retriever
 from ragwork_hooks.storage import Cache, Transaction
@@ -17,6 +18,20 @@ from ragwork_documents import acl
 from ragwork_documents.scope_sql import condition
 
 _CACHE_TTL_S: Final = 60.0
+# What changed in the window; a duration is from being accepted to being indexed.
+_INGESTION: Final = """WITH recent AS (
+        SELECT status, failure_reason, extract(epoch FROM completed_at - queued_at) * 1000 AS ms
+        FROM documents.documents WHERE tenant_id = ragwork.tenant() AND updated_at >= $1),
+    failed AS (
+        SELECT left(failure_reason, 200) AS reason, count(*) AS count FROM recent
+        WHERE status = 'failed' AND failure_reason IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5)
+    SELECT (SELECT jsonb_object_agg(status, n)
+            FROM (SELECT status, count(*) AS n FROM recent GROUP BY 1) AS counted) AS by_status,
+        (SELECT jsonb_agg(to_jsonb(failed)) FROM failed) AS failures,
+        round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms)::numeric, 1)::float8 AS p50,
+        round(percentile_cont(0.95) WITHIN GROUP (ORDER BY ms)::numeric, 1)::float8 AS p95,
+        round(max(ms)::numeric, 1)::float8 AS max
+    FROM recent WHERE status = 'succeeded'"""
 
 
 async def within(tx: Transaction, scope: ReadScope, document_ids: Iterable[str]) -> frozenset[str]:
@@ -55,7 +70,17 @@ class Catalog:
         self, tx: Transaction, principal: Principal, document_ids: Iterable[str]
     ) -> frozenset[str]:
         """Those of ``document_ids`` that exist and that ``principal`` may read now."""
-        return await within(tx, self._services.read_scope(principal, acl.READ), document_ids)
+        return await within(tx, await self._services.read_scope(principal, acl.READ), document_ids)
+
+
+    async def ingestion(self, tx: Transaction, since: datetime) -> Ingestion:
+        """How ingestion of the tenant's documents went since then."""
+        row = await tx.fetchrow(_INGESTION, since)
+        if row is None:
+            return Ingestion(by_status={}, durations_ms={}, failures=())
+        durations = {name: row[name] for name in ("p50", "p95", "max") if row[name] is not None}
+        failures = [(failure["reason"], failure["count"]) for failure in row["failures"] or ()]
+        return Ingestion(by_status=row["by_status"] or {}, durations_ms=durations, failures=failures)
 
 
 async def load_corpus(tx: Transaction, corpus_id: str) -> Corpus | None:

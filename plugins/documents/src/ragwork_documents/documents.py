@@ -41,7 +41,7 @@ class Documents:
     ) -> list[DocumentResponse]:
         """Readable documents, newest first."""
         args: list[object] = [query.limit, query.offset]
-        where = condition(self._services.read_scope(principal, acl.READ), args)
+        where = condition(await self._services.read_scope(principal, acl.READ), args)
         if query.corpus_id is not None:
             args.append(query.corpus_id)
             where += f" AND d.corpus_id = ${len(args)}"
@@ -68,11 +68,11 @@ class Documents:
         return _response(row, job)
 
 
-def routes(documents: Documents, intake: Intake, max_bytes: int) -> tuple[AnyRoute, ...]:
+def routes(documents: Documents, intake: Intake, access: acl.DocumentAcl, max_bytes: int) -> tuple[AnyRoute, ...]:
     """The document routes; ``max_bytes`` bounds the bodies that carry content."""
 
     async def load(call: Call[object, object]) -> Resource:
-        return await acl.load_resource(call.tx, call.principal, call.path["document_id"])
+        return await access.load(call.tx, call.principal, call.path["document_id"])
 
     async def list_(call: Call[NoFields, DocumentListQuery]) -> list[DocumentResponse]:
         return await documents.page(call.tx, call.principal, call.query)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
+from ragwork_hooks.documents import Found
 from ragwork_hooks.retrieval import Passage
 
 #: Reciprocal rank fusion's constant and BM25's two, at the values of their papers.
@@ -23,14 +24,6 @@ LENGTH_SHARE: Final = 0.75
 MAX_MEASURED_CHARS: Final = 4_000
 
 _WORD: Final = re.compile(r"\w+")
-
-
-@attrs.frozen(kw_only=True)
-class Found:
-    """A passage and the corpus that it came from."""
-
-    corpus_id: str
-    passage: Passage
 
 
 def merge(

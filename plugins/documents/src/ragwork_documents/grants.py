@@ -127,11 +127,11 @@ class Grants:
         await self._index.set_readers(tx, document_id, readers[document_id])
 
 
-def routes(grants: Grants) -> tuple[AnyRoute, ...]:
+def routes(grants: Grants, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
     """The routes under ``/v1/admin/authz/documents/{document_id}/permissions``."""
 
     async def load(call: Call[object, object]) -> Resource:
-        return await acl.load_resource(call.tx, call.principal, call.path["document_id"])
+        return await access.load(call.tx, call.principal, call.path["document_id"])
 
     async def list_(call: Call[NoFields, NoFields]) -> DocumentPermissionList:
         return DocumentPermissionList(items=await grants.page(call.tx, call.path["document_id"]))

@@ -77,9 +77,10 @@ class Outcome:
 class Intake:
     """Accepts, requeues and erases documents inside the caller's transaction."""
 
-    def __init__(self, services: Services, index: Index) -> None:
+    def __init__(self, services: Services, index: Index, access: acl.DocumentAcl) -> None:
         self._services = services
         self._index = index
+        self._access = access
 
     async def accept(
         self,
@@ -95,18 +96,17 @@ class Intake:
         ``readers`` may read new documents beside the corpus' default readers. Raises ``Problem`` 404
         for an unknown corpus; what concerns one document is in its outcome.
         """
-        created = await self._create(tx, principal, corpus_id, submissions, readers)
-        outcomes: dict[str, Outcome] = {}
-        targets = [
-            Target(document_id=s.document_id, generation=1) for s in submissions if s.document_id in created
-        ]
-        existing = {s.document_id: s for s in submissions if s.document_id not in created}
+        outcomes = await self._refused(tx, principal, submissions)
+        taken = [s for s in submissions if s.document_id not in outcomes]
+        created = await self._create(tx, principal, corpus_id, taken, readers)
+        targets = [Target(document_id=s.document_id, generation=1) for s in taken if s.document_id in created]
+        existing = {s.document_id: s for s in taken if s.document_id not in created}
         if existing:
-            outcomes = await self._meet(tx, principal, corpus_id, existing, overwrite)
+            outcomes |= await self._meet(tx, principal, corpus_id, existing, overwrite)
             replaced = [s for s in existing.values() if s.document_id not in outcomes]
             targets += await self._replace(tx, replaced)
         if targets:
-            job_id = await self._enqueue(tx, corpus_id, targets, submissions)
+            job_id = await self._enqueue(tx, corpus_id, targets, taken)
             for target in targets:
                 outcomes[target.document_id] = Outcome(
                     document_id=target.document_id, status="queued", job_id=job_id, fresh=True
@@ -186,11 +186,31 @@ class Intake:
 
     async def authorize(self, tx: Transaction, principal: Principal, action: Action, document: Row) -> None:
         """Hold an existing document's row against the whole authorization plan. Raises ``Problem`` 403."""
-        resource = acl.resource_of(document, tx.tenant_id)
+        await self._check(tx, principal, action, self._access.resource(document, principal, tx.tenant_id))
+
+    async def _check(
+        self, tx: Transaction, principal: Principal, action: Action, resource: Resource
+    ) -> None:
         decision = await self._services.authorize(principal, action, resource, tx)
         if isinstance(decision.verdict, Deny):
             verdict = decision.verdict
             raise Problem(verdict.code, verdict.message, details=verdict.details)
+
+    async def _refused(
+        self, tx: Transaction, principal: Principal, submissions: Sequence[Submission]
+    ) -> dict[str, Outcome]:
+        """Outcomes of submissions that ``principal`` may not write with the labels they carry."""
+        refused: dict[str, Outcome] = {}
+        for submission in submissions:
+            document_id = submission.document_id
+            resource = acl.new_resource(principal, tx.tenant_id, document_id, submission.labels)
+            try:
+                await self._check(tx, principal, acl.WRITE, resource)
+            except Problem as problem:
+                refused[document_id] = Outcome(
+                    document_id=document_id, status="failed", job_id=None, refusal=problem
+                )
+        return refused
 
     async def _create(
         self,

@@ -98,7 +98,7 @@ async def _scope(services: Services, tenant_id: str, user_id: object) -> ReadSco
     if not isinstance(user_id, str):
         anybody = _principal(tenant_id, ANYBODY, Role.READER, frozenset())
         tenant = ReadableBy(frozenset({f"tenant:{tenant_id}"}))
-        return AllOf((services.read_scope(anybody, acl.READ), tenant))
+        return AllOf((await services.read_scope(anybody, acl.READ), tenant))
     role, groups = Role.READER, frozenset[str]()
     directory = services.use_optional(Directory)
     if directory is not None:
@@ -107,7 +107,7 @@ async def _scope(services: Services, tenant_id: str, user_id: object) -> ReadSco
         if user is None or not user.active:
             raise not_found("user", user_id)
         role, groups = user.role, user.groups
-    return services.read_scope(_principal(tenant_id, user_id, role, groups), acl.READ)
+    return await services.read_scope(_principal(tenant_id, user_id, role, groups), acl.READ)
 
 
 def _principal(tenant_id: str, user_id: str, role: Role, groups: frozenset[str]) -> Principal:

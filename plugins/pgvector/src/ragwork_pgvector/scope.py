@@ -2,13 +2,17 @@
 
 # ruff: noqa: S608 -- what enters the text are placeholders; every value is a parameter
 
-from typing import assert_never
+from types import MappingProxyType
+from typing import Final, assert_never
 
 import attrs
 from ragwork_hooks.authz import (
     AllOf,
     AnyOf,
     Everything,
+    IdIn,
+    LabelCompares,
+    Labelled,
     LabelIn,
     Not,
     Nothing,
@@ -16,6 +20,8 @@ from ragwork_hooks.authz import (
     ReadableBy,
     ReadScope,
 )
+
+_OPERATORS: Final = MappingProxyType({"lt": "<", "lte": "<=", "gt": ">", "gte": ">="})
 
 
 @attrs.frozen
@@ -44,9 +50,16 @@ def predicate(scope: ReadScope, parameters: Parameters) -> str:
             return _granted(parameters.bind(sorted(readers), "text[]"))
         case OwnedBy(user_id):
             return f"d.owner = {parameters.bind(user_id, 'text')}"
+        case IdIn(document_ids):
+            return f"d.document_id = ANY({parameters.bind(sorted(document_ids), 'text[]')})"
+        case Labelled(key):
+            return f"d.labels ? {parameters.bind(key, 'text')}"
         case LabelIn(key, values):
             label = f"d.labels ->> {parameters.bind(key, 'text')}"
             return f"coalesce({label} = ANY({parameters.bind(sorted(values), 'text[]')}), false)"
+        case LabelCompares(key, relation, value):
+            label = f"(d.labels ->> {parameters.bind(key, 'text')})"
+            return _compared(label, relation, parameters.bind(value, "text"))
         case AllOf(parts):
             return _join(" AND ", parts, parameters, empty="true")
         case AnyOf(parts):
@@ -55,6 +68,18 @@ def predicate(scope: ReadScope, parameters: Parameters) -> str:
             return f"NOT ({predicate(part, parameters)})"
         case _:
             assert_never(scope)
+
+
+def _compared(label: str, relation: str, value: str) -> str:
+    match relation:
+        case "starts_with":
+            test = f"starts_with({label}, {value})"
+        case "contains":
+            test = f"strpos({label}, {value}) > 0"
+        case _:
+            # Collation C compares code points, as the algebra says.
+            test = f'{label} COLLATE "C" {_OPERATORS[relation]} {value}'
+    return f"coalesce({test}, false)"
 
 
 def _granted(readers: str) -> str:

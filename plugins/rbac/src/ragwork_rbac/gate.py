@@ -28,6 +28,6 @@ class RoleGate:
             )
         return ALLOW
 
-    def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
+    async def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
         """``scope`` itself: a role opens actions, never rows."""
         return scope

@@ -1,12 +1,13 @@
 """Pytest fixtures, registered by installing this package.
 
 ``postgres`` is one real server per session; ``database`` a fresh one with the kernel's migrations;
-``platform`` starts a platform: ``async with platform(plugins=…, settings=…) as app``.
+``platform`` starts a platform: ``async with platform(plugins=…, settings=…) as app``. ``valkey`` is one real
+Valkey per session.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
@@ -17,12 +18,21 @@ from ragwork_kernel import migrations
 
 from ragwork_testkit.database import Database, PostgresServer
 from ragwork_testkit.platform import Running, running
+from ragwork_testkit.sealed import weakened
+from ragwork_testkit.valkey import ValkeyServer
 
 #: ``make test`` is the same on every run and quick; ``make prove`` looks much further, at random.
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
 settings.register_profile("test", deadline=None, derandomize=True, max_examples=60, phases=_PHASES)
 settings.register_profile("prove", deadline=None, max_examples=3000, phases=_PHASES)
 settings.load_profile("prove" if os.environ.get("RAGWORK_PROVE") else "test")
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Refuse to run when a contract was weakened: what passes then would prove nothing."""
+    found = list(weakened(items))
+    if found:
+        raise pytest.UsageError("\n".join(found))
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +54,11 @@ async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
 def platform(postgres: PostgresServer) -> Callable[..., AbstractAsyncContextManager[Running]]:
     """Starts platforms over fresh databases of the session's server."""
     return partial(running, postgres)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """One Valkey for the whole session: give each test a ``?prefix=`` of its own, and leave it running."""
+    server = ValkeyServer(tmp_path_factory.mktemp("valkey")).start()
+    yield server
+    server.kill()

@@ -1,6 +1,8 @@
 """What every authorization gate must do. Subclass ``GateContract``, supply ``make``, name your ``actions``."""
 
-from collections.abc import Collection, Iterator
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 import attrs
@@ -15,6 +17,9 @@ from ragwork_hooks.authz import (
     Deny,
     Everything,
     Gate,
+    IdIn,
+    LabelCompares,
+    Labelled,
     LabelIn,
     Not,
     Nothing,
@@ -34,6 +39,7 @@ class Readable:
     """A document as a scope sees it."""
 
     owner: str
+    id: str = "d"
     readers: frozenset[str] = frozenset()
     labels: tuple[tuple[str, str], ...] = ()
 
@@ -43,6 +49,18 @@ _DOCUMENTS: Final = tuple(
     for owner in ("ann", "bob")
     for readers in ((), ("user:ann",), ("tenant:t1",), ("role:admin", "group:g"))
     for labels in ((), (("level", "open"),), (("level", "secret"),))
+)
+
+
+_RELATIONS: Final[Mapping[str, Callable[[str, str], bool]]] = MappingProxyType(
+    {
+        "lt": operator.lt,
+        "lte": operator.le,
+        "gt": operator.gt,
+        "gte": operator.ge,
+        "starts_with": str.startswith,
+        "contains": operator.contains,
+    }
 )
 
 
@@ -57,6 +75,12 @@ def admits(scope: ReadScope, document: Readable) -> bool:
             return bool(readers & document.readers)
         case OwnedBy(user_id):
             return document.owner == user_id
+        case IdIn(document_ids):
+            return document.id in document_ids
+        case Labelled(key):
+            return any(k == key for k, _ in document.labels)
+        case LabelCompares(key, relation, value):
+            return any(k == key and _RELATIONS[relation](v, value) for k, v in document.labels)
         case LabelIn(key, values):
             return any(k == key and v in values for k, v in document.labels)
         case AllOf(parts):
@@ -114,7 +138,9 @@ class GateContract(Sealed):
             for principal in principals()
             for name in self.actions
         ]
-        scopes = [gate.narrow(p, Action(name=n), Everything()) for p in principals() for n in self.actions]
+        scopes = [
+            await gate.narrow(p, Action(name=n), Everything()) for p in principals() for n in self.actions
+        ]
         assert any(not isinstance(verdict, Abstain) for verdict in verdicts) or any(
             scope != Everything() for scope in scopes
         ), "the gate abstains from everything that it says it is about"
@@ -131,7 +157,7 @@ class GateContract(Sealed):
             verdict = await gate.judge(strange, Action(name=hostile), subject, None)
             assert isinstance(verdict, Allow | Deny | Abstain)
 
-    def test_narrowing_never_widens(self) -> None:
+    async def test_narrowing_never_widens(self) -> None:
         gate = self.make()
         for principal in principals():
             given = (
@@ -143,6 +169,6 @@ class GateContract(Sealed):
             )
             for name in (*self.actions, "document.read"):
                 for scope in given:
-                    narrowed = gate.narrow(principal, Action(name=name), scope)
+                    narrowed = await gate.narrow(principal, Action(name=name), scope)
                     more = [d for d in _DOCUMENTS if admits(narrowed, d) and not admits(scope, d)]
                     assert not more, f"{scope} became {narrowed}"

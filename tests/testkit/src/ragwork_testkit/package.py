@@ -1,6 +1,7 @@
 """A plugin's package as its installer sees it: metadata from a source folder or from what is installed."""
 
 import ast
+import gc
 import json
 import re
 import subprocess
@@ -127,11 +128,24 @@ class Package:
         for path in self.files():
             if path.suffix != ".py":
                 continue
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for node in ast.walk(_parsed(path.read_text("utf-8"))):
                 if isinstance(node, ast.Import):
                     yield from ((path, alias.name.partition(".")[0]) for alias in node.names)
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     yield path, node.module.partition(".")[0]
+
+
+def _parsed(source: str) -> ast.Module:
+    """The tree of ``source``, made without a garbage collection: a finalizer that parses too breaks CPython 3.11's
+    count of its depth (SystemError).
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(source)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _places(module: str) -> list[Path]:

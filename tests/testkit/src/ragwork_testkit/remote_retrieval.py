@@ -22,7 +22,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.retrieval import Passage, Query, Retriever
 from ragwork_hooks.storage import Transaction
 
-from ragwork_testkit.sealed import Sealed
+from ragwork_testkit.sealed import Sealed, unsupported
 
 TENANT, OTHER = "t1", "t2"
 
@@ -138,9 +138,12 @@ def hits(count: int, tag: str = "d") -> list[Hit]:
 
 
 class RemoteRetrieverContract(Sealed):
-    """What a retriever over a service promises. ``filters`` is False for a service without metadata filters."""
+    """What a retriever over a service promises. Flags: ``filters``, it holds metadata filters; ``distinct``, it
+    gives the best passage of each document. Where one is off, such a query raises ``NotSupported``.
+    """
 
     filters: ClassVar[bool] = True
+    distinct: ClassVar[bool] = True
 
     async def test_it_asks_for_a_recheck(self, remote: Remote) -> None:
         assert remote.retriever.transactional is False
@@ -184,6 +187,9 @@ class RemoteRetrieverContract(Sealed):
     async def test_distinct_gives_the_best_passage_of_each_document(self, remote: Remote) -> None:
         many = [Hit(document_id="long", text=f"gate {n}", score=0.95 - n / 1000) for n in range(30)]
         options = remote.service.serve([*many, *hits(8)])
+        if not self.distinct:
+            await unsupported(remote.find(options, top_k=9, distinct="document"))
+            return
         found = await remote.find(options, top_k=9, distinct="document")
         assert [p.document_id for p in found] == ["long", *(f"d{n}" for n in range(8))]
         assert found[0].text == "gate 0"
@@ -236,8 +242,6 @@ class RemoteRetrieverContract(Sealed):
         assert longest < 1.0
 
     async def test_a_filter_is_held(self, remote: Remote) -> None:
-        if not self.filters:
-            pytest.skip("the service has no metadata filters")
         options = remote.service.serve(
             [
                 Hit(document_id="a", text="tide a", metadata={"year": 2020, "lang": "en", "flag": True}),
@@ -245,6 +249,9 @@ class RemoteRetrieverContract(Sealed):
                 Hit(document_id="c", text="tide c", metadata={"lang": 'it\'s "c"'}),
             ]
         )
+        if not self.filters:
+            await unsupported(remote.find(options, filter={"year": 2020}))
+            return
         for filter, expected in (
             ({"year": 2020}, {"a"}),
             ({"year": [2020, 2021]}, {"a", "b"}),

@@ -13,7 +13,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import attrs
 import pytest
@@ -21,6 +21,9 @@ from ragwork_hooks.authz import (
     AllOf,
     AnyOf,
     Everything,
+    IdIn,
+    LabelCompares,
+    Labelled,
     LabelIn,
     Not,
     Nothing,
@@ -32,7 +35,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument, Passage, Query, Retriever
 from ragwork_hooks.storage import Database
 
-from ragwork_testkit.sealed import Sealed
+from ragwork_testkit.sealed import Sealed, unsupported
 
 TENANT, OTHER = "t1", "t2"
 PAST, FUTURE = "2001-01-01T00:00:00+00:00", "2901-01-01T00:00:00+00:00"
@@ -144,7 +147,12 @@ class Bench:
 
 
 class RetrieverContract(Sealed):
-    """What every retriever over an index promises about ranking."""
+    """What every retriever over an index promises about ranking. Flags: ``filters``, it holds metadata filters;
+    ``distinct``, it gives the best passage of each document. Where one is off, such a query raises ``NotSupported``.
+    """
+
+    filters: ClassVar[bool] = True
+    distinct: ClassVar[bool] = True
 
     async def test_the_passage_that_answers_comes_first(self, bench: Bench) -> None:
         await bench.add(
@@ -179,6 +187,9 @@ class RetrieverContract(Sealed):
     async def test_distinct_gives_the_best_passage_of_each_document(self, bench: Bench) -> None:
         many = bench.document("long", *(f"tide tables and gates {n}" for n in range(250)))
         await bench.add(many, *(bench.document(f"d{n}", f"gates {n}", "else") for n in range(8)))
+        if not self.distinct:
+            await unsupported(bench.find("tide gates", top_k=9, distinct="document"))
+            return
         passages = await bench.find("tide gates", top_k=9, distinct="document")
         assert sorted(p.document_id for p in passages) == [*(f"d{n}" for n in range(8)), "long"]
         assert passages[0].document_id == "long"
@@ -234,6 +245,9 @@ class RetrieverContract(Sealed):
             bench.document("c", "tide", metadata={"tags": "x", "flag": None}),
             bench.document("d", "tide", metadata={"a'b\"": "x"}),
         )
+        if filter and not self.filters:
+            await unsupported(bench.find("tide", filter=filter))
+            return
         assert await bench.found("tide", filter=filter) == expected
 
 
@@ -260,6 +274,16 @@ class ScopeContract(RetrieverContract):
             (LabelIn("level", frozenset({"open", "x"})), {"a"}),
             (LabelIn("level", frozenset()), set()),
             (Not(LabelIn("level", frozenset({"open"}))), {"b", "c"}),
+            (IdIn(frozenset({"a", "x"})), {"a"}),
+            (Not(IdIn(frozenset({"a"}))), {"b", "c"}),
+            (Labelled("level"), {"a", "b"}),
+            (Not(Labelled("level")), {"c"}),
+            (LabelCompares("level", "gt", "open"), {"b"}),
+            (LabelCompares("level", "gte", "open"), {"a", "b"}),
+            (LabelCompares("level", "lt", "shut"), {"a"}),
+            (LabelCompares("level", "lte", "Shut"), set()),
+            (LabelCompares("level", "starts_with", "op"), {"a"}),
+            (Not(LabelCompares("level", "contains", "hu")), {"a", "c"}),
             (Not(ANN), {"b", "c"}),
             (Not(Nothing()), {"a", "b", "c"}),
             (AllOf(()), {"a", "b", "c"}),

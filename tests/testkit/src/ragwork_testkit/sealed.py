@@ -1,12 +1,83 @@
 """Keeping a contract whole: a subclass supplies the provider and can't change what is asked of it."""
 
+import inspect
+from collections.abc import Awaitable, Iterator, Sequence
+
+import pytest
+from ragwork_hooks.errors import NotSupported
+
 
 class Sealed:
-    """Base of the contract kits. A subclass that replaces one of the kit's ``test_*`` is refused."""
+    """Base of the contract kits.
+
+    A subclass whose ``test_*``, or helper with a leading underscore, is not the kit's own is refused, also when a
+    mixin brings it. A class attribute of a kit that is ``True`` or ``False`` is a capability flag: a subclass may
+    say the other of the two. Where a flag is off, the kit asserts that the provider refuses (see ``unsupported``).
+    """
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        inherited = {name for base in cls.__mro__[1:] for name in vars(base) if name.startswith("test_")}
-        replaced = sorted(inherited & set(vars(cls)))
-        if replaced:
-            raise TypeError(f"{cls.__qualname__} replaces tests of its contract: {', '.join(replaced)}")
+        check(cls)
+
+
+def check(cls: type[Sealed]) -> None:
+    """Raises ``TypeError`` naming what of its kits ``cls`` has replaced."""
+    replaced = sorted({name for kit in _kits(cls) for name in vars(kit) if _replaced(cls, kit, name)})
+    if replaced:
+        raise TypeError(f"{cls.__qualname__} replaces parts of its contract: {', '.join(replaced)}")
+    wrong = sorted({name for kit in _kits(cls) for name in vars(kit) if _no_flag(cls, kit, name)})
+    if wrong:
+        raise TypeError(f"{cls.__qualname__}: a capability flag is True or False: {', '.join(wrong)}")
+
+
+async def unsupported(call: Awaitable[object]) -> None:
+    """Assert that ``call`` is refused for good: what a provider can't do must neither be ignored nor retried."""
+    with pytest.raises(NotSupported) as caught:
+        await call
+    assert not caught.value.retryable
+    assert caught.value.message
+
+
+def weakened(items: Sequence[pytest.Item]) -> Iterator[str]:
+    """How collected tests of kits were weakened: replaced, skipped by a mark, or excused without a reason."""
+    classes: dict[type[Sealed], None] = {}
+    for item in items:
+        cls = getattr(item, "cls", None)
+        if not (isinstance(cls, type) and issubclass(cls, Sealed)) or not _is_of_kit(item, cls):
+            continue
+        classes[cls] = None
+        if any(item.iter_markers("skip")) or any(item.iter_markers("skipif")):
+            yield f"{item.nodeid} is skipped: a contract has capability flags for what a provider can't do"
+        if any(not mark.kwargs.get("reason") for mark in item.iter_markers("xfail")):
+            yield f"{item.nodeid} is marked xfail without a reason"
+    for cls in classes:
+        try:
+            check(cls)
+        except TypeError as error:
+            yield str(error)
+
+
+def _kits(cls: type) -> list[type]:
+    """The contracts among the bases. A class that pytest collects is no contract but keeps one."""
+    return [
+        base
+        for base in cls.__mro__[1:]
+        if issubclass(base, Sealed) and base is not Sealed and not base.__name__.startswith("Test")
+    ]
+
+
+def _replaced(cls: type, kit: type, name: str) -> bool:
+    own = vars(kit)[name]
+    is_sealed = name.startswith("test_") or (name.startswith("_") and inspect.isfunction(own))
+    is_special = name.startswith("__")
+    return is_sealed and not is_special and inspect.getattr_static(cls, name, None) is not own
+
+
+def _no_flag(cls: type, kit: type, name: str) -> bool:
+    is_flag = isinstance(vars(kit)[name], bool) and not name.startswith("__")
+    return is_flag and not isinstance(inspect.getattr_static(cls, name), bool)
+
+
+def _is_of_kit(item: pytest.Item, cls: type) -> bool:
+    name = getattr(item, "originalname", item.name)
+    return any(name in vars(kit) for kit in _kits(cls))

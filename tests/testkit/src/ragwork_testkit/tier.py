@@ -45,10 +45,12 @@ class Finding:
 
 @attrs.define(eq=False)  # pytest keeps its plugins in sets
 class Outcomes:
-    """A pytest plugin that remembers what ran: what passed and of which classes, failures, excuses without a reason."""
+    """A pytest plugin that remembers what ran. ``unproved`` maps each kit to those of its tests that no class of the
+    package has passed, or failed with a reason given.
+    """
 
     passed: int = 0
-    classes: set[str] = attrs.field(factory=set)
+    unproved: dict[str, set[str]] = attrs.field(factory=dict)
     failed: list[str] = attrs.field(factory=list)
     excuses: list[str] = attrs.field(factory=list)
 
@@ -63,11 +65,16 @@ class Outcomes:
         report: pytest.TestReport = yield  # type: ignore[assignment]  # the wrapped hooks' result
         if report.failed:
             self.failed.append(f"{item.nodeid} failed: {_last_line(report.longreprtext)}")
-        elif report.when == "call" and report.passed:
-            self.passed += 1
+        elif report.when == "call" and (report.passed or hasattr(report, "wasxfail")):
+            self.passed += report.passed
             if isinstance(item, pytest.Function) and item.cls is not None:
-                self.classes.update(f"{c.__module__}.{c.__qualname__}" for c in item.cls.__mro__)
+                self._prove(item.cls, item.originalname)
         return report  # type: ignore[return-value]
+
+    def _prove(self, cls: type, test: str) -> None:
+        for kit in cls.__mro__:
+            tests = {name for name in dir(kit) if name.startswith("test_")}
+            self.unproved.setdefault(f"{kit.__module__}.{kit.__qualname__}", tests).discard(test)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -127,12 +134,15 @@ def _tests(outcomes: Outcomes) -> list[str]:
 
 
 def _kits(package: Package, outcomes: Outcomes) -> list[str]:
-    kinds = sorted({kind for kind, _, _ in package.providers if kind in KITS})
-    return [
-        f"no test subclasses the kit of kind {kind}: {' or '.join(KITS[kind])}"
-        for kind in kinds
-        if not outcomes.classes.intersection(KITS[kind])
-    ]
+    found: list[str] = []
+    for kind in sorted({kind for kind, _, _ in package.providers if kind in KITS}):
+        unproved = {kit: outcomes.unproved[kit] for kit in KITS[kind] if kit in outcomes.unproved}
+        if not unproved:
+            found.append(f"no test subclasses the kit of kind {kind}: {' or '.join(KITS[kind])}")
+        elif all(unproved.values()):
+            kit, tests = min(unproved.items(), key=lambda each: len(each[1]))
+            found.append(f"the kit of kind {kind}, {kit}, is not proved whole: {', '.join(sorted(tests))}")
+    return found
 
 
 def _types(folder: Path) -> list[str]:

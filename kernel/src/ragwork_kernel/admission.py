@@ -1,0 +1,114 @@
+"""Admission: gates asked stage by stage, the transaction they share, and the holds they leave."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+
+from ragwork_hooks.admission import Admission, AdmitGate, Ask, Hold, Open
+from ragwork_hooks.auth import Principal
+from ragwork_hooks.authz import Deny
+from ragwork_hooks.storage import Database, Transaction
+
+from ragwork_kernel.authorize import refusal
+from ragwork_kernel.exchange import Exchange
+
+#: Stages that may write: asked last, with a transaction of the caller's tenant.
+LATE = ("quota", "sla", "cost")
+
+log = logging.getLogger(__name__)
+
+
+class AdmissionPlan:
+    """The admission gates by stage, each a frozen tuple."""
+
+    def __init__(self, db: Database, gates: Mapping[str, tuple[AdmitGate, ...]]) -> None:
+        self._db = db
+        self._gates = gates
+        self._settling: set[asyncio.Task[None]] = set()
+
+    async def ask(
+        self,
+        exchange: Exchange,
+        stage: str,
+        *,
+        feature: str | None = None,
+        transaction: Open | None = None,
+        replayed: bool = False,
+    ) -> None:
+        """Ask every gate of ``stage``; the first Deny is raised."""
+        exchange.stage = stage
+        for gate in self._gates[stage]:
+            ask = Ask(
+                principal=exchange.caller,
+                peer=exchange.peer,
+                route=exchange.route.name,
+                rate_class=exchange.route.rate_class,
+                switch=exchange.route.switch,
+                feature=feature,
+                request_id=exchange.request_id,
+                open=transaction or _none_yet,
+                replayed=replayed,
+            )
+            since = time.perf_counter()
+            verdict = await _ask(gate, ask)
+            if isinstance(verdict, Deny):
+                exchange.denied(gate.name, since, verdict)
+                raise refusal(verdict, 503)
+            exchange.allowed(gate.name, since, verdict.headers)
+            exchange.grant = exchange.grant.plus(verdict)
+
+    async def ask_late(self, exchange: Exchange, transaction: Open, *, replayed: bool = False) -> None:
+        """The stages that may write, in order."""
+        for stage in LATE:
+            await self.ask(exchange, stage, transaction=transaction, replayed=replayed)
+
+    @contextlib.asynccontextmanager
+    async def short(self, caller: Principal) -> AsyncIterator[Open]:
+        """A write transaction of the caller's tenant that begins when somebody asks for it."""
+        opened: list[Transaction] = []
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def begin() -> Transaction:
+                if not opened:
+                    opened.append(await stack.enter_async_context(self._db.tenant(caller.tenant_id, "write")))
+                return opened[0]
+
+            yield begin
+
+    def settle(self, exchange: Exchange) -> None:
+        """Settle holds beside the reply; ``settled`` awaits these tasks, so none is lost."""
+        for hold in exchange.grant.holds:
+            if hold.written and exchange.undone:
+                continue
+            task = asyncio.create_task(_settled(hold, exchange.begun))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+
+    async def settled(self) -> None:
+        """Wait until every hold of finished requests is settled."""
+        await asyncio.gather(*self._settling, return_exceptions=True)
+
+
+async def _none_yet() -> Transaction:
+    raise RuntimeError("this stage of admission has no transaction")
+
+
+async def _settled(hold: Hold, started: bool) -> None:
+    try:
+        await hold.settle(started)
+    except Exception:
+        log.exception("a hold could not be settled")
+
+
+async def _ask(gate: AdmitGate, ask: Ask) -> Admission | Deny:
+    try:
+        verdict = await gate.admit(ask)
+    except Exception:
+        log.exception("admission gate %s failed; denied", gate.name)
+        return Deny("SERVICE_UNAVAILABLE", f"the gate {gate.name} could not decide")
+    if isinstance(verdict, Admission | Deny):
+        return verdict
+    log.error("admission gate %s returned %r; denied", gate.name, verdict)
+    return Deny("SERVICE_UNAVAILABLE", f"the gate {gate.name} could not decide")

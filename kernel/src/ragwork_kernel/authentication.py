@@ -1,0 +1,50 @@
+"""Who is calling: authenticators asked one after another; nobody recognised is nobody."""
+
+import logging
+import re
+import time
+
+from aiohttp import web
+from ragwork_hooks.auth import Authenticator, Credential, Principal
+from ragwork_hooks.authz import Deny
+from ragwork_hooks.errors import Problem
+
+from ragwork_kernel.exchange import Exchange
+
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]+)")
+
+log = logging.getLogger(__name__)
+
+
+async def authenticate(authenticators: tuple[Authenticator, ...], exchange: Exchange) -> Principal | None:
+    """The caller; ``None`` on a public route. Raises ``Problem`` 401, or 503 when it can't be decided."""
+    exchange.stage = "authentication"
+    if exchange.route.scope == "public":
+        return None
+    request, since = exchange.request, time.perf_counter()
+    credential = Credential(bearer=_bearer(request), peer=exchange.peer, headers=request.headers)
+    for authenticator in authenticators:
+        try:
+            principal = await authenticator.authenticate(credential)
+        except Problem as problem:
+            exchange.denied(authenticator.name, since, Deny(problem.code, problem.message))
+            raise
+        except Exception as error:
+            log.exception("authenticator %s failed; denied", authenticator.name)
+            raise Problem("AUTH_UNAVAILABLE", "credentials can't be checked right now") from error
+        if isinstance(principal, Principal):
+            exchange.allowed(authenticator.name, since, {})
+            return principal
+    raise Problem(
+        "AUTH_UNAUTHORIZED",
+        "send a valid key as `Authorization: Bearer <key>`; `ragwork keys create` makes one",
+    )
+
+
+def _bearer(request: web.Request) -> str | None:
+    """The one bearer token; two Authorization headers are as good as none."""
+    sent = request.headers.getall("Authorization", [])
+    if len(sent) != 1:
+        return None
+    match = _BEARER.fullmatch(sent[0].strip())
+    return match[1] if match else None

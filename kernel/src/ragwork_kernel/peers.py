@@ -1,0 +1,46 @@
+"""The client's address: the TCP peer, or behind trusted proxies what they say of it."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TypeAlias
+
+from aiohttp import web
+from ragwork_hooks.errors import ConfigError
+
+_HEADER = "X-Forwarded-For"
+Address: TypeAlias = IPv4Address | IPv6Address
+
+
+class Client:
+    """Knows which peers are proxies. Without any, forwarded headers mean nothing."""
+
+    def __init__(self, trusted_proxies: Sequence[str]) -> None:
+        try:
+            self._trusted = [ip_network(text) for text in trusted_proxies]
+        except ValueError as error:
+            raise ConfigError("TRUSTED_PROXIES", str(error), "list networks like 10.0.0.0/8") from None
+
+    def address(self, request: web.Request) -> str:
+        """The last address in the chain that is no trusted proxy; ill-formed entries end the chain."""
+        peer = request.remote or ""
+        if not self._trusted or not self._trusts(peer):
+            return peer
+        hops = ",".join(request.headers.getall(_HEADER, [])).split(",")
+        for hop in reversed([hop.strip() for hop in hops]):
+            if _parsed(hop) is None:
+                return peer
+            peer = hop
+            if not self._trusts(hop):
+                return hop
+        return peer
+
+    def _trusts(self, text: str) -> bool:
+        address = _parsed(text)
+        return address is not None and any(address in network for network in self._trusted)
+
+
+def _parsed(text: str) -> Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,36 @@
+"""Whose address it is: forwarded headers count only from proxies the operator trusts."""
+
+from unittest.mock import Mock
+
+import pytest
+from multidict import CIMultiDict
+from ragwork_hooks.errors import ConfigError
+from ragwork_kernel.peers import Client
+
+
+def request(remote: str, *forwarded: str) -> Mock:
+    headers = CIMultiDict([("X-Forwarded-For", value) for value in forwarded])
+    return Mock(remote=remote, headers=headers)
+
+
+@pytest.mark.parametrize(("remote", "forwarded", "client"), [
+    ("10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
+    ("10.0.0.1", ["6.6.6.6, 203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+    ("10.0.0.1", ["6.6.6.6", "203.0.113.9"], "203.0.113.9"),
+    ("10.0.0.1", ["6.6.6.6, nonsense"], "10.0.0.1"),
+    ("10.0.0.1", ["6.6.6.6, nonsense, 10.0.0.2"], "10.0.0.2"),
+    ("10.0.0.1", [], "10.0.0.1"),
+    ("203.0.113.9", ["6.6.6.6"], "203.0.113.9"),
+    ("10.0.0.1", ["10.0.0.3"], "10.0.0.3"),
+])  # fmt: skip
+def test_the_last_untrusted_hop_is_the_client(remote: str, forwarded: list[str], client: str) -> None:
+    assert Client(("10.0.0.0/8",)).address(request(remote, *forwarded)) == client
+
+
+def test_without_trusted_proxies_the_header_means_nothing() -> None:
+    assert Client(()).address(request("10.0.0.1", "203.0.113.9")) == "10.0.0.1"
+
+
+def test_an_ill_formed_network_is_named() -> None:
+    with pytest.raises(ConfigError, match="TRUSTED_PROXIES"):
+        Client(("10.0.0.0/99",))

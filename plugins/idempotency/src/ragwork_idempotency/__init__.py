@@ -1,0 +1,44 @@
+"""One effect per Idempotency-Key: repeated requests get the stored answer."""
+
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from ragwork_hooks.auth import Directory
+from ragwork_hooks.jobs import Schedule
+from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
+from ragwork_hooks.replay import Replay
+
+from ragwork_idempotency.answers import NoAnswers, PostgresAnswers, prune
+from ragwork_idempotency.config import IdempotencyConfig
+
+
+class IdempotencyPlugin:
+    @hookimpl
+    def ragwork_info(self) -> PluginInfo:
+        return PluginInfo(
+            name="idempotency",
+            summary="one effect per Idempotency-Key, and its answer replayed",
+            provides=(Replay,),
+            requires=(Directory,),
+            config=IdempotencyConfig,
+            schema="idempotency",
+            migrations=Path(__file__).parent / "migrations",
+        )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[IdempotencyConfig]) -> Contribution:
+        config, sweep = context.config, partial(prune, context.services)
+
+        async def scheduled() -> None:
+            await sweep()
+
+        ttl = timedelta(hours=config.ttl_hours)
+        return Contribution(
+            capabilities={Replay: PostgresAnswers(ttl) if config.enabled else NoAnswers()},
+            maintenance=(MaintenanceTask(name="prune_idempotency", run=sweep),),
+            schedules=(Schedule(name="idempotency.prune", cron="17 * * * *", run=scheduled),),
+        )
+
+
+plugin = IdempotencyPlugin()

@@ -1,0 +1,80 @@
+"""The state of the dependencies, always answered: what can't be asked is degraded, not an error."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import attrs
+from ragwork_hooks.audit import PLATFORM_TENANT
+from ragwork_hooks.jobs import WorkerSeen
+from ragwork_hooks.plugin import Probe, Services
+
+from ragwork_ops.shapes import HealthResponse
+
+_PATIENCE_S = 2.0
+_DATABASE, _STATE = "postgres", "redis"
+
+
+@attrs.frozen(kw_only=True)
+class Queue:
+    """The queue of record: jobs that wait, and who works them. ``None`` while it can't be asked."""
+
+    depth: int | None
+    workers: Sequence[WorkerSeen] | None
+
+    @property
+    def heartbeat_age_s(self) -> float | None:
+        """Of the freshest worker; ``None`` without any."""
+        return round(self.workers[0].silent_s, 1) if self.workers else None
+
+
+async def queue(services: Services) -> Queue:
+    """Two round trips, bounded in time; never raises because the database is away."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S), services.db.tenant(PLATFORM_TENANT, "read") as tx:
+            depths = await services.jobs.depth(tx)
+            return Queue(depth=sum(d.waiting for d in depths), workers=await services.jobs.workers(tx))
+    except Exception:
+        services.metrics.count("ops_queue_unknown_total", "Health reads without the queue of record.")
+        return Queue(depth=None, workers=None)
+
+
+async def report(services: Services, stale_after_s: float) -> HealthResponse:
+    """Every probe asked now, beside the queue."""
+    probes = {probe.component: probe for probe in services.registry.probes}
+    answers, seen = await asyncio.gather(
+        asyncio.gather(*(_answers(probe) for probe in probes.values())), queue(services)
+    )
+    up = dict(zip(probes, answers, strict=True))
+    age = seen.heartbeat_age_s
+    working = age is not None and age <= stale_after_s
+    return HealthResponse(
+        status="ok" if all(answers) and working else "degraded",
+        api="ok",
+        db=_word(up.get(_DATABASE, False)),
+        # Without a shared store the state is in this process: it is there as long as the process is.
+        redis=_word(up.get(_STATE, True)),
+        worker_heartbeat_age_s=age,
+        operability_worker_heartbeat_age_s=None,
+        queue_depth=seen.depth,
+        timestamp=services.clock.now().isoformat(),
+    )
+
+
+def last_seen(services: Services, seen: Queue) -> str | None:
+    """When the freshest worker was heard of."""
+    age = seen.heartbeat_age_s
+    return None if age is None else (services.clock.now() - timedelta(seconds=age)).isoformat()
+
+
+async def _answers(probe: Probe) -> bool:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await probe.check()
+    except Exception:
+        return False
+    return True
+
+
+def _word(up: bool) -> str:
+    return "ok" if up else "degraded"
