@@ -10,6 +10,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
 
+from ragwork_documents.acl import DocumentAcl
 from ragwork_documents.catalog import Catalog, load_corpus
 from ragwork_documents.corpora import Corpora
 from ragwork_documents.intake import Intake, Overwrite

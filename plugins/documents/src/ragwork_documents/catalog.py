@@ -72,7 +72,6 @@ class Catalog:
         """Those of ``document_ids`` that exist and that ``principal`` may read now."""
         return await within(tx, await self._services.read_scope(principal, acl.READ), document_ids)
 
-
     async def ingestion(self, tx: Transaction, since: datetime) -> Ingestion:
         """How ingestion of the tenant's documents went since then."""
         row = await tx.fetchrow(_INGESTION, since)

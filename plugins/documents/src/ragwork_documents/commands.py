@@ -11,6 +11,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Command, CommandContext, Option
 
 from ragwork_documents import jsonl, smoke
+from ragwork_documents.acl import DocumentAcl
 from ragwork_documents.bulk import BulkIngest, Tally
 from ragwork_documents.intake import Submission
 from ragwork_documents.shapes import TextIngestRequest
@@ -31,7 +32,13 @@ async def ingest(context: CommandContext) -> int:
         context.console.result({"error": str(error)}, f"error: {error}")
         return 1
     readers = [f"tenant:{tenant_id}"] if context.text("readers") == "tenant" else []
-    bulk = BulkIngest(context.services, tenant_id, corpus_id, readers)
+    bulk = BulkIngest(
+        context.services,
+        tenant_id,
+        corpus_id,
+        readers,
+        DocumentAcl(admin_bypass=context.config.admin_bypass_acl),
+    )
     if not await _prepared(context, bulk, corpus_id):
         return 1
     started = time.monotonic()
@@ -43,7 +50,13 @@ async def ingest(context: CommandContext) -> int:
 async def seed(context: CommandContext) -> int:
     """Put the demonstration corpus into a tenant, once."""
     tenant_id = context.text("tenant")
-    bulk = BulkIngest(context.services, tenant_id, SEED_CORPUS, [f"tenant:{tenant_id}"])
+    bulk = BulkIngest(
+        context.services,
+        tenant_id,
+        SEED_CORPUS,
+        [f"tenant:{tenant_id}"],
+        DocumentAcl(admin_bypass=context.config.admin_bypass_acl),
+    )
     if not await _prepared(context, bulk, SEED_CORPUS):
         return 1
     submissions = await asyncio.to_thread(seed_documents)

@@ -6,7 +6,7 @@ from typing import Final
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Action, readers_of
 from ragwork_hooks.errors import Problem, not_found
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
 
@@ -154,15 +154,17 @@ def routes(corpora: Corpora) -> tuple[AnyRoute, ...]:
     async def get(call: Call[NoFields, NoFields]) -> CorpusResponse:
         return await corpora.get(call.tx, call.path["corpus_id"])
 
-    async def create(call: Call[CorpusCreateRequest, NoFields]) -> CorpusResponse:
-        return await corpora.create(call.tx, call.body)
+    async def create(call: Call[CorpusCreateRequest, NoFields]) -> Reply:
+        made = await corpora.create(call.tx, call.body)
+        return Reply(data=made, status=201, audit=_note(made.id))
 
-    async def patch(call: Call[CorpusPatchRequest, NoFields]) -> CorpusResponse:
-        return await corpora.patch(call.tx, call.path["corpus_id"], call.body)
+    async def patch(call: Call[CorpusPatchRequest, NoFields]) -> Reply:
+        patched = await corpora.patch(call.tx, call.path["corpus_id"], call.body)
+        return Reply(data=patched, audit=_note(patched.id))
 
     async def delete(call: Call[NoFields, NoFields]) -> Reply:
         await corpora.delete(call.tx, call.principal, call.path["corpus_id"])
-        return Reply(status=204)
+        return Reply(status=204, audit=_note(call.path["corpus_id"]))
 
     return (
         Route(
@@ -220,6 +222,10 @@ def _values(binding: Binding, embedder: str) -> tuple[object, ...]:
         binding.shadow,
         dict(binding.shadow_options),
     )
+
+
+def _note(corpus_id: str) -> AuditNote:
+    return AuditNote(resource_type="corpus", resource_id=corpus_id)
 
 
 def _response(row: Row) -> CorpusResponse:

@@ -6,7 +6,7 @@ from typing import Final
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Resource
 from ragwork_hooks.errors import not_found
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
 from ragwork_hooks.jobs import JobStatus
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
@@ -68,7 +68,9 @@ class Documents:
         return _response(row, job)
 
 
-def routes(documents: Documents, intake: Intake, access: acl.DocumentAcl, max_bytes: int) -> tuple[AnyRoute, ...]:
+def routes(
+    documents: Documents, intake: Intake, access: acl.DocumentAcl, max_bytes: int
+) -> tuple[AnyRoute, ...]:
     """The document routes; ``max_bytes`` bounds the bodies that carry content."""
 
     async def load(call: Call[object, object]) -> Resource:
@@ -131,7 +133,7 @@ def routes(documents: Documents, intake: Intake, access: acl.DocumentAcl, max_by
         Route(
             name="documents.upload", method="POST", path="/v1/documents", summary="Ingest a file",
             handler=upload, scope="tenant", action=acl.WRITE, rate_class="mutation",
-            idempotency="accepted", audit_event="documents.ingest.enqueued", feature=None,
+            idempotency="accepted", audit_event="documents.ingest.enqueued", feature=None, switch="ingest",
             stale_reads=False, transaction="write", response=DocumentAccepted, body=UploadForm,
             body_kind="multipart", body_limit=max_bytes, status=202,
             errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "INGEST_VALIDATION_ERROR",
@@ -141,7 +143,7 @@ def routes(documents: Documents, intake: Intake, access: acl.DocumentAcl, max_by
         Route(
             name="documents.text", method="POST", path="/v1/documents/text", summary="Ingest a text",
             handler=ingest_text, scope="tenant", action=acl.WRITE, rate_class="mutation",
-            idempotency="accepted", audit_event="documents.ingest.enqueued", feature=None,
+            idempotency="accepted", audit_event="documents.ingest.enqueued", feature=None, switch="ingest",
             stale_reads=False, transaction="write", response=DocumentAccepted, body=TextIngestRequest,
             body_kind="json", body_limit=max_bytes, status=202,
             errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "NOT_FOUND"), legacy=True,
@@ -150,7 +152,7 @@ def routes(documents: Documents, intake: Intake, access: acl.DocumentAcl, max_by
             name="documents.reindex", method="POST", path="/v1/documents/{document_id}/reindex",
             summary="Cut and embed a document anew; unchanged chunks keep their vectors",
             handler=reindex, scope="tenant", action=acl.REINDEX, rate_class="mutation",
-            idempotency="accepted", audit_event="documents.reindex.enqueued", feature=None,
+            idempotency="accepted", audit_event="documents.reindex.enqueued", feature=None, switch="ingest",
             stale_reads=False, transaction="write", response=DocumentAccepted, body=ReindexRequest,
             body_kind="optional_json", resource=load, status=202,
             errors=("AUTHZ_DENIED", "INGEST_IN_PROGRESS", "INGEST_SOURCE_MISSING", "NOT_FOUND"),
@@ -177,6 +179,8 @@ def _accepted(outcome: Outcome) -> Reply:
             status_url=f"/v1/documents/{outcome.document_id}",
         ),
         status=202 if outcome.fresh else 200,
+        changed=outcome.fresh,
+        audit=AuditNote(resource_type="document", resource_id=outcome.document_id),
     )
 
 

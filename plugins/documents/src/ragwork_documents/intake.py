@@ -9,7 +9,7 @@ from uuid import uuid4
 import attrs
 import orjson
 from ragwork_hooks.auth import Principal
-from ragwork_hooks.authz import Action, Deny, readers_of
+from ragwork_hooks.authz import Action, Deny, Resource, readers_of
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
@@ -188,9 +188,7 @@ class Intake:
         """Hold an existing document's row against the whole authorization plan. Raises ``Problem`` 403."""
         await self._check(tx, principal, action, self._access.resource(document, principal, tx.tenant_id))
 
-    async def _check(
-        self, tx: Transaction, principal: Principal, action: Action, resource: Resource
-    ) -> None:
+    async def _check(self, tx: Transaction, principal: Principal, action: Action, resource: Resource) -> None:
         decision = await self._services.authorize(principal, action, resource, tx)
         if isinstance(decision.verdict, Deny):
             verdict = decision.verdict
