@@ -65,6 +65,8 @@ class Principal:
     ``kind`` is the actor type of the audit taxonomy (``api_key``, ``sso_session``, ``system`` …);
     ``credential_id`` the key or session, ``user_id`` the person or service behind it. ``platform``
     is a flag beside the role: it widens what routes are open, never which tenant's rows are seen.
+    ``scopes`` limits the credential to actions of these names (``document.read``, ``scim.*``); ``None`` does
+    not. With ``on_behalf_of`` an agent acts for somebody: only what both may do is allowed.
     """
 
     tenant_id: str
@@ -74,6 +76,8 @@ class Principal:
     role: Role
     groups: frozenset[str] = frozenset()
     platform: bool = False
+    scopes: frozenset[str] | None = None
+    on_behalf_of: "Principal | None" = None
 
 
 class Authenticator(Protocol):

@@ -211,6 +211,13 @@ def outside(scope: ReadScope) -> ReadScope:
             return Not(scope)
 
 
+def in_scopes(principal: Principal, action: Action) -> bool:
+    """Whether the credential's scopes cover ``action``: its name, or its kind with ``.*``."""
+    if principal.scopes is None:
+        return True
+    return action.name in principal.scopes or f"{action.name.partition('.')[0]}.*" in principal.scopes
+
+
 def readers_of(principal: Principal) -> frozenset[str]:
     """The reader texts a principal answers to: user, api_key, role, groups and tenant."""
     return frozenset(

@@ -1,7 +1,7 @@
 """Routes as declarations: the kernel decodes, decides, runs and encodes; a plugin only handles."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import attrs
 
@@ -16,6 +16,7 @@ __all__ = [
     "AnyRoute",
     "AuditNote",
     "Call",
+    "Dialect",
     "EventStream",
     "File",
     "Frame",
@@ -111,6 +112,7 @@ class File:
 
     data: bytes
     mime: str
+    status: int = 200
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
@@ -147,6 +149,20 @@ class EventStream:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
+class Dialect(Protocol):
+    """How a family of routes speaks where a standard of its own asks for more than the envelope."""
+
+    @property
+    def media_type(self) -> str:
+        """Of answers; bodies may have it, too, beside ``application/json``."""
+
+    def speaks(self, headers: Headers) -> bool:
+        """Whether this request is answered in the dialect: data bare, refusals as ``failure`` gives them."""
+
+    def failure(self, problem: Problem, request_id: str) -> tuple[int, object]:
+        """Status and body of a refusal."""
+
+
 ResourceLoader: TypeAlias = Callable[["Call[Any, Any]"], Awaitable[Resource]]
 FeatureLoader: TypeAlias = Callable[["Call[Any, Any]"], Awaitable[Features]]
 
@@ -155,12 +171,13 @@ FeatureLoader: TypeAlias = Callable[["Call[Any, Any]"], Awaitable[Features]]
 class Route(Generic[B, Q]):
     """Everything the kernel must know of a route; what has no default must be said.
 
-    ``path`` starts with ``/v1/`` and names parameters in braces. ``action`` is ``None`` only at scope
-    ``public``. ``transaction`` opens one for the handler, committed before the reply leaves.
-    ``resource`` loads what is acted on inside that transaction and raises ``Problem`` 404 when it does
-    not exist. ``stale_reads`` allows a lagging replica. ``response`` is the type under ``data``
-    (``None`` for no body or a stream). ``body_limit`` in bytes overrides ``MAX_REQUEST_BYTES``.
-    ``legacy`` also serves the path without ``/v1``. ``switch`` names the kill switch that stops it.
+    ``path`` starts with ``/v1/``, or anywhere with a ``dialect``, and names parameters in braces.
+    ``action`` is ``None`` only at scope ``public``. ``transaction`` opens one for the handler, committed
+    before the reply leaves. ``resource`` loads what is acted on inside that transaction and raises
+    ``Problem`` 404 when it does not exist. ``stale_reads`` allows a lagging replica. ``response`` is the
+    type under ``data`` (``None`` for no body or a stream). ``body_limit`` in bytes overrides
+    ``MAX_REQUEST_BYTES``. ``body=dict`` takes any JSON object as it is; unknown fields of a ``form`` are
+    dropped. ``legacy`` also serves the path without ``/v1``. ``switch`` names the kill switch that stops it.
 
     A ``tenant_id`` in the path or query names the tenant that is acted on: the caller's own, or with
     platform scope any; the transaction, the replay and the audit record are bound to it. ``audit_event``
@@ -183,7 +200,7 @@ class Route(Generic[B, Q]):
     response: Any
     body: type[B] = NoFields  # type: ignore[assignment]  # the default of a type parameter needs 3.13
     query: type[Q] = NoFields  # type: ignore[assignment]
-    body_kind: Literal["none", "json", "optional_json", "multipart"] = "none"
+    body_kind: Literal["none", "json", "optional_json", "multipart", "form"] = "none"
     body_limit: int | None = None
     resource: ResourceLoader | None = None
     status: int = 200
@@ -191,6 +208,7 @@ class Route(Generic[B, Q]):
     errors: tuple[str, ...] = ()
     legacy: bool = False
     switch: str | None = None
+    dialect: Dialect | None = None
 
 
 AnyRoute: TypeAlias = Route[Any, Any]

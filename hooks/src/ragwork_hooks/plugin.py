@@ -22,6 +22,7 @@ from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.jobs import JobKind, Jobs, Schedule, Ticker
 from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.notification import Channel
+from ragwork_hooks.policy import PolicyEngine
 from ragwork_hooks.retrieval import Embedder, Retriever
 from ragwork_hooks.storage import Blob, Caches, Database, DatabaseServer, State, Transaction
 from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
@@ -282,6 +283,7 @@ class Providers(Protocol):
     async def synthesizer(self, name: str) -> SpeechSynthesizer: ...
     async def recognizer(self, name: str) -> SpeechRecognizer: ...
     async def channel(self, name: str) -> Channel: ...
+    async def policy_engine(self, name: str) -> PolicyEngine: ...
 
 
 class Clock(Protocol):

@@ -41,8 +41,13 @@ class Transaction(Protocol):
 class Database(Protocol):
     """Hands out transactions. There is no way to a raw connection or pool."""
 
-    def tenant(self, tenant_id: str, mode: Mode = "write") -> AbstractAsyncContextManager[Transaction]:
+    def tenant(
+        self, tenant_id: str, mode: Mode = "write", *, stale: bool = False
+    ) -> AbstractAsyncContextManager[Transaction]:
         """A transaction bound to ``tenant_id``; commits on leaving, rolls back on an exception.
+
+        A ``stale`` read may come from a replica that lags: never for authorization, never for reading
+        what the caller just wrote.
 
         ``read`` is READ ONLY. Raises ``Problem`` 503 ``SERVICE_UNAVAILABLE`` when the database is
         away and ``ValueError`` for an ill-formed tenant id.

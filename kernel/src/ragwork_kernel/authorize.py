@@ -18,11 +18,14 @@ from ragwork_hooks.authz import (
     ReadScope,
     Resource,
     Verdict,
+    every,
+    in_scopes,
 )
 from ragwork_hooks.errors import STATUS_OF, Problem
 from ragwork_hooks.storage import Transaction
 
 log = logging.getLogger(__name__)
+OUT_OF_SCOPE = Deny("AUTH_FORBIDDEN", "this credential's scopes do not cover it")
 NOBODY_ALLOWS = Deny("AUTHZ_DENIED", "nothing allows this; enable an authorization plugin or grant access")
 
 
@@ -44,7 +47,25 @@ class AuthorizationPlan:
         resource: Resource | None,
         tx: Transaction | None,
     ) -> Decision:
-        """At least one Allow and no Deny, else denied; the first Deny ends it."""
+        """At least one Allow and no Deny, else denied; the first Deny ends it. Who acts for somebody may do
+        what both may.
+        """
+        if stage == "role" and not in_scopes(principal, action):
+            return Decision(verdict=OUT_OF_SCOPE, trail=())
+        decision = await self._decide_alone(stage, principal, action, resource, tx)
+        if principal.on_behalf_of is None or isinstance(decision.verdict, Deny):
+            return decision
+        other = await self.decide_stage(stage, principal.on_behalf_of, action, resource, tx)
+        return Decision(verdict=other.verdict, trail=(*decision.trail, *other.trail))
+
+    async def _decide_alone(
+        self,
+        stage: Literal["role", "resource"],
+        principal: Principal,
+        action: Action,
+        resource: Resource | None,
+        tx: Transaction | None,
+    ) -> Decision:
         trail: list[Judgement] = []
         allowed = False
         for gate in self._stages[stage]:
@@ -80,6 +101,8 @@ class AuthorizationPlan:
             except Exception:
                 log.exception("gate %s failed to narrow; nothing is readable", gate.name)
                 return Nothing()
+        if principal.on_behalf_of is not None:
+            return every(scope, await self.read_scope(principal.on_behalf_of, action))
         return scope
 
     async def _ask(

@@ -1,6 +1,7 @@
 """Reading a request's body with its bytes counted, and decoding body and query into their classes."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 import attrs
 from aiohttp import BodyPartReader, web
@@ -11,6 +12,7 @@ from ragwork_hooks.http import AnyRoute, NoFields, Upload
 from ragwork_kernel import codec
 
 _MAX_PARTS = 20
+_MAX_FIELDS = 100
 
 
 def too_large(limit: int) -> Problem:
@@ -33,14 +35,13 @@ async def decode(request: web.Request, route: AnyRoute, limit: int) -> Any:
     if route.body_kind == "multipart":
         return codec.structure(await _multipart(request, route, limit), route.body, "body")
     raw = await _read(request, limit)
+    if route.body_kind == "form":
+        return codec.structure(_form(request, route, raw), route.body, "body")
     if route.body_kind == "optional_json" and not raw.strip():
         return codec.structure({}, route.body, "body")
-    if request.content_type not in ("application/json", "application/octet-stream"):
-        raise Problem(
-            "UNSUPPORTED_MEDIA_TYPE",
-            f"the body's type is {request.content_type}; send application/json",
-            details={"accepted": ["application/json"]},
-        )
+    taken = ["application/json", *([route.dialect.media_type] if route.dialect else [])]
+    if request.content_type not in (*taken, "application/octet-stream"):
+        raise _wrong_type(request, taken)
     return codec.structure(codec.parse(raw), route.body, "body")
 
 
@@ -78,13 +79,35 @@ async def _read(request: web.Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
+def _form(request: web.Request, route: AnyRoute, raw: bytes) -> dict[str, object]:
+    """Known fields of a form; unknown ones are dropped, repeated ones refused (RFC 6749 §3.2)."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise _wrong_type(request, ["application/x-www-form-urlencoded"])
+    known = {codec.wire_name(a.name): a for a in attrs.fields(route.body)}
+    values: dict[str, object] = {}
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+    except ValueError as error:
+        raise _malformed(str(error)) from None
+    for name, value in pairs:
+        if name in known and known[name].name in values:
+            raise codec.invalid([{"type": "duplicate", "loc": ["body", name], "msg": "is given twice"}])
+        if name in known:
+            values[known[name].name] = codec.query_value(value, known[name].type)
+    return values
+
+
+def _wrong_type(request: web.Request, accepted: list[str]) -> Problem:
+    return Problem(
+        "UNSUPPORTED_MEDIA_TYPE",
+        f"the body's type is {request.content_type}; send {accepted[0]}",
+        details={"accepted": accepted},
+    )
+
+
 async def _multipart(request: web.Request, route: AnyRoute, limit: int) -> dict[str, object]:
     if request.content_type != "multipart/form-data":
-        raise Problem(
-            "UNSUPPORTED_MEDIA_TYPE",
-            f"the body's type is {request.content_type}; send multipart/form-data",
-            details={"accepted": ["multipart/form-data"]},
-        )
+        raise _wrong_type(request, ["multipart/form-data"])
     kinds = {a.name: a.type for a in attrs.fields(route.body)}
     values: dict[str, object] = {}
     left = limit

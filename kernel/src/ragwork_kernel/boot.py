@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import asyncpg
 import attrs
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.errors import ConfigError
@@ -16,9 +17,9 @@ from ragwork_hooks.events import Sink
 from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.plugin import Contribution, PluginContext, Probe, ProviderContext
 from ragwork_hooks.replay import Replay
-from ragwork_hooks.storage import Blob, DatabaseUrls
+from ragwork_hooks.storage import Blob, Database, DatabaseUrls
 
-from ragwork_kernel import clock, discovery, migrations, phase0, plan, secrets
+from ragwork_kernel import clock, discovery, migrations, phase0, plan, roles, secrets
 from ragwork_kernel.admission import AdmissionPlan
 from ragwork_kernel.assembly import Assembly, Loaded
 from ragwork_kernel.authorize import AuthorizationPlan
@@ -37,6 +38,7 @@ from ragwork_kernel.pipeline import Pipeline
 from ragwork_kernel.providers import KINDS, Offer, ProviderTable
 from ragwork_kernel.records import Records
 from ragwork_kernel.replays import Replays
+from ragwork_kernel.replica import Replicated
 from ragwork_kernel.services import Parts, PluginServices
 from ragwork_kernel.sse import StreamRegistry
 from ragwork_kernel.telemetry import Telemetry
@@ -110,15 +112,15 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
             statement_timeout_ms=kernel.statement_timeout_ms,
         )
         stack.push_async_callback(db.close)
+        telemetry = Telemetry(kernel.app_name)
         tracer = make_tracer(kernel)
         # Exporting what is left can take seconds: off the loop.
         stack.push_async_callback(asyncio.to_thread, tracer.close)
-        traced_db = tracer.database(db)
+        traced_db = tracer.database(await _with_replica(stack, kernel, db, telemetry))
         state, state_probes = await stack.enter_async_context(phase0.shared_state(kernel))
         bus = Bus(urls.app)
         await bus.start()
         stack.push_async_callback(bus.close)
-        telemetry = Telemetry(kernel.app_name)
         egress = EgressClient(kernel.egress_allow_private)
         stack.push_async_callback(egress.close)
         providers = ProviderTable()
@@ -196,6 +198,30 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         for name, lifespan in frozen.lifespans:
             await _enter(stack, name, lifespan)
         yield platform
+
+
+async def _with_replica(
+    stack: AsyncExitStack, kernel: KernelConfig, primary: Pool, telemetry: Telemetry
+) -> Database:
+    """``primary``, beside a replica when one is configured; a replica that is away does not stop the boot."""
+    if kernel.database_read_url is None:
+        return primary
+    dsn = roles.normalise(kernel.database_read_url)
+    try:
+        await roles.check_app(dsn)
+        replica = await Pool.open(
+            dsn,
+            size=kernel.pool_size,
+            statement_timeout_ms=kernel.statement_timeout_ms,
+            acquire_timeout_s=1.0,
+        )
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+        log.warning(
+            "the read replica does not answer (%s); every read goes to the primary until a restart", error
+        )
+        return primary
+    stack.push_async_callback(replica.close)
+    return Replicated(primary, replica, telemetry)
 
 
 async def _database_answers(db: Pool, telemetry: Telemetry) -> None:

@@ -14,6 +14,7 @@ import attrs
 import cattrs
 import orjson
 from cattrs import ClassValidationError, IterableValidationError
+from cattrs.cols import is_sequence, list_structure_factory
 from cattrs.errors import ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 from ragwork_hooks.errors import Problem
@@ -58,6 +59,18 @@ def _object(value: Any, _target: Any) -> Any:
     return value
 
 
+def _list(target: Any, converter: cattrs.Converter) -> Any:
+    """A text is a sequence too, and must not become a list of its characters."""
+    items = list_structure_factory(target, converter)
+
+    def structure(value: Any, _target: Any) -> Any:
+        if not isinstance(value, list):
+            raise FieldError("list_type", "must be a list")
+        return items(value, target)
+
+    return structure
+
+
 def _upload(value: Any, _target: Any) -> Upload:
     if not isinstance(value, Upload):
         raise FieldError("file_type", "must be a file")
@@ -89,6 +102,7 @@ def _make_body_converter() -> cattrs.Converter:
     converter.register_structure_hook_func(
         lambda t: getattr(t, "__origin__", t) in (dict, abc.Mapping), _object
     )
+    converter.register_structure_hook_factory(is_sequence, _list)
     converter.register_structure_hook_func(_is_optional, _optional)
     converter.register_structure_hook_factory(
         lambda t: isinstance(t, type) and attrs.has(t),
@@ -135,6 +149,8 @@ def structure(value: Any, target: type[T], where: str) -> T:
     try:
         if not isinstance(value, dict):
             raise FieldError("dict_type", "must be an object")
+        if target is dict:
+            return value  # type: ignore[return-value]  # T is dict here
         _refuse_tenant(value, target)
         return _body_converter.structure(value, target)
     except Problem:

@@ -56,6 +56,9 @@ class KernelConfig:
     database_dispatcher_url: str | None = setting(
         "DATABASE_DISPATCHER_URL", None, "DSN of the role that claims jobs", secret=True
     )
+    database_read_url: str | None = setting(
+        "DATABASE_READ_URL", None, "DSN of a replica for reads that tolerate lag", secret=True
+    )
     redis_url: str | None = setting(
         "REDIS_URL", None, "Redis DSN; unset keeps shared state in the process", secret=True
     )

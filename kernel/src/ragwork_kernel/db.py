@@ -208,7 +208,7 @@ class Pool:
     async def release(self, connection: "PoolConnectionProxy[Any]") -> None:
         await self._pool.release(connection)
 
-    def tenant(self, tenant_id: str, mode: Mode = "write") -> _TenantScope:
+    def tenant(self, tenant_id: str, mode: Mode = "write", *, stale: bool = False) -> _TenantScope:
         if not tenant_id:
             raise ValueError("a tenant transaction needs a tenant id")
         return _TenantScope(self, tenant_id, mode)

@@ -273,6 +273,8 @@ class Pipeline:
 
     def _open(self, request: web.Request, route: AnyRoute, legacy: bool) -> Exchange:
         request_id, shape = self._shape(request, legacy)
+        if route.dialect is not None and route.dialect.speaks(request.headers):
+            shape = attrs.evolve(shape, dialect=route.dialect)
         return Exchange(
             request=request,
             route=route,
@@ -383,11 +385,11 @@ class Pipeline:
 
     @contextlib.asynccontextmanager
     async def _transaction(self, exchange: Exchange) -> AsyncIterator[Transaction | None]:
-        mode = exchange.route.transaction
-        if mode == "none" or exchange.tenant_id is None:
+        route = exchange.route
+        if route.transaction == "none" or exchange.tenant_id is None:
             yield None
         else:
-            async with self._db.tenant(exchange.tenant_id, mode) as tx:
+            async with self._db.tenant(exchange.tenant_id, route.transaction, stale=route.stale_reads) as tx:
                 yield tx
 
     async def _stream(self, exchange: Exchange, stream: EventStream) -> web.StreamResponse:

@@ -143,7 +143,8 @@ def _shape(path: str) -> str:
 def _check_route(owner: str, route: AnyRoute) -> None:
     public = route.scope == "public"
     faults = {
-        "its path must start with /v1/": not route.path.startswith("/v1/"),
+        "its path must start with /v1/ unless it has a dialect": not route.path.startswith("/v1/")
+        and route.dialect is None,
         "a public route has no action": public and route.action is not None,
         "a route that is not public needs an action": not public and route.action is None,
         "scope platform needs an action with platform=True": route.scope == "platform"

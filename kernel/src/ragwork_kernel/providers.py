@@ -11,6 +11,7 @@ from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.notification import Channel
 from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext, Wrap
+from ragwork_hooks.policy import PolicyEngine
 from ragwork_hooks.retrieval import Embedder, Retriever
 from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
 
@@ -27,6 +28,7 @@ KINDS: Mapping[str, str] = {
     "tts": "TTS_CONFIG_MISSING",
     "asr": "ASR_CONFIG_INVALID",
     "notification": "NOTIFICATION_CONFIG_INVALID",
+    "policy_engine": "POLICY_ENGINE_UNAVAILABLE",
 }
 
 
@@ -97,6 +99,10 @@ class ProviderTable:
         opened: Channel = await self._open("notification", name)
         return opened
 
+    async def policy_engine(self, name: str) -> PolicyEngine:
+        opened: PolicyEngine = await self._open("policy_engine", name)
+        return opened
+
     async def close(self) -> None:
         """Close every opened provider; one that fails does not keep the others open."""
         await asyncio.gather(*self._opened.values(), return_exceptions=True)
@@ -119,12 +125,7 @@ class ProviderTable:
     async def _make(self, kind: str, name: str) -> Any:
         offer = self._offer(kind, name)
         # Importing a provider's module may pull in a vendor SDK: never on the loop.
-        try:
-            provider = await asyncio.to_thread(self._provider, kind, name)
-        except ConfigError as error:
-            # Its reason is the operator's business, not a tenant's.
-            log.error("%s provider %s can't be loaded: %s", kind, name, error)
-            raise ProviderError(KINDS[kind], f"{kind} provider {name!r} can't be loaded") from error
+        provider = await asyncio.to_thread(self._provider, kind, name)
         opened = await provider.open(offer.context)
         self._bare.append(opened)
         for wrap in self._wraps[kind]:
@@ -135,11 +136,16 @@ class ProviderTable:
         offer = self._offer(kind, name)
         key = (offer.kind, offer.name)
         if key not in self._loaded:
-            loaded = discovery.load(f"ragwork.{kind}", name)
-            if not isinstance(loaded, Provider):
-                raise ConfigError(
-                    f"ragwork.{kind} {name!r}", f"is {loaded!r}", "name a Provider in the entry point"
-                )
+            try:
+                loaded = discovery.load(f"ragwork.{kind}", name)
+                if not isinstance(loaded, Provider):
+                    raise ConfigError(
+                        f"ragwork.{kind} {name!r}", f"is {loaded!r}", "name a Provider in the entry point"
+                    )
+            except ConfigError as error:
+                # Its reason is the operator's business, not a tenant's.
+                log.error("%s provider %s can't be loaded: %s", kind, name, error)
+                raise ProviderError(KINDS[kind], f"{kind} provider {name!r} can't be loaded") from error
             self._loaded[key] = loaded
         return self._loaded[key]
 

@@ -6,7 +6,7 @@ import attrs
 from aiohttp import web
 from multidict import CIMultiDict
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import File, Reply
+from ragwork_hooks.http import Dialect, File, Reply
 
 from ragwork_kernel import codec
 
@@ -31,19 +31,21 @@ class Shape:
     echo_id: str
     legacy: bool
     headers: Mapping[str, str]
+    dialect: Dialect | None = None
 
     def success(self, result: object, default_status: int, extra: Mapping[str, str]) -> web.Response:
         """The answer to what a handler returned."""
         if isinstance(result, File):
             headers = self._headers(extra, result.headers)
             headers["Content-Type"] = result.mime
-            return web.Response(body=result.data, headers=headers)
+            return web.Response(status=result.status, body=result.data, headers=headers)
         status, own = default_status, extra
         if isinstance(result, Reply):
             status, own, result = result.status, {**extra, **result.headers}, result.data
         if status == 204:
             return web.Response(status=204, headers=self._headers(own))
-        body = result if self.legacy else {"data": result, "meta": self._meta()}
+        bare = self.legacy or self.dialect is not None
+        body = result if bare else {"data": result, "meta": self._meta()}
         return self._json(status, body, own)
 
     def failure(self, problem: Problem, extra: Mapping[str, str]) -> web.Response:
@@ -51,6 +53,9 @@ class Shape:
         headers = {**extra, **problem.headers}
         if problem.status == 401:
             headers.setdefault("WWW-Authenticate", "Bearer")
+        if self.dialect is not None:
+            status, body = self.dialect.failure(problem, self.echo_id)
+            return self._json(status, body, headers)
         return self._json(problem.status, self._error_body(problem), headers)
 
     def _error_body(self, problem: Problem) -> object:
@@ -68,7 +73,7 @@ class Shape:
 
     def _json(self, status: int, body: object, extra: Mapping[str, str]) -> web.Response:
         headers = self._headers(extra)
-        headers["Content-Type"] = JSON
+        headers["Content-Type"] = JSON if self.dialect is None else self.dialect.media_type
         return web.Response(status=status, body=codec.dumps(body), headers=headers)
 
     def _meta(self) -> dict[str, str]:

@@ -183,8 +183,10 @@ class _TracedDatabase:
         self._tracer = tracer
 
     @contextlib.asynccontextmanager
-    async def tenant(self, tenant_id: str, mode: Mode = "write") -> AsyncIterator[Transaction]:
-        async with self._db.tenant(tenant_id, mode) as tx:
+    async def tenant(
+        self, tenant_id: str, mode: Mode = "write", *, stale: bool = False
+    ) -> AsyncIterator[Transaction]:
+        async with self._db.tenant(tenant_id, mode, stale=stale) as tx:
             yield _TracedTransaction(tx, self._tracer)
 
     @contextlib.asynccontextmanager

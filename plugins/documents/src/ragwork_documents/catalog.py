@@ -10,6 +10,7 @@ import attrs
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.documents import Corpus, Ingestion
+from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Metrics, Services
 from ragwork_hooks.retrieval import Passage, PreparedQuery, Query, Retriever
 from ragwork_hooks.storage import Cache, Transaction
@@ -127,6 +128,8 @@ class _Checked:
 
     async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
         found = await self.prepared.passages(tx, scope)
+        if not isinstance(found, Sequence) or not all(isinstance(passage, Passage) for passage in found):
+            raise _malformed(self.retriever, self.metrics)
         if not found:
             return found
         readable = await within(tx, scope, (passage.document_id for passage in found))
@@ -160,4 +163,12 @@ class Rechecked:
         if self.inner.transactional:
             # The same snapshot ranks and judges: a second look could not differ.
             return prepared
+        if not callable(getattr(prepared, "passages", None)):
+            raise _malformed(self.name, self.metrics)
         return _Checked(prepared, self.name, self.metrics)
+
+
+def _malformed(retriever: str, metrics: Metrics) -> ProviderError:
+    """The error of a retriever that breaks its protocol."""
+    metrics.count("retrieval_malformed_total", "Answers of retrievers of a wrong type", retriever=retriever)
+    return ProviderError("RETRIEVAL_ERROR", f"{retriever} answered with something that is no passages")

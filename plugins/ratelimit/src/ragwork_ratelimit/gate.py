@@ -1,0 +1,139 @@
+"""The rate gate: one draw from the buckets of the credential and of its tenant, or from none."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import attrs
+from ragwork_hooks.admission import Admission, Ask, Stage
+from ragwork_hooks.audit import PLATFORM_TENANT
+from ragwork_hooks.authz import Deny
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.storage import Bucket, Draw, State
+
+from ragwork_ratelimit import headers
+from ragwork_ratelimit.addresses import client_of, count_refusal
+from ragwork_ratelimit.buckets import LocalBuckets
+from ragwork_ratelimit.config import RateLimitConfig
+from ragwork_ratelimit.degraded import Degradation
+from ragwork_ratelimit.limits import Policy
+
+#: What a class without limits of its own is held to.
+STRICTEST = "run"
+
+
+@attrs.frozen(kw_only=True)
+class Held:
+    """What one request is held to: buckets and, in the same order, what they are called to clients."""
+
+    scope: str
+    policies: tuple[Policy, ...]
+    buckets: tuple[Bucket, ...]
+    cost: int
+    policy_field: str
+
+
+class RateGate:
+    """Stage ``rate``. A refused request costs nothing in any bucket.
+
+    While the shared state is away, every process limits for itself, in bounded memory and with the same
+    limits, or refuses, as ``RL_FAIL_MODE`` says.
+    """
+
+    def __init__(
+        self,
+        config: RateLimitConfig,
+        *,
+        state: State,
+        local: LocalBuckets,
+        degradation: Degradation,
+        metrics: Metrics,
+    ) -> None:
+        self.name = "ratelimit.buckets"
+        self.stage: Stage = "rate"
+        self._prefix = config.prefix
+        self._fails_open = config.fail_mode == "open"
+        self._classes = {name: _policies(name, config) for name in config.classes}
+        self._public: tuple[Policy, ...] = (Policy("public-address", "address", config.address_public, 1),)
+        self._fields = {p: headers.policy_field(p) for p in (*self._classes.values(), self._public)}
+        self._state = state
+        self._local = local
+        self._degradation = degradation
+        self._metrics = metrics
+
+    async def admit(self, ask: Ask) -> Admission | Deny:
+        """``Deny`` 429 RATE_LIMITED, or 503 RATE_LIMIT_UNAVAILABLE where an absent state closes the door."""
+        if ask.rate_class == "probe":
+            return Admission()
+        held = self._held(ask)
+        status: Mapping[str, str] = {}
+        draw = _never(held)
+        if draw is None:
+            try:
+                draw = await self._state.take(held.scope, held.buckets, held.cost)
+            except ProviderError:
+                self._degradation.happened()
+                status = headers.DEGRADED
+                if not self._fails_open:
+                    return _unavailable()
+                draw = self._draw_here(held)
+        told = {
+            "RateLimit-Policy": held.policy_field,
+            "RateLimit": headers.limit_field(held.policies, draw.remaining),
+            **status,
+        }
+        if draw.short is None:
+            return Admission(headers=told)
+        count_refusal(self._metrics, ask.rate_class)
+        return headers.refusal(held.policies[draw.short], ask.rate_class, draw, told)
+
+    def _held(self, ask: Ask) -> Held:
+        if ask.principal is None:
+            policies, scope = self._public, PLATFORM_TENANT
+            names = [f"public:address:{client_of(ask.peer)}"]
+        else:
+            name = ask.rate_class if ask.rate_class in self._classes else STRICTEST
+            policies, scope = self._classes[name], ask.principal.tenant_id
+            names = [f"{name}:key:{ask.principal.credential_id}", f"{name}:tenant"]
+        return Held(
+            scope=scope,
+            policies=policies,
+            buckets=tuple(
+                p.limit.bucket(f"{self._prefix}:{n}") for p, n in zip(policies, names, strict=True)
+            ),
+            cost=policies[0].cost,
+            policy_field=self._fields[policies],
+        )
+
+    def _draw_here(self, held: Held) -> Draw:
+        """The same draw from this process' own buckets, which know no scopes."""
+        buckets = [attrs.evolve(bucket, key=f"{held.scope}:{bucket.key}") for bucket in held.buckets]
+        return self._local.take(buckets, held.cost)
+
+
+def _policies(name: str, config: RateLimitConfig) -> tuple[Policy, ...]:
+    limits = config.classes[name]
+    return (
+        Policy(f"{name}-key", "api_key", limits.key, limits.cost),
+        Policy(f"{name}-tenant", "tenant", limits.tenant, limits.cost),
+    )
+
+
+def _never(held: Held) -> Draw | None:
+    """The refusal of a limit that is closed; then nothing is drawn anywhere."""
+    for index, policy in enumerate(held.policies):
+        if policy.limit.closed:
+            return Draw(wait_s=math.inf, short=index, remaining=_untouched(held.policies))
+    return None
+
+
+def _untouched(policies: Sequence[Policy]) -> tuple[float, ...]:
+    return tuple(float(policy.limit.burst) for policy in policies)
+
+
+def _unavailable() -> Deny:
+    return Deny(
+        "RATE_LIMIT_UNAVAILABLE",
+        "the store of the rate limits does not answer",
+        headers={**headers.DEGRADED, "Retry-After": "1"},
+    )

@@ -1,0 +1,115 @@
+"""Gates over states that work, are away, or stand at a time that the test moves."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import attrs
+import pytest
+from ragwork_hooks.admission import Ask
+from ragwork_hooks.auth import Principal, Role
+from ragwork_hooks.errors import ProviderError
+from ragwork_kernel.state import LocalState
+from ragwork_ratelimit.buckets import LocalBuckets
+from ragwork_ratelimit.config import RateLimitConfig
+from ragwork_ratelimit.degraded import Degradation
+from ragwork_ratelimit.gate import RateGate
+
+
+class Clock:
+    """Seconds that pass when told."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+    def pass_s(self, seconds):
+        self.now += seconds
+
+
+class CountingMetrics:
+    def __init__(self):
+        self.counts = Counter()
+
+    def count(self, name, help, **labels):
+        self.counts[name, *labels.values()] += 1
+
+
+class AwayState:
+    """A shared state that is away until told to come back; counts how often it was asked."""
+
+    def __init__(self, clock):
+        self.inner = LocalState(clock)
+        self.away = True
+        self.asked = 0
+
+    async def take(self, scope, buckets, cost):
+        self.asked += 1
+        if self.away:
+            raise ProviderError("STATE_UNAVAILABLE", "it is down", retryable=True)
+        return await self.inner.take(scope, buckets, cost)
+
+
+async def _no_transaction():
+    raise AssertionError("a rate gate writes nothing")
+
+
+def ask(rate_class="read", tenant="t1", key="k1", peer="192.0.2.1"):
+    principal = (
+        None
+        if key is None
+        else Principal(tenant_id=tenant, user_id="u", credential_id=key, kind="api_key", role=Role.READER)
+    )
+    return Ask(
+        principal=principal,
+        peer=peer,
+        route="documents.list",
+        rate_class=rate_class,
+        switch=None,
+        feature=None,
+        request_id="r",
+        open=_no_transaction,
+    )
+
+
+@attrs.define(slots=False)
+class World:
+    """A rate gate with what it stands on in the open."""
+
+    config: RateLimitConfig
+    clock: Clock
+    state: object
+    metrics: CountingMetrics = attrs.field(factory=CountingMetrics)
+    local: LocalBuckets = attrs.field(init=False)
+    degradation: Degradation = attrs.field(init=False)
+    gate: RateGate = attrs.field(init=False)
+
+    def __attrs_post_init__(self):
+        self.local = LocalBuckets(self.clock, 100)
+        self.degradation = Degradation(self.config.fail_mode, self.metrics, self.clock)
+        self.gate = RateGate(
+            self.config,
+            state=self.state,
+            local=self.local,
+            degradation=self.degradation,
+            metrics=self.metrics,
+        )
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def world(clock):
+    def make(state=None, **settings):
+        return World(RateLimitConfig(**settings), clock, state or LocalState(clock))
+
+    return make
+
+
+@pytest.fixture
+def kit():
+    return SimpleNamespace(ask=ask, AwayState=AwayState, CountingMetrics=CountingMetrics)
