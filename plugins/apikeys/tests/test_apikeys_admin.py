@@ -15,7 +15,7 @@ from ragwork_apikeys.routes import AdminApiKeyPatchRequest, ListQuery
 from ragwork_apikeys.store import KeyStore
 from ragwork_directory import plugin as directory_plugin
 from ragwork_hooks.admission import Grant
-from ragwork_hooks.auth import Credential, Directory, Principal, Role
+from ragwork_hooks.auth import ApiKeys, Credential, Directory, Principal, Role
 from ragwork_hooks.errors import ConfigError, Problem
 from ragwork_hooks.http import Call, NoFields
 from ragwork_hooks.plugin import CommandContext
@@ -348,6 +348,24 @@ async def test_expiry_by_patch(here: Any, keys: Any, shell: Shell, tenant: str) 
         await patch(keys, here, admin(tenant), made["id"], expires_at=datetime(2030, 1, 1))
 
 
+async def test_switching_on_and_prolonging_stop_at_the_tenants_cap(
+    here: Any, keys: Any, shell: Shell, tenant: str
+) -> None:
+    capped = here.boot(plugin, ApiKeysConfig(max_active_keys=1))
+    boss, later = admin(tenant), datetime.now(UTC) + timedelta(days=9)
+    one, two = [await shell.run("keys", "create", tenant=tenant, role="reader", name="n") for _ in range(2)]
+    await patch(capped, here, boss, one["id"], active=False)
+    for body in ({"active": True}, {"active": True, "expires_at": later}):
+        with pytest.raises(Problem, match="KEY_LIMIT_REACHED"):
+            await patch(capped, here, boss, one["id"], **body)
+    assert await code_of(keys, one["key"]) == "AUTH_REVOKED_KEY"
+    await patch(capped, here, boss, two["id"], name="still usable", expires_at=later)
+    await patch(capped, here, boss, two["id"], expires_at=datetime.now(UTC) - timedelta(days=1))
+    assert (await patch(capped, here, boss, one["id"], active=True)).is_active
+    with pytest.raises(Problem, match="KEY_LIMIT_REACHED"):
+        await patch(capped, here, boss, two["id"], expires_at=later)
+
+
 async def test_contradictions_foreign_and_unknown_keys(
     here: Any, keys: Any, shell: Shell, tenant: str
 ) -> None:
@@ -378,5 +396,5 @@ async def test_a_tenants_admin_can_end_a_platform_key_but_not_widen_it(
 
 
 async def test_the_store_is_reached_by_commands_as_the_plugins_own_capability(here: Any, keys: Any) -> None:
-    assert plugin.ragwork_info().provides == (KeyStore,)
+    assert plugin.ragwork_info().provides == (KeyStore, ApiKeys)
     assert isinstance(here.use(KeyStore), KeyStore)

@@ -54,7 +54,7 @@ async def test_a_request_with_a_credential_is_judged_by_that(carried: Credential
     assert await DevBypass("Authorization").authenticate(carried) is None
 
 
-@pytest.mark.parametrize("tenant", [None, "", "a'b", "a b", "-x", "x" * 129])
+@pytest.mark.parametrize("tenant", [None, "", "a'b", "a b", "-x", "x" * 129, "ragwork.platform"])
 async def test_without_a_well_formed_tenant_401(tenant: str | None) -> None:
     given: dict[str, Any] = {} if tenant is None else {"X_Tenant_Id": tenant}
     with pytest.raises(Problem) as refused:

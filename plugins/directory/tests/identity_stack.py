@@ -86,6 +86,9 @@ class Process:
     def use(self, capability: type) -> Any:
         return self.capabilities[capability]
 
+    def use_optional(self, capability: type) -> Any:
+        return self.capabilities.get(capability)
+
     def boot(self, plugin: Any, config: object = None) -> Any:
         contribution = plugin.ragwork_contribute(PluginContext(services=self, config=config))
         self.capabilities |= contribution.capabilities

@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 from ragwork_directory import plugin
+from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.auth import Directory, Role
 from ragwork_hooks.errors import Problem
 
@@ -166,3 +167,30 @@ async def test_concurrent_group_changes_do_not_overwrite_each_other_unseen(
     assert left.groups == frozenset()
     async with here.db.tenant(tenant) as tx:
         assert (await directory.user(tx, "alice")).groups == frozenset()
+
+
+async def test_system_tasks_see_the_ids_of_all_tenants_in_order(
+    here: Any, directory: Any, tenant: str
+) -> None:
+    made = [f"{tenant}-{end}" for end in ("b", "A", "a", "1")]
+    await asyncio.gather(*(make(here, directory, t) for t in made))
+    async with here.db.tenant(f"{tenant}-c") as tx:
+        await directory.ensure_tenant(tx)
+    found = await directory.tenants()
+    assert [t for t in found if t.startswith(tenant)] == sorted([*made, f"{tenant}-c"])
+    assert found == sorted(set(found))
+
+
+async def test_nobody_belongs_to_the_platforms_own_tenant(here: Any, directory: Any) -> None:
+    for attempt in (
+        lambda tx: directory.ensure_tenant(tx),
+        lambda tx: directory.ensure_user(tx, "alice", Role.READER),
+        lambda tx: directory.ensure_group(tx, "g", "G"),
+    ):
+        with pytest.raises(Problem, match="VALIDATION_ERROR"):
+            async with here.db.tenant(PLATFORM_TENANT) as tx:
+                await attempt(tx)
+    with pytest.raises(asyncpg.CheckViolationError):
+        async with here.db.tenant(PLATFORM_TENANT) as tx:
+            await tx.execute("INSERT INTO directory.tenants (tenant_id) VALUES (ragwork.tenant())")
+    assert PLATFORM_TENANT not in await directory.tenants()

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ragwork_hooks.auth import Authenticator, Directory
+from ragwork_hooks.auth import ApiKeys, Authenticator, Directory
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.jobs import Ticker
+from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_apikeys.authenticator import ApiKeyAuthenticator
 from ragwork_apikeys.bypass import DevBypass
+from ragwork_apikeys.capability import CappedKeys
 from ragwork_apikeys.commands import commands
 from ragwork_apikeys.config import ApiKeysConfig
 from ragwork_apikeys.known import Judge
@@ -27,8 +29,9 @@ class ApiKeysPlugin:
         return PluginInfo(
             name="apikeys",
             summary="API keys: authentication, admin API and commands",
-            provides=(KeyStore,),
+            provides=(KeyStore, ApiKeys),
             requires=(Directory,),
+            optional=(Plans,),
             after=("directory",),
             critical=True,
             config=ApiKeysConfig,
@@ -44,15 +47,16 @@ class ApiKeysPlugin:
         store = KeyStore(services, services.secrets.key(_PEPPER), config.cache_ttl_s)
         usage = Usage(services, store)
         judge = Judge(config.inactive_days if config.inactive_enforced else None, services.clock.monotonic)
+        capped = CappedKeys(store, directory, config.max_active_keys)
         keys = ApiKeyAuthenticator(store, directory, judge, usage, config.header)
         return Contribution(
             authenticators=(keys, *_bypass(config, services.profile)),
-            routes=AdminApi(services, store, directory).routes(),
+            routes=AdminApi(services, store, directory, capped).routes(),
             tickers=(
                 Ticker(name="apikeys.last_used", every_s=5.0, run=usage.write),
                 Ticker(name="apikeys.expired", every_s=1.0, run=usage.end_expired),
             ),
-            capabilities={KeyStore: store},
+            capabilities={KeyStore: store, ApiKeys: capped},
         )
 
     @hookimpl

@@ -6,6 +6,7 @@ from typing import Final
 
 from ragwork_hooks.auth import Directory, Role, User
 from ragwork_hooks.errors import ConfigError, Problem, not_found
+from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Command, CommandContext, Option
 from ragwork_hooks.storage import Transaction
 
@@ -41,7 +42,7 @@ def commands() -> tuple[Command, ...]:
                 Option(name="name", help="what the key is for", required=True),
                 Option(name="user", help="the user behind the key; by default one of its own"),
                 Option(name="platform", help="also allow what touches more than one tenant", flag=True),
-                Option(name="plan", help="the tenant's plan, where plans are enabled"),
+                Option(name="plan", help="the tenant's plan; a new tenant gets the default one"),
             ),
             run=create,
         ),
@@ -85,8 +86,7 @@ async def create(context: CommandContext) -> int:
         minted = await store.create(
             tx, user_id=user.id, name=name, role=role, platform=bool(context.options["platform"])
         )
-    if context.options["plan"] is not None:
-        context.console.say("plans are not enabled: --plan has no effect")
+        await _plan(context, tx)
     context.console.result(
         {"id": minted.id, "key": minted.token},
         f"{minted.token}\nThis key ({minted.id}) is shown once; keep it safe.",
@@ -152,6 +152,15 @@ async def _user(context: CommandContext, tx: Transaction, user_id: str, role: Ro
         context.console.say(f"user {user_id} was {user.role.label} and is now {role.label}")
         user = await directory.set_role(tx, user_id, role)
     return user
+
+
+async def _plan(context: CommandContext, tx: Transaction) -> None:
+    """The operator's word counts; without it the tenant keeps its plan, or has the default one from now on."""
+    plans, wanted = context.services.use_optional(Plans), context.options["plan"]
+    if plans is not None:
+        await plans.ensure(tx, wanted if isinstance(wanted, str) else None)
+    elif wanted is not None:
+        context.console.say("plans are not enabled: --plan has no effect")
 
 
 async def _key(context: CommandContext) -> KnownKey:

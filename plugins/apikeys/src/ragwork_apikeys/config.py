@@ -20,3 +20,6 @@ class ApiKeysConfig:
         "AUTH_API_KEY_INACTIVE_DAYS", 90, "days without use after which a key is inactive", ge=1, le=36_500
     )
     inactive_enforced: bool = setting("AUTH_API_KEY_INACTIVE_ENFORCED", True, "refuse inactive keys")
+    max_active_keys: int = setting(
+        "SELF_SERVE_MAX_ACTIVE_KEYS", 20, "usable keys that a tenant may have by its own doing", ge=0
+    )

@@ -10,6 +10,7 @@ from ragwork_hooks.fields import identifier, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
 from ragwork_hooks.plugin import Services
 
+from ragwork_apikeys.capability import CappedKeys
 from ragwork_apikeys.store import Change, KeyStore, KeyView
 from ragwork_apikeys.tokens import shown_prefix
 
@@ -56,10 +57,11 @@ class AdminApiKeyListResponse:
 class AdminApi:
     """Handlers and declarations of ``/v1/admin/api-keys``."""
 
-    def __init__(self, services: Services, store: KeyStore, directory: Directory) -> None:
+    def __init__(self, services: Services, store: KeyStore, directory: Directory, capped: CappedKeys) -> None:
         self._services = services
         self._store = store
         self._directory = directory
+        self._capped = capped
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
@@ -99,7 +101,7 @@ class AdminApi:
                 response=AdminApiKeyResponse,
                 body=AdminApiKeyPatchRequest,
                 body_kind="json",
-                errors=("AUTH_FORBIDDEN", "NOT_FOUND", "VALIDATION_ERROR"),
+                errors=("AUTH_FORBIDDEN", "NOT_FOUND", "KEY_LIMIT_REACHED", "VALIDATION_ERROR"),
             ),
         )
 
@@ -134,6 +136,8 @@ class AdminApi:
         if change.active and key.revoked_at is not None:
             raise Problem("VALIDATION_ERROR", "active: a revoked key stays revoked; make a new one")
         changed = await self._store.change(call.tx, key.id, change)
+        if changed.usable and not key.usable:
+            await self._capped.check_room(call.tx, added=1)
         return _response(changed, await self._directory.user(call.tx, changed.user_id))
 
 

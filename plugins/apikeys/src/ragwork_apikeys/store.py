@@ -14,8 +14,23 @@ from ragwork_apikeys import tokens
 from ragwork_apikeys.known import KnownKey
 
 _INSERT: Final = """
-INSERT INTO apikeys.keys (tenant_id, id, user_id, name, role, platform, digest)
-VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6)
+INSERT INTO apikeys.keys (tenant_id, id, user_id, name, role, platform, digest, expires_at)
+VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, now() + $7::interval)
+"""
+# A tenant's additions take turns until the commit; the count is a statement of its own, so that it
+# sees what the turn before has added.
+_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('apikeys.room/' || ragwork.tenant(), 0))"
+_COUNT_USABLE: Final = """
+SELECT count(*) FROM apikeys.keys
+ WHERE tenant_id = ragwork.tenant() AND revoked_at IS NULL AND disabled_at IS NULL
+   AND (expires_at IS NULL OR expires_at > now())
+"""
+# Revoked keys are kept, so the list is bounded; those that may work again come before them.
+_ALL: Final = """
+SELECT *, now() AS read_at FROM (
+    SELECT * FROM apikeys.keys WHERE tenant_id = ragwork.tenant()
+     ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT 1000
+) AS kept ORDER BY created_at DESC, id
 """
 _PAGE: Final = """
 SELECT *, now() AS read_at FROM apikeys.keys
@@ -72,7 +87,7 @@ class KeyView:
 
     id: str
     user_id: str
-    name: str
+    name: str | None
     role: Role
     platform: bool
     created_at: datetime
@@ -152,10 +167,30 @@ class KeyStore:
         except _Unknown:
             return None
 
-    async def create(self, tx: Transaction, *, user_id: str, name: str, role: Role, platform: bool) -> Minted:
+    async def create(
+        self,
+        tx: Transaction,
+        *,
+        user_id: str,
+        name: str | None,
+        role: Role,
+        platform: bool,
+        lifetime: timedelta | None = None,
+    ) -> Minted:
+        """A new key; without a ``lifetime`` it has no end."""
         key_id, token = tokens.mint()
-        await tx.execute(_INSERT, key_id, user_id, name, role.label, platform, self.digest(token))
+        await tx.execute(_INSERT, key_id, user_id, name, role.label, platform, self.digest(token), lifetime)
         return Minted(id=key_id, token=token)
+
+    async def count_usable(self, tx: Transaction) -> int:
+        """Keys that may be used, once it is this transaction's turn to add to them."""
+        await tx.execute(_TURN)
+        count: int = await tx.fetchval(_COUNT_USABLE)
+        return count
+
+    async def all(self, tx: Transaction) -> Sequence[KeyView]:
+        """The tenant's keys, newest first: 1,000 at most, and revoked ones only as far as there is room."""
+        return [KeyView.of(row) for row in await tx.fetch(_ALL)]
 
     async def page(
         self, tx: Transaction, *, only_inactive: bool, inactive_days: int, limit: int, offset: int

@@ -5,11 +5,12 @@ every credential must feel advances the user's epoch, drops the cached user in e
 the user's live streams, all with the commit of the caller's transaction.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.auth import Role, User
-from ragwork_hooks.errors import not_found
+from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 
@@ -74,11 +75,17 @@ class PostgresDirectory:
         self._users: Cache[User | None] = services.caches.cache("directory.users", ttl_s=CACHE_TTL_S)
 
     async def ensure_tenant(self, tx: Transaction) -> None:
+        _refuse_platform(tx)
         await tx.execute(
             "INSERT INTO directory.tenants (tenant_id) VALUES (ragwork.tenant()) ON CONFLICT DO NOTHING"
         )
 
+    async def tenants(self) -> Sequence[str]:
+        async with self._services.db.anonymous() as tx:
+            return [row["tenant_id"] for row in await tx.fetch("SELECT * FROM directory.all_tenants()")]
+
     async def ensure_user(self, tx: Transaction, user_id: str, role: Role) -> User:
+        _refuse_platform(tx)
         row = await tx.fetchrow(_ENSURE, user_id, role.label)
         assert row is not None  # INSERT … RETURNING with DO UPDATE always gives its row
         if row["made"]:
@@ -115,6 +122,7 @@ class PostgresDirectory:
         return await self._changed(tx, user_id, cut=role < user.role)
 
     async def ensure_group(self, tx: Transaction, group_id: str, name: str) -> None:
+        _refuse_platform(tx)
         await tx.execute(_ENSURE_GROUP, group_id, name)
 
     async def set_groups(self, tx: Transaction, user_id: str, groups: frozenset[str]) -> User:
@@ -144,6 +152,12 @@ class PostgresDirectory:
         user = await self.user(tx, user_id)
         assert user is not None  # its row is locked by this transaction
         return user
+
+
+def _refuse_platform(tx: Transaction) -> None:
+    """Nobody may be of the tenant whose rows belong to no tenant."""
+    if tx.tenant_id == PLATFORM_TENANT:
+        raise Problem("VALIDATION_ERROR", f"tenant {PLATFORM_TENANT!r} is the platform's own")
 
 
 def _key(tenant_id: str, user_id: str) -> str:

@@ -1,0 +1,3 @@
+-- kind: expand
+-- A key that a tenant's admin makes needs no name.
+ALTER TABLE apikeys.keys ALTER COLUMN name DROP NOT NULL;

@@ -1,0 +1,35 @@
+"""The gate of features: what a tenant's plan does not include is refused before it costs anything."""
+
+from ragwork_hooks.admission import Admission, Ask, Stage
+from ragwork_hooks.authz import Deny
+
+from ragwork_plans import keys
+from ragwork_plans.store import PostgresPlans, Standing
+
+
+class EntitlementGate:
+    """Implements ``ragwork_hooks.admission.AdmitGate``. Warm, it asks nobody."""
+
+    name: str = "plans"
+    stage: Stage = "entitlement"
+
+    def __init__(self, plans: PostgresPlans) -> None:
+        self._plans = plans
+
+    async def admit(self, ask: Ask) -> Admission | Deny:
+        if ask.principal is None or ask.feature is None:
+            return Admission()
+        key = keys.catalogued(ask.feature)
+        standing = await self._plans.standing(ask.principal.tenant_id)
+        return Admission() if standing.has(key) else _refusal(key, standing)
+
+
+def _refusal(key: str, standing: Standing) -> Deny:
+    plans = standing.included_in.get(key, ())
+    where = f"it is part of {' and '.join(plans)}" if plans else "no plan lists it"
+    return Deny(
+        "FEATURE_NOT_ENABLED",
+        f"Feature not enabled for tenant plan {standing.subscription.plan_id}: {keys.shown(key)}; {where}",
+        details={"feature_key": keys.shown(key), "plan_id": standing.subscription.plan_id},
+        audit_event="authz.access.denied",
+    )

@@ -1,0 +1,163 @@
+"""The admin API of plans: anybody's admin may read the own plan, only platform scope may change one."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import attrs
+from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.auth import Role
+from ragwork_hooks.authz import Action
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.fields import text
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.plans import Entitlement
+from ragwork_hooks.storage import Transaction
+
+from ragwork_plans import keys
+from ragwork_plans.store import PostgresPlans
+
+MAX_CONFIG_BYTES: Final = 16_384
+
+READ: Final = Action(name="plan.read", role=Role.ADMIN)
+ASSIGN: Final = Action(name="plan.assign", role=Role.ADMIN, platform=True)
+OVERRIDE: Final = Action(name="plan.override", role=Role.ADMIN, platform=True)
+
+
+@attrs.frozen(kw_only=True)
+class PlanAssignmentRequest:
+    plan_id: str = text(min_length=1, max_length=64)
+
+
+@attrs.frozen(kw_only=True)
+class FeatureOverrideRequest:
+    feature_key: str = text(min_length=1, max_length=128)
+    enabled: bool | None = None
+    config_json: dict[str, object] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PlanFeatureResponse:
+    feature_key: str
+    enabled: bool
+    config_json: Mapping[str, object] | None
+
+
+@attrs.frozen(kw_only=True)
+class PlanResponse:
+    id: str
+    name: str
+    is_active: bool
+    features: list[PlanFeatureResponse]
+
+
+@attrs.frozen(kw_only=True)
+class TenantPlanResponse:
+    tenant_id: str
+    plan_id: str
+    plan_name: str | None
+    effective_from: datetime | None
+    effective_to: datetime | None
+    is_active: bool
+    entitlements: list[PlanFeatureResponse]
+
+
+class AdminApi:
+    """Handlers and declarations of ``/v1/admin/plans``."""
+
+    def __init__(self, plans: PostgresPlans) -> None:
+        self._plans = plans
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            Route(
+                name="plans.list", method="GET", path="/v1/admin/plans",
+                summary="All plans and what they include", handler=self.list, scope="tenant", action=READ,
+                rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=True,
+                transaction="read", response=list[PlanResponse],
+            ),
+            Route(
+                name="plans.get", method="GET", path="/v1/admin/plans/{tenant_id}",
+                summary="A tenant's plan and entitlements", handler=self.get, scope="tenant", action=READ,
+                rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
+                transaction="read", response=TenantPlanResponse, errors=("AUTH_FORBIDDEN",),
+            ),
+            Route(
+                name="plans.assign", method="PATCH", path="/v1/admin/plans/{tenant_id}",
+                summary="Give a tenant a plan", handler=self.assign, scope="platform", action=ASSIGN,
+                rate_class="mutation", idempotency="accepted", audit_event="plan.assignment.updated",
+                feature=None, stale_reads=False, transaction="write", response=TenantPlanResponse,
+                body=PlanAssignmentRequest, body_kind="json", errors=("AUTH_FORBIDDEN", "NOT_FOUND"),
+            ),
+            Route(
+                name="plans.override", method="PATCH", path="/v1/admin/plans/{tenant_id}/overrides",
+                summary="Set a feature for one tenant, whatever its plan", handler=self.override,
+                scope="platform", action=OVERRIDE, rate_class="mutation", idempotency="accepted",
+                audit_event="plan.override.updated", feature=None, stale_reads=False, transaction="write",
+                response=TenantPlanResponse, body=FeatureOverrideRequest, body_kind="json",
+                errors=("AUTH_FORBIDDEN", "VALIDATION_ERROR"),
+            ),
+        )  # fmt: skip
+
+    async def list(self, call: Call[NoFields, NoFields]) -> list[PlanResponse]:
+        return [
+            PlanResponse(
+                id=plan.id, name=plan.name, is_active=plan.is_active, features=_features(plan.entitlements)
+            )
+            for plan in await self._plans.catalogue(call.tx)
+        ]
+
+    async def get(self, call: Call[NoFields, NoFields]) -> TenantPlanResponse:
+        return await self._response(call.tx)
+
+    async def assign(self, call: Call[PlanAssignmentRequest, NoFields]) -> Reply:
+        changed = await self._plans.assign(call.tx, call.body.plan_id)
+        note = _note(call, {"plan_id": call.body.plan_id})
+        return Reply(data=await self._response(call.tx), changed=changed, audit=note)
+
+    async def override(self, call: Call[FeatureOverrideRequest, NoFields]) -> Reply:
+        body = call.body
+        key = await self._checked(call.tx, body)
+        await self._plans.override(call.tx, key, body.enabled, body.config_json)
+        # What a configuration says is the operator's business; the record has its keys only.
+        changes = {"feature_key": keys.shown(key), "enabled": body.enabled}
+        note = _note(call, {**changes, "config_keys": sorted(body.config_json or ())})
+        return Reply(data=await self._response(call.tx), audit=note)
+
+    async def _checked(self, tx: Transaction, body: FeatureOverrideRequest) -> str:
+        """The catalogue's name of the feature. Raises ``Problem`` 422."""
+        known = (await self._plans.read(tx)).subscription.entitlements
+        key = keys.catalogued(body.feature_key)
+        if key not in known:
+            hint = keys.nearest(keys.shown(key), map(keys.shown, known))
+            raise Problem("VALIDATION_ERROR", f"feature_key {body.feature_key!r} is not known: {hint}")
+        if body.enabled is None and body.config_json is None:
+            raise Problem("VALIDATION_ERROR", "give enabled, config_json or both")
+        if len(json.dumps(body.config_json)) > MAX_CONFIG_BYTES:
+            raise Problem("VALIDATION_ERROR", f"config_json is larger than {MAX_CONFIG_BYTES} bytes")
+        return key
+
+    async def _response(self, tx: Transaction) -> TenantPlanResponse:
+        standing = await self._plans.read(tx)
+        subscription = standing.subscription
+        return TenantPlanResponse(
+            tenant_id=tx.tenant_id,
+            plan_id=subscription.plan_id,
+            plan_name=subscription.plan_name,
+            effective_from=standing.effective_from,
+            effective_to=None,
+            is_active=standing.is_active,
+            entitlements=_features(subscription.entitlements.values()),
+        )
+
+
+def _note(call: Call[Any, Any], metadata: Mapping[str, object]) -> AuditNote:
+    return AuditNote(resource_type="plan", resource_id=call.tx.tenant_id, metadata=metadata)
+
+
+def _features(entitlements: Iterable[Entitlement]) -> list[PlanFeatureResponse]:
+    return [
+        PlanFeatureResponse(feature_key=keys.shown(e.feature_key), enabled=e.enabled, config_json=e.config)
+        for e in entitlements
+    ]

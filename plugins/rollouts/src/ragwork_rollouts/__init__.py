@@ -1,0 +1,31 @@
+"""Rollouts: kill switches and canary percentages, on every process within a second."""
+
+from pathlib import Path
+
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
+
+from ragwork_rollouts.config import RolloutsConfig
+from ragwork_rollouts.gates import FeatureGate, SwitchGate
+from ragwork_rollouts.routes import AdminApi
+from ragwork_rollouts.store import ControlStore
+
+
+class RolloutsPlugin:
+    @hookimpl
+    def ragwork_info(self) -> PluginInfo:
+        return PluginInfo(
+            name="rollouts",
+            summary="kill switches and canary percentages",
+            critical=True,
+            config=RolloutsConfig,
+            schema="rollouts",
+            migrations=Path(__file__).parent / "migrations",
+        )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[RolloutsConfig]) -> Contribution:
+        store = ControlStore(context.services, context.config)
+        return Contribution(routes=AdminApi(store).routes(), admits=(SwitchGate(store), FeatureGate(store)))
+
+
+plugin = RolloutsPlugin()

@@ -1,0 +1,127 @@
+"""The admin API of rollouts: platform scope only, since a switch stops all tenants."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.auth import Role
+from ragwork_hooks.authz import Action
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+
+from ragwork_rollouts.store import ControlStore
+
+READ: Final = Action(name="rollout.read", role=Role.ADMIN, platform=True)
+UPDATE: Final = Action(name="rollout.update", role=Role.ADMIN, platform=True)
+
+
+@attrs.frozen(kw_only=True)
+class KillSwitchesPatchRequest:
+    kill_switches: dict[str, object]
+
+
+@attrs.frozen(kw_only=True)
+class KillSwitchesResponse:
+    kill_switches: dict[str, bool]
+
+
+@attrs.frozen(kw_only=True)
+class CanaryPatchRequest:
+    canary_percentages: dict[str, object]
+
+
+@attrs.frozen(kw_only=True)
+class CanaryResponse:
+    canary_percentages: dict[str, int]
+
+
+class AdminApi:
+    """Handlers and declarations of ``/v1/admin/rollouts``."""
+
+    def __init__(self, store: ControlStore) -> None:
+        self._store = store
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            Route(
+                name="rollouts.killswitches.get", method="GET", path="/v1/admin/rollouts/killswitches",
+                summary="Every kill switch", handler=self.switches, scope="platform", action=READ,
+                rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
+                transaction="read", response=KillSwitchesResponse,
+            ),
+            Route(
+                name="rollouts.killswitches.patch", method="PATCH", path="/v1/admin/rollouts/killswitches",
+                summary="Stop something for all tenants, or let it go on", handler=self.patch_switches,
+                scope="platform", action=UPDATE, rate_class="mutation", idempotency="accepted",
+                audit_event="rollouts.killswitch.updated", feature=None, stale_reads=False,
+                transaction="write", response=KillSwitchesResponse, body=KillSwitchesPatchRequest,
+                body_kind="json",
+            ),
+            Route(
+                name="rollouts.canary.get", method="GET", path="/v1/admin/rollouts/canary",
+                summary="Every canary percentage", handler=self.canaries, scope="platform", action=READ,
+                rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
+                transaction="read", response=CanaryResponse,
+            ),
+            Route(
+                name="rollouts.canary.patch", method="PATCH", path="/v1/admin/rollouts/canary",
+                summary="Set how many of 100 tenants have a feature", handler=self.patch_canaries,
+                scope="platform", action=UPDATE, rate_class="mutation", idempotency="accepted",
+                audit_event="rollouts.canary.updated", feature=None, stale_reads=False,
+                transaction="write", response=CanaryResponse, body=CanaryPatchRequest, body_kind="json",
+            ),
+        )  # fmt: skip
+
+    async def switches(self, call: Call[Any, NoFields]) -> KillSwitchesResponse:
+        return KillSwitchesResponse(kill_switches=dict((await self._store.read(call.tx)).killed))
+
+    async def patch_switches(self, call: Call[KillSwitchesPatchRequest, NoFields]) -> Reply:
+        known = (await self._store.read(call.tx)).killed
+        given = _known("kill_switches", call.body.kill_switches, known)
+        changes = {name: _switch(name, value) for name, value in given.items()}
+        changed = await self._store.switch(call.tx, changes)
+        return Reply(data=await self.switches(call), changed=changed, audit=_note("kill_switch", changes))
+
+    async def canaries(self, call: Call[Any, NoFields]) -> CanaryResponse:
+        return CanaryResponse(canary_percentages=dict((await self._store.read(call.tx)).percentages))
+
+    async def patch_canaries(self, call: Call[CanaryPatchRequest, NoFields]) -> Reply:
+        known = (await self._store.read(call.tx)).percentages
+        given = _known("canary_percentages", call.body.canary_percentages, known)
+        changes = {name: _percentage(name, value) for name, value in given.items()}
+        changed = await self._store.roll_out(call.tx, changes)
+        return Reply(data=await self.canaries(call), changed=changed, audit=_note("canary", changes))
+
+
+def _known(field: str, given: Mapping[str, object], known: Iterable[str]) -> dict[str, object]:
+    """What of ``given`` there is; other keys are passed over, as the contract says, unless all are such."""
+    names = set(known)
+    found = {name: value for name, value in given.items() if name in names}
+    if not found:
+        raise Problem("VALIDATION_ERROR", f"{field} names none of {', '.join(sorted(names))}")
+    return found
+
+
+def _switch(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _invalid("kill_switches", name, "bool_type", "must be true or false")
+    return value
+
+
+def _percentage(name: str, value: object) -> int:
+    """A whole number clamped to 0 to 100."""
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not math.isfinite(number) or number != int(number):
+        raise _invalid("canary_percentages", name, "int_type", "must be a whole number")
+    return max(0, min(100, int(number)))
+
+
+def _invalid(field: str, name: str, kind: str, message: str) -> Problem:
+    error = {"type": kind, "loc": ["body", field, name], "msg": message}
+    return Problem("REQUEST_VALIDATION_ERROR", "Validation error", details={"errors": [error]})
+
+
+def _note(kind: str, changes: Mapping[str, object]) -> AuditNote:
+    return AuditNote(resource_type=kind, resource_id=",".join(sorted(changes)), metadata=changes)

@@ -1,0 +1,182 @@
+"""A tenant's own API keys. Only the answer that makes a key holds its text, and only the first time."""
+
+from datetime import datetime
+from typing import Final
+
+import attrs
+from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.auth import ApiKey, ApiKeys, Role
+from ragwork_hooks.authz import Action
+from ragwork_hooks.fields import choice, number, text
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+
+#: Days without use after which the report names a key, unless the caller asks otherwise.
+INACTIVE_DAYS: Final = 90
+
+CREATE: Final = Action(name="api_key.create", role=Role.ADMIN)
+LIST: Final = Action(name="api_key.list", role=Role.ADMIN)
+REVOKE: Final = Action(name="api_key.revoke", role=Role.ADMIN)
+
+
+@attrs.frozen(kw_only=True)
+class ApiKeyCreateRequest:
+    name: str | None = text(default=None, max_length=128)
+    role: str = choice("reader", "editor", "admin")
+    expires_in_days: int | None = number(default=None, ge=1, le=3650)
+
+
+@attrs.frozen(kw_only=True)
+class ApiKeyResponse:
+    key_id: str
+    key_prefix: str
+    name: str | None
+    role: str
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    is_active: bool
+
+
+@attrs.frozen(kw_only=True)
+class ApiKeyCreateResponse(ApiKeyResponse):
+    """``api_key`` is the key's text; null in the answer to a repeated request, which has no secret to show."""
+
+    api_key: str | None
+
+
+@attrs.frozen(kw_only=True)
+class ApiKeyListResponse:
+    items: list[ApiKeyResponse]
+
+
+@attrs.frozen(kw_only=True)
+class InactiveQuery:
+    inactive_days: int | None = number(default=None, ge=1, le=3650)
+
+
+@attrs.frozen(kw_only=True)
+class ApiKeyInactiveItem:
+    key_id: str
+    key_prefix: str
+    name: str | None
+    role: str
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    inactive_days: int
+    is_expired: bool
+
+
+@attrs.frozen(kw_only=True)
+class ApiKeyInactiveReportResponse:
+    inactive_days_threshold: int
+    items: list[ApiKeyInactiveItem]
+
+
+class KeysApi:
+    """Handlers and declarations of ``/v1/self-serve/api-keys``."""
+
+    def __init__(self, keys: ApiKeys) -> None:
+        self._keys = keys
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        path = "/v1/self-serve/api-keys"
+        return (
+            Route(
+                name="selfserve.api_keys.create", method="POST", path=path,
+                summary="Make an API key; its text is shown this once", handler=self.create, scope="tenant",
+                action=CREATE, rate_class="mutation", idempotency="accepted",
+                audit_event="selfserve.api_key.created", feature=None, stale_reads=False,
+                transaction="write", response=ApiKeyCreateResponse, body=ApiKeyCreateRequest,
+                body_kind="json", errors=("AUTH_FORBIDDEN", "KEY_LIMIT_REACHED"),
+            ),
+            Route(
+                name="selfserve.api_keys.list", method="GET", path=path,
+                summary="The tenant's API keys, newest first, without their secrets", handler=self.list,
+                scope="tenant", action=LIST, rate_class="read", idempotency="none",
+                audit_event="selfserve.api_key.listed", feature=None, stale_reads=False, transaction="read",
+                response=ApiKeyListResponse,
+            ),
+            Route(
+                name="selfserve.api_keys.revoke", method="POST", path=f"{path}/{{key_id}}/revoke",
+                summary="Revoke an API key for good; again is fine", handler=self.revoke, scope="tenant",
+                action=REVOKE, rate_class="mutation", idempotency="accepted",
+                audit_event="selfserve.api_key.revoked", feature=None, stale_reads=False,
+                transaction="write", response=ApiKeyResponse, errors=("NOT_FOUND",),
+            ),
+            Route(
+                name="selfserve.api_keys.inactive", method="GET", path=f"{path}/inactive-report",
+                summary="Keys that expired or that nobody uses", handler=self.inactive, scope="tenant",
+                action=LIST, rate_class="read", idempotency="none",
+                audit_event="selfserve.api_key.inactive_reported", feature=None, stale_reads=False,
+                transaction="read", response=ApiKeyInactiveReportResponse, query=InactiveQuery,
+            ),
+        )  # fmt: skip
+
+    async def create(self, call: Call[ApiKeyCreateRequest, NoFields]) -> Reply:
+        body = call.body
+        key, secret = await self._keys.create(
+            call.tx,
+            call.principal,
+            name=body.name or None,
+            role=Role.parse(body.role),
+            expires_in_days=body.expires_in_days,
+        )
+        shown = ApiKeyCreateResponse(**attrs.asdict(_response(key)), api_key=secret)
+        return Reply(
+            data=shown,
+            replay=attrs.evolve(shown, api_key=None),
+            audit=_note(key, role=body.role, expires_in_days=body.expires_in_days),
+        )
+
+    async def list(self, call: Call[NoFields, NoFields]) -> ApiKeyListResponse:
+        keys = await self._keys.list(call.tx)
+        return ApiKeyListResponse(items=[_response(key) for key in keys])
+
+    async def revoke(self, call: Call[NoFields, NoFields]) -> Reply:
+        key, did = await self._keys.revoke(call.tx, call.path["key_id"])
+        return Reply(data=_response(key), changed=did, audit=_note(key))
+
+    async def inactive(self, call: Call[NoFields, InactiveQuery]) -> ApiKeyInactiveReportResponse:
+        threshold = call.query.inactive_days or INACTIVE_DAYS
+        return ApiKeyInactiveReportResponse(
+            inactive_days_threshold=threshold,
+            items=[
+                _inactive(key)
+                for key in await self._keys.list(call.tx)
+                if key.revoked_at is None and (key.expired or key.inactive_days >= threshold)
+            ],
+        )
+
+
+def _response(key: ApiKey) -> ApiKeyResponse:
+    return ApiKeyResponse(
+        key_id=key.id,
+        key_prefix=key.prefix,
+        name=key.name,
+        role=key.role.label,
+        created_at=key.created_at,
+        last_used_at=key.last_used_at,
+        expires_at=key.expires_at,
+        revoked_at=key.revoked_at,
+        is_active=key.active,
+    )
+
+
+def _inactive(key: ApiKey) -> ApiKeyInactiveItem:
+    return ApiKeyInactiveItem(
+        key_id=key.id,
+        key_prefix=key.prefix,
+        name=key.name,
+        role=key.role.label,
+        created_at=key.created_at,
+        last_used_at=key.last_used_at,
+        expires_at=key.expires_at,
+        inactive_days=key.inactive_days,
+        is_expired=key.expired,
+    )
+
+
+def _note(key: ApiKey, **metadata: object) -> AuditNote:
+    return AuditNote(resource_type="api_key", resource_id=key.id, metadata=metadata)

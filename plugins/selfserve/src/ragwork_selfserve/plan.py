@@ -1,0 +1,103 @@
+"""A tenant's own plan: shown to its admin, who may ask for another and can't give it to themself."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.auth import Role
+from ragwork_hooks.authz import Action
+from ragwork_hooks.fields import choice, text
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.metering import Usage
+from ragwork_hooks.plans import Plans
+
+from ragwork_selfserve.usage import Quota, quota
+
+READ: Final = Action(name="plan.read", role=Role.ADMIN)
+ASK: Final = Action(name="plan.ask_upgrade", role=Role.ADMIN)
+
+
+@attrs.frozen(kw_only=True)
+class EntitlementView:
+    feature_key: str
+    enabled: bool
+    config_json: Mapping[str, object] | None
+
+
+@attrs.frozen(kw_only=True)
+class OwnPlanResponse:
+    tenant_id: str
+    plan_id: str
+    plan_name: str | None
+    entitlements: list[EntitlementView]
+    quota: Quota
+
+
+@attrs.frozen(kw_only=True)
+class PlanUpgradeRequestPayload:
+    target_plan: str = choice("pro", "enterprise")
+    reason: str | None = text(default=None, max_length=1024)
+
+
+@attrs.frozen(kw_only=True)
+class PlanUpgradeResponse:
+    request_id: int
+    status: str
+
+
+class PlanApi:
+    """Handlers and declarations of ``/v1/self-serve/plan``. ``usage`` is ``None`` when nothing counts it."""
+
+    def __init__(self, plans: Plans, usage: Usage | None) -> None:
+        self._plans = plans
+        self._usage = usage
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            Route(
+                name="selfserve.plan.get", method="GET", path="/v1/self-serve/plan",
+                summary="The tenant's plan, entitlements and quota", handler=self.get, scope="tenant",
+                action=READ, rate_class="read", idempotency="none", audit_event="selfserve.plan.viewed",
+                feature=None, stale_reads=False, transaction="read", response=OwnPlanResponse,
+            ),
+            Route(
+                name="selfserve.plan.ask_upgrade", method="POST", path="/v1/self-serve/plan/upgrade-request",
+                summary="Ask the operator for another plan", handler=self.ask, scope="tenant", action=ASK,
+                rate_class="mutation", idempotency="accepted", audit_event="plan.upgrade_requested",
+                feature=None, stale_reads=False, transaction="write", response=PlanUpgradeResponse,
+                body=PlanUpgradeRequestPayload, body_kind="json", status=202, errors=("NOT_FOUND",),
+            ),
+        )  # fmt: skip
+
+    async def get(self, call: Call[NoFields, NoFields]) -> OwnPlanResponse:
+        subscription = await self._plans.subscription(call.tx.tenant_id)
+        # One day of requests is asked for, since only the quota is shown.
+        measured = None if self._usage is None else await self._usage.summary(call.tx, 1)
+        return OwnPlanResponse(
+            tenant_id=call.tx.tenant_id,
+            plan_id=subscription.plan_id,
+            plan_name=subscription.plan_name,
+            entitlements=[
+                EntitlementView(
+                    feature_key=f"feature.{e.feature_key}", enabled=e.enabled, config_json=e.config
+                )
+                for e in subscription.entitlements.values()
+            ],
+            quota=quota(measured),
+        )
+
+    async def ask(self, call: Call[PlanUpgradeRequestPayload, NoFields]) -> Reply:
+        target = call.body.target_plan
+        request_id = await self._plans.ask_upgrade(
+            call.tx, target, call.body.reason, call.principal.credential_id
+        )
+        return Reply(
+            data=PlanUpgradeResponse(request_id=request_id, status="pending"),
+            status=202,
+            audit=AuditNote(
+                resource_type="plan_upgrade_request",
+                resource_id=str(request_id),
+                metadata={"target_plan": target},
+            ),
+        )

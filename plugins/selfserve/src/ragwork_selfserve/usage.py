@@ -1,0 +1,190 @@
+"""A tenant's own usage. What no enabled plugin measures is null, never a made-up zero."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, time, timedelta
+from typing import Final
+
+import attrs
+from ragwork_hooks.audit import AuditLog
+from ragwork_hooks.auth import Role
+from ragwork_hooks.authz import Action
+from ragwork_hooks.documents import DocumentCatalog
+from ragwork_hooks.fields import choice, number
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
+from ragwork_hooks.metering import Usage, UsageSummary
+from ragwork_hooks.metering import Window as Measured
+from ragwork_hooks.storage import Transaction
+
+READ: Final = Action(name="usage.read", role=Role.ADMIN)
+
+
+@attrs.frozen(kw_only=True)
+class SummaryQuery:
+    window_days: int = number(default=30, ge=1, le=90)
+
+
+@attrs.frozen(kw_only=True)
+class TimeseriesQuery:
+    metric: str = choice("requests", default="requests")
+    granularity: str = choice("day", default="day")
+    days: int = number(default=30, ge=1, le=90)
+
+
+@attrs.frozen(kw_only=True)
+class ByRouteClass:
+    run: int | None = None
+    read: int | None = None
+    mutation: int | None = None
+    ops: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Requests:
+    total: int | None
+    by_route_class: ByRouteClass
+
+
+@attrs.frozen(kw_only=True)
+class Window:
+    """A limit and what is left of it; ``limit`` and ``remaining`` are null when unlimited."""
+
+    limit: int | None = None
+    used: int | None = None
+    remaining: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Quota:
+    day: Window
+    month: Window
+    soft_cap_reached: bool
+    hard_cap_mode: str
+
+
+@attrs.frozen(kw_only=True)
+class RateLimitHits:
+    count: int | None
+    last_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class IngestionCounts:
+    queued: int | None = None
+    processing: int | None = None
+    succeeded: int | None = None
+    failed: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class UsageSummaryResponse:
+    window_days: int
+    requests: Requests
+    quota: Quota
+    rate_limit_hits: RateLimitHits
+    ingestion: IngestionCounts
+
+
+@attrs.frozen(kw_only=True)
+class Point:
+    ts: datetime
+    value: int
+
+
+@attrs.frozen(kw_only=True)
+class UsageTimeseriesResponse:
+    metric: str
+    granularity: str
+    points: list[Point]
+
+
+class UsageApi:
+    """Handlers and declarations of ``/v1/self-serve/usage``; ``None`` stands for what is not enabled."""
+
+    def __init__(
+        self,
+        *,
+        usage: Usage | None,
+        log: AuditLog | None,
+        documents: DocumentCatalog | None,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._usage = usage
+        self._log = log
+        self._documents = documents
+        self._now = now
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            Route(
+                name="selfserve.usage.summary", method="GET", path="/v1/self-serve/usage/summary",
+                summary="Requests, quota, rate-limit hits and ingestion of the last days",
+                handler=self.summary, scope="tenant", action=READ, rate_class="read", idempotency="none",
+                audit_event="selfserve.usage.viewed", feature=None, stale_reads=True, transaction="read",
+                response=UsageSummaryResponse, query=SummaryQuery,
+            ),
+            Route(
+                name="selfserve.usage.timeseries", method="GET", path="/v1/self-serve/usage/timeseries",
+                summary="Requests of each day", handler=self.timeseries, scope="tenant", action=READ,
+                rate_class="read", idempotency="none", audit_event="selfserve.usage.viewed", feature=None,
+                stale_reads=True, transaction="read", response=UsageTimeseriesResponse,
+                query=TimeseriesQuery,
+            ),
+        )  # fmt: skip
+
+    async def summary(self, call: Call[NoFields, SummaryQuery]) -> UsageSummaryResponse:
+        days = call.query.window_days
+        since = self._now() - timedelta(days=days)
+        measured = None if self._usage is None else await self._usage.summary(call.tx, days)
+        return UsageSummaryResponse(
+            window_days=days,
+            requests=_requests(measured),
+            quota=quota(measured),
+            rate_limit_hits=await self._hits(call.tx, since),
+            ingestion=await self._ingestion(call.tx, since),
+        )
+
+    async def timeseries(self, call: Call[NoFields, TimeseriesQuery]) -> UsageTimeseriesResponse:
+        query = call.query
+        counts = () if self._usage is None else await self._usage.by_day(call.tx, query.days)
+        return UsageTimeseriesResponse(
+            metric=query.metric,
+            granularity=query.granularity,
+            points=[Point(ts=datetime.combine(day, time(), UTC), value=count) for day, count in counts],
+        )
+
+    async def _hits(self, tx: Transaction, since: datetime) -> RateLimitHits:
+        if self._log is None:
+            return RateLimitHits(count=None, last_at=None)
+        tally = await self._log.tally(tx, "security.rate_limited", since)
+        return RateLimitHits(count=tally.count, last_at=tally.last_at)
+
+    async def _ingestion(self, tx: Transaction, since: datetime) -> IngestionCounts:
+        if self._documents is None:
+            return IngestionCounts()
+        counts = (await self._documents.ingestion(tx, since)).by_status
+        names = (field.name for field in attrs.fields(IngestionCounts))
+        return IngestionCounts(**{name: counts.get(name, 0) for name in names})
+
+
+def quota(measured: UsageSummary | None) -> Quota:
+    """Where the tenant stands; without a quota plugin nothing is enforced and nothing is counted."""
+    if measured is None:
+        return Quota(day=Window(), month=Window(), soft_cap_reached=False, hard_cap_mode="observe")
+    return Quota(
+        day=_window(measured.day),
+        month=_window(measured.month),
+        soft_cap_reached=measured.soft_cap_reached,
+        hard_cap_mode=measured.hard_cap_mode,
+    )
+
+
+def _window(window: Measured) -> Window:
+    return Window(limit=window.limit, used=window.used, remaining=window.remaining)
+
+
+def _requests(measured: UsageSummary | None) -> Requests:
+    if measured is None:
+        return Requests(total=None, by_route_class=ByRouteClass())
+    names = (field.name for field in attrs.fields(ByRouteClass))
+    counts = {name: measured.by_class.get(name, 0) for name in names}
+    return Requests(total=measured.total, by_route_class=ByRouteClass(**counts))
