@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from job_bench import Recorder, until
 from ragwork_hooks.events import Delivery, Event
+from ragwork_hooks.jobs import GiveUp
 from ragwork_kernel import outbox
 from ragwork_kernel.db import Pool
 from ragwork_kernel.outbox import OutboxEvents, Relay
@@ -138,6 +139,20 @@ async def test_a_failing_event_holds_up_its_own_lane_only_and_dies_with_its_reas
     assert (dead["sink"], dead["attempt"], dead["reason"]) == ("picky", 4, "RuntimeError: refused")
     assert dead["dead_at"] is not None
     assert recorder.counts[("events_total", "picky", "dead")] == 1
+
+
+async def test_a_sink_that_gives_up_is_not_asked_again(database: Database, pool: Pool) -> None:
+    async def refuse(delivery: Delivery) -> None:
+        if delivery.event.payload["n"] == 0:
+            raise GiveUp("gone for good")
+
+    sink = Collector("s", ("thing.*",), refuse)
+    await publish(pool, OutboxEvents([sink]), "t1", "k", 0, 1)
+    async with Relay(database.dispatcher, [sink], Recorder()):
+        await until(lambda: sink.payloads("k") == [1])
+    (dead,) = await rows(database)
+    assert (dead["attempt"], dead["reason"]) == (1, "GiveUp: gone for good")
+    assert dead["dead_at"] is not None
 
 
 async def test_a_long_blocked_lane_does_not_delay_the_others(database: Database, pool: Pool) -> None:

@@ -21,6 +21,9 @@ NO_TENANT = {
     "plans.inclusions",
     "rollouts.switches",
     "rollouts.canaries",
+    # How many requests a minute had, and when a chore last ran.
+    "ops.traffic",
+    "ops.maintenance_runs",
 }
 #: SECURITY DEFINER functions; each maps a credential or an id to its tenant, writes for it, or gives ids alone.
 DEFINERS = {
@@ -30,6 +33,9 @@ DEFINERS = {
     "ragwork.claim_events",
     "apikeys.find",
     "directory.all_tenants",
+    "audit.cut",
+    "audit.unsealed",
+    "audit.tenants",
 }
 
 LINT = """

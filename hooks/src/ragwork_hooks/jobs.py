@@ -21,7 +21,9 @@ class Job:
 
 
 class GiveUp(Exception):
-    """The job can't succeed by trying again; the text is the reason that operators and users see."""
+    """The job, or the delivery of an event, can't succeed by trying again; the text is the reason that
+    operators and users see.
+    """
 
 
 @attrs.frozen(kw_only=True)

@@ -13,8 +13,10 @@ from typing import Any, Self, TypeAlias
 from uuid import uuid4
 
 import asyncpg
+import attrs
 import orjson
 from ragwork_hooks.events import Delivery, Event, Sink
+from ragwork_hooks.jobs import GiveUp
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.storage import Row, Transaction
 
@@ -44,6 +46,14 @@ _LEAVE = """UPDATE ragwork.outbox SET attempt = attempt - 1, due_at = now(), rel
 
 log = logging.getLogger(__name__)
 Lane: TypeAlias = tuple[str, str, str]
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """Why a delivery failed; a ``final`` one is not tried again."""
+
+    reason: str
+    final: bool
 
 
 class OutboxEvents:
@@ -118,7 +128,7 @@ class Relay:
     async def _deliver(self, sink: Sink, rows: Sequence[Row]) -> None:
         """One lane's rows in order, up to the first failure or until time is up; the rest is given back."""
         started, done = time.monotonic(), 0
-        failure: str | None = None
+        failure: Failure | None = None
         while done < len(rows) and failure is None and time.monotonic() - started < RUN_S:
             failure = await self._offer(sink, rows[done])
             done += failure is None
@@ -131,8 +141,8 @@ class Relay:
             if failure is not None:
                 await self._fail(connection, sink, rows[done], failure)
 
-    async def _offer(self, sink: Sink, row: Row) -> str | None:
-        """The reason why the sink did not take it, ``None`` when it did."""
+    async def _offer(self, sink: Sink, row: Row) -> Failure | None:
+        """Why the sink did not take it, ``None`` when it did."""
         event = Event(type=row["type"], key=row["key"], payload=orjson.loads(row["body"]))
         delivery = Delivery(id=row["id"], tenant_id=row["tenant_id"], event=event, attempt=row["attempt"])
         try:
@@ -140,28 +150,29 @@ class Relay:
                 await sink.deliver(delivery)
         except Exception as error:
             log.warning("sink %s, event %d, attempt %d: %r", sink.name, delivery.id, delivery.attempt, error)
-            return (
-                f"{type(error).__name__}: {error}".replace("\x00", "")
-                .encode("utf-8", "replace")
-                .decode()[:500]
-            )
+            return Failure(reason=_storable(error), final=isinstance(error, GiveUp))
         self._count(sink, "delivered")
         return None
 
     async def _fail(
-        self, connection: "asyncpg.pool.PoolConnectionProxy[Any]", sink: Sink, row: Row, reason: str
+        self, connection: "asyncpg.pool.PoolConnectionProxy[Any]", sink: Sink, row: Row, failure: Failure
     ) -> None:
-        dead = row["attempt"] >= self._max_attempts
+        dead = failure.final or row["attempt"] >= self._max_attempts
         delay = min(BACKOFF_S * 2.0 ** min(row["attempt"] - 1, 30), LONGEST_BACKOFF_S)
         delay *= random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries, no secret
         await connection.execute(
-            _FAILED, row["tenant_id"], self._id, row["id"], timedelta(seconds=delay), reason, dead
+            _FAILED, row["tenant_id"], self._id, row["id"], timedelta(seconds=delay), failure.reason, dead
         )
         self._count(sink, "dead" if dead else "retried")
         asyncio.get_running_loop().call_later(delay + 0.01, self._bell.rung.set)
 
     def _count(self, sink: Sink, outcome: str) -> None:
         self._metrics.count("events_total", "Deliveries by outcome.", sink=sink.name, outcome=outcome)
+
+
+def _storable(error: Exception) -> str:
+    """Its text as Postgres takes it."""
+    return f"{type(error).__name__}: {error}".replace("\x00", "").encode("utf-8", "replace").decode()[:500]
 
 
 def _wants(sink: Sink, event_type: str) -> bool:

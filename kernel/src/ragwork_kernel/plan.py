@@ -154,6 +154,8 @@ def _check_route(owner: str, route: AnyRoute) -> None:
         "a GET takes no body": route.method == "GET" and route.body_kind != "none",
         "an idempotency key needs transaction='write'": route.idempotency != "none"
         and route.transaction != "write",
+        "a route of class read or ops can't write": route.rate_class in ("read", "ops")
+        and route.transaction == "write",
         "stale_reads goes with transaction='read'": route.stale_reads and route.transaction != "read",
     }
     for fault, present in faults.items():

@@ -59,14 +59,14 @@ def gates(gate: Gate) -> GateContract:
 async def test_a_gate_that_keeps_its_promises_passes() -> None:
     kit = gates(Judge())
     kit.test_it_has_a_name_and_a_stage()
-    kit.test_narrowing_never_widens()
+    await kit.test_narrowing_never_widens()
     await kit.test_every_verdict_is_one_of_the_three_and_stays_the_same()
     await kit.test_it_decides_something()
 
 
 async def test_a_gate_that_breaks_one_is_refused() -> None:
     with pytest.raises(AssertionError, match="became"):
-        gates(Widening()).test_narrowing_never_widens()
+        await gates(Widening()).test_narrowing_never_widens()
     with pytest.raises(AssertionError, match="abstains"):
         await gates(Idle()).test_it_decides_something()
     with pytest.raises(AssertionError):

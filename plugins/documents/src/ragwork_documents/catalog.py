@@ -128,7 +128,7 @@ class _Checked:
 
     async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
         found = await self.prepared.passages(tx, scope)
-        if not isinstance(found, Sequence) or not all(isinstance(passage, Passage) for passage in found):
+        if not _are_passages(found):
             raise _malformed(self.retriever, self.metrics)
         if not found:
             return found
@@ -166,6 +166,11 @@ class Rechecked:
         if not callable(getattr(prepared, "passages", None)):
             raise _malformed(self.name, self.metrics)
         return _Checked(prepared, self.name, self.metrics)
+
+
+def _are_passages(found: object) -> bool:
+    """Whether a third party kept to its protocol: types promise nothing about code of others."""
+    return isinstance(found, Sequence) and all(isinstance(passage, Passage) for passage in found)
 
 
 def _malformed(retriever: str, metrics: Metrics) -> ProviderError:

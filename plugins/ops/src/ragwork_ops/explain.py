@@ -3,7 +3,7 @@
 from collections import OrderedDict, deque
 from typing import Final
 
-import cattrs
+import attrs
 import orjson
 from ragwork_hooks.errors import ProviderError, not_found
 from ragwork_hooks.events import Finished, Step
@@ -45,7 +45,7 @@ class Explanations:
         """Put new refusals where the other processes find them."""
         while self._to_share:
             request = self._to_share.popleft()
-            value = orjson.dumps(_explained(request), default=cattrs.unstructure)
+            value = orjson.dumps(attrs.asdict(_explained(request)))
             for identifier in {request.request_id, request.echo_id}:
                 await self._services.state.put(
                     str(request.tenant_id), f"explain:{identifier}", value, SHARED_FOR_S
@@ -63,7 +63,8 @@ class Explanations:
             shared = None
         if shared is None:
             raise not_found("request", identifier)
-        return cattrs.structure(orjson.loads(shared), ExplainResponse)
+        told = orjson.loads(shared)
+        return ExplainResponse(**{**told, "steps": [ExplainedStep(**step) for step in told["steps"]]})
 
 
 def _explained(request: Finished) -> ExplainResponse:

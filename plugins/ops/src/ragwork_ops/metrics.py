@@ -8,7 +8,8 @@ from ragwork_ops.histogram import Histogram
 from ragwork_ops.shapes import MetricsResponse
 from ragwork_ops.traffic import Traffic
 
-_BREAKER = "circuit_state"
+_BREAKER = "integrations_provider_circuit_state"
+_CIRCUITS = ("closed", "half_open", "open")
 _CODES = {
     "service_busy_total": "SERVICE_BUSY",
     "quota_exceeded_total": "QUOTA_EXCEEDED",
@@ -35,7 +36,10 @@ def collect(services: Services, traffic: Traffic, queue_depth: int | None) -> Me
         external_call_latency_ms=_external(samples),
         sse_stream_duration_ms=_percentiles(traffic.by_status.get(("run", "2xx"), Histogram())),
         db_pool=_labelled(samples, "db_pool_connections", "state"),
-        circuit_breaker_state={},
+        circuit_breaker_state={
+            service: _CIRCUITS[int(state)]
+            for service, state in _labelled(samples, _BREAKER, "service").items()
+        },
     )
 
 

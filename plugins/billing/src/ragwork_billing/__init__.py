@@ -1,0 +1,35 @@
+"""Billing events as signed webhooks."""
+
+from ragwork_hooks.audit import AuditLog
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
+
+from ragwork_billing.config import BillingConfig
+from ragwork_billing.routes import WebhookTest
+from ragwork_billing.sink import BillingSink, Trail
+
+
+class BillingPlugin:
+    @hookimpl
+    def ragwork_info(self) -> PluginInfo:
+        return PluginInfo(
+            name="billing",
+            summary="Signed billing webhooks and their test",
+            optional=(AuditLog,),
+            # So that production stops at a missing secret instead of serving without webhooks.
+            critical=True,
+            config=BillingConfig,
+        )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[BillingConfig]) -> Contribution:
+        services, config = context.services, context.config
+        if services.profile == "production":
+            config.refuse_gaps()
+        trail, target = Trail(services, services.use_optional(AuditLog)), config.target
+        return Contribution(
+            routes=WebhookTest(services, target, trail).routes(),
+            sinks=() if target is None else (BillingSink(services, target.url, trail),),
+        )
+
+
+plugin = BillingPlugin()

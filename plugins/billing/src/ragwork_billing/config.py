@@ -1,0 +1,41 @@
+"""Settings of the billing webhook."""
+
+import attrs
+from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.settings import setting
+
+
+@attrs.frozen(kw_only=True)
+class BillingConfig:
+    """``BILLING_WEBHOOK_…``: where billing events go."""
+
+    enabled: bool = setting("BILLING_WEBHOOK_ENABLED", False, "send billing events")
+    url: str | None = setting("BILLING_WEBHOOK_URL", None, "the receiver's address")
+    secret: str | None = setting("BILLING_WEBHOOK_SECRET", None, "key of the signature", secret=True)
+    timeout_ms: int = setting(
+        "BILLING_WEBHOOK_TIMEOUT_MS", 2000, "how long a send may take, in milliseconds", ge=1, le=8_000
+    )
+
+    @property
+    def target(self) -> "Target | None":
+        """Where to and with what key; ``None`` unless all of it is set: nothing leaves unsigned."""
+        if not self.enabled or self.url is None or self.secret is None:
+            return None
+        return Target(url=self.url, key=self.secret.encode(), timeout_s=self.timeout_ms / 1000)
+
+    def refuse_gaps(self) -> None:
+        """For production: raises ``ConfigError`` when sending is on and can't be."""
+        for name, value in (("BILLING_WEBHOOK_URL", self.url), ("BILLING_WEBHOOK_SECRET", self.secret)):
+            if self.enabled and value is None:
+                raise ConfigError(
+                    name, "is unset while billing webhooks are on", "set it, or BILLING_WEBHOOK_ENABLED=false"
+                )
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """A receiver and the key that its deliveries are signed with."""
+
+    url: str
+    key: bytes = attrs.field(repr=False)
+    timeout_s: float

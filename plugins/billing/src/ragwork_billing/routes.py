@@ -1,0 +1,83 @@
+"""The self-serve route that sends a test message."""
+
+import uuid
+
+import attrs
+from ragwork_hooks.auth import Role
+from ragwork_hooks.authz import Action
+from ragwork_hooks.errors import Problem, ProviderError
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
+from ragwork_hooks.plugin import Services
+
+from ragwork_billing.config import Target
+from ragwork_billing.sink import TESTED, Trail
+from ragwork_billing.webhook import Message, Refused, Webhook
+
+
+@attrs.frozen(kw_only=True)
+class BillingWebhookTestResponse:
+    sent: bool
+    status_code: int | None
+    delivery_id: str
+    message: str
+
+
+class WebhookTest:
+    """Handler and declaration of ``/v1/self-serve/billing/webhook-test``."""
+
+    def __init__(self, services: Services, target: Target | None, trail: Trail) -> None:
+        self._services = services
+        self._webhook = None if target is None else Webhook(services.egress, target)
+        self._trail = trail
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            Route(
+                name="billing.webhook_test",
+                method="POST",
+                path="/v1/self-serve/billing/webhook-test",
+                summary="Send a test message to the billing webhook and show what became of it",
+                handler=self.send,
+                scope="tenant",
+                action=Action(name="billing.test", role=Role.ADMIN),
+                rate_class="mutation",
+                idempotency="none",
+                audit_event="selfserve.billing_webhook_tested",
+                feature="billing_webhook_test",
+                stale_reads=False,
+                # A network call is no part of a transaction.
+                transaction="none",
+                response=BillingWebhookTestResponse,
+                errors=("BILLING_WEBHOOK_NOT_CONFIGURED", "FEATURE_NOT_ENABLED"),
+            ),
+        )
+
+    async def send(self, call: Call[NoFields, NoFields]) -> BillingWebhookTestResponse:
+        if self._webhook is None:
+            raise Problem(
+                "BILLING_WEBHOOK_NOT_CONFIGURED",
+                "the operator has not configured a billing webhook with address and secret",
+            )
+        tenant_id = call.principal.tenant_id
+        message = Message(
+            delivery_id=f"test_{uuid.uuid4().hex}", tenant_id=tenant_id, event_type=TESTED, payload={}
+        )
+        try:
+            status = await self._webhook.send(message)
+        except ProviderError as error:
+            await self._trail.failed(tenant_id, message.delivery_id, TESTED, error)
+            refused = error if isinstance(error, Refused) else None
+            return BillingWebhookTestResponse(
+                sent=False,
+                status_code=refused.status if refused else None,
+                delivery_id=message.delivery_id,
+                # Other failures name the operator's host, which is no business of a tenant's.
+                message=refused.message if refused else "the billing receiver could not be reached",
+            )
+        await self._trail.tested(tenant_id, message.delivery_id, status)
+        return BillingWebhookTestResponse(
+            sent=True,
+            status_code=status,
+            delivery_id=message.delivery_id,
+            message="the receiver took the test message",
+        )

@@ -1,0 +1,62 @@
+"""Request quotas by day and month, and the ledger that other meters share."""
+
+from pathlib import Path
+
+from ragwork_hooks.audit import AuditLog
+from ragwork_hooks.auth import Directory
+from ragwork_hooks.jobs import Schedule, Ticker
+from ragwork_hooks.metering import Ledger, Usage
+from ragwork_hooks.plans import Plans
+from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
+
+from ragwork_quota.announce import Announcer
+from ragwork_quota.config import QuotaConfig
+from ragwork_quota.gate import PlanGate, QuotaGate
+from ragwork_quota.leases import TICK_S, Leases
+from ragwork_quota.ledger import QuotaLedger
+from ragwork_quota.limits import LimitStore
+from ragwork_quota.meter import Meter
+from ragwork_quota.routes import AdminApi
+from ragwork_quota.upkeep import Upkeep
+from ragwork_quota.usage import UsageReader
+
+
+class QuotaPlugin:
+    @hookimpl
+    def ragwork_info(self) -> PluginInfo:
+        return PluginInfo(
+            name="quota",
+            summary="Request quotas, their headers and events, and the ledger",
+            provides=(Ledger, Usage),
+            requires=(Directory,),
+            optional=(Plans, AuditLog),
+            after=("directory",),
+            critical=True,
+            config=QuotaConfig,
+            schema="quota",
+            migrations=Path(__file__).parent / "migrations",
+        )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[QuotaConfig]) -> Contribution:
+        services = context.services
+        plans = services.use_optional(Plans)
+        limits = LimitStore(plans)
+        meter = Meter(limits, Announcer(services.events, services.use_optional(AuditLog)))
+        leases = Leases(services.db, meter, services.clock.monotonic)
+        usage = UsageReader(limits, leases)
+        ledger = QuotaLedger()
+        upkeep = Upkeep(services.db, services.use(Directory), ledger, context.config.retention_days)
+        gate = QuotaGate(meter, leases, services.metrics)
+        return Contribution(
+            routes=AdminApi(services, limits, leases, usage).routes(),
+            admits=(gate,) if plans is None else (PlanGate(limits), gate),
+            tickers=(Ticker(name="quota.leases", every_s=TICK_S, run=leases.tick),),
+            schedules=(Schedule(name="quota.expire", cron="* * * * *", run=upkeep.expire),),
+            maintenance=(MaintenanceTask(name="prune_usage", run=upkeep.prune),),
+            capabilities={Ledger: ledger, Usage: usage},
+            lifespan=leases.lifespan,
+        )
+
+
+plugin = QuotaPlugin()

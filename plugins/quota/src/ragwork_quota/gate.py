@@ -1,0 +1,112 @@
+"""The admission gate: what a request costs, and whether there is room for it."""
+
+from functools import partial
+from typing import Final
+
+from ragwork_hooks.admission import Admission, Ask, Hold, Stage
+from ragwork_hooks.authz import Deny
+from ragwork_hooks.plugin import Metrics
+
+from ragwork_quota.announce import HARD_CAP
+from ragwork_quota.leases import Drawn, Leases
+from ragwork_quota.limits import LimitStore
+from ragwork_quota.meter import Charged, Meter
+from ragwork_quota.standing import Standing
+
+RUN_UNITS: Final = 3
+_LEASED: Final = frozenset({"read", "ops"})
+_NAMES: Final = {"day": "Daily", "month": "Monthly"}
+
+
+class QuotaGate:
+    """Charges every authenticated request: runs three units, others one. Reads draw from a lease."""
+
+    name = "quota"
+    stage: Stage = "quota"
+
+    def __init__(self, meter: Meter, leases: Leases, metrics: Metrics) -> None:
+        self._meter = meter
+        self._leases = leases
+        self._metrics = metrics
+
+    async def admit(self, ask: Ask) -> Admission | Deny:
+        if ask.principal is None:
+            return Admission()
+        tenant_id = ask.principal.tenant_id
+        if ask.replayed:
+            looked = await self._meter.charge(await ask.open(), 0, ask.rate_class)
+            return Admission(headers=self._leases.desk(tenant_id).seen(looked.standing).headers())
+        if ask.rate_class in _LEASED:
+            return await self._draw(tenant_id, ask.rate_class)
+        return await self._charge(tenant_id, ask)
+
+    async def _draw(self, tenant_id: str, rate_class: str) -> Admission | Deny:
+        drawn = await self._leases.draw(tenant_id, rate_class)
+        if isinstance(drawn, Charged):
+            return self._deny(tenant_id, drawn)
+        return Admission(
+            headers=drawn.standing.headers(),
+            hold=Hold(settle=partial(self._undo_draw, tenant_id, drawn, rate_class)),
+        )
+
+    async def _charge(self, tenant_id: str, ask: Ask) -> Admission | Deny:
+        cost = RUN_UNITS if ask.rate_class == "run" else 1
+        tx = await ask.open()
+        charged = await self._meter.charge(tx, cost, ask.rate_class)
+        if charged.refused is not None:
+            return self._deny(tenant_id, charged)
+        desk = self._leases.desk(tenant_id)
+        tx.on_commit(partial(desk.adopt, charged.standing))
+        return Admission(
+            headers=desk.seen(charged.standing).headers(),
+            hold=Hold(
+                settle=partial(self._undo_charge, tenant_id, charged.standing, cost, ask.rate_class),
+                written=True,
+            ),
+        )
+
+    async def _undo_draw(self, tenant_id: str, drawn: Drawn, rate_class: str, started: bool) -> None:
+        if not started:
+            await self._leases.undo(tenant_id, drawn, rate_class)
+
+    async def _undo_charge(
+        self, tenant_id: str, charged: Standing, cost: int, rate_class: str, started: bool
+    ) -> None:
+        if not started:
+            await self._leases.refund(tenant_id, charged, cost, rate_class)
+
+    def _deny(self, tenant_id: str, charged: Charged) -> Deny:
+        assert charged.refused is not None
+        self._metrics.count(
+            "quota_exceeded_total", "Requests refused because a quota was used up", period=charged.refused
+        )
+        return Deny(
+            "QUOTA_EXCEEDED",
+            f"{_NAMES[charged.refused]} request quota exceeded",
+            details={
+                "period": charged.refused,
+                "limit": charged.limit,
+                "used": charged.used,
+                "remaining": 0,
+            },
+            headers=self._leases.desk(tenant_id).seen(charged.standing).headers(),
+            audit_event=HARD_CAP,
+            record=partial(self._meter.note_block, charged=charged),
+        )
+
+
+class PlanGate:
+    """Reads the tenant's plan into its cache while the request has no connection yet: a charge inside a
+    transaction must not wait for a second one.
+    """
+
+    name = "quota.plan"
+    stage: Stage = "rate"
+
+    def __init__(self, limits: LimitStore) -> None:
+        self._limits = limits
+
+    async def admit(self, ask: Ask) -> Admission | Deny:
+        if ask.principal is not None:
+            await self._limits.of_plan(ask.principal.tenant_id)
+        return Admission()

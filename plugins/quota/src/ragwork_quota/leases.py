@@ -1,0 +1,239 @@
+"""Small blocks of quota per process and tenant, so that a read need not ask the database.
+
+A block is charged whole when it is leased, and what is not used of it is given back within a second: so
+however many processes lease, the caps hold. Near a cap nothing is leased and every read is charged.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from datetime import date
+from typing import Final
+
+import attrs
+from ragwork_hooks.storage import Database
+
+from ragwork_quota.meter import Charged, Meter, Rest
+from ragwork_quota.standing import Standing
+
+#: Units of one lease, that of the read which takes it out included.
+BLOCK: Final = 16
+#: A lease is given back at the first tick after this; ticks and this make a second at most.
+LEASE_S: Final = 0.5
+TICK_S: Final = 0.25
+_IDLE_S: Final = 60.0
+
+log = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False, kw_only=True)
+class Lease:
+    """Units of ``day``, charged and at hand until ``ends``, in monotonic time. ``counts`` are the admitted
+    requests that the database has not counted yet.
+    """
+
+    day: date
+    left: int
+    taken_at: float
+    ends: float
+    counts: Counter[str] = attrs.field(factory=Counter)
+
+    @property
+    def rest(self) -> Rest:
+        return Rest(day=self.day, units=self.left, counts=dict(self.counts))
+
+
+@attrs.define(eq=False)
+class Desk:
+    """One tenant in this process. ``out`` are units by day that are charged and not used."""
+
+    lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    lease: Lease | None = None
+    out: Counter[date] = attrs.field(factory=Counter)
+    uncounted: Counter[tuple[date, str]] = attrs.field(factory=Counter)
+    standing: Standing | None = None
+    touched: float = 0.0
+
+    def take(self, rate_class: str, now: float) -> Lease | None:
+        """One unit from the lease at hand."""
+        lease = self.lease
+        if lease is None or lease.left <= 0 or now >= lease.ends:
+            return None
+        lease.left -= 1
+        lease.counts[rate_class] += 1
+        self._move(lease.day, rate_class, -1)
+        return lease
+
+    def put_back(self, lease: Lease, rate_class: str) -> bool:
+        """Undo a ``take``, unless the lease has been closed meanwhile."""
+        if self.lease is not lease:
+            return False
+        lease.left += 1
+        lease.counts[rate_class] -= 1
+        self._move(lease.day, rate_class, 1)
+        return True
+
+    def opened(self, lease: Lease) -> None:
+        """A lease has been charged."""
+        self.lease = lease
+        self.out[lease.day] += lease.left
+
+    def close(self) -> Lease | None:
+        """End the lease, whose rest the caller must write, or ``lease`` again."""
+        lease, self.lease = self.lease, None
+        return lease
+
+    def forget(self, rest: Rest) -> None:
+        """The database has ``rest``, or must be taken to have it."""
+        self.out.subtract({rest.day: rest.units})
+        self.uncounted.subtract({(rest.day, name): count for name, count in rest.counts.items()})
+        self.out, self.uncounted = +self.out, +self.uncounted
+
+    def adopt(self, standing: Standing) -> None:
+        """Remember the latest that the database said."""
+        if standing.later_than(self.standing):
+            self.standing = standing
+
+    def seen(self, standing: Standing) -> Standing:
+        """``standing`` as a client should see it: without what this process has leased and not used."""
+        in_month = sum(units for day, units in self.out.items() if day.replace(day=1) == standing.month)
+        return standing.less(self.out.get(standing.day, 0), in_month)
+
+    def _move(self, day: date, rate_class: str, units: int) -> None:
+        self.out[day] += units
+        self.uncounted[day, rate_class] -= units
+
+
+@attrs.frozen(kw_only=True)
+class Drawn:
+    """An admitted read: where the tenant stands after it, and the lease it was drawn from, if any."""
+
+    standing: Standing
+    lease: Lease | None
+
+
+class Leases:
+    """The desks of one process."""
+
+    def __init__(self, db: Database, meter: Meter, monotonic: Callable[[], float]) -> None:
+        self._db = db
+        self._meter = meter
+        self._now = monotonic
+        self._desks: dict[str, Desk] = {}
+
+    def desk(self, tenant_id: str) -> Desk:
+        """The tenant's desk; one that nobody uses for a minute is taken away."""
+        desk = self._desks.setdefault(tenant_id, Desk())
+        desk.touched = self._now()
+        return desk
+
+    async def draw(self, tenant_id: str, rate_class: str) -> Drawn | Charged:
+        """One unit: from the lease, else from the database. ``Charged`` is a refusal."""
+        desk = self.desk(tenant_id)
+        drawn = self._from_lease(desk, rate_class)
+        if drawn is not None:
+            return drawn
+        async with desk.lock:
+            # Whoever waited finds what the one before has leased.
+            return self._from_lease(desk, rate_class) or await self._from_database(
+                tenant_id, desk, rate_class
+            )
+
+    async def undo(self, tenant_id: str, drawn: Drawn, rate_class: str) -> None:
+        """Give a drawn unit back."""
+        desk = self.desk(tenant_id)
+        if drawn.lease is None or not desk.put_back(drawn.lease, rate_class):
+            await self.refund(tenant_id, drawn.standing, 1, rate_class)
+
+    async def refund(self, tenant_id: str, charged: Standing, units: int, rate_class: str) -> None:
+        """Give units back that were charged with ``charged`` as the outcome."""
+        desk = self.desk(tenant_id)
+        async with self._db.tenant(tenant_id) as tx:
+            rest = Rest(day=charged.day, units=units, counts={rate_class: -1})
+            after = await self._meter.give_back(tx, rest, charged)
+            tx.on_commit(lambda: desk.adopt(after))
+
+    def end_at(self, tenant_id: str) -> None:
+        """Draw no more from the lease at hand: the tenant's limits have changed."""
+        desk = self._desks.get(tenant_id)
+        if desk is not None and desk.lease is not None:
+            desk.lease.ends = self._now()
+
+    async def tick(self) -> None:
+        """Return leases that are old enough, and clear desks that nobody uses."""
+        for tenant_id, desk in list(self._desks.items()):
+            now = self._now()
+            if desk.lease is not None:
+                if now >= min(desk.lease.taken_at + LEASE_S, desk.lease.ends):
+                    await self._give_back(tenant_id, desk)
+            elif not desk.lock.locked() and now - desk.touched > _IDLE_S:
+                del self._desks[tenant_id]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Returns every lease when the process stops serving."""
+        try:
+            yield
+        finally:
+            for tenant_id, desk in list(self._desks.items()):
+                try:
+                    await self._give_back(tenant_id, desk)
+                except Exception as error:
+                    log.warning("a lease of %s stays charged: %r", tenant_id, error)
+
+    def _from_lease(self, desk: Desk, rate_class: str) -> Drawn | None:
+        # Who has a lease has a standing: both come with the same commit.
+        if desk.standing is None or (lease := desk.take(rate_class, self._now())) is None:
+            return None
+        return Drawn(standing=desk.seen(desk.standing), lease=lease)
+
+    async def _from_database(self, tenant_id: str, desk: Desk, rate_class: str) -> Drawn | Charged:
+        asked = self._now()
+        async with self._closing(desk) as old:
+            async with self._db.tenant(tenant_id) as tx:
+                rest = None if old is None else old.rest
+                charged = await self._meter.charge(tx, 1, rate_class, block=BLOCK - 1, rest=rest)
+                tx.on_commit(lambda: self._charged(desk, rest, charged, asked))
+        if charged.refused is not None:
+            return charged
+        return Drawn(standing=desk.seen(charged.standing), lease=None)
+
+    async def _give_back(self, tenant_id: str, desk: Desk) -> None:
+        async with desk.lock, self._closing(desk) as old:
+            if old is None or desk.standing is None:
+                return
+            rest, known = old.rest, desk.standing
+            if not rest.units and not any(rest.counts.values()):
+                return
+            async with self._db.tenant(tenant_id) as tx:
+                after = await self._meter.give_back(tx, rest, known)
+                tx.on_commit(lambda: self._returned(desk, rest, after))
+
+    @contextlib.asynccontextmanager
+    async def _closing(self, desk: Desk) -> AsyncIterator[Lease | None]:
+        """The lease, closed. When its rest could not be written it stays charged: a failed commit may have
+        taken effect, and to use a unit twice would be worse than to lose one.
+        """
+        old = desk.close()
+        try:
+            yield old
+        except BaseException:
+            if old is not None:
+                desk.forget(old.rest)
+            raise
+
+    def _charged(self, desk: Desk, rest: Rest | None, charged: Charged, asked: float) -> None:
+        if rest is not None:
+            desk.forget(rest)
+        if charged.leased:
+            ends = asked + charged.day_ends_s
+            lease = Lease(day=charged.standing.day, left=charged.leased, taken_at=asked, ends=ends)
+            desk.opened(lease)
+        desk.adopt(charged.standing)
+
+    @staticmethod
+    def _returned(desk: Desk, rest: Rest, after: Standing) -> None:
+        desk.forget(rest)
+        desk.adopt(after)

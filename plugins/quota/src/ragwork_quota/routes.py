@@ -1,0 +1,199 @@
+"""The admin API of limits and usage."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+import attrs
+from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.auth import Role
+from ragwork_hooks.authz import Action
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.fields import SCHEMA, FieldError, choice, text
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.plugin import Services
+
+from ragwork_quota.leases import Leases
+from ragwork_quota.limits import MAX_LIMIT, Limits, LimitStore
+from ragwork_quota.usage import UsageReader
+
+#: Stands in a field that the request did not name: null is a value here.
+_UNSAID: Final = object()
+
+
+def _said(low: float, high: float, *, null: bool) -> Any:
+    """A field that may be left out, within bounds; ``null`` says whether null is a value of it."""
+
+    def check(_instance: object, attribute: Any, value: Any) -> None:
+        if value is _UNSAID or (value is None and null):
+            return
+        kind, message = "greater_than_equal", f"must be from {low} to {high}"
+        if value is None:
+            kind, message = "none_not_allowed", "null is no value here; leave the field out to keep it"
+        elif low <= value <= high:
+            return
+        error = FieldError(kind, message)
+        error.field = attribute.name
+        raise error
+
+    bounds = {"minimum": low, "maximum": high}
+    return attrs.field(default=_UNSAID, kw_only=True, validator=check, metadata={SCHEMA: bounds})
+
+
+@attrs.frozen(kw_only=True)
+class PlanLimitPatchRequest:
+    """A limit of null is no limit, 0 nothing at all; what is left out stays."""
+
+    daily_requests_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    monthly_requests_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    daily_tokens_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    monthly_tokens_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    soft_cap_ratio: float = _said(0, 1, null=False)
+    hard_cap_enabled: bool = _said(False, True, null=False)
+
+    def changes(self) -> dict[str, Any]:
+        """What the request named."""
+        named = attrs.asdict(self, filter=lambda _, value: value is not _UNSAID)
+        if "soft_cap_ratio" in named:
+            named["soft_cap_ratio"] = Decimal(str(self.soft_cap_ratio))
+        return named
+
+
+@attrs.frozen(kw_only=True)
+class PlanLimitResponse:
+    tenant_id: str
+    daily_requests_limit: int | None
+    monthly_requests_limit: int | None
+    daily_tokens_limit: int | None
+    monthly_tokens_limit: int | None
+    soft_cap_ratio: float
+    hard_cap_enabled: bool
+
+
+@attrs.frozen(kw_only=True)
+class UsageQuery:
+    """``start`` is a day of the period that is asked for, as YYYY-MM-DD."""
+
+    period: str = choice("day", "month", default="day")
+    start: str = text(max_length=10, pattern=r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+@attrs.frozen(kw_only=True)
+class AdminUsageResponse:
+    """``requests_count`` is in units of the quota: a run is three."""
+
+    tenant_id: str
+    period_type: str
+    period_start: str
+    requests_count: int
+    estimated_tokens_count: int | None
+
+
+class AdminApi:
+    """Handlers and declarations of ``/v1/admin/quotas`` and ``/v1/admin/usage``."""
+
+    def __init__(self, services: Services, limits: LimitStore, leases: Leases, usage: UsageReader) -> None:
+        self._services = services
+        self._limits = limits
+        self._leases = leases
+        self._usage = usage
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            Route(
+                name="quotas.get",
+                method="GET",
+                path="/v1/admin/quotas/{tenant_id}",
+                summary="Show a tenant's limits, its own or its plan's",
+                handler=self.get,
+                scope="tenant",
+                action=Action(name="quota.read", role=Role.ADMIN),
+                rate_class="read",
+                idempotency="none",
+                audit_event=None,
+                feature=None,
+                stale_reads=False,
+                # The plan of another tenant may have to be read first: never two connections at once.
+                transaction="none",
+                response=PlanLimitResponse,
+                errors=("AUTH_FORBIDDEN",),
+            ),
+            Route(
+                name="quotas.patch",
+                method="PATCH",
+                path="/v1/admin/quotas/{tenant_id}",
+                summary="Change a tenant's limits",
+                handler=self.patch,
+                scope="platform",
+                action=Action(name="quota.update", role=Role.ADMIN, platform=True),
+                rate_class="mutation",
+                idempotency="accepted",
+                audit_event="quota.limits.updated",
+                feature=None,
+                stale_reads=False,
+                transaction="write",
+                response=PlanLimitResponse,
+                body=PlanLimitPatchRequest,
+                body_kind="json",
+                errors=("AUTH_FORBIDDEN",),
+            ),
+            Route(
+                name="usage.get",
+                method="GET",
+                path="/v1/admin/usage/{tenant_id}",
+                summary="Show what a tenant used in one day or month of UTC",
+                handler=self.usage,
+                scope="tenant",
+                action=Action(name="usage.read", role=Role.ADMIN),
+                rate_class="read",
+                idempotency="none",
+                audit_event=None,
+                feature=None,
+                stale_reads=False,
+                transaction="read",
+                response=AdminUsageResponse,
+                query=UsageQuery,
+                errors=("AUTH_FORBIDDEN",),
+            ),
+        )
+
+    async def get(self, call: Call[NoFields, NoFields]) -> PlanLimitResponse:
+        tenant_id = call.path["tenant_id"]
+        plan = await self._limits.of_plan(tenant_id)
+        async with self._services.db.tenant(tenant_id, "read") as tx:
+            return _response(tenant_id, await self._limits.effective(tx, plan))
+
+    async def patch(self, call: Call[PlanLimitPatchRequest, NoFields]) -> Reply:
+        tenant_id, changes = call.tx.tenant_id, call.body.changes()
+        plan = await self._limits.of_plan(tenant_id)
+        if not changes:
+            limits = await self._limits.effective(call.tx, plan)
+            return Reply(data=_response(tenant_id, limits), changed=False)
+        limits = await self._limits.change(call.tx, plan, changes)
+        call.tx.on_commit(lambda: self._leases.end_at(tenant_id))
+        note = AuditNote(
+            resource_type="quota",
+            resource_id=tenant_id,
+            metadata={name: attrs.asdict(_response(tenant_id, limits))[name] for name in changes},
+        )
+        return Reply(data=_response(tenant_id, limits), audit=note)
+
+    async def usage(self, call: Call[NoFields, UsageQuery]) -> AdminUsageResponse:
+        period: Literal["day", "month"] = "month" if call.query.period == "month" else "day"
+        try:
+            start = date.fromisoformat(call.query.start)
+        except ValueError:
+            raise Problem("VALIDATION_ERROR", "start is no day of the calendar") from None
+        used = await self._usage.of_period(call.tx, period, start)
+        return AdminUsageResponse(
+            tenant_id=call.tx.tenant_id,
+            period_type=period,
+            period_start=used.starts_on.isoformat(),
+            requests_count=used.units,
+            estimated_tokens_count=used.tokens,
+        )
+
+
+def _response(tenant_id: str, limits: Limits) -> PlanLimitResponse:
+    values = attrs.asdict(limits) | {"soft_cap_ratio": float(limits.soft_cap_ratio)}
+    return PlanLimitResponse(tenant_id=tenant_id, **values)
