@@ -36,7 +36,8 @@ DELTAS = 40
 SLOW_RUNS = 50
 ROUNDS = 5
 RUNS = 150
-SLOW_S = 5.0
+#: Longer than any round: a slow run waits through all of it, so what moves is not the cost of its end.
+SLOW_S = 300.0
 PLUGINS = tuple(dict.fromkeys((*DEFAULT_PLUGINS, "resilience")))
 ASK = ChatRequest(messages=(), passages=(), question="?")
 
@@ -68,10 +69,16 @@ def guard() -> Guard:
     config, state, metrics = ResilienceConfig(), LocalState(), Telemetry("bench")
     circuits = Circuits(
         lambda account: Breaker(
-            state, "cb", f"bench:{account}", config.breaker("bench"), time.monotonic, lambda _: None
+            state,
+            "cb",
+            f"bench:{account}",
+            config.breaker("embedding", "bench"),
+            time.monotonic,
+            lambda _: None,
+            lambda _: None,
         )
     )
-    return Guard("bench", config.policy("bench"), circuits, metrics)
+    return Guard("bench", config.policy("embedding", "bench"), circuits, metrics)
 
 
 async def timed(call: Callable[[], Awaitable[object]], count: int = CALLS) -> tuple[float, float]:
@@ -117,7 +124,7 @@ async def overhead() -> None:
 async def neighbours(folder: Path) -> None:
     """p95 of runs on a fast provider, alone and beside 50 runs on a slow one, in turn."""
     async with openai_server.serving() as far, tcpproxy.between(far.base_url) as net:
-        net.latency_s = SLOW_S / 2
+        net.latency_s = SLOW_S
         settings = {
             "LLM_PROVIDER": "fake",
             "EMBEDDING_PROVIDER": "wordllama",
@@ -125,7 +132,8 @@ async def neighbours(folder: Path) -> None:
             "OPENAI_API_KEY": openai_server.KEY,
             "OPENAI_BASE_URL": net.url,
             # Slow it shall stay: without this, timeouts would open its circuit and make it fast.
-            "TIMEOUT_OPENAI_SECONDS": "60",
+            "TIMEOUT_OPENAI_SECONDS": str(2 * SLOW_S),
+            "OPENAI_TIMEOUT_S": str(2 * SLOW_S),
             "RAGWORK_PLUGINS": ",".join(PLUGINS),
         }
         async with served(folder, settings) as server:
@@ -135,7 +143,7 @@ async def neighbours(folder: Path) -> None:
             alone, beside = [], []
             for _ in range(ROUNDS):
                 alone.append((await load.measure(server.base, key, load.run, 1, RUNS)).p95)
-                async with slow_runs(server.base, key):
+                async with slow_runs(server.base, key, net):
                     beside.append((await load.measure(server.base, key, load.run, 1, RUNS)).p95)
     moved = statistics.median(b / a - 1 for a, b in zip(alone, beside, strict=True))
     say(
@@ -169,30 +177,29 @@ async def make_slow_corpus(base: str, key: str) -> None:
 
 
 @asynccontextmanager
-async def slow_runs(base: str, key: str) -> AsyncIterator[None]:
-    """``SLOW_RUNS`` runs under way all the time, spread over the time that one takes."""
+async def slow_runs(base: str, key: str, net: tcpproxy.Proxy) -> AsyncIterator[None]:
+    """``SLOW_RUNS`` runs that wait for their provider, each of them all the time."""
     connector = aiohttp.TCPConnector(limit=0)
     headers = {"Authorization": f"Bearer {key}"}
     async with aiohttp.ClientSession(base, headers=headers, connector=connector) as session:
 
-        async def again(number: int) -> None:
-            await asyncio.sleep(number * SLOW_S / SLOW_RUNS)
-            while True:
-                body = {"session_id": uuid.uuid4().hex, "corpus_id": "slow", "message": "Slow?"}
-                async with session.post("/v1/run", json=body) as response:
-                    assert response.status == 200, await response.text()
-                    await response.read()
+        async def wait() -> None:
+            body = {"session_id": uuid.uuid4().hex, "corpus_id": "slow", "message": "Slow?"}
+            async with session.post("/v1/run", json=body) as response:
+                assert response.status == 200, await response.text()
+                await response.read()
 
-        tasks = [asyncio.create_task(again(number)) for number in range(SLOW_RUNS)]
-        await asyncio.sleep(SLOW_S)
-        try:
-            yield
-        finally:
-            failed = [task.exception() for task in tasks if task.done()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            assert not failed, failed[0]
+        before = net.accepted
+        tasks = [asyncio.create_task(wait()) for _ in range(SLOW_RUNS)]
+        async with asyncio.timeout(30):
+            while net.accepted - before < SLOW_RUNS:  # noqa: ASYNC110  # nothing tells of it
+                await asyncio.sleep(0.05)
+        yield
+        ended = [task for task in tasks if task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert not ended, f"{len(ended)} slow runs ended: they were not slow"
 
 
 def say(what: str, figure: str, limit: str) -> None:

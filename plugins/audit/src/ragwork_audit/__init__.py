@@ -1,0 +1,65 @@
+"""The tamper-evident audit log: appended with the act, sealed within a second, verifiable by anybody with the key."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from ragwork_hooks.audit import AuditLog
+from ragwork_hooks.jobs import Schedule, Ticker
+from ragwork_hooks.plugin import (
+    Command,
+    Contribution,
+    MaintenanceTask,
+    PluginContext,
+    PluginInfo,
+    Probe,
+    Tool,
+    hookimpl,
+)
+
+from ragwork_audit.commands import commands
+from ragwork_audit.config import AuditConfig
+from ragwork_audit.keeper import ChainControl, Keeper
+from ragwork_audit.routes import AuditApi
+
+_SIGNING_KEY: Final = "AUDIT_SIGNING_KEY"
+
+
+class AuditPlugin:
+    @hookimpl
+    def ragwork_info(self) -> PluginInfo:
+        return PluginInfo(
+            name="audit",
+            summary="the tamper-evident audit log: sealed, signed, anchored, verifiable offline",
+            provides=(AuditLog, Keeper),
+            critical=True,
+            config=AuditConfig,
+            secrets=(_SIGNING_KEY,),
+            schema="audit",
+            migrations=Path(__file__).parent / "migrations",
+        )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[AuditConfig]) -> Contribution:
+        services = context.services
+        keeper = Keeper(services, context.config, services.secrets.key(_SIGNING_KEY))
+        return Contribution(
+            routes=AuditApi(keeper.signer).routes(),
+            tickers=(
+                Ticker(name="audit.seal", every_s=0.3, run=keeper.tick),
+                Ticker(name="audit.sweep", every_s=5.0, run=keeper.sealer.sweep),
+            ),
+            schedules=(Schedule(name="audit.verify", cron="17 3 * * *", run=keeper.verify_all),),
+            probes=(Probe(component="audit", check=keeper.probe),),
+            maintenance=(MaintenanceTask(name="prune_audit", run=keeper.pruning.run),),
+            controls=(ChainControl(keeper),),
+            capabilities={AuditLog: keeper.log, Keeper: keeper},
+            lifespan=keeper.lifespan,
+        )
+
+    @hookimpl
+    def ragwork_commands(self) -> Sequence[Command | Tool]:
+        return commands()
+
+
+plugin = AuditPlugin()

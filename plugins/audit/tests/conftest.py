@@ -1,0 +1,179 @@
+"""The log over the kernel's real pool and schema: as many processes as a test wants, on one database."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import attrs
+import pytest
+import ragwork_audit
+from ragwork_audit.config import AuditConfig
+from ragwork_audit.keeper import Keeper
+from ragwork_audit.verification import summary
+from ragwork_hooks.audit import AuditEvent, Origin
+from ragwork_hooks.storage import Mode, Transaction
+from ragwork_kernel.db import Pool
+from ragwork_kernel.migrations import KERNEL, Source
+from ragwork_testkit.database import Database, PostgresServer
+
+AUDIT = Source(plugin="audit", schema="audit", folder=Path(ragwork_audit.__file__).parent / "migrations")
+SEED = b"audit-test-signing-key-of-32-byte"[:32]
+
+
+class CountedTransaction:
+    """The kernel's transaction, counting its round trips."""
+
+    def __init__(self, tx: Any, count: Callable[[], None]) -> None:
+        self._tx, self._count = tx, count
+        self.tenant_id, self.mode, self.on_commit = tx.tenant_id, tx.mode, tx.on_commit
+
+    def __getattr__(self, name: str) -> Any:
+        self._count()
+        return getattr(self._tx, name)
+
+
+class Db:
+    """The kernel's pool; ``trips`` counts statements."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool, self.trips = pool, 0
+
+    def _tick(self) -> None:
+        self.trips += 1
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str, mode: Mode = "write") -> AsyncIterator[Transaction]:
+        async with self._pool.tenant(tenant_id, mode) as tx:
+            yield CountedTransaction(tx, self._tick)
+
+    def anonymous(self) -> Any:
+        return self._pool.anonymous()
+
+
+class Counts:
+    """Metrics by name."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def count(self, name: str, _help: str, **_labels: str) -> None:
+        self.values[name] = self.values.get(name, 0) + 1
+
+    def gauge(self, name: str, _help: str, value: float, **_labels: str) -> None:
+        self.values[name] = value
+
+
+class TurnableClock:
+    ahead_s = 0.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
+@attrs.define(kw_only=True)
+class FakeServices:
+    """The least of a platform around the log."""
+
+    db: Db
+    data_dir: Path
+    metrics: Counts = attrs.field(factory=Counts)
+    clock: TurnableClock = attrs.field(factory=TurnableClock)
+
+
+@attrs.define(kw_only=True)
+class Process:
+    """One process: its log, and what tests do with it."""
+
+    services: FakeServices
+    keeper: Keeper
+    admin: str
+
+    async def write(self, tenant: str, count: int = 1, **fields: Any) -> None:
+        for _ in range(count):
+            async with self.services.db.tenant(tenant) as tx:
+                await self.keeper.log.append(tx, event(**fields))
+
+    @staticmethod
+    def event(**fields: Any) -> AuditEvent:
+        return event(**fields)
+
+    async def seal(self) -> None:
+        await self.keeper.sealer.seal_marked()
+
+    async def verify(self) -> dict[str, Any]:
+        """The verdict over all tenants."""
+        return dict(summary(await self.keeper.verify(await self.keeper.tenants())))
+
+    async def superuser(self, sql: str, *args: object) -> str:
+        """What somebody with every right on the database does."""
+        connection = await asyncpg.connect(self.admin)
+        try:
+            return await connection.execute(sql, *args)
+        finally:
+            await connection.close()
+
+    async def look(self, sql: str, *args: object) -> list[Any]:
+        connection = await asyncpg.connect(self.admin)
+        try:
+            return list(await connection.fetch(sql, *args))
+        finally:
+            await connection.close()
+
+
+def event(**fields: Any) -> AuditEvent:
+    """A record as a mutation leaves it."""
+    given: dict[str, Any] = {
+        "type": "documents.deleted",
+        "outcome": "success",
+        "actor_type": "api_key",
+        "actor_id": "k1",
+        "actor_role": "admin",
+        "resource_type": "document",
+        "resource_id": secrets.token_hex(4),
+        "origin": Origin(request_id="r-1", echo_id="r-1", peer="10.0.0.1", user_agent="test/1"),
+    }
+    return AuditEvent(**(given | fields))
+
+
+Start = Callable[..., AbstractAsyncContextManager[Process]]
+
+
+@pytest.fixture
+async def log_database(postgres: PostgresServer) -> AsyncIterator[Database]:
+    """A fresh database with the log's schema."""
+    async with postgres.database([KERNEL, AUDIT]) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def start(log_database: Database, tmp_path: Path) -> Start:
+    """Starts a process; ``folder`` is its data directory, ``seed`` its signing key."""
+
+    @asynccontextmanager
+    async def starting(
+        folder: Path = tmp_path, seed: bytes = SEED, size: int = 6, **config: Any
+    ) -> AsyncIterator[Process]:
+        pool = await Pool.open(log_database.app, size=size, statement_timeout_ms=20_000)
+        try:
+            services = FakeServices(db=Db(pool), data_dir=folder)
+            keeper = Keeper(services, AuditConfig(**config), seed)
+            async with keeper.lifespan():
+                yield Process(services=services, keeper=keeper, admin=log_database.admin)
+        finally:
+            await pool.close()
+
+    return starting
+
+
+@pytest.fixture
+async def here(start: Start) -> AsyncIterator[Process]:
+    async with start() as process:
+        yield process
