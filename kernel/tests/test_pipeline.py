@@ -85,7 +85,12 @@ async def steps(
         return "things"
 
     declared = route(
-        handler, transaction=transaction, resource=resource, feature=feature, action=Action(name="thing.read")
+        handler,
+        transaction=transaction,
+        resource=resource,
+        feature=feature,
+        action=Action(name="thing.read"),
+        rate_class="mutation",
     )
     gates = tuple(
         StepGate(said(f"judge-{stage}", ALLOW), f"judge-{stage}", stage, log)

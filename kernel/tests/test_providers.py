@@ -131,12 +131,12 @@ async def test_closing_reaches_what_a_wrap_hides_and_survives_a_failure(
 
 def test_options_are_held_against_the_providers_class(monkeypatch: pytest.MonkeyPatch) -> None:
     made = table(monkeypatch, one=Factory())
-    made.check("embedding", "one", {"depth": 5})
+    made.check("embedding", "one", {"depth": 5}, "t1")
     with pytest.raises(Problem, match="Validation") as refused:
-        made.check("embedding", "one", {"detph": 5})
+        made.check("embedding", "one", {"detph": 5}, "t1")
     assert "did you mean 'depth'" in str(refused.value.details)
     with pytest.raises(Problem):
-        made.check("embedding", "one", {"depth": "deep"})
+        made.check("embedding", "one", {"depth": "deep"}, "t1")
 
 
 def test_names_are_listed_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:

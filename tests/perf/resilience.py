@@ -129,6 +129,7 @@ async def neighbours(folder: Path) -> None:
             "LLM_PROVIDER": "fake",
             "EMBEDDING_PROVIDER": "wordllama",
             "RUN_MAX_CONCURRENCY": str(SLOW_RUNS + 10),
+            "RATE_LIMIT_ENABLED": "false",  # one key asks as fast as it can
             "OPENAI_API_KEY": openai_server.KEY,
             "OPENAI_BASE_URL": net.url,
             # Slow it shall stay: without this, timeouts would open its circuit and make it fast.

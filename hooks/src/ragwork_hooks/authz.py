@@ -6,6 +6,7 @@ from typing import Literal, Protocol, TypeAlias
 import attrs
 
 from ragwork_hooks.auth import Principal, Role
+from ragwork_hooks.errors import STATUS_OF, Problem
 from ragwork_hooks.storage import Transaction
 
 
@@ -92,6 +93,18 @@ class Gate(Protocol):
 
     async def narrow(self, principal: Principal, action: Action, scope: "ReadScope") -> "ReadScope":
         """What of ``scope`` the principal may read; used by lists, counts and ranking queries."""
+
+
+def refusal(verdict: Deny, default_status: int = 403) -> Problem:
+    """The denial as the caller sees it; a code of a plugin's own gets ``default_status``."""
+    return Problem(
+        verdict.code,
+        verdict.message,
+        status=STATUS_OF.get(verdict.code, default_status),
+        details=verdict.details,
+        headers=verdict.headers,
+        audit_event=verdict.audit_event,
+    )
 
 
 # --- the closed algebra of read scopes: what a ranking query can express -------------------------

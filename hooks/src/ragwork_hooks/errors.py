@@ -70,6 +70,7 @@ class Problem(Exception):
 
     ``status`` defaults to the catalogue's. ``details`` values must be JSON-serialisable. An authenticator
     that knows whose credential it refuses gives ``tenant_id``: that tenant's audit log records it.
+    ``audit_event`` names the record of a refusal.
     Raised by handlers, gates and capabilities; the kernel turns it into the error envelope.
     """
 
@@ -82,11 +83,13 @@ class Problem(Exception):
         details: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
         tenant_id: str | None = None,
+        audit_event: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.tenant_id = tenant_id
+        self.audit_event = audit_event
         self.status = STATUS_OF[code] if status is None else status
         self.details: Mapping[str, object] = dict(details or {})
         self.headers: Mapping[str, str] = dict(headers or {})

@@ -239,12 +239,15 @@ class Provider(Generic[P]):
     """An entry point of the group ``ragwork.<kind>``: one named implementation.
 
     ``options`` is the attrs class of what a corpus may set for it; it checks ``provider_config_json``.
+    ``permit`` judges what that class can't see, the tenant and the deployment's settings: it gives the reason why
+    the tenant may not bind these options, naming the fix, or ``None``. It must not do I/O.
     ``open`` is called once per process, when a binding first names the provider.
     """
 
     name: str
     open: Callable[[ProviderContext[Any]], Awaitable[P]]
     options: type = NoOptions
+    permit: Callable[[ProviderContext[Any], str, Any], str | None] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -274,8 +277,10 @@ class Providers(Protocol):
 
     def names(self, kind: str) -> Sequence[str]: ...
 
-    def check(self, kind: str, name: str, options: Mapping[str, object]) -> None:
-        """Hold ``options`` against the provider's class; ``Problem`` 422 names a wrong key's nearest match."""
+    def check(self, kind: str, name: str, options: Mapping[str, object], tenant_id: str) -> None:
+        """Hold ``options`` against the provider's class, and against what it permits the tenant; ``Problem`` 422
+        names a wrong key's nearest match.
+        """
 
     async def retriever(self, name: str) -> Retriever: ...
     async def embedder(self, name: str) -> Embedder: ...

@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 
 from ragwork_hooks.admission import Admission, AdmitGate, Ask, Hold, Open
 from ragwork_hooks.auth import Principal
-from ragwork_hooks.authz import Deny
+from ragwork_hooks.authz import Deny, refusal
 from ragwork_hooks.storage import Database, Transaction
 
-from ragwork_kernel.authorize import refusal
 from ragwork_kernel.exchange import Exchange
 
 #: Stages that may write: asked last, with a transaction of the caller's tenant.

@@ -20,8 +20,9 @@ from ragwork_hooks.authz import (
     Verdict,
     every,
     in_scopes,
+    refusal,
 )
-from ragwork_hooks.errors import STATUS_OF, Problem
+from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,8 @@ class AuthorizationPlan:
         for gate in gates:
             try:
                 scope = await gate.narrow(principal, action, scope)
+            except Problem:
+                raise  # the database is away: an empty list would be a lie
             except Exception:
                 log.exception("gate %s failed to narrow; nothing is readable", gate.name)
                 return Nothing()
@@ -128,11 +131,3 @@ def refuse(decision: Decision) -> None:
     """Raise the decision's refusal, if it is one."""
     if isinstance(decision.verdict, Deny):
         raise refusal(decision.verdict, 403)
-
-
-def refusal(verdict: Deny, default_status: int) -> Problem:
-    """The denial as the caller sees it; a code of a plugin's own gets ``default_status``."""
-    status = STATUS_OF.get(verdict.code, default_status)
-    return Problem(
-        verdict.code, verdict.message, status=status, details=verdict.details, headers=verdict.headers
-    )

@@ -57,6 +57,13 @@ def load(group: str, name: str) -> Any:
     def work() -> None:
         try:
             done.set_result(_load(group, name))
+        except SystemExit as error:
+            reason = ConfigError(
+                f"{group} {name!r}",
+                f"its import would end this process: {error!r}",
+                "repair or uninstall it, or take it out of the enabled plugins",
+            )
+            done.set_exception(reason)
         except BaseException as error:
             done.set_exception(error)
 

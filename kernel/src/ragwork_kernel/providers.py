@@ -60,8 +60,9 @@ class ProviderTable:
     def names(self, kind: str) -> Sequence[str]:
         return sorted(name for offered, name in self._offers if offered == kind)
 
-    def check(self, kind: str, name: str, options: Mapping[str, object]) -> None:
-        known = self._provider(kind, name).options
+    def check(self, kind: str, name: str, options: Mapping[str, object], tenant_id: str) -> None:
+        provider = self._provider(kind, name)
+        known = provider.options
         if known is NoOptions and not options:
             return
         fields = [field.name for field in attrs.fields(known)]
@@ -73,7 +74,12 @@ class ProviderTable:
                     "msg": f"{name} has no option {key!r}; {nearest(key, fields)}",
                 }
                 raise codec.invalid([row])
-        codec.structure(dict(options), known, f"provider_config_json.{kind}")
+        checked: object = codec.structure(dict(options), known, f"provider_config_json.{kind}")
+        context = self._offer(kind, name).context
+        reason = provider.permit(context, tenant_id, checked) if provider.permit is not None else None
+        if reason is not None:
+            loc = ["body", "provider_config_json", kind]
+            raise codec.invalid([{"type": "value_error", "loc": loc, "msg": reason}])
 
     async def retriever(self, name: str) -> Retriever:
         opened: Retriever = await self._open("retrieval", name)

@@ -1,33 +1,9 @@
 """The server, and the services that the providers ask for, as the tests of this plugin see them."""
 
-import attrs
 import pytest
 import pytest_asyncio
 from ragwork_testkit import bedrock_server
-
-
-class Secrets:
-    """Values by name, as a test sets them."""
-
-    def __init__(self, **values):
-        self.values = values
-
-    def value(self, name):
-        return self.values.get(name)
-
-
-class Metrics:
-    def __init__(self):
-        self.counted = []
-
-    def count(self, name, help, **labels):
-        self.counted.append(name)
-
-
-@attrs.frozen
-class Services:
-    secrets: Secrets
-    metrics: Metrics
+from ragwork_testkit.services import ProviderServices
 
 
 @pytest.fixture(autouse=True)
@@ -55,17 +31,17 @@ def server(shared_server):
 
 @pytest.fixture(scope="module")
 def shared_services():
-    return Services(Secrets(), Metrics())
+    return ProviderServices()
 
 
 @pytest.fixture
 def services(shared_services):
     """The module's services with the operator's credentials and nothing else."""
-    shared_services.metrics.counted.clear()
-    shared_services.secrets.values.clear()
-    shared_services.secrets.values.update(
-        AWS_ACCESS_KEY_ID=bedrock_server.ACCESS_KEY_ID,
-        AWS_SECRET_ACCESS_KEY=bedrock_server.SECRET_ACCESS_KEY,
-        AWS_REGION=bedrock_server.REGION,
+    shared_services.reset(
+        {
+            "AWS_ACCESS_KEY_ID": bedrock_server.ACCESS_KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": bedrock_server.SECRET_ACCESS_KEY,
+            "AWS_REGION": bedrock_server.REGION,
+        }
     )
     return shared_services

@@ -39,6 +39,8 @@ def model(shared_model, server, services):
 
 @pytest.mark.asyncio(loop_scope="function")
 class TestBedrockChatContract(ChatModelContract):
+    counts_usage = True
+
     """The kit's own loop is the test's, so the server is one of its own too."""
 
     @pytest.fixture(autouse=True)

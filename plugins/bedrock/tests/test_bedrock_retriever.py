@@ -8,13 +8,14 @@ import pytest
 import pytest_asyncio
 from ragwork_bedrock import retriever
 from ragwork_bedrock.config import BedrockConfig
-from ragwork_bedrock.credentials import secret_name
+from ragwork_bedrock.credentials import PREFIX
 from ragwork_bedrock.results import MAX_PASSAGE_CHARS, uri_id
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.vendor import secret_name
 from ragwork_testkit import bedrock_server
 from ragwork_testkit.bedrock_server import REGION, result
-from ragwork_testkit.remote_retrieval import Codes, Remote, RemoteRetrieverContract
+from ragwork_testkit.remote_retrieval import Codes, Remote, RemoteRetrieverContract, hits
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -52,7 +53,7 @@ class Bedrock:
         access, secret = f"AKIA{tenant.upper()}", f"secret of {tenant}"
         self.server.secrets[access] = secret
         self.server.owners[base] = access
-        self.secrets.values[secret_name(tenant, "own")] = credentials(tenant, access, secret)
+        self.secrets.values[secret_name(PREFIX, tenant, "own")] = credentials(tenant, access, secret)
         return {**options, "credentials_ref": "own"}
 
     def fail(self, fault):
@@ -197,8 +198,8 @@ async def test_a_bearer_token_of_the_process_does_not_replace_the_signature(remo
 
 
 async def test_tenants_whose_ids_look_alike_do_not_share_a_secret(remote, services, server):
-    name = secret_name("team.a", "own")
-    assert name == secret_name("team-a", "own")
+    name = secret_name(PREFIX, "team.a", "own")
+    assert name == secret_name(PREFIX, "team-a", "own")
     options = base(server) | {"credentials_ref": "own"}
     services.secrets.values[name] = credentials(
         "team.a", bedrock_server.ACCESS_KEY_ID, bedrock_server.SECRET_ACCESS_KEY
@@ -211,7 +212,7 @@ async def test_tenants_whose_ids_look_alike_do_not_share_a_secret(remote, servic
     "stored", ["", "not json", "[]", "7", '{"tenant": "t1"}', '{"tenant": "t1", "aws_access_key_id": 7}']
 )
 async def test_a_secret_that_is_no_credential_is_a_config_error(remote, services, server, stored):
-    services.secrets.values[secret_name("t1", "own")] = stored
+    services.secrets.values[secret_name(PREFIX, "t1", "own")] = stored
     error = await remote.failure(base(server) | {"credentials_ref": "own"})
     assert error.code == "AWS_CONFIG_MISSING"
     assert not server.requests
@@ -350,3 +351,40 @@ async def test_closing_twice_and_with_a_call_under_way_is_fine(remote, services,
     await made.aclose()
     with pytest.raises(ProviderError):
         await asyncio.wait_for(asked, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("profile", "shared", "tenant", "passes"),
+    [
+        ("production", (), "t1", False),
+        ("development", (), "t1", True),
+        ("test", (), "t1", True),
+        ("production", ("t1:KB",), "t1", True),
+        ("production", ("t1:KB",), "t2", False),
+        ("development", ("t1:KB",), "t2", False),
+        ("production", ("*:KB",), "t2", True),
+        ("production", ("t1:KB2", "*:K", "*:", "*"), "t1", False),
+    ],
+)
+async def test_the_operators_credentials_reach_only_what_is_shared(
+    remote, services, server, profile, shared, tenant, passes
+):
+    services.profile = profile
+    made = await opened(services, server, shared_knowledge_bases=shared)
+    asked, options = attrs.evolve(remote, retriever=made), base(server, result("a", "tide", 0.5))
+    if passes:
+        assert [p.document_id for p in await asked.find(options, tenant=tenant)] == ["a"]
+        return
+    for filter in ({}, {"year": []}):  # also when there is no need to ask
+        with pytest.raises(ProviderError) as caught:
+            await asked.find(options, tenant=tenant, filter=filter)
+        assert (caught.value.code, caught.value.retryable) == ("AWS_AUTH_ERROR", False)
+        assert f"BEDROCK_SHARED_KNOWLEDGE_BASES to hold {tenant}:KB" in caught.value.message
+    assert server.requests == []
+
+
+async def test_a_tenants_own_credentials_need_no_sharing(remote, services, server):
+    services.profile = "production"
+    made = await opened(services, server)
+    options = remote.service.serve(hits(2), "t1")
+    assert len(await attrs.evolve(remote, retriever=made).find(options, tenant="t1")) == 2

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 from ragwork_documents.federation import merge
+from ragwork_documents.recheck import SPARE
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.retrieval import Passage
 
@@ -47,7 +48,7 @@ async def test_several_corpora_answer_as_one_within_rights(it):
         ("far", "far"),
     ]
     assert answer.data["failed"] == []
-    assert engine.asked[0].top_k == 7
+    assert engine.asked[0].top_k == 7 + SPARE
     first, second = answer.data["passages"]
     assert 1.0 >= first["score"] > second["score"] > 0
     assert (await ask(it, await it.key("bob"), ["near", "far"])).data["passages"] == []

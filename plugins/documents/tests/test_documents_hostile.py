@@ -17,7 +17,7 @@ class Known:
     def names(self, kind):
         return {"retrieval": ["local_pgvector", "gcp_vertex"], "embedding": ["minilm", "wordllama"]}[kind]
 
-    def check(self, kind, name, options):
+    def check(self, kind, name, options, tenant_id):
         self.checked = (kind, name, dict(options))
 
 

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from ragwork_documents.catalog import Rechecked
+from ragwork_documents.recheck import Rechecked
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import ReadableBy
 from ragwork_hooks.documents import DocumentCatalog
@@ -180,6 +180,30 @@ async def test_passages_of_a_lagging_index_are_held_against_the_grants(it):
         assert [passage.document_id for passage in found] == expected
     text = (await it.app.call("GET", "/v1/metrics")).text
     assert 'passages_blocked_total{retriever="lagging"} 2.0' in text
+
+
+async def test_what_the_check_keeps_back_is_filled_up_to_k(it):
+    owner, admin = await it.key("ann"), await it.key("root", "admin")
+    await it.corpus(owner)
+    wanted = [f"d{n}" for n in range(3)]
+    for document_id in wanted:
+        await it.indexed(owner, f"secret text {document_id}", document_id)
+        await it.grant(admin, document_id, "user", "rita")
+
+    class Ranking(Lagging):
+        """Gives as many as it is asked for, the forbidden ones first."""
+
+        async def prepare(self, tenant_id, query):
+            self._passages = self._passages[: query.top_k]
+            return self
+
+    inner = Ranking(*(f"gone{n}" for n in range(10)), *wanted)
+    metrics = it.app.platform.facades["documents"].metrics
+    query = Query(corpus_id="c", text="secret", top_k=2, embedder="wordllama")
+    prepared = await Rechecked("lagging", inner, metrics).prepare(it.tenant, query)
+    async with it.app.platform.parts.db.tenant(it.tenant, "read") as tx:
+        found = await prepared.passages(tx, ReadableBy(frozenset({"user:rita"})))
+    assert [passage.document_id for passage in found] == wanted[:2]
 
 
 async def test_the_catalogue_says_what_a_principal_may_read(it):

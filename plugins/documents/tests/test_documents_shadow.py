@@ -8,6 +8,7 @@ import uuid
 import attrs
 import pytest
 from ragwork_documents import shadow
+from ragwork_documents.recheck import SPARE
 from ragwork_documents.shadow import MAX_UNDER_WAY, Shadowed, Shadows, overlap
 from ragwork_hooks.authz import Everything
 from ragwork_hooks.errors import ProviderError
@@ -55,7 +56,12 @@ async def test_a_shadow_is_compared_within_the_same_rights_and_never_shown(it, c
     assert any('found_by="both"' in line and line.endswith(" 2.0") for line in lines)
     assert not any('found_by="shadow"' in line for line in lines)  # hidden is not hers to count
     (asked,) = engine.asked
-    assert (asked.options, asked.shadow, asked.fallback, asked.top_k) == ({"index": "i1"}, None, (), 3)
+    assert (asked.options, asked.shadow, asked.fallback, asked.top_k) == (
+        {"index": "i1"},
+        None,
+        (),
+        3 + SPARE,
+    )
     (record,) = [r for r in caplog.records if r.message == "shadow read"]
     assert (record.overlap, record.outcome, record.shadow) == (0.667, "different", name)
     assert "secret" not in str(vars(record))

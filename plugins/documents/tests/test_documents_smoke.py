@@ -4,6 +4,7 @@ import json
 import uuid
 
 import pytest
+from ragwork_documents.recheck import SPARE
 from ragwork_documents.smoke import fix_for
 from ragwork_hooks.errors import ConfigError, ProviderError
 
@@ -52,7 +53,7 @@ async def test_smoke_counts_what_the_recheck_dropped_and_shows_no_control_charac
     (told,) = console.results
     assert (told["passages"], told["rechecked"], told["dropped"]) == (1, True, 2)
     assert "2 dropped by the re-check" in console.said[-1]
-    assert (engine.asked[0].top_k, engine.asked[0].fallback) == (3, ())
+    assert (engine.asked[0].top_k, engine.asked[0].fallback) == (3 + SPARE, ())
     engine.error = ProviderError("AWS_AUTH_ERROR", "the token\x1b[2J expired")
     said = await failed(it)
     assert "AWS_AUTH_ERROR: the token[2J expired" in json.loads(json.dumps(said))

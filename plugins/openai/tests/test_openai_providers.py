@@ -59,6 +59,8 @@ async def voice(stack, server):
 
 
 class TestOpenAIChatContract(ChatModelContract):
+    counts_usage = True
+
     @pytest.fixture(autouse=True)
     def _server(self, server):
         self.server = server

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from ragwork_hooks.errors import ProviderError
 from ragwork_kernel.state import LocalState
-from ragwork_resilience.breaker import VIEW_AGE_S, Breaker, CircuitOpen, Circuits
+from ragwork_resilience.breaker import VIEW_AGE_S, Breaker, CircuitOpen, Circuits, Condition
 from ragwork_resilience.config import BreakerPolicy
 
 POLICY = BreakerPolicy(threshold=3, window_s=60, open_s=30, trials=2, lease_s=10)
@@ -28,9 +29,9 @@ class Time:
         return self.now
 
 
-def breaker(state, time, opened=None, policy=POLICY):
+def breaker(state, time, opened=None, policy=POLICY, seen=lambda _: None):
     changed = (lambda is_open: opened.append(is_open)) if opened is not None else (lambda _: None)
-    return Breaker(state, "cb", "llm:x:", policy, time, changed)
+    return Breaker(state, "cb", "llm:x:", policy, time, changed, seen)
 
 
 class BreakerAgainstModel(RuleBasedStateMachine):
@@ -259,18 +260,59 @@ def test_failures_further_apart_than_the_window_never_open(time):
     assert finished(circuit.admit()).probe is None
 
 
-def test_a_store_that_is_away_leaves_the_last_view_and_lets_calls_pass(time):
-    class Away(LocalState):
-        async def get(self, scope, key):
-            raise ConnectionError("redis is away")
+class Leaving(LocalState):
+    """A store that can be away."""
 
-    circuit = breaker(Away(time), time)
-    assert finished(circuit.admit()).generation == 0
+    away = False
+
+    def __getattribute__(self, name):
+        if name in ("get", "put", "increment", "lock", "unlock") and self.away:
+            return self._refuse
+        return super().__getattribute__(name)
+
+    async def _refuse(self, *_args, **_more):
+        raise ProviderError("STATE_UNAVAILABLE", "the store is away")
+
+
+def test_a_store_that_is_away_from_the_start_lets_calls_pass(time):
+    state = Leaving(time)
+    state.away = True
+    assert finished(breaker(state, time).admit()).generation == 0
+
+
+def test_an_open_circuit_cools_on_the_local_clock_while_the_store_is_away(time):
+    state, seen = Leaving(time), []
+    circuit = breaker(state, time, seen=seen.append)
+    trip(circuit)
+    state.away = True
+    time.now += POLICY.open_s - 1
+    with pytest.raises(CircuitOpen):
+        finished(circuit.admit())
+    time.now += 2
+    through = [finished(circuit.admit()) for _ in range(5)]
+    assert {ticket.probe for ticket in through} == {None}, "no probe can be counted, so nobody is kept out"
+    assert seen == [Condition.CLOSED, Condition.OPEN, Condition.HALF_OPEN]
+
+
+def test_calls_that_passed_uncounted_say_nothing_once_the_store_is_back(time):
+    state, opened = Leaving(time), []
+    circuit = breaker(state, time, opened)
+    trip(circuit)
+    time.now += POLICY.open_s + 1
+    state.away = True
+    through = [finished(circuit.admit()) for _ in range(POLICY.threshold + 1)]
+    state.away = False
+    for ticket in through:
+        finished(circuit.failed(ticket))
+    assert opened == [True], "failures must not close a circuit"
+    assert finished(circuit.admit()).probe is not None, "the circuit is half-open, as the store says"
 
 
 def test_accounts_have_circuits_of_their_own(time):
     state = LocalState(time)
-    circuits = Circuits(lambda account: Breaker(state, "cb", account, POLICY, time, lambda _: None))
+    circuits = Circuits(
+        lambda account: Breaker(state, "cb", account, POLICY, time, lambda _: None, lambda _: None)
+    )
     trip(circuits.of("t1"))
     with pytest.raises(CircuitOpen):
         finished(circuits.of("t1").admit())

@@ -276,3 +276,16 @@ async def test_latency_is_observed_for_failures_too(world, kit):
     await embed(w.embedder(kit.Scripted(kit.down())))
     names = [(name, labels) for name, _seconds, labels in w.metrics.observed]
     assert names == [("integrations_provider_latency_seconds", {"service": "far"})] * 2
+
+
+async def test_the_gauge_shows_the_operators_circuit(world, kit):
+    w = world(cb_threshold=1, ext_attempts=1)
+    provider = w.embedder(kit.Scripted(kit.down()))
+    shown = lambda: w.metrics.gauges["integrations_provider_circuit_state", "far"]  # noqa: E731
+    with pytest.raises(ProviderError):
+        await provider.embed(["x"], "query")
+    assert shown() == 2
+    await asyncio.sleep(0.3)
+    for _ in range(3):
+        await provider.embed(["x"], "query")
+    assert shown() == 0

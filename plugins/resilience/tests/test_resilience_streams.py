@@ -32,9 +32,11 @@ class TestAGuardedModelKeepsTheContract(ChatModelContract):
         config, loop = ResilienceConfig(), asyncio.get_running_loop()
         state = LocalState()
         circuits = Circuits(
-            lambda account: Breaker(state, "cb", account, config.breaker("far"), loop.time, lambda _: None)
+            lambda account: Breaker(
+                state, "cb", account, config.breaker("llm", "far"), loop.time, lambda _: None, lambda _: None
+            )
         )
-        guard = Guard("far", config.policy("far"), circuits, NoMetrics())
+        guard = Guard("far", config.policy("llm", "far"), circuits, NoMetrics())
         return GuardedModel(FakeModel(FakeConfig()), guard)
 
 
@@ -74,6 +76,14 @@ async def test_a_long_stream_may_last_longer_than_the_budget(world, kit):
     w = world(budget_s=0.06)
     steps = ["a", 0.03, "b", 0.03, "c", 0.03, "d"]
     assert await said(w.workshop.chat_model("far", kit.ScriptedModel(steps))) == ["a", "b", "c", "d"]
+
+
+async def test_a_stream_that_delivers_steadily_lives_however_long_it_takes(world, kit):
+    w = world(ext_timeout_ms=60, budget_s=0.06)
+    steps = [step for n in range(40) for step in (str(n), 0.02)]
+    model, began = w.workshop.chat_model("far", kit.ScriptedModel(steps)), time.monotonic()
+    assert await said(model) == [str(n) for n in range(40)]
+    assert time.monotonic() - began > 10 * 0.06
 
 
 async def test_a_deaf_stream_keeps_its_place_but_nobody_waiting(world, kit):

@@ -2,35 +2,11 @@
 
 import json
 
-import attrs
 import pytest
 import pytest_asyncio
 from ragwork_testkit import google_server
+from ragwork_testkit.services import ProviderServices
 from ragwork_vertex.config import VertexConfig
-
-
-class Secrets:
-    """Values by name, as a test sets them."""
-
-    def __init__(self):
-        self.values = {}
-
-    def value(self, name):
-        return self.values.get(name)
-
-
-class Metrics:
-    def __init__(self):
-        self.counted = []
-
-    def count(self, name, help, **labels):
-        self.counted.append(name)
-
-
-@attrs.frozen
-class Services:
-    secrets: Secrets
-    metrics: Metrics
 
 
 @pytest.fixture(autouse=True)
@@ -59,13 +35,12 @@ def server(shared_server):
 
 @pytest.fixture(scope="module")
 def shared_services():
-    return Services(Secrets(), Metrics())
+    return ProviderServices()
 
 
 @pytest.fixture
 def services(shared_services):
-    shared_services.metrics.counted.clear()
-    shared_services.secrets.values.clear()
+    shared_services.reset()
     return shared_services
 
 

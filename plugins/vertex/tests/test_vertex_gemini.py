@@ -57,6 +57,8 @@ def account(server, tmp_path):
 
 
 class TestGeminiChatContract(ChatModelContract):
+    counts_usage = True
+
     @pytest.fixture(autouse=True)
     def _configured(self, configured, server):
         self.configured = configured

@@ -8,14 +8,15 @@ import uuid
 
 import pytest
 import pytest_asyncio
+from ragwork_hooks.vendor import secret_name
 from ragwork_testkit.google_search import Part
 from ragwork_testkit.google_server import LOCATION, PROJECT
 from ragwork_testkit.platform import DEFAULT_PLUGINS, running
-from ragwork_vertex.credentials import secret_name
+from ragwork_testkit.remote_corpus import TEXTS, RemoteCorpus
+from ragwork_vertex.credentials import PREFIX
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-TEXTS = {"tide": "The lock gates close at low tide.", "bread": "Bread rises in a warm kitchen."}
 OWN = "own@test.iam.gserviceaccount.com"
 
 
@@ -27,32 +28,20 @@ async def app(postgres, shared_server, operators_file):
         "GOOGLE_APPLICATION_CREDENTIALS": operators_file,
         "VERTEX_SEARCH_ENDPOINT_URL": shared_server.base_url,
         "GEMINI_ENDPOINT_URL": shared_server.base_url,
+        "VERTEX_SHARED_DATASTORES": "*:s, t7:own",
         "LLM_PROVIDER": "vertex",
-        secret_name("own-1", "theirs"): json.dumps({"tenant": "own-1", **shared_server.account("own")}),
+        secret_name(PREFIX, "own-1", "theirs"): json.dumps(
+            {"tenant": "own-1", **shared_server.account("own")}
+        ),
     }
     async with running(postgres, (*DEFAULT_PLUGINS, "vertex"), settings) as started:
         yield started
 
 
-async def corpus(app, key, **options):
-    retrieval = {"provider": "gcp_vertex", "resource_id": "s", "top_k_default": 5, **options}
-    retrieval = {name: value for name, value in retrieval.items() if value is not None}
-    body = {"id": "vx", "name": "vx", "provider_config_json": {"retrieval": retrieval}}
-    return await app.call("POST", "/v1/corpora", key, json=body)
-
-
-async def documents(app, key, **more):
-    """The catalogue's side of the data store: two documents, and the store has a third."""
-    for name, text in TEXTS.items():
-        body = {"corpus_id": "vx", "document_id": name, "text": text, **more}
-        assert (await app.call("POST", "/v1/documents/text", key, json=body)).status == 202
-    for name in TEXTS:
-        for _ in range(300):
-            found = await app.call("GET", f"/v1/documents/{name}", key)
-            if found.data["status"] == "succeeded":
-                break
-            await asyncio.sleep(0.05)
-        assert found.data["status"] == "succeeded"
+@pytest.fixture
+def corpus(app):
+    retrieval = {"provider": "gcp_vertex", "resource_id": "s", "top_k_default": 5}
+    return RemoteCorpus(app=app, corpus_id="vx", retrieval=retrieval)
 
 
 def serve(server):
@@ -65,35 +54,19 @@ def serve(server):
     ]
 
 
-async def retrieve(app, key, **more):
-    body = {"corpus_id": "vx", "query": "when do the gates close", **more}
-    return await app.call("POST", "/v1/retrieve", key, json=body)
-
-
-async def ids(app, key, **more):
-    answer = await retrieve(app, key, **more)
-    assert answer.status == 200, answer.text
-    return [passage["document_id"] for passage in answer.data["passages"]]
-
-
-async def run(app, key):
-    body = {"session_id": "s", "corpus_id": "vx", "message": "when do the gates close", "top_k": 5}
-    return await app.events("/v1/run", key, body)
-
-
-async def test_only_what_the_caller_may_read_comes_through(app, server):
+async def test_only_what_the_caller_may_read_comes_through(app, corpus, server):
     serve(server)
     ann, bob = await app.key("t1", "editor", "ann"), await app.key("t1", "reader", "bob")
     admin = await app.key("t1", "admin", "root")
-    assert (await corpus(app, ann)).status == 201
-    await documents(app, ann)
-    assert await ids(app, ann) == ["tide", "bread"]
-    assert await ids(app, bob) == []
+    assert (await corpus.create(ann)).status == 201
+    await corpus.fill(ann)
+    assert await corpus.ids(ann) == ["tide", "bread"]
+    assert await corpus.ids(bob) == []
     grant = {"principal_type": "user", "principal_id": "bob", "permission": "read"}
     path = "/v1/admin/authz/documents/bread/permissions"
     assert (await app.call("POST", path, admin, json=grant)).status == 201
-    assert await ids(app, bob) == ["bread"]
-    events = await run(app, bob)
+    assert await corpus.ids(bob) == ["bread"]
+    events = await corpus.run(bob)
     assert events[-1].type == "done", [event.payload for event in events]
     prompt = json.dumps(server.requests[-1].body)
     assert server.requests[-1].target == "gemini-2.0-flash-001"
@@ -102,12 +75,12 @@ async def test_only_what_the_caller_may_read_comes_through(app, server):
     assert "knows nothing of" not in prompt
 
 
-async def test_a_run_streams_the_models_answer_and_cites_the_document(app, server):
+async def test_a_run_streams_the_models_answer_and_cites_the_document(app, corpus, server):
     serve(server)
     key = await app.key("t2", "editor", "ann")
-    await corpus(app, key, content="chunks")
-    await documents(app, key)
-    events = await run(app, key)
+    await corpus.create(key, content="chunks")
+    await corpus.fill(key)
+    events = await corpus.run(key)
     (final,) = (event for event in events if event.type == "message.final")
     assert events[-1].type == "done"
     assert final.data["text"].endswith("when do the gates close [1]")
@@ -116,13 +89,13 @@ async def test_a_run_streams_the_models_answer_and_cites_the_document(app, serve
     assert citation["quote"] in TEXTS["tide"]
 
 
-async def test_a_corpus_may_use_googles_embeddings(app, server):
+async def test_a_corpus_may_use_googles_embeddings(app, corpus, server):
     key = await app.key("t5", "editor", "ann")
     retrieval = {"provider": "local_pgvector", "embedder": "vertex", "top_k_default": 1}
     body = {"id": "vx", "name": "vx", "provider_config_json": {"retrieval": retrieval}}
     assert (await app.call("POST", "/v1/corpora", key, json=body)).status == 201
-    await documents(app, key)
-    assert await ids(app, key) == ["tide"]
+    await corpus.fill(key)
+    assert await corpus.ids(key) == ["tide"]
     assert {sent.target for sent in server.requests} == {"text-embedding-004"}
 
 
@@ -135,16 +108,16 @@ async def test_a_corpus_may_use_googles_embeddings(app, server):
         ({}, {"how": "garbage"}, "VERTEX_RETRIEVAL_ERROR"),
     ],
 )
-async def test_a_failed_retrieval_reaches_the_client_as_its_code(app, server, options, fault, code):
+async def test_a_failed_retrieval_reaches_the_client_as_its_code(app, corpus, server, options, fault, code):
     serve(server)
     key = await app.key(f"f-{uuid.uuid4().hex[:8]}", "editor", "ann")
-    assert (await corpus(app, key, **options)).status == 201
+    assert (await corpus.create(key, **options)).status == 201
     for _ in range(2 if fault else 0):
         server.fail(**fault)
-    answer = await retrieve(app, key)
+    answer = await corpus.retrieve(key)
     assert (answer.status, answer.code) == (503, code)
     assert answer.headers.get("Retry-After") == ("7" if fault and "retry_after" in fault else None)
-    events = await run(app, key)
+    events = await corpus.run(key)
     assert [event.type for event in events][-2:] == ["error", "done"]
     assert code in json.dumps(events[-2].payload)
 
@@ -157,27 +130,27 @@ async def test_a_failed_retrieval_reaches_the_client_as_its_code(app, server, op
         ({"how": "drop"}, "INTEGRATION_UNAVAILABLE"),
     ],
 )
-async def test_a_failed_answer_reaches_the_client_as_its_code(app, server, fault, code):
+async def test_a_failed_answer_reaches_the_client_as_its_code(app, corpus, server, fault, code):
     server.stores["s"] = []
     key = await app.key(f"a-{uuid.uuid4().hex[:8]}", "editor", "ann")
-    await corpus(app, key)
+    await corpus.create(key)
     server.fail("no_usage")  # nothing to the search, which comes first
     server.fail(**fault)
-    events = await run(app, key)
+    events = await corpus.run(key)
     assert [event.type for event in events][-2:] == ["error", "done"]
     assert code in json.dumps(events[-2].payload)
 
 
-async def test_a_tenants_own_credentials_are_used_for_it_alone(app, server):
+async def test_a_tenants_own_credentials_are_used_for_it_alone(app, corpus, server):
     serve(server)
     server.account("own")
     server.owners["s"] = OWN
     key, thief = await app.key("own-1", "editor", "ann"), await app.key("own_1", "editor", "ann")
     for each in (key, thief):
-        assert (await corpus(app, each, credentials_ref="theirs")).status == 201
-    await documents(app, key)
-    assert await ids(app, key) == ["tide", "bread"]
-    answer = await retrieve(app, thief)
+        assert (await corpus.create(each, credentials_ref="theirs")).status == 201
+    await corpus.fill(key)
+    assert await corpus.ids(key) == ["tide", "bread"]
+    answer = await corpus.retrieve(thief)
     assert (answer.status, answer.code) == (503, "VERTEX_RETRIEVAL_CONFIG_MISSING")
     assert {sent.caller for sent in server.requests} == {OWN}
 
@@ -194,21 +167,36 @@ async def test_a_tenants_own_credentials_are_used_for_it_alone(app, server):
         ("number_of_results", 1000, "number_of_results"),
     ],
 )
-async def test_a_corpus_can_not_set_what_is_not_its_own(app, server, option, value, named):
+async def test_a_corpus_can_not_set_what_is_not_its_own(app, corpus, server, option, value, named):
     key = await app.key("t3", "editor", "ann")
-    answer = await corpus(app, key, **{option: value})
+    answer = await corpus.create(key, **{option: value})
     assert answer.status == 422, answer.text
     assert option in answer.text
     assert named in answer.text
 
 
-async def test_a_filter_reaches_the_service(app, server):
+async def test_a_corpus_on_what_is_not_shared_with_its_tenant_is_refused_with_the_fix(app, corpus, server):
+    mine, others = await app.key("t7", "editor", "ann"), await app.key("t8", "editor", "ann")
+    assert (await corpus.create(mine, resource_id="own")).status == 201
+    assert (await corpus.create(others)).status == 201
+    refused = [
+        await corpus.patch(others, resource_id="own"),
+        await corpus.patch(others, shadow="gcp_vertex", shadow_options={"resource_id": "own"}),
+    ]
+    for answer in refused:
+        assert (answer.status, answer.code) == (422, "REQUEST_VALIDATION_ERROR"), answer.text
+        assert "credentials_ref" in answer.text
+        assert "VERTEX_SHARED_DATASTORES to hold t8:own" in answer.text
+    assert (await corpus.patch(others, resource_id="own", credentials_ref="theirs")).status == 200
+
+
+async def test_a_filter_reaches_the_service(app, corpus, server):
     serve(server)
     server.stores["s"].append(Part(document_id="tide", text="Chapter two.", fields={"chapter": 2}))
     key = await app.key("t4", "editor", "ann")
-    await corpus(app, key, filter_keys={"part": "chapter"}, content="chunks")
-    await documents(app, key)
-    answer = await retrieve(app, key, filter={"part": 2})
+    await corpus.create(key, filter_keys={"part": "chapter"}, content="chunks")
+    await corpus.fill(key)
+    answer = await corpus.retrieve(key, filter={"part": 2})
     assert [passage["text"] for passage in answer.data["passages"]] == ["Chapter two."]
 
 

@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.vendor import secret_name
 from ragwork_testkit import google_server
 from ragwork_testkit.google_search import Part
 from ragwork_testkit.remote_retrieval import Codes, Remote, RemoteRetrieverContract
 from ragwork_vertex import retriever
-from ragwork_vertex.credentials import secret_name
+from ragwork_vertex.credentials import PREFIX
 from ragwork_vertex.results import MAX_PASSAGE_CHARS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -64,7 +65,7 @@ class Vertex:
             return options
         account = self.server.account(tenant)
         self.server.owners[store] = account["client_email"]
-        self.secrets.values[secret_name(tenant, "own")] = json.dumps({"tenant": tenant, **account})
+        self.secrets.values[secret_name(PREFIX, tenant, "own")] = json.dumps({"tenant": tenant, **account})
         return {**options, "credentials_ref": "own"}
 
     def fail(self, fault):
@@ -217,8 +218,8 @@ async def test_credentials_that_can_not_be_exchanged_now_are_an_outage(remote, o
 
 
 async def test_tenants_whose_ids_look_alike_do_not_share_a_secret(remote, services, server):
-    name = secret_name("team.a", "own")
-    assert name == secret_name("team-a", "own") == "VERTEX_CREDENTIALS_TEAM_A_OWN"
+    name = secret_name(PREFIX, "team.a", "own")
+    assert name == secret_name(PREFIX, "team-a", "own") == "VERTEX_CREDENTIALS_TEAM_A_OWN"
     options = store(server, part(), credentials_ref="own")
     services.secrets.values[name] = json.dumps({"tenant": "team.a", **server.account("a")})
     assert len(await remote.find(options, tenant="team.a")) == 1
@@ -237,17 +238,17 @@ async def test_tenants_whose_ids_look_alike_do_not_share_a_secret(remote, servic
     ],
 )
 async def test_a_secret_that_is_no_service_account_is_refused_unread(remote, services, server, secret):
-    services.secrets.values[secret_name("t1", "own")] = secret
+    services.secrets.values[secret_name(PREFIX, "t1", "own")] = secret
     error = await remote.failure(store(server, credentials_ref="own"))
     assert (error.code, error.retryable) == (CODES.config, False)
-    assert secret_name("t1", "own") in error.message
+    assert secret_name(PREFIX, "t1", "own") in error.message
     assert "sesame" not in str(error)
     assert error.__cause__ is None
 
 
 async def test_only_the_key_of_a_service_account_is_taken(remote, services, server):
     secret = {"tenant": "t1", **server.account("a"), "type": "external_account"}
-    services.secrets.values[secret_name("t1", "own")] = json.dumps(secret)
+    services.secrets.values[secret_name(PREFIX, "t1", "own")] = json.dumps(secret)
     error = await remote.failure(store(server, credentials_ref="own"))
     assert (error.code, error.retryable) == (CODES.config, False)
 
@@ -256,7 +257,7 @@ async def test_a_replaced_secret_counts_at_once(remote, services, server):
     options = store(server, part(), credentials_ref="own")
     for name in ("first", "second"):
         secret = {"tenant": "t1", **server.account(name)}
-        services.secrets.values[secret_name("t1", "own")] = json.dumps(secret)
+        services.secrets.values[secret_name(PREFIX, "t1", "own")] = json.dumps(secret)
         await remote.find(options)
     assert [sent.caller.split("@")[0] for sent in server.requests] == ["first", "second"]
 

@@ -19,6 +19,12 @@ class BedrockConfig:
     region: str | None = setting(
         "BEDROCK_REGION", None, "Region when the corpus names none; unset means AWS_REGION"
     )
+    shared_knowledge_bases: tuple[str, ...] = setting(
+        "BEDROCK_SHARED_KNOWLEDGE_BASES",
+        (),
+        "Knowledge bases that a tenant may search with the operator's credentials: tenant:id or *:id, comma-separated;"
+        " unset means none in production, else all",
+    )
     document_id_key: str = setting(
         "BEDROCK_DOCUMENT_ID_KEY", "document_id", "Metadata key of a result that holds the document's id here"
     )

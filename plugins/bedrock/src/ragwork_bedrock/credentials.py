@@ -1,12 +1,11 @@
 """Whose credentials sign a call: the operator's, or those that a tenant has in its own secrets."""
 
-import json
-import re
 from collections.abc import Mapping
 
 import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Secrets
+from ragwork_hooks.vendor import secret_name, tenant_secret
 
 PREFIX = "BEDROCK_CREDENTIALS"
 
@@ -20,23 +19,17 @@ class Keys:
     session_token: str | None = attrs.field(default=None, repr=False)
 
 
-def secret_name(tenant_id: str, reference: str) -> str:
-    """The secret that ``reference`` means to this tenant and to no other."""
-    parts = (re.sub(r"[^A-Z0-9]", "_", part.upper()) for part in (tenant_id, reference))
-    return "_".join((PREFIX, *parts))
-
-
 def tenant_keys(secrets: Secrets, tenant_id: str, reference: str) -> Keys:
     """The keys behind a corpus' ``credentials_ref``.
 
     The secret is JSON: ``tenant``, ``aws_access_key_id``, ``aws_secret_access_key`` and, if need be,
-    ``aws_session_token``. Two tenants' secrets may have one name; ``tenant`` says whose it is, and
-    another's looks the same as none. Raises ``ProviderError`` AWS_CONFIG_MISSING naming the secret.
+    ``aws_session_token``. Raises ``ProviderError`` AWS_CONFIG_MISSING naming the secret.
     """
-    name = secret_name(tenant_id, reference)
-    found = _object(secrets.value(name))
-    if found.get("tenant") != tenant_id:
-        raise missing(f"credentials_ref {reference!r}: no secret {name} of tenant {tenant_id!r} is set")
+    try:
+        found = tenant_secret(secrets, PREFIX, tenant_id, reference)
+    except LookupError as error:
+        raise missing(str(error)) from None
+    name = secret_name(PREFIX, tenant_id, reference)
     token = found.get("aws_session_token")
     return Keys(
         access_key_id=_part(found, name, "aws_access_key_id"),
@@ -62,14 +55,6 @@ def operator_keys(secrets: Secrets) -> Keys | None:
 def missing(message: str) -> ProviderError:
     """Something that a person must configure."""
     return ProviderError("AWS_CONFIG_MISSING", message)
-
-
-def _object(text: str | None) -> Mapping[str, object]:
-    try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _part(found: Mapping[str, object], name: str, key: str) -> str:

@@ -3,20 +3,18 @@ quote the question or the key.
 """
 
 import re
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import attrs
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.vendor import retry_after_s
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-#: Advice beyond this is an outage, not a pause.
-_MAX_RETRY_AFTER_S = 3600.0
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # In lower case: an error in the middle of a stream begins its name with a small letter.
@@ -88,7 +86,8 @@ def _of_answer(codes: Codes, error: "ClientError") -> ProviderError:
     if status == 408 or named == "modeltimeoutexception":
         return ProviderError(codes.timeout, said, retryable=True)
     if status in (409, 424, 429) or status >= 500 or named in _AWAY:
-        return unavailable(codes, said, _retry_after(metadata.get("HTTPHeaders", {})))
+        advice = metadata.get("HTTPHeaders", {}).get("retry-after")
+        return unavailable(codes, said, retry_after_s(advice, datetime.now(UTC)))
     return ProviderError(codes.refused, said)
 
 
@@ -121,13 +120,3 @@ def _of_failure(codes: Codes, error: Exception) -> Exception:
             # The SDK does not check shapes, so a wrong one shows as a builtin error.
             return unavailable(codes, "Bedrock's answer could not be understood")
     return error
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a ``Retry-After`` header, given as seconds or as a date (RFC 9110, 10.2.3)."""
-    value = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value) if value.isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, TypeError):
-        return None
-    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_S)

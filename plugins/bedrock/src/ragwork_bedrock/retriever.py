@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Metrics, Provider, ProviderContext, Secrets
+from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Passage, Query, Retriever
 from ragwork_hooks.storage import Transaction
 
@@ -18,6 +18,7 @@ from ragwork_bedrock.credentials import missing, tenant_keys
 from ragwork_bedrock.errors import RETRIEVAL, translated, unavailable
 from ragwork_bedrock.filters import NothingMatches, expression
 from ragwork_bedrock.results import passage, ranked
+from ragwork_bedrock.sharing import refusal
 
 if TYPE_CHECKING:
     from types_boto3_bedrock_agent_runtime.client import AgentsforBedrockRuntimeClient
@@ -78,16 +79,16 @@ class KnowledgeBases:
     def __init__(
         self,
         config: BedrockConfig,
-        secrets: Secrets,
+        services: Services,
         clients: "Clients[AgentsforBedrockRuntimeClient]",
         calls: Calls,
-        metrics: Metrics,
     ) -> None:
         self._config = config
-        self._secrets = secrets
+        self._profile = services.profile
+        self._secrets = services.secrets
         self._clients = clients
         self._calls = calls
-        self._metrics = metrics
+        self._metrics = services.metrics
 
     @property
     def transactional(self) -> bool:
@@ -99,6 +100,9 @@ class KnowledgeBases:
         AWS_RETRIEVAL_ERROR (retryable when the service is away, slow or throttles).
         """
         options = _options(query.options)
+        reason = refusal(self._config, self._profile, tenant_id, options)
+        if reason is not None:
+            raise ProviderError("AWS_AUTH_ERROR", reason)
         try:
             search = _search(query, options)
         except NothingMatches:
@@ -189,7 +193,15 @@ async def _open(context: ProviderContext[BedrockConfig]) -> Retriever:
     )
     clients: Clients[AgentsforBedrockRuntimeClient] = Clients(service, services.secrets, calls)
     await asyncio.to_thread(clients.warm, RETRIEVAL)
-    return KnowledgeBases(config, services.secrets, clients, calls, services.metrics)
+    return KnowledgeBases(config, services, clients, calls)
 
 
-provider: Provider[Retriever] = Provider(name="aws_bedrock_kb", open=_open, options=KnowledgeBaseOptions)
+def _permit(
+    context: ProviderContext[BedrockConfig], tenant_id: str, options: KnowledgeBaseOptions
+) -> str | None:
+    return refusal(context.config, context.services.profile, tenant_id, options)
+
+
+provider: Provider[Retriever] = Provider(
+    name="aws_bedrock_kb", open=_open, options=KnowledgeBaseOptions, permit=_permit
+)

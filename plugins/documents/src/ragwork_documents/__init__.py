@@ -12,13 +12,14 @@ from ragwork_hooks.retrieval import Index
 
 from ragwork_documents import commands, corpora, documents, grants
 from ragwork_documents.acl import DocumentAcl
-from ragwork_documents.catalog import Catalog, Rechecked
+from ragwork_documents.catalog import Catalog
 from ragwork_documents.config import DocumentsConfig
 from ragwork_documents.corpora import Corpora
 from ragwork_documents.documents import Documents
 from ragwork_documents.grants import Grants
 from ragwork_documents.ingestion import Ingestion
 from ragwork_documents.intake import Intake
+from ragwork_documents.recheck import Rechecked
 from ragwork_documents.retrieve import Retrieval
 from ragwork_documents.search import Search
 from ragwork_documents.shadow import Shadowed, Shadows

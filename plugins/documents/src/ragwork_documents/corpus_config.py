@@ -52,8 +52,8 @@ def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> 
     acl = _object(config.get("acl", {}), [*_ROOT, "acl"])
     retriever = _retriever(retrieval, providers)
     options = {key: value for key, value in retrieval.items() if key not in _OWN_KEYS}
-    providers.check("retrieval", retriever, options)
-    shadow, shadow_options = _shadow(retrieval, providers)
+    providers.check("retrieval", retriever, options, tenant_id)
+    shadow, shadow_options = _shadow(retrieval, providers, tenant_id)
     top_k = _top_k(retrieval.get("top_k_default", DEFAULT_TOP_K))
     normalised: dict[str, object] = {
         "retrieval": {**retrieval, "provider": retriever, "top_k_default": top_k}
@@ -100,7 +100,9 @@ def _fallback(retrieval: Mapping[str, object], providers: Providers) -> Sequence
     return [_one_of(name, known, [*path, number]) for number, name in enumerate(names)]
 
 
-def _shadow(retrieval: Mapping[str, object], providers: Providers) -> tuple[str | None, Mapping[str, object]]:
+def _shadow(
+    retrieval: Mapping[str, object], providers: Providers, tenant_id: str
+) -> tuple[str | None, Mapping[str, object]]:
     """The shadow may be the corpus' own provider: its other options are what is compared then."""
     path: list[str | int] = [*_ROOT, "retrieval"]
     options = _object(retrieval.get("shadow_options", {}), [*path, "shadow_options"])
@@ -110,7 +112,7 @@ def _shadow(retrieval: Mapping[str, object], providers: Providers) -> tuple[str 
         return None, {}
     shadow = _one_of(retrieval["shadow"], providers.names("retrieval"), [*path, "shadow"])
     try:
-        providers.check("retrieval", shadow, options)
+        providers.check("retrieval", shadow, options, tenant_id)
     except Problem as problem:
         raise _within(problem, [*path, "shadow_options"]) from None
     return shadow, options

@@ -9,7 +9,7 @@ from uuid import uuid4
 import attrs
 import orjson
 from ragwork_hooks.auth import Principal
-from ragwork_hooks.authz import Action, Deny, Resource, readers_of
+from ragwork_hooks.authz import Action, Deny, Resource, readers_of, refusal
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
@@ -191,8 +191,7 @@ class Intake:
     async def _check(self, tx: Transaction, principal: Principal, action: Action, resource: Resource) -> None:
         decision = await self._services.authorize(principal, action, resource, tx)
         if isinstance(decision.verdict, Deny):
-            verdict = decision.verdict
-            raise Problem(verdict.code, verdict.message, details=verdict.details)
+            raise refusal(decision.verdict)
 
     async def _refused(
         self, tx: Transaction, principal: Principal, submissions: Sequence[Submission]

@@ -13,9 +13,9 @@ from ragwork_hooks.plugin import Command, CommandContext, Option, Services
 from ragwork_hooks.retrieval import Passage, Query
 
 from ragwork_documents import acl
-from ragwork_documents.catalog import counting_blocked
 from ragwork_documents.corpus_config import MAX_TOP_K
 from ragwork_documents.hostile import printable
+from ragwork_documents.recheck import counting_blocked
 
 #: Who asks when ``--user`` names nobody.
 ANYBODY: Final = "smoke"

@@ -4,19 +4,17 @@ quote the key or the prompt.
 
 import re
 import struct
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.vendor import retry_after_s
 
 if TYPE_CHECKING:
     import openai
 
-#: Advice beyond this is an outage, not a pause.
-_MAX_RETRY_AFTER_S = 3600.0
 _CODE = re.compile(r"[a-z0-9_.-]{1,64}")
 
 
@@ -55,15 +53,6 @@ def _of_status(kind: str, error: "openai.APIStatusError") -> ProviderError:
     if status == 429 and code == "insufficient_quota":
         return ProviderError("INTEGRATION_UNAVAILABLE", said)
     if status in (408, 409, 429) or status >= 500:
-        return unavailable(said, _retry_after(error.response.headers))
+        advice = error.response.headers.get("retry-after")
+        return unavailable(said, retry_after_s(advice, datetime.now(UTC)))
     return ProviderError(f"{kind}_ERROR", said)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a ``Retry-After`` header, given as seconds or as a date (RFC 9110, 10.2.3)."""
-    value = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value) if value.isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, TypeError):
-        return None
-    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_S)

@@ -8,6 +8,8 @@ carries the generation that its call began in and means nothing to any other.
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from enum import IntEnum
 from typing import Final
 
 import attrs
@@ -23,6 +25,14 @@ _CHANGE_LEASE_S: Final = 5.0
 _MEMORY_S: Final = 86_400.0
 
 
+class Condition(IntEnum):
+    """What a circuit does with calls, as the gauge shows it."""
+
+    CLOSED = 0
+    HALF_OPEN = 1
+    OPEN = 2
+
+
 class CircuitOpen(Exception):
     """The circuit lets no call through; ``retry_after_s`` is when asking again makes sense, at the latest."""
 
@@ -33,7 +43,9 @@ class CircuitOpen(Exception):
 
 @attrs.frozen
 class Ticket:
-    """Leave to call. ``probe`` is the place and epoch of a half-open circuit's probe."""
+    """Leave to call. ``probe`` is the place and epoch of a half-open circuit's probe; without one the outcome
+    of a call through a tripped circuit says nothing.
+    """
 
     generation: int
     probe: tuple[int, int] | None = None
@@ -51,12 +63,19 @@ class View:
     def tripped(self) -> bool:
         return self.generation % 2 == 1
 
+    @property
+    def condition(self) -> "Condition":
+        if not self.tripped:
+            return Condition.CLOSED
+        return Condition.OPEN if self.cooling else Condition.HALF_OPEN
+
 
 class Breaker:
     """One circuit as this process sees it.
 
-    ``clock`` only ages the local view. ``changed`` is told by the one process that made a transition
-    whether the circuit is open now. While the store is away the last view counts and nothing is recorded.
+    ``clock`` ages the local view. ``changed`` is told by the one process that made a transition whether the
+    circuit is open now, ``seen`` by each process what it sees when that is new. While the store is away the
+    last view counts, an open circuit cools on the local clock, and nothing is recorded.
     """
 
     def __init__(
@@ -67,6 +86,7 @@ class Breaker:
         policy: BreakerPolicy,
         clock: Callable[[], float],
         changed: Callable[[bool], None],
+        seen: Callable[[Condition], None],
     ) -> None:
         self._state = state
         self._scope = scope
@@ -74,6 +94,7 @@ class Breaker:
         self._policy = policy
         self._clock = clock
         self._changed = changed
+        self._seen = seen
         self._view = View(0, False, float("-inf"))
         self._failing = False
         self._opened_at = float("-inf")
@@ -98,7 +119,7 @@ class Breaker:
     async def passed(self, ticket: Ticket) -> None:
         """The call's provider answered."""
         if ticket.probe is None:
-            if self._failing:
+            if self._failing and not ticket.generation % 2:
                 self._failing = False
                 await self._add(ticket.generation, "streak", 1, _MEMORY_S)
             return
@@ -113,6 +134,8 @@ class Breaker:
         if ticket.probe is not None:
             await self._move(generation, generation + 2)
             await self.returned(ticket)
+            return
+        if generation % 2:
             return
         self._failing = True
         streak = await self._add(generation, "streak", 0, _MEMORY_S)
@@ -132,14 +155,19 @@ class Breaker:
     async def _probe(self, view: View) -> Ticket:
         for place in range(self._policy.trials):
             key = self._probe_key(view.generation, place)
-            epoch = await self._state.lock(self._scope, key, self._policy.lease_s)
+            try:
+                epoch = await self._state.lock(self._scope, key, self._policy.lease_s)
+            except Exception:
+                log.warning("no probe of circuit %s can be counted; the call goes through", self._key)
+                return Ticket(view.generation)
             if epoch is None:
                 continue
             ticket = Ticket(view.generation, (place, epoch))
             if (await self._look()).generation == view.generation:
                 return ticket
             # Another process moved the circuit on between the reading and the taking.
-            await self.returned(ticket)
+            with suppress(Exception):  # the lease ends by itself
+                await self.returned(ticket)
             break
         raise CircuitOpen(VIEW_AGE_S)
 
@@ -171,7 +199,11 @@ class Breaker:
             view = View(generation, cooling, self._clock())
         except Exception:
             log.warning("the state of circuit %s can't be read; the last view counts", self._key)
-            view = attrs.evolve(self._view, read_at=self._clock())
+            now = self._clock()
+            cooling = self._view.cooling and now < self._opened_at + self._policy.open_s
+            view = attrs.evolve(self._view, read_at=now, cooling=cooling)
+        if view.condition is not self._view.condition or not self._view.read_at > float("-inf"):
+            self._seen(view.condition)
         if view.tripped and view.generation != self._view.generation:
             self._opened_at = view.read_at
         self._view = view

@@ -11,6 +11,8 @@ from ragwork_hooks.settings import setting
 N = TypeVar("N", int, float)
 
 _TIMEOUT_S: Final = 8.0
+#: A chat model may think that long before its first piece, as its own adapter's settings allow.
+_MODEL_SILENCE_S: Final = 60.0
 _BUDGET_S: Final = 10.0
 _ATTEMPTS: Final = 2
 _BACKOFF_S: Final = 0.2
@@ -30,8 +32,8 @@ _IN_PROCESS: Final = (
 class Policy:
     """What one provider's calls are held to. Times in seconds.
 
-    ``timeout_s`` bounds an attempt, and in a stream each wait for the next piece; ``budget_s`` a call
-    with its retries, in a stream up to its first piece.
+    ``timeout_s`` bounds an attempt, and in a stream each wait for the next piece (never the whole of it);
+    ``budget_s`` a call with its retries, in a stream up to its first piece.
     """
 
     timeout_s: float
@@ -59,7 +61,10 @@ class ResilienceConfig:
     """Where both seeds name the same thing, either name may be set; both set and different stop the boot."""
 
     ext_timeout_ms: int | None = setting(
-        "EXT_CALL_TIMEOUT_MS", None, "longest attempt of a provider call, in milliseconds; unset: 8000", ge=1
+        "EXT_CALL_TIMEOUT_MS",
+        None,
+        "longest attempt of a provider call, longest silence of a chat model, in ms; unset: 8000, of models 60000",
+        ge=1,
     )
     provider_timeout_s: float | None = setting(
         "PROVIDER_TIMEOUT_DEFAULT_SECONDS", None, "the same as EXT_CALL_TIMEOUT_MS, in seconds", ge=0.001
@@ -130,19 +135,19 @@ class ResilienceConfig:
                 name = f"TIMEOUT_{provider.upper()}_SECONDS"
                 raise ConfigError(name, f"{seconds!r} is not above 0", "give seconds")
         # Read once here, so that a contradiction stops the boot and not the first call.
-        _ = self.policy(""), self.breaker("")
+        _ = self.policy("", ""), self.breaker("", "")
 
     @property
     def run_concurrency(self) -> int:
         return self.run_max_concurrency if self.run_bulkhead is None else self.run_bulkhead
 
-    def policy(self, provider: str) -> Policy:
-        """What calls to ``provider`` are held to. Raises ``ConfigError`` for contradicting names."""
+    def policy(self, kind: str, provider: str) -> Policy:
+        """What calls to ``provider`` of ``kind`` are held to. Raises ``ConfigError`` for contradicting names."""
         ext = None if self.ext_timeout_ms is None else self.ext_timeout_ms / 1000
         default = _one(
             ("EXT_CALL_TIMEOUT_MS", ext),
             ("PROVIDER_TIMEOUT_DEFAULT_SECONDS", self.provider_timeout_s),
-            _TIMEOUT_S,
+            _MODEL_SILENCE_S if kind == "llm" else _TIMEOUT_S,
         )
         timeout = self.timeouts_s.get(provider, default)
         pause = None if self.ext_backoff_ms is None else self.ext_backoff_ms / 1000
@@ -160,8 +165,8 @@ class ResilienceConfig:
             concurrency=self.provider_concurrency,
         )
 
-    def breaker(self, provider: str) -> BreakerPolicy:
-        """When ``provider``'s circuit opens and closes. Raises ``ConfigError`` for contradicting names."""
+    def breaker(self, kind: str, provider: str) -> BreakerPolicy:
+        """When a circuit opens and closes. Raises ``ConfigError`` for contradicting names."""
         return BreakerPolicy(
             threshold=_one(
                 ("CB_FAILURE_THRESHOLD", self.cb_threshold),
@@ -171,7 +176,7 @@ class ResilienceConfig:
             window_s=self.cb_window_s,
             open_s=self.cb_open_s,
             trials=self.cb_trials,
-            lease_s=self.policy(provider).timeout_s + 5.0,
+            lease_s=self.policy(kind, provider).timeout_s + 5.0,
         )
 
 

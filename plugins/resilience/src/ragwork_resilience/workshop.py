@@ -11,7 +11,7 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Embedder, Retriever
 from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
 
-from ragwork_resilience.breaker import Breaker, Circuits
+from ragwork_resilience.breaker import Breaker, Circuits, Condition
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.fallback import Bench, ModelWithFallback, RetrieverWithFallback
 from ragwork_resilience.guard import Guard
@@ -77,7 +77,7 @@ class Workshop:
         return name in self._config.local_providers
 
     def _guard(self, kind: str, name: str, attempts: int | None = None) -> Guard:
-        policy = self._config.policy(name)
+        policy = self._config.policy(kind, name)
         if attempts is not None:
             policy = attrs.evolve(policy, attempts=attempts)
         circuits = Circuits(lambda account: self._circuit(kind, name, account))
@@ -91,11 +91,21 @@ class Workshop:
                     "integrations_provider_cb_open_total", "Circuits that opened", service=name
                 )
 
+        def seen(condition: Condition) -> None:
+            if not account:  # a tenant's own account is not the service's
+                self._services.metrics.gauge(
+                    "integrations_provider_circuit_state",
+                    "The operator's circuit as this process last saw it: 0 closed, 1 half-open, 2 open",
+                    condition,
+                    service=name,
+                )
+
         return Breaker(
             state=self._services.state,
             scope=self._config.cb_prefix,
             key=f"{kind}:{name}:{account}",
-            policy=self._config.breaker(name),
+            policy=self._config.breaker(kind, name),
             clock=self._services.clock.monotonic,
             changed=changed,
+            seen=seen,
         )

@@ -34,6 +34,13 @@ class VertexConfig:
     embedding_timeout_s: float = setting(
         "VERTEX_EMBEDDING_TIMEOUT_S", 30.0, "Longest call for embeddings, in seconds", ge=0.1, le=600
     )
+    shared_datastores: tuple[str, ...] = setting(
+        "VERTEX_SHARED_DATASTORES",
+        (),
+        "Data stores that a tenant may search with the operator's credentials: tenant:store or *:store,"
+        " comma-separated, a store of another project or location as project/location/store;"
+        " unset means none in production, else all",
+    )
     search_timeout_s: float = setting(
         "VERTEX_SEARCH_TIMEOUT_S", 10.0, "Longest retrieval, in seconds", ge=0.1, le=300
     )

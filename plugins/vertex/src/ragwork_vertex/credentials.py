@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Secrets
+from ragwork_hooks.vendor import secret_name, tenant_secret
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -50,16 +50,15 @@ class Identities:
     def tenant(self, tenant_id: str, reference: str) -> Identity:
         """The one behind a corpus' ``credentials_ref``.
 
-        The secret is the JSON key file of a service account with one more member, ``tenant``. Two
-        tenants' secrets may have one name; ``tenant`` says whose it is, and another's looks the same as
-        none. Raises ``ProviderError`` VERTEX_RETRIEVAL_CONFIG_MISSING naming the secret.
+        The secret is the JSON key file of a service account with one more member, ``tenant``. Raises
+        ``ProviderError`` VERTEX_RETRIEVAL_CONFIG_MISSING naming the secret.
         """
-        name = secret_name(tenant_id, reference)
-        secret = self._secrets.value(name) or ""
-        info = _object(secret)
-        if info.get("tenant") != tenant_id:
-            raise missing(f"credentials_ref {reference!r}: no secret {name} of tenant {tenant_id!r} is set")
-        key = hashlib.sha256(secret.encode()).hexdigest()
+        try:
+            info = tenant_secret(self._secrets, PREFIX, tenant_id, reference)
+        except LookupError as error:
+            raise missing(str(error)) from None
+        name = secret_name(PREFIX, tenant_id, reference)
+        key = hashlib.sha256(json.dumps(info, sort_keys=True).encode()).hexdigest()
         with self._lock:
             if key not in self._tenants:
                 self._tenants[key] = Identity(key=key, credentials=_service_account(info, name))
@@ -84,12 +83,6 @@ def operator_credentials(path: str | None) -> "Credentials":
     return found
 
 
-def secret_name(tenant_id: str, reference: str) -> str:
-    """The secret that ``reference`` means to this tenant and to no other."""
-    parts = (re.sub(r"[^A-Z0-9]", "_", part.upper()) for part in (tenant_id, reference))
-    return "_".join((PREFIX, *parts))
-
-
 def missing(message: str) -> ProviderError:
     """Something that a person must configure."""
     return ProviderError("VERTEX_RETRIEVAL_CONFIG_MISSING", message)
@@ -108,11 +101,3 @@ def _service_account(info: Mapping[str, object], name: str) -> "Credentials":
         del error
         raise missing(f"secret {name} is not a usable key file of a service account") from None
     return made
-
-
-def _object(text: str) -> Mapping[str, object]:
-    try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

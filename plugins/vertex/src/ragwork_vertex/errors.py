@@ -3,20 +3,18 @@ the key or the prompt.
 """
 
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.vendor import MAX_RETRY_AFTER_S, retry_after_s
 
 if TYPE_CHECKING:
     from google.auth.exceptions import GoogleAuthError
 
-#: Advice beyond this is an outage, not a pause.
-_MAX_RETRY_AFTER_S = 3600.0
 _TRANSIENT = frozenset({408, 409, 429})
 
 
@@ -67,8 +65,7 @@ def of_search(codes: Codes, error: Exception) -> ProviderError | None:
 
     match error:
         case GoogleAPICallError():
-            headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
-            return _of_status(codes, error.code, retry_after(headers))
+            return _of_status(codes, error.code, _advice(error.response))
         case Timeout():
             return slow(codes)
         case RequestException():
@@ -91,7 +88,7 @@ def of_gemini(codes: Codes, error: Exception) -> ProviderError | None:
     if any(detail.get("reason") == "API_KEY_INVALID" for detail in details):
         # The Gemini API says 400 to a key that it does not know.
         return ProviderError(codes.auth, "the service does not know the key: check GEMINI_API_KEY")
-    advice = retry_after(getattr(error.response, "headers", None) or {})
+    advice = _advice(error.response)
     code: object = error.code  # in a stream it is whatever the frame said
     status = code if isinstance(code, int) else None
     return _of_status(codes, status, _retry_delay(details) if advice is None else advice)
@@ -112,14 +109,9 @@ def nonsense(codes: Codes) -> ProviderError:
     return away(codes, "the service's answer could not be understood")
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a ``Retry-After`` header, given as seconds or as a date (RFC 9110, 10.2.3)."""
-    value = headers.get("Retry-After", "").strip()
-    try:
-        seconds = float(value) if value.isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
-    except (ValueError, TypeError):
-        return None
-    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_S)
+def _advice(response: object) -> float | None:
+    headers: Mapping[str, str] = getattr(response, "headers", None) or {}
+    return retry_after_s(headers.get("Retry-After"), datetime.now(UTC))
 
 
 def _common(codes: Codes, error: Exception) -> ProviderError | None:
@@ -171,5 +163,5 @@ def _retry_delay(details: Sequence[Mapping[str, object]]) -> float | None:
     for detail in details:
         match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)s", str(detail.get("retryDelay")))
         if match:
-            return min(float(match[1]), _MAX_RETRY_AFTER_S)
+            return min(float(match[1]), MAX_RETRY_AFTER_S)
     return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Metrics, Provider, ProviderContext
+from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Passage, Query, Retriever
 from ragwork_hooks.storage import Transaction
 
@@ -16,6 +16,7 @@ from ragwork_vertex.errors import RETRIEVAL, nonsense, of_search, translated
 from ragwork_vertex.filters import NothingMatches, expression
 from ragwork_vertex.lines import Call, Line, Lines, Target
 from ragwork_vertex.results import Piece, pieces, ranked
+from ragwork_vertex.sharing import refusal
 
 #: A longer question is refused by the service; its beginning finds nearly the same.
 _MAX_QUESTION_CHARS = 1_000
@@ -57,11 +58,14 @@ class Search:
 class Datastores:
     """Any tenant's data stores, each under its own credentials or the operator's."""
 
-    def __init__(self, config: VertexConfig, identities: Identities, lines: Lines, metrics: Metrics) -> None:
+    def __init__(
+        self, config: VertexConfig, services: Services, identities: Identities, lines: Lines
+    ) -> None:
         self._config = config
+        self._profile = services.profile
         self._identities = identities
         self._lines = lines
-        self._metrics = metrics
+        self._metrics = services.metrics
 
     @property
     def transactional(self) -> bool:
@@ -74,6 +78,9 @@ class Datastores:
         or throttles).
         """
         options = _options(query.options)
+        reason = refusal(self._config, self._profile, tenant_id, options)
+        if reason is not None:
+            raise ProviderError(RETRIEVAL.auth, reason)
         try:
             search = _search(query, options, self._config)
         except NothingMatches:
@@ -189,7 +196,7 @@ async def _open(context: ProviderContext[VertexConfig]) -> Retriever:
     config, services = context.config, context.services
     await asyncio.to_thread(_warm)
     identities = Identities(services.secrets, config.credentials_file)
-    return Datastores(config, identities, Lines(config.search_max_concurrency), services.metrics)
+    return Datastores(config, services, identities, Lines(config.search_max_concurrency))
 
 
 def _warm() -> None:
@@ -197,4 +204,10 @@ def _warm() -> None:
     import ragwork_vertex.searchline  # noqa: F401
 
 
-provider: Provider[Retriever] = Provider(name="gcp_vertex", open=_open, options=DatastoreOptions)
+def _permit(context: ProviderContext[VertexConfig], tenant_id: str, options: DatastoreOptions) -> str | None:
+    return refusal(context.config, context.services.profile, tenant_id, options)
+
+
+provider: Provider[Retriever] = Provider(
+    name="gcp_vertex", open=_open, options=DatastoreOptions, permit=_permit
+)

@@ -1,0 +1,154 @@
+"""Conditions as read scopes: evaluated as far as caller and time go, the document left open.
+
+A condition gives two scopes, the documents for which it is surely true and those for which it is surely
+false. What the algebra can't say is in neither, so it grants nothing and a deny built on it denies.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias, TypeGuard, assert_never
+
+import attrs
+from ragwork_hooks.authz import (
+    Everything,
+    IdIn,
+    LabelCompares,
+    LabelIn,
+    Labelled,
+    Nothing,
+    OwnedBy,
+    ReadScope,
+    every,
+    outside,
+    some,
+)
+
+from ragwork_abac.attributes import LABEL, Facts, Value, is_label, of_document_only
+from ragwork_abac.evaluation import Truth, compiled, relation
+from ragwork_abac.language import (
+    All,
+    Always,
+    Compare,
+    Condition,
+    DateBetween,
+    Literally,
+    Negation,
+    Operand,
+    Some,
+    TimeBetween,
+    Var,
+)
+
+_Scope: TypeAlias = Callable[[Sequence[str]], ReadScope]
+_FLIPPED: Final = {"gt": "lt", "gte": "lte", "lt": "gt", "lte": "gte"}
+
+
+@attrs.frozen
+class Sides:
+    """Where a condition surely holds and where it surely fails."""
+
+    holds: ReadScope
+    fails: ReadScope
+
+
+NEITHER: Final = Sides(Nothing(), Nothing())
+
+
+def sides(condition: Condition, facts: Facts) -> Sides:
+    """Both scopes of ``condition`` within what the document ACL lets the caller read; ``facts`` lack the
+    document's own attributes.
+    """
+    match condition:
+        case Always():
+            return _constant(True)
+        case All(parts):
+            found = [sides(part, facts) for part in parts]
+            return Sides(every(*(s.holds for s in found)), some(*(s.fails for s in found)))
+        case Some(parts):
+            found = [sides(part, facts) for part in parts]
+            return Sides(some(*(s.holds for s in found)), every(*(s.fails for s in found)))
+        case Negation(part):
+            inner = sides(part, facts)
+            return Sides(inner.fails, inner.holds)
+        case Compare():
+            return _compare(condition, facts)
+        case TimeBetween(value) | DateBetween(value):
+            return NEITHER if _open(value) else _constant(compiled(condition)(facts))
+        case _:
+            assert_never(condition)
+
+
+def _compare(test: Compare, facts: Facts) -> Sides:
+    left, right = test.left, test.right
+    if _open(left) and not _open(right):
+        return _about(left.path, test.operator, _value(right, facts))
+    if _open(right) and not _open(left):
+        return _mirrored(right.path, test.operator, _value(left, facts))
+    if _open(left):
+        return NEITHER
+    return _constant(relation(test.operator)(_value(left, facts), _value(right, facts)))
+
+
+def _mirrored(path: str, name: str, known: Value | None) -> Sides:
+    """The document's attribute stands on the right."""
+    if name == "in":
+        return _about(path, "contains", known) if path == "resource.permissions" else NEITHER
+    flipped = _FLIPPED.get(name, name)
+    return _about(path, flipped, known) if name == "eq" or name in _FLIPPED else NEITHER
+
+
+def _about(path: str, name: str, known: Value | None) -> Sides:
+    """A document's attribute, compared with what is known."""
+    if is_label(path):
+        return _about_label(path[len(LABEL) :], name, known)
+    match path, name, known:
+        case "resource.permissions", "contains", "read":
+            # The ACL narrows to what the caller may read, so this holds for all that is left.
+            return _constant(True)
+        case "resource.id", "eq" | "in", _:
+            return _matching(lambda values: IdIn(frozenset(values)), Everything(), name, known)
+        case "resource.owner", "eq" | "in", _:
+            return _matching(lambda values: some(*map(OwnedBy, sorted(values))), Everything(), name, known)
+    return NEITHER
+
+
+def _about_label(key: str, name: str, known: Value | None) -> Sides:
+    there = Labelled(key)
+    if name in ("eq", "in"):
+        return _matching(lambda values: LabelIn(key, frozenset(values)), there, name, known)
+    if not isinstance(known, str):
+        return NEITHER
+    match name:
+        case "lt" | "lte" | "gt" | "gte" | "starts_with" | "contains":
+            holds = LabelCompares(key, name, known)
+            return Sides(holds, every(there, outside(holds)))
+    return NEITHER
+
+
+def _matching(scope: _Scope, there: ReadScope, name: str, known: Value | None) -> Sides:
+    """``eq`` or ``in``: where the attribute is one of the known texts. With a value of another type among
+    them it is unknown where it is none.
+    """
+    values: Sequence[Value] = ()
+    if name == "eq" and isinstance(known, str):
+        values = (known,)
+    elif name == "in" and isinstance(known, tuple):
+        values = known
+    else:
+        return NEITHER
+    holds = scope([value for value in values if isinstance(value, str)]) if values else Nothing()
+    strict = all(isinstance(value, str) for value in values)
+    return Sides(holds, every(there, outside(holds)) if strict else Nothing())
+
+
+def _open(operand: Operand) -> TypeGuard[Var]:
+    return isinstance(operand, Var) and of_document_only(operand.path)
+
+
+def _value(operand: Operand, facts: Facts) -> Value | None:
+    return operand.value if isinstance(operand, Literally) else facts.get(operand.path)
+
+
+def _constant(truth: Truth) -> Sides:
+    if truth is None:
+        return NEITHER
+    return Sides(Everything(), Nothing()) if truth else Sides(Nothing(), Everything())

@@ -1,0 +1,222 @@
+"""The routes under ``/v1/admin/authz/policies``."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
+from ragwork_hooks.plugin import Services
+
+from ragwork_abac.config import AbacConfig
+from ragwork_abac.gate import MANAGE, READ, SIMULATE
+from ragwork_abac.language import Fault
+from ragwork_abac.policies import BUILT_IN, WILDCARD, Policy, PolicySet, understood
+from ragwork_abac.shapes import (
+    PolicyCreateRequest,
+    PolicyListQuery,
+    PolicyListResponse,
+    PolicyPatchRequest,
+    PolicyResponse,
+    PolicySimulationRequest,
+    PolicySimulationResponse,
+)
+from ragwork_abac.simulation import facts_of, simulated
+from ragwork_abac.store import PolicyStore
+
+_PATH: Final = "/v1/admin/authz/policies"
+
+
+class PolicyApi:
+    """The handlers."""
+
+    def __init__(self, services: Services, store: PolicyStore, config: AbacConfig) -> None:
+        self._services = services
+        self._store = store
+        self._config = config
+
+    async def list(self, call: Call[NoFields, PolicyListQuery]) -> PolicyListResponse:
+        """Every policy, in the order in which they are asked."""
+        policies = [*await self._store.page(call.tx), *(BUILT_IN if call.query.include_global else ())]
+        policies.sort(key=lambda policy: (-policy.priority, policy.id))
+        return PolicyListResponse(items=[_response(policy) for policy in policies])
+
+    async def create(self, call: Call[PolicyCreateRequest, NoFields]) -> Reply:
+        """A new policy. Raises ``Problem`` 422 for one that can't be taken."""
+        body = call.body
+        policy = Policy(
+            id="",
+            tenant_id=call.tx.tenant_id,
+            version=1,
+            condition=body.condition_json or {},
+            created_by=call.principal.user_id,
+            name=body.name,
+            effect=body.effect,
+            resource_type=body.resource_type,
+            action=body.action,
+            priority=body.priority,
+            enabled=body.enabled,
+        )
+        self._check(policy)
+        return _changed(await self._store.create(call.tx, policy), status=201)
+
+    async def patch(self, call: Call[PolicyPatchRequest, NoFields]) -> Reply:
+        """Another version of a policy. Raises ``Problem`` 404, 422."""
+        body = call.body
+        old = await self._store.locked(call.tx, call.path["policy_id"])
+        new = _patched(old, body)
+        self._check(new)
+        if new == old:
+            return _unchanged(old)
+        return _changed(await self._store.replace(call.tx, new))
+
+    async def enable(self, call: Call[NoFields, NoFields]) -> Reply:
+        """Put a policy in force. Raises ``Problem`` 404."""
+        return await self._switch(call, enabled=True)
+
+    async def disable(self, call: Call[NoFields, NoFields]) -> Reply:
+        """Put a policy out of force. Raises ``Problem`` 404."""
+        return await self._switch(call, enabled=False)
+
+    async def simulate(self, call: Call[PolicySimulationRequest, NoFields]) -> PolicySimulationResponse:
+        """What would be decided if the policy were in force, whatever it is now.
+
+        Raises ``Problem`` 400 for attributes that no condition knows, 403 when simulation is switched off.
+        """
+        config, body = self._config, call.body
+        if not config.simulation:
+            raise Problem("AUTHZ_DENIED", "simulation is switched off; AUTHZ_SIMULATION_ENABLED serves it")
+        tried = await self._store.one(call.tx, call.path["policy_id"])
+        facts = facts_of(body, call.principal, self._services.clock.now())
+        if not config.enabled:
+            return PolicySimulationResponse(
+                allowed=True, reason="abac_disabled", matched_policy_id=None, matched_policies=[], trace=[]
+            )
+        others = [policy for policy in await self._store.page(call.tx) if policy.id != tried.id]
+        own = [] if tried.tenant_id is None else [attrs.evolve(tried, enabled=True)]
+        rules = PolicySet.of(call.tx.tenant_id, [*others, *own])
+        return simulated(rules, body, facts, default_deny=config.default_deny)
+
+    async def _switch(self, call: Call[NoFields, NoFields], *, enabled: bool) -> Reply:
+        policy = await self._store.locked(call.tx, call.path["policy_id"])
+        if policy.enabled == enabled:
+            return _unchanged(policy)
+        return _changed(await self._store.replace(call.tx, attrs.evolve(policy, enabled=enabled)))
+
+    def _check(self, policy: Policy) -> None:
+        try:
+            understood(policy, max_bytes=self._config.max_bytes, max_depth=self._config.max_depth)
+        except Fault as fault:
+            raise _refused(fault) from None
+        if policy.resource_type == policy.action == WILDCARD and not self._config.wildcards:
+            message = "and resource_type must not both be *; AUTHZ_ALLOW_WILDCARDS takes them"
+            raise _refused(Fault(("action",), message))
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        """Their declarations."""
+        taken = ("AUTHZ_POLICY_INVALID", "AUTHZ_POLICY_TOO_COMPLEX")
+        return (
+            Route(
+                name="authz.policies.list", method="GET", path=_PATH, summary="List policies",
+                handler=self.list, scope="tenant", action=READ, rate_class="read", idempotency="none",
+                audit_event=None, feature=None, stale_reads=False, transaction="read",
+                response=PolicyListResponse, query=PolicyListQuery, legacy=True,
+            ),
+            Route(
+                name="authz.policies.create", method="POST", path=_PATH, summary="Create a policy",
+                handler=self.create, scope="tenant", action=MANAGE, rate_class="mutation",
+                idempotency="accepted", audit_event="authz.policy.created", feature=None,
+                stale_reads=False, transaction="write", response=PolicyResponse,
+                body=PolicyCreateRequest, body_kind="json", status=201, errors=taken, legacy=True,
+            ),
+            Route(
+                name="authz.policies.patch", method="PATCH", path=f"{_PATH}/{{policy_id}}",
+                summary="Change a policy", handler=self.patch, scope="tenant", action=MANAGE,
+                rate_class="mutation", idempotency="accepted", audit_event="authz.policy.updated",
+                feature=None, stale_reads=False, transaction="write", response=PolicyResponse,
+                body=PolicyPatchRequest, body_kind="json", errors=("NOT_FOUND", *taken), legacy=True,
+            ),
+            *(
+                Route(
+                    name=f"authz.policies.{name}", method="POST", path=f"{_PATH}/{{policy_id}}/{name}",
+                    summary=summary, handler=handler, scope="tenant", action=MANAGE,
+                    rate_class="mutation", idempotency="accepted", audit_event=f"authz.policy.{name}d",
+                    feature=None, stale_reads=False, transaction="write", response=PolicyResponse,
+                    errors=("NOT_FOUND",), legacy=True,
+                )
+                for name, summary, handler in (
+                    ("enable", "Put a policy in force", self.enable),
+                    ("disable", "Put a policy out of force", self.disable),
+                )
+            ),
+            Route(
+                name="authz.policies.simulate", method="POST", path=f"{_PATH}/{{policy_id}}/simulate",
+                summary="What the policies would decide with this one in force", handler=self.simulate,
+                scope="tenant", action=SIMULATE, rate_class="read", idempotency="none",
+                audit_event="authz.simulation.run", feature=None, stale_reads=False, transaction="read",
+                response=PolicySimulationResponse, body=PolicySimulationRequest, body_kind="json",
+                errors=("AUTHZ_DENIED", "AUTHZ_SIMULATION_INVALID", "NOT_FOUND"), legacy=True,
+            ),
+        )  # fmt: skip
+
+
+def routes(services: Services, store: PolicyStore, config: AbacConfig) -> tuple[AnyRoute, ...]:
+    """The policy routes."""
+    return PolicyApi(services, store, config).routes()
+
+
+def _patched(old: Policy, body: PolicyPatchRequest) -> Policy:
+    return attrs.evolve(
+        old,
+        name=old.name if body.name is None else body.name,
+        effect=old.effect if body.effect is None else body.effect,
+        resource_type=old.resource_type if body.resource_type is None else body.resource_type,
+        action=old.action if body.action is None else body.action,
+        condition=old.condition if body.condition_json is None else body.condition_json,
+        priority=old.priority if body.priority is None else body.priority,
+        enabled=old.enabled if body.enabled is None else body.enabled,
+    )
+
+
+def _refused(fault: Fault) -> Problem:
+    path = ["body", *fault.path]
+    return Problem(
+        "AUTHZ_POLICY_TOO_COMPLEX" if fault.too_complex else "AUTHZ_POLICY_INVALID",
+        f"{'.'.join(str(part) for part in fault.path)[:200]} {fault.message}",
+        details={"errors": [{"type": "value_error", "loc": path, "msg": fault.message}]},
+    )
+
+
+def _changed(policy: Policy, status: int = 200) -> Reply:
+    metadata: Mapping[str, object] = {
+        "version": policy.version,
+        "effect": policy.effect,
+        "resource_type": policy.resource_type,
+        "action": policy.action,
+        "priority": policy.priority,
+        "enabled": policy.enabled,
+    }
+    note = AuditNote(resource_type="policy", resource_id=policy.id, metadata=metadata)
+    return Reply(data=_response(policy), status=status, audit=note)
+
+
+def _unchanged(policy: Policy) -> Reply:
+    return Reply(data=_response(policy), changed=False)
+
+
+def _response(policy: Policy) -> PolicyResponse:
+    return PolicyResponse(
+        id=policy.id,
+        tenant_id=policy.tenant_id,
+        name=policy.name,
+        version=policy.version,
+        effect=policy.effect,
+        resource_type=policy.resource_type,
+        action=policy.action,
+        condition_json=dict(policy.condition),
+        priority=policy.priority,
+        enabled=policy.enabled,
+        created_by=policy.created_by,
+        created_at=policy.created_at,
+        updated_at=policy.updated_at,
+    )

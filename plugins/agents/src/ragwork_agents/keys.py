@@ -1,0 +1,174 @@
+"""Signing keys: one active per tenant, the next one published before its first use, the old kept to the last expiry."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import attrs
+from joserfc.jwk import RSAKey
+from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.storage import Cache, Row, Transaction
+
+from ragwork_agents import jose
+from ragwork_agents.scopes import MAX_TTL_S
+from ragwork_agents.sealing import Vault
+
+#: Longer than any token lives, so that no token outlives the publication of its key.
+_KEEP: Final = timedelta(seconds=MAX_TTL_S + 300)
+_ALL: Final = "all"
+_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('agents.keys/' || ragwork.tenant(), 0))"
+_ACTIVE: Final = """
+SELECT kid, sealed FROM agents.signing_keys WHERE tenant_id = ragwork.tenant() AND status = 'active'
+"""
+_INSERT: Final = """
+INSERT INTO agents.signing_keys (tenant_id, kid, public, sealed, status)
+VALUES (ragwork.tenant(), $1, $2::jsonb, $3, $4)
+"""
+_RETIRE: Final = """
+UPDATE agents.signing_keys SET status = $2, retired_at = now()
+ WHERE tenant_id = ragwork.tenant() AND kid = $1
+"""
+_PROMOTE: Final = """
+UPDATE agents.signing_keys SET status = 'active' WHERE tenant_id = ragwork.tenant() AND status = 'next'
+RETURNING kid
+"""
+_LIST: Final = """
+SELECT kid, status, created_at, retired_at FROM agents.signing_keys
+ WHERE tenant_id = ragwork.tenant() ORDER BY created_at DESC, kid LIMIT 200
+"""
+_ONE: Final = "SELECT status FROM agents.signing_keys WHERE tenant_id = ragwork.tenant() AND kid = $1 FOR UPDATE"
+
+
+@attrs.frozen(kw_only=True)
+class SigningKey:
+    """A key as an administrator sees it."""
+
+    kid: str
+    status: str
+    algorithm: str
+    created_at: datetime
+    retired_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class Published:
+    """The public keys of all tenants: the JWKS, its entity tag, and which tenant each key signs for."""
+
+    document: bytes
+    etag: str
+    keys: Mapping[tuple[str, str], RSAKey]
+
+
+class Keyring:
+    """Implements signing and the publication of keys. Signers and the JWKS come from caches."""
+
+    def __init__(self, services: Services, vault: Vault, first_pem: str | None) -> None:
+        self._services = services
+        self._vault = vault
+        self._first = None if first_pem is None else jose.key_of_pem(first_pem)
+        self._signers: Cache[jose.Signer] = services.caches.cache("agents.signers", ttl_s=300, size=1000)
+        self._published: Cache[Published] = services.caches.cache("agents.jwks", ttl_s=60, size=1)
+
+    async def signer(self, tenant_id: str) -> jose.Signer:
+        """The tenant's active signer; its first keys are made when there are none."""
+
+        async def load() -> jose.Signer:
+            async with self._services.db.tenant(tenant_id, "read") as tx:
+                row = await tx.fetchrow(_ACTIVE)
+            if row is None:
+                async with self._services.db.tenant(tenant_id) as tx:
+                    row = await self._first_keys(tx)
+            return await asyncio.to_thread(self._open, tenant_id, row)
+
+        return await self._signers.get(tenant_id, load)
+
+    async def published(self) -> Published:
+        """What anybody may know."""
+
+        async def load() -> Published:
+            async with self._services.db.anonymous() as tx:
+                rows = await tx.fetch("SELECT * FROM agents.published_keys($1)", _KEEP)
+            return _publish(rows)
+
+        return await self._published.get(_ALL, load)
+
+    async def public_key(self, tenant_id: str, kid: str) -> RSAKey | None:
+        """The key that may verify this tenant's tokens under ``kid``."""
+        return (await self.published()).keys.get((tenant_id, kid))
+
+    async def list(self, tx: Transaction) -> Sequence[SigningKey]:
+        """The tenant's keys, newest first."""
+        return [SigningKey(algorithm=jose.ALGORITHM, **dict(row)) for row in await tx.fetch(_LIST)]
+
+    async def rotate(self, tx: Transaction) -> str:
+        """Retire the active key and use the next one, the id of which is given. Tokens of the old stay valid."""
+        await tx.execute(_TURN)
+        active = await tx.fetchrow(_ACTIVE)
+        if active is None:
+            return str((await self._first_keys(tx))["kid"])
+        return await self._replace(tx, active["kid"], "retired")
+
+    async def compromise(self, tx: Transaction, kid: str) -> None:
+        """Give a key up at once: it verifies nothing any more. ``Problem`` 404 for an unknown one."""
+        await tx.execute(_TURN)
+        status = await tx.fetchval(_ONE, kid)
+        if status is None:
+            raise not_found("signing key", kid)
+        if status == "active":
+            await self._replace(tx, kid, "compromised")
+            return
+        await tx.execute(_RETIRE, kid, "compromised")
+        if status == "next":
+            await self._add(tx, await asyncio.to_thread(jose.new_key), "next")
+        await self._changed(tx)
+
+    async def _replace(self, tx: Transaction, kid: str, status: str) -> str:
+        await tx.execute(_RETIRE, kid, status)
+        promoted = await tx.fetchval(_PROMOTE)
+        if promoted is None:
+            promoted = await self._add(tx, await asyncio.to_thread(jose.new_key), "active")
+        await self._add(tx, await asyncio.to_thread(jose.new_key), "next")
+        await self._changed(tx)
+        return str(promoted)
+
+    async def _first_keys(self, tx: Transaction) -> Row:
+        await tx.execute(_TURN)
+        row = await tx.fetchrow(_ACTIVE)
+        if row is None:
+            first = self._first or await asyncio.to_thread(jose.new_key)
+            await self._add(tx, first, "active")
+            await self._add(tx, await asyncio.to_thread(jose.new_key), "next")
+            await self._changed(tx)
+            row = await tx.fetchrow(_ACTIVE)
+        if row is None:
+            raise Problem("DB_ERROR", "the tenant's signing key could not be kept")
+        return row
+
+    async def _add(self, tx: Transaction, key: RSAKey, status: str) -> str:
+        public = jose.public_jwk(key)
+        sealed = self._vault.seal(jose.private_pem(key), "signing_key", tx.tenant_id, public["kid"])
+        await tx.execute(_INSERT, public["kid"], public, sealed, status)
+        return public["kid"]
+
+    async def _changed(self, tx: Transaction) -> None:
+        await self._signers.invalidate(tx, tx.tenant_id)
+        await self._published.invalidate(tx, _ALL)
+
+    def _open(self, tenant_id: str, row: Row) -> jose.Signer:
+        pem = self._vault.open(row["sealed"], "signing_key", tenant_id, row["kid"])
+        return jose.Signer(kid=row["kid"], key=RSAKey.import_key(pem))
+
+
+def _publish(rows: Sequence[Row]) -> Published:
+    # One configured first key may serve many tenants: it is published once.
+    documents: dict[str, Any] = {row["kid"]: row["public"] for row in rows}
+    body = json.dumps({"keys": list(documents.values())}, separators=(",", ":")).encode()
+    return Published(
+        document=body,
+        etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+        keys={(row["tenant_id"], row["kid"]): RSAKey.import_key(row["public"]) for row in rows},
+    )

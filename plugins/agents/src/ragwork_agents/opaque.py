@@ -1,0 +1,118 @@
+"""Opaque credentials: client secrets, API keys, enroll and refresh tokens, and the token of the SDK.
+
+``<prefix><id>_<secret><checksum>``: the id finds the row, the checksum refuses made-up ones without a look-up,
+and only a keyed hash is kept. The SDK's token is no row at all: it carries what it says, under a MAC.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import string
+import zlib
+from typing import Final
+
+import attrs
+
+CLIENT_SECRET: Final = "cs_live_"
+API_KEY: Final = "oak_live_"
+ENROLL: Final = "oet_live_"
+REFRESH: Final = "ort_live_"
+SDK: Final = "oct_sdk_"
+_ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_SECRET_LENGTH: Final = 43
+_ID_LENGTH: Final = 16
+_FORM: Final = re.compile(r"([a-z]+_[a-z]+_)([0-9A-Za-z]{16})_[0-9A-Za-z]{51}", re.ASCII)
+_CHECKSUM: Final = 8
+
+
+@attrs.frozen(kw_only=True)
+class Minted:
+    """A new credential: its row's id, the text that is shown once, and the digest that is kept."""
+
+    id: str
+    text: str = attrs.field(repr=False)
+    digest: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class SdkClaims:
+    """What the SDK's token says. ``expires_at`` in seconds since 1970."""
+
+    tenant_id: str
+    agent_id: str
+    jti: str
+    integrations: tuple[str, ...]
+    expires_at: int
+
+
+class Mint:
+    """Makes and reads opaque credentials under the deployment's pepper."""
+
+    def __init__(self, pepper: bytes) -> None:
+        self._pepper = pepper
+
+    def new(self, prefix: str) -> Minted:
+        credential_id = _random(_ID_LENGTH)
+        body = f"{prefix}{credential_id}_{_random(_SECRET_LENGTH)}"
+        text = body + _checksum(body)
+        return Minted(id=credential_id, text=text, digest=self.digest(text))
+
+    def digest(self, text: str) -> bytes:
+        """HMAC-SHA256, 32 bytes."""
+        return hmac.digest(self._pepper, text.encode("utf-8", "surrogatepass"), hashlib.sha256)
+
+    def sdk_token(self, claims: SdkClaims) -> str:
+        body = _b64(json.dumps(attrs.asdict(claims), separators=(",", ":")).encode())
+        return f"{SDK}{body}.{_b64(self.digest(SDK + body))}"
+
+    def read_sdk_token(self, token: str) -> SdkClaims | None:
+        """What a genuine token says, be it expired or not."""
+        body, _, mac = token.removeprefix(SDK).partition(".")
+        if not hmac.compare_digest(_b64(self.digest(SDK + body)).encode(), mac.encode()):
+            return None
+        claims = json.loads(_unb64(body))
+        return SdkClaims(**{**claims, "integrations": tuple(claims["integrations"])})
+
+    def nonce(self, now: float) -> str:
+        """A fresh DPoP nonce: the time under a MAC, so that nothing has to be kept."""
+        stamp = str(int(now))
+        return f"{stamp}.{_b64(self.digest('dpop-nonce' + stamp))}"
+
+    def nonce_age(self, nonce: str, now: float) -> float | None:
+        """Seconds since ``nonce`` was given out; ``None`` for one that never was."""
+        stamp, _, _ = nonce.partition(".")
+        if not stamp.isascii() or not stamp.isdigit() or len(stamp) > 12:
+            return None
+        expected = f"{stamp}.{_b64(self.digest('dpop-nonce' + stamp))}"
+        return now - int(stamp) if hmac.compare_digest(expected.encode(), nonce.encode()) else None
+
+
+def id_of(token: str, prefix: str) -> str | None:
+    """The id in ``token``; ``None`` unless prefix, form and checksum are right."""
+    match = _FORM.fullmatch(token)
+    if match is None or match[1] != prefix or _checksum(token[:-_CHECKSUM]) != token[-_CHECKSUM:]:
+        return None
+    return match[2]
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def _checksum(body: str) -> str:
+    return f"{zlib.crc32(body.encode()):08x}"
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _unb64(text: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        return b"null"
