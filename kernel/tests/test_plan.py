@@ -30,7 +30,7 @@ def frozen(*routes: AnyRoute) -> plan.Plan:
         (route(handler, scope="platform"), "platform=True"),
         (route(handler, resource=handler), "needs a transaction"),
         (route(handler, body_kind="json"), "takes no body"),
-        (route(handler, stale_reads=True, transaction="write"), "stale_reads"),
+        (route(handler, stale_reads=True, transaction="write", rate_class="mutation"), "stale_reads"),
     ],
 )
 def test_a_contradictory_route_stops_the_boot_with_its_owner(declared: AnyRoute, fault: str) -> None:

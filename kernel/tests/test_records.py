@@ -61,7 +61,13 @@ class Watcher:
 
 
 def post(handler: Any, **said: Any) -> Any:
-    declared = {"method": "POST", "transaction": "write", "audit_event": "things.made", **said}
+    declared = {
+        "method": "POST",
+        "rate_class": "mutation",
+        "transaction": "write",
+        "audit_event": "things.made",
+        **said,
+    }
     return route(handler, **declared)
 
 

@@ -152,7 +152,7 @@ class PolicyApi:
             Route(
                 name="authz.policies.simulate", method="POST", path=f"{_PATH}/{{policy_id}}/simulate",
                 summary="What the policies would decide with this one in force", handler=self.simulate,
-                scope="tenant", action=SIMULATE, rate_class="read", idempotency="none",
+                scope="tenant", action=SIMULATE, rate_class="mutation", idempotency="none",
                 audit_event="authz.simulation.run", feature=None, stale_reads=False, transaction="read",
                 response=PolicySimulationResponse, body=PolicySimulationRequest, body_kind="json",
                 errors=("AUTHZ_DENIED", "AUTHZ_SIMULATION_INVALID", "NOT_FOUND"), legacy=True,
