@@ -21,23 +21,23 @@ from ragwork_quota.usage import UsageReader
 _UNSAID: Final = object()
 
 
-def _said(low: float, high: float, *, null: bool) -> Any:
-    """A field that may be left out, within bounds; ``null`` says whether null is a value of it."""
+def _said(*bounds: float, null: bool) -> Any:
+    """A field that may be left out, within lower and upper ``bounds``; ``null`` says whether null is a value."""
 
     def check(_instance: object, attribute: Any, value: Any) -> None:
         if value is _UNSAID or (value is None and null):
             return
-        kind, message = "greater_than_equal", f"must be from {low} to {high}"
         if value is None:
-            kind, message = "none_not_allowed", "null is no value here; leave the field out to keep it"
-        elif low <= value <= high:
+            error = FieldError("none_not_allowed", "null is no value here; leave the field out to keep it")
+        elif not bounds or bounds[0] <= value <= bounds[1]:
             return
-        error = FieldError(kind, message)
+        else:
+            error = FieldError("greater_than_equal", f"must be from {bounds[0]} to {bounds[1]}")
         error.field = attribute.name
         raise error
 
-    bounds = {"minimum": low, "maximum": high}
-    return attrs.field(default=_UNSAID, kw_only=True, validator=check, metadata={SCHEMA: bounds})
+    schema = dict(zip(("minimum", "maximum"), bounds, strict=False))
+    return attrs.field(default=_UNSAID, kw_only=True, validator=check, metadata={SCHEMA: schema})
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +49,7 @@ class PlanLimitPatchRequest:
     daily_tokens_limit: int | None = _said(0, MAX_LIMIT, null=True)
     monthly_tokens_limit: int | None = _said(0, MAX_LIMIT, null=True)
     soft_cap_ratio: float = _said(0, 1, null=False)
-    hard_cap_enabled: bool = _said(False, True, null=False)
+    hard_cap_enabled: bool = _said(null=False)
 
     def changes(self) -> dict[str, Any]:
         """What the request named."""
