@@ -8,11 +8,13 @@ from typing import Any
 import asyncpg
 import pytest
 from multidict import CIMultiDict
-from ragwork_apikeys import plugin, tokens
+from ragwork_apikeys import plugin
 from ragwork_apikeys.config import ApiKeysConfig
 from ragwork_apikeys.store import Change, KeyStore, Minted
+from ragwork_apikeys.tokens import KEY
 from ragwork_directory import plugin as directory_plugin
 from ragwork_hooks.auth import Credential, Directory, Role
+from ragwork_hooks.credentials import _checksum
 from ragwork_hooks.errors import Problem
 
 
@@ -87,7 +89,7 @@ async def test_unknown_keys_and_wrong_secrets_are_unauthorized_and_not_remembere
     here: Any, tenant: str
 ) -> None:
     keys = start(here)
-    stranger_id, stranger = tokens.mint()
+    stranger_id, stranger = KEY.mint()
     assert (await refusal(keys, stranger)).code == "AUTH_UNAUTHORIZED"
     async with here.db.tenant(tenant) as tx:
         await here.use(Directory).ensure_user(tx, "alice", Role.READER)
@@ -101,7 +103,7 @@ async def test_unknown_keys_and_wrong_secrets_are_unauthorized_and_not_remembere
     # Right id and right checksum, but another secret: even of a revoked key nothing is said.
     body = f"nrgk_{stranger_id}_" + "A" * 43
     await sql(here, tenant, "UPDATE apikeys.keys SET revoked_at = now()")
-    assert (await refusal(keys, body + tokens._checksum(body))).code == "AUTH_UNAUTHORIZED"
+    assert (await refusal(keys, body + _checksum(body))).code == "AUTH_UNAUTHORIZED"
 
 
 async def test_the_first_reason_in_the_contracts_order_is_given(here: Any, tenant: str) -> None:

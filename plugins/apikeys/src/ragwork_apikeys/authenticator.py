@@ -6,9 +6,9 @@ from typing import Final
 from ragwork_hooks.auth import Credential, Directory, Principal, User
 from ragwork_hooks.errors import Problem
 
-from ragwork_apikeys import tokens
 from ragwork_apikeys.known import Judge, KnownKey, unauthorized
 from ragwork_apikeys.store import KeyStore
+from ragwork_apikeys.tokens import KEY
 from ragwork_apikeys.usage import Usage
 
 # Compared with when there is no key, so that a made-up id takes the same steps as a real one.
@@ -34,9 +34,9 @@ class ApiKeyAuthenticator:
 
     async def authenticate(self, credential: Credential) -> Principal | None:
         token = self._token(credential)
-        if token is None or not token.startswith(tokens.PREFIX):
+        if token is None or not token.startswith(KEY.prefix):
             return None
-        key_id = tokens.key_id_of(token)
+        key_id = KEY.id_of(token)
         if key_id is None:
             raise unauthorized()
         try:

@@ -8,7 +8,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 
 from ragwork_apikeys.store import Change, KeyStore, KeyView
-from ragwork_apikeys.tokens import shown_prefix
+from ragwork_apikeys.tokens import KEY
 
 
 class CappedKeys:
@@ -66,7 +66,7 @@ def api_key(view: KeyView, user: User | None) -> ApiKey:
     """The key as other plugins see it; it is active only when its user is."""
     return ApiKey(
         id=view.id,
-        prefix=shown_prefix(view.id),
+        prefix=KEY.shown(view.id),
         user_id=view.user_id,
         name=view.name,
         role=view.role,

@@ -5,14 +5,15 @@ from datetime import timedelta
 from typing import Final
 
 from ragwork_hooks.auth import Directory, Role, User
+from ragwork_hooks.credentials import is_id, new_id
 from ragwork_hooks.errors import ConfigError, Problem, not_found
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Command, CommandContext, Option
 from ragwork_hooks.storage import Transaction
 
-from ragwork_apikeys import tokens
 from ragwork_apikeys.known import KnownKey
 from ragwork_apikeys.store import Change, KeyStore, KeyView
+from ragwork_apikeys.tokens import KEY
 
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 _OVERLAP: Final = re.compile(r"([0-9]{1,6})([smhd])")
@@ -79,7 +80,7 @@ async def create(context: CommandContext) -> int:
     role = Role.parse(context.text("role"))
     name = _bounded("name", context.text("name"))
     given = context.options["user"]
-    user_id = _bounded("user", given) if isinstance(given, str) else f"key:{tokens.new_id()}"
+    user_id = _bounded("user", given) if isinstance(given, str) else f"key:{new_id()}"
     store = context.services.use(KeyStore)
     async with context.services.db.tenant(tenant_id) as tx:
         user = await _user(context, tx, user_id, role)
@@ -165,7 +166,7 @@ async def _plan(context: CommandContext, tx: Transaction) -> None:
 
 async def _key(context: CommandContext) -> KnownKey:
     key_id = context.text("key_id")
-    key = await context.services.use(KeyStore).known(key_id) if tokens.is_key_id(key_id) else None
+    key = await context.services.use(KeyStore).known(key_id) if is_id(key_id) else None
     if key is None:
         raise not_found("API key", key_id)
     return key
@@ -176,7 +177,7 @@ def _row(view: KeyView, user: User | None) -> dict[str, object]:
     state = "revoked" if view.revoked_at else "expired" if view.is_expired else "active" if usable else "off"
     return {
         "id": view.id,
-        "key_prefix": tokens.shown_prefix(view.id),
+        "key_prefix": KEY.shown(view.id),
         "name": view.name,
         "user": view.user_id,
         "role": view.role.label,

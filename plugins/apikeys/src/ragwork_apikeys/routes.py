@@ -12,7 +12,7 @@ from ragwork_hooks.plugin import Services
 
 from ragwork_apikeys.capability import CappedKeys
 from ragwork_apikeys.store import Change, KeyStore, KeyView
-from ragwork_apikeys.tokens import shown_prefix
+from ragwork_apikeys.tokens import KEY
 
 
 @attrs.frozen(kw_only=True)
@@ -152,7 +152,7 @@ def _change(body: AdminApiKeyPatchRequest) -> Change:
 def _response(key: KeyView, user: User | None) -> AdminApiKeyResponse:
     return AdminApiKeyResponse(
         key_id=key.id,
-        key_prefix=shown_prefix(key.id),
+        key_prefix=KEY.shown(key.id),
         name=key.name,
         role=key.role.label,
         created_at=key.created_at,

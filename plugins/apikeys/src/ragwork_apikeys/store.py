@@ -6,12 +6,13 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.auth import Role
+from ragwork_hooks.credentials import digest
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 
-from ragwork_apikeys import tokens
 from ragwork_apikeys.known import KnownKey
+from ragwork_apikeys.tokens import KEY
 
 _INSERT: Final = """
 INSERT INTO apikeys.keys (tenant_id, id, user_id, name, role, platform, digest, expires_at)
@@ -149,7 +150,7 @@ class KeyStore:
         self._known: Cache[KnownKey] = services.caches.cache("apikeys.keys", ttl_s=cache_ttl_s)
 
     def digest(self, token: str) -> bytes:
-        return tokens.digest(self._pepper, token)
+        return digest(self._pepper, token)
 
     async def known(self, key_id: str) -> KnownKey | None:
         """The key whatever its tenant, from a cache that any change reaches within 1 s."""
@@ -178,7 +179,7 @@ class KeyStore:
         lifetime: timedelta | None = None,
     ) -> Minted:
         """A new key; without a ``lifetime`` it has no end."""
-        key_id, token = tokens.mint()
+        key_id, token = KEY.mint()
         await tx.execute(_INSERT, key_id, user_id, name, role.label, platform, self.digest(token), lifetime)
         return Minted(id=key_id, token=token)
 
@@ -222,7 +223,7 @@ class KeyStore:
         Raises ``Problem`` 404 for an unknown key and 409 ``CONFLICT`` for one that is not in use or
         has a successor.
         """
-        new_id, token = tokens.mint()
+        new_id, token = KEY.mint()
         old_expires_at = await tx.fetchval(_ROTATE, key_id, new_id, self.digest(token), overlap)
         if old_expires_at is None:
             await self.locked(tx, key_id)
