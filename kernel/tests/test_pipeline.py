@@ -32,7 +32,7 @@ from serving import (
     streamed,
 )
 
-STAGES = ("address", "switch", "rate", "entitlement", "quota", "sla", "cost")
+STAGES = ("address", "switch", "rate", "entitlement", "capacity", "quota", "sla", "cost")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -107,7 +107,7 @@ async def steps(
 
 ORDER = [
     "admit-address", "authenticate", "admit-switch", "judge-role", "admit-rate", "feature", "admit-entitlement",
-    "load", "judge-resource", "admit-quota", "admit-sla", "admit-cost", "handler",
+    "admit-capacity", "load", "judge-resource", "admit-quota", "admit-sla", "admit-cost", "handler",
 ]  # fmt: skip
 
 

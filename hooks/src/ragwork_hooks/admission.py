@@ -11,7 +11,8 @@ from ragwork_hooks.notification import Notice
 from ragwork_hooks.storage import Transaction
 
 #: ``address`` is asked before authentication, without a principal; the others in this order after it.
-Stage: TypeAlias = Literal["address", "switch", "rate", "entitlement", "quota", "sla", "cost"]
+#: A gate of ``capacity`` may wait for a place: nothing is held open meanwhile.
+Stage: TypeAlias = Literal["address", "switch", "rate", "entitlement", "capacity", "quota", "sla", "cost"]
 Open: TypeAlias = Callable[[], Awaitable[Transaction]]
 
 

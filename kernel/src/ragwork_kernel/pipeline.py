@@ -163,7 +163,7 @@ class Pipeline:
         return self._timed(exchange, result)
 
     async def _decide_and_run(self, exchange: Exchange, limit: asyncio.Timeout) -> web.Response | EventStream:
-        """address → authenticate → switch → role → rate → decode → entitlement, then the work."""
+        """address → authenticate → switch → role → rate → decode → entitlement → capacity, then the work."""
         await self._admission.ask(exchange, "address")
         exchange.caller = await authenticate(self._authenticators, exchange)
         await self._admission.ask(exchange, "switch")
@@ -173,6 +173,7 @@ class Pipeline:
         exchange.tenant_id = self._target(exchange, call)
         for feature in await self._features(call, exchange.route):
             await self._admission.ask(exchange, "entitlement", feature=feature)
+        await self._admission.ask(exchange, "capacity")
         mutation = exchange.route.transaction == "write"
         own = exchange.caller is not None and exchange.tenant_id == exchange.caller.tenant_id
         if not (mutation and own):

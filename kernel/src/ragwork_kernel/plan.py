@@ -19,7 +19,7 @@ from ragwork_hooks.jobs import JobKind, Schedule, Ticker
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, Probe, Wrap
 
 GATE_STAGES = ("role", "resource")
-STAGES = ("address", "switch", "rate", "entitlement", "quota", "sla", "cost")
+STAGES = ("address", "switch", "rate", "entitlement", "capacity", "quota", "sla", "cost")
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 

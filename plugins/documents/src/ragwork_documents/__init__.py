@@ -19,6 +19,7 @@ from ragwork_documents.documents import Documents
 from ragwork_documents.grants import Grants
 from ragwork_documents.ingestion import Ingestion
 from ragwork_documents.intake import Intake
+from ragwork_documents.intake_gate import IntakeGate
 from ragwork_documents.recheck import Rechecked
 from ragwork_documents.retrieve import Retrieval
 from ragwork_documents.search import Search
@@ -72,6 +73,7 @@ class DocumentsPlugin:
                 *grants.routes(Grants(index), access),
                 *Retrieval(services, catalog, search).routes(),
             ),
+            admits=(IntakeGate(config.concurrency, services.metrics),),
             gates=(access,),
             wraps=(
                 Wrap(kind="retrieval", name="documents.recheck", wrap=recheck),

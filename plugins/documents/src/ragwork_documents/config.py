@@ -25,7 +25,17 @@ class DocumentsConfig:
         "INGEST_MAX_RETRIES", 3, "attempts before a document is marked failed", ge=1, le=20
     )
     max_concurrency: int = setting(
-        "INGEST_MAX_CONCURRENCY", 4, "ingestion jobs that one worker runs at once", ge=1, le=64
+        "INGEST_MAX_CONCURRENCY",
+        4,
+        "ingestion jobs that one worker runs at once, and ingestion requests that one server takes at once",
+        ge=1,
+        le=64,
+    )
+    execution_mode: str = setting(
+        "INGEST_EXECUTION_MODE",
+        "queue",
+        "where documents are indexed; only the queue of record: nothing accepted is lost",
+        choices=("queue",),
     )
     bulkhead: int | None = setting(
         "INGEST_BULKHEAD_MAX_CONCURRENCY", None, "overrides INGEST_MAX_CONCURRENCY", ge=1, le=64

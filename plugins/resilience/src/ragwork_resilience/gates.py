@@ -15,7 +15,7 @@ class RunGate:
 
     def __init__(self, concurrency: int, wait_s: float, metrics: Metrics) -> None:
         self.name = "resilience.runs"
-        self.stage: Stage = "sla"
+        self.stage: Stage = "capacity"
         self.bulkhead = Bulkhead(concurrency)
         self._wait_s = wait_s
         self._metrics = metrics

@@ -1,0 +1,54 @@
+"""Too many ingestion requests at once are refused, and no place is ever lost."""
+
+import asyncio
+
+import pytest
+from ragwork_documents.intake_gate import IntakeGate
+from ragwork_hooks.admission import Admission, Ask
+from ragwork_hooks.authz import Deny
+from ragwork_kernel.telemetry import Telemetry
+
+
+async def nothing():
+    raise RuntimeError("this gate opens nothing")
+
+
+def ask(switch="ingest"):
+    return Ask(
+        principal=None, peer="", route="r", rate_class="mutation", switch=switch, feature=None,
+        request_id="1", open=nothing,
+    )  # fmt: skip
+
+
+async def test_what_comes_beyond_the_places_waits_then_is_refused():
+    gate = IntakeGate(2, Telemetry("t"), wait_s=0.05)
+    first, second = await gate.admit(ask()), await gate.admit(ask())
+    refused = await gate.admit(ask())
+    assert isinstance(refused, Deny)
+    assert (refused.code, refused.headers["Retry-After"]) == ("SERVICE_BUSY", "1")
+    waiting = asyncio.create_task(gate.admit(ask()))
+    await asyncio.sleep(0)
+    await first.hold.settle(False)
+    assert isinstance(await waiting, Admission)
+    await second.hold.settle(True)
+    assert isinstance(await gate.admit(ask()), Admission)
+
+
+@pytest.mark.parametrize("switch", [None, "run"])
+async def test_other_routes_take_no_place(switch):
+    gate = IntakeGate(1, Telemetry("t"), wait_s=0.01)
+    for _ in range(3):
+        admitted = await gate.admit(ask(switch))
+        assert isinstance(admitted, Admission)
+        assert admitted.hold is None
+
+
+async def test_a_caller_that_leaves_while_waiting_takes_no_place():
+    gate = IntakeGate(1, Telemetry("t"), wait_s=5)
+    held = await gate.admit(ask())
+    leaving = asyncio.create_task(gate.admit(ask()))
+    await asyncio.sleep(0.01)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await held.hold.settle(True)
+    assert isinstance(await gate.admit(ask()), Admission)
