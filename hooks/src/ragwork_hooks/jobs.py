@@ -93,6 +93,19 @@ class WorkerSeen:
     silent_s: float
 
 
+@attrs.frozen(kw_only=True)
+class ScheduleSeen:
+    """What became of a schedule over all workers. ``tick`` is the last one that a worker took; ``reason`` why
+    the latest run failed, ``None`` when it succeeded.
+    """
+
+    name: str
+    tick: datetime
+    started_at: datetime | None
+    succeeded_at: datetime | None
+    reason: str | None
+
+
 class Jobs(Protocol):
     async def enqueue(self, tx: Transaction, kind: str, payload: Mapping[str, str]) -> str:
         """A job's id; it exists if and only if ``tx`` commits. One round trip."""
@@ -105,3 +118,6 @@ class Jobs(Protocol):
 
     async def workers(self, tx: Transaction) -> Sequence[WorkerSeen]:
         """All workers that did not leave in order within the last hour, the freshest first."""
+
+    async def schedules(self, tx: Transaction) -> Sequence[ScheduleSeen]:
+        """Every schedule that some worker has known, by name."""

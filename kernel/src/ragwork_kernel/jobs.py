@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import attrs
-from ragwork_hooks.jobs import Depth, JobStatus, WorkerSeen
+from ragwork_hooks.jobs import Depth, JobStatus, ScheduleSeen, WorkerSeen
 from ragwork_hooks.storage import Transaction
 
 CHANNEL = "ragwork_jobs"
@@ -26,6 +26,7 @@ _REPORT = f"""SELECT job_id::text AS id, tenant_id, entrypoint AS kind, {_STATE}
     FROM ragwork.jobs"""  # noqa: S608 - a constant
 _WORKERS = """SELECT id::text, pid, extract(epoch FROM now() - seen_at)::double precision AS silent_s
     FROM ragwork.workers ORDER BY silent_s"""
+_SCHEDULES = "SELECT name, tick, started_at, succeeded_at, reason FROM ragwork.schedules ORDER BY name"
 _RETRY = """WITH again AS (
         UPDATE ragwork.jobs AS job
         SET status = 'queued', attempts = 0, execute_after = now(), updated = now(),
@@ -58,6 +59,9 @@ class PostgresJobs:
 
     async def workers(self, tx: Transaction) -> Sequence[WorkerSeen]:
         return [WorkerSeen(**row) for row in await tx.fetch(_WORKERS)]
+
+    async def schedules(self, tx: Transaction) -> Sequence[ScheduleSeen]:
+        return [ScheduleSeen(**row) for row in await tx.fetch(_SCHEDULES)]
 
 
 @attrs.frozen(kw_only=True)

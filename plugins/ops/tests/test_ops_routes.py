@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from ragwork_testkit.database import PostgresServer
@@ -31,6 +32,21 @@ async def test_health_names_database_state_worker_and_queue(served: Running) -> 
     assert (data["status"], data["api"], data["db"], data["redis"]) == ("ok", "ok", "ok", "ok")
     assert data["queue_depth"] == 0
     assert data["worker_heartbeat_age_s"] < 60
+
+
+async def test_a_schedule_that_fails_degrades_health_and_says_why(served: Running) -> None:
+    key = await served.key()
+    connection = await asyncpg.connect(served.database_url)
+    try:
+        await connection.execute(
+            "INSERT INTO ragwork.schedules (name, tick, started_at, reason) VALUES ('x.y', now(), now(), 'no disk')"
+        )
+        data = (await served.call("GET", "/v1/ops/health", key)).data
+        (seen,) = [s for s in data["schedules"] if s["name"] == "x.y"]
+        assert (data["status"], seen["failure"], seen["last_success_at"]) == ("degraded", "no disk", None)
+    finally:
+        await connection.execute("DELETE FROM ragwork.schedules WHERE name = 'x.y'")
+        await connection.close()
 
 
 async def test_ops_is_for_admins(served: Running) -> None:

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import attrs
 from ragwork_hooks.audit import PLATFORM_TENANT
-from ragwork_hooks.jobs import WorkerSeen
+from ragwork_hooks.jobs import ScheduleSeen, WorkerSeen
 from ragwork_hooks.plugin import Probe, Services
 
-from ragwork_ops.shapes import HealthResponse
+from ragwork_ops.shapes import HealthResponse, ScheduleHealth
 
 _PATIENCE_S = 2.0
 _DATABASE, _STATE = "postgres", "redis"
@@ -17,10 +17,13 @@ _DATABASE, _STATE = "postgres", "redis"
 
 @attrs.frozen(kw_only=True)
 class Queue:
-    """The queue of record: jobs that wait, and who works them. ``None`` while it can't be asked."""
+    """The queue of record: jobs that wait, who works them, and the jobs on a schedule. ``None`` and nothing
+    while it can't be asked.
+    """
 
     depth: int | None
     workers: Sequence[WorkerSeen] | None
+    schedules: Sequence[ScheduleSeen]
 
     @property
     def heartbeat_age_s(self) -> float | None:
@@ -29,14 +32,18 @@ class Queue:
 
 
 async def queue(services: Services) -> Queue:
-    """Two round trips, bounded in time; never raises because the database is away."""
+    """Three round trips, bounded in time; never raises because the database is away."""
     try:
         async with asyncio.timeout(_PATIENCE_S), services.db.tenant(PLATFORM_TENANT, "read") as tx:
             depths = await services.jobs.depth(tx)
-            return Queue(depth=sum(d.waiting for d in depths), workers=await services.jobs.workers(tx))
+            return Queue(
+                depth=sum(d.waiting for d in depths),
+                workers=await services.jobs.workers(tx),
+                schedules=await services.jobs.schedules(tx),
+            )
     except Exception:
         services.metrics.count("ops_queue_unknown_total", "Health reads without the queue of record.")
-        return Queue(depth=None, workers=None)
+        return Queue(depth=None, workers=None, schedules=())
 
 
 async def report(services: Services, stale_after_s: float) -> HealthResponse:
@@ -47,7 +54,7 @@ async def report(services: Services, stale_after_s: float) -> HealthResponse:
     )
     up = dict(zip(probes, answers, strict=True))
     age = seen.heartbeat_age_s
-    working = age is not None and age <= stale_after_s
+    working = age is not None and age <= stale_after_s and not any(s.reason for s in seen.schedules)
     return HealthResponse(
         status="ok" if all(answers) and working else "degraded",
         api="ok",
@@ -57,6 +64,7 @@ async def report(services: Services, stale_after_s: float) -> HealthResponse:
         worker_heartbeat_age_s=age,
         operability_worker_heartbeat_age_s=None,
         queue_depth=seen.depth,
+        schedules=[_schedule(schedule) for schedule in seen.schedules],
         timestamp=services.clock.now().isoformat(),
     )
 
@@ -65,6 +73,15 @@ def last_seen(services: Services, seen: Queue) -> str | None:
     """When the freshest worker was heard of."""
     age = seen.heartbeat_age_s
     return None if age is None else (services.clock.now() - timedelta(seconds=age)).isoformat()
+
+
+def _schedule(seen: ScheduleSeen) -> ScheduleHealth:
+    return ScheduleHealth(
+        name=seen.name,
+        last_started_at=None if seen.started_at is None else seen.started_at.isoformat(),
+        last_success_at=None if seen.succeeded_at is None else seen.succeeded_at.isoformat(),
+        failure=seen.reason,
+    )
 
 
 async def _answers(probe: Probe) -> bool:

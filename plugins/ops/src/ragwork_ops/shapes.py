@@ -7,8 +7,20 @@ from ragwork_hooks import fields
 
 
 @attrs.frozen(kw_only=True)
+class ScheduleHealth:
+    """A job on a schedule: when it last succeeded, and why its latest run did not."""
+
+    name: str
+    last_started_at: str | None
+    last_success_at: str | None
+    failure: str | None
+
+
+@attrs.frozen(kw_only=True)
 class HealthResponse:
-    """``status``, ``api``, ``db`` and ``redis`` are ok or degraded; what can't be known is null."""
+    """``status``, ``api``, ``db`` and ``redis`` are ok or degraded; what can't be known is null. A schedule
+    whose latest run failed degrades it, so that nothing stops in silence.
+    """
 
     status: str
     api: str
@@ -17,6 +29,7 @@ class HealthResponse:
     worker_heartbeat_age_s: float | None
     operability_worker_heartbeat_age_s: float | None
     queue_depth: int | None
+    schedules: list[ScheduleHealth]
     timestamp: str
 
 
