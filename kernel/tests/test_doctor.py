@@ -56,6 +56,18 @@ async def test_a_full_disk_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (await examined(tmp_path))["disk"].state == "fail"
 
 
+async def test_shared_state_that_is_away_is_found_and_its_password_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await examined(tmp_path))["shared state"].state == "ok"
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2@127.0.0.1:1/0")
+    found = (await examined(tmp_path))["shared state"]
+    assert found.state == "fail"
+    assert "hunter2" not in found.detail + found.fix
+    monkeypatch.setenv("REDIS_URL", "nats://127.0.0.1")
+    assert "ragwork-redis" in (await examined(tmp_path))["shared state"].fix
+
+
 async def test_a_skewed_clock_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_MAX_SKEW_S", -1)
     assert (await examined(tmp_path))["clock"].state == "warn"

@@ -66,6 +66,7 @@ async def examine(data_dir: Path) -> list[Finding]:
             )
         )
     findings.append(_secrets(assembly))
+    findings.append(await _shared_state(assembly))
     findings += await _database(assembly, data_dir)
     return findings
 
@@ -114,6 +115,22 @@ def _port(port: int) -> Finding:
             fix="stop what uses it, or serve with --port",
         )
     return Finding(check="port", state="ok", detail=f"{port} is free")
+
+
+async def _shared_state(assembly: Assembly) -> Finding:
+    if assembly.kernel.redis_url is None:
+        detail = "kept in the process: limits and circuits count for one server alone"
+        return Finding(check="shared state", state="ok", detail=detail)
+    try:
+        async with phase0.shared_state(assembly.kernel) as (_, probes):
+            for probe in probes:
+                await probe.check()
+    except ConfigError as error:
+        return _failed("shared state", error)
+    except Exception as error:
+        fix = "start the store or correct REDIS_URL; until then limits are kept by each server alone"
+        return Finding(check="shared state", state="fail", detail=str(error), fix=fix)
+    return Finding(check="shared state", state="ok", detail="answers and takes writes")
 
 
 def _secrets(assembly: Assembly) -> Finding:
