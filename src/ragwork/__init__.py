@@ -2,6 +2,7 @@
 
 DEFAULT_PLUGINS = (
     "embedded",
+    "redis",
     "directory",
     "apikeys",
     "rbac",

@@ -56,7 +56,7 @@ class Ask:
     ``feature`` is set at stage ``entitlement`` only, one question per key. ``open`` gives the write
     transaction of stages ``quota``, ``sla`` and ``cost``: the request's own when it is bound to the
     caller's tenant, else a short one that all gates share. It begins with the first call. With
-    ``replayed`` the answer is a stored one: give headers, charge nothing.
+    ``free`` the request costs nothing, being an operator's or a repeat: give headers, charge nothing.
     """
 
     principal: Principal | None
@@ -67,7 +67,7 @@ class Ask:
     feature: str | None
     request_id: str
     open: Open
-    replayed: bool = False
+    free: bool = False
 
 
 class AdmitGate(Protocol):

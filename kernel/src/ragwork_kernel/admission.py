@@ -34,7 +34,7 @@ class AdmissionPlan:
         *,
         feature: str | None = None,
         transaction: Open | None = None,
-        replayed: bool = False,
+        free: bool = False,
     ) -> None:
         """Ask every gate of ``stage``; the first Deny is raised."""
         exchange.stage = stage
@@ -48,7 +48,7 @@ class AdmissionPlan:
                 feature=feature,
                 request_id=exchange.request_id,
                 open=transaction or _none_yet,
-                replayed=replayed,
+                free=free,
             )
             since = time.perf_counter()
             verdict = await _ask(gate, ask)
@@ -58,10 +58,10 @@ class AdmissionPlan:
             exchange.allowed(gate.name, since, verdict.headers)
             exchange.grant = exchange.grant.plus(verdict)
 
-    async def ask_late(self, exchange: Exchange, transaction: Open, *, replayed: bool = False) -> None:
+    async def ask_late(self, exchange: Exchange, transaction: Open, *, free: bool = False) -> None:
         """The stages that may write, in order."""
         for stage in LATE:
-            await self.ask(exchange, stage, transaction=transaction, replayed=replayed)
+            await self.ask(exchange, stage, transaction=transaction, free=free)
 
     @contextlib.asynccontextmanager
     async def short(self, caller: Principal) -> AsyncIterator[Open]:

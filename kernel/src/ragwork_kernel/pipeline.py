@@ -199,7 +199,7 @@ class Pipeline:
             return
         try:
             async with self._admission.short(exchange.caller) as begin:
-                await self._admission.ask_late(exchange, begin)
+                await self._admission.ask_late(exchange, begin, free=route.scope == "platform")
                 if self._records.kept and route.audit_event and route.transaction != "write":
                     await self._records.invoked(await begin(), exchange)
         except Problem:
@@ -227,7 +227,7 @@ class Pipeline:
         call = await self._authorize_resource(exchange, call, gone_is_fine=hit)
         replays.refuse(claimed)
         if admit and tx is not None:
-            await self._admission.ask_late(exchange, _given(tx), replayed=hit)
+            await self._admission.ask_late(exchange, _given(tx), free=hit or route.scope == "platform")
         exchange.stage, exchange.decided_at = "handler", time.perf_counter()
         if isinstance(claimed, Hit):
             return replays.replayed(exchange, claimed.reply)

@@ -52,13 +52,14 @@ class LateRegistry:
     def __init__(self) -> None:
         self.probes: tuple[Probe, ...] = ()
         self.maintenance: tuple[MaintenanceTask, ...] = ()
+        self.schedules: tuple[Schedule, ...] = ()
         self.signals: tuple[Signal, ...] = ()
         self.controls: tuple[Control, ...] = ()
         self.data_stores: tuple[DataStore, ...] = ()
 
     def freeze(self, plan: Plan, probes: tuple[Probe, ...]) -> None:
         """``probes`` has the kernel's own, too."""
-        self.probes, self.maintenance = probes, plan.maintenance
+        self.probes, self.maintenance, self.schedules = probes, plan.maintenance, plan.schedules
         self.signals, self.controls, self.data_stores = plan.signals, plan.controls, plan.data_stores
 
 

@@ -118,6 +118,8 @@ async def test_maintenance_runs_what_plugins_registered(served: Running) -> None
     status = (await served.call("GET", "/v1/admin/retention/status", admin)).data
     assert status["last_run_by_task"]["prune_idempotency"] is not None
     assert status["tenant_id"] == "maint"
+    assert status["configured_days"]["prune_idempotency"] == 1
+    assert status["next_schedule"] == "idempotency.prune at 17 * * * *"
 
 
 async def test_explain_finds_a_request_by_either_id_and_only_in_its_tenant(served: Running) -> None:

@@ -121,14 +121,14 @@ class Process:
         rate_class: str = "mutation",
         work: Callable[[], Awaitable[None]] | None = None,
         *,
-        replayed: bool = False,
+        free: bool = False,
     ) -> Admission | Deny:
         """One request as the kernel runs it: gate and work in one transaction, or the work after it."""
         mutation = rate_class == "mutation"
         verdict: Any = None
         try:
             async with _Asked(self.db, tenant) as asked:
-                verdict = await self.gate.admit(_ask(tenant, rate_class, asked.open, replayed))
+                verdict = await self.gate.admit(_ask(tenant, rate_class, asked.open, free))
                 if isinstance(verdict, Deny):
                     raise _Refused
                 if mutation and work:
@@ -197,7 +197,7 @@ class _Asked:
             await self._scope.__aexit__(*failure)
 
 
-def _ask(tenant: str, rate_class: str, opened: Any, replayed: bool) -> Ask:
+def _ask(tenant: str, rate_class: str, opened: Any, free: bool) -> Ask:
     principal = Principal(tenant_id=tenant, user_id="u", credential_id="k", kind="api_key", role=Role.ADMIN)
     return Ask(
         principal=principal,
@@ -208,7 +208,7 @@ def _ask(tenant: str, rate_class: str, opened: Any, replayed: bool) -> Ask:
         feature=None,
         request_id="id",
         open=opened,
-        replayed=replayed,
+        free=free,
     )
 
 

@@ -105,7 +105,7 @@ async def test_a_replayed_answer_has_headers_and_costs_nothing(here: Any, tenant
     await here.limit(tenant, daily_requests_limit=1)
     await here.request(tenant)
     for _ in range(3):
-        admission = await here.request(tenant, replayed=True)
+        admission = await here.request(tenant, free=True)
         assert isinstance(admission, Admission)
         assert admission.headers["X-Quota-Day-Used"] == "1"
     assert await here.used(tenant) == 1

@@ -71,6 +71,17 @@ async def test_the_headers_stand_on_json_streams_deletions_and_refusals(platform
         assert not HEADERS & set(anonymous.headers)
 
 
+async def test_an_operator_at_its_own_limit_can_still_lift_it(platform: Any) -> None:
+    async with platform(plugins=PLUGINS) as app:
+        operator = await app.key("shut", platform=True)
+        path = "/v1/admin/quotas/shut"
+        assert (await app.call("PATCH", path, operator, json={"daily_requests_limit": 0})).status == 200
+        assert (await app.call("GET", "/v1/corpora", operator)).status == 402
+        lifted = await app.call("PATCH", path, operator, json={"daily_requests_limit": None})
+        assert (lifted.status, lifted.headers["X-Quota-Day-Limit"]) == (200, "0")
+        assert (await app.call("GET", "/v1/corpora", operator)).status == 200
+
+
 async def test_limits_are_patched_with_platform_scope_and_read_by_the_tenant(platform: Any) -> None:
     async with platform(plugins=PLUGINS) as app:
         key, operator = await app.key(), await app.key("ops", platform=True)

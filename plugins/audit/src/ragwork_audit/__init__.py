@@ -43,15 +43,26 @@ class AuditPlugin:
     def ragwork_contribute(self, context: PluginContext[AuditConfig]) -> Contribution:
         services = context.services
         keeper = Keeper(services, context.config, services.secrets.key(_SIGNING_KEY))
+
+        async def prune() -> None:
+            await keeper.pruning.run()
+
         return Contribution(
             routes=AuditApi(keeper.signer).routes(),
             tickers=(
                 Ticker(name="audit.seal", every_s=0.3, run=keeper.tick),
                 Ticker(name="audit.sweep", every_s=5.0, run=keeper.sealer.sweep),
             ),
-            schedules=(Schedule(name="audit.verify", cron="17 3 * * *", run=keeper.verify_all),),
+            schedules=(
+                Schedule(name="audit.verify", cron="17 3 * * *", run=keeper.verify_all),
+                Schedule(name="audit.prune", cron="47 3 * * *", run=prune),
+            ),
             probes=(Probe(component="audit", check=keeper.probe),),
-            maintenance=(MaintenanceTask(name="prune_audit", run=keeper.pruning.run),),
+            maintenance=(
+                MaintenanceTask(
+                    name="prune_audit", run=keeper.pruning.run, keeps_days=context.config.retention_days
+                ),
+            ),
             controls=(ChainControl(keeper),),
             capabilities={AuditLog: keeper.log, Keeper: keeper},
             lifespan=keeper.lifespan,

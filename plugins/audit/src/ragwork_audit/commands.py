@@ -113,7 +113,10 @@ def _verify_file(context: ToolContext) -> Report:
 
 def _anchors(place: Path) -> list[str]:
     files = sorted(place.glob("*.notes")) if place.is_dir() else [place]
-    return [note for file in files for note in read_notes(file)]
+    notes = [note for file in files for note in read_notes(file)]
+    if not notes:
+        raise ConfigError("--anchors", f"{place} holds no anchor", "name the tenant's own anchor folder")
+    return notes
 
 
 def _create(place: str) -> BinaryIO:
@@ -135,6 +138,7 @@ def _say(context: CommandContext | ToolContext, reports: Sequence[Report]) -> in
 def _verdict(report: Report) -> str:
     counts = f"{report.checked} records, {report.unsealed} unsealed, {report.pruned} pruned, {report.anchors} anchors"
     if report.broken is None:
-        return f"valid ({counts})"
+        blind = "" if report.anchors or not report.checked else "; without anchors a cut end can't be seen"
+        return f"valid ({counts}){blind}"
     where = report.broken.event_id if report.broken.event_id is not None else f"place {report.broken.seq}"
     return f"NOT VALID at {where}: {report.broken.reason} ({counts})"

@@ -21,6 +21,8 @@ class IdempotencyPlugin:
             summary="one effect per Idempotency-Key, and its answer replayed",
             provides=(Replay,),
             requires=(Directory,),
+            # Without it keys would be taken and not honoured: repeats would do the work again.
+            critical=True,
             config=IdempotencyConfig,
             schema="idempotency",
             migrations=Path(__file__).parent / "migrations",
@@ -36,7 +38,9 @@ class IdempotencyPlugin:
         ttl = timedelta(hours=config.ttl_hours)
         return Contribution(
             capabilities={Replay: PostgresAnswers(ttl) if config.enabled else NoAnswers()},
-            maintenance=(MaintenanceTask(name="prune_idempotency", run=sweep),),
+            maintenance=(
+                MaintenanceTask(name="prune_idempotency", run=sweep, keeps_days=-(-config.ttl_hours // 24)),
+            ),
             schedules=(Schedule(name="idempotency.prune", cron="17 * * * *", run=scheduled),),
         )
 

@@ -42,14 +42,17 @@ class Explanations:
             self._to_share.append(request)
 
     async def share(self) -> None:
-        """Put new refusals where the other processes find them."""
+        """Put new refusals where the other processes find them; while the state is away they stay this one's."""
         while self._to_share:
             request = self._to_share.popleft()
             value = orjson.dumps(attrs.asdict(_explained(request)))
             for identifier in {request.request_id, request.echo_id}:
-                await self._services.state.put(
-                    str(request.tenant_id), f"explain:{identifier}", value, SHARED_FOR_S
-                )
+                try:
+                    await self._services.state.put(
+                        str(request.tenant_id), f"explain:{identifier}", value, SHARED_FOR_S
+                    )
+                except ProviderError:
+                    return
 
     async def find(self, tenant_id: str, identifier: str) -> ExplainResponse:
         """By the server's id or the one the client was shown. Raises ``Problem`` 404."""

@@ -12,7 +12,7 @@ from ragwork_ops.shapes import MaintenanceRunResponse, RetentionStatusResponse
 
 EVERYTHING: Final = "prune_retention_all"
 _PRUNES: Final = "prune_"
-_NEXT: Final = "hourly"
+_PRUNING: Final = ".prune"
 
 _NOTE = """INSERT INTO ops.maintenance_runs (task, last_run_at, status, deleted_rows) VALUES ($1, now(), $2, $3)
     ON CONFLICT (task) DO UPDATE SET last_run_at = excluded.last_run_at, status = excluded.status,
@@ -45,7 +45,11 @@ async def status(services: Services, tenant_id: str) -> RetentionStatusResponse:
         tenant_id=tenant_id,
         configured_days={task.name: task.keeps_days for task in tasks},
         last_run_by_task={task.name: ran.get(task.name) for task in tasks},
-        next_schedule=_NEXT,
+        next_schedule=", ".join(
+            f"{schedule.name} at {schedule.cron}"
+            for schedule in services.registry.schedules
+            if schedule.name.endswith(_PRUNING)
+        ),
     )
 
 

@@ -48,12 +48,23 @@ class QuotaPlugin:
         ledger = QuotaLedger()
         upkeep = Upkeep(services.db, services.use(Directory), ledger, context.config.retention_days)
         gate = QuotaGate(meter, leases, services.metrics)
+
+        async def prune() -> None:
+            await upkeep.prune()
+
         return Contribution(
             routes=AdminApi(services, limits, leases, usage).routes(),
             admits=(gate,) if plans is None else (PlanGate(limits), gate),
             tickers=(Ticker(name="quota.leases", every_s=TICK_S, run=leases.tick),),
-            schedules=(Schedule(name="quota.expire", cron="* * * * *", run=upkeep.expire),),
-            maintenance=(MaintenanceTask(name="prune_usage", run=upkeep.prune),),
+            schedules=(
+                Schedule(name="quota.expire", cron="* * * * *", run=upkeep.expire),
+                Schedule(name="quota.prune", cron="37 3 * * *", run=prune),
+            ),
+            maintenance=(
+                MaintenanceTask(
+                    name="prune_usage", run=upkeep.prune, keeps_days=context.config.retention_days
+                ),
+            ),
             capabilities={Ledger: ledger, Usage: usage},
             lifespan=leases.lifespan,
         )

@@ -33,7 +33,7 @@ class QuotaGate:
         if ask.principal is None:
             return Admission()
         tenant_id = ask.principal.tenant_id
-        if ask.replayed:
+        if ask.free:
             looked = await self._meter.charge(await ask.open(), 0, ask.rate_class)
             return Admission(headers=self._leases.desk(tenant_id).seen(looked.standing).headers())
         if ask.rate_class in _LEASED:

@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Final, Literal
 
 import attrs
@@ -17,8 +18,16 @@ from ragwork_quota.leases import Leases
 from ragwork_quota.limits import MAX_LIMIT, Limits, LimitStore
 from ragwork_quota.usage import UsageReader
 
-#: Stands in a field that the request did not name: null is a value here.
-_UNSAID: Final = object()
+
+class _Unsaid(Enum):
+    """Stands in a field that the request did not name: null is a value here. It has a JSON form, since
+    bodies are hashed for idempotency keys.
+    """
+
+    UNSAID = "unsaid"
+
+
+_UNSAID: Final = _Unsaid.UNSAID
 
 
 def _said(*bounds: float, null: bool) -> Any:
