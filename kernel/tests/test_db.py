@@ -294,7 +294,7 @@ async def test_one_connection_is_enough_for_a_whole_request(database: Database) 
         await call.tx.execute(ADD, call.principal.tenant_id, 1)
         return {"rows": await call.tx.fetchval(COUNT)}
 
-    declared = route(handler, method="POST", transaction="write")
+    declared = route(handler, method="POST", transaction="write", rate_class="mutation")
     async with serving(database.app, declared, pool_size=1, pool_overflow=0) as served:
         status, answer, _ = await served.call("POST")
     assert (status, answer["data"]) == (200, {"rows": 1})

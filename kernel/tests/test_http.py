@@ -315,7 +315,7 @@ async def test_a_deadline_never_cuts_a_commit(database: Database) -> None:
         await call.tx.execute("INSERT INTO ragwork.slow VALUES (ragwork.tenant())")
         return {"done": "yes"}
 
-    slow = route(insert, method="POST", transaction="write")
+    slow = route(insert, method="POST", transaction="write", rate_class="mutation")
     async with serving(database.app, slow, request_timeout_s=0.3) as served:
         status, answer, _ = await served.call("POST")
     kept = await owner.fetchval("SELECT count(*) FROM ragwork.slow")
@@ -336,7 +336,7 @@ async def test_the_deadline_answers_503_and_rolls_back(database: Database) -> No
         return {"rows": await call.tx.fetchval("SELECT count(*) FROM public.slow")}
 
     routes = (
-        route(slow, method="POST", transaction="write"),
+        route(slow, method="POST", transaction="write", rate_class="mutation"),
         route(fast, name="things.count", path="/v1/count", transaction="read"),
     )
     async with serving(database.app, *routes, request_timeout_s=0.3) as served:

@@ -80,7 +80,7 @@ class Transaction:
 
 
 class Database:
-    def tenant(self, _tenant: str, _mode: str = "write") -> Any:
+    def tenant(self, _tenant: str, _mode: str = "write", *, stale: bool = False) -> Any:
         return self
 
     async def __aenter__(self) -> Transaction:

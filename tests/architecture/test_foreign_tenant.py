@@ -19,7 +19,11 @@ BODIES: dict[str, Any] = {
     "documents.reindex": {},
     "retrieve": {"corpus_id": "c1", "query": "secret word"},
     "authz.policies.create": {
-        "name": "n", "effect": "allow", "resource_type": "document", "action": "read", "condition_json": {},
+        "name": "n",
+        "effect": "allow",
+        "resource_type": "document",
+        "action": "read",
+        "condition_json": {},
     },
     "authz.policies.patch": {"name": "taken"},
     "authz.policies.simulate": {"resource_type": "document", "action": "read"},

@@ -36,6 +36,11 @@ DEFINERS = {
     "audit.cut",
     "audit.unsealed",
     "audit.tenants",
+    "sso.tenant_of",
+    "agents.tenant_of",
+    "agents.published_keys",
+    "agents.revoked_ids",
+    "scim.find_token",
 }
 
 LINT = """

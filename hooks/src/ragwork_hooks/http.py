@@ -31,8 +31,9 @@ __all__ = [
 B = TypeVar("B")
 Q = TypeVar("Q")
 T = TypeVar("T")
-#: ``probe`` is never limited: liveness, readiness and metrics.
-RateClass: TypeAlias = Literal["probe", "public", "read", "mutation", "run", "ops"]
+#: ``probe`` is never limited: liveness, readiness and metrics. ``identity``, for those who provision people,
+#: is limited by address and counted on no quota.
+RateClass: TypeAlias = Literal["probe", "public", "identity", "read", "mutation", "run", "ops"]
 Features: TypeAlias = str | tuple[str, ...] | None
 
 

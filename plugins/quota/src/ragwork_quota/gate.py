@@ -30,7 +30,7 @@ class QuotaGate:
         self._metrics = metrics
 
     async def admit(self, ask: Ask) -> Admission | Deny:
-        if ask.principal is None:
+        if ask.principal is None or ask.rate_class == "identity":
             return Admission()
         tenant_id = ask.principal.tenant_id
         if ask.free:

@@ -88,7 +88,7 @@ class RateGate:
         return headers.refusal(held.policies[draw.short], ask.rate_class, draw, told)
 
     def _held(self, ask: Ask) -> Held:
-        if ask.principal is None:
+        if ask.principal is None or ask.rate_class == "identity":
             policies, scope = self._public, PLATFORM_TENANT
             names = [f"public:address:{client_of(ask.peer)}"]
         else:

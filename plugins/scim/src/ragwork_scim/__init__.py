@@ -1,0 +1,55 @@
+"""SCIM 2.0: an identity provider provisions users and groups, and deprovisions them within a second."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from ragwork_hooks.audit import AuditLog
+from ragwork_hooks.auth import Directory
+from ragwork_hooks.jobs import Ticker
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
+
+from ragwork_scim.admin import AdminApi
+from ragwork_scim.authenticator import TokenAuthenticator
+from ragwork_scim.config import ScimConfig
+from ragwork_scim.gates import ScimGate
+from ragwork_scim.rights import Rights
+from ragwork_scim.routes import ScimRoutes
+from ragwork_scim.token_store import TokenStore
+
+_PEPPER: Final = "SCIM_TOKEN_PEPPER"
+
+
+class ScimPlugin:
+    @hookimpl
+    def ragwork_info(self) -> PluginInfo:
+        return PluginInfo(
+            name="scim",
+            summary="SCIM 2.0: users and groups from an identity provider",
+            requires=(Directory,),
+            optional=(AuditLog,),
+            after=("directory",),
+            config=ScimConfig,
+            secrets=(_PEPPER,),
+            schema="scim",
+            migrations=Path(__file__).parent / "migrations",
+        )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[ScimConfig]) -> Contribution:
+        services, config = context.services, context.config
+        rights = Rights(services.use(Directory), services.use_optional(AuditLog))
+        pepper = services.secrets.key(_PEPPER)
+        store = TokenStore(services, pepper, timedelta(days=config.token_ttl_days))
+        tokens = TokenAuthenticator(services, store)
+        routes = ScimRoutes(config, rights)
+        return Contribution(
+            routes=(*AdminApi(store, rights).routes(), *routes.all()),
+            authenticators=(tokens,),
+            gates=(ScimGate(config.enabled),),
+            tickers=(Ticker(name="scim.last_used", every_s=5.0, run=tokens.write_used),),
+            warm=routes.warm if config.enabled else None,
+        )
+
+
+plugin = ScimPlugin()

@@ -1,0 +1,204 @@
+"""The admin API of SCIM: tokens, and the roles that groups are bound to. No client of SCIM reaches it."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import attrs
+from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.auth import Role
+from ragwork_hooks.authz import Action
+from ragwork_hooks.fields import choice, number, text
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Reply, Route
+
+from ragwork_scim import bindings
+from ragwork_scim.bindings import GroupBinding
+from ragwork_scim.gates import FEATURE
+from ragwork_scim.rights import Rights
+from ragwork_scim.token_store import Minted, TokenStore
+from ragwork_scim.tokens import SCIM
+
+_BASE: Final = "/v1/admin/identity/scim"
+_CREATED: Final = "identity.scim.token.created"
+_REVOKED: Final = "identity.scim.token.revoked"
+# Not `scim.…`: a SCIM token must not reach its own administration.
+_MANAGE_TOKENS: Final = Action(name="scim_token.manage", role=Role.ADMIN)
+_MANAGE_GROUPS: Final = Action(name="scim_group.manage", role=Role.ADMIN)
+
+
+@attrs.frozen(kw_only=True)
+class ScimTokenCreateResponse:
+    token_id: str
+    token_prefix: str
+    token: str
+    expires_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class ScimTokenRotateRequest:
+    """The old token goes on for ``overlap_hours``, so that the identity provider can be told the new one."""
+
+    token_id: str = text(min_length=1, max_length=64)
+    overlap_hours: int = number(default=24, ge=0, le=720)
+
+
+@attrs.frozen(kw_only=True)
+class ScimTokenRotateResponse(ScimTokenCreateResponse):
+    old_expires_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class ScimTokenRevokeRequest:
+    token_id: str = text(min_length=1, max_length=64)
+
+
+@attrs.frozen(kw_only=True)
+class ScimTokenRevokeResponse:
+    token_id: str
+    revoked: bool
+    revoked_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class ScimTokenResponse:
+    token_id: str
+    token_prefix: str
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class ScimTokenList:
+    items: list[ScimTokenResponse]
+
+
+@attrs.frozen(kw_only=True)
+class GroupQuery:
+    limit: int = number(default=50, ge=1, le=200)
+    offset: int = number(default=0, ge=0, le=1_000_000)
+
+
+@attrs.frozen(kw_only=True)
+class GroupBindingRequest:
+    """``role_binding`` is the role of every member; ``null`` takes it away."""
+
+    role_binding: str | None = choice("reader", "editor", "admin")
+
+
+class AdminApi:
+    """Handlers and declarations of ``/v1/admin/identity/scim``."""
+
+    def __init__(self, store: TokenStore, rights: Rights) -> None:
+        self._store = store
+        self._rights = rights
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            Route(
+                name="scim_tokens.create", method="POST", path=f"{_BASE}/token/create",
+                summary="Make a SCIM token; it is shown this once", handler=self.create, scope="tenant",
+                action=_MANAGE_TOKENS, rate_class="mutation", idempotency="none", audit_event=_CREATED,
+                feature=FEATURE, stale_reads=False, transaction="write", status=201,
+                response=ScimTokenCreateResponse, errors=("FEATURE_NOT_ENABLED",),
+            ),
+            Route(
+                name="scim_tokens.rotate", method="POST", path=f"{_BASE}/token/rotate",
+                summary="Replace a SCIM token; the old one goes on for a while", handler=self.rotate,
+                scope="tenant", action=_MANAGE_TOKENS, rate_class="mutation", idempotency="none",
+                audit_event=_CREATED, feature=FEATURE, stale_reads=False, transaction="write", status=201,
+                response=ScimTokenRotateResponse, body=ScimTokenRotateRequest, body_kind="json",
+                errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "CONFLICT"),
+            ),
+            Route(
+                name="scim_tokens.revoke", method="POST", path=f"{_BASE}/token/revoke",
+                summary="Revoke a SCIM token for good, everywhere within a second", handler=self.revoke,
+                scope="tenant", action=_MANAGE_TOKENS, rate_class="mutation", idempotency="none",
+                audit_event=_REVOKED, feature=FEATURE, stale_reads=False, transaction="write",
+                response=ScimTokenRevokeResponse, body=ScimTokenRevokeRequest, body_kind="json",
+                errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"),
+            ),
+            Route(
+                name="scim_tokens.list", method="GET", path=f"{_BASE}/tokens",
+                summary="SCIM tokens without their secrets, newest first", handler=self.list, scope="tenant",
+                action=_MANAGE_TOKENS, rate_class="read", idempotency="none", audit_event=None,
+                feature=FEATURE, stale_reads=False, transaction="read", response=ScimTokenList,
+                errors=("FEATURE_NOT_ENABLED",),
+            ),
+            Route(
+                name="scim_groups.list", method="GET", path=f"{_BASE}/groups",
+                summary="Provisioned groups and the roles they are bound to", handler=self.groups,
+                scope="tenant", action=_MANAGE_GROUPS, rate_class="read", idempotency="none",
+                audit_event=None, feature=FEATURE, stale_reads=False, transaction="read",
+                response=Page[GroupBinding], query=GroupQuery, errors=("FEATURE_NOT_ENABLED",),
+            ),
+            Route(
+                name="scim_groups.bind", method="PATCH", path=f"{_BASE}/groups/{{group_id}}",
+                summary="Bind a provisioned group to a role", handler=self.bind, scope="tenant",
+                action=_MANAGE_GROUPS, rate_class="mutation", idempotency="none",
+                audit_event="identity.scim.group.updated", feature=FEATURE, stale_reads=False,
+                transaction="write", response=GroupBinding, body=GroupBindingRequest, body_kind="json",
+                errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"),
+            ),
+        )  # fmt: skip
+
+    async def create(self, call: Call[NoFields, NoFields]) -> Reply:
+        minted = await self._store.create(call.tx, call.principal.user_id)
+        made = ScimTokenCreateResponse(**_shown(minted))
+        return Reply(data=made, status=201, audit=_note(minted.id))
+
+    async def rotate(self, call: Call[ScimTokenRotateRequest, NoFields]) -> Reply:
+        overlap = timedelta(hours=call.body.overlap_hours)
+        minted = await self._store.rotate(call.tx, call.body.token_id, call.principal.user_id, overlap)
+        assert minted.old_expires_at is not None  # a rotation says when the old token ends
+        made = ScimTokenRotateResponse(**_shown(minted), old_expires_at=minted.old_expires_at)
+        note = _note(minted.id, replaces=call.body.token_id)
+        return Reply(data=made, status=201, audit=note)
+
+    async def revoke(self, call: Call[ScimTokenRevokeRequest, NoFields]) -> Reply:
+        token_id = call.body.token_id
+        at, now = await self._store.revoke(call.tx, token_id)
+        ended = ScimTokenRevokeResponse(token_id=token_id, revoked=True, revoked_at=at)
+        return Reply(data=ended, changed=now, audit=_note(token_id))
+
+    async def list(self, call: Call[NoFields, NoFields]) -> ScimTokenList:
+        rows = await self._store.list(call.tx)
+        return ScimTokenList(
+            items=[
+                ScimTokenResponse(
+                    token_id=row["id"],
+                    token_prefix=SCIM.shown(row["id"]),
+                    created_at=row["created_at"],
+                    last_used_at=row["last_used_at"],
+                    expires_at=row["expires_at"],
+                    revoked_at=row["revoked_at"],
+                )
+                for row in rows
+            ]
+        )
+
+    async def groups(self, call: Call[NoFields, GroupQuery]) -> Page[GroupBinding]:
+        limit, offset = call.query.limit, call.query.offset
+        found = await bindings.page(call.tx, limit + 1, offset)
+        return Page(items=found[:limit], next_offset=offset + limit if len(found) > limit else None)
+
+    async def bind(self, call: Call[GroupBindingRequest, NoFields]) -> Reply:
+        bound, before = await bindings.bind(call.tx, call.path["group_id"], call.body.role_binding)
+        members = await bindings.members(call.tx, bound.id)
+        await self._rights.recompute(call.tx, call.principal, members)
+        metadata: dict[str, object] = {"operation": "bound", "from": before, "to": bound.role_binding}
+        note = AuditNote(resource_type="group", resource_id=bound.id, metadata=metadata)
+        return Reply(data=bound, changed=before != bound.role_binding, audit=note)
+
+
+def _shown(minted: Minted) -> dict[str, Any]:
+    return {
+        "token_id": minted.id,
+        "token_prefix": SCIM.shown(minted.id),
+        "token": minted.token,
+        "expires_at": minted.expires_at,
+    }
+
+
+def _note(token_id: str, **metadata: object) -> AuditNote:
+    return AuditNote(resource_type="scim_token", resource_id=token_id, metadata=metadata)

@@ -1,0 +1,59 @@
+"""The roles that an admin has bound groups to."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+from ragwork_hooks.errors import not_found
+from ragwork_hooks.storage import Transaction
+
+from ragwork_scim.turn import queue
+
+_PAGE: Final = """
+SELECT g.id, g.display_name, g.external_id, g.role_binding,
+       (SELECT count(*) FROM scim.members m WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS members
+  FROM scim.groups g WHERE g.tenant_id = ragwork.tenant()
+ ORDER BY g.created_at, g.id LIMIT $1 OFFSET $2
+"""
+_BIND: Final = """
+WITH prior AS (
+    SELECT id, role_binding FROM scim.groups WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE
+)
+UPDATE scim.groups g SET role_binding = $2 FROM prior WHERE g.tenant_id = ragwork.tenant() AND g.id = prior.id
+RETURNING g.id, g.display_name, g.external_id, g.role_binding,
+          (SELECT count(*) FROM scim.members m WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS members,
+          prior.role_binding AS before
+"""
+_MEMBERS: Final = "SELECT user_id FROM scim.members WHERE tenant_id = ragwork.tenant() AND group_id = $1"
+
+
+@attrs.frozen(kw_only=True)
+class GroupBinding:
+    """A provisioned group, as an admin sees it. Its id is also what a document grant to the group names."""
+
+    id: str
+    display_name: str
+    external_id: str | None
+    role_binding: str | None
+    members: int
+
+
+async def page(tx: Transaction, limit: int, offset: int) -> list[GroupBinding]:
+    """Groups, oldest first."""
+    return [GroupBinding(**row) for row in await tx.fetch(_PAGE, limit, offset)]
+
+
+async def bind(tx: Transaction, group_id: str, role: str | None) -> tuple[GroupBinding, str | None]:
+    """The group with its new role, in the tenant's turn, and the role before. Raises ``Problem`` 404."""
+    await queue(tx)
+    row = await tx.fetchrow(_BIND, group_id, role)
+    if row is None:
+        raise not_found("group", group_id)
+    values = dict(row)
+    before = values.pop("before")
+    return GroupBinding(**values), before
+
+
+async def members(tx: Transaction, group_id: str) -> Sequence[str]:
+    """Ids of the users in the group."""
+    return [row["user_id"] for row in await tx.fetch(_MEMBERS, group_id)]

@@ -1,0 +1,158 @@
+"""``/Groups``: what the handlers do."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.http import Call, File, NoFields, Reply
+from scim2_models import Context
+
+from ragwork_scim import groups, patches, payloads
+from ragwork_scim.columns import GROUP_COLUMNS
+from ragwork_scim.config import ScimConfig
+from ragwork_scim.dialect import DIALECT, MEDIA_TYPE
+from ragwork_scim.discovery import listed
+from ragwork_scim.filters import Condition, condition, order
+from ragwork_scim.groups import StoredGroup
+from ragwork_scim.locations import GROUPS, etag
+from ragwork_scim.models import Group
+from ragwork_scim.patches import GroupChange
+from ragwork_scim.projection import Wanted, projected
+from ragwork_scim.queries import ListQuery, Projection
+from ragwork_scim.rights import Rights
+from ragwork_scim.search import Search, list_query
+from ragwork_scim.turn import queue
+from ragwork_scim.versions import is_known, require_version
+
+_EVENT = "identity.scim.group.updated"
+
+
+class GroupsApi:
+    """Handlers. Writes take the tenant's turn first."""
+
+    def __init__(self, config: ScimConfig, rights: Rights) -> None:
+        self._config = config
+        self._rights = rights
+
+    async def list(self, call: Call[NoFields, ListQuery]) -> object:
+        return await self._found(call, call.query)
+
+    async def search(self, call: Call[dict[str, Any], NoFields]) -> object:
+        return await self._found(call, list_query(call.body))
+
+    async def get(self, call: Call[NoFields, Projection]) -> Reply | File:
+        wanted = Wanted.of(call.query)
+        stored = await groups.get(call.tx, call.path["group_id"], members=wanted.includes("members"))
+        tag = {"ETag": etag(stored.version)}
+        if is_known(call.headers, stored.version):
+            return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
+        return Reply(data=_shown(call, stored, wanted), headers=tag)
+
+    async def create(self, call: Call[dict[str, Any], Projection]) -> Reply:
+        sent = payloads.group_of(call.body, Context.RESOURCE_CREATION_REQUEST)
+        members, wanted = _members(sent), Wanted.of(call.query)
+        name = payloads.group_name(sent.display_name)
+        await queue(call.tx)
+        group_id = await groups.insert(call.tx, name, sent.external_id)
+        await self._rights.name_group(call.tx, group_id, name)
+        joined = await groups.join(call.tx, group_id, members)
+        await self._rights.moved(call.tx, call.principal, group_id, joined, ())
+        return await self._reply(call, group_id, wanted, _note(group_id, "created", joined, ()))
+
+    async def replace(self, call: Call[dict[str, Any], Projection]) -> Reply:
+        sent = payloads.group_of(call.body, Context.RESOURCE_REPLACEMENT_REQUEST)
+        stored = await self._held(call)
+        name = payloads.group_name(sent.display_name)
+        change = GroupChange(name, sent.external_id, cleared=True, added=_members(sent))
+        return await self._changed(call, stored, change, "replaced")
+
+    async def patch(self, call: Call[dict[str, Any], Projection]) -> Reply:
+        stored = await self._held(call)
+        change = GroupChange(stored.display_name, stored.external_id)
+        for operation in patches.operations(call.body, stored.id):
+            change.apply(operation)
+        return await self._changed(call, stored, change, "patched")
+
+    async def delete(self, call: Call[NoFields, NoFields]) -> Reply:
+        stored = await self._held(call)
+        left = await groups.leave(call.tx, stored.id, (), all_but=())
+        await groups.delete(call.tx, stored.id)
+        await self._rights.moved(call.tx, call.principal, stored.id, (), left)
+        return Reply(status=204, audit=_note(stored.id, "deleted", (), left))
+
+    async def _held(self, call: Call[Any, Any]) -> StoredGroup:
+        """The group in the tenant's turn. Raises ``Problem`` 404 and 412."""
+        await queue(call.tx)
+        stored = await groups.get(call.tx, call.path["group_id"], members=False)
+        require_version(call.headers, stored.version)
+        return stored
+
+    async def _changed(
+        self, call: Call[dict[str, Any], Projection], stored: StoredGroup, change: GroupChange, how: str
+    ) -> Reply:
+        wanted = Wanted.of(call.query)
+        tx = call.tx
+        renamed = (change.display_name, change.external_id) != (stored.display_name, stored.external_id)
+        if renamed:
+            await groups.rename(tx, stored.id, change.display_name, change.external_id)
+            await self._rights.name_group(tx, stored.id, change.display_name)
+        left: list[str] = []
+        if change.cleared or change.removed:
+            stay = change.added if change.cleared else None
+            left = await groups.leave(tx, stored.id, change.removed, all_but=stay)
+        joined = await groups.join(tx, stored.id, change.added)
+        changed = renamed or bool(joined) or bool(left)
+        if changed:
+            await groups.touch(tx, stored.id)
+            await self._rights.moved(tx, call.principal, stored.id, joined, left)
+        note = _note(stored.id, how, joined, left)
+        return await self._reply(call, stored.id, wanted, note, changed=changed)
+
+    async def _reply(
+        self, call: Call[Any, Any], group_id: str, wanted: Wanted, note: AuditNote, *, changed: bool = True
+    ) -> Reply:
+        stored = await groups.get(call.tx, group_id, members=wanted.includes("members"))
+        return Reply(
+            data=_shown(call, stored, wanted),
+            status=201 if note.metadata["operation"] == "created" else 200,
+            headers={"ETag": etag(stored.version), "Location": GROUPS + group_id},
+            changed=changed,
+            audit=note,
+        )
+
+    async def _found(self, call: Call[Any, Any], query: ListQuery) -> object:
+        search = Search.of(query, self._config.default_page_size, self._config.max_page_size)
+        where = condition(Group, GROUP_COLUMNS, search.filter)
+        total = await groups.count(call.tx, where)
+        resources = await self.section(call, search, where, search.count, search.start - 1)
+        return listed(resources, total=total, start=search.start)
+
+    async def section(
+        self, call: Call[Any, Any], search: Search, where: Condition, limit: int, offset: int
+    ) -> Sequence[Mapping[str, object]]:
+        """Up to ``limit`` resources that meet ``where``, from ``offset`` on."""
+        if limit <= 0:
+            return ()
+        by = order(Group, GROUP_COLUMNS, search.sort_by, search.descending)
+        with_members = search.wanted.includes("members")
+        found = await groups.page(call.tx, where, by, limit, offset, members=with_members)
+        return [_shown(call, group, search.wanted) for group in found]
+
+
+def _shown(call: Call[Any, Any], group: StoredGroup, wanted: Wanted) -> Mapping[str, object]:
+    """The resource. Members' names are there when asked for, and always for clients of the plain contract."""
+    names = not wanted.everything or not DIALECT.speaks(call.headers)
+    return projected(Group, group.resource(names=names), wanted)
+
+
+def _members(group: Group) -> set[str]:
+    return patches.member_ids([{"value": m.value, "type": m.type} for m in group.members or ()])
+
+
+def _note(group_id: str, operation: str, joined: Collection[str], left: Collection[str]) -> AuditNote:
+    return AuditNote(
+        event=_EVENT,
+        resource_type="group",
+        resource_id=group_id,
+        metadata={"operation": operation, "joined": len(joined), "left": len(left)},
+    )

@@ -1,0 +1,152 @@
+"""Tokens in Postgres: made, found, rotated and revoked."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+from ragwork_hooks.credentials import digest
+from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.storage import Cache, Row, Transaction
+
+from ragwork_scim.tokens import SCIM
+
+#: Upper bound on a cached token's age, should an invalidation ever be lost.
+CACHE_TTL_S: Final = 15.0
+_MAX_LISTED: Final = 200
+
+_INSERT: Final = """
+INSERT INTO scim.tokens (tenant_id, id, digest, created_by, expires_at)
+VALUES (ragwork.tenant(), $1, $2, $3, now() + $4::interval) RETURNING expires_at
+"""
+_LIST: Final = """
+SELECT id, created_at, last_used_at, expires_at, revoked_at FROM scim.tokens
+ WHERE tenant_id = ragwork.tenant() ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT $1
+"""
+_REVOKE: Final = """
+WITH prior AS (
+    SELECT id, revoked_at FROM scim.tokens WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE
+)
+UPDATE scim.tokens t SET revoked_at = COALESCE(t.revoked_at, now())
+  FROM prior WHERE t.tenant_id = ragwork.tenant() AND t.id = prior.id
+RETURNING t.revoked_at, prior.revoked_at IS NULL AS now
+"""
+# The lock in ``prior`` makes twenty rotations of one token take turns; all but the first find a successor.
+_ROTATE: Final = """
+WITH prior AS (
+    SELECT id FROM scim.tokens
+     WHERE tenant_id = ragwork.tenant() AND id = $1 AND successor IS NULL
+       AND revoked_at IS NULL AND expires_at > now()
+       FOR UPDATE
+), ended AS (
+    UPDATE scim.tokens t SET successor = $2, expires_at = LEAST(t.expires_at, now() + $6::interval)
+      FROM prior WHERE t.tenant_id = ragwork.tenant() AND t.id = prior.id
+    RETURNING t.expires_at
+)
+INSERT INTO scim.tokens (tenant_id, id, digest, created_by, expires_at)
+SELECT ragwork.tenant(), $2, $3, $4, now() + $5::interval FROM ended
+RETURNING expires_at, (SELECT expires_at FROM ended) AS old_expires_at
+"""
+_TOUCH: Final = """
+UPDATE scim.tokens t SET last_used_at = GREATEST(t.last_used_at, now() - make_interval(secs => used.ago_s))
+  FROM unnest($1::text[], $2::float8[]) AS used (id, ago_s)
+ WHERE t.tenant_id = ragwork.tenant() AND t.id = used.id
+"""
+
+
+@attrs.frozen(kw_only=True)
+class KnownToken:
+    """A token's row, with the database's time of reading and this process's monotonic second of it."""
+
+    tenant_id: str
+    id: str
+    digest: bytes = attrs.field(repr=False)
+    expires_at: datetime
+    revoked_at: datetime | None
+    read_at: datetime
+    read_monotonic: float
+
+    def usable(self, monotonic: float) -> bool:
+        """Whether it may be used at ``monotonic`` seconds, by database time."""
+        now = self.read_at + timedelta(seconds=monotonic - self.read_monotonic)
+        return self.revoked_at is None and now < self.expires_at
+
+
+@attrs.frozen(kw_only=True)
+class Minted:
+    """A new token, shown this once and kept nowhere. ``old_expires_at`` is when the one it replaces ends."""
+
+    id: str
+    token: str = attrs.field(repr=False)
+    expires_at: datetime
+    old_expires_at: datetime | None = None
+
+
+class _Unknown(Exception):
+    """No such token: raised through the cache, so that absence is never kept."""
+
+
+class TokenStore:
+    """All that touches the table. Writes act inside the caller's transaction."""
+
+    def __init__(self, services: Services, pepper: bytes, lifetime: timedelta) -> None:
+        self._services = services
+        self._pepper = pepper
+        self._lifetime = lifetime
+        self._known: Cache[KnownToken] = services.caches.cache("scim.tokens", ttl_s=CACHE_TTL_S)
+
+    def digest(self, token: str) -> bytes:
+        return digest(self._pepper, token)
+
+    async def known(self, token_id: str) -> KnownToken | None:
+        """The token whatever its tenant, from a cache that any change reaches within 1 s."""
+
+        async def load() -> KnownToken:
+            asked = self._services.clock.monotonic()
+            async with self._services.db.anonymous() as tx:
+                row = await tx.fetchrow("SELECT * FROM scim.find_token($1)", token_id)
+            if row is None:
+                raise _Unknown
+            return KnownToken(**row, read_monotonic=asked)
+
+        try:
+            return await self._known.get(token_id, load)
+        except _Unknown:
+            return None
+
+    async def create(self, tx: Transaction, by: str) -> Minted:
+        token_id, token = SCIM.mint()
+        expires_at = await tx.fetchval(_INSERT, token_id, self.digest(token), by, self._lifetime)
+        return Minted(id=token_id, token=token, expires_at=expires_at)
+
+    async def list(self, tx: Transaction) -> Sequence[Row]:
+        """The tenant's tokens, newest first, revoked ones last."""
+        return await tx.fetch(_LIST, _MAX_LISTED)
+
+    async def revoke(self, tx: Transaction, token_id: str) -> tuple[datetime, bool]:
+        """When it was revoked, and whether this call did it. Raises ``Problem`` 404."""
+        row = await tx.fetchrow(_REVOKE, token_id)
+        if row is None:
+            raise not_found("SCIM token", token_id)
+        await self._known.invalidate(tx, token_id)
+        return row["revoked_at"], row["now"]
+
+    async def rotate(self, tx: Transaction, token_id: str, by: str, overlap: timedelta) -> Minted:
+        """The one successor of a token, which itself ends after ``overlap``.
+
+        Raises ``Problem`` 404 for an unknown token, 409 ``CONFLICT`` for one that has ended or was rotated.
+        """
+        new_id, token = SCIM.mint()
+        row = await tx.fetchrow(_ROTATE, token_id, new_id, self.digest(token), by, self._lifetime, overlap)
+        if row is None:
+            known = "SELECT FROM scim.tokens WHERE tenant_id = ragwork.tenant() AND id = $1"
+            if await tx.fetchrow(known, token_id) is None:
+                raise not_found("SCIM token", token_id)
+            raise Problem("CONFLICT", f"SCIM token {token_id!r} has ended or was rotated before")
+        await self._known.invalidate(tx, token_id)
+        return Minted(id=new_id, token=token, **row)
+
+    async def touch(self, tx: Transaction, seconds_ago: dict[str, float]) -> None:
+        """Record when tokens were last used."""
+        await tx.execute(_TOUCH, list(seconds_ago), list(seconds_ago.values()))

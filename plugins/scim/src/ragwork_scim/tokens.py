@@ -1,0 +1,7 @@
+"""The token of an identity provider: ``nrgscim_<id>_<secret>``."""
+
+from typing import Final
+
+from ragwork_hooks.credentials import TokenFormat
+
+SCIM: Final = TokenFormat("nrgscim_")

@@ -1,0 +1,130 @@
+"""``/Users``: what the handlers do."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.http import Call, File, NoFields, Reply
+from scim2_models import Context
+
+from ragwork_scim import patches, payloads, people
+from ragwork_scim.columns import USER_COLUMNS
+from ragwork_scim.config import ScimConfig
+from ragwork_scim.dialect import MEDIA_TYPE
+from ragwork_scim.discovery import listed
+from ragwork_scim.filters import Condition, condition, order
+from ragwork_scim.locations import USERS, etag
+from ragwork_scim.models import Person
+from ragwork_scim.people import StoredUser
+from ragwork_scim.projection import Wanted, projected
+from ragwork_scim.queries import ListQuery, Projection
+from ragwork_scim.rights import Rights
+from ragwork_scim.search import Search, list_query
+from ragwork_scim.turn import queue
+from ragwork_scim.versions import is_known, require_version
+
+_UPDATED, _DISABLED, _DELETED = (f"identity.scim.user.{what}" for what in ("updated", "disabled", "deleted"))
+
+
+class UsersApi:
+    """Handlers. Writes take the tenant's turn first."""
+
+    def __init__(self, config: ScimConfig, rights: Rights) -> None:
+        self._config = config
+        self._rights = rights
+
+    async def list(self, call: Call[NoFields, ListQuery]) -> object:
+        return await self._found(call, call.query)
+
+    async def search(self, call: Call[dict[str, Any], NoFields]) -> object:
+        return await self._found(call, list_query(call.body))
+
+    async def get(self, call: Call[NoFields, Projection]) -> Reply | File:
+        wanted = Wanted.of(call.query)
+        stored = await people.get(call.tx, call.path["user_id"])
+        tag = {"ETag": etag(stored.version)}
+        if is_known(call.headers, stored.version):
+            return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
+        return Reply(data=projected(Person, stored.resource(), wanted), headers=tag)
+
+    async def create(self, call: Call[dict[str, Any], Projection]) -> Reply:
+        person = payloads.user_of(call.body, Context.RESOURCE_CREATION_REQUEST)
+        wanted = Wanted.of(call.query)
+        await queue(call.tx)
+        stored = await people.insert(call.tx, person)
+        await self._rights.create(call.tx, stored.id, stored.active)
+        return _reply(stored, wanted, _note(_UPDATED, stored, "created"))
+
+    async def replace(self, call: Call[dict[str, Any], Projection]) -> Reply:
+        person = payloads.user_of(call.body, Context.RESOURCE_REPLACEMENT_REQUEST)
+        stored = await self._held(call)
+        if not payloads.says_active(call.body):
+            # Whoever is shut out is not let in by an omission.
+            person.active = stored.active
+        with payloads.refusing():
+            person.replace(stored.person())
+        return await self._changed(call, stored, person, "replaced")
+
+    async def patch(self, call: Call[dict[str, Any], Projection]) -> Reply:
+        stored = await self._held(call)
+        person = patches.patched_user(stored.person(), call.body)
+        return await self._changed(call, stored, person, "patched")
+
+    async def delete(self, call: Call[NoFields, NoFields]) -> Reply:
+        stored = await self._held(call)
+        await self._rights.end(call.tx, stored.id, [group["value"] for group in stored.groups])
+        await people.delete(call.tx, stored.id)
+        return Reply(status=204, audit=_note(_DELETED, stored, "deleted"))
+
+    async def _held(self, call: Call[Any, Any]) -> StoredUser:
+        """The user in the tenant's turn. Raises ``Problem`` 404 and 412."""
+        await queue(call.tx)
+        stored = await people.get(call.tx, call.path["user_id"])
+        require_version(call.headers, stored.version)
+        return stored
+
+    async def _changed(
+        self, call: Call[dict[str, Any], Projection], stored: StoredUser, person: Person, how: str
+    ) -> Reply:
+        wanted = Wanted.of(call.query)
+        now = await people.update(call.tx, stored, person)
+        await self._rights.set_active(call.tx, stored.id, was=stored.active, now=now.active)
+        disabled = stored.active and not now.active
+        note = _note(_DISABLED if disabled else _UPDATED, now, how)
+        return _reply(now, wanted, note, changed=now is not stored)
+
+    async def _found(self, call: Call[Any, Any], query: ListQuery) -> object:
+        search = Search.of(query, self._config.default_page_size, self._config.max_page_size)
+        where = condition(Person, USER_COLUMNS, search.filter)
+        total = await people.count(call.tx, where)
+        resources = await self.section(call, search, where, search.count, search.start - 1)
+        return listed(resources, total=total, start=search.start)
+
+    async def section(
+        self, call: Call[Any, Any], search: Search, where: Condition, limit: int, offset: int
+    ) -> Sequence[Mapping[str, object]]:
+        """Up to ``limit`` resources that meet ``where``, from ``offset`` on."""
+        if limit <= 0:
+            return ()
+        by = order(Person, USER_COLUMNS, search.sort_by, search.descending)
+        found = await people.page(call.tx, where, by, limit, offset)
+        return [projected(Person, user.resource(), search.wanted) for user in found]
+
+
+def _reply(stored: StoredUser, wanted: Wanted, note: AuditNote, *, changed: bool = True) -> Reply:
+    return Reply(
+        data=projected(Person, stored.resource(), wanted),
+        status=201 if note.metadata["operation"] == "created" else 200,
+        headers={"ETag": etag(stored.version), "Location": USERS + stored.id},
+        changed=changed,
+        audit=note,
+    )
+
+
+def _note(event: str, stored: StoredUser, operation: str) -> AuditNote:
+    return AuditNote(
+        event=event,
+        resource_type="user",
+        resource_id=stored.id,
+        metadata={"operation": operation, "active": stored.active},
+    )

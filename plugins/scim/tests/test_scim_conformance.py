@@ -1,0 +1,39 @@
+"""Clients that nobody here wrote find nothing wrong."""
+
+import asyncio
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+MEDIA = "application/scim+json"
+
+
+async def test_scim2_tester_finds_no_error_and_skips_nothing(app: Any, scim: Any) -> None:
+    def check() -> Any:
+        from httpx2 import Client
+        from scim2_client.engines.httpx2 import SyncSCIMClient
+        from scim2_tester import check_server
+
+        headers = {"Authorization": f"Bearer {scim.token}", "Accept": MEDIA}
+        with Client(base_url=app.base + "/v1/scim/v2", headers=headers) as http:
+            return check_server(SyncSCIMClient(http))
+
+    results = await asyncio.to_thread(check)
+    wrong = [f"{r.title} {r.resource_type}: {r.reason}" for r in results if r.status.name != "SUCCESS"]
+    assert wrong == []
+    assert len(results) > 100
+
+
+async def test_the_scim_command_line_client_is_content(app: Any, scim: Any) -> None:
+    command = [
+        sys.executable, "-c", "from scim2_cli import cli; cli()", "--url", app.base + "/v1/scim/v2",
+        "--header", f"Authorization: Bearer {scim.token}", "--header", f"Accept: {MEDIA}", "test",
+    ]  # fmt: skip
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120)
+    said = Counter(line.split(" ")[0] for line in done.stdout.splitlines() if line[:1].isupper())
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert said["SUCCESS"] > 100
