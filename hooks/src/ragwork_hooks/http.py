@@ -177,8 +177,9 @@ class Route(Generic[B, Q]):
     before the reply leaves. ``resource`` loads what is acted on inside that transaction and raises
     ``Problem`` 404 when it does not exist. ``stale_reads`` allows a lagging replica. ``response`` is the
     type under ``data`` (``None`` for no body or a stream). ``body_limit`` in bytes overrides
-    ``MAX_REQUEST_BYTES``. ``body=dict`` takes any JSON object as it is; unknown fields of a ``form`` are
-    dropped. ``legacy`` also serves the path without ``/v1``. ``switch`` names the kill switch that stops it.
+    ``MAX_REQUEST_BYTES``. ``body=dict`` takes any JSON object as it is, ``query=dict`` any parameters;
+    unknown fields of a ``form`` are dropped. ``legacy`` also serves the path without ``/v1``. ``switch``
+    names the kill switch that stops it.
 
     A ``tenant_id`` in the path or query names the tenant that is acted on: the caller's own, or with
     platform scope any; the transaction, the replay and the audit record are bound to it. ``audit_event``

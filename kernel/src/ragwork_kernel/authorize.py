@@ -2,8 +2,10 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Literal
 
+import attrs
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import (
     Abstain,
@@ -54,10 +56,26 @@ class AuthorizationPlan:
         if stage == "role" and not in_scopes(principal, action):
             return Decision(verdict=OUT_OF_SCOPE, trail=())
         decision = await self._decide_alone(stage, principal, action, resource, tx)
-        if principal.on_behalf_of is None or isinstance(decision.verdict, Deny):
+        person = principal.on_behalf_of
+        if person is None or isinstance(decision.verdict, Deny):
             return decision
-        other = await self.decide_stage(stage, principal.on_behalf_of, action, resource, tx)
+        if resource is not None:
+            # The permissions are the agent's. Whoever knows the person's asks for both, see ``decide_each``.
+            resource = attrs.evolve(resource, permissions=frozenset())
+        other = await self.decide_stage(stage, person, action, resource, tx)
         return Decision(verdict=other.verdict, trail=(*decision.trail, *other.trail))
+
+    async def decide_each(
+        self, principals: Sequence[tuple[Principal, Resource]], action: Action, tx: Transaction | None
+    ) -> Decision:
+        """Stage ``resource`` for an agent and those it acts for, each with the resource as it stands to them."""
+        trail: tuple[Judgement, ...] = ()
+        for principal, resource in principals:
+            decision = await self._decide_alone("resource", principal, action, resource, tx)
+            trail += decision.trail
+            if isinstance(decision.verdict, Deny):
+                return Decision(verdict=decision.verdict, trail=trail)
+        return Decision(verdict=Allow() if principals else NOBODY_ALLOWS, trail=trail)
 
     async def _decide_alone(
         self,

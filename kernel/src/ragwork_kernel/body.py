@@ -49,6 +49,8 @@ def decode_query(request: web.Request, route: AnyRoute) -> Any:
     """The query string as ``route.query``. Raises ``Problem`` 422."""
     if route.query is NoFields:
         return NoFields()
+    if route.query is dict:
+        return _raw_query(request)
     known = {codec.wire_name(a.name): a for a in attrs.fields(route.query)}
     values: dict[str, object] = {}
     seen: set[str] = set()
@@ -63,6 +65,15 @@ def decode_query(request: web.Request, route: AnyRoute) -> Any:
         else:
             values[name] = raw
     return codec.structure(values, route.query, "query")
+
+
+def _raw_query(request: web.Request) -> dict[str, str]:
+    """Every parameter as it came, for standards that have unknown ones ignored; none twice."""
+    names = list(request.query)
+    for name in names:
+        if names.count(name) > 1:
+            raise codec.invalid([{"type": "duplicate", "loc": ["query", name], "msg": "is given twice"}])
+    return dict(request.query)
 
 
 async def _read(request: web.Request, limit: int) -> bytes:

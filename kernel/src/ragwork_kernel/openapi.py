@@ -83,7 +83,7 @@ def _parameters(route: AnyRoute, schemas: "_Schemas") -> list[dict[str, object]]
         }
         for name in path_parameters(route.path)
     ]
-    if route.query is not NoFields:
+    if route.query not in (NoFields, dict):
         hints = typing.get_type_hints(route.query)
         found += [
             {

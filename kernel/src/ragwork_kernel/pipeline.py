@@ -7,13 +7,13 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import asyncpg
 import attrs
 from aiohttp import web
 from ragwork_hooks.auth import Authenticator, Principal
-from ragwork_hooks.authz import Deny, Resource
+from ragwork_hooks.authz import Decision, Deny, Resource
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.events import Observer
 from ragwork_hooks.http import AnyRoute, Call, EventStream
@@ -302,37 +302,39 @@ class Pipeline:
         return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
 
     async def _authorize_role(self, exchange: Exchange) -> None:
-        if exchange.caller is not None and exchange.route.action is not None:
-            await self._judge(exchange, "role", exchange.caller, None, None)
+        caller, action = exchange.caller, exchange.route.action
+        if caller is not None and action is not None:
+            exchange.stage = "role"
+            self._judged(exchange, await self._authorization.decide_stage("role", caller, action, None, None))
 
     async def _authorize_resource(
         self, exchange: Exchange, call: Call[Any, Any], *, gone_is_fine: bool
     ) -> Call[Any, Any]:
-        """Load and judge what is acted on. A repeated deletion finds nothing: its stored answer stands."""
+        """Load and judge what is acted on. A repeated deletion finds nothing: its stored answer stands.
+
+        For an agent it is loaded again as it stands to the person it acts for: both must be allowed.
+        """
         route = exchange.route
-        if route.resource is None or exchange.caller is None:
+        if route.resource is None or route.action is None or exchange.caller is None:
             return call
+        exchange.stage = "resource"
+        asked: list[tuple[Principal, Resource]] = []
+        who: Principal | None = exchange.caller
         try:
-            resource = await route.resource(call)
+            while who is not None:
+                asked.append((who, await route.resource(attrs.evolve(call, caller=who))))
+                who = who.on_behalf_of
         except Problem as problem:
             if gone_is_fine and problem.status == 404:
                 return call
             raise
-        await self._judge(exchange, "resource", exchange.caller, resource, call.transaction)
-        return attrs.evolve(call, resource=resource, decision=exchange.decision)
+        decision = await self._authorization.decide_each(asked, route.action, call.transaction)
+        self._judged(exchange, decision)
+        return attrs.evolve(call, resource=asked[0][1], decision=decision)
 
-    async def _judge(
-        self,
-        exchange: Exchange,
-        stage: Literal["role", "resource"],
-        caller: Principal,
-        resource: Resource | None,
-        tx: Transaction | None,
-    ) -> None:
-        if exchange.route.action is None:
-            return
-        exchange.stage = stage
-        decision = await self._authorization.decide_stage(stage, caller, exchange.route.action, resource, tx)
+    @staticmethod
+    def _judged(exchange: Exchange, decision: Decision) -> None:
+        """Note who said what, and raise a refusal."""
         exchange.decision = decision
         for judgement in decision.trail:
             exchange.judged(judgement)

@@ -70,7 +70,7 @@ SELECT a.*,
               WHERE c.tenant_id = a.tenant_id AND c.agent_id = a.id AND c.kind = 'client_secret'
                 AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > now())
               ORDER BY c.created_at, c.id) AS digests,
-       ARRAY(SELECT COALESCE(c.expires_at, 'infinity') FROM agents.credentials c
+       ARRAY(SELECT c.expires_at FROM agents.credentials c
               WHERE c.tenant_id = a.tenant_id AND c.agent_id = a.id AND c.kind = 'client_secret'
                 AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > now())
               ORDER BY c.created_at, c.id) AS ends
@@ -89,13 +89,14 @@ WITH live AS (
        AND (expires_at IS NULL OR expires_at > clock_timestamp())
 )
 UPDATE agents.credentials c
-   SET expires_at = LEAST(COALESCE(c.expires_at, 'infinity'),
+   SET expires_at = LEAST(c.expires_at,
                           clock_timestamp() + CASE WHEN live.age = 1 THEN $2::interval ELSE interval '0' END)
   FROM live WHERE c.tenant_id = ragwork.tenant() AND c.id = live.id
 """
+# A revoked agent's secret stays known, to be told apart from a wrong one; it opens nothing.
 _END_CREDENTIALS: Final = """
 UPDATE agents.credentials SET revoked_at = now()
- WHERE tenant_id = ragwork.tenant() AND agent_id = $1 AND revoked_at IS NULL
+ WHERE tenant_id = ragwork.tenant() AND agent_id = $1 AND revoked_at IS NULL AND kind <> 'client_secret'
 """
 _BUMP: Final = """
 UPDATE agents.agents a SET revision = revision + 1 FROM agents.assignments s
@@ -151,18 +152,10 @@ class Snapshot:
     revision: int
     active: tuple[Policy, ...]
     shadow: tuple[Policy, ...]
-    secrets: tuple[tuple[bytes, datetime], ...] = attrs.field(repr=False)
+    secrets: tuple[tuple[bytes, datetime | None], ...] = attrs.field(repr=False)
 
     @classmethod
     def of(cls, row: Row) -> "Snapshot":
-        policies = {
-            mode: tuple(
-                Policy(id=p["id"], revision=p["revision"], source=p["source"])
-                for p in row["policies"]
-                if p["mode"] == mode
-            )
-            for mode in ("active", "shadow")
-        }
         plain = ("tenant_id", "id", "client_id", "name", "status", "token_ttl_s", "framework", "constraints")
         return cls(
             **{name: row[name] for name in plain},
@@ -172,8 +165,17 @@ class Snapshot:
             tags=tuple(row["tags"]),
             scopes=tuple(row["scopes"]),
             secrets=tuple(zip(row["digests"], row["ends"], strict=True)),
-            **policies,
+            active=_policies(row, "active"),
+            shadow=_policies(row, "shadow"),
         )
+
+
+def _policies(row: Row, mode: str) -> tuple[Policy, ...]:
+    return tuple(
+        Policy(id=p["id"], revision=p["revision"], source=p["source"])
+        for p in row["policies"]
+        if p["mode"] == mode
+    )
 
 
 class _Unknown(Exception):
@@ -296,6 +298,10 @@ class AgentStore:
         )
         await self.changed(tx, agent)
         return secret
+
+    async def replace_secret(self, tx: Transaction, agent: Agent) -> Minted:
+        """A client secret in place of all before it."""
+        return await self.rotate_secret(tx, agent, timedelta(0))
 
     async def changed(self, tx: Transaction, agent: Agent) -> None:
         """Drop what is cached of the agent everywhere."""

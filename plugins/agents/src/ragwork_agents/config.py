@@ -24,14 +24,26 @@ class AgentsConfig:
         "AGENT_POLICY_ENGINE", "rego", "provider of kind policy_engine that decides: rego or opa"
     )
     decision_cache_s: int = setting(
-        "AGENT_DECISION_CACHE_S", 60, "upper bound in seconds on a cached decision; edits drop it", ge=0, le=60
+        "AGENT_DECISION_CACHE_S",
+        60,
+        "upper bound in seconds on a cached decision; edits drop it",
+        ge=0,
+        le=60,
     )
     max_delegation_depth: int = setting(
         "AGENT_MAX_DELEGATION_DEPTH", 3, "how often a token may be delegated on", ge=0, le=10
     )
     max_api_keys: int = setting("AGENT_MAX_API_KEYS", 10, "active API keys of one agent", ge=0, le=100)
-    api_key_days: int = setting("AGENT_API_KEY_DAYS", 90, "days after which an agent's API key ends", ge=1, le=3650)
-    refresh_ttl_s: int = setting(
-        "AGENT_REFRESH_TTL_S", 86_400, "seconds after which a chain of refresh tokens ends", ge=300, le=2_592_000
+    api_key_days: int = setting(
+        "AGENT_API_KEY_DAYS", 90, "days after which an agent's API key ends", ge=1, le=3650
     )
-    enroll_ttl_s: int = setting("AGENT_ENROLL_TTL_S", 3600, "seconds an enroll token lives", ge=60, le=604_800)
+    refresh_ttl_s: int = setting(
+        "AGENT_REFRESH_TTL_S",
+        86_400,
+        "seconds after which a chain of refresh tokens ends",
+        ge=300,
+        le=2_592_000,
+    )
+    enroll_ttl_s: int = setting(
+        "AGENT_ENROLL_TTL_S", 3600, "seconds an enroll token lives", ge=60, le=604_800
+    )

@@ -49,6 +49,18 @@ def tightened(held: Mapping[str, object], asked: Mapping[str, object]) -> dict[s
     return merged
 
 
+def narrower_window(one: object, other: object) -> object:
+    """The one of two windows that lies within the other. ``Problem`` 403 when neither does."""
+    if one == other:
+        return one
+    try:
+        _check_within(_mapping(one), _mapping(other))
+    except Problem:
+        _check_within(_mapping(other), _mapping(one))
+        return one
+    return other
+
+
 def evaluate(
     capability: str,
     scopes: Collection[str],

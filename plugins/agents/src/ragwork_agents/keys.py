@@ -40,7 +40,9 @@ _LIST: Final = """
 SELECT kid, status, created_at, retired_at FROM agents.signing_keys
  WHERE tenant_id = ragwork.tenant() ORDER BY created_at DESC, kid LIMIT 200
 """
-_ONE: Final = "SELECT status FROM agents.signing_keys WHERE tenant_id = ragwork.tenant() AND kid = $1 FOR UPDATE"
+_ONE: Final = (
+    "SELECT status FROM agents.signing_keys WHERE tenant_id = ragwork.tenant() AND kid = $1 FOR UPDATE"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +87,12 @@ class Keyring:
             return await asyncio.to_thread(self._open, tenant_id, row)
 
         return await self._signers.get(tenant_id, load)
+
+    async def recheck(self, tx: Transaction) -> None:
+        """Let the cached signer go if it is no longer the active one."""
+        held, row = await self.signer(tx.tenant_id), await tx.fetchrow(_ACTIVE)
+        if row is None or row["kid"] != held.kid:
+            await self._signers.invalidate(tx, tx.tenant_id)
 
     async def published(self) -> Published:
         """What anybody may know."""
@@ -139,7 +147,7 @@ class Keyring:
         await tx.execute(_TURN)
         row = await tx.fetchrow(_ACTIVE)
         if row is None:
-            first = self._first or await asyncio.to_thread(jose.new_key)
+            first = await asyncio.to_thread(jose.new_key) if self._first is None else self._first
             await self._add(tx, first, "active")
             await self._add(tx, await asyncio.to_thread(jose.new_key), "next")
             await self._changed(tx)

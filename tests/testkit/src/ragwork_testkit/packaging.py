@@ -19,7 +19,17 @@ from ragwork_testkit.package import Broken, Package, same_name, words
 from ragwork_testkit.sealed import Sealed
 
 HOOKS: Final = "ragwork-hooks"
-KINDS: Final = ("asr", "database", "embedding", "llm", "notification", "retrieval", "tts")
+KINDS: Final = (
+    "asr",
+    "database",
+    "embedding",
+    "llm",
+    "notification",
+    "policy_engine",
+    "retrieval",
+    "state",
+    "tts",
+)
 #: What importing a plugin may bring along: the hooks, what they stand on, and what loads in a millisecond.
 LIGHT: Final = frozenset({"ragwork_hooks", "attr", "attrs", "pluggy", "orjson"})
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

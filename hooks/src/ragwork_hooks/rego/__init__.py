@@ -1,0 +1,1 @@
+"""What every engine of Rego policies must know of the language: its words, its older dialect, its modules."""

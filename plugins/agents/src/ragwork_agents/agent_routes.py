@@ -1,0 +1,392 @@
+"""``/api/v1/agents``: a tenant's administrators and their agents."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import attrs
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.fields import choice, number, text
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.plugin import Services
+
+from ragwork_agents import constraints, jose, scopes
+from ragwork_agents.agents import Agent, AgentStore, Status
+from ragwork_agents.config import AgentsConfig
+from ragwork_agents.credentials import CredentialStore
+from ragwork_agents.declare import PageQuery, noted, reads, writes
+from ragwork_agents.jose import Unverified
+from ragwork_agents.tokens import TokenStore
+
+_BASE: Final = "/api/v1/agents"
+_ONE: Final = _BASE + "/{agent_id}"
+_READ: Final = "agent_identity.read"
+_WRITE: Final = "agent_identity.update"
+_MAX_LIST: Final = 100
+_DEFAULT_OVERLAP_S: Final = 900
+_MAX_KEYS: Final = 10
+
+
+@attrs.frozen(kw_only=True)
+class AgentPatch:
+    name: str | None = text(default=None, min_length=1, max_length=200)
+    description: str | None = text(default=None, max_length=2000)
+    tags: list[str] | None = None
+    policy_ids: list[str] | None = None
+    token_ttl_seconds: int | None = number(default=None, ge=scopes.MIN_TTL_S, le=scopes.MAX_TTL_S)
+    scopes: list[str] | None = None
+    framework: str | None = text(default=None, max_length=100)
+    constraints: dict[str, Any] | None = None
+    jwks: dict[str, Any] | None = None
+    dpop_bound_access_tokens: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AgentCreate(AgentPatch):
+    name: str = text(min_length=1, max_length=200)
+
+
+@attrs.frozen(kw_only=True)
+class AgentsQuery(PageQuery):
+    tag: str | None = text(default=None, max_length=100)
+    status: str | None = choice("active", "suspended", "revoked", default=None)
+
+
+@attrs.frozen(kw_only=True)
+class RotateRequest:
+    overlap_window_seconds: int = number(default=_DEFAULT_OVERLAP_S, ge=0, le=86_400)
+
+
+@attrs.frozen(kw_only=True)
+class KeyCreate:
+    name: str | None = text(default=None, min_length=1, max_length=120)
+    scopes: list[str]
+    expires_in_days: int | None = number(default=None, ge=1, le=3650)
+
+
+@attrs.frozen(kw_only=True)
+class AgentResponse:
+    id: str
+    client_id: str
+    name: str
+    description: str
+    tags: list[str]
+    status: str
+    policy_ids: list[str]
+    token_ttl_seconds: int | None
+    scopes: list[str]
+    framework: str | None
+    constraints: dict[str, Any]
+    jwks: dict[str, Any] | None
+    dpop_bound_access_tokens: bool
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+    client_secret: str | None = None
+
+
+class AgentsApi:
+    """Handlers and declarations."""
+
+    def __init__(
+        self,
+        services: Services,
+        config: AgentsConfig,
+        *,
+        agents: AgentStore,
+        credentials: CredentialStore,
+        tokens: TokenStore,
+    ) -> None:
+        self._services = services
+        self._config = config
+        self._agents = agents
+        self._credentials = credentials
+        self._tokens = tokens
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            *self._agent_routes(),
+            *self._status_routes(),
+            *self._credential_routes(),
+        )
+
+    def _agent_routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            writes(
+                "agents.create",
+                "POST",
+                _BASE,
+                "Create an agent; its client secret is shown this once",
+                self.create,
+                AgentResponse,
+                kind="agent_identity.create",
+                event="agent.created",
+                body=AgentCreate,
+                status=201,
+            ),
+            reads(
+                "agents.list",
+                _BASE,
+                "List agents, newest first",
+                self.list,
+                dict[str, Any],
+                kind=_READ,
+                query=AgentsQuery,
+            ),
+            reads("agents.get", _ONE, "One agent", self.get, AgentResponse, kind=_READ),
+            writes(
+                "agents.patch",
+                "PATCH",
+                _ONE,
+                "Change an agent or its policies",
+                self.patch,
+                AgentResponse,
+                kind=_WRITE,
+                event="agent.updated",
+                body=AgentPatch,
+            ),
+            writes(
+                "agents.delete",
+                "DELETE",
+                _ONE,
+                "Revoke an agent for good, with all its tokens and credentials",
+                self.revoke,
+                AgentResponse,
+                kind="agent_identity.delete",
+                event="agent.revoked",
+            ),
+        )
+
+    def _status_routes(self) -> tuple[AnyRoute, ...]:
+        return tuple(
+            writes(
+                f"agents.{verb}",
+                "POST",
+                f"{_ONE}/{verb}",
+                summary,
+                handler,
+                AgentResponse,
+                kind=_WRITE,
+                event=f"agent.{event}",
+            )
+            for verb, event, summary, handler in (
+                ("suspend", "suspended", "Stop an agent; its live tokens are revoked", self.suspend),
+                ("unsuspend", "unsuspended", "Let a suspended agent have tokens again", self.unsuspend),
+                ("revoke", "revoked", "Revoke an agent for good", self.revoke),
+            )
+        )
+
+    def _credential_routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            writes(
+                "agents.rotate",
+                "POST",
+                _ONE + "/credentials/rotate",
+                "Make a new client secret; the old one works for the overlap",
+                self.rotate,
+                dict[str, Any],
+                kind=_WRITE,
+                event="agent.credentials_rotated",
+                body=RotateRequest,
+                body_kind="optional_json",
+            ),
+            writes(
+                "agents.enroll_token",
+                "POST",
+                _ONE + "/enroll-token",
+                "Make a one-time token that the agent enrols with",
+                self.enroll_token,
+                dict[str, Any],
+                kind=_WRITE,
+                event="agent.enroll_token_created",
+                status=201,
+            ),
+            writes(
+                "agents.keys.create",
+                "POST",
+                _ONE + "/api-keys",
+                "Make an API key for an agent that can't do OAuth",
+                self.create_key,
+                dict[str, Any],
+                kind=_WRITE,
+                event="agent.api_key_created",
+                body=KeyCreate,
+                status=201,
+            ),
+            reads(
+                "agents.keys.list",
+                _ONE + "/api-keys",
+                "An agent's API keys",
+                self.keys,
+                dict[str, Any],
+                kind=_READ,
+            ),
+            writes(
+                "agents.keys.revoke",
+                "DELETE",
+                _ONE + "/api-keys/{key_id}",
+                "Revoke an agent's API key",
+                self.revoke_key,
+                dict[str, Any],
+                kind=_WRITE,
+                event="agent.api_key_revoked",
+            ),
+        )
+
+    async def create(self, call: Call[AgentCreate, NoFields]) -> Reply:
+        body = call.body
+        values = {
+            "name": body.name,
+            "description": body.description or "",
+            "tags": _tags(body.tags or []),
+            "policy_ids": _ids(body.policy_ids or []),
+            "token_ttl_s": body.token_ttl_seconds,
+            "scopes": list(scopes.checked(body.scopes or [])),
+            "framework": body.framework,
+            "constraints": constraints.checked(body.constraints or {}),
+            "jwks": _jwks(body.jwks),
+            "dpop_bound": bool(body.dpop_bound_access_tokens),
+        }
+        agent, secret = await self._agents.create(call.tx, call.principal.user_id, values)
+        shown = attrs.evolve(_response(agent), client_secret=secret.text)
+        return attrs.evolve(noted(shown, "agent", agent.id, replay=_response(agent)), status=201)
+
+    async def list(self, call: Call[NoFields, AgentsQuery]) -> dict[str, Any]:
+        query = call.query
+        agents = await self._agents.page(
+            call.tx, tag=query.tag, status=query.status, limit=query.limit, offset=query.offset
+        )
+        return {
+            "agents": [_response(agent) for agent in agents],
+            "limit": query.limit,
+            "offset": query.offset,
+        }
+
+    async def get(self, call: Call[NoFields, NoFields]) -> AgentResponse:
+        return _response(await self._agents.get(call.tx, call.path["agent_id"]))
+
+    async def patch(self, call: Call[AgentPatch, NoFields]) -> Reply:
+        agent = await self._changeable(call)
+        body = call.body
+        changes: dict[str, Any] = {
+            "name": body.name,
+            "description": body.description,
+            "tags": None if body.tags is None else _tags(body.tags),
+            "token_ttl_s": body.token_ttl_seconds,
+            "scopes": None if body.scopes is None else list(scopes.checked(body.scopes)),
+            "framework": body.framework,
+            "constraints": None if body.constraints is None else constraints.checked(body.constraints),
+            "jwks": _jwks(body.jwks),
+            "dpop_bound": body.dpop_bound_access_tokens,
+        }
+        given = {name: value for name, value in changes.items() if value is not None}
+        policies = None if body.policy_ids is None else _ids(body.policy_ids)
+        changed = await self._agents.update(call.tx, attrs.evolve(agent, **given), policies)
+        return noted(_response(changed), "agent", agent.id, fields=sorted(given), policy_ids=policies)
+
+    async def suspend(self, call: Call[NoFields, NoFields]) -> Reply:
+        return await self._stop(call, await self._changeable(call), "suspended")
+
+    async def unsuspend(self, call: Call[NoFields, NoFields]) -> Reply:
+        agent = await self._changeable(call)
+        changed = await self._agents.set_status(call.tx, agent, "active")
+        reply = noted(_response(changed), "agent", agent.id)
+        return attrs.evolve(reply, changed=agent.status != "active")
+
+    async def revoke(self, call: Call[NoFields, NoFields]) -> Reply:
+        agent = await self._agents.locked(call.tx, call.path["agent_id"])
+        return await self._stop(call, agent, "revoked")
+
+    async def rotate(self, call: Call[RotateRequest, NoFields]) -> Reply:
+        agent = await self._changeable(call)
+        overlap = call.body.overlap_window_seconds
+        secret = await self._agents.rotate_secret(call.tx, agent, timedelta(seconds=overlap))
+        said: dict[str, Any] = {"client_id": agent.client_id, "overlap_window_seconds": overlap}
+        shown = {**said, "client_secret": secret.text}
+        return noted(shown, "agent", agent.id, replay={**said, "client_secret": None}, overlap_s=overlap)
+
+    async def enroll_token(self, call: Call[NoFields, NoFields]) -> Reply:
+        agent = await self._changeable(call)
+        ttl = timedelta(seconds=self._config.enroll_ttl_s)
+        token, end = await self._credentials.enrolment(call.tx, agent, ttl)
+        said = {"agent_id": agent.id, "expires_at": end}
+        shown = {**said, "enroll_token": token}
+        return attrs.evolve(
+            noted(shown, "agent", agent.id, replay={**said, "enroll_token": None}), status=201
+        )
+
+    async def create_key(self, call: Call[KeyCreate, NoFields]) -> Reply:
+        agent = await self._changeable(call)
+        wanted = scopes.checked(call.body.scopes)
+        if not wanted:
+            raise scopes.invalid_scope("scopes must not be empty")
+        days = call.body.expires_in_days or self._config.api_key_days
+        key, text_ = await self._credentials.add_key(call.tx, agent, call.body.name, wanted, days)
+        said = attrs.asdict(key)
+        shown = {**said, "api_key": text_}
+        reply = noted(shown, "agent", agent.id, replay={**said, "api_key": None}, key_id=key.id)
+        return attrs.evolve(reply, status=201)
+
+    async def keys(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
+        agent = await self._agents.get(call.tx, call.path["agent_id"])
+        return {"api_keys": list(await self._credentials.keys(call.tx, agent.id))}
+
+    async def revoke_key(self, call: Call[NoFields, NoFields]) -> Reply:
+        agent_id, key_id = call.path["agent_id"], call.path["key_id"]
+        key = await self._credentials.revoke_key(call.tx, agent_id, key_id)
+        return noted(attrs.asdict(key), "agent", agent_id, key_id=key_id)
+
+    async def _stop(self, call: Call[Any, Any], agent: Agent, status: Status) -> Reply:
+        changed = await self._agents.set_status(call.tx, agent, status)
+        ended = await self._tokens.end(
+            call.tx, "agent", agent.id, "system_kill", call.principal.credential_id
+        )
+        await self._services.streams.cut(call.tx, user_id=agent.id)
+        reply = noted(_response(changed), "agent", agent.id, tokens_ended=ended)
+        return attrs.evolve(reply, changed=agent.status != status)
+
+    async def _changeable(self, call: Call[Any, Any]) -> Agent:
+        agent = await self._agents.locked(call.tx, call.path["agent_id"])
+        if agent.status == "revoked":
+            raise Problem("CONFLICT", "a revoked agent stays as it is; create another")
+        return agent
+
+
+def _response(agent: Agent) -> AgentResponse:
+    known = {field.name for field in attrs.fields(AgentResponse)}
+    values = {name: value for name, value in attrs.asdict(agent).items() if name in known}
+    return AgentResponse(
+        **values, token_ttl_seconds=agent.token_ttl_s, dpop_bound_access_tokens=agent.dpop_bound
+    )
+
+
+def _tags(tags: list[str]) -> list[str]:
+    if len(tags) > _MAX_LIST or any(not 0 < len(tag) <= 100 or not tag.isprintable() for tag in tags):
+        raise _invalid(f"tags: {_MAX_LIST} at most, each 1 to 100 printable characters")
+    return list(dict.fromkeys(tags))
+
+
+def _ids(ids: list[str]) -> list[str]:
+    if len(ids) > _MAX_LIST or any(not 0 < len(one) <= 64 or not one.isprintable() for one in ids):
+        raise _invalid(f"policy_ids: {_MAX_LIST} at most, each the id of a policy")
+    return list(dict.fromkeys(ids))
+
+
+def _jwks(jwks: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Public keys only, few, and of the kinds we verify with."""
+    if jwks is None:
+        return None
+    keys = jwks.get("keys")
+    if set(jwks) != {"keys"} or not isinstance(keys, list) or len(keys) > _MAX_KEYS:
+        raise _invalid(f"jwks must be an object with up to {_MAX_KEYS} keys")
+    try:
+        for key in keys:
+            if not isinstance(key, dict):
+                raise Unverified("a key must be an object")
+            jose.client_key(key)
+    except Unverified as error:
+        raise _invalid(f"jwks: {error}") from error
+    return jwks
+
+
+def _invalid(message: str) -> Problem:
+    return Problem("VALIDATION_ERROR", message, status=400)

@@ -1,0 +1,155 @@
+"""Agents as principals of the platform: access tokens, agents' API keys, and the SDK's token."""
+
+from typing import Final
+
+from ragwork_hooks.auth import Credential, Directory, Principal, Role
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.plugin import Services
+
+from ragwork_agents import constraints, jose, opaque
+from ragwork_agents.agents import AgentStore, Snapshot
+from ragwork_agents.credentials import CredentialStore
+from ragwork_agents.decisions import Decisions, Request
+from ragwork_agents.jose import Unverified
+from ragwork_agents.opaque import Mint
+from ragwork_agents.verifying import Verifier, default_audience
+
+KIND: Final = "agent"
+#: What the SDK's token opens, and nothing else: an action of this name.
+SDK_SCOPE: Final = "agent_sdk.sync"
+#: Before the name of an integration whose credential the SDK may fetch.
+INTEGRATION_SCOPE: Final = "agent_integration."
+_ROLES: Final = {f"role{mark}{role.label}": role for role in Role for mark in ":."}
+
+
+class AgentAuthenticator:
+    """Implements ``ragwork_hooks.auth.Authenticator``. Warm, it asks nobody."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        verifier: Verifier,
+        agents: AgentStore,
+        credentials: CredentialStore,
+        decisions: Decisions,
+        directory: Directory,
+        mint: Mint,
+    ) -> None:
+        self.name = "agents"
+        self._clock = services.clock
+        self._verifier = verifier
+        self._agents = agents
+        self._credentials = credentials
+        self._decisions = decisions
+        self._directory = directory
+        self._mint = mint
+
+    async def authenticate(self, credential: Credential) -> Principal | None:
+        token = credential.bearer
+        if token is None:
+            return self._unbound(credential)
+        try:
+            if token.startswith(opaque.API_KEY):
+                return await self._by_key(token, credential.peer)
+            if token.startswith(opaque.SDK):
+                return await self._by_sdk_token(token)
+            return await self._by_access_token(token) if token.count(".") == 2 else None
+        except Unverified as error:
+            raise _refused(f"the agent's token is refused: {error}") from error
+        except Problem:
+            raise
+        except Exception as error:
+            raise Problem("AUTH_UNAVAILABLE", "credentials can't be checked at the moment") from error
+
+    @staticmethod
+    def _unbound(credential: Credential) -> None:
+        """A key-bound token is not taken here: the seam does not say which request the proof must be for."""
+        values = credential.headers.getall("authorization", [])
+        if any(value[:5].lower() == "dpop " for value in values):
+            raise _refused("tokens bound to a key are not taken on this route")
+
+    async def _by_access_token(self, token: str) -> Principal | None:
+        try:
+            ours = str(jose.header_of(token).get("typ", "")).lower() == "at+jwt"
+        except Unverified:
+            return None
+        if not ours:
+            return None
+        read = await self._verifier.verify(token)
+        if read.jkt is not None:
+            raise Unverified("it is bound to a key and was sent without its proof")
+        if read.audience != default_audience(read.agent.tenant_id):
+            raise Unverified("it is meant for another audience")
+        reason = constraints.evaluate(
+            read.scopes[0], read.scopes, read.constraints, {"task_id": read.task_id}, self._clock.now()
+        )
+        if reason != constraints.ALLOWED:
+            raise Unverified(f"its constraints do not allow it now ({reason})")
+        person = None
+        if read.on_behalf_of is not None:
+            person = await self._person(read.agent.tenant_id, read.on_behalf_of, read.jti)
+        return _principal(read.agent, read.jti, frozenset(read.scopes), person)
+
+    async def _by_key(self, text: str, peer: str) -> Principal:
+        found = await self._credentials.check_key(text)
+        agent = None if found is None else await self._agents.snapshot(found[0], found[1].agent_id)
+        if found is None or agent is None or agent.status != "active":
+            raise _refused("the agent's API key is unknown, ended, or its agent is not active")
+        key = found[1]
+        request = Request(
+            scopes=key.scopes,
+            audience=default_audience(agent.tenant_id),
+            context={"ip": peer, "task_id": None, "grant_type": "api_key"},
+        )
+        (await self._decisions.rule(agent, request)).refuse()
+        return _principal(agent, key.id, frozenset(key.scopes), None)
+
+    async def _by_sdk_token(self, token: str) -> Principal:
+        claims = self._mint.read_sdk_token(token)
+        if claims is None or claims.expires_at <= self._clock.now().timestamp():
+            raise _refused("the SDK's token is not valid or has expired")
+        agent = await self._agents.snapshot(claims.tenant_id, claims.agent_id)
+        if agent is None or agent.status != "active":
+            raise _refused("the agent is not active")
+        names = (INTEGRATION_SCOPE + name for name in claims.integrations)
+        return Principal(
+            tenant_id=agent.tenant_id,
+            user_id=agent.id,
+            credential_id=f"sdk:{claims.jti}",
+            kind=KIND,
+            role=Role.READER,
+            scopes=frozenset({SDK_SCOPE, *names}),
+        )
+
+    async def _person(self, tenant_id: str, user_id: str, jti: str) -> Principal:
+        user = await self._directory.current(tenant_id, user_id)
+        if user is None or not user.active:
+            raise Unverified("the person it acts for is not active")
+        return Principal(
+            tenant_id=tenant_id,
+            user_id=user.id,
+            credential_id=jti,
+            kind="delegation",
+            role=user.role,
+            groups=user.groups,
+        )
+
+
+def _principal(
+    agent: Snapshot, credential_id: str, scopes: frozenset[str], person: Principal | None
+) -> Principal:
+    roles = [_ROLES[scope] for scope in scopes if scope in _ROLES]
+    return Principal(
+        tenant_id=agent.tenant_id,
+        user_id=agent.id,
+        credential_id=credential_id,
+        kind=KIND,
+        role=max(roles, default=Role.READER),
+        scopes=scopes,
+        on_behalf_of=person,
+    )
+
+
+def _refused(message: str) -> Problem:
+    return Problem("AUTH_UNAUTHORIZED", message, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})

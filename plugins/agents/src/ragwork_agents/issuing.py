@@ -1,0 +1,294 @@
+"""Issuing: decide, sign, record. What is not recorded is not handed out."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import attrs
+from ragwork_hooks.audit import AuditEvent, AuditLog, Origin
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.storage import Transaction
+
+from ragwork_agents import opaque, scopes
+from ragwork_agents.agents import AgentStore, Snapshot
+from ragwork_agents.decisions import Decisions, Request, Ruling, described
+from ragwork_agents.jose import Signer
+from ragwork_agents.keys import Keyring
+from ragwork_agents.opaque import Mint, SdkClaims
+from ragwork_agents.tokens import TokenRow, TokenStore
+from ragwork_agents.verifying import TYP
+
+_ATTEMPTS: Final = 3
+_SDK_TTL_S: Final = 86_400
+Before = Callable[[Transaction], Awaitable[None]]
+
+
+@attrs.frozen(kw_only=True)
+class Wish:
+    """What a grant asks for. ``expires_by`` (seconds since 1970) caps the lifetime, ``ttl_s`` as well;
+    ``before`` runs in the transaction that records the token.
+    """
+
+    issuer: str
+    origin: Origin
+    grant_type: str
+    scopes: tuple[str, ...]
+    audience: str
+    subject: str
+    actor: Mapping[str, object] | None = None
+    task_id: str | None = None
+    resource: str | None = None
+    ttl_s: int | None = None
+    expires_by: int | None = None
+    constraints: Mapping[str, object] | None = None
+    parent: str | None = None
+    depth: int = 0
+    on_behalf_of: str | None = None
+    delegation_id: str | None = None
+    jkt: str | None = None
+    family: str | None = None
+    refreshable: bool = False
+    before: Before | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Issued:
+    """A new token. ``sdk_token`` opens what the SDK synchronises."""
+
+    access_token: str = attrs.field(repr=False)
+    jti: str
+    scopes: tuple[str, ...]
+    expires_in: int
+    refresh_token: str | None = attrs.field(default=None, repr=False)
+    sdk_token: str = attrs.field(repr=False)
+    bound: bool = False
+
+
+class _Outdated(Exception):
+    """Agent or key changed since they were read: decide anew."""
+
+
+class TokenIssuer:
+    """The one place where tokens are made."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        agents: AgentStore,
+        decisions: Decisions,
+        keys: Keyring,
+        tokens: TokenStore,
+        mint: Mint,
+        log: AuditLog | None,
+        refresh_ttl_s: int,
+    ) -> None:
+        self._services = services
+        self._agents = agents
+        self._decisions = decisions
+        self._keys = keys
+        self._tokens = tokens
+        self._mint = mint
+        self._log = log
+        self._refresh_ttl_s = refresh_ttl_s
+
+    async def issue(self, agent: Snapshot, wish: Wish) -> Issued:
+        """A signed, recorded token for an authenticated ``agent``.
+
+        Raises ``Problem`` 403 POLICY_SCOPE_DENIED, AUTH_AGENT_… when the agent was stopped meanwhile, and 503.
+        """
+        began = time.perf_counter()
+        for _ in range(_ATTEMPTS):
+            try:
+                issued = await self._attempt(agent, wish)
+            except _Outdated:
+                agent = await self._again(agent, wish)
+                continue
+            self._services.metrics.observe(
+                "agent_token_issue_seconds", "Time to issue an agent's token", time.perf_counter() - began
+            )
+            return issued
+        raise Problem(
+            "SERVICE_UNAVAILABLE", "the agent keeps changing; try again", headers={"Retry-After": "1"}
+        )
+
+    async def _attempt(self, agent: Snapshot, wish: Wish) -> Issued:
+        ruling = await self._ruled(agent, wish)
+        signer = await self._keys.signer(agent.tenant_id)
+        row = self._row(agent, wish, signer)
+        claims = _claims(agent, wish, row, ruling)
+        refresh = self._mint.new(opaque.REFRESH) if wish.refreshable else None
+        token = await asyncio.to_thread(signer.sign, claims, TYP)
+        async with self._services.db.tenant(agent.tenant_id) as tx:
+            if wish.before is not None:
+                await wish.before(tx)
+            if not await self._tokens.add(tx, row, refresh, self._refresh_ttl_s):
+                raise _Outdated
+            await self._record(tx, agent, wish, row, ruling)
+        return Issued(
+            access_token=token,
+            jti=row.jti,
+            scopes=row.scopes,
+            expires_in=int((row.expires_at - row.issued_at).total_seconds()),
+            refresh_token=None if refresh is None else refresh.text,
+            sdk_token=self._sdk_token(agent, row),
+            bound=wish.jkt is not None,
+        )
+
+    async def _ruled(self, agent: Snapshot, wish: Wish) -> Ruling:
+        context = {"ip": wish.origin.peer, "task_id": wish.task_id, "grant_type": wish.grant_type}
+        request = Request(
+            scopes=wish.scopes,
+            audience=wish.audience,
+            resource=wish.resource,
+            on_behalf_of=wish.on_behalf_of,
+            context=context,
+        )
+        ruling = await self._decisions.rule(agent, request)
+        if ruling.denied and self._log is not None:
+            async with self._services.db.tenant(agent.tenant_id) as tx:
+                metadata: dict[str, object] = {
+                    "action": list(wish.scopes),
+                    "audience": wish.audience,
+                    "context": context,
+                    "decisions": described(ruling.trail),
+                    "shadow": described(ruling.shadow),
+                }
+                event = self._event("oauth.token_denied", agent, wish, metadata)
+                await self._log.append(
+                    tx, attrs.evolve(event, outcome="failure", error_code="POLICY_SCOPE_DENIED")
+                )
+        ruling.refuse()
+        return ruling
+
+    async def _again(self, agent: Snapshot, wish: Wish) -> Snapshot:
+        """The agent as it is now; a refusal when it, or what the token is derived from, has ended."""
+        async with self._services.db.tenant(agent.tenant_id) as tx:
+            fresh = await self._agents.fresh(tx, agent.id)
+            stands = await self._tokens.stands(tx, wish.parent, wish.delegation_id)
+            await self._keys.recheck(tx)
+        if not stands:
+            raise Problem("INVALID_GRANT", "what it would be derived from was revoked", status=400)
+        return standing(fresh, agent.tenant_id)
+
+    def _row(self, agent: Snapshot, wish: Wish, signer: Signer) -> TokenRow:
+        now = self._services.clock.now().replace(microsecond=0)
+        lifetime = scopes.lifetime(agent.token_ttl_s, wish.scopes)
+        if wish.ttl_s is not None:
+            lifetime = min(lifetime, wish.ttl_s)
+        end = now + timedelta(seconds=lifetime)
+        if wish.expires_by is not None:
+            end = min(end, datetime.fromtimestamp(wish.expires_by, now.tzinfo))
+        if end <= now:
+            raise Problem("INVALID_GRANT", "what it would be derived from has expired", status=400)
+        return TokenRow(
+            jti=str(uuid.uuid4()),
+            agent_id=agent.id,
+            revision=agent.revision,
+            kid=signer.kid,
+            grant_type=wish.grant_type,
+            scopes=wish.scopes,
+            audience=wish.audience,
+            task_id=wish.task_id,
+            parent=wish.parent,
+            depth=wish.depth,
+            on_behalf_of=wish.on_behalf_of,
+            delegation_id=wish.delegation_id,
+            family=wish.family or (str(uuid.uuid4()) if wish.refreshable else None),
+            custom_ttl=agent.token_ttl_s is not None,
+            issued_at=now,
+            expires_at=end,
+        )
+
+    async def _record(
+        self, tx: Transaction, agent: Snapshot, wish: Wish, row: TokenRow, ruling: Ruling
+    ) -> None:
+        if self._log is None:
+            return
+        metadata = {
+            "jti": row.jti,
+            "grant_type": row.grant_type,
+            "action": list(row.scopes),
+            "audience": row.audience,
+            "expires_at": row.expires_at.isoformat(),
+            "on_behalf_of": row.on_behalf_of,
+            "parent": row.parent,
+            "policy_id": ruling.policy_id,
+            "decisions": described(ruling.trail),
+            "shadow": described(ruling.shadow),
+        }
+        await self._log.append(tx, self._event("oauth.token_issued", agent, wish, metadata))
+
+    @staticmethod
+    def _event(name: str, agent: Snapshot, wish: Wish, metadata: Mapping[str, object]) -> AuditEvent:
+        return AuditEvent(
+            type=name,
+            outcome="success",
+            actor_type="agent",
+            actor_id=agent.id,
+            resource_type="agent",
+            resource_id=agent.id,
+            metadata=metadata,
+            origin=wish.origin,
+        )
+
+    def _sdk_token(self, agent: Snapshot, row: TokenRow) -> str:
+        names = tuple(sorted({scopes.integration_of(scope) for scope in row.scopes}))
+        return self._mint.sdk_token(
+            SdkClaims(
+                tenant_id=agent.tenant_id,
+                agent_id=agent.id,
+                jti=row.jti,
+                integrations=names,
+                expires_at=int(row.issued_at.timestamp()) + _SDK_TTL_S,
+            )
+        )
+
+
+def standing(agent: Snapshot | None, tenant_id: str | None) -> Snapshot:
+    """The agent when it may act. ``Problem`` AUTH_INVALID_CREDENTIALS, AUTH_AGENT_REVOKED or …_SUSPENDED."""
+    if agent is None:
+        raise invalid_credentials()
+    if agent.status == "revoked":
+        raise Problem("AUTH_AGENT_REVOKED", "the agent was revoked", status=401, tenant_id=tenant_id)
+    if agent.status == "suspended":
+        raise Problem("AUTH_AGENT_SUSPENDED", "the agent is suspended", status=403, tenant_id=tenant_id)
+    return agent
+
+
+def invalid_credentials(message: str = "the client credentials are wrong") -> Problem:
+    """401 AUTH_INVALID_CREDENTIALS, the same for an unknown client and a wrong secret."""
+    return Problem("AUTH_INVALID_CREDENTIALS", message, status=401)
+
+
+def _claims(agent: Snapshot, wish: Wish, row: TokenRow, ruling: Ruling) -> dict[str, Any]:
+    claims: dict[str, Any] = {
+        "iss": wish.issuer,
+        "sub": wish.subject,
+        "aud": row.audience,
+        "client_id": agent.client_id,
+        "iat": int(row.issued_at.timestamp()),
+        "exp": int(row.expires_at.timestamp()),
+        "jti": row.jti,
+        "scope": " ".join(row.scopes),
+        "tenant_id": agent.tenant_id,
+        "agent": {
+            "id": agent.id,
+            "constraints": dict(agent.constraints if wish.constraints is None else wish.constraints),
+            "policy_id": ruling.policy_id,
+            "task_id": row.task_id,
+            "delegation_depth": row.depth,
+            "framework": agent.framework or "unknown",
+        },
+    }
+    optional = {
+        "act": wish.actor,
+        "on_behalf_of": row.on_behalf_of,
+        "delegation_id": row.delegation_id,
+        "cnf": None if wish.jkt is None else {"jkt": wish.jkt},
+    }
+    return claims | {name: value for name, value in optional.items() if value is not None}

@@ -1,0 +1,287 @@
+"""The Oculus surface of OAuth: ``/oauth/*`` and the published keys."""
+
+from typing import Final
+
+import attrs
+from ragwork_hooks.audit import AuditEvent, AuditLog
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.fields import number, text
+from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply
+from ragwork_hooks.plugin import Services
+
+from ragwork_agents import scopes
+from ragwork_agents.agents import AgentStore, agent_not_found
+from ragwork_agents.clients import Clients
+from ragwork_agents.credentials import CredentialStore
+from ragwork_agents.declare import OCULUS, conditional, noted, origin, public, writes
+from ragwork_agents.grants import CLIENT_CREDENTIALS, EXCHANGE, REFRESH, Asked, Grants
+from ragwork_agents.introspection import Introspection
+from ragwork_agents.issuing import Issued, invalid_credentials, standing
+from ragwork_agents.jose import Unverified
+from ragwork_agents.keys import Keyring
+from ragwork_agents.tokens import TokenStore
+from ragwork_agents.verifying import Issuer, Verifier
+
+_KEYS_AGE_S: Final = 300
+
+
+@attrs.frozen(kw_only=True)
+class TokenForm:
+    """The fields of all grants; each takes its own."""
+
+    grant_type: str = text(max_length=100)
+    client_id: str | None = text(default=None, max_length=200)
+    client_secret: str | None = text(default=None, max_length=500)
+    client_assertion: str | None = text(default=None, max_length=16_384)
+    client_assertion_type: str | None = text(default=None, max_length=200)
+    scope: str | None = text(default=None, max_length=8192)
+    requested_scope: str | None = text(default=None, max_length=8192)
+    audience: str | None = text(default=None, max_length=512)
+    task_id: str | None = text(default=None, max_length=200)
+    refresh_token: str | None = text(default=None, max_length=200)
+    subject_token: str | None = text(default=None, max_length=16_384)
+    subject_token_type: str | None = text(default=None, max_length=200)
+
+
+@attrs.frozen(kw_only=True)
+class DelegateRequest:
+    child_agent_id: str = text(min_length=1, max_length=64)
+    capabilities: list[str]
+    task_id: str | None = text(default=None, max_length=200)
+    ttl_seconds: int = number(ge=1, le=86_400)
+    additional_constraints: dict[str, object] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class EnrollForm:
+    enroll_token: str = text(max_length=200)
+
+
+@attrs.frozen(kw_only=True)
+class OneTokenForm:
+    token: str = text(min_length=1, max_length=16_384)
+
+
+class OculusOAuth:
+    """Handlers and declarations."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        issuer: Issuer,
+        clients: Clients,
+        grants: Grants,
+        verifier: Verifier,
+        introspection: Introspection,
+        agents: AgentStore,
+        credentials: CredentialStore,
+        tokens: TokenStore,
+        keys: Keyring,
+        log: AuditLog | None,
+    ) -> None:
+        self._services = services
+        self._issuer = issuer
+        self._clients = clients
+        self._grants = grants
+        self._verifier = verifier
+        self._introspection = introspection
+        self._agents = agents
+        self._credentials = credentials
+        self._tokens = tokens
+        self._keys = keys
+        self._log = log
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            public(
+                "oauth.token",
+                "POST",
+                "/oauth/token",
+                "Issue an agent's token: client credentials, refresh or token exchange",
+                self.token,
+                dict[str, object],
+                OCULUS,
+                TokenForm,
+                "form",
+            ),
+            public(
+                "oauth.delegate",
+                "POST",
+                "/oauth/delegate",
+                "Delegate a part of an agent's token to another agent",
+                self.delegate,
+                dict[str, object],
+                OCULUS,
+                DelegateRequest,
+                "json",
+            ),
+            public(
+                "oauth.enroll",
+                "POST",
+                "/oauth/enroll",
+                "Exchange a one-time enroll token for client credentials",
+                self.enroll,
+                dict[str, object],
+                OCULUS,
+                EnrollForm,
+                "form",
+            ),
+            public(
+                "oauth.revoked_tokens",
+                "GET",
+                "/oauth/revoked-tokens",
+                "The ids of unexpired revoked tokens",
+                self.revoked,
+                dict[str, object],
+                OCULUS,
+            ),
+            public(
+                "oauth.jwks",
+                "GET",
+                "/.well-known/jwks.json",
+                "The public keys that verify agents' tokens",
+                self.jwks,
+                dict[str, object],
+                OCULUS,
+            ),
+            attrs.evolve(
+                writes(
+                    "oauth.introspect",
+                    "POST",
+                    "/oauth/introspect/v2",
+                    "Say whether a token of the tenant is active",
+                    self.introspect,
+                    dict[str, object],
+                    kind="agent_token.introspect",
+                    event="oauth.token_introspected",
+                    body=OneTokenForm,
+                    body_kind="form",
+                ),
+                transaction="none",
+                rate_class="read",
+                idempotency="none",
+            ),
+            writes(
+                "oauth.revoke",
+                "POST",
+                "/oauth/revoke",
+                "Revoke a token of the tenant and all that came of it",
+                self.revoke,
+                dict[str, object],
+                kind="agent_token.revoke",
+                event="oauth.token_revoked",
+                body=OneTokenForm,
+                body_kind="form",
+            ),
+        )
+
+    async def token(self, call: Call[TokenForm, NoFields]) -> Reply:
+        form, issuer = call.body, self._issuer.of(call.headers)
+        asked = Asked(
+            issuer=issuer,
+            origin=origin(call),
+            scope=form.scope or form.requested_scope,
+            audience=form.audience,
+            task_id=form.task_id,
+        )
+        if form.grant_type == REFRESH:
+            return _reply(
+                await self._grants.refresh(_given(form.refresh_token, "refresh_token"), None, asked)
+            )
+        if form.grant_type not in (CLIENT_CREDENTIALS, EXCHANGE):
+            raise Problem("UNSUPPORTED_GRANT_TYPE", "this grant type is not served", status=400)
+        agent = await self._clients.authenticate(call.headers, form, (issuer, f"{issuer}/oauth/token"))
+        if form.grant_type == CLIENT_CREDENTIALS:
+            return _reply(await self._grants.client_credentials(agent, asked))
+        subject = _given(form.subject_token, "subject_token")
+        return _reply(await self._grants.exchange(agent, subject, form.subject_token_type, asked))
+
+    async def delegate(self, call: Call[DelegateRequest, NoFields]) -> Reply:
+        asked = Asked(issuer=self._issuer.of(call.headers), origin=origin(call), task_id=call.body.task_id)
+        scheme, _, token = (call.headers.get("Authorization") or "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise invalid_credentials("send the parent token as Authorization: Bearer")
+        try:
+            parent = await self._verifier.verify(token.strip())
+        except Unverified as error:
+            raise invalid_credentials(f"the parent token is refused: {error}") from error
+        wanted = scopes.checked(call.body.capabilities)
+        if not wanted:
+            raise scopes.invalid_scope("capabilities must not be empty")
+        child = await self._agents.snapshot(parent.agent.tenant_id, call.body.child_agent_id)
+        if child is None:
+            raise agent_not_found(call.body.child_agent_id)
+        issued = await self._grants.delegate(
+            child,
+            parent,
+            wanted,
+            asked,
+            ttl_s=call.body.ttl_seconds,
+            tighter=call.body.additional_constraints,
+        )
+        return _reply(issued)
+
+    async def enroll(self, call: Call[EnrollForm, NoFields]) -> Reply:
+        token = call.body.enroll_token
+        tenant_id = await self._credentials.enrol_tenant(token)
+        if tenant_id is None:
+            raise invalid_credentials("the enroll token is unknown, used or past its end")
+        async with self._services.db.tenant(tenant_id) as tx:
+            agent_id = await self._credentials.enrolled(tx, token)
+            if agent_id is None:
+                raise invalid_credentials("the enroll token is unknown, used or past its end")
+            standing(await self._agents.fresh(tx, agent_id), tenant_id)
+            agent = await self._agents.locked(tx, agent_id)
+            secret = await self._agents.replace_secret(tx, agent)
+            if self._log is not None:
+                await self._log.append(
+                    tx,
+                    AuditEvent(
+                        type="agent.enrolled",
+                        outcome="success",
+                        actor_type="agent",
+                        actor_id=agent.id,
+                        resource_type="agent",
+                        resource_id=agent.id,
+                        origin=origin(call),
+                    ),
+                )
+        return Reply(data={"client_id": agent.client_id, "client_secret": secret.text, "agent_id": agent.id})
+
+    async def revoked(self, call: Call[NoFields, NoFields]) -> File:
+        listed = await self._tokens.revoked()
+        return conditional(call, listed.document, listed.etag, 0)
+
+    async def jwks(self, call: Call[NoFields, NoFields]) -> File:
+        published = await self._keys.published()
+        return conditional(call, published.document, published.etag, _KEYS_AGE_S)
+
+    async def introspect(self, call: Call[OneTokenForm, NoFields]) -> dict[str, object]:
+        return await self._introspection.of(call.principal.tenant_id, call.body.token)
+
+    async def revoke(self, call: Call[OneTokenForm, NoFields]) -> Reply:
+        ended = await self._introspection.revoke(call.tx, call.body.token, None, call.principal.credential_id)
+        return attrs.evolve(
+            noted({"revoked": ended > 0}, "agent_token", "token", ended=ended), changed=ended > 0
+        )
+
+
+def _given(value: str | None, name: str) -> str:
+    if not value:
+        raise Problem("VALIDATION_ERROR", f"{name} is required for this grant type", status=400)
+    return value
+
+
+def _reply(issued: Issued) -> Reply:
+    data: dict[str, object] = {
+        "access_token": issued.access_token,
+        "token_type": "DPoP" if issued.bound else "Bearer",
+        "expires_in": issued.expires_in,
+        "scope": " ".join(issued.scopes),
+        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "sdk_service_token": issued.sdk_token,
+    }
+    if issued.refresh_token is not None:
+        data["refresh_token"] = issued.refresh_token
+    return Reply(data=data, headers={"Pragma": "no-cache"})

@@ -1,0 +1,396 @@
+"""``/api/v1/policies``: write, check, watch, activate, compare, roll back, simulate."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import attrs
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.fields import choice, number, text
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
+
+from ragwork_agents import scopes
+from ragwork_agents.agents import AgentStore, Snapshot, agent_not_found
+from ragwork_agents.decisions import Request, described, question_of
+from ragwork_agents.declare import PageQuery, noted, reads, writes
+from ragwork_agents.engine import Engine
+from ragwork_agents.policies import PolicyStore, StoredPolicy, Version, difference
+from ragwork_agents.verifying import default_audience
+
+_BASE: Final = "/api/v1/policies"
+_ONE: Final = _BASE + "/{policy_id}"
+_READ: Final = "agent_policy.read"
+_WRITE: Final = "agent_policy.update"
+_MAX_CONTENT: Final = 65_536
+_MODES: Final = ("active", "shadow", "inactive")
+
+
+@attrs.frozen(kw_only=True)
+class PolicyCreate:
+    name: str = text(min_length=1, max_length=200)
+    description: str | None = text(default=None, max_length=2000)
+    policy_type: str = choice("rego", default="rego")
+    content: str = text(min_length=1, max_length=_MAX_CONTENT)
+    mode: str = choice(*_MODES, default="active")
+
+
+@attrs.frozen(kw_only=True)
+class PolicyPut:
+    name: str | None = text(default=None, min_length=1, max_length=200)
+    description: str | None = text(default=None, max_length=2000)
+    policy_type: str = choice("rego", default="rego")
+    content: str | None = text(default=None, min_length=1, max_length=_MAX_CONTENT)
+    mode: str | None = choice(*_MODES, default=None)
+
+
+@attrs.frozen(kw_only=True)
+class ValidateRequest:
+    content: str = text(min_length=1, max_length=_MAX_CONTENT)
+
+
+@attrs.frozen(kw_only=True)
+class SimulateRequest:
+    """``content`` or ``policy_id`` simulates that one policy; neither, those of the subject."""
+
+    subject_id: str = text(min_length=1, max_length=64)
+    action: str = text(min_length=1, max_length=128)
+    resource: str | None = text(default=None, max_length=512)
+    audience: str | None = text(default=None, max_length=512)
+    context: dict[str, Any] = attrs.field(factory=dict)
+    policy_id: str | None = text(default=None, max_length=64)
+    content: str | None = text(default=None, min_length=1, max_length=_MAX_CONTENT)
+
+
+@attrs.frozen(kw_only=True)
+class PoliciesQuery(PageQuery):
+    active_only: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class VersionQuery:
+    version: int = number(ge=1, le=1_000_000)
+
+
+@attrs.frozen(kw_only=True)
+class CompareQuery:
+    from_: int = number(ge=1, le=1_000_000)
+    to: int = number(ge=1, le=1_000_000)
+
+
+@attrs.frozen(kw_only=True)
+class PolicyResponse:
+    id: str
+    name: str
+    description: str
+    policy_type: str
+    content: str
+    mode: str
+    is_active: bool
+    shadow_mode: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class PoliciesApi:
+    """Handlers and declarations."""
+
+    def __init__(self, services: Services, policies: PolicyStore, agents: AgentStore, engine: Engine) -> None:
+        self._services = services
+        self._policies = policies
+        self._agents = agents
+        self._engine = engine
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (*self._policy_routes(), *self._version_routes(), *self._trial_routes())
+
+    def _policy_routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            writes(
+                "policies.create",
+                "POST",
+                _BASE,
+                "Create a policy",
+                self.create,
+                PolicyResponse,
+                kind="agent_policy.create",
+                event="policy.created",
+                body=PolicyCreate,
+                status=201,
+            ),
+            reads(
+                "policies.list",
+                _BASE,
+                "List policies, newest first",
+                self.list,
+                dict[str, Any],
+                kind=_READ,
+                query=PoliciesQuery,
+            ),
+            reads("policies.get", _ONE, "One policy", self.get, PolicyResponse, kind=_READ),
+            writes(
+                "policies.put",
+                "PUT",
+                _ONE,
+                "Change a policy; the version before is kept",
+                self.put,
+                PolicyResponse,
+                kind=_WRITE,
+                event="policy.updated",
+                body=PolicyPut,
+            ),
+            writes(
+                "policies.delete",
+                "DELETE",
+                _ONE,
+                "Delete a policy and take it from every agent",
+                self.delete,
+                None,
+                kind="agent_policy.delete",
+                event="policy.deleted",
+                status=204,
+            ),
+        )
+
+    def _version_routes(self) -> tuple[AnyRoute, ...]:
+        return (
+            reads(
+                "policies.versions",
+                _ONE + "/versions",
+                "All versions, newest first",
+                self.versions,
+                dict[str, Any],
+                kind=_READ,
+            ),
+            reads(
+                "policies.compare",
+                _ONE + "/compare",
+                "What changed between two versions",
+                self.compare,
+                dict[str, Any],
+                kind=_READ,
+                query=CompareQuery,
+            ),
+            reads(
+                "policies.version",
+                _ONE + "/versions/{version}",
+                "One version",
+                self.version,
+                dict[str, Any],
+                kind=_READ,
+            ),
+            writes(
+                "policies.rollback",
+                "POST",
+                _ONE + "/rollback",
+                "Make an earlier version's text the newest version",
+                self.rollback,
+                PolicyResponse,
+                kind=_WRITE,
+                event="policy.rolled_back",
+                query=VersionQuery,
+            ),
+            *(
+                writes(
+                    f"policies.{verb}",
+                    "POST",
+                    f"{_ONE}/{verb}",
+                    summary,
+                    handler,
+                    PolicyResponse,
+                    kind=_WRITE,
+                    event=f"policy.{event}",
+                )
+                for verb, event, summary, handler in (
+                    ("activate", "activated", "Let a policy decide", self.activate),
+                    (
+                        "shadow",
+                        "shadowed",
+                        "Evaluate and record a policy without letting it decide",
+                        self.shadow,
+                    ),
+                    ("deactivate", "deactivated", "Switch a policy off", self.deactivate),
+                )
+            ),
+        )
+
+    def _trial_routes(self) -> tuple[AnyRoute, ...]:
+        trials = (
+            writes(
+                "policies.simulate",
+                "POST",
+                _BASE + "/simulate",
+                "What the policies would say to a request, and in which line",
+                self.simulate,
+                dict[str, Any],
+                kind=_READ,
+                event="policy.simulated",
+                body=SimulateRequest,
+            ),
+            writes(
+                "policies.validate",
+                "POST",
+                _BASE + "/validate",
+                "Whether a text is a policy, and where it is wrong",
+                self.validate,
+                dict[str, Any],
+                kind=_READ,
+                event="policy.validated",
+                body=ValidateRequest,
+            ),
+        )
+        # They change nothing, and the engine must not be waited for inside a transaction.
+        return tuple(
+            attrs.evolve(route, transaction="none", rate_class="read", idempotency="none", audit_event=None)
+            for route in trials
+        )
+
+    async def create(self, call: Call[PolicyCreate, NoFields]) -> Reply:
+        body = call.body
+        policy = await self._policies.create(
+            call.tx,
+            call.principal.user_id,
+            name=body.name,
+            description=body.description or "",
+            mode=body.mode,
+            content=body.content,
+            source=await self._policies.check(body.content),
+        )
+        return attrs.evolve(noted(_response(policy), "policy", policy.id, mode=policy.mode), status=201)
+
+    async def list(self, call: Call[NoFields, PoliciesQuery]) -> dict[str, Any]:
+        query = call.query
+        policies = await self._policies.page(
+            call.tx, active_only=query.active_only, limit=query.limit, offset=query.offset
+        )
+        return {"policies": [_response(p) for p in policies], "limit": query.limit, "offset": query.offset}
+
+    async def get(self, call: Call[NoFields, NoFields]) -> PolicyResponse:
+        return _response(await self._policies.get(call.tx, call.path["policy_id"]))
+
+    async def put(self, call: Call[PolicyPut, NoFields]) -> Reply:
+        policy, body = await self._policies.locked(call.tx, call.path["policy_id"]), call.body
+        given = {
+            name: value
+            for name in ("name", "description", "content", "mode")
+            if (value := getattr(body, name)) is not None
+        }
+        changed = attrs.evolve(policy, **given)
+        source = await self._policies.check(changed.content)
+        stored = await self._policies.update(call.tx, call.principal.user_id, changed, source)
+        return noted(_response(stored), "policy", policy.id, version=stored.revision, fields=sorted(given))
+
+    async def delete(self, call: Call[NoFields, NoFields]) -> Reply:
+        policy = await self._policies.locked(call.tx, call.path["policy_id"])
+        await self._policies.delete(call.tx, policy.id)
+        return attrs.evolve(noted(None, "policy", policy.id), status=204)
+
+    async def versions(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
+        policy = await self._policies.get(call.tx, call.path["policy_id"])
+        versions = await self._policies.versions(call.tx, policy.id)
+        return {"versions": [_version(v) for v in versions]}
+
+    async def version(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
+        policy = await self._policies.get(call.tx, call.path["policy_id"])
+        wanted = call.path["version"]
+        if not wanted.isascii() or not wanted.isdigit() or len(wanted) > 6:
+            raise Problem("POLICY_NOT_FOUND", "the policy has no such version", status=404)
+        return _version(await self._policies.version(call.tx, policy.id, int(wanted)))
+
+    async def compare(self, call: Call[NoFields, CompareQuery]) -> dict[str, Any]:
+        policy = await self._policies.get(call.tx, call.path["policy_id"])
+        old = await self._policies.version(call.tx, policy.id, call.query.from_)
+        new = await self._policies.version(call.tx, policy.id, call.query.to)
+        return {"from": old.revision, "to": new.revision, "diff": difference(old, new)}
+
+    async def rollback(self, call: Call[NoFields, VersionQuery]) -> Reply:
+        policy = await self._policies.locked(call.tx, call.path["policy_id"])
+        old = await self._policies.version(call.tx, policy.id, call.query.version)
+        changed = attrs.evolve(policy, content=old.content, name=old.name)
+        stored = await self._policies.update(call.tx, call.principal.user_id, changed, old.source)
+        return noted(_response(stored), "policy", policy.id, version=stored.revision, back_to=old.revision)
+
+    async def activate(self, call: Call[NoFields, NoFields]) -> Reply:
+        return await self._mode(call, "active")
+
+    async def shadow(self, call: Call[NoFields, NoFields]) -> Reply:
+        return await self._mode(call, "shadow")
+
+    async def deactivate(self, call: Call[NoFields, NoFields]) -> Reply:
+        return await self._mode(call, "inactive")
+
+    async def simulate(self, call: Call[SimulateRequest, NoFields]) -> dict[str, Any]:
+        body = call.body
+        scopes.checked([body.action])
+        agent = await self._agents.snapshot(call.principal.tenant_id, body.subject_id)
+        if agent is None:
+            raise agent_not_found(body.subject_id)
+        request = Request(
+            scopes=(body.action,),
+            audience=body.audience or default_audience(agent.tenant_id),
+            resource=body.resource,
+            context=body.context,
+        )
+        question = question_of(agent, request, body.action, self._services.clock.now())
+        policies = await self._simulated(call, agent)
+        said = await self._engine.decide(agent.tenant_id, policies, question) if policies else ()
+        deciding = next((word for word in said if word.allowed), said[0] if said else None)
+        return _verdict(body.action, said, deciding) | {"input": question}
+
+    async def validate(self, call: Call[ValidateRequest, NoFields]) -> dict[str, Any]:
+        try:
+            source = await self._engine.check(call.body.content)
+        except PolicySourceError as error:
+            return {"valid": False, "error": error.message, "line": error.line, "column": error.column}
+        return {"valid": True, "source": source}
+
+    async def _simulated(self, call: Call[SimulateRequest, NoFields], agent: Snapshot) -> tuple[Policy, ...]:
+        body = call.body
+        if body.content is not None:
+            return (Policy(id="simulated", revision=0, source=await self._policies.check(body.content)),)
+        if body.policy_id is None:
+            return agent.active
+        async with self._services.db.tenant(agent.tenant_id, "read") as tx:
+            stored = await self._policies.get(tx, body.policy_id)
+            return (await self._policies.judgeable(tx, stored),)
+
+    async def _mode(self, call: Call[NoFields, NoFields], mode: str) -> Reply:
+        policy = await self._policies.locked(call.tx, call.path["policy_id"])
+        stored = await self._policies.set_mode(call.tx, policy.id, mode)
+        return attrs.evolve(noted(_response(stored), "policy", policy.id), changed=policy.mode != mode)
+
+
+def _response(policy: StoredPolicy) -> PolicyResponse:
+    shared = ("id", "name", "description", "mode", "content", "created_at", "updated_at")
+    return PolicyResponse(
+        **{name: getattr(policy, name) for name in shared},
+        policy_type="rego",
+        is_active=policy.mode == "active",
+        shadow_mode=policy.mode == "shadow",
+        version=policy.revision,
+    )
+
+
+def _version(version: Version) -> dict[str, Any]:
+    return {
+        "version": version.revision,
+        "name": version.name,
+        "content": version.content,
+        "created_by": version.created_by,
+        "created_at": version.created_at,
+    }
+
+
+def _verdict(action: str, said: Sequence[PolicyDecision], deciding: PolicyDecision | None) -> dict[str, Any]:
+    allowed = deciding is not None and deciding.allowed
+    reason = "No active policy is assigned" if deciding is None else deciding.reason
+    return {
+        "allowed": allowed,
+        "decision": "allow" if allowed else "deny",
+        "reason": reason,
+        "policy_id": None if deciding is None else deciding.policy_id,
+        "line": None if deciding is None else deciding.line,
+        "decisions": described([(action, word) for word in said]),
+    }

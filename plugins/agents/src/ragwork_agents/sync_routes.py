@@ -1,0 +1,214 @@
+"""What the SDK synchronises: capability maps, integration credentials, tool events; and who sets them up."""
+
+import hashlib
+import json
+from typing import Any, Final
+
+import attrs
+from ragwork_hooks.audit import AuditEvent, AuditLog
+from ragwork_hooks.auth import Principal, Role
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.fields import text
+from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply
+
+from ragwork_agents.authenticator import INTEGRATION_SCOPE, KIND, SDK_SCOPE
+from ragwork_agents.declare import conditional, noted, origin, reads, writes
+from ragwork_agents.integrations import Integrations
+
+_MANAGE: Final = "agent_integration.manage"
+_NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
+_MAX_EVENTS: Final = 100
+_MAX_EVENT_BYTES: Final = 8192
+_BASE: Final = "/api/v1/integrations"
+
+
+@attrs.frozen(kw_only=True)
+class FetchQuery:
+    integration: str = text(min_length=1, max_length=64, pattern=_NAME)
+
+
+@attrs.frozen(kw_only=True)
+class RegisterRequest:
+    integration: str = text(min_length=1, max_length=64, pattern=_NAME)
+    credential_type: str = text(default="api_key", min_length=1, max_length=64, pattern=r"[A-Za-z0-9_-]+")
+    value: str = text(min_length=1, max_length=16_384)
+
+
+@attrs.frozen(kw_only=True)
+class IntegrationPut:
+    capabilities: dict[str, Any] | None = None
+    deny_always: list[str] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class EventsBatch:
+    events: list[dict[str, Any]]
+
+
+class SyncApi:
+    """Handlers and declarations."""
+
+    def __init__(self, integrations: Integrations, log: AuditLog | None) -> None:
+        self._integrations = integrations
+        self._log = log
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        answer, reader = dict[str, Any], Role.READER
+        return (
+            reads(
+                "sync.capability_maps",
+                "/v1/sync/capability-maps",
+                "The capabilities of the integrations that the agent's scopes name",
+                self.capability_maps,
+                answer,
+                kind=SDK_SCOPE,
+                role=reader,
+            ),
+            # Handing a secret out is recorded before it is, so this is no plain read.
+            attrs.evolve(
+                reads(
+                    "sync.credential",
+                    "/v1/credentials/fetch",
+                    "The credential of an integration that the agent's scopes name",
+                    self.fetch,
+                    answer,
+                    kind=SDK_SCOPE,
+                    query=FetchQuery,
+                    role=reader,
+                ),
+                audit_event="credential.fetched",
+            ),
+            writes(
+                "sync.events",
+                "POST",
+                "/v1/audit/events/batch",
+                "Record what an agent's tools were asked to do",
+                self.events,
+                answer,
+                kind=SDK_SCOPE,
+                event="agent.events_received",
+                body=EventsBatch,
+                role=reader,
+            ),
+            writes(
+                "sync.register",
+                "POST",
+                "/v1/credentials/register",
+                "Keep the credential of an integration",
+                self.register,
+                answer,
+                kind=_MANAGE,
+                event="credential.registered",
+                body=RegisterRequest,
+                status=201,
+            ),
+            reads("integrations.list", _BASE, "All integrations", self.list, answer, kind=_MANAGE),
+            writes(
+                "integrations.put",
+                "PUT",
+                _BASE + "/{name}",
+                "Say what an integration can do",
+                self.put,
+                answer,
+                kind=_MANAGE,
+                event="integration.updated",
+                body=IntegrationPut,
+            ),
+            writes(
+                "integrations.delete",
+                "DELETE",
+                _BASE + "/{name}",
+                "Forget an integration and its credential",
+                self.delete,
+                None,
+                kind=_MANAGE,
+                event="integration.deleted",
+                status=204,
+            ),
+        )
+
+    async def capability_maps(self, call: Call[NoFields, NoFields]) -> File:
+        names = sorted(_integrations_of(call.principal))
+        found = await self._integrations.list(call.tx, names)
+        maps = {i.name: {"capabilities": i.capabilities, "deny_always": i.deny_always} for i in found}
+        body = json.dumps({"integrations": maps}, separators=(",", ":"), sort_keys=True).encode()
+        reply = conditional(call, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"', 0)
+        return attrs.evolve(reply, headers={**reply.headers, "Cache-Control": "private, no-cache"})
+
+    async def fetch(self, call: Call[NoFields, FetchQuery]) -> dict[str, str]:
+        name = call.query.integration
+        if name not in _integrations_of(call.principal):
+            raise Problem("POLICY_SCOPE_DENIED", f"no scope of the agent's token names {name!r}", status=403)
+        kind, value = await self._integrations.credential(call.tx, name)
+        return {"integration": name, "credential_type": kind, "value": value}
+
+    async def events(self, call: Call[EventsBatch, NoFields]) -> Reply:
+        _integrations_of(call.principal)
+        events = call.body.events
+        if len(events) > _MAX_EVENTS:
+            raise Problem("VALIDATION_ERROR", f"events: at most {_MAX_EVENTS} a batch", status=400)
+        for event in events:
+            if len(json.dumps(event)) > _MAX_EVENT_BYTES:
+                raise Problem(
+                    "VALIDATION_ERROR", f"an event is larger than {_MAX_EVENT_BYTES} bytes", status=400
+                )
+            if self._log is not None:
+                await self._log.append(call.tx, _tool_event(call, event))
+        reply = noted({"accepted": len(events)}, "agent", call.principal.user_id)
+        return attrs.evolve(reply, changed=False)  # each event is a record of its own
+
+    async def register(self, call: Call[RegisterRequest, NoFields]) -> Reply:
+        body = call.body
+        kept = await self._integrations.put(
+            call.tx, body.integration, credential=(body.credential_type, body.value)
+        )
+        said = {"integration": kept.name, "credential_type": kept.credential_type}
+        return attrs.evolve(noted(said, "integration", kept.name), status=201)
+
+    async def list(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
+        return {"integrations": list(await self._integrations.list(call.tx))}
+
+    async def put(self, call: Call[IntegrationPut, NoFields]) -> Reply:
+        name, body = _name(call), call.body
+        kept = await self._integrations.put(
+            call.tx, name, capabilities=body.capabilities, deny_always=body.deny_always
+        )
+        return noted(attrs.asdict(kept), "integration", name)
+
+    async def delete(self, call: Call[NoFields, NoFields]) -> Reply:
+        name = _name(call)
+        await self._integrations.delete(call.tx, name)
+        return attrs.evolve(noted(None, "integration", name), status=204)
+
+
+def _integrations_of(principal: Principal) -> set[str]:
+    """The integrations that the SDK's token names. ``Problem`` 403 for whoever is no agent's SDK."""
+    scopes = principal.scopes or frozenset()
+    if principal.kind != KIND or SDK_SCOPE not in scopes:
+        raise Problem("AUTH_FORBIDDEN", "this is for the service token of an agent's SDK")
+    return {scope.removeprefix(INTEGRATION_SCOPE) for scope in scopes if scope.startswith(INTEGRATION_SCOPE)}
+
+
+def _tool_event(call: Call[EventsBatch, NoFields], event: dict[str, Any]) -> AuditEvent:
+    """What the SDK says it did, under the identity that we know it has."""
+    denied = event.get("decision") == "deny"
+    return AuditEvent(
+        type="agent.tool_invocation",
+        outcome="failure" if denied else "success",
+        actor_type=KIND,
+        actor_id=call.principal.user_id,
+        resource_type="agent",
+        resource_id=call.principal.user_id,
+        metadata={"event": event},
+        error_code=str(event.get("reason"))[:100] if denied else None,
+        origin=origin(call),
+    )
+
+
+def _name(call: Call[Any, Any]) -> str:
+    name = call.path["name"]
+    if len(name) > 64 or not name.isascii() or not name.replace("-", "a").replace("_", "a").isalnum():
+        raise Problem(
+            "VALIDATION_ERROR", "an integration's name is lower case letters, digits, '-' and '_'", status=400
+        )
+    return name

@@ -1,0 +1,317 @@
+"""``/api/v1/tokens`` and ``/api/v1/signing-keys``: the inspector, history, certificates, rotation, compromise."""
+
+import asyncio
+from datetime import datetime
+from typing import Any, Final
+
+import attrs
+from ragwork_hooks.auth import Role
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.fields import choice, number, text
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.plugin import Services
+
+from ragwork_agents import scopes
+from ragwork_agents.agents import AgentStore
+from ragwork_agents.declare import PageQuery, noted, reads, writes
+from ragwork_agents.delegations import Delegations, person_only
+from ragwork_agents.keys import Keyring
+from ragwork_agents.tokens import TokenStore, TokenView
+from ragwork_agents.verifying import Issuer
+
+_TOKENS: Final = "/api/v1/tokens"
+_KEYS: Final = "/api/v1/signing-keys"
+_DELEGATIONS: Final = "/api/v1/delegations"
+_READ: Final = "agent_token.read"
+_CERTIFICATE_TYP: Final = "revocation-certificate+jwt"
+_SUBJECT_TYPE: Final = "urn:ietf:params:oauth:token-type:jwt"
+_MAX_DELEGATION_S: Final = 28_800
+
+
+@attrs.frozen(kw_only=True)
+class TokensQuery(PageQuery):
+    agent_id: str | None = text(default=None, max_length=64)
+
+
+@attrs.frozen(kw_only=True)
+class HistoryQuery(TokensQuery):
+    termination_reason: str | None = choice(
+        "expired", "manual_revocation", "system_kill", "key_compromised", default=None
+    )
+
+
+@attrs.frozen(kw_only=True)
+class DelegationCreate:
+    agent_id: str = text(min_length=1, max_length=64)
+    scopes: list[str]
+    ttl_seconds: int = number(default=3600, ge=60, le=_MAX_DELEGATION_S)
+
+
+@attrs.frozen(kw_only=True)
+class TokenResponse:
+    jti: str
+    agent_id: str
+    kid: str
+    grant_type: str
+    scopes: list[str]
+    audience: str
+    task_id: str | None
+    parent_jti: str | None
+    delegation_depth: int
+    on_behalf_of: str | None
+    custom_ttl: bool
+    issued_at: datetime
+    expires_at: datetime
+    terminated_at: datetime | None
+    terminated_by: str | None
+    termination_reason: str | None
+
+
+class TokensApi:
+    """Handlers and declarations."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        tokens: TokenStore,
+        agents: AgentStore,
+        keys: Keyring,
+        delegations: Delegations,
+        issuer: Issuer,
+    ) -> None:
+        self._services = services
+        self._tokens = tokens
+        self._agents = agents
+        self._keys = keys
+        self._delegations = delegations
+        self._issuer = issuer
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        return (*self._token_routes(), *self._key_routes(), *self._delegation_routes())
+
+    def _token_routes(self) -> tuple[AnyRoute, ...]:
+        answer = dict[str, Any]
+        return (
+            reads(
+                "tokens.list",
+                _TOKENS,
+                "Live tokens, newest first",
+                self.live,
+                answer,
+                kind=_READ,
+                query=TokensQuery,
+            ),
+            reads(
+                "tokens.history",
+                _TOKENS + "/history",
+                "Every token ever issued and why it ended",
+                self.history,
+                answer,
+                kind=_READ,
+                query=HistoryQuery,
+            ),
+            writes(
+                "tokens.revoke",
+                "POST",
+                _TOKENS + "/{jti}/revoke",
+                "Revoke one token and all delegated from it",
+                self.revoke,
+                TokenResponse,
+                kind="agent_token.revoke",
+                event="oauth.token_revoked",
+            ),
+            reads(
+                "tokens.certificate",
+                _TOKENS + "/{jti}/certificate",
+                "A signed statement of a token's revocation",
+                self.certificate,
+                answer,
+                kind=_READ,
+            ),
+        )
+
+    def _key_routes(self) -> tuple[AnyRoute, ...]:
+        kind = "agent_key.manage"
+        return (
+            reads(
+                "signing_keys.list", _KEYS, "Signing keys, newest first", self.keys, dict[str, Any], kind=kind
+            ),
+            writes(
+                "signing_keys.rotate",
+                "POST",
+                _KEYS + "/rotate",
+                "Sign with the next key from now on; tokens of the old stay valid",
+                self.rotate,
+                dict[str, Any],
+                kind=kind,
+                event="signing_key.rotated",
+            ),
+            writes(
+                "signing_keys.compromise",
+                "POST",
+                _KEYS + "/{kid}/compromise",
+                "Give a key up and revoke everything it signed",
+                self.compromise,
+                dict[str, Any],
+                kind=kind,
+                event="signing_key.compromised",
+            ),
+        )
+
+    def _delegation_routes(self) -> tuple[AnyRoute, ...]:
+        kind = "agent_delegation.manage"
+        return (
+            writes(
+                "delegations.create",
+                "POST",
+                _DELEGATIONS,
+                "Let an agent act in your name: a subject token for it to exchange",
+                self.delegate,
+                dict[str, Any],
+                kind=kind,
+                event="delegation.created",
+                body=DelegationCreate,
+                status=201,
+                role=Role.READER,
+            ),
+            reads(
+                "delegations.list",
+                _DELEGATIONS,
+                "Your delegations; everybody's for an administrator",
+                self.delegated,
+                dict[str, Any],
+                kind=kind,
+                query=PageQuery,
+                role=Role.READER,
+            ),
+            writes(
+                "delegations.revoke",
+                "DELETE",
+                _DELEGATIONS + "/{delegation_id}",
+                "End a delegation and every token that came of it",
+                self.end_delegation,
+                dict[str, Any],
+                kind=kind,
+                event="delegation.revoked",
+                role=Role.READER,
+            ),
+        )
+
+    async def live(self, call: Call[NoFields, TokensQuery]) -> dict[str, Any]:
+        return await self._page(call, live=True, reason=None)
+
+    async def history(self, call: Call[NoFields, HistoryQuery]) -> dict[str, Any]:
+        return await self._page(call, live=False, reason=call.query.termination_reason)
+
+    async def revoke(self, call: Call[NoFields, NoFields]) -> Reply:
+        token = await self._tokens.must(call.tx, call.path["jti"])
+        who = call.principal.credential_id
+        ended = await self._tokens.end(call.tx, "jti", token.jti, "manual_revocation", who)
+        after = await self._tokens.must(call.tx, token.jti)
+        return attrs.evolve(noted(_response(after), "agent_token", token.jti, ended=ended), changed=ended > 0)
+
+    async def certificate(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
+        token = await self._tokens.must(call.tx, call.path["jti"])
+        if token.ended_at is None:
+            raise Problem("CONFLICT", "the token was not revoked")
+        signer = await self._keys.signer(call.tx.tenant_id)
+        shown = attrs.asdict(_response(token))
+        said = {name: v.isoformat() if isinstance(v, datetime) else v for name, v in shown.items()}
+        claims = {
+            "iss": self._issuer.of(call.headers),
+            "sub": token.jti,
+            "iat": int(self._services.clock.now().timestamp()),
+            "tenant_id": call.tx.tenant_id,
+            "revocation": said,
+        }
+        certificate = await asyncio.to_thread(signer.sign, claims, _CERTIFICATE_TYP)
+        return {"certificate": certificate, "kid": signer.kid, "token": _response(token)}
+
+    async def keys(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
+        return {"keys": list(await self._keys.list(call.tx))}
+
+    async def rotate(self, call: Call[NoFields, NoFields]) -> Reply:
+        kid = await self._keys.rotate(call.tx)
+        return noted({"kid": kid}, "signing_key", kid)
+
+    async def compromise(self, call: Call[NoFields, NoFields]) -> Reply:
+        kid = call.path["kid"]
+        await self._keys.compromise(call.tx, kid)
+        who = call.principal.credential_id
+        ended = await self._tokens.end(call.tx, "kid", kid, "key_compromised", who)
+        return noted({"kid": kid, "tokens_revoked": ended}, "signing_key", kid, ended=ended)
+
+    async def delegate(self, call: Call[DelegationCreate, NoFields]) -> Reply:
+        person_only(call.principal.kind)
+        agent = await self._agents.get(call.tx, call.body.agent_id)
+        wanted = scopes.checked(call.body.scopes)
+        if not wanted:
+            raise scopes.invalid_scope("scopes must not be empty")
+        ttl_s = call.body.ttl_seconds
+        token, record = await self._delegations.create(
+            call.tx,
+            issuer=self._issuer.of(call.headers),
+            user_id=call.principal.user_id,
+            agent_id=agent.id,
+            scopes=wanted,
+            ttl_s=ttl_s,
+        )
+        said: dict[str, Any] = {
+            **attrs.asdict(record),
+            "expires_in": ttl_s,
+            "subject_token_type": _SUBJECT_TYPE,
+        }
+        shown = {**said, "subject_token": token}
+        reply = noted(
+            shown, "delegation", record.id, replay={**said, "subject_token": None}, agent_id=agent.id
+        )
+        return attrs.evolve(reply, status=201)
+
+    async def delegated(self, call: Call[NoFields, PageQuery]) -> dict[str, Any]:
+        whose = _whose(call)
+        page = await self._delegations.page(call.tx, whose, call.query.limit, call.query.offset)
+        return {"delegations": list(page), "limit": call.query.limit, "offset": call.query.offset}
+
+    async def end_delegation(self, call: Call[NoFields, NoFields]) -> Reply:
+        delegation_id, who = call.path["delegation_id"], call.principal.credential_id
+        ended = await self._delegations.revoke(call.tx, delegation_id, _whose(call), who)
+        return noted(attrs.asdict(ended), "delegation", delegation_id)
+
+    async def _page(self, call: Call[Any, Any], *, live: bool, reason: str | None) -> dict[str, Any]:
+        query = call.query
+        page = await self._tokens.page(
+            call.tx,
+            agent_id=query.agent_id,
+            live=live,
+            reason=reason,
+            limit=query.limit,
+            offset=query.offset,
+        )
+        return {"tokens": [_response(t) for t in page], "limit": query.limit, "offset": query.offset}
+
+
+def _whose(call: Call[Any, Any]) -> str | None:
+    """Everybody's for an administrator, else one's own."""
+    return None if call.principal.role >= Role.ADMIN else call.principal.user_id
+
+
+def _response(token: TokenView) -> TokenResponse:
+    return TokenResponse(
+        jti=token.jti,
+        agent_id=token.agent_id,
+        kid=token.kid,
+        grant_type=token.grant_type,
+        scopes=token.scopes,
+        audience=token.audience,
+        task_id=token.task_id,
+        parent_jti=token.parent,
+        delegation_depth=token.depth,
+        on_behalf_of=token.on_behalf_of,
+        custom_ttl=token.custom_ttl,
+        issued_at=token.issued_at,
+        expires_at=token.expires_at,
+        terminated_at=token.ended_at,
+        terminated_by=token.ended_by,
+        termination_reason=token.termination_reason,
+    )

@@ -1,0 +1,141 @@
+"""Is this access token ours, whole, in time, and not revoked."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import attrs
+from ragwork_hooks.auth import Directory, Headers
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.plugin import Services
+
+from ragwork_agents import jose
+from ragwork_agents.agents import AgentStore, Snapshot
+from ragwork_agents.jose import Unverified
+from ragwork_agents.keys import Keyring
+from ragwork_agents.tokens import TokenStore
+
+TYP: Final = "at+jwt"
+_SKEW_S: Final = 30
+
+
+@attrs.frozen(kw_only=True)
+class AccessToken:
+    """A verified token. ``agent`` is as it is now; ``expires_at`` in seconds since 1970."""
+
+    agent: Snapshot
+    jti: str
+    scopes: tuple[str, ...]
+    audience: str
+    expires_at: int
+    depth: int
+    task_id: str | None
+    constraints: Mapping[str, object]
+    on_behalf_of: str | None
+    delegation_id: str | None
+    jkt: str | None
+    claims: Mapping[str, Any]
+
+
+class Verifier:
+    """Verifies against the published keys, the revocation list and the agents' present state."""
+
+    def __init__(
+        self,
+        services: Services,
+        keys: Keyring,
+        tokens: TokenStore,
+        agents: AgentStore,
+        directory: Directory,
+        issuer: str | None,
+    ) -> None:
+        self._clock = services.clock
+        self._keys = keys
+        self._tokens = tokens
+        self._agents = agents
+        self._directory = directory
+        self._issuer = issuer
+
+    async def verify(self, token: str, typ: str = TYP) -> AccessToken:
+        """The token, judged against now. Raises ``Unverified`` saying why not."""
+        claims = await self.claims(token, typ)
+        agent = await self._agents.snapshot(jose.text(claims, "tenant_id"), jose.text(claims, "client_id"))
+        if agent is None or agent.status != "active":
+            raise Unverified("its agent is not active")
+        if jose.text(claims, "jti") in (await self._tokens.revoked()).jtis:
+            raise Unverified("it was revoked")
+        read = _read(claims, agent)
+        if read.on_behalf_of is not None:
+            user = await self._directory.current(agent.tenant_id, read.on_behalf_of)
+            if user is None or not user.active:
+                raise Unverified("the person it acts for is not active")
+        return read
+
+    async def claims(self, token: str, typ: str) -> Mapping[str, Any]:
+        """The claims of a token that this server signed and that is in time."""
+        header = jose.header_of(token)
+        if header.get("alg") != jose.ALGORITHM:
+            raise Unverified(f"it is not signed with {jose.ALGORITHM}")
+        tenant_id = jose.text(jose.unverified_claims(token), "tenant_id")
+        key = await self._keys.public_key(tenant_id, str(header.get("kid")))
+        if key is None:
+            raise Unverified("its key is not one of the tenant's")
+        claims = jose.verified(token, key, typ)
+        now = self._clock.now().timestamp()
+        if jose.number(claims, "exp") <= now:
+            raise Unverified("it has expired")
+        if jose.number(claims, "iat") > now + _SKEW_S:
+            raise Unverified("it is from the future")
+        if self._issuer is not None and claims.get("iss") != self._issuer:
+            raise Unverified("it has another issuer")
+        return claims
+
+
+class Issuer:
+    """The name under which this server issues, as configured or, outside production, as it was called."""
+
+    def __init__(self, configured: str | None) -> None:
+        self.configured = None if configured is None else configured.rstrip("/")
+
+    def of(self, headers: Headers) -> str:
+        """The issuer of one request, without a trailing slash. ``Problem`` 400 for a Host that is none."""
+        if self.configured is not None:
+            return self.configured
+        host = headers.get("Host") or ""
+        if (
+            not host
+            or len(host) > 255
+            or not all(c.isascii() and (c.isalnum() or c in ".-:[]") for c in host)
+        ):
+            raise Problem("VALIDATION_ERROR", "the Host header is no host name", status=400)
+        return f"http://{host}"
+
+
+def default_audience(tenant_id: str) -> str:
+    """The audience of a token that asks for none: this platform, for one tenant."""
+    return f"urn:ragwork:tenant:{tenant_id}"
+
+
+def seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _read(claims: Mapping[str, Any], agent: Snapshot) -> AccessToken:
+    about = claims.get("agent")
+    confirmed = claims.get("cnf")
+    if not isinstance(about, dict) or not isinstance(about.get("constraints"), dict):
+        raise Unverified("it does not say what its agent may do")
+    return AccessToken(
+        agent=agent,
+        jti=jose.text(claims, "jti"),
+        scopes=tuple(jose.text(claims, "scope").split(" ")),
+        audience=jose.text(claims, "aud"),
+        expires_at=int(jose.number(claims, "exp")),
+        depth=int(jose.number(about, "delegation_depth")),
+        task_id=about.get("task_id"),
+        constraints=about["constraints"],
+        on_behalf_of=claims.get("on_behalf_of"),
+        delegation_id=claims.get("delegation_id"),
+        jkt=str(confirmed.get("jkt")) if isinstance(confirmed, dict) else None,
+        claims=claims,
+    )

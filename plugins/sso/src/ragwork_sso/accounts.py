@@ -1,0 +1,93 @@
+"""Accounts: which user a subject of an issuer is. Never found by address or name."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import attrs
+from ragwork_hooks.credentials import new_id
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.storage import Row, Transaction
+
+from ragwork_sso.id_token import Identity
+
+_FIND: Final = """
+SELECT user_id FROM sso.accounts WHERE tenant_id = ragwork.tenant() AND issuer = $1 AND subject = $2
+"""
+# The row is locked by the update, so logins of one subject take turns and the first one makes the user.
+_SEEN: Final = """
+INSERT INTO sso.accounts AS a (tenant_id, issuer, subject, user_id, email, display_name, last_login_at)
+VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, now())
+ON CONFLICT (tenant_id, issuer, subject) DO UPDATE
+   SET email = EXCLUDED.email, display_name = EXCLUDED.display_name, last_login_at = now(), updated_at = now()
+RETURNING a.user_id, xmax = 0 AS made
+"""
+_LINK: Final = """
+INSERT INTO sso.accounts (tenant_id, issuer, subject, user_id) VALUES (ragwork.tenant(), $1, $2, $3)
+ON CONFLICT DO NOTHING RETURNING user_id
+"""
+# One row a user: the account that was used last stands for all.
+_PAGE: Final = """
+SELECT * FROM (
+    SELECT DISTINCT ON (user_id) * FROM sso.accounts WHERE tenant_id = ragwork.tenant()
+     ORDER BY user_id, last_login_at DESC NULLS LAST, created_at
+) AS people
+ ORDER BY created_at, user_id LIMIT $1 OFFSET $2
+"""
+_OF: Final = """
+SELECT * FROM sso.accounts WHERE tenant_id = ragwork.tenant() AND user_id = $1
+ ORDER BY last_login_at DESC NULLS LAST, created_at LIMIT 1
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Account:
+    """A subject and its user. ``email`` and ``display_name`` are the provider's words of the last login."""
+
+    user_id: str
+    issuer: str
+    subject: str
+    email: str | None
+    display_name: str | None
+    last_login_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Row) -> "Account":
+        return cls(**{field.name: row[field.name] for field in attrs.fields(cls)})
+
+
+def new_user_id() -> str:
+    """An id that no provider can choose, so that a subject never becomes somebody else."""
+    return f"sso-{new_id()}"
+
+
+async def find(tx: Transaction, identity: Identity) -> str | None:
+    """The identity's user id."""
+    found: str | None = await tx.fetchval(_FIND, identity.issuer, identity.subject)
+    return found
+
+
+async def seen(tx: Transaction, identity: Identity, user_id: str) -> tuple[str, bool]:
+    """Note a login. The account's user id (``user_id`` when the account is new), and whether it is new."""
+    row = await tx.fetchrow(_SEEN, identity.issuer, identity.subject, user_id, identity.email, identity.name)
+    assert row is not None  # INSERT … RETURNING with DO UPDATE always gives its row
+    return row["user_id"], row["made"]
+
+
+async def link(tx: Transaction, issuer: str, subject: str, user_id: str) -> None:
+    """Make ``subject`` this user. ``Problem`` 409 when it is a user already."""
+    if await tx.fetchval(_LINK, issuer, subject, user_id) is None:
+        raise Problem("CONFLICT", "this subject of the provider is a user already")
+
+
+async def page(tx: Transaction, limit: int, offset: int) -> Sequence[Account]:
+    """One account per user, oldest first."""
+    return [Account.of(row) for row in await tx.fetch(_PAGE, limit, offset)]
+
+
+async def of_user(tx: Transaction, user_id: str) -> Account | None:
+    """The account that the user used last."""
+    row = await tx.fetchrow(_OF, user_id)
+    return None if row is None else Account.of(row)

@@ -1,0 +1,88 @@
+"""The authenticator of sessions, and the end of streams whose session expires meanwhile."""
+
+import hmac
+from typing import Final
+
+from ragwork_hooks.auth import Credential, Directory, Principal, User
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.plugin import Services
+
+from ragwork_sso.sessions import Session, SessionStore
+from ragwork_sso.tokens import SESSION
+
+# Compared with when there is no session, so that a made-up id takes the same steps as a real one.
+_NO_DIGEST: Final = bytes(32)
+
+
+class SessionAuthenticator:
+    """Token → principal. Implements ``ragwork_hooks.auth.Authenticator``.
+
+    Warm, it asks nobody: the session and its user come from caches that every change invalidates. The
+    role is the user's of this moment, never the one of the login.
+    """
+
+    def __init__(
+        self, services: Services, sessions: SessionStore, directory: Directory, *, enabled: bool
+    ) -> None:
+        self.name = "sso"
+        self._services = services
+        self._sessions = sessions
+        self._directory = directory
+        self._enabled = enabled
+        self._used: dict[str, Session] = {}
+
+    async def authenticate(self, credential: Credential) -> Principal | None:
+        token = credential.bearer
+        if token is None or not token.startswith(SESSION.prefix):
+            return None
+        session_id = SESSION.id_of(token)
+        if session_id is None or not self._enabled:
+            raise _refused("the session is malformed or unknown")
+        session, user = await self._look_up(session_id, token)
+        self._used[session.id] = session
+        return Principal(
+            tenant_id=session.tenant_id,
+            user_id=user.id,
+            credential_id=session.id,
+            kind="sso_session",
+            role=user.role,
+            groups=user.groups,
+        )
+
+    async def end_expired(self) -> None:
+        """Cut the streams of sessions that were used in this process and have expired since."""
+        now = self._services.clock.monotonic()
+        for session in [each for each in self._used.values() if each.expired(now)]:
+            async with self._services.db.tenant(session.tenant_id) as tx:
+                await self._services.streams.cut(tx, credential_id=session.id)
+            self._used.pop(session.id, None)
+
+    async def _look_up(self, session_id: str, token: str) -> tuple[Session, User]:
+        try:
+            session = await self._sessions.known(session_id)
+            if not hmac.compare_digest(
+                self._sessions.digest(token), session.digest if session else _NO_DIGEST
+            ):
+                session = None
+            user = await self._directory.current(session.tenant_id, session.user_id) if session else None
+        except Exception as error:
+            raise Problem("AUTH_UNAVAILABLE", "credentials can't be checked at the moment") from error
+        if session is None:
+            raise _refused("the session is malformed or unknown")
+        if session.revoked_at is not None:
+            raise _refused("this session was ended", session, "AUTH_REVOKED_KEY")
+        if user is None or not user.active:
+            raise _refused("the user of this session is not active", session)
+        if session.expired(self._services.clock.monotonic()):
+            raise _refused("this session has expired; log in again", session, "AUTH_EXPIRED_KEY")
+        return session, user
+
+
+def _refused(message: str, proven: Session | None = None, code: str = "AUTH_UNAUTHORIZED") -> Problem:
+    """A 401. Only a session that was proven may write into its tenant's audit log."""
+    return Problem(
+        code,
+        message,
+        headers={"WWW-Authenticate": "Bearer"},
+        tenant_id=None if proven is None else proven.tenant_id,
+    )

@@ -1,0 +1,233 @@
+"""A login, from the redirect to the provider to the session.
+
+Order of a callback: the attempt is taken (and over, whatever follows), the provider read, its issuer
+compared, the code redeemed, the token verified; then one transaction finds or makes the account, sets
+the role anew and opens the session. No provider is spoken to inside a transaction.
+"""
+
+import hmac
+from typing import Any, Final
+
+import attrs
+from ragwork_hooks.auth import Directory, User
+from ragwork_hooks.errors import Problem, ProviderError
+from ragwork_hooks.http import Call
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.storage import Transaction
+
+from ragwork_sso import accounts, role_mapping, tokens
+from ragwork_sso.addresses import with_query
+from ragwork_sso.entitled import JIT, SSO, Entitled
+from ragwork_sso.fetched import Fetched
+from ragwork_sso.id_token import Expected, Identity, Verifier
+from ragwork_sso.one_time import Attempt, OneTimeValues
+from ragwork_sso.openid import OpenIdClient, Redemption
+from ragwork_sso.problems import (
+    bad_state,
+    bad_token,
+    exchange_failed,
+    no_account,
+    no_provider,
+)
+from ragwork_sso.providers import Provider, ProviderStore
+from ragwork_sso.records import LoginRecords
+from ragwork_sso.secret_refs import ClientSecrets
+from ragwork_sso.sessions import Opened, SessionStore
+
+_DEFAULT_SCOPES: Final = ("openid", "email", "profile")
+
+
+@attrs.frozen(kw_only=True)
+class Returned:
+    """What the provider sent back with the browser."""
+
+    state: str
+    code: str | None
+    issuer: str | None
+    error: str | None
+
+
+@attrs.frozen(kw_only=True)
+class Login:
+    """A finished login: a session, or the address with a one-time code for one."""
+
+    tenant_id: str
+    provider_id: str
+    user: User
+    session: Opened | None = None
+    location: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """What logins are made with."""
+
+    services: Services
+    providers: ProviderStore
+    sessions: SessionStore
+    directory: Directory
+    one_time: OneTimeValues
+    openid: OpenIdClient
+    verifier: Verifier
+    metadata: Fetched[Any]
+    secrets: ClientSecrets
+    entitled: Entitled
+    records: LoginRecords
+    clock_skew_s: float
+
+
+class Logins:
+    """Starts and finishes logins."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def start(self, provider_id: str, redirect_uri: str, return_to: str | None) -> tuple[str, str]:
+        """The address to send the browser to, and the cookie that binds the login to it."""
+        provider = await self._provider(await self._tenant(provider_id), provider_id)
+        began = await self._parts.one_time.begin(provider.tenant_id, provider_id, redirect_uri, return_to)
+        scopes = dict.fromkeys(("openid", *(provider.scopes or _DEFAULT_SCOPES)))
+        address = with_query(
+            provider.auth_url,
+            response_type="code",
+            client_id=provider.client_id,
+            redirect_uri=redirect_uri,
+            scope=" ".join(scopes),
+            state=began.state,
+            nonce=began.attempt.nonce,
+            code_challenge=tokens.fingerprint(began.attempt.verifier),
+            code_challenge_method="S256",
+        )
+        return address, began.cookie
+
+    async def finish(self, call: Call[Any, Any], provider_id: str, returned: Returned) -> Login:
+        """The login that the browser came back from. Raises ``Problem`` with the contract's codes."""
+        tenant_id = await self._tenant(provider_id)
+        attempt = await self._parts.one_time.finish(tenant_id, provider_id, returned.state, call.headers)
+        try:
+            if attempt is None:
+                raise bad_state()
+            provider = await self._provider(tenant_id, provider_id)
+            identity = await self._identity(provider, attempt, returned)
+            async with self._parts.services.db.tenant(tenant_id) as tx:
+                user = await self._person(tx, call, provider_id, identity)
+                if attempt.return_to is None:
+                    return await self._opened(tx, call, provider_id, user)
+        except Problem as problem:
+            await self._parts.records.failed(call, tenant_id, provider_id, problem)
+            raise
+        code = await self._parts.one_time.give_code(tenant_id, provider_id, user.id)
+        location = with_query(attempt.return_to, sso_provider=provider_id, sso_code=code)
+        return Login(tenant_id=tenant_id, provider_id=provider_id, user=user, location=location)
+
+    async def redeem(self, call: Call[Any, Any], provider_id: str, code: str) -> Login:
+        """The session that the code of a redirect is worth."""
+        tenant_id = await self._tenant(provider_id)
+        user_id = await self._parts.one_time.take_code(tenant_id, provider_id, code)
+        if user_id is None:
+            raise bad_state()
+        async with self._parts.services.db.tenant(tenant_id) as tx:
+            await self._held(tx, provider_id)
+            user = await self._parts.directory.user(tx, user_id)
+            if user is None or not user.active:
+                raise _inactive()
+            return await self._opened(tx, call, provider_id, user)
+
+    async def _tenant(self, provider_id: str) -> str:
+        self._parts.entitled.check_enabled()
+        tenant_id = await self._parts.providers.tenant_of(provider_id)
+        if tenant_id is None:
+            raise no_provider(provider_id)
+        await self._parts.entitled.check(tenant_id, SSO)
+        return tenant_id
+
+    async def _provider(self, tenant_id: str, provider_id: str) -> Provider:
+        async with self._parts.services.db.tenant(tenant_id, "read") as tx:
+            provider = await self._parts.providers.find(tx, provider_id)
+        if provider is None or not provider.enabled:
+            raise no_provider(provider_id)
+        return provider
+
+    async def _identity(self, provider: Provider, attempt: Attempt, returned: Returned) -> Identity:
+        """Whom the provider vouches for, by the code that it sent."""
+        if returned.error is not None or returned.code is None:
+            raise Problem("AUTH_FORBIDDEN", "the provider did not let you in")
+        await self._check_issuer(provider, returned.issuer)
+        secret = self._parts.secrets.resolve(provider.tenant_id, provider.client_secret_ref)
+        if secret is None:
+            raise exchange_failed("its client secret is not configured")
+        redemption = Redemption(
+            code=returned.code,
+            redirect_uri=attempt.redirect_uri,
+            verifier=attempt.verifier,
+            client_secret=secret,
+        )
+        given = await self._parts.openid.redeem(provider, redemption)
+        expected = Expected(
+            nonce=attempt.nonce,
+            access_token=given.access_token,
+            now=self._parts.services.clock.now(),
+            skew_s=self._parts.clock_skew_s,
+        )
+        try:
+            return await self._parts.verifier.verify(given.id_token, provider, expected)
+        except ProviderError as error:
+            raise exchange_failed(error.message) from error
+
+    async def _check_issuer(self, provider: Provider, sent: str | None) -> None:
+        """RFC 9207: compared whenever it is there, demanded where the provider says that it sends it."""
+        if sent is not None:
+            if not hmac.compare_digest(sent.encode(), provider.issuer.encode()):
+                raise bad_token("it comes from another issuer")
+            return
+        try:
+            metadata = await self._parts.metadata.get(provider.issuer)
+        except ProviderError:
+            return  # nothing is promised, and the callback's own address tells providers apart
+        if metadata.get("authorization_response_iss_parameter_supported") is True:
+            raise bad_token("it does not say which issuer it comes from, as this provider always does")
+
+    async def _held(self, tx: Transaction, provider_id: str) -> Provider:
+        """The provider, still enabled and staying so until the commit."""
+        provider = await self._parts.providers.held(tx, provider_id)
+        if provider is None or not provider.enabled:
+            raise no_provider(provider_id)
+        return provider
+
+    async def _person(
+        self, tx: Transaction, call: Call[Any, Any], provider_id: str, identity: Identity
+    ) -> User:
+        """The identity's user, made or with its role set anew."""
+        provider = await self._held(tx, provider_id)
+        known = await accounts.find(tx, identity)
+        if known is None:
+            if not provider.jit_enabled:
+                raise no_account()
+            await self._parts.entitled.check(tx.tenant_id, JIT)
+        user_id, made = await accounts.seen(tx, identity, known or accounts.new_user_id())
+        role = provider.default_role
+        if provider.role_mapping is not None:
+            role = role_mapping.role_for(provider.role_mapping, role, identity.claims)
+        user = await self._parts.directory.ensure_user(tx, user_id, role)
+        if not user.active:
+            raise _inactive()
+        by = {"provider_id": provider_id, "role": role.label}
+        if made:
+            await self._parts.records.did(tx, call, "identity.jit.user_created", user_id, by)
+        if provider.role_mapping is None or user.role == role:
+            return user
+        change = {"provider_id": provider_id, "from": user.role.label, "to": role.label}
+        await self._parts.records.did(tx, call, "identity.role.changed", user_id, change)
+        return await self._parts.directory.set_role(tx, user_id, role)
+
+    async def _opened(self, tx: Transaction, call: Call[Any, Any], provider_id: str, user: User) -> Login:
+        session = await self._parts.sessions.open(tx, user.id, provider_id)
+        by = {"provider_id": provider_id, "role": user.role.label}
+        await self._parts.records.did(
+            tx, call, "identity.sso.login.success", user.id, by, session_id=session.id
+        )
+        return Login(tenant_id=tx.tenant_id, provider_id=provider_id, user=user, session=session)
+
+
+def _inactive() -> Problem:
+    return Problem("AUTH_FORBIDDEN", "your account here is switched off; ask an admin")

@@ -1,0 +1,267 @@
+"""The routes of people who log in: providers, start, callback, exchange, me, logout."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import attrs
+from ragwork_hooks.auth import Headers, Role
+from ragwork_hooks.authz import Action
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.fields import choice, identifier, text
+from ragwork_hooks.http import AnyRoute, AuditNote, Call, File, NoFields, Reply, Route
+from ragwork_hooks.plugin import Services
+
+from ragwork_sso import accounts
+from ragwork_sso.addresses import ReturnAddresses, plain_authority
+from ragwork_sso.entitled import SSO, Entitled
+from ragwork_sso.login import Login, Logins, Returned
+from ragwork_sso.providers import ProviderStore
+from ragwork_sso.sessions import SessionStore
+
+_CALLBACK: Final = "/v1/auth/sso/oidc/{provider_id}/callback"
+_USE: Final = Action(name="sso_session.use", role=Role.READER)
+_LIST: Final = Action(name="sso_provider.list", role=Role.READER)
+
+
+#: Of a parameter of the callback.
+_LONGEST: Final = 4096
+
+
+@attrs.frozen(kw_only=True)
+class ProvidersQuery:
+    tenant_id: str | None = identifier(default=None)
+
+
+@attrs.frozen(kw_only=True)
+class StartQuery:
+    return_to: str | None = text(default=None, min_length=1, max_length=2048)
+    response_mode: str = choice("json", "redirect", default="json")
+
+
+@attrs.frozen(kw_only=True)
+class SsoExchangeRequest:
+    code: str = text(min_length=1, max_length=128)
+
+
+@attrs.frozen(kw_only=True)
+class SsoProviderSummary:
+    id: str
+    name: str
+    type: str
+    issuer: str
+    auth_url: str
+    scopes: list[str] | None
+    jit_enabled: bool
+
+
+@attrs.frozen(kw_only=True)
+class SsoProviderList:
+    items: list[SsoProviderSummary]
+
+
+@attrs.frozen(kw_only=True)
+class SsoStartResponse:
+    authorize_url: str
+
+
+@attrs.frozen(kw_only=True)
+class SsoLoginResponse:
+    tenant_id: str
+    provider_id: str
+    user_id: str
+    role: str
+    session_token: str
+    expires_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class SsoMeResponse:
+    tenant_id: str
+    user_id: str
+    role: str
+    email: str | None
+    display_name: str | None
+    session_id: str
+    provider_id: str
+    expires_at: datetime
+
+
+class LoginApi:
+    """Handlers and declarations of ``/v1/auth/sso``."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        logins: Logins,
+        providers: ProviderStore,
+        sessions: SessionStore,
+        entitled: Entitled,
+        returns: ReturnAddresses,
+        base_url: str | None,
+        public_discovery: bool,
+    ) -> None:
+        self._services = services
+        self._logins = logins
+        self._providers = providers
+        self._sessions = sessions
+        self._entitled = entitled
+        self._returns = returns
+        self._base_url = base_url
+        self._public_discovery = public_discovery
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        login = {"scope": "public", "action": None, "rate_class": "public", "transaction": "none"}
+        own = {"scope": "tenant", "action": _USE}
+        discovery: Mapping[str, Any] = login | {"summary": "The providers of a tenant"}
+        if not self._public_discovery:
+            discovery = {
+                "scope": "tenant", "action": _LIST, "rate_class": "read", "transaction": "none",
+                "summary": "The providers of the caller's tenant",
+            }  # fmt: skip
+        return (
+            _route(
+                "sso.providers", "GET", "/v1/auth/sso/providers", self.list, discovery,
+                query=ProvidersQuery, response=SsoProviderList, errors=("AUTH_FORBIDDEN",),
+            ),
+            _route(
+                "sso.start", "GET", "/v1/auth/sso/oidc/{provider_id}/start", self.start, login,
+                summary="Begin a login", query=StartQuery, response=SsoStartResponse, errors=("BAD_REQUEST",),
+            ),
+            _route(
+                "sso.callback", "GET", _CALLBACK, self.callback, login,
+                summary="Where the provider sends the browser back to", query=dict,
+                response=SsoLoginResponse, errors=("AUTH_FORBIDDEN",),
+            ),
+            _route(
+                "sso.exchange", "POST", "/v1/auth/sso/oidc/{provider_id}/exchange", self.exchange, login,
+                summary="Turn the one-time code of a redirect into a session", body=SsoExchangeRequest,
+                body_kind="json", response=SsoLoginResponse, errors=("AUTH_FORBIDDEN",),
+            ),
+            _route(
+                "sso.me", "GET", "/v1/auth/sso/me", self.me, own, rate_class="read", transaction="read",
+                summary="Who this session is", response=SsoMeResponse, errors=("NOT_FOUND",),
+            ),
+            _route(
+                "sso.logout", "POST", "/v1/auth/sso/logout", self.logout, own, rate_class="mutation",
+                transaction="write", summary="End this session", response=None, status=204,
+                audit_event="identity.sso.logout", errors=("NOT_FOUND",),
+            ),
+        )  # fmt: skip
+
+    async def list(self, call: Call[NoFields, ProvidersQuery]) -> SsoProviderList:
+        self._entitled.check_enabled()
+        tenant_id = call.caller.tenant_id if call.caller else call.query.tenant_id
+        if tenant_id is None:
+            raise Problem("AUTH_FORBIDDEN", "say whose providers: ?tenant_id=…")
+        await self._entitled.check(tenant_id, SSO)
+        async with self._services.db.tenant(tenant_id, "read") as tx:
+            found = await self._providers.all(tx, only_enabled=True)
+        return SsoProviderList(
+            items=[
+                SsoProviderSummary(
+                    id=each.id,
+                    name=each.name,
+                    type="oidc",
+                    issuer=each.issuer,
+                    auth_url=each.auth_url,
+                    scopes=None if each.scopes is None else [*each.scopes],
+                    jit_enabled=each.jit_enabled,
+                )
+                for each in found
+            ]
+        )
+
+    async def start(self, call: Call[NoFields, StartQuery]) -> Reply | File:
+        self._entitled.check_enabled()
+        sent = call.query.return_to
+        return_to = None if sent is None else self._returns.check(sent)
+        provider_id = call.path["provider_id"]
+        redirect_uri = self._origin(call.headers) + _CALLBACK.format(provider_id=provider_id)
+        address, cookie = await self._logins.start(provider_id, redirect_uri, return_to)
+        if call.query.response_mode == "redirect":
+            return _redirect(307, address, {"Set-Cookie": cookie})
+        return Reply(data=SsoStartResponse(authorize_url=address), headers={"Set-Cookie": cookie})
+
+    async def callback(self, call: Call[NoFields, dict[str, str]]) -> SsoLoginResponse | File:
+        """Parameters that the standards don't name are ignored (RFC 6749 §4.1.2)."""
+        sent = {name: value[:_LONGEST] for name, value in call.query.items()}
+        if not sent.get("state") or not (sent.get("code") or sent.get("error")):
+            raise Problem("REQUEST_VALIDATION_ERROR", "the provider sends a state, and a code or an error")
+        returned = Returned(
+            state=sent["state"], code=sent.get("code"), issuer=sent.get("iss"), error=sent.get("error")
+        )
+        login = await self._logins.finish(call, call.path["provider_id"], returned)
+        # 303: the next request is a GET, whatever this one was.
+        return _response(login) if login.location is None else _redirect(303, login.location, {})
+
+    async def exchange(self, call: Call[SsoExchangeRequest, NoFields]) -> SsoLoginResponse:
+        return _response(await self._logins.redeem(call, call.path["provider_id"], call.body.code))
+
+    async def me(self, call: Call[NoFields, NoFields]) -> SsoMeResponse:
+        principal = call.principal
+        session = await self._sessions.known(principal.credential_id)
+        if session is None:
+            raise _no_session()
+        account = await accounts.of_user(call.tx, principal.user_id)
+        return SsoMeResponse(
+            tenant_id=principal.tenant_id,
+            user_id=principal.user_id,
+            role=principal.role.label,
+            email=account.email if account else None,
+            display_name=account.display_name if account else None,
+            session_id=session.id,
+            provider_id=session.provider_id,
+            expires_at=session.expires_at,
+        )
+
+    async def logout(self, call: Call[NoFields, NoFields]) -> Reply:
+        principal = call.principal
+        if principal.kind != "sso_session":
+            raise _no_session()
+        await self._sessions.revoke(call.tx, principal.credential_id)
+        note = AuditNote(resource_type="sso_session", resource_id=principal.credential_id)
+        return Reply(status=204, audit=note)
+
+    def _origin(self, headers: Headers) -> str:
+        """Where the provider finds this server again; a client's own word on it only on a developer's machine."""
+        if self._base_url is not None:
+            return self._base_url
+        host = headers.get("host") or ""
+        if self._services.profile == "production" or not plain_authority(host):
+            raise Problem("SERVICE_UNAVAILABLE", "the operator has not set SSO_BASE_URL")
+        return f"http://{host}"
+
+
+def _route(
+    name: str,
+    method: Literal["GET", "POST"],
+    path: str,
+    handler: Any,
+    shared: Mapping[str, Any],
+    **own: Any,
+) -> AnyRoute:
+    """A route with what all of these have in common."""
+    common = {"idempotency": "none", "audit_event": None, "feature": None, "stale_reads": False}
+    return Route(name=name, method=method, path=path, handler=handler, **(common | dict(shared) | own))
+
+
+def _redirect(status: int, address: str, headers: Mapping[str, str]) -> File:
+    return File(data=b"", mime="text/plain", status=status, headers={"Location": address, **headers})
+
+
+def _response(login: Login) -> SsoLoginResponse:
+    assert login.session is not None  # a login without an address to go to has one
+    return SsoLoginResponse(
+        tenant_id=login.tenant_id,
+        provider_id=login.provider_id,
+        user_id=login.user.id,
+        role=login.user.role.label,
+        session_token=login.session.token,
+        expires_at=login.session.expires_at,
+    )
+
+
+def _no_session() -> Problem:
+    return Problem("NOT_FOUND", "this credential is no session of single sign-on")

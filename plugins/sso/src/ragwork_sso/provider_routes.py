@@ -1,0 +1,339 @@
+"""The admin API of providers. A provider starts switched off; switching it off ends its sessions."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import attrs
+from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.auth import Role
+from ragwork_hooks.authz import Action
+from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.fields import choice, text
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.storage import Transaction
+
+from ragwork_sso import role_mapping
+from ragwork_sso.addresses import endpoint
+from ragwork_sso.check import Check, ProviderCheck
+from ragwork_sso.entitled import Entitled
+from ragwork_sso.keys import ALGORITHMS
+from ragwork_sso.problems import invalid
+from ragwork_sso.providers import Provider, ProviderFields, ProviderStore
+from ragwork_sso.secret_refs import ClientSecrets
+from ragwork_sso.sessions import SessionStore
+
+_PATH: Final = "/v1/admin/identity/providers"
+_ENDPOINTS: Final = ("auth_url", "token_url", "jwks_url")
+_MAX_SCOPES: Final = 50
+_READ: Final = Action(name="identity_provider.read", role=Role.ADMIN)
+_WRITE: Final = Action(name="identity_provider.write", role=Role.ADMIN)
+
+
+def _name(default: Any) -> Any:
+    return text(default=default, min_length=1, max_length=128)
+
+
+def _address(default: Any) -> Any:
+    return text(default=default, min_length=1, max_length=2048)
+
+
+def _client_id(default: Any) -> Any:
+    return text(default=default, min_length=1, max_length=256, pattern=r"[\x21-\x7e]+")
+
+
+def _role(default: Any) -> Any:
+    return text(default=default, min_length=1, max_length=32)
+
+
+@attrs.frozen(kw_only=True)
+class IdentityProviderCreateRequest:
+    type: str = choice("oidc", "saml")
+    name: str = _name(attrs.NOTHING)
+    issuer: str = _address(attrs.NOTHING)
+    client_id: str = _client_id(attrs.NOTHING)
+    client_secret_ref: str = _name(attrs.NOTHING)
+    auth_url: str = _address(attrs.NOTHING)
+    token_url: str = _address(attrs.NOTHING)
+    jwks_url: str = _address(attrs.NOTHING)
+    scopes_json: list[str] | None = None
+    default_role: str = _role(attrs.NOTHING)
+    role_mapping_json: dict[str, object] | None = None
+    jit_enabled: bool = False
+    algorithms_json: list[str] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class IdentityProviderPatchRequest:
+    name: str | None = _name(None)
+    issuer: str | None = _address(None)
+    client_id: str | None = _client_id(None)
+    client_secret_ref: str | None = _name(None)
+    auth_url: str | None = _address(None)
+    token_url: str | None = _address(None)
+    jwks_url: str | None = _address(None)
+    scopes_json: list[str] | None = None
+    default_role: str | None = _role(None)
+    role_mapping_json: dict[str, object] | None = None
+    jit_enabled: bool | None = None
+    algorithms_json: list[str] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class IdentityProviderSecretRotateRequest:
+    client_secret_ref: str = _name(attrs.NOTHING)
+
+
+@attrs.frozen(kw_only=True)
+class IdentityProviderResponse:
+    id: str
+    tenant_id: str
+    type: str
+    name: str
+    issuer: str
+    client_id: str
+    client_secret_ref: str
+    auth_url: str
+    token_url: str
+    jwks_url: str
+    scopes_json: list[str] | None
+    enabled: bool
+    default_role: str
+    role_mapping_json: Mapping[str, object] | None
+    jit_enabled: bool
+    created_at: datetime
+    updated_at: datetime
+    algorithms_json: list[str]
+
+
+@attrs.frozen(kw_only=True)
+class IdentityProviderList:
+    items: list[IdentityProviderResponse]
+
+
+@attrs.frozen(kw_only=True)
+class IdentityProviderTestResponse:
+    ok: bool
+    checks: list[Check]
+
+
+class ProviderApi:
+    """Handlers and declarations of ``/v1/admin/identity/providers``."""
+
+    def __init__(
+        self,
+        *,
+        providers: ProviderStore,
+        sessions: SessionStore,
+        secrets: ClientSecrets,
+        check: ProviderCheck,
+        entitled: Entitled,
+        production: bool,
+    ) -> None:
+        self._providers = providers
+        self._sessions = sessions
+        self._secrets = secrets
+        self._check = check
+        self._entitled = entitled
+        self._production = production
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        one = f"{_PATH}/{{provider_id}}"
+        response = IdentityProviderResponse
+        return (
+            self._route(
+                "list", "GET", _PATH, self.list, None, "All identity providers", response=IdentityProviderList
+            ),
+            self._route(
+                "create", "POST", _PATH, self.create, "created", "Add an identity provider, switched off",
+                response=response, status=201, body=IdentityProviderCreateRequest, body_kind="json",
+                errors=("AUTH_INVALID_ROLE", "VALIDATION_ERROR", "CONFLICT"),
+            ),
+            self._route(
+                "patch", "PATCH", one, self.patch, "updated", "Change an identity provider",
+                response=response, body=IdentityProviderPatchRequest, body_kind="json",
+                errors=("AUTH_INVALID_ROLE", "VALIDATION_ERROR", "NOT_FOUND"),
+            ),
+            self._route(
+                "rotate_secret_ref", "POST", f"{one}/rotate-secret-ref", self.rotate, "updated",
+                "Name another client secret", response=response, body=IdentityProviderSecretRotateRequest,
+                body_kind="json", errors=("VALIDATION_ERROR", "NOT_FOUND"),
+            ),
+            self._route(
+                "enable", "POST", f"{one}/enable", self.enable, "enabled", "Let people log in with it",
+                response=response, errors=("NOT_FOUND",),
+            ),
+            self._route(
+                "disable", "POST", f"{one}/disable", self.disable, "disabled",
+                "Switch it off and end its sessions", response=response, errors=("NOT_FOUND",),
+            ),
+            self._route(
+                "test", "POST", f"{one}/test", self.test, None,
+                "Ask the provider for its documents and compare them with what is configured",
+                response=IdentityProviderTestResponse, transaction="none", errors=("NOT_FOUND",),
+            ),
+        )  # fmt: skip
+
+    async def list(self, call: Call[NoFields, NoFields]) -> IdentityProviderList:
+        return IdentityProviderList(items=[_response(each) for each in await self._providers.all(call.tx)])
+
+    async def create(self, call: Call[IdentityProviderCreateRequest, NoFields]) -> Reply:
+        if call.body.type != "oidc":
+            raise invalid("type", "only oidc providers can be added")
+        fields = self._checked(call.tx, call.body)
+        provider = await self._providers.create(
+            call.tx, attrs.evolve(fields, algorithms=fields.algorithms or ("RS256",))
+        )
+        return _reply(provider, fields, status=201)
+
+    async def patch(self, call: Call[IdentityProviderPatchRequest, NoFields]) -> Reply:
+        fields = self._checked(call.tx, call.body)
+        return _reply(await self._providers.change(call.tx, call.path["provider_id"], fields), fields)
+
+    async def rotate(self, call: Call[IdentityProviderSecretRotateRequest, NoFields]) -> Reply:
+        ref = call.body.client_secret_ref
+        self._check_secret(call.tx, ref)
+        fields = ProviderFields(client_secret_ref=ref)
+        return _reply(await self._providers.change(call.tx, call.path["provider_id"], fields), fields)
+
+    async def enable(self, call: Call[NoFields, NoFields]) -> Reply:
+        return await self._switch(call, on=True)
+
+    async def disable(self, call: Call[NoFields, NoFields]) -> Reply:
+        return await self._switch(call, on=False)
+
+    async def test(self, call: Call[NoFields, NoFields]) -> IdentityProviderTestResponse:
+        checks = await self._check.run(call.principal.tenant_id, call.path["provider_id"])
+        return IdentityProviderTestResponse(ok=all(check.ok for check in checks), checks=checks)
+
+    async def _switch(self, call: Call[NoFields, NoFields], *, on: bool) -> Reply:
+        provider_id = call.path["provider_id"]
+        before = await self._providers.held(call.tx, provider_id)
+        if before is None:
+            raise not_found("provider", provider_id)
+        fields = ProviderFields()
+        provider = await self._providers.change(call.tx, provider_id, fields, enabled=on)
+        ended = 0 if on else await self._sessions.revoke_all(call.tx, provider_id)
+        note = _note(provider, {"sessions_ended": ended})
+        return Reply(data=_response(provider), changed=before.enabled != on, audit=note)
+
+    def _checked(
+        self, tx: Transaction, body: IdentityProviderCreateRequest | IdentityProviderPatchRequest
+    ) -> ProviderFields:
+        """What ``body`` sets. ``Problem`` 400 for a role that is none, else 422 with the field."""
+        if body.issuer is not None:
+            endpoint("issuer", body.issuer, production=self._production, query=False)
+        for field in _ENDPOINTS:
+            if (url := getattr(body, field)) is not None:
+                endpoint(field, url, production=self._production)
+        if body.default_role is not None:
+            _check_role(body.default_role)
+        if body.role_mapping_json is not None:
+            role_mapping.checked(body.role_mapping_json)
+        _check_scopes(body.scopes_json)
+        _check_algorithms(body.algorithms_json)
+        if body.client_secret_ref is not None:
+            self._check_secret(tx, body.client_secret_ref)
+        return ProviderFields(
+            name=body.name,
+            issuer=body.issuer,
+            client_id=body.client_id,
+            client_secret_ref=body.client_secret_ref,
+            auth_url=body.auth_url,
+            token_url=body.token_url,
+            jwks_url=body.jwks_url,
+            algorithms=body.algorithms_json,
+            scopes=body.scopes_json,
+            default_role=body.default_role,
+            role_mapping=body.role_mapping_json,
+            jit_enabled=body.jit_enabled,
+        )
+
+    def _check_secret(self, tx: Transaction, ref: str) -> None:
+        if self._secrets.resolve(tx.tenant_id, ref) is None:
+            raise invalid(
+                "client_secret_ref",
+                "is not the name SSO_CLIENT_SECRET_… of a secret that the operator keeps for this tenant",
+            )
+
+    def _route(
+        self,
+        name: str,
+        method: Literal["GET", "POST", "PATCH"],
+        path: str,
+        handler: Any,
+        event: str | None,
+        summary: str,
+        **own: Any,
+    ) -> AnyRoute:
+        read = method == "GET"
+        common: dict[str, Any] = {"transaction": "read" if read else "write"}
+        return Route(
+            name=f"identity_provider.{name}",
+            method=method,
+            path=path,
+            summary=summary,
+            handler=handler,
+            scope="tenant",
+            action=_READ if read else _WRITE,
+            rate_class="read" if read else "mutation",
+            idempotency="none",
+            audit_event=None if event is None else f"identity.provider.{event}",
+            feature=self._entitled.feature,
+            stale_reads=False,
+            **(common | own),
+        )
+
+
+def _check_role(name: str) -> None:
+    try:
+        Role.parse(name)
+    except ValueError as error:
+        raise Problem("AUTH_INVALID_ROLE", f"default_role: {error}") from error
+
+
+def _check_scopes(scopes: list[str] | None) -> None:
+    if scopes is None:
+        return
+    # RFC 6749 §3.3: printable ASCII without space, quote and backslash.
+    fine = all(
+        0 < len(s) <= 256 and all(c == "!" or "#" <= c <= "~" for c in s) and "\\" not in s for s in scopes
+    )
+    if not fine or len(scopes) > _MAX_SCOPES:
+        raise invalid("scopes_json", f"needs at most {_MAX_SCOPES} scopes, each a word of plain characters")
+
+
+def _check_algorithms(algorithms: list[str] | None) -> None:
+    if algorithms is not None and (not algorithms or not set(algorithms) <= set(ALGORITHMS)):
+        raise invalid("algorithms_json", f"needs one or more of {', '.join(ALGORITHMS)}")
+
+
+def _reply(provider: Provider, fields: ProviderFields, *, status: int = 200) -> Reply:
+    return Reply(data=_response(provider), status=status, audit=_note(provider, {"fields": fields.given()}))
+
+
+def _note(provider: Provider, metadata: Mapping[str, object]) -> AuditNote:
+    return AuditNote(resource_type="identity_provider", resource_id=provider.id, metadata=metadata)
+
+
+def _response(provider: Provider) -> IdentityProviderResponse:
+    return IdentityProviderResponse(
+        id=provider.id,
+        tenant_id=provider.tenant_id,
+        type="oidc",
+        name=provider.name,
+        issuer=provider.issuer,
+        client_id=provider.client_id,
+        client_secret_ref=provider.client_secret_ref,
+        auth_url=provider.auth_url,
+        token_url=provider.token_url,
+        jwks_url=provider.jwks_url,
+        scopes_json=None if provider.scopes is None else [*provider.scopes],
+        enabled=provider.enabled,
+        default_role=provider.default_role.label,
+        role_mapping_json=provider.role_mapping,
+        jit_enabled=provider.jit_enabled,
+        created_at=provider.created_at,
+        updated_at=provider.updated_at,
+        algorithms_json=[*provider.algorithms],
+    )

@@ -1,0 +1,143 @@
+"""Identity providers of a tenant: what is stored of them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import attrs
+from ragwork_hooks.auth import Role
+from ragwork_hooks.credentials import new_id
+from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.storage import Row, Transaction
+
+MAX_PROVIDERS: Final = 100
+
+_LIST: Final = """
+SELECT * FROM sso.providers WHERE tenant_id = ragwork.tenant() AND (enabled OR NOT $1) ORDER BY created_at, id
+"""
+_GET: Final = "SELECT * FROM sso.providers WHERE tenant_id = ragwork.tenant() AND id = $1"
+_HOLD: Final = "SELECT * FROM sso.providers WHERE tenant_id = ragwork.tenant() AND id = $1 FOR SHARE"
+# A tenant's additions take turns, so that the bound holds.
+_TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('sso.providers/' || ragwork.tenant(), 0))"
+_INSERT: Final = """
+INSERT INTO sso.providers (
+    tenant_id, id, name, issuer, client_id, client_secret_ref, auth_url, token_url, jwks_url,
+    algorithms, scopes, default_role, role_mapping, jit_enabled
+)
+SELECT ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
+ WHERE (SELECT count(*) FROM sso.providers WHERE tenant_id = ragwork.tenant()) < $14
+RETURNING *
+"""
+_CHANGE: Final = """
+UPDATE sso.providers
+   SET name = COALESCE($2, name), issuer = COALESCE($3, issuer), client_id = COALESCE($4, client_id),
+       client_secret_ref = COALESCE($5, client_secret_ref), auth_url = COALESCE($6, auth_url),
+       token_url = COALESCE($7, token_url), jwks_url = COALESCE($8, jwks_url),
+       algorithms = COALESCE($9, algorithms), scopes = COALESCE($10, scopes),
+       default_role = COALESCE($11, default_role), role_mapping = COALESCE($12, role_mapping),
+       jit_enabled = COALESCE($13, jit_enabled), enabled = COALESCE($14, enabled), updated_at = now()
+ WHERE tenant_id = ragwork.tenant() AND id = $1
+RETURNING *
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Provider:
+    """One OpenID provider. ``role_mapping`` ``None`` leaves roles to this platform's admins."""
+
+    tenant_id: str
+    id: str
+    name: str
+    issuer: str
+    client_id: str
+    client_secret_ref: str
+    auth_url: str
+    token_url: str
+    jwks_url: str
+    algorithms: Sequence[str]
+    scopes: Sequence[str] | None
+    enabled: bool
+    default_role: Role
+    role_mapping: Mapping[str, object] | None
+    jit_enabled: bool
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Row) -> "Provider":
+        values = {field.name: row[field.name] for field in attrs.fields(cls)}
+        return cls(**(values | {"default_role": Role.parse(row["default_role"])}))
+
+
+@attrs.frozen(kw_only=True)
+class ProviderFields:
+    """What an admin sets; ``None`` leaves it as it is."""
+
+    name: str | None = None
+    issuer: str | None = None
+    client_id: str | None = None
+    client_secret_ref: str | None = None
+    auth_url: str | None = None
+    token_url: str | None = None
+    jwks_url: str | None = None
+    algorithms: Sequence[str] | None = None
+    scopes: Sequence[str] | None = None
+    default_role: str | None = None
+    role_mapping: Mapping[str, object] | None = None
+    jit_enabled: bool | None = None
+
+    def given(self) -> list[str]:
+        """The names of the fields that are set."""
+        return sorted(name for name, value in self._values().items() if value is not None)
+
+    def arguments(self) -> tuple[object, ...]:
+        """In the order of the statements."""
+        return tuple(self._values().values())
+
+    def _values(self) -> dict[str, object]:
+        return {field.name: getattr(self, field.name) for field in attrs.fields(ProviderFields)}
+
+
+class ProviderStore:
+    """All that touches the table."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def tenant_of(self, provider_id: str) -> str | None:
+        """Whose provider it is, before any tenant is known."""
+        async with self._services.db.anonymous() as tx:
+            found: str | None = await tx.fetchval("SELECT sso.tenant_of($1)", provider_id)
+        return found
+
+    async def all(self, tx: Transaction, *, only_enabled: bool = False) -> Sequence[Provider]:
+        """The tenant's providers, oldest first."""
+        return [Provider.of(row) for row in await tx.fetch(_LIST, only_enabled)]
+
+    async def find(self, tx: Transaction, provider_id: str) -> Provider | None:
+        row = await tx.fetchrow(_GET, provider_id)
+        return None if row is None else Provider.of(row)
+
+    async def held(self, tx: Transaction, provider_id: str) -> Provider | None:
+        """The provider, which can't be changed or switched off before the transaction ends."""
+        row = await tx.fetchrow(_HOLD, provider_id)
+        return None if row is None else Provider.of(row)
+
+    async def create(self, tx: Transaction, fields: ProviderFields) -> Provider:
+        """A new provider, switched off. ``Problem`` 409 when the tenant has too many."""
+        await tx.execute(_TURN)
+        provider_id = f"idp_{new_id()}"
+        row = await tx.fetchrow(_INSERT, provider_id, *fields.arguments(), MAX_PROVIDERS)
+        if row is None:
+            raise Problem("CONFLICT", f"a tenant has at most {MAX_PROVIDERS} providers")
+        return Provider.of(row)
+
+    async def change(
+        self, tx: Transaction, provider_id: str, fields: ProviderFields, *, enabled: bool | None = None
+    ) -> Provider:
+        """The changed provider. ``Problem`` 404 for an unknown id."""
+        row = await tx.fetchrow(_CHANGE, provider_id, *fields.arguments(), enabled)
+        if row is None:
+            raise not_found("provider", provider_id)
+        return Provider.of(row)

@@ -1,0 +1,291 @@
+"""The admin API of people: who has an account, roles with dual control, switching off, linking."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import attrs
+from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.auth import Directory, Role, User
+from ragwork_hooks.authz import Action
+from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.fields import number, text
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.storage import Transaction
+
+from ragwork_sso import accounts, role_requests
+from ragwork_sso.accounts import Account
+from ragwork_sso.entitled import Entitled
+from ragwork_sso.providers import ProviderStore
+from ragwork_sso.role_requests import RoleRequest
+
+_USERS: Final = "/v1/admin/identity/users"
+_REQUESTS: Final = "/v1/admin/identity/role-requests"
+_READ: Final = Action(name="identity_user.read", role=Role.ADMIN)
+_WRITE: Final = Action(name="identity_user.write", role=Role.ADMIN)
+
+
+@attrs.frozen(kw_only=True)
+class UsersQuery:
+    limit: int = number(default=200, ge=1, le=500)
+    offset: int = number(default=0, ge=0, le=1_000_000)
+
+
+@attrs.frozen(kw_only=True)
+class TenantUserRolePatch:
+    role: str = text(min_length=1, max_length=32)
+
+
+@attrs.frozen(kw_only=True)
+class TenantUserLinkRequest:
+    provider_id: str = text(min_length=1, max_length=64)
+    subject: str = text(min_length=1, max_length=255)
+
+
+@attrs.frozen(kw_only=True)
+class TenantUserResponse:
+    id: str
+    tenant_id: str
+    external_subject: str
+    email: str | None
+    display_name: str | None
+    status: str
+    role: str
+    last_login_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class TenantUserList:
+    items: list[TenantUserResponse]
+
+
+@attrs.frozen(kw_only=True)
+class TenantUserActionResponse:
+    id: str
+    status: str
+    role: str
+
+
+@attrs.frozen(kw_only=True)
+class RoleRequestResponse:
+    id: str
+    user_id: str
+    role: str
+    requested_by: str
+    created_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class RoleRequestList:
+    items: list[RoleRequestResponse]
+
+
+class UserApi:
+    """Handlers and declarations of ``/v1/admin/identity/users`` and ``/role-requests``."""
+
+    def __init__(
+        self, *, directory: Directory, providers: ProviderStore, entitled: Entitled, dual_control: bool
+    ) -> None:
+        self._directory = directory
+        self._providers = providers
+        self._entitled = entitled
+        self._dual_control = dual_control
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        one, wish = f"{_USERS}/{{user_id}}", f"{_REQUESTS}/{{request_id}}"
+        action = TenantUserActionResponse
+        return (
+            self._route(
+                "user.list", "GET", _USERS, self.list, None, "Who has logged in or was linked",
+                query=UsersQuery, response=TenantUserList,
+            ),
+            self._route(
+                "user.role", "PATCH", f"{one}/role", self.set_role, "identity.role.changed", "Change a role",
+                body=TenantUserRolePatch, body_kind="json", response=action,
+                errors=("AUTH_INVALID_ROLE", "NOT_FOUND"),
+            ),
+            self._route(
+                "user.disable", "POST", f"{one}/disable", self.disable, "identity.user.disabled",
+                "Switch a user off: sessions, keys and open streams end", response=action, errors=("NOT_FOUND",),
+            ),
+            self._route(
+                "user.enable", "POST", f"{one}/enable", self.enable, "identity.user.enabled",
+                "Switch a user on again", response=action, errors=("NOT_FOUND",),
+            ),
+            self._route(
+                "user.link", "POST", f"{one}/links", self.link, "identity.user.linked",
+                "Let a subject of a provider log in as this user", body=TenantUserLinkRequest,
+                body_kind="json", response=action, status=201,
+                errors=("AUTH_FORBIDDEN", "NOT_FOUND", "CONFLICT"),
+            ),
+            self._route(
+                "role_request.list", "GET", _REQUESTS, self.pending, None, "Roles that wait for a second admin",
+                response=RoleRequestList,
+            ),
+            self._route(
+                "role_request.approve", "POST", f"{wish}/approve", self.approve, "identity.role.changed",
+                "Approve another admin's wish", response=action,
+                errors=("AUTH_FORBIDDEN", "NOT_FOUND", "CONFLICT"),
+            ),
+            self._route(
+                "role_request.reject", "POST", f"{wish}/reject", self.reject, "identity.role.rejected",
+                "Drop a wish", response=action, errors=("NOT_FOUND",),
+            ),
+        )  # fmt: skip
+
+    async def list(self, call: Call[NoFields, UsersQuery]) -> TenantUserList:
+        people = await accounts.page(call.tx, call.query.limit, call.query.offset)
+        users = await self._directory.users(call.tx, {person.user_id for person in people})
+        return TenantUserList(
+            items=[_person(person, users[person.user_id]) for person in people if person.user_id in users]
+        )
+
+    async def set_role(self, call: Call[TenantUserRolePatch, NoFields]) -> Reply:
+        role = _parsed(call.body.role)
+        user = await self._user(call.tx, call.path["user_id"])
+        if self._dual_control and role > user.role:
+            return await self._asked(call, user, role)
+        return await self._changed(call.tx, user, role, {})
+
+    async def disable(self, call: Call[NoFields, NoFields]) -> Reply:
+        return await self._switch(call, active=False)
+
+    async def enable(self, call: Call[NoFields, NoFields]) -> Reply:
+        return await self._switch(call, active=True)
+
+    async def link(self, call: Call[TenantUserLinkRequest, NoFields]) -> Reply:
+        user = await self._user(call.tx, call.path["user_id"])
+        if self._dual_control and user.role > Role.READER:
+            # Whoever logs in as another admin could approve their own wishes.
+            raise Problem(
+                "AUTH_FORBIDDEN", "under dual control only readers are linked; raise the role after"
+            )
+        provider = await self._providers.find(call.tx, call.body.provider_id)
+        if provider is None:
+            raise not_found("provider", call.body.provider_id)
+        await accounts.link(call.tx, provider.issuer, call.body.subject, user.id)
+        return Reply(data=_action(user), status=201, audit=_note(user, {"provider_id": provider.id}))
+
+    async def pending(self, call: Call[NoFields, NoFields]) -> RoleRequestList:
+        return RoleRequestList(items=[_wish(each) for each in await role_requests.pending(call.tx)])
+
+    async def approve(self, call: Call[NoFields, NoFields]) -> Reply:
+        wish = await role_requests.locked(call.tx, call.path["request_id"])
+        if call.principal.user_id in (wish.requested_by, wish.user_id):
+            raise Problem("AUTH_FORBIDDEN", "somebody else than who asked and who gains must approve")
+        await self._check_asker(call.tx, wish)
+        user = await self._user(call.tx, wish.user_id)
+        await role_requests.close(call.tx, wish.id)
+        return await self._changed(call.tx, user, wish.role, {"requested_by": wish.requested_by})
+
+    async def reject(self, call: Call[NoFields, NoFields]) -> Reply:
+        wish = await role_requests.locked(call.tx, call.path["request_id"])
+        await role_requests.close(call.tx, wish.id)
+        user = await self._user(call.tx, wish.user_id)
+        return Reply(data=_action(user), audit=_note(user, {"role": wish.role.label}))
+
+    async def _asked(self, call: Call[TenantUserRolePatch, NoFields], user: User, role: Role) -> Reply:
+        wish = await role_requests.ask(call.tx, user.id, role, call.principal.user_id)
+        return Reply(
+            status=202,
+            data=attrs.evolve(_action(user), status="pending_approval"),
+            audit=_note(user, {"role": role.label, "request_id": wish.id}, event="identity.role.requested"),
+        )
+
+    async def _check_asker(self, tx: Transaction, wish: RoleRequest) -> None:
+        """Two admins must want it at the same time; one who is none any more does not count."""
+        asker = await self._directory.user(tx, wish.requested_by)
+        if asker is None or not asker.active or asker.role < Role.ADMIN:
+            raise Problem("CONFLICT", "who asked for this is no active admin any more")
+
+    async def _changed(
+        self, tx: Transaction, before: User, role: Role, metadata: Mapping[str, object]
+    ) -> Reply:
+        user = await self._directory.set_role(tx, before.id, role)
+        change = {"from": before.role.label, "to": role.label, **metadata}
+        return Reply(data=_action(user), changed=before.role != role, audit=_note(user, change))
+
+    async def _switch(self, call: Call[NoFields, NoFields], *, active: bool) -> Reply:
+        before = await self._user(call.tx, call.path["user_id"])
+        user = await self._directory.set_active(call.tx, before.id, active)
+        return Reply(data=_action(user), changed=before.active != active, audit=_note(user, {}))
+
+    async def _user(self, tx: Transaction, user_id: str) -> User:
+        user = await self._directory.user(tx, user_id)
+        if user is None:
+            raise not_found("user", user_id)
+        return user
+
+    def _route(
+        self,
+        name: str,
+        method: Literal["GET", "POST", "PATCH"],
+        path: str,
+        handler: Any,
+        event: str | None,
+        summary: str,
+        **own: Any,
+    ) -> AnyRoute:
+        read = method == "GET"
+        return Route(
+            name=f"identity_{name}",
+            method=method,
+            path=path,
+            summary=summary,
+            handler=handler,
+            scope="tenant",
+            action=_READ if read else _WRITE,
+            rate_class="read" if read else "mutation",
+            idempotency="none",
+            audit_event=event,
+            feature=self._entitled.feature,
+            stale_reads=False,
+            transaction="read" if read else "write",
+            **own,
+        )
+
+
+def _parsed(name: str) -> Role:
+    try:
+        return Role.parse(name)
+    except ValueError as error:
+        raise Problem("AUTH_INVALID_ROLE", f"role: {error}") from error
+
+
+def _note(user: User, metadata: Mapping[str, object], *, event: str | None = None) -> AuditNote:
+    return AuditNote(event=event, resource_type="user", resource_id=user.id, metadata=metadata)
+
+
+def _status(user: User) -> str:
+    return "active" if user.active else "disabled"
+
+
+def _action(user: User) -> TenantUserActionResponse:
+    return TenantUserActionResponse(id=user.id, status=_status(user), role=user.role.label)
+
+
+def _wish(wish: RoleRequest) -> RoleRequestResponse:
+    return RoleRequestResponse(
+        id=wish.id,
+        user_id=wish.user_id,
+        role=wish.role.label,
+        requested_by=wish.requested_by,
+        created_at=wish.created_at,
+    )
+
+
+def _person(account: Account, user: User) -> TenantUserResponse:
+    return TenantUserResponse(
+        id=user.id,
+        tenant_id=user.tenant_id,
+        external_subject=account.subject,
+        email=account.email,
+        display_name=account.display_name,
+        status=_status(user),
+        role=user.role.label,
+        last_login_at=account.last_login_at,
+        created_at=account.created_at,
+        updated_at=account.updated_at,
+    )
