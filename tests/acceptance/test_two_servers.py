@@ -57,7 +57,9 @@ async def test_a_request_stays_within_its_round_trips(
     plugins, most_listed, most_first, most_whole = BUDGETS[limits]
     async with postgres.database([]) as fresh, counted(fresh.admin) as trips:
         settings = {"DATABASE_URL": trips.dsn, "LLM_PROVIDER": "fake", "RAGWORK_PROFILE": "test"}
-        settings |= {**ROOMY, "PLAN_DEFAULT": "enterprise"} if plugins is None else {"RAGWORK_PLUGINS": plugins}
+        settings |= (
+            {**ROOMY, "PLAN_DEFAULT": "enterprise"} if plugins is None else {"RAGWORK_PLUGINS": plugins}
+        )
         ragwork = Installed(data_dir=tmp_path / "d", cwd=tmp_path, settings=settings)
 
         def started() -> tuple[Server, str]:

@@ -91,6 +91,8 @@ async def test_a_refund_after_midnight_goes_to_the_day_that_was_charged(own_urls
         await set_time(own_urls, at("2026-07-01T23:59:59"))
         await here.request(tenant, "run")
         await here.request(tenant, "run", slow)
+    # The process has given back what it had leased.
+    async with process(own_urls) as here:
         assert await here.used(tenant) == 0
         assert await here.used(tenant, "month") == 3
 

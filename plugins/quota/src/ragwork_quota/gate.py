@@ -14,12 +14,13 @@ from ragwork_quota.meter import Charged, Meter
 from ragwork_quota.standing import Standing
 
 RUN_UNITS: Final = 3
-_LEASED: Final = frozenset({"read", "ops"})
+#: Requests that write nothing of their own tenant before they are charged: mutations pay in their transaction.
+_LEASED: Final = frozenset({"read", "ops", "run"})
 _NAMES: Final = {"day": "Daily", "month": "Monthly"}
 
 
 class QuotaGate:
-    """Charges every authenticated request: runs three units, others one. Reads draw from a lease."""
+    """Charges every authenticated request: runs three units, others one. Reads and runs draw from a lease."""
 
     name = "quota"
     stage: Stage = "quota"
@@ -41,16 +42,17 @@ class QuotaGate:
         return await self._charge(tenant_id, ask)
 
     async def _draw(self, tenant_id: str, rate_class: str) -> Admission | Deny:
-        drawn = await self._leases.draw(tenant_id, rate_class)
+        cost = _cost(rate_class)
+        drawn = await self._leases.draw(tenant_id, cost, rate_class)
         if isinstance(drawn, Charged):
             return self._deny(tenant_id, drawn)
         return Admission(
             headers=drawn.standing.headers(),
-            hold=Hold(settle=partial(self._undo_draw, tenant_id, drawn, rate_class)),
+            hold=Hold(settle=partial(self._undo_draw, tenant_id, drawn, cost, rate_class)),
         )
 
     async def _charge(self, tenant_id: str, ask: Ask) -> Admission | Deny:
-        cost = RUN_UNITS if ask.rate_class == "run" else 1
+        cost = _cost(ask.rate_class)
         tx = await ask.open()
         charged = await self._meter.charge(tx, cost, ask.rate_class)
         if charged.refused is not None:
@@ -65,9 +67,11 @@ class QuotaGate:
             ),
         )
 
-    async def _undo_draw(self, tenant_id: str, drawn: Drawn, rate_class: str, started: bool) -> None:
+    async def _undo_draw(
+        self, tenant_id: str, drawn: Drawn, cost: int, rate_class: str, started: bool
+    ) -> None:
         if not started:
-            await self._leases.undo(tenant_id, drawn, rate_class)
+            await self._leases.undo(tenant_id, drawn, cost, rate_class)
 
     async def _undo_charge(
         self, tenant_id: str, charged: Standing, cost: int, rate_class: str, started: bool
@@ -93,6 +97,10 @@ class QuotaGate:
             audit_event=HARD_CAP,
             record=partial(self._meter.note_block, charged=charged),
         )
+
+
+def _cost(rate_class: str) -> int:
+    return RUN_UNITS if rate_class == "run" else 1
 
 
 class PlanGate:

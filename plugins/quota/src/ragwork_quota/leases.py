@@ -1,7 +1,7 @@
-"""Small blocks of quota per process and tenant, so that a read need not ask the database.
+"""Small blocks of quota per process and tenant, so that a read or a run need not ask the database.
 
 A block is charged whole when it is leased, and what is not used of it is given back within a second: so
-however many processes lease, the caps hold. Near a cap nothing is leased and every read is charged.
+however many processes lease, the caps hold. Near a cap nothing is leased and every request is charged.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from ragwork_hooks.storage import Database
 from ragwork_quota.meter import Charged, Meter, Rest
 from ragwork_quota.standing import Standing
 
-#: Units of one lease, that of the read which takes it out included.
+#: Units of one lease, those of the request which takes it out included.
 BLOCK: Final = 16
 #: A lease is given back at the first tick after this; ticks and this make a second at most.
 LEASE_S: Final = 0.5
@@ -56,23 +56,23 @@ class Desk:
     standing: Standing | None = None
     touched: float = 0.0
 
-    def take(self, rate_class: str, now: float) -> Lease | None:
-        """One unit from the lease at hand."""
+    def take(self, cost: int, rate_class: str, now: float) -> Lease | None:
+        """``cost`` units for one request, from the lease at hand."""
         lease = self.lease
-        if lease is None or lease.left <= 0 or now >= lease.ends:
+        if lease is None or lease.left < cost or now >= lease.ends:
             return None
-        lease.left -= 1
+        lease.left -= cost
         lease.counts[rate_class] += 1
-        self._move(lease.day, rate_class, -1)
+        self._move(lease.day, rate_class, -cost, 1)
         return lease
 
-    def put_back(self, lease: Lease, rate_class: str) -> bool:
+    def put_back(self, lease: Lease, cost: int, rate_class: str) -> bool:
         """Undo a ``take``, unless the lease has been closed meanwhile."""
         if self.lease is not lease:
             return False
-        lease.left += 1
+        lease.left += cost
         lease.counts[rate_class] -= 1
-        self._move(lease.day, rate_class, 1)
+        self._move(lease.day, rate_class, cost, -1)
         return True
 
     def opened(self, lease: Lease) -> None:
@@ -101,14 +101,14 @@ class Desk:
         in_month = sum(units for day, units in self.out.items() if day.replace(day=1) == standing.month)
         return standing.less(self.out.get(standing.day, 0), in_month)
 
-    def _move(self, day: date, rate_class: str, units: int) -> None:
+    def _move(self, day: date, rate_class: str, units: int, requests: int) -> None:
         self.out[day] += units
-        self.uncounted[day, rate_class] -= units
+        self.uncounted[day, rate_class] += requests
 
 
 @attrs.frozen(kw_only=True)
 class Drawn:
-    """An admitted read: where the tenant stands after it, and the lease it was drawn from, if any."""
+    """An admitted request: where the tenant stands after it, and the lease it was drawn from, if any."""
 
     standing: Standing
     lease: Lease | None
@@ -129,23 +129,23 @@ class Leases:
         desk.touched = self._now()
         return desk
 
-    async def draw(self, tenant_id: str, rate_class: str) -> Drawn | Charged:
-        """One unit: from the lease, else from the database. ``Charged`` is a refusal."""
+    async def draw(self, tenant_id: str, cost: int, rate_class: str) -> Drawn | Charged:
+        """``cost`` units: from the lease, else from the database. ``Charged`` is a refusal."""
         desk = self.desk(tenant_id)
-        drawn = self._from_lease(desk, rate_class)
+        drawn = self._from_lease(desk, cost, rate_class)
         if drawn is not None:
             return drawn
         async with desk.lock:
             # Whoever waited finds what the one before has leased.
-            return self._from_lease(desk, rate_class) or await self._from_database(
-                tenant_id, desk, rate_class
+            return self._from_lease(desk, cost, rate_class) or await self._from_database(
+                tenant_id, desk, cost, rate_class
             )
 
-    async def undo(self, tenant_id: str, drawn: Drawn, rate_class: str) -> None:
-        """Give a drawn unit back."""
+    async def undo(self, tenant_id: str, drawn: Drawn, cost: int, rate_class: str) -> None:
+        """Give drawn units back."""
         desk = self.desk(tenant_id)
-        if drawn.lease is None or not desk.put_back(drawn.lease, rate_class):
-            await self.refund(tenant_id, drawn.standing, 1, rate_class)
+        if drawn.lease is None or not desk.put_back(drawn.lease, cost, rate_class):
+            await self.refund(tenant_id, drawn.standing, cost, rate_class)
 
     async def refund(self, tenant_id: str, charged: Standing, units: int, rate_class: str) -> None:
         """Give units back that were charged with ``charged`` as the outcome."""
@@ -183,18 +183,18 @@ class Leases:
                 except Exception as error:
                     log.warning("a lease of %s stays charged: %r", tenant_id, error)
 
-    def _from_lease(self, desk: Desk, rate_class: str) -> Drawn | None:
+    def _from_lease(self, desk: Desk, cost: int, rate_class: str) -> Drawn | None:
         # Who has a lease has a standing: both come with the same commit.
-        if desk.standing is None or (lease := desk.take(rate_class, self._now())) is None:
+        if desk.standing is None or (lease := desk.take(cost, rate_class, self._now())) is None:
             return None
         return Drawn(standing=desk.seen(desk.standing), lease=lease)
 
-    async def _from_database(self, tenant_id: str, desk: Desk, rate_class: str) -> Drawn | Charged:
+    async def _from_database(self, tenant_id: str, desk: Desk, cost: int, rate_class: str) -> Drawn | Charged:
         asked = self._now()
         async with self._closing(desk) as old:
             async with self._db.tenant(tenant_id) as tx:
                 rest = None if old is None else old.rest
-                charged = await self._meter.charge(tx, 1, rate_class, block=BLOCK - 1, rest=rest)
+                charged = await self._meter.charge(tx, cost, rate_class, block=BLOCK - cost, rest=rest)
                 tx.on_commit(lambda: self._charged(desk, rest, charged, asked))
         if charged.refused is not None:
             return charged
