@@ -55,7 +55,7 @@ UNLIMITED = {
     for whose in ("KEY", "TENANT")
     for kind in ("RUN", "MUTATION", "READ", "OPS")
     for what in ("RPS", "BURST")
-}
+} | {"RL_ADDRESS_PUBLIC_RPS": "1000000", "RL_ADDRESS_PUBLIC_BURST": "1000000"}
 
 
 @contextlib.contextmanager
