@@ -40,6 +40,18 @@ async def nothing(_call: Any) -> object:
     return None
 
 
+class Bare:
+    """Speaks its own media type."""
+
+    media_type = "application/scim+json"
+
+    def speaks(self, headers: Any) -> bool:
+        return True
+
+    def failure(self, problem: Any, request_id: str) -> tuple[int, object]:
+        return 400, {}
+
+
 def document(*routes: AnyRoute) -> dict[str, Any]:
     return dict(openapi.document(routes, "Test", "1"))
 
@@ -65,6 +77,38 @@ def test_a_document_of_every_kind_of_declaration_is_valid() -> None:
     assert made["paths"]["/v1/open"]["get"]["security"] == []
     assert "security" not in made["paths"]["/v1/things"]["get"]
     assert made["paths"]["/v1/things/{id}"]["get"]["parameters"][0]["in"] == "path"
+
+
+def test_forms_and_dialects_are_described_as_they_speak() -> None:
+    made = document(
+        public(
+            nothing,
+            name="token",
+            path="/oauth2/token",
+            method="POST",
+            body=Create,
+            body_kind="form",
+            dialect=Bare(),
+        ),
+        route(
+            nothing,
+            path="/scim/Things",
+            method="POST",
+            body=dict,
+            body_kind="json",
+            response=Thing,
+            dialect=Bare(),
+        ),
+    )
+    jsonschema.validate(made, OPENAPI_31, cls=jsonschema.Draft202012Validator)
+    form = made["paths"]["/oauth2/token"]["post"]["requestBody"]["content"]
+    assert list(form) == ["application/x-www-form-urlencoded"]
+    things = made["paths"]["/scim/Things"]["post"]
+    assert list(things["requestBody"]["content"]) == ["application/json", "application/scim+json"]
+    answer = things["responses"]["200"]["content"]
+    assert answer["application/scim+json"]["schema"] == {"$ref": "#/components/schemas/Thing"}
+    assert "data" in answer["application/json"]["schema"]["properties"]
+    assert things["responses"]["422"]["content"]["application/scim+json"]["schema"] == {"type": "object"}
 
 
 def test_bounds_and_optionality_of_fields_stand_in_the_schema() -> None:

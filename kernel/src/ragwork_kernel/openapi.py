@@ -65,12 +65,20 @@ def _operation(route: AnyRoute, schemas: "_Schemas") -> dict[str, object]:
     if route.scope == "public":
         operation["security"] = []
     if route.body_kind != "none":
-        media = "multipart/form-data" if route.body_kind == "multipart" else "application/json"
         operation["requestBody"] = {
             "required": route.body_kind != "optional_json",
-            "content": {media: {"schema": schemas.of(route.body)}},
+            "content": {media: {"schema": schemas.of(route.body)} for media in _body_types(route)},
         }
     return operation
+
+
+def _body_types(route: AnyRoute) -> tuple[str, ...]:
+    if route.body_kind == "multipart":
+        return ("multipart/form-data",)
+    if route.body_kind == "form":
+        return ("application/x-www-form-urlencoded",)
+    dialect = () if route.dialect is None else (route.dialect.media_type,)
+    return tuple(dict.fromkeys(("application/json", *dialect)))
 
 
 def _parameters(route: AnyRoute, schemas: "_Schemas") -> list[dict[str, object]]:
@@ -113,10 +121,10 @@ def _responses(route: AnyRoute, schemas: "_Schemas") -> dict[str, object]:
     for code in dict.fromkeys(codes):
         by_status.setdefault(STATUS_OF[code], []).append(code)
     for status, names in sorted(by_status.items()):
-        responses[str(status)] = {
-            "description": ", ".join(names),
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-        }
+        error: dict[str, object] = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+        if route.dialect is not None:
+            error[route.dialect.media_type] = {"schema": {"type": "object"}}
+        responses[str(status)] = {"description": ", ".join(names), "content": error}
     return responses
 
 
@@ -128,8 +136,10 @@ def _success(route: AnyRoute, schemas: "_Schemas") -> dict[str, object]:
         return {"description": route.summary, "content": media}
     if route.response is None:
         return {"description": route.summary}
-    schema = schemas.envelope(route.response)
-    return {"description": route.summary, "content": {"application/json": {"schema": schema}}}
+    content: dict[str, object] = {"application/json": {"schema": schemas.envelope(route.response)}}
+    if route.dialect is not None:
+        content[route.dialect.media_type] = {"schema": schemas.of(route.response)}
+    return {"description": route.summary, "content": content}
 
 
 class _Schemas:

@@ -42,6 +42,8 @@ DOOR_PLUGINS = (
     "selfserve",
     "ops",
 )
+#: Who is calling, in every form.
+IDENTITY_PLUGINS = ("sso", "scim", "rego", "agents")
 DOOR_SETTINGS = {"RATE_LIMIT_ENABLED": "false", "PLAN_DEFAULT": "enterprise"}
 
 
