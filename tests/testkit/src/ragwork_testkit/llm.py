@@ -145,12 +145,17 @@ class ChatModelContract(Sealed):
         asked = request("How often is the sample pump serviced?", passages(3))
         for _ in range(5):  # pools and executors fill first
             await self._start_and_close(model, asked)
-        tasks, threads = len(asyncio.all_tasks()), threading.active_count()
-        for _ in range(10):
-            await self._start_and_close(model, asked)
-        await asyncio.sleep(0.05)
-        assert len(asyncio.all_tasks()) <= tasks
-        assert threading.active_count() <= threads
+        before = len(asyncio.all_tasks()), threading.active_count()
+        # A pool may still fill up; what leaks grows in every round.
+        for _ in range(4):
+            for _ in range(10):
+                await self._start_and_close(model, asked)
+            await asyncio.sleep(0.05)
+            after = len(asyncio.all_tasks()), threading.active_count()
+            if after[0] <= before[0] and after[1] <= before[1]:
+                return
+            before = after
+        raise AssertionError(f"tasks and threads go on growing with every closed stream: {after}")
 
     async def test_closing_before_the_first_piece_is_fine(self, model: ChatModel) -> None:
         await _close(model.stream(request("How often is the sample pump serviced?", passages(1))))
