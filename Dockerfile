@@ -2,9 +2,9 @@
 
 FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
-RUN pip install --no-cache-dir "uv>=0.8,<1"
 WORKDIR /src
-COPY requirements.txt pyproject.toml README.md ./
+COPY requirements-bootstrap.txt requirements.txt pyproject.toml README.md ./
+RUN pip install --no-cache-dir --require-hashes -r requirements-bootstrap.txt
 COPY src ./src
 COPY hooks ./hooks
 COPY kernel ./kernel

@@ -8,16 +8,23 @@ EXTRAS := tests/testkit $(filter-out $(addsuffix /,$(MEMBERS)),$(sort $(dir $(wi
 CONTRIB := $(sort $(dir $(wildcard contrib/*/pyproject.toml)))
 MANIFESTS := pyproject.toml $(wildcard */pyproject.toml plugins/*/pyproject.toml contrib/*/pyproject.toml tests/testkit/pyproject.toml)
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python
+# Certificates of this machine's store, as pip and git use them: a proxy's own authority is only there.
+export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: install develop demo serve test prove lint format bench docs lock clean
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command 'make lock' $(UPGRADE) \
+  $(foreach m,$(MANIFESTS),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(m) | head -1))
+
+.PHONY: install develop demo serve test prove format bench docs lock clean
+.PHONY: lint style types imports arch unit contract integration contrib test-docs test-programs
 
 # What it takes to run: the default assembly.
 install: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.txt $(MANIFESTS)
+$(VENV)/.installed: requirements-bootstrap.txt requirements.txt $(MANIFESTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.txt
 	$(PIP) --require-hashes -r requirements.txt
 	$(PIP) --no-deps --no-build-isolation $(foreach m,$(MEMBERS),-e ./$(m))
 	@touch $@
@@ -43,11 +50,41 @@ test: develop
 prove: develop
 	RAGWORK_PROVE=1 $(BIN)/python -m pytest
 
-lint: develop
+# `make test` by parts: what a change calls for, without waiting for the rest. A test holds that nothing falls between them.
+CONTRACTS = $(shell find tests/testkit plugins -path '*/tests/test_*contract*.py')
+unit: develop
+	$(BIN)/python -m pytest hooks kernel
+
+contract: develop
+	$(BIN)/python -m pytest tests/testkit $(CONTRACTS)
+
+integration: develop
+	$(BIN)/python -m pytest plugins tests/acceptance $(addprefix --ignore=,$(CONTRACTS))
+
+contrib: develop
+	$(BIN)/python -m pytest contrib
+
+test-docs: develop
+	$(BIN)/python -m pytest tests/docs
+
+# Tests that need programs which .venv does not hold; .ci/install-programs brings them on Debian.
+test-programs: develop
+	RAGWORK_REQUIRE_PROGRAMS=1 $(BIN)/python -m pytest -m program
+
+lint: style types imports
+
+style: develop
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: develop
 	$(BIN)/mypy
+
+imports: develop
 	$(BIN)/lint-imports
+
+arch: imports
+	$(BIN)/python -m pytest tests/architecture
 
 format: develop
 	$(BIN)/ruff check --fix .
@@ -60,11 +97,12 @@ bench: develop
 docs: develop
 	$(BIN)/python tools/make_reference.py
 
-# Both files pin every third-party package by hash. uv.lock itself stays out of the repository.
-lock:
-	$(BIN)/uv lock --quiet
-	$(BIN)/uv export --quiet --package ragwork --group build --no-dev --no-emit-workspace --output-file requirements.txt
-	$(BIN)/uv export --quiet --all-packages --all-groups --no-emit-workspace --output-file requirements-dev.txt
+# The files pin every third-party package by hash. What is pinned stays as it is; `make lock UPGRADE=--upgrade` takes the newest.
+lock: install
+	@$(COMPILE) --group bootstrap --output-file requirements-bootstrap.txt
+	@$(COMPILE) --group build --output-file requirements.txt pyproject.toml
+	@$(COMPILE) --all-extras --group bootstrap --group build --group dev --constraints requirements.txt \
+	  --output-file requirements-dev.txt $(filter-out %/template/pyproject.toml,$(MANIFESTS))
 
 clean:
 	rm -rf $(VENV) var

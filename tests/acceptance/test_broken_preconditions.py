@@ -39,9 +39,8 @@ def test_a_data_directory_that_is_a_file(ragwork: Installed) -> None:
     refused(ragwork, str(ragwork.data_dir))
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to become another user"
-)
+@pytest.mark.program("setpriv")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 def test_a_data_directory_of_another_user() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import socket
 import stat
 import tempfile
@@ -262,9 +261,8 @@ def test_a_stream_that_outlasts_the_drain_is_told_so(tmp_path: Path) -> None:
         assert server.process.wait(15) == 0
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to become another user"
-)
+@pytest.mark.program("setpriv")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 def test_it_works_as_a_user_without_rights() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

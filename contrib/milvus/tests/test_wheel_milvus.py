@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 HERE = Path(__file__).parent
 
@@ -15,9 +16,15 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    uv = shutil.which("uv")
-    assert uv is not None
-    command = [uv, "build", "--wheel", "--no-build-isolation", "--offline", "--python", sys.executable]
+    command = [
+        find_uv_bin(),
+        "build",
+        "--wheel",
+        "--no-build-isolation",
+        "--offline",
+        "--python",
+        sys.executable,
+    ]
     subprocess.run([*command, "--out-dir", str(folder), str(HERE.parent)], check=True, capture_output=True)
     (built,) = folder.glob("*.whl")
     return built
@@ -38,7 +45,7 @@ def test_the_wheel_holds_the_code_the_types_marker_and_both_entry_points(wheel: 
 def test_the_platform_runs_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:
     site, tests = tmp_path / "site", tmp_path / "tests"
     tests.mkdir()
-    command = [shutil.which("uv") or "uv", "pip", "install", "--offline", "--no-deps", "--quiet"]
+    command = [find_uv_bin(), "pip", "install", "--offline", "--no-deps", "--quiet"]
     subprocess.run([*command, "--python", sys.executable, "--target", str(site), str(wheel)], check=True)
     shutil.copy(HERE / "test_milvus_platform.py", tests)
     (tests / "test_whence.py").write_text(
