@@ -78,7 +78,8 @@ def guard() -> Guard:
             lambda _: None,
         )
     )
-    return Guard("bench", config.policy("embedding", "bench"), circuits, metrics)
+    places = metrics.shares.make("bench", config.provider_concurrency, waiting=640)
+    return Guard("bench", config.policy("embedding", "bench"), circuits, metrics, places)
 
 
 async def timed(call: Callable[[], Awaitable[object]], count: int = CALLS) -> tuple[float, float]:
@@ -107,7 +108,7 @@ async def overhead() -> None:
         alone, _p99 = await timed(lambda: bare.embed(texts, "query"))
         guarded, _p99 = await timed(lambda: embedder.embed(texts, "query"))
         added.append(guarded - alone)
-    say("breaker and bulkhead, added to a call, p50", f"{statistics.median(added):.3f} ms", "0.1 ms")
+    say("breaker and shared places, added to a call, p50", f"{statistics.median(added):.3f} ms", "0.1 ms")
     added = []
     for _ in range(ROUNDS):
         alone, _p99 = await timed(lambda: drained(bare), CALLS // 10)

@@ -24,6 +24,7 @@ from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.notification import Channel
 from ragwork_hooks.policy import PolicyEngine
 from ragwork_hooks.retrieval import Embedder, Retriever
+from ragwork_hooks.shares import Shares
 from ragwork_hooks.storage import Blob, Caches, Database, DatabaseServer, State, Transaction
 from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
 
@@ -429,6 +430,24 @@ class Services(Protocol):
     @property
     def data_dir(self) -> Path:
         """The folder for what must outlive the process beside the database. It may not exist yet."""
+
+    def shares(
+        self,
+        name: str,
+        places: int,
+        *,
+        waiting: int,
+        refusal: Callable[[str], Exception] = ...,
+        wait_s: float | None = None,
+        most: int | None = None,
+    ) -> Shares:
+        """Something that tenants compete for in this process; ``name`` is its metrics' label, after the plugin's.
+
+        ``waiting`` bounds who waits, first waiters of tenants that hold nothing not counted; ``wait_s`` how long
+        the others wait. ``refusal`` makes the error that the refused get from a sentence that says why; without
+        it that is ``Problem`` 503 SERVICE_BUSY. ``most`` is what one tenant may hold at once; without it,
+        everything.
+        """
 
     def use(self, capability: type[C]) -> C:
         """The provider of a capability that the plugin's info ``requires``, or provides itself.

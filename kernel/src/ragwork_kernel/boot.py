@@ -143,6 +143,7 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
             clock=clock.SystemClock(),
             metrics=telemetry,
             tracer=tracer,
+            shares=telemetry.shares,
             authorization=authorization,
             registry=registry,
             profile=kernel.profile,

@@ -27,6 +27,7 @@ from ragwork_hooks.storage import Row
 from ragwork_kernel.background import AWAY, Bell, close_pool, forever, open_pool, stop
 from ragwork_kernel.job_schedules import Scheduler
 from ragwork_kernel.jobs import CHANNEL
+from ragwork_kernel.shares import working_for
 
 LEASE_S, BEAT_S, WATCH_S, POLL_S = 15.0, 3.0, 0.5, 2.0
 #: A worker that could not renew its lease gives its jobs up this long before another may claim them.
@@ -200,6 +201,7 @@ class Worker:
     # --- running ----------------------------------------------------------------------------------
 
     async def _run(self, claim: _Claim) -> None:
+        working_for.set(claim.job.tenant_id)
         started = time.monotonic()
         try:
             outcome = await self._attempt(claim)

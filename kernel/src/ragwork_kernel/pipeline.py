@@ -29,6 +29,7 @@ from ragwork_kernel.db import TENANT_ID
 from ragwork_kernel.exchange import Exchange
 from ragwork_kernel.records import Records
 from ragwork_kernel.replies import SECURITY_HEADERS, Shape
+from ragwork_kernel.shares import address_of, working_for
 from ragwork_kernel.telemetry import Telemetry
 from ragwork_kernel.tracing import KernelTracer
 
@@ -112,6 +113,8 @@ class Pipeline:
     async def _exchange(self, request: web.Request, route: AnyRoute, legacy: bool) -> web.StreamResponse:
         exchange = self._open(request, route, legacy)
         self._telemetry.begin(exchange.request_id)
+        # A connection's requests run in one task: each says anew whom it works for.
+        working_for.set(address_of(exchange.peer))
         self._in_flight += 1
         self._idle.clear()
         status = 499
@@ -166,6 +169,8 @@ class Pipeline:
         """address → authenticate → switch → role → rate → decode → entitlement → capacity, then the work."""
         await self._admission.ask(exchange, "address")
         exchange.caller = await authenticate(self._authenticators, exchange)
+        if exchange.caller is not None:
+            working_for.set(exchange.caller.tenant_id)
         await self._admission.ask(exchange, "switch")
         await self._authorize_role(exchange)
         await self._admission.ask(exchange, "rate")

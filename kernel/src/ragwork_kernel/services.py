@@ -1,6 +1,6 @@
 """What a plugin is handed: one facade per plugin over the kernel's parts, limited to what its info declares."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
@@ -20,9 +20,11 @@ from ragwork_hooks.plugin import (
     Streams,
     Tracer,
 )
+from ragwork_hooks.shares import Shares
 from ragwork_hooks.storage import Blob, Caches, Database, State, Transaction
 
 from ragwork_kernel.authorize import AuthorizationPlan
+from ragwork_kernel.shares import SharesFactory, busy
 
 C = TypeVar("C")
 
@@ -44,6 +46,7 @@ class Parts:
     clock: Clock
     metrics: Metrics
     tracer: Tracer
+    shares: SharesFactory
     authorization: AuthorizationPlan
     registry: Registry
     profile: Literal["development", "test", "production"]
@@ -57,6 +60,7 @@ class PluginServices:
     def __init__(self, info: PluginInfo, parts: Parts, capabilities: Mapping[type, object]) -> None:
         self._info = info
         self._authorization = parts.authorization
+        self._shares = parts.shares
         # Filled as the boot goes on; a plugin only looks up what stands before it.
         self._capabilities = capabilities
         self.db = parts.db
@@ -76,6 +80,20 @@ class PluginServices:
         self.profile = parts.profile
         self.embedded = parts.embedded
         self.data_dir = parts.data_dir
+
+    def shares(
+        self,
+        name: str,
+        places: int,
+        *,
+        waiting: int,
+        refusal: Callable[[str], Exception] = busy,
+        wait_s: float | None = None,
+        most: int | None = None,
+    ) -> Shares:
+        return self._shares.make(
+            f"{self._info.name}.{name}", places, waiting=waiting, refusal=refusal, wait_s=wait_s, most=most
+        )
 
     def use(self, capability: type[C]) -> C:
         if capability not in (*self._info.requires, *self._info.provides):

@@ -19,6 +19,7 @@ from prometheus_client import (
 from ragwork_hooks.plugin import Sample
 
 from ragwork_kernel.redaction import redact, redact_text
+from ragwork_kernel.shares import SharesFactory
 
 access = logging.getLogger("ragwork.access")
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
@@ -41,6 +42,8 @@ class Telemetry:
     def __init__(self, app_name: str) -> None:
         self._prefix = _metric_prefix(app_name)
         self.registry = CollectorRegistry()
+        self.shares = SharesFactory(self._prefix)
+        self.registry.register(self.shares)
         self._requests = Counter(
             f"{self._prefix}_http_requests",
             "HTTP requests",

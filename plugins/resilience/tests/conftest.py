@@ -8,6 +8,7 @@ import attrs
 import pytest
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import Delta, Usage
+from ragwork_kernel.shares import SharesFactory
 from ragwork_kernel.state import LocalState
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.workshop import Workshop
@@ -152,7 +153,11 @@ class World:
 
     def __attrs_post_init__(self):
         services = SimpleNamespace(
-            state=self.state, clock=self.clock, metrics=self.metrics, providers=self.providers
+            state=self.state,
+            clock=self.clock,
+            metrics=self.metrics,
+            providers=self.providers,
+            shares=SharesFactory("test").make,
         )
         self.workshop = Workshop(services, self.config)
 

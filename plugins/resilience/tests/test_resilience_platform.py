@@ -36,7 +36,7 @@ async def test_runs_wait_their_turn_and_then_are_busy(platform, kit):
         assert {a.status for a in answers} == {200, 503}
         assert {(a.code, a.headers["Retry-After"]) for a in busy} == {("SERVICE_BUSY", "1")}
         assert all('"done"' in a.text or "event: done" in a.text for a in answers if a.status == 200)
-        await kit.until(lambda: not gate(app).bulkhead.taken)
+        await kit.until(lambda: not gate(app).shares.held)
         later = await app.call("POST", "/v1/run", key, json=run("later"))
         assert later.status == 200
 
@@ -58,12 +58,40 @@ async def test_a_hundred_clients_that_leave_leave_no_place_taken(platform, kit):
                             pass
 
         await asyncio.gather(*(leave(number) for number in range(100)), return_exceptions=True)
-        await kit.until(lambda: not gate(app).bulkhead.taken)
-        assert gate(app).bulkhead.waiting == 0
+        await kit.until(lambda: not gate(app).shares.held)
+        assert gate(app).shares.waiting == 0
         answers = await asyncio.gather(
             *(app.call("POST", "/v1/run", key, json=run(f"after{n}")) for n in range(5))
         )
         assert [a.status for a in answers] == [200] * 5
+
+
+async def test_a_tenant_that_takes_every_place_delays_another_by_one_run(platform, kit):
+    settings = {"RUN_MAX_CONCURRENCY": "2", "RUN_BULKHEAD_WAIT_MS": "0", "FAKE_TOKEN_DELAY_MS": "10"}
+    async with platform(plugins=PLUGINS, settings=settings) as app:
+        greedy, modest = await app.key("greedy", role="editor"), await app.key("modest", role="editor")
+        await corpus(app, greedy)
+        await corpus(app, modest)
+        over, answers = asyncio.Event(), []
+
+        async def keep_running(worker):
+            number = 0
+            while not over.is_set():
+                number += 1
+                answers.append(await app.call("POST", "/v1/run", greedy, json=run(f"g{worker}-{number}")))
+
+        crowd = [asyncio.create_task(keep_running(worker)) for worker in range(6)]
+        await kit.until(lambda: gate(app).shares.held == 2)
+        for number in range(4):
+            answer = await app.call("POST", "/v1/run", modest, json=run(f"m{number}"))
+            assert answer.status == 200, answer.text
+        over.set()
+        await asyncio.gather(*crowd)
+        # The surplus is refused at once, as the operator set it, and says whose places they are.
+        busy = [a for a in answers if a.status == 503]
+        assert busy
+        assert {a.code for a in busy} == {"SERVICE_BUSY"}
+        await kit.until(lambda: not gate(app).shares.held)
 
 
 @pytest.mark.parametrize("body", [{}, {"session_id": 1}, run("s", corpus="missing")])
@@ -72,7 +100,7 @@ async def test_a_run_that_is_refused_or_fails_gives_its_place_back(platform, kit
         key = await app.key()
         for _ in range(3):
             await app.call("POST", "/v1/run", key, json=body)
-        await kit.until(lambda: not gate(app).bulkhead.taken)
+        await kit.until(lambda: not gate(app).shares.held)
 
 
 async def test_a_dead_model_is_replaced_as_the_operator_said_and_metrics_have_their_names(platform):

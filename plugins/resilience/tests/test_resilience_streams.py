@@ -10,6 +10,7 @@ from ragwork_fake.model import FakeModel
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest
 from ragwork_hooks.retrieval import Query
+from ragwork_kernel.shares import SharesFactory
 from ragwork_kernel.state import LocalState
 from ragwork_resilience.breaker import Breaker, Circuits
 from ragwork_resilience.config import ResilienceConfig
@@ -36,7 +37,8 @@ class TestAGuardedModelKeepsTheContract(ChatModelContract):
                 state, "cb", account, config.breaker("llm", "far"), loop.time, lambda _: None, lambda _: None
             )
         )
-        guard = Guard("far", config.policy("llm", "far"), circuits, NoMetrics())
+        places = SharesFactory("test").make("far", 64, waiting=640)
+        guard = Guard("far", config.policy("llm", "far"), circuits, NoMetrics(), places)
         return GuardedModel(FakeModel(FakeConfig()), guard)
 
 

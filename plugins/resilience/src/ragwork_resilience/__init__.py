@@ -1,14 +1,18 @@
-"""Plugin ``resilience``: timeouts, retries, circuits, bulkheads and fallbacks around every provider."""
+"""Plugin ``resilience``: timeouts, retries, circuits, shared places and fallbacks around every provider."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, Wrap, hookimpl
 
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.gates import RunGate
 from ragwork_resilience.workshop import Workshop
+
+#: Runs that may wait: so many for each place, and so many at least.
+WAITING_PER_RUN: Final = 10
+LEAST_WAITING: Final = 100
 
 
 class ResiliencePlugin:
@@ -19,7 +23,7 @@ class ResiliencePlugin:
         """See ``PluginSpec``."""
         return PluginInfo(
             name="resilience",
-            summary="Timeouts, retries, circuits, bulkheads and fallbacks around every provider",
+            summary="Timeouts, retries, circuits, shared places and fallbacks around every provider",
             config=ResilienceConfig,
         )
 
@@ -28,6 +32,13 @@ class ResiliencePlugin:
         """See ``PluginSpec``."""
         services, config = context.services, context.config
         workshop = Workshop(services, config)
+
+        runs = services.shares(
+            "runs",
+            config.run_concurrency,
+            waiting=max(LEAST_WAITING, WAITING_PER_RUN * config.run_concurrency),
+            wait_s=config.run_wait_ms / 1000,
+        )
 
         @asynccontextmanager
         async def checked() -> AsyncIterator[None]:
@@ -44,7 +55,7 @@ class ResiliencePlugin:
         }
         return Contribution(
             wraps=tuple(Wrap(kind=kind, name="resilience", wrap=wrap) for kind, wrap in kinds.items()),
-            admits=(RunGate(config.run_concurrency, config.run_wait_ms / 1000, services.metrics),),
+            admits=(RunGate(runs),),
             lifespan=checked,
         )
 

@@ -126,7 +126,11 @@ class ResilienceConfig:
         "RUN_BULKHEAD_MAX_CONCURRENCY", None, "overrides RUN_MAX_CONCURRENCY", ge=1, le=100_000
     )
     run_wait_ms: int = setting(
-        "RUN_BULKHEAD_WAIT_MS", 2000, "how long a run waits for its turn before 503", ge=0, le=60_000
+        "RUN_BULKHEAD_WAIT_MS",
+        2000,
+        "how long a run waits before 503, if its tenant has another under way",
+        ge=0,
+        le=60_000,
     )
 
     def __attrs_post_init__(self) -> None:

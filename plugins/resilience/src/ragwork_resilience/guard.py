@@ -1,4 +1,4 @@
-"""One provider's guard: bulkhead, circuit, attempts with a time limit, retries, metrics."""
+"""One provider's guard: places, circuit, attempts with a time limit, retries, metrics."""
 
 import asyncio
 import logging
@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 import attrs
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.shares import Share, Shares
 
 from ragwork_resilience.breaker import Breaker, CircuitOpen, Circuits, Ticket
-from ragwork_resilience.bulkhead import RETRY_AFTER_S, Bulkhead, Slot
 from ragwork_resilience.config import Policy
-from ragwork_resilience.outcome import UNAVAILABLE, Exhausted, Tries, exhausted, verdict
+from ragwork_resilience.outcome import UNAVAILABLE, Exhausted, Tries, exhausted, too_many, verdict
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -30,9 +30,9 @@ _deadline: ContextVar[float] = ContextVar("ragwork_resilience_deadline")
 
 @attrs.frozen(kw_only=True)
 class Leave:
-    """Leave for one attempt: a place in the bulkhead and a ticket of the circuit."""
+    """Leave for one attempt: a place among the calls to the provider and a ticket of the circuit."""
 
-    slot: Slot
+    place: Share
     circuit: Breaker
     ticket: Ticket
 
@@ -41,21 +41,23 @@ class Guard:
     """Guards the calls to one provider. ``service`` is its label in metrics and messages.
 
     Raises the provider's own ``ProviderError``, INTEGRATION_UNAVAILABLE (no answer in time, circuit open,
-    an unforeseen failure) or SERVICE_BUSY (no place in the bulkhead).
+    an unforeseen failure) or SERVICE_BUSY (no place among the calls under way).
     """
 
-    def __init__(self, service: str, policy: Policy, circuits: Circuits, metrics: Metrics) -> None:
+    def __init__(
+        self, service: str, policy: Policy, circuits: Circuits, metrics: Metrics, places: Shares
+    ) -> None:
         self.service = service
         self.policy = policy
         self._circuits = circuits
         self._metrics = metrics
-        self._bulkhead = Bulkhead(policy.concurrency)
+        self._places = places
         self._telling: set[asyncio.Task[None]] = set()
 
     @property
     def under_way(self) -> int:
         """Calls that hold a place; one that was given up holds it until it has really ended."""
-        return self._bulkhead.taken
+        return self._places.held
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, T]], account: str = "") -> T:
         """``await work()``, repeated as the policy allows. ``account`` is the tenant whose own
@@ -80,17 +82,13 @@ class Guard:
         """Leave for an attempt, after which ``tell`` is due. Raises ``Exhausted``."""
         circuit = self._circuits.of(account)
         try:
-            # A full bulkhead must not make callers wait for a provider that is known to be away.
+            # Nobody waits for a place at a provider that is known to be away.
             circuit.refuse_if_open()
-            slot = await self._bulkhead.take(account, tries.deadline - asyncio.get_running_loop().time())
-            if slot is None:
-                raise Exhausted(
-                    "SERVICE_BUSY", f"too many calls to {self.service} are under way", RETRY_AFTER_S
-                )
+            place = await self._place(tries)
             try:
-                return Leave(slot=slot, circuit=circuit, ticket=await circuit.admit())
+                return Leave(place=place, circuit=circuit, ticket=await circuit.admit())
             except BaseException:
-                slot.release()
+                place.release()
                 raise
         except CircuitOpen as open_:
             if tries.last is not None:
@@ -98,6 +96,13 @@ class Guard:
             raise Exhausted(
                 UNAVAILABLE, f"{self.service} is not asked: its last calls failed", open_.retry_after_s
             ) from open_
+
+    async def _place(self, tries: Tries) -> Share:
+        try:
+            async with asyncio.timeout_at(tries.deadline):
+                return await self._places.take()
+        except TimeoutError:
+            raise too_many(f"too many calls to {self.service} are under way") from None
 
     async def pause(self, tries: Tries, error: ProviderError) -> None:
         """Wait for the next attempt; raises what the caller gets when there is none."""
@@ -107,17 +112,17 @@ class Guard:
         )
         await asyncio.sleep(wait)
 
-    def start(self, work: Coroutine[Any, Any, T], deadline: float, slot: Slot) -> "asyncio.Task[T]":
+    def start(self, work: Coroutine[Any, Any, T], deadline: float, place: Share) -> "asyncio.Task[T]":
         """``work`` as a task of its own, so that a caller never waits for one that can't be cancelled.
 
-        The task holds ``slot`` until its end. Calls within it are over before ``deadline``.
+        The task holds ``place`` until its end. Calls within it are over before ``deadline``.
         """
         context = copy_context()
         context.run(_deadline.set, deadline)
         task = asyncio.create_task(work, name=f"call {self.service}", context=context)
 
         def ended(task: "asyncio.Task[T]") -> None:
-            slot.release()
+            place.release()
             if not task.cancelled():
                 task.exception()  # read, so that nobody is told about an outcome that nobody waits for
 
@@ -180,7 +185,7 @@ class Guard:
     async def _attempt(self, work: Callable[[], Coroutine[Any, Any, T]], leave: Leave, tries: Tries) -> T:
         began = asyncio.get_running_loop().time()
         allowed = min(tries.deadline - began, self.policy.timeout_s)
-        task = self.start(work(), began + allowed, leave.slot)
+        task = self.start(work(), began + allowed, leave.place)
         try:
             await asyncio.wait({task}, timeout=allowed)
         except asyncio.CancelledError:

@@ -10,6 +10,8 @@ from ragwork_resilience.config import Policy
 
 UNAVAILABLE: Final = "INTEGRATION_UNAVAILABLE"
 _LONGEST_BACKOFF_S: Final = 5.0
+#: How long a caller refused for want of a place is told to wait.
+_BUSY_RETRY_AFTER_S: Final = 1.0
 
 #: ``failed``: the provider broke. ``answered``: it is alive and said no. ``silent``: nothing is known of it.
 Verdict: TypeAlias = Literal["failed", "answered", "silent"]
@@ -24,6 +26,11 @@ class Exhausted(ProviderError):
 
     def __init__(self, code: str, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(code, message, retryable=True, retry_after_s=retry_after_s)
+
+
+def too_many(said: str) -> Exhausted:
+    """The refusal of a call for want of a place."""
+    return Exhausted("SERVICE_BUSY", said, _BUSY_RETRY_AFTER_S)
 
 
 def verdict(error: BaseException) -> Verdict:

@@ -7,9 +7,9 @@ from typing import Final, Generic, TypeVar
 
 import attrs
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.shares import Share
 
 from ragwork_resilience.breaker import Ticket
-from ragwork_resilience.bulkhead import Slot
 from ragwork_resilience.guard import GRACE_S, Guard, Leave
 from ragwork_resilience.outcome import Tries
 
@@ -22,12 +22,12 @@ AHEAD: Final = 16
 class Pump(Generic[T]):
     """Reads a source in a task of its own, where it begins, is closed, and can be left behind."""
 
-    def __init__(self, guard: Guard, source: AsyncGenerator[T, None], slot: Slot) -> None:
+    def __init__(self, guard: Guard, source: AsyncGenerator[T, None], place: Share) -> None:
         self._guard = guard
         self._pieces: list[T] = []
         self._reader: asyncio.Future[None] | None = None
         self._room = asyncio.Event()
-        self._task = guard.start(self._pull(source), float("inf"), slot)
+        self._task = guard.start(self._pull(source), float("inf"), place)
         self._task.add_done_callback(lambda _: self._wake())
 
     async def next(self, wait_s: float) -> Sequence[T]:
@@ -89,7 +89,7 @@ async def guarded(guard: Guard, source: Callable[[], AsyncGenerator[T, None]]) -
     tries = guard.begin()
     while True:
         leave = await guard.admit("", tries)
-        pump = Pump(guard, source(), leave.slot)
+        pump = Pump(guard, source(), leave.place)
         try:
             pieces = await _first(guard, pump, leave, tries)
             break

@@ -15,6 +15,7 @@ from ragwork_resilience.breaker import Breaker, Circuits, Condition
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.fallback import Bench, ModelWithFallback, RetrieverWithFallback
 from ragwork_resilience.guard import Guard
+from ragwork_resilience.outcome import too_many
 from ragwork_resilience.wraps import (
     GuardedChannel,
     GuardedEars,
@@ -25,6 +26,9 @@ from ragwork_resilience.wraps import (
 )
 
 log = logging.getLogger(__name__)
+
+#: Calls that may wait for each place at a provider: more would not be served within their time.
+_WAITING_PER_PLACE: Final = 10
 
 
 class Workshop:
@@ -81,7 +85,13 @@ class Workshop:
         if attempts is not None:
             policy = attrs.evolve(policy, attempts=attempts)
         circuits = Circuits(lambda account: self._circuit(kind, name, account))
-        return Guard(name, policy, circuits, self._services.metrics)
+        places = self._services.shares(
+            f"{kind}.{name}",
+            policy.concurrency,
+            waiting=_WAITING_PER_PLACE * policy.concurrency,
+            refusal=too_many,
+        )
+        return Guard(name, policy, circuits, self._services.metrics, places)
 
     def _circuit(self, kind: str, name: str, account: str) -> Breaker:
         def changed(is_open: bool) -> None:
