@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Option
 from ragwork_kernel import cli
 
 
@@ -143,16 +142,6 @@ def test_the_data_directory_is_found_without_a_home(monkeypatch: pytest.MonkeyPa
     assert cli.default_data_dir() == Path("/home/ann/.local/share/ragwork")
     monkeypatch.setenv("RAGWORK_DATA_DIR", "/data")
     assert cli.default_data_dir() == Path("/data")
-
-
-def test_an_option_becomes_a_parameter_of_its_kind() -> None:
-    given = [
-        cli._parameter(Option(name="dry-run", help="h", flag=True)),
-        cli._parameter(Option(name="role", help="h", required=True, choices=("a", "b"))),
-        cli._parameter(Option(name="key", help="h", positional=True)),
-    ]
-    assert [p.name for p in given] == ["dry_run", "role", "key"]
-    assert [p.required for p in given] == [False, True, False]
 
 
 def test_an_unexpected_failure_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """Metric names of the seed, bounded labels, one registry per kernel."""
 
+import logging
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from ragwork_kernel.telemetry import MAX_SERIES, Telemetry
+from ragwork_kernel.telemetry import MAX_SERIES, Telemetry, TextFormatter
 
 
 def samples(telemetry: Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -79,3 +81,14 @@ def test_two_kernels_in_one_process_do_not_mix() -> None:
         "ragwork_http_requests_total",
         (("method", "GET"), ("path", "/v1/corpora"), ("status", "200")),
     ) not in samples(two)
+
+
+def test_a_person_at_a_terminal_reads_text_with_the_same_secrets_taken_out() -> None:
+    record = logging.makeLogRecord(
+        {"msg": "call with Bearer %s", "args": ("nrgk_" + "a" * 60,), "levelname": "WARNING", "tenant": "t1"}
+    )
+    line = TextFormatter().format(record)
+    assert line.endswith("tenant=t1")
+    assert " WARNING call with " in line
+    assert "nrgk_aaaa" not in line
+    assert not line.startswith("{")

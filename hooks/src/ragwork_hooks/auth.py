@@ -113,6 +113,9 @@ class Directory(Protocol):
     async def ensure_tenant(self, tx: Transaction) -> None:
         """Create the transaction's tenant when new."""
 
+    async def require_tenant(self, tx: Transaction) -> None:
+        """Raise ``Problem`` 404, with the nearest name, unless the transaction's tenant exists."""
+
     async def tenants(self) -> Sequence[str]:
         """Ids of all tenants, sorted: for system tasks that visit each in its own transaction."""
 

@@ -6,9 +6,9 @@ implement ``PluginSpec`` with ``@hookimpl``. All hooks are called once, at boot,
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import attrs
 import pluggy
@@ -37,6 +37,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 C = TypeVar("C")
 P = TypeVar("P")
+V = TypeVar("V")
 
 
 @attrs.frozen(kw_only=True)
@@ -118,9 +119,19 @@ class Contribution:
     warm: Callable[[], Awaitable[None]] | None = None
 
 
+OptionType: TypeAlias = Literal["text", "integer", "duration", "tenant", "path"]
+OptionValue: TypeAlias = str | bool | int | timedelta | None
+
+
 @attrs.frozen(kw_only=True)
 class Option:
-    """A command-line option ``--name`` or, when ``positional``, an argument. Texts unless ``flag``."""
+    """A command-line option ``--name`` or, when ``positional``, an argument.
+
+    What was typed is checked before the command runs: ``text`` is not empty and has no control characters,
+    ``integer`` (an ``int``) lies from ``minimum`` to ``maximum``, ``duration`` (a ``timedelta``) is written like
+    ``90d``, ``24h``, ``30m`` or ``0s``, ``tenant`` is a well-formed tenant id, and ``path`` is made absolute from where
+    the command was typed. A ``flag`` is a ``bool``.
+    """
 
     name: str
     help: str
@@ -129,6 +140,9 @@ class Option:
     flag: bool = False
     positional: bool = False
     choices: tuple[str, ...] = ()
+    type: OptionType = "text"
+    minimum: int = 0
+    maximum: int = 2**31 - 1
 
 
 class Console(Protocol):
@@ -143,6 +157,11 @@ class Console(Protocol):
     def result(self, data: object, text: str) -> None:
         """The outcome: ``data`` as JSON with ``--json``, else ``text``."""
 
+    def table(self, rows: Sequence[Mapping[str, object]], columns: Sequence[str], empty: str) -> None:
+        """The outcome is a list: ``rows`` as JSON with ``--json``, else its ``columns`` under a header, or ``empty``
+        when there are none.
+        """
+
     def progress(
         self, total: int, label: str, unit: str
     ) -> AbstractAsyncContextManager[Callable[[int], None]]:
@@ -156,15 +175,26 @@ class CommandContext:
     services: "Services"
     config: Any
     console: Console
-    options: Mapping[str, str | bool | None]
+    options: Mapping[str, OptionValue]
     #: Surround waiting for jobs with this: in embedded mode it works the queue in this process.
     working: Callable[[], AbstractAsyncContextManager[None]]
 
     def text(self, name: str) -> str:
         """The value of a required text option."""
+        return self._value(name, str)
+
+    def integer(self, name: str) -> int:
+        """The value of a required integer option."""
+        return self._value(name, int)
+
+    def duration(self, name: str) -> timedelta:
+        """The value of a required duration option."""
+        return self._value(name, timedelta)
+
+    def _value(self, name: str, kind: type[V]) -> V:
         value = self.options[name]
-        if not isinstance(value, str):
-            raise TypeError(f"--{name} has no text")
+        if not isinstance(value, kind):
+            raise TypeError(f"--{name} is no {kind.__name__}")
         return value
 
 
@@ -183,7 +213,7 @@ class ToolContext:
     """What a tool gets: nothing is booted."""
 
     console: Console
-    options: Mapping[str, str | bool | None]
+    options: Mapping[str, OptionValue]
 
 
 @attrs.frozen(kw_only=True)

@@ -258,8 +258,10 @@ async def _bring_schema(assembly: Assembly, urls: DatabaseUrls) -> None:
     """Outside production a server that knows the owner migrates by itself; else it verifies."""
     sources = assembly.sources()
     if urls.owner is not None and not assembly.kernel.production:
-        for migration in await migrations.migrate(urls.owner, sources):
-            log.info("migrated %s %s", migration.plugin, migration.name)
+        ran = await migrations.migrate(urls.owner, sources)
+        if ran:
+            plugins = dict.fromkeys(migration.plugin for migration in ran)
+            log.info("applied %d migrations of %s", len(ran), ", ".join(plugins))
     else:
         await migrations.verify(urls.app, sources)
 

@@ -10,11 +10,13 @@ from typing import Any, NoReturn
 import asyncpg
 import click
 from ragwork_hooks.errors import ConfigError, Problem, ProviderError
-from ragwork_hooks.plugin import Command, CommandContext, Option, Tool, ToolContext
+from ragwork_hooks.plugin import Command, CommandContext, Option, OptionValue, Tool, ToolContext
 
 from ragwork_kernel import assembly as assemblies
 from ragwork_kernel.assembly import Assembly, Loaded
 from ragwork_kernel.boot import boot
+from ragwork_kernel.command_options import parameter
+from ragwork_kernel.config import nearest
 from ragwork_kernel.console import TerminalConsole
 from ragwork_kernel.operator_commands import COMMANDS
 from ragwork_kernel.telemetry import configure_logging
@@ -43,14 +45,24 @@ def main() -> None:
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _fail(_refusal(error), error.exit_code)
     except _EXPECTED as error:
         _fail(str(error), 2 if isinstance(error, ConfigError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
     except (asyncpg.PostgresError, OSError) as error:
         _fail(f"{type(error).__name__}: {error}. Run `ragwork doctor` for the cause", 1)
+
+
+def _refusal(error: click.ClickException) -> str:
+    """What was wrong with the call, and where to look it up, in one line."""
+    message = " ".join(error.format_message().split())
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return (
+        f"{message}{'' if message[-1:] in '.?' else '.'} See `{context.command_path} --help`"
+        if context
+        else message
+    )
 
 
 def _fail(message: str, status: int) -> NoReturn:
@@ -60,7 +72,7 @@ def _fail(message: str, status: int) -> NoReturn:
 
 def command_line() -> click.Group:
     """The whole command tree. A broken configuration leaves the kernel's own commands."""
-    root = click.Group("ragwork", help="A multi-tenant RAG agent platform. See `ragwork COMMAND --help`.")
+    root = CommandGroup("ragwork", help="A multi-tenant RAG agent platform. See `ragwork COMMAND --help`.")
     for operator in COMMANDS:
         _add(root, operator.path, operator.help, operator.options, _operator_callback(operator.run))
     try:
@@ -83,7 +95,7 @@ def _add(
     group = root
     for name in path[:-1]:
         group = _group(group, name)
-    parameters: list[click.Parameter] = [_parameter(option) for option in options]
+    parameters: list[click.Parameter] = [parameter(option) for option in options]
     parameters += [
         click.Option(
             ["--data-dir"],
@@ -95,12 +107,29 @@ def _add(
     group.add_command(click.Command(path[-1], params=parameters, callback=callback, help=help_text))
 
 
+class CommandGroup(click.Group):
+    """Commands under one word. Without a text of its own its help names them; a mistyped one is told the nearest."""
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        return super().get_short_help_str(limit) if self.help else ", ".join(sorted(self.commands))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            raise click.UsageError(
+                f"there is no command {args[0]!r}; {nearest(args[0], sorted(self.commands))}", ctx
+            ) from None
+
+
 def _group(parent: click.Group, name: str) -> click.Group:
     """The group ``name``; a command of that name stays what the group does when nothing follows it."""
     child = parent.commands.get(name)
     if isinstance(child, click.Group):
         return child
-    group = click.Group(name, help=f"{name.capitalize()} commands.")
+    group = CommandGroup(name)
     if child is not None:
         alone = child.callback
 
@@ -108,26 +137,11 @@ def _group(parent: click.Group, name: str) -> click.Group:
             if alone is not None and click.get_current_context().invoked_subcommand is None:
                 alone(**values)
 
-        group = click.Group(
+        group = CommandGroup(
             name, params=child.params, callback=callback, help=child.help, invoke_without_command=True
         )
     parent.add_command(group)
     return group
-
-
-def _parameter(option: Option) -> click.Parameter:
-    kind = click.Choice(option.choices) if option.choices else None
-    if option.positional:
-        return click.Argument([option.name], required=option.required, default=option.default, type=kind)
-    return click.Option(
-        [f"--{option.name}", option.name.replace("-", "_")],
-        help=option.help,
-        required=option.required,
-        default=None if option.flag else option.default,
-        is_flag=option.flag,
-        type=None if option.flag else kind,
-        show_default=option.default is not None,
-    )
 
 
 def _operator_callback(
@@ -160,7 +174,7 @@ async def _run_plugin_command(
     command: Command,
     data_dir: Path,
     as_json: bool,
-    options: dict[str, str | bool | None],
+    options: dict[str, OptionValue],
 ) -> int:
     async with boot(assembly, data_dir) as platform:
         if loaded.name in platform.inactive:

@@ -1,8 +1,9 @@
 """Where commands talk to their user: people on a terminal, or a program that asked for JSON."""
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from tqdm import tqdm
 
@@ -30,6 +31,16 @@ class TerminalConsole:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
+    def table(self, rows: Sequence[Mapping[str, object]], columns: Sequence[str], empty: str) -> None:
+        cells = [[_cell(row[column]) for column in columns] for row in rows]
+        heads = [column.replace("_", " ").upper() for column in columns]
+        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+        lines = [
+            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+            for line in (heads, *cells)
+        ]
+        self.result(rows, "\n".join(lines) if rows else empty)
+
     @asynccontextmanager
     async def progress(self, total: int, label: str, unit: str) -> AsyncIterator[Callable[[int], None]]:
         with tqdm(total=total, desc=label, unit=unit, file=sys.stderr, dynamic_ncols=True) as bar:
@@ -38,3 +49,14 @@ class TerminalConsole:
                 bar.update(more)
 
             yield advance
+
+
+def _cell(value: object) -> str:
+    """A value for people: times to the minute in UTC, nothing as a dash, texts in one line."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}Z"
+    return " ".join(str(value).split())

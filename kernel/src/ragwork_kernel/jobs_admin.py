@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import attrs
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 
@@ -16,8 +17,8 @@ from ragwork_kernel.console import TerminalConsole
 STATES = ("queued", "running", "retrying", "succeeded", "dead")
 LIST_OPTIONS = (
     Option(name="state", help="only jobs in this state", choices=STATES),
-    Option(name="tenant", help="only jobs of this tenant"),
-    Option(name="limit", help="how many at most", default="50"),
+    Option(name="tenant", help="only jobs of this tenant", type="tenant"),
+    Option(name="limit", help="how many at most", default="50", type="integer", minimum=1, maximum=1000),
 )
 ID_OPTIONS = (Option(name="job_id", help="a job's id", positional=True, required=True),)
 
@@ -25,9 +26,9 @@ ID_OPTIONS = (Option(name="job_id", help="a job's id", positional=True, required
 async def list_jobs(options: dict[str, Any], data_dir: Path, console: TerminalConsole) -> int:
     """The latest jobs first."""
     async with _dispatcher(data_dir) as connection:
-        rows = await jobs.list_jobs(connection, options["state"], options["tenant"], int(options["limit"]))
-    lines = [f"{r.id}  {r.kind:<24} {r.state:<9} {r.tenant_id}  {r.reason or ''}" for r in rows]
-    console.result(rows, "\n".join(lines) or "no such jobs")
+        rows = await jobs.list_jobs(connection, options["state"], options["tenant"], options["limit"])
+    columns = ("id", "kind", "state", "tenant_id", "attempt", "updated_at", "reason")
+    console.table([attrs.asdict(row) for row in rows], columns, "no such jobs")
     return 0
 
 

@@ -34,7 +34,7 @@ class OperatorCommand:
 
 
 async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> int:
-    host, port = str(options["host"]), _port_number(str(options["port"]))
+    host, port = options["host"], options["port"]
     assembly = assemblies.read()
     configure_logging(assembly.kernel.log_level)
     _say_when_unlocked(assembly)
@@ -51,12 +51,6 @@ async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> 
     async with boot(assembly, data_dir) as platform:
         await run_server(platform, host, port, ready)
     return 0
-
-
-def _port_number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise ConfigError(f"--port {text}", "is no port", "give a number from 0 to 65535; 0 picks one")
-    return int(text)
 
 
 async def _worker(_options: Options, data_dir: Path, console: TerminalConsole) -> int:
@@ -83,9 +77,7 @@ async def _migrate(options: Options, data_dir: Path, console: TerminalConsole) -
 
 async def _plugins(_options: Options, _data_dir: Path, console: TerminalConsole) -> int:
     rows = doctor.plugin_rows(assemblies.read())
-    width = max((len(r["name"]) for r in rows), default=0)
-    lines = [f"{r['name']:<{width}}  {r['version']:<8} {r['state']:<9} {r['note']}" for r in rows]
-    console.result(rows, "\n".join(lines) or "no plugin is installed")
+    console.table(rows, ("name", "version", "state", "note"), "no plugin is installed")
     return 1 if any(r["state"] == "broken" for r in rows) else 0
 
 
@@ -163,7 +155,13 @@ COMMANDS = (
         run=_serve,
         options=(
             Option(name="host", help="address to listen on", default="127.0.0.1"),
-            Option(name="port", help="port to listen on; 0 picks one", default="8000"),
+            Option(
+                name="port",
+                help="port to listen on; 0 picks one",
+                default="8000",
+                type="integer",
+                maximum=65535,
+            ),
         ),
     ),
     OperatorCommand(path=("worker",), help="Work the job queue.", run=_worker),

@@ -1,8 +1,10 @@
 """``ragwork serve``: listen, work, and leave without dropping anything."""
 
 import asyncio
+import errno
 import gc
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +17,17 @@ from ragwork_kernel.http import application
 
 log = logging.getLogger(__name__)
 _GOODBYE_S = 2.0
+_BAD_HOST = (
+    "host",
+    "name an address of this machine: 127.0.0.1, 0.0.0.0 for all, or one that `ip address` shows",
+)
+_BIND_FIXES = {
+    errno.EADDRINUSE: ("port", "stop what uses the port or choose another with --port"),
+    errno.EACCES: (
+        "port",
+        "choose a port above 1023 with --port, or run behind a proxy that has the low one",
+    ),
+}
 
 
 @asynccontextmanager
@@ -65,11 +78,10 @@ async def _bind(site: web.TCPSite, host: str, port: int) -> None:
     try:
         await site.start()
     except OSError as error:
-        raise ConfigError(
-            f"--port {port}",
-            f"can't listen on {host}:{port}: {error.strerror}",
-            "stop what uses the port or choose another with --port",
-        ) from error
+        option, fix = _BIND_FIXES.get(error.errno or 0, _BAD_HOST)
+        where = f"--{option} {port if option == 'port' else host}"
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise ConfigError(where, f"can't listen on {host}:{port}: {why}", fix) from error
 
 
 def _port(runner: web.AppRunner) -> int:

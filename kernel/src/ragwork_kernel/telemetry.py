@@ -183,9 +183,8 @@ class JsonFormatter(logging.Formatter):
         request_id = request_id_var.get()
         if request_id:
             line["request_id"] = request_id
-        for name, value in vars(record).items():
-            if name not in _RECORD_FIELDS and value != "":
-                line[name] = redact(value, name)
+        for name, value in _extra(record).items():
+            line[name] = redact(value, name)
         if record.exc_info:
             line["exception"] = redact_text(self.formatException(record.exc_info))
         if record.stack_info:
@@ -193,14 +192,37 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line, default=repr).decode()
 
 
+class TextFormatter(logging.Formatter):
+    """The same for a person at a terminal: time, level, message, then what else the line has; redacted alike."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {"request_id": request_id_var.get(), **_extra(record)}
+        parts = [
+            f"{datetime.fromtimestamp(record.created):%H:%M:%S}",
+            f"{record.levelname:<7}",
+            redact_text(_message(record)),
+            *(f"{name}={redact(value, name)}" for name, value in fields.items() if value != ""),
+        ]
+        if record.exc_info:
+            parts.append("\n" + redact_text(self.formatException(record.exc_info)))
+        return " ".join(parts)
+
+
 def configure_logging(level: str) -> None:
-    """JSON lines on standard error for the whole process, from ``level`` on. Replaces what was set before."""
+    """Log lines on standard error for the whole process, from ``level`` on: text on a terminal, JSON else.
+    Replaces what was set before.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(TextFormatter() if sys.stderr.isatty() else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(True)
+
+
+def _extra(record: logging.LogRecord) -> Mapping[str, object]:
+    """What the line was given beside its message."""
+    return {n: v for n, v in vars(record).items() if n not in _RECORD_FIELDS and v != ""}
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from ragwork_documents.recheck import SPARE
 from ragwork_documents.smoke import fix_for
-from ragwork_hooks.errors import ConfigError, ProviderError
+from ragwork_hooks.errors import ProviderError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -65,7 +65,7 @@ async def test_smoke_names_a_missing_corpus_or_user_and_a_wrong_number(it):
     await it.corpus(await it.key("ann"))
     assert "NOT_FOUND" in await failed(it, user="nobody")
     for wrong in ("0", "51", "x", "-1", "²"):
-        with pytest.raises(ConfigError, match="--top-k"):
+        with pytest.raises(ValueError, match="whole number from 1 to 50"):
             await smoke(it, top_k=wrong)
 
 

@@ -20,7 +20,7 @@ COMMANDS: Final = (
     Command(
         path=("milvus", "sync"),
         help="Copy every document of a tenant into Milvus",
-        options=(Option(name="tenant", help="Tenant id", required=True),),
+        options=(Option(name="tenant", help="Tenant id", required=True, type="tenant"),),
         run=_sync,
     ),
 )

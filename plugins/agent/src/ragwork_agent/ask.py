@@ -55,12 +55,14 @@ async def _principal(context: CommandContext) -> Principal:
     tenant_id, user_id = context.text("tenant"), context.options["user"]
     directory = context.services.use_optional(Directory)
     role, groups = Role.READER, frozenset[str]()
-    if isinstance(user_id, str) and directory is not None:
+    if directory is not None:
         async with context.services.db.tenant(tenant_id, "read") as tx:
-            user = await directory.user(tx, user_id)
-        if user is None or not user.active:
+            await directory.require_tenant(tx)
+            user = await directory.user(tx, user_id) if isinstance(user_id, str) else None
+        if user is not None and user.active:
+            role, groups = user.role, user.groups
+        elif isinstance(user_id, str):
             raise not_found("user", user_id)
-        role, groups = user.role, user.groups
     return Principal(
         tenant_id=tenant_id,
         user_id=user_id if isinstance(user_id, str) else ANYBODY,
@@ -84,10 +86,10 @@ def _line(citation: Citation) -> str:
 
 COMMAND = Command(
     path=("ask",),
-    help="ask a corpus one question",
+    help="Ask a corpus one question.",
     options=(
         Option(name="question", help="what to ask", required=True, positional=True),
-        Option(name="tenant", help="whose corpus", required=True),
+        Option(name="tenant", help="whose corpus", required=True, type="tenant"),
         Option(name="corpus", help="which corpus", required=True),
         Option(name="user", help="whose rights to ask with; a plain reader when not given"),
     ),

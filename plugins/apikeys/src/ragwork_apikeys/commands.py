@@ -1,6 +1,5 @@
 """``ragwork keys create | list | revoke | rotate``: what an operator does at the machine itself."""
 
-import re
 from datetime import timedelta
 from typing import Final
 
@@ -15,16 +14,14 @@ from ragwork_apikeys.known import KnownKey
 from ragwork_apikeys.store import Change, KeyStore, KeyView
 from ragwork_apikeys.tokens import KEY
 
-_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
-_OVERLAP: Final = re.compile(r"([0-9]{1,6})([smhd])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LONGEST_OVERLAP: Final = timedelta(days=365)
+_LONGEST_LIFETIME: Final = timedelta(days=3650)
 _PAGE: Final = 500
 
 
 def commands() -> tuple[Command, ...]:
     """All commands of the plugin."""
-    tenant = Option(name="tenant", help="the tenant's id", required=True)
+    tenant = Option(name="tenant", help="the tenant's id", required=True, type="tenant")
     key_id = Option(
         name="key_id", help="the key's id, as create and list print it", positional=True, required=True
     )
@@ -42,6 +39,11 @@ def commands() -> tuple[Command, ...]:
                 ),
                 Option(name="name", help="what the key is for", required=True),
                 Option(name="user", help="the user behind the key; by default one of its own"),
+                Option(
+                    name="expires",
+                    help="after what time it ends, such as 90d; never when not given",
+                    type="duration",
+                ),
                 Option(name="platform", help="also allow what touches more than one tenant", flag=True),
                 Option(name="plan", help="the tenant's plan; a new tenant gets the default one"),
             ),
@@ -67,7 +69,12 @@ def commands() -> tuple[Command, ...]:
             help="Make an API key's successor; the key itself ends after the overlap",
             options=(
                 key_id,
-                Option(name="overlap", help="how long both work, such as 24h or 30m", default="0s"),
+                Option(
+                    name="overlap",
+                    help="how long both work, such as 24h or 30m",
+                    default="0s",
+                    type="duration",
+                ),
             ),
             run=rotate,
         ),
@@ -76,7 +83,7 @@ def commands() -> tuple[Command, ...]:
 
 async def create(context: CommandContext) -> int:
     """Make a key for ``--user``, or for a user of the key's own name when there is none."""
-    tenant_id = _tenant(context.text("tenant"))
+    tenant_id, lifetime = context.text("tenant"), _lifetime(context)
     role = Role.parse(context.text("role"))
     name = _bounded("name", context.text("name"))
     given = context.options["user"]
@@ -85,7 +92,12 @@ async def create(context: CommandContext) -> int:
     async with context.services.db.tenant(tenant_id) as tx:
         user = await _user(context, tx, user_id, role)
         minted = await store.create(
-            tx, user_id=user.id, name=name, role=role, platform=bool(context.options["platform"])
+            tx,
+            user_id=user.id,
+            name=name,
+            role=role,
+            platform=bool(context.options["platform"]),
+            lifetime=lifetime,
         )
         await _plan(context, tx)
     context.console.result(
@@ -97,9 +109,10 @@ async def create(context: CommandContext) -> int:
 
 async def list_keys(context: CommandContext) -> int:
     """Print every key of the tenant."""
-    store = context.services.use(KeyStore)
+    store, directory = context.services.use(KeyStore), context.services.use(Directory)
     views: list[KeyView] = []
-    async with context.services.db.tenant(_tenant(context.text("tenant")), "read") as tx:
+    async with context.services.db.tenant(context.text("tenant"), "read") as tx:
+        await directory.require_tenant(tx)
         while True:
             page = await store.page(
                 tx,
@@ -111,10 +124,10 @@ async def list_keys(context: CommandContext) -> int:
             views.extend(page)
             if len(page) < _PAGE:
                 break
-        users = await context.services.use(Directory).users(tx, {view.user_id for view in views})
+        users = await directory.users(tx, {view.user_id for view in views})
     rows = [_row(view, users.get(view.user_id)) for view in views]
-    lines = [f"{r['id']}  {r['role']:<6}  {r['state']:<8}  {r['user']}  {r['name']}" for r in rows]
-    context.console.result(rows, "\n".join(lines) or "no keys")
+    columns = ("id", "role", "state", "user", "name", "created_at", "last_used_at", "expires_at")
+    context.console.table(rows, columns, "no keys")
     return 0
 
 
@@ -132,7 +145,7 @@ async def revoke(context: CommandContext) -> int:
 
 async def rotate(context: CommandContext) -> int:
     """Make the successor and end the key after the overlap."""
-    overlap = _overlap(context.text("overlap"))
+    overlap = _between("overlap", context.duration("overlap"), timedelta(), _LONGEST_OVERLAP)
     key = await _key(context)
     async with context.services.db.tenant(key.tenant_id) as tx:
         minted, ends_at = await context.services.use(KeyStore).rotate(tx, key.id, overlap)
@@ -183,21 +196,11 @@ def _row(view: KeyView, user: User | None) -> dict[str, object]:
         "role": view.role.label,
         "platform": view.platform,
         "state": state,
-        "created_at": view.created_at.isoformat(),
-        "last_used_at": view.last_used_at and view.last_used_at.isoformat(),
-        "expires_at": view.expires_at and view.expires_at.isoformat(),
+        "created_at": view.created_at,
+        "last_used_at": view.last_used_at,
+        "expires_at": view.expires_at,
         "inactive_days": view.inactive_days,
     }
-
-
-def _tenant(tenant_id: str) -> str:
-    if not _TENANT.fullmatch(tenant_id):
-        raise ConfigError(
-            "--tenant",
-            f"{tenant_id!r} is not a tenant id",
-            "use 1 to 128 letters, digits or . _ : - and start with a letter or digit",
-        )
-    return tenant_id
 
 
 def _bounded(option: str, value: str) -> str:
@@ -206,11 +209,16 @@ def _bounded(option: str, value: str) -> str:
     return value
 
 
-def _overlap(value: str) -> timedelta:
-    match = _OVERLAP.fullmatch(value)
-    overlap = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
-    if overlap is None or overlap > _LONGEST_OVERLAP:
+def _lifetime(context: CommandContext) -> timedelta | None:
+    """How long a new key lives; ``None`` for ever."""
+    if context.options["expires"] is None:
+        return None
+    return _between("expires", context.duration("expires"), timedelta(minutes=1), _LONGEST_LIFETIME)
+
+
+def _between(option: str, value: timedelta, least: timedelta, most: timedelta) -> timedelta:
+    if not least <= value <= most:
         raise ConfigError(
-            "--overlap", f"{value!r} is not a time up to 365 days", "write it like 24h, 30m or 0s"
+            f"--{option}", f"is not between {least} and {most}", "write it like 90d, 24h or 30m"
         )
-    return overlap
+    return value

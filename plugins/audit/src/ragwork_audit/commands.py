@@ -24,15 +24,17 @@ def commands() -> Sequence[Command | Tool]:
         Command(
             path=("audit", "verify"),
             help="Verify the audit log against its seals, signed checkpoints and anchors",
-            options=(Option(name="tenant", help="only this tenant; by default every one"),),
+            options=(Option(name="tenant", help="only this tenant; by default every one", type="tenant"),),
             run=verify,
         ),
         Command(
             path=("audit", "export"),
             help="Write a tenant's sealed audit log to a file that can be verified anywhere",
             options=(
-                Option(name="tenant", help="whose log", required=True),
-                Option(name="out", help="the file; an existing one is left alone", required=True),
+                Option(name="tenant", help="whose log", required=True, type="tenant"),
+                Option(
+                    name="out", help="the file; an existing one is left alone", required=True, type="path"
+                ),
             ),
             run=export,
         ),
@@ -46,9 +48,11 @@ def commands() -> Sequence[Command | Tool]:
             path=("audit", "verify-export"),
             help="Verify an exported audit log with the public key alone",
             options=(
-                Option(name="file", help="the export", required=True, positional=True),
-                Option(name="public-key", help="a file of verifier keys, one a line", required=True),
-                Option(name="anchors", help="the tenant's anchor folder or one of its files"),
+                Option(name="file", help="the export", required=True, positional=True, type="path"),
+                Option(
+                    name="public-key", help="a file of verifier keys, one a line", required=True, type="path"
+                ),
+                Option(name="anchors", help="the tenant's anchor folder or one of its files", type="path"),
             ),
             run=verify_export,
         ),
@@ -59,7 +63,7 @@ async def verify(context: CommandContext) -> int:
     """Every tenant's log, or one; status 1 when something is wrong."""
     keeper = context.services.use(Keeper)
     named = context.options["tenant"]
-    tenants = [named] if isinstance(named, str) else await keeper.tenants()
+    tenants = await keeper.tenants() if named is None else [await _known(keeper, str(named))]
     async with context.console.progress(len(tenants), "verifying", "tenants") as advance:
         reports = []
         for tenant_id in tenants:
@@ -70,7 +74,8 @@ async def verify(context: CommandContext) -> int:
 
 async def export(context: CommandContext) -> int:
     """One tenant's sealed records."""
-    tenant_id, place = context.text("tenant"), context.text("out")
+    place = context.text("out")
+    tenant_id = await _known(context.services.use(Keeper), context.text("tenant"))
     count = 0
     with await asyncio.to_thread(_create, place) as file:
         async with context.services.db.tenant(tenant_id, "read") as tx:
@@ -82,6 +87,13 @@ async def export(context: CommandContext) -> int:
         f"{place}: {count} records. Verify it with `ragwork audit verify-export`.",
     )
     return 0
+
+
+async def _known(keeper: Keeper, tenant_id: str) -> str:
+    """``tenant_id``, once it is sure that there is a log of it: a mistyped name must not read as an empty log."""
+    if tenant_id not in await keeper.tenants():
+        raise ConfigError("--tenant", f"there is no audit record of tenant {tenant_id!r}", "check the name")
+    return tenant_id
 
 
 async def public_key(context: CommandContext) -> int:

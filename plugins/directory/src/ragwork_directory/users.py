@@ -5,6 +5,7 @@ every credential must feel advances the user's epoch, drops the cached user in e
 the user's live streams, all with the commit of the caller's transaction.
 """
 
+import difflib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -79,6 +80,13 @@ class PostgresDirectory:
         await tx.execute(
             "INSERT INTO directory.tenants (tenant_id) VALUES (ragwork.tenant()) ON CONFLICT DO NOTHING"
         )
+
+    async def require_tenant(self, tx: Transaction) -> None:
+        if await tx.fetchval("SELECT EXISTS (SELECT FROM directory.tenants)"):
+            return
+        near = difflib.get_close_matches(tx.tenant_id, await self.tenants(), n=1)
+        advice = f"; did you mean {near[0]!r}?" if near else ""
+        raise Problem("NOT_FOUND", f"there is no tenant {tx.tenant_id!r}{advice}")
 
     async def tenants(self) -> Sequence[str]:
         async with self._services.db.anonymous() as tx:

@@ -121,7 +121,7 @@ def _report(context: CommandContext, tally: Tally, total: int, seconds: float) -
     return 1 if tally.failures else 0
 
 
-_TENANT: Final = Option(name="tenant", help="tenant id; created when new", required=True)
+_TENANT: Final = Option(name="tenant", help="tenant id; created when new", required=True, type="tenant")
 
 COMMANDS: Final = (
     Command(
@@ -130,7 +130,7 @@ COMMANDS: Final = (
         options=(
             _TENANT,
             Option(name="corpus", help="corpus id; created when new", required=True),
-            Option(name="jsonl", help="a file, or a folder of .jsonl files", required=True),
+            Option(name="jsonl", help="a file, or a folder of .jsonl files", required=True, type="path"),
             Option(
                 name="readers",
                 help="who may read the documents",

@@ -8,7 +8,7 @@ import attrs
 from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.authz import AllOf, ReadableBy, ReadScope
 from ragwork_hooks.documents import Corpus, DocumentCatalog
-from ragwork_hooks.errors import ConfigError, Problem, ProviderError, not_found
+from ragwork_hooks.errors import Problem, ProviderError, not_found
 from ragwork_hooks.plugin import Command, CommandContext, Option, Services
 from ragwork_hooks.retrieval import Passage, Query
 
@@ -46,7 +46,7 @@ class Outcome:
 
 async def smoke(context: CommandContext) -> int:
     """Ask and report; 1 when the provider can't answer."""
-    top_k = _top_k(context.options["top-k"])
+    top_k = context.integer("top-k") if context.options["top-k"] is not None else None
     provider = None
     try:
         corpus = await _corpus(context)
@@ -116,16 +116,6 @@ def _principal(tenant_id: str, user_id: str, role: Role, groups: frozenset[str])
     )
 
 
-def _top_k(value: object) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, str) and value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_TOP_K:
-        return int(value)
-    raise ConfigError(
-        "--top-k", f"{value!r} is not a whole number from 1 to {MAX_TOP_K}", "for example --top-k 5"
-    )
-
-
 def fix_for(code: str) -> str:
     """What an operator can do about a provider's ``code``."""
     return next((fix for ending, fix in _FIXES.items() if code.endswith(ending)), _OTHER_FIX)
@@ -171,10 +161,16 @@ COMMAND: Final = Command(
     path=("smoke",),
     help="Ask a corpus' retrieval provider one query, without an answer by a model",
     options=(
-        Option(name="tenant", help="tenant id", required=True),
+        Option(name="tenant", help="tenant id", required=True, type="tenant"),
         Option(name="corpus", help="corpus id", required=True),
         Option(name="query", help="what to look for", required=True),
-        Option(name="top-k", help="number of passages, 1 to 50; the corpus' own number when not given"),
+        Option(
+            name="top-k",
+            help="number of passages; the corpus' own number when not given",
+            type="integer",
+            minimum=1,
+            maximum=MAX_TOP_K,
+        ),
         Option(name="user", help="whose rights to ask with; what the whole tenant may read when not given"),
     ),
     run=smoke,

@@ -3,15 +3,16 @@
 import contextlib
 import json
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import attrs
-from ragwork_hooks.plugin import Command, CommandContext
+from ragwork_hooks.plugin import Command, CommandContext, Option, OptionValue
 from ragwork_kernel import assembly as assemblies
 from ragwork_kernel.boot import Platform, boot
+from ragwork_kernel.command_options import value_of
 from ragwork_kernel.server import listening
 
 from ragwork_testkit.database import PostgresServer
@@ -98,6 +99,10 @@ class QuietConsole:
         self.results.append(data)
         self.said.append(text)
 
+    def table(self, rows: Sequence[Mapping[str, object]], columns: Sequence[str], empty: str) -> None:
+        self.results.append(rows)
+        self.said.append(empty if not rows else " ".join(columns))
+
     @contextlib.asynccontextmanager
     async def progress(self, total: int, label: str, unit: str) -> AsyncIterator[Callable[[int], None]]:
         yield lambda more: None
@@ -114,11 +119,32 @@ class Running:
 
     async def command(self, *path: str, **options: str | bool | None) -> QuietConsole:
         """Run a plugin's command in process; underscores in option names stand for dashes."""
-        for loaded in self.platform.assembly.plugins:
-            for command in self.platform.assembly.call(loaded, "ragwork_commands") or ():
-                if command.path == path and isinstance(command, Command):
-                    return await self._run(loaded.name, command, options)
-        raise LookupError(f"no enabled plugin has the command {' '.join(path)}")
+        command = next((c for c in self.commands() if c.path == path), None)
+        if command is None:
+            raise LookupError(f"no enabled plugin has the command {' '.join(path)}")
+        console = QuietConsole()
+        status = await self.run(command, option_values(command, options), console)
+        if status:
+            raise RuntimeError(f"{' '.join(path)} ended with {status}: {console.said}")
+        return console
+
+    def commands(self) -> Iterator[Command]:
+        """Every command of the enabled plugins."""
+        return (command for _, command in self._commands())
+
+    async def run(
+        self, command: Command, options: Mapping[str, OptionValue], console: QuietConsole | None = None
+    ) -> int:
+        """Run ``command`` and give its status; the server under test works the queue."""
+        name = next(name for name, known in self._commands() if known.path == command.path)
+        context = CommandContext(
+            services=self.platform.facades[name],
+            config=self.platform.configs[name],
+            console=console or QuietConsole(),
+            options=options,
+            working=contextlib.nullcontext,
+        )
+        return await command.run(context)
 
     async def key(
         self, tenant: str = "t1", role: str = "admin", user: str | None = None, *, platform: bool = False
@@ -166,30 +192,29 @@ class Running:
             async for event in _parse(response):
                 yield event
 
-    async def _run(
-        self, name: str, command: Command, options: Mapping[str, str | bool | None]
-    ) -> QuietConsole:
-        console = QuietConsole()
-        given: dict[str, str | bool | None] = {
-            o.name: False if o.flag else o.default for o in command.options
-        }
-        given |= {key.replace("_", "-"): value for key, value in options.items()}
-        context = CommandContext(
-            services=self.platform.facades[name],
-            config=self.platform.configs[name],
-            console=console,
-            options=given,
-            working=contextlib.nullcontext,  # the server under test works the queue
-        )
-        status = await command.run(context)
-        if status:
-            raise RuntimeError(f"{' '.join(command.path)} ended with {status}: {console.said}")
-        return console
+    def _commands(self) -> Iterator[tuple[str, Command]]:
+        for loaded in self.platform.assembly.plugins:
+            for command in self.platform.assembly.call(loaded, "ragwork_commands") or ():
+                if isinstance(command, Command):
+                    yield loaded.name, command
 
     @staticmethod
     def _headers(key: str | None, more: Mapping[str, str] | None) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return {**headers, **(more or {})}
+
+
+def option_values(command: Command, typed: Mapping[str, str | bool | None]) -> dict[str, OptionValue]:
+    """What the command line makes of ``typed``; underscores in its names stand for dashes. Raises ``ValueError``."""
+    return {o.name: _option_value(o, typed.get(o.name.replace("-", "_"))) for o in command.options}
+
+
+def _option_value(option: Option, typed: str | bool | None) -> OptionValue:
+    """What the command line makes of ``typed``."""
+    if option.flag:
+        return bool(typed)
+    text = option.default if typed is None else typed
+    return value_of(option, text) if isinstance(text, str) else None
 
 
 @contextlib.asynccontextmanager
