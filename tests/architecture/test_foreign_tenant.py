@@ -97,7 +97,7 @@ async def owned_by_t1(app: Running) -> tuple[str, dict[str, str]]:
         "POST",
         "/v1/admin/authz/documents/d1/permissions",
         key,
-        json={"principal_type": "user", "principal_id": "x", "permission": "read"},
+        json={"principal_type": "user", "principal_id": "x", "permission": "read", "create": True},
     )
     await app.events("/v1/run", key, {"session_id": "s1", "corpus_id": "c1", "message": "heliotrope?"})
     keys = await app.call("GET", "/v1/admin/api-keys", key)

@@ -144,6 +144,20 @@ class Directory(Protocol):
         """Replace the user's memberships and advance the epoch. Unknown groups raise ``Problem`` 404."""
 
 
+class Roster(Protocol):
+    """Contributed by a plugin that keeps principals which grants may name: says who there is."""
+
+    name: str
+    #: Principal types of grants: ``user``, ``group``, ``api_key``. Several rosters may share one.
+    kinds: frozenset[str]
+
+    async def known(self, tx: Transaction, kind: str, ids: Collection[str]) -> frozenset[str]:
+        """Those of ``ids`` that exist in the transaction's tenant. One round trip."""
+
+    async def nearest(self, tx: Transaction, kind: str, wanted: str) -> str | None:
+        """The id that somebody who wrote ``wanted`` most likely meant, if any is near. One round trip."""
+
+
 @attrs.frozen(kw_only=True)
 class ApiKey:
     """A key without its secret. ``prefix`` is its first twelve characters."""

@@ -14,7 +14,7 @@ import attrs
 import pluggy
 
 from ragwork_hooks.admission import AdmitGate
-from ragwork_hooks.auth import Authenticator, Principal
+from ragwork_hooks.auth import Authenticator, Principal, Roster
 from ragwork_hooks.authz import Action, Decision, Gate, ReadScope, Resource
 from ragwork_hooks.events import Events, Observer, Sink
 from ragwork_hooks.governance import Control, DataStore, Signal
@@ -112,6 +112,7 @@ class Contribution:
     probes: tuple[Probe, ...] = ()
     maintenance: tuple[MaintenanceTask, ...] = ()
     data_stores: tuple[DataStore, ...] = ()
+    rosters: tuple[Roster, ...] = ()
     signals: tuple[Signal, ...] = ()
     controls: tuple[Control, ...] = ()
     capabilities: Mapping[type, object] = attrs.field(factory=dict)
@@ -418,6 +419,8 @@ class Registry(Protocol):
     def controls(self) -> tuple[Control, ...]: ...
     @property
     def data_stores(self) -> tuple[DataStore, ...]: ...
+    @property
+    def rosters(self) -> tuple[Roster, ...]: ...
 
 
 class Services(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 from ragwork_hooks.admission import AdmitGate
-from ragwork_hooks.auth import Authenticator
+from ragwork_hooks.auth import Authenticator, Roster
 from ragwork_hooks.authz import Gate
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.events import Observer, Sink
@@ -40,6 +40,7 @@ class Plan:
     probes: tuple[Probe, ...]
     maintenance: tuple[MaintenanceTask, ...]
     data_stores: tuple[DataStore, ...]
+    rosters: tuple[Roster, ...]
     signals: tuple[Signal, ...]
     controls: tuple[Control, ...]
     lifespans: tuple[tuple[str, Lifespan], ...]
@@ -56,11 +57,13 @@ class LateRegistry:
         self.signals: tuple[Signal, ...] = ()
         self.controls: tuple[Control, ...] = ()
         self.data_stores: tuple[DataStore, ...] = ()
+        self.rosters: tuple[Roster, ...] = ()
 
     def freeze(self, plan: Plan, probes: tuple[Probe, ...]) -> None:
         """``probes`` has the kernel's own, too."""
         self.probes, self.maintenance, self.schedules = probes, plan.maintenance, plan.schedules
         self.signals, self.controls, self.data_stores = plan.signals, plan.controls, plan.data_stores
+        self.rosters = plan.rosters
 
 
 def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...]) -> Plan:
@@ -89,6 +92,7 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
         probes=merge.plain("probes", Probe, lambda p: p.component),
         maintenance=merge.plain("maintenance", MaintenanceTask, lambda m: m.name),
         data_stores=merge.plain("data_stores", object, lambda d: d.name),
+        rosters=merge.plain("rosters", object, lambda r: r.name),
         signals=merge.plain("signals", object, lambda s: s.name),
         controls=merge.plain("controls", object, lambda c: c.name),
         lifespans=tuple((n, c.lifespan) for n, c in contributions.items() if c.lifespan),

@@ -85,6 +85,7 @@ async def test_roles_and_the_tenant_are_readers_too(it, kind):
 
 async def test_bad_grants_are_refused_and_bulk_is_all_or_none(it):
     owner, admin = await it.key("ann"), await it.key("root", "admin")
+    await it.key("bob")
     await it.corpus(owner)
     await it.indexed(owner, "secret text", "d1")
     for kind, name in (("tenant", it.other), ("role", "root"), ("robot", "x"), ("user", "")):
@@ -168,7 +169,7 @@ async def test_passages_of_a_lagging_index_are_held_against_the_grants(it):
     await it.corpus(owner)
     for document_id in ("d1", "d2"):
         await it.indexed(owner, f"secret text {document_id}", document_id)
-    await it.grant(admin, "d1", "user", "rita")
+    assert (await it.grant(admin, "d1", "user", "rita", create=True)).status == 201
     metrics = it.app.platform.facades["documents"].metrics
     query = Query(corpus_id="c", text="secret", top_k=5, embedder="wordllama")
     scope = ReadableBy(frozenset({"user:rita"}))
@@ -188,7 +189,7 @@ async def test_what_the_check_keeps_back_is_filled_up_to_k(it):
     wanted = [f"d{n}" for n in range(3)]
     for document_id in wanted:
         await it.indexed(owner, f"secret text {document_id}", document_id)
-        await it.grant(admin, document_id, "user", "rita")
+        assert (await it.grant(admin, document_id, "user", "rita", create=True)).status == 201
 
     class Ranking(Lagging):
         """Gives as many as it is asked for, the forbidden ones first."""

@@ -35,7 +35,7 @@ _TYPES: Final = MappingProxyType(
 _VERBS: Final = MappingProxyType(
     {
         **dict.fromkeys(("read", "list", "get", "view", "retrieve"), "read"),
-        **dict.fromkeys(("write", "create", "update", "patch"), "write"),
+        **dict.fromkeys(("write", "create", "update", "patch", "configure"), "write"),
         "delete": "delete",
         "reindex": "reindex",
         "run": "run",

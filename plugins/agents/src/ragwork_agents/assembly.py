@@ -26,6 +26,7 @@ from ragwork_agents.opaque import Mint
 from ragwork_agents.policies import PolicyStore
 from ragwork_agents.policy_routes import PoliciesApi
 from ragwork_agents.rfc_routes import StrictOAuth
+from ragwork_agents.roster import AgentRoster
 from ragwork_agents.sealing import Vault
 from ragwork_agents.sync_routes import SyncApi
 from ragwork_agents.token_routes import TokensApi
@@ -131,6 +132,7 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
     return Contribution(
         routes=tuple(route for api in apis for route in api.routes()),
         authenticators=(authenticator,),
+        rosters=(AgentRoster(),),
         schedules=(Schedule(name="agents.credential_expiry", cron="17 * * * *", run=sweep),),
     )
 

@@ -16,6 +16,7 @@ from ragwork_apikeys.capability import CappedKeys
 from ragwork_apikeys.commands import commands
 from ragwork_apikeys.config import ApiKeysConfig
 from ragwork_apikeys.known import Judge
+from ragwork_apikeys.roster import KeyRoster
 from ragwork_apikeys.routes import AdminApi
 from ragwork_apikeys.store import KeyStore
 from ragwork_apikeys.usage import Usage
@@ -56,6 +57,7 @@ class ApiKeysPlugin:
                 Ticker(name="apikeys.last_used", every_s=5.0, run=usage.write),
                 Ticker(name="apikeys.expired", every_s=1.0, run=usage.end_expired),
             ),
+            rosters=(KeyRoster(store),),
             capabilities={KeyStore: store, ApiKeys: capped},
         )
 

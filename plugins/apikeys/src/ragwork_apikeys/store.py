@@ -1,6 +1,6 @@
 """Keys in Postgres: made, found, changed, rotated and revoked."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,6 +25,10 @@ _COUNT_USABLE: Final = """
 SELECT count(*) FROM apikeys.keys
  WHERE tenant_id = ragwork.tenant() AND revoked_at IS NULL AND disabled_at IS NULL
    AND (expires_at IS NULL OR expires_at > now())
+"""
+_UNREVOKED: Final = """
+SELECT id FROM apikeys.keys
+ WHERE tenant_id = ragwork.tenant() AND id = ANY ($1::text[]) AND revoked_at IS NULL
 """
 # Revoked keys are kept, so the list is bounded; those that may work again come before them.
 _ALL: Final = """
@@ -192,6 +196,10 @@ class KeyStore:
     async def all(self, tx: Transaction) -> Sequence[KeyView]:
         """The tenant's keys, newest first: 1,000 at most, and revoked ones only as far as there is room."""
         return [KeyView.of(row) for row in await tx.fetch(_ALL)]
+
+    async def unrevoked(self, tx: Transaction, ids: Collection[str]) -> frozenset[str]:
+        """Those of ``ids`` that are keys which nobody has revoked."""
+        return frozenset(row["id"] for row in await tx.fetch(_UNREVOKED, list(ids)))
 
     async def page(
         self, tx: Transaction, *, only_inactive: bool, inactive_days: int, limit: int, offset: int

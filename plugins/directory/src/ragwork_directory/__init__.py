@@ -5,6 +5,7 @@ from pathlib import Path
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
+from ragwork_directory.roster import DirectoryRoster
 from ragwork_directory.users import PostgresDirectory
 
 
@@ -22,7 +23,9 @@ class DirectoryPlugin:
 
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[object]) -> Contribution:
-        return Contribution(capabilities={Directory: PostgresDirectory(context.services)})
+        return Contribution(
+            capabilities={Directory: PostgresDirectory(context.services)}, rosters=(DirectoryRoster(),)
+        )
 
 
 plugin = DirectoryPlugin()

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
 from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, Wrap, hookimpl
@@ -15,11 +16,12 @@ from ragwork_documents.acl import DocumentAcl
 from ragwork_documents.catalog import Catalog
 from ragwork_documents.config import DocumentsConfig
 from ragwork_documents.corpora import Corpora
+from ragwork_documents.corpus_rights import CorpusRights
 from ragwork_documents.documents import Documents
-from ragwork_documents.grants import Grants
 from ragwork_documents.ingestion import Ingestion
 from ragwork_documents.intake import Intake
 from ragwork_documents.intake_gate import IntakeGate
+from ragwork_documents.ownership import CorpusOwnership
 from ragwork_documents.recheck import Rechecked
 from ragwork_documents.retrieve import Retrieval
 from ragwork_documents.search import Search
@@ -37,7 +39,7 @@ class DocumentsPlugin:
             summary="Corpora, documents, their permissions and their ingestion",
             provides=(DocumentCatalog, CorpusSearch),
             requires=(Index,),
-            optional=(Directory,),
+            optional=(Directory, AuditLog),
             config=DocumentsConfig,
             schema="documents",
             migrations=Path(__file__).parent / "migrations",
@@ -50,6 +52,7 @@ class DocumentsPlugin:
         index = services.use(Index)
         access = DocumentAcl(admin_bypass=config.admin_bypass_acl)
         catalog, intake = Catalog(services), Intake(services, index, access)
+        rights = CorpusRights.of(services, index)
         search = Search(services.providers)
         shadows = Shadows(services)
 
@@ -68,13 +71,13 @@ class DocumentsPlugin:
 
         return Contribution(
             routes=(
-                *corpora.routes(Corpora(services, catalog, intake, config.embedding_provider)),
+                *corpora.routes(Corpora(services, catalog, intake, rights, config.embedding_provider)),
                 *documents.routes(Documents(services), intake, access, config.max_bytes),
-                *grants.routes(Grants(index), access),
+                *grants.routes(rights.readers, access),
                 *Retrieval(services, catalog, search).routes(),
             ),
             admits=(IntakeGate(config.concurrency, services.metrics),),
-            gates=(access,),
+            gates=(access, CorpusOwnership()),
             wraps=(
                 Wrap(kind="retrieval", name="documents.recheck", wrap=recheck),
                 Wrap(kind="retrieval", name="documents.shadow", wrap=shadow),

@@ -13,6 +13,7 @@ from ragwork_hooks.retrieval import Index
 from ragwork_documents.acl import DocumentAcl
 from ragwork_documents.catalog import Catalog, load_corpus
 from ragwork_documents.corpora import Corpora
+from ragwork_documents.corpus_rights import CorpusRights
 from ragwork_documents.intake import Intake, Overwrite
 from ragwork_documents.jsonl import Batch
 from ragwork_documents.shapes import CorpusCreateRequest
@@ -44,6 +45,7 @@ class BulkIngest:
         self._readers = readers
         index = services.use(Index)
         self._intake = Intake(services, index, access)
+        self._rights = CorpusRights.of(services, index)
         self._principal = Principal(
             tenant_id=tenant_id, user_id=OPERATOR, credential_id=OPERATOR, kind="system", role=Role.ADMIN
         )
@@ -51,13 +53,14 @@ class BulkIngest:
     async def prepare(self, embedder: str) -> bool:
         """Create tenant and corpus when new; whether the corpus was."""
         directory = self._services.use_optional(Directory)
-        corpora = Corpora(self._services, Catalog(self._services), self._intake, embedder)
+        corpora = Corpora(self._services, Catalog(self._services), self._intake, self._rights, embedder)
         async with self._services.db.tenant(self._tenant_id) as tx:
             if directory is not None:
                 await directory.ensure_tenant(tx)
             if await load_corpus(tx, self._corpus_id) is not None:
                 return False
-            await corpora.create(tx, CorpusCreateRequest(id=self._corpus_id, name=self._corpus_id))
+            request = CorpusCreateRequest(id=self._corpus_id, name=self._corpus_id)
+            await corpora.create(tx, self._principal, request)
             return True
 
     async def run(self, batches: Iterable[Batch], advance: Callable[[int], None]) -> Tally:

@@ -1,37 +1,38 @@
 """Corpora: what is stored of them and the routes that read and change them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ragwork_hooks.auth import Principal, Role
-from ragwork_hooks.authz import Action, readers_of
+from ragwork_hooks.auth import Principal
+from ragwork_hooks.authz import readers_of
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
 
-from ragwork_documents import acl
+from ragwork_documents import acl, ownership
 from ragwork_documents.catalog import Catalog
 from ragwork_documents.corpus_config import Binding, bind, check_embedder
+from ragwork_documents.corpus_rights import CorpusRights
 from ragwork_documents.intake import Intake
 from ragwork_documents.shapes import CorpusCreateRequest, CorpusPatchRequest, CorpusResponse, ListQuery
 
-CORPUS_READ: Final = Action(name="corpus.read", role=Role.READER)
-CORPUS_WRITE: Final = Action(name="corpus.write", role=Role.EDITOR)
-CORPUS_DELETE: Final = Action(name="corpus.delete", role=Role.EDITOR)
 #: Documents that a corpus may hold when it is deleted with them in one transaction.
 MAX_DELETED_WITH_CORPUS: Final = 1_000
 
-_COLUMNS: Final = "id, tenant_id, name, provider_config, created_at"
+_COLUMNS: Final = "id, tenant_id, name, owner, provider_config, created_at"
 
 
 class Corpora:
     """Reads and changes corpora inside the caller's transaction."""
 
-    def __init__(self, services: Services, catalog: Catalog, intake: Intake, embedder: str) -> None:
+    def __init__(
+        self, services: Services, catalog: Catalog, intake: Intake, rights: CorpusRights, embedder: str
+    ) -> None:
         self._services = services
         self._catalog = catalog
         self._intake = intake
+        self._rights = rights
         self._embedder = embedder
 
     async def page(self, tx: Transaction, limit: int, offset: int) -> list[CorpusResponse]:
@@ -55,69 +56,94 @@ class Corpora:
             raise not_found("corpus", corpus_id)
         return _response(row)
 
-    async def create(self, tx: Transaction, request: CorpusCreateRequest) -> CorpusResponse:
-        """A new corpus. Raises ``Problem`` 409 when the id is taken, 422 for a wrong configuration."""
+    async def create(
+        self, tx: Transaction, principal: Principal, request: CorpusCreateRequest
+    ) -> CorpusResponse:
+        """A new corpus, the principal's. Raises ``Problem`` 409 when the id is taken, 422 for a wrong
+        configuration.
+        """
         binding = bind(request.provider_config_json, self._services.providers, tx.tenant_id)
         embedder = binding.embedder or check_embedder(
             self._embedder, self._services.providers, ["settings", "EMBEDDING_PROVIDER"]
         )
         row = await tx.fetchrow(
-            f"""INSERT INTO documents.corpora (tenant_id, id, name, provider_config, retriever, embedder,
-                top_k_default, options, default_readers, fallback, shadow, shadow_options)
-            VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            f"""INSERT INTO documents.corpora (tenant_id, id, name, owner, provider_config, retriever,
+                embedder, top_k_default, options, fallback, shadow, shadow_options, default_readers)
+            VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '{{}}')
             ON CONFLICT (tenant_id, id) DO NOTHING RETURNING {_COLUMNS}""",  # noqa: S608
             request.id,
             request.name,
+            ownership.owner_of(principal),
             *_values(binding, embedder),
         )
         if row is None:
             raise Problem("CONFLICT", f"corpus {request.id!r} exists already")
+        await self._rights.set_readers(tx, principal, row, binding)
         await self._catalog.forget(tx, request.id)
         return _response(row)
 
-    async def patch(self, tx: Transaction, corpus_id: str, request: CorpusPatchRequest) -> CorpusResponse:
-        """Change name or configuration; another embedder queues every document of the corpus anew."""
-        row = await tx.fetchrow(
-            f"""SELECT {_COLUMNS}, embedder FROM documents.corpora
-            WHERE tenant_id = ragwork.tenant() AND id = $1 FOR NO KEY UPDATE""",  # noqa: S608
-            corpus_id,
-        )
-        if row is None:
-            raise not_found("corpus", corpus_id)
-        name = request.name or row["name"]
-        config = request.provider_config_json
-        if config is None:
-            config = row["provider_config"]
-        binding = bind(config, self._services.providers, tx.tenant_id)
-        embedder = binding.embedder or row["embedder"]
+    async def patch(
+        self, tx: Transaction, principal: Principal, corpus_id: str, request: CorpusPatchRequest
+    ) -> CorpusResponse:
+        """Change name, configuration or owner; another embedder queues every document of the corpus anew.
+
+        Raises ``Problem`` 404, 422, 403 for what is not the principal's to change.
+        """
+        row = await self._locked(tx, corpus_id, "NO KEY UPDATE")
+        if request.owner is not None:
+            await self._rights.hand_over(tx, principal, row, request.owner)
+        if request.provider_config_json is not None:
+            await self._configure(tx, principal, row, request.provider_config_json)
         changed = await tx.fetchrow(
-            f"""UPDATE documents.corpora SET name = $2, provider_config = $3, retriever = $4, embedder = $5,
-                top_k_default = $6, options = $7, default_readers = $8, fallback = $9, shadow = $10,
-                shadow_options = $11, updated_at = now()
+            f"""UPDATE documents.corpora SET name = COALESCE($2, name), updated_at = now()
             WHERE tenant_id = ragwork.tenant() AND id = $1 RETURNING {_COLUMNS}""",  # noqa: S608
             corpus_id,
-            name,
-            *_values(binding, embedder),
+            request.name,
         )
         if changed is None:
             raise not_found("corpus", corpus_id)
-        if embedder != row["embedder"]:
-            await self._intake.requeue_corpus(tx, corpus_id)
         await self._catalog.forget(tx, corpus_id)
         return _response(changed)
 
-    async def delete(self, tx: Transaction, principal: Principal, corpus_id: str) -> None:
-        """Delete a corpus with its documents, if the caller may delete each of them.
+    async def _configure(
+        self, tx: Transaction, principal: Principal, row: Row, config: Mapping[str, object]
+    ) -> None:
+        """Bind the locked corpus anew; a configuration that says what is in force changes nothing."""
+        binding = bind(config, self._services.providers, tx.tenant_id)
+        embedder = binding.embedder or row["embedder"]
+        if binding.json == row["provider_config"] and embedder == row["embedder"]:
+            return
+        await self._rights.require(tx, principal, ownership.CONFIGURE, row)
+        await tx.execute(
+            """UPDATE documents.corpora SET provider_config = $2, retriever = $3, embedder = $4,
+                top_k_default = $5, options = $6, fallback = $7, shadow = $8, shadow_options = $9
+            WHERE tenant_id = ragwork.tenant() AND id = $1""",
+            row["id"],
+            *_values(binding, embedder),
+        )
+        await self._rights.set_readers(tx, principal, row, binding)
+        await self._rights.record_binding(tx, principal, row, binding)
+        if embedder != row["embedder"]:
+            await self._intake.requeue_corpus(tx, row["id"])
 
-        Raises ``Problem`` 404, 403 for a document out of the caller's reach, 409 while one is being
-        ingested or when there are more than one transaction should delete.
-        """
+    async def _locked(self, tx: Transaction, corpus_id: str, strength: str) -> Row:
         row = await tx.fetchrow(
-            "SELECT id FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE",
+            f"""SELECT {_COLUMNS}, embedder FROM documents.corpora
+            WHERE tenant_id = ragwork.tenant() AND id = $1 FOR {strength}""",  # noqa: S608
             corpus_id,
         )
         if row is None:
             raise not_found("corpus", corpus_id)
+        return row
+
+    async def delete(self, tx: Transaction, principal: Principal, corpus_id: str) -> None:
+        """Delete a corpus of the caller's with its documents, if the caller may delete each of them.
+
+        Raises ``Problem`` 404, 403 for a corpus or document out of the caller's reach, 409 while one is being
+        ingested or when there are more than one transaction should delete.
+        """
+        row = await self._locked(tx, corpus_id, "UPDATE")
+        await self._rights.require(tx, principal, ownership.DELETE, row)
         documents = await tx.fetch(
             f"""SELECT d.id, d.owner, d.labels, d.status, d.blob_key, {acl.GRANTED} AS granted
             FROM documents.documents d WHERE d.tenant_id = ragwork.tenant() AND d.corpus_id = $2
@@ -155,11 +181,11 @@ def routes(corpora: Corpora) -> tuple[AnyRoute, ...]:
         return await corpora.get(call.tx, call.path["corpus_id"])
 
     async def create(call: Call[CorpusCreateRequest, NoFields]) -> Reply:
-        made = await corpora.create(call.tx, call.body)
+        made = await corpora.create(call.tx, call.principal, call.body)
         return Reply(data=made, status=201, audit=_note(made.id))
 
     async def patch(call: Call[CorpusPatchRequest, NoFields]) -> Reply:
-        patched = await corpora.patch(call.tx, call.path["corpus_id"], call.body)
+        patched = await corpora.patch(call.tx, call.principal, call.path["corpus_id"], call.body)
         return Reply(data=patched, audit=_note(patched.id))
 
     async def delete(call: Call[NoFields, NoFields]) -> Reply:
@@ -169,35 +195,35 @@ def routes(corpora: Corpora) -> tuple[AnyRoute, ...]:
     return (
         Route(
             name="corpora.list", method="GET", path="/v1/corpora", summary="List the tenant's corpora",
-            handler=list_, scope="tenant", action=CORPUS_READ, rate_class="read", idempotency="none",
+            handler=list_, scope="tenant", action=ownership.READ, rate_class="read", idempotency="none",
             audit_event=None, feature=None, stale_reads=False, transaction="read",
             response=list[CorpusResponse], query=ListQuery, legacy=True,
         ),
         Route(
             name="corpora.get", method="GET", path="/v1/corpora/{corpus_id}", summary="One corpus",
-            handler=get, scope="tenant", action=CORPUS_READ, rate_class="read", idempotency="none",
+            handler=get, scope="tenant", action=ownership.READ, rate_class="read", idempotency="none",
             audit_event=None, feature=None, stale_reads=False, transaction="read",
             response=CorpusResponse, errors=("NOT_FOUND",), legacy=True,
         ),
         Route(
             name="corpora.create", method="POST", path="/v1/corpora", summary="Create a corpus",
-            handler=create, scope="tenant", action=CORPUS_WRITE, rate_class="mutation",
+            handler=create, scope="tenant", action=ownership.WRITE, rate_class="mutation",
             idempotency="accepted", audit_event="corpora.created", feature=None, stale_reads=False,
             transaction="write", response=CorpusResponse, body=CorpusCreateRequest, body_kind="json",
             status=201, errors=("CONFLICT",),
         ),
         Route(
             name="corpora.patch", method="PATCH", path="/v1/corpora/{corpus_id}",
-            summary="Change a corpus' name or provider configuration", handler=patch, scope="tenant",
-            action=CORPUS_WRITE, rate_class="mutation", idempotency="accepted",
+            summary="Change a corpus' name, provider configuration or owner", handler=patch, scope="tenant",
+            action=ownership.WRITE, rate_class="mutation", idempotency="accepted",
             audit_event="corpora.updated", feature=_patch_feature, stale_reads=False,
             transaction="write", response=CorpusResponse, body=CorpusPatchRequest, body_kind="json",
-            errors=("NOT_FOUND", "FEATURE_NOT_ENABLED"), legacy=True,
+            errors=("AUTHZ_DENIED", "NOT_FOUND", "FEATURE_NOT_ENABLED"), legacy=True,
         ),
         Route(
             name="corpora.delete", method="DELETE", path="/v1/corpora/{corpus_id}",
             summary="Delete a corpus with its documents", handler=delete, scope="tenant",
-            action=CORPUS_DELETE, rate_class="mutation", idempotency="accepted",
+            action=ownership.DELETE, rate_class="mutation", idempotency="accepted",
             audit_event="corpora.deleted", feature=None, stale_reads=False, transaction="write",
             response=None, status=204,
             errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "NOT_FOUND"),
@@ -217,7 +243,6 @@ def _values(binding: Binding, embedder: str) -> tuple[object, ...]:
         embedder,
         binding.top_k_default,
         dict(binding.options),
-        list(binding.default_readers),
         list(binding.fallback),
         binding.shadow,
         dict(binding.shadow_options),
@@ -233,6 +258,7 @@ def _response(row: Row) -> CorpusResponse:
         id=row["id"],
         tenant_id=row["tenant_id"],
         name=row["name"],
+        owner=row["owner"],
         provider_config_json=row["provider_config"],
         created_at=row["created_at"],
     )

@@ -27,7 +27,8 @@ _ROLES: Final = tuple(role.label for role in Role)
 @attrs.frozen(kw_only=True)
 class Binding:
     """What a corpus' configuration means. ``json`` is its normalised form; ``embedder`` is ``None``
-    when the configuration leaves the corpus' embedder as it is.
+    when the configuration leaves the corpus' embedder as it is. ``create_readers`` is asked for once
+    and not kept.
     """
 
     json: Mapping[str, object]
@@ -39,6 +40,7 @@ class Binding:
     shadow: str | None
     shadow_options: Mapping[str, object]
     default_readers: Sequence[str]
+    create_readers: bool
 
 
 def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> Binding:
@@ -49,7 +51,10 @@ def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> 
     check_storable(config, [*_ROOT])
     _known_keys(config, ("retrieval", "acl"), [*_ROOT])
     retrieval = _object(config.get("retrieval", {}), [*_ROOT, "retrieval"])
-    acl = _object(config.get("acl", {}), [*_ROOT, "acl"])
+    acl = dict(_object(config.get("acl", {}), [*_ROOT, "acl"]))
+    create = acl.pop("create", False)
+    if not isinstance(create, bool):
+        raise invalid([*_ROOT, "acl", "create"], "must be true or false")
     retriever = _retriever(retrieval, providers)
     options = {key: value for key, value in retrieval.items() if key not in _OWN_KEYS}
     providers.check("retrieval", retriever, options, tenant_id)
@@ -70,6 +75,7 @@ def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> 
         shadow=shadow,
         shadow_options=shadow_options,
         default_readers=_default_readers(acl, tenant_id),
+        create_readers=create,
     )
 
 

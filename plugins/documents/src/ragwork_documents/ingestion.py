@@ -18,8 +18,8 @@ from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument
 from ragwork_hooks.storage import Row
 
 from ragwork_documents.chunker import split
-from ragwork_documents.grants import readers_by_document
 from ragwork_documents.intake import MAX_CHUNKS
+from ragwork_documents.readers import readers_by_document
 from ragwork_documents.sniff import MARKDOWN
 from ragwork_documents.targets import JOB_KIND, Target, payload, targets_of
 

@@ -338,7 +338,7 @@ _RECORD: Final = """s(id text, filename text, content_type text, ingest_source t
 
 _CREATE: Final = f"""
 WITH corpus AS (
-    SELECT id, default_readers FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1
+    SELECT id, default_readers, readers_set_by FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1
 ), created AS (
     INSERT INTO documents.documents (tenant_id, id, corpus_id, owner, filename, content_type, ingest_source,
         fingerprint, blob_key, metadata, labels, chunk_size, chunk_overlap)
@@ -351,11 +351,12 @@ WITH corpus AS (
     INSERT INTO documents.grants (tenant_id, id, document_id, principal_type, principal_id, permission,
         granted_by)
     SELECT ragwork.tenant(), gen_random_uuid()::text, created.id, split_part(r.reader, ':', 1),
-        substr(r.reader, strpos(r.reader, ':') + 1), r.permission, $3
+        substr(r.reader, strpos(r.reader, ':') + 1), r.permission, r.granted_by
     FROM created CROSS JOIN (
-        SELECT 'user:' || $3 AS reader, 'owner' AS permission
-        UNION SELECT unnest(default_readers), 'read' FROM corpus
-        UNION SELECT unnest($4::text[]), 'read'
+        SELECT 'user:' || $3 AS reader, 'owner' AS permission, $3 AS granted_by
+        UNION SELECT unnest($4::text[]), 'read', $3
+        UNION SELECT reader, 'read', readers_set_by FROM corpus, unnest(default_readers) AS reader
+            WHERE reader <> ALL ($4::text[])
     ) AS r
 )
 SELECT EXISTS (SELECT FROM corpus) AS corpus_exists, ARRAY(SELECT id FROM created) AS created

@@ -53,19 +53,23 @@ class CorpusCreateRequest:
 
 @attrs.frozen(kw_only=True)
 class CorpusPatchRequest:
-    """What to change of a corpus; what is absent or null stays."""
+    """What to change of a corpus; what is absent or null stays. The configuration is the owner's and
+    administrators' to change, the ``owner`` (a user's id) an administrator's.
+    """
 
     name: str | None = fields.text(default=None, min_length=1, max_length=200)
     provider_config_json: dict[str, object] | None = None
+    owner: str | None = fields.text(default=None, min_length=1, max_length=128)
 
 
 @attrs.frozen(kw_only=True)
 class CorpusResponse:
-    """A corpus."""
+    """A corpus. Without an ``owner`` it is configured by administrators only."""
 
     id: str
     tenant_id: str
     name: str
+    owner: str | None
     provider_config_json: dict[str, object]
     created_at: datetime
 
@@ -149,12 +153,15 @@ class DocumentResponse:
 
 @attrs.frozen(kw_only=True)
 class DocumentPermissionRequest:
-    """A grant. A principal of type ``tenant`` is the caller's own tenant."""
+    """A grant. A principal of type ``tenant`` is the caller's own tenant. A user or group who does not exist is
+    refused, unless ``create`` makes the user (a reader) or the group (without members).
+    """
 
     principal_type: str = choice(*PRINCIPAL_TYPES)
     principal_id: str = fields.text(min_length=1, max_length=128)
     permission: str = choice("read", "write", "delete", "reindex", "owner")
     expires_at: datetime | None = attrs.field(default=None, validator=_aware)
+    create: bool = False
 
 
 @attrs.frozen(kw_only=True)
