@@ -155,6 +155,9 @@ class Console(Protocol):
     def say(self, text: str) -> None:
         """A line for people."""
 
+    def write(self, piece: str) -> None:
+        """A piece of a text for people, shown at once; nothing with ``--json``."""
+
     def result(self, data: object, text: str) -> None:
         """The outcome: ``data`` as JSON with ``--json``, else ``text``."""
 

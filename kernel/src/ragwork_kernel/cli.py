@@ -9,19 +9,18 @@ from typing import Any, NoReturn
 
 import asyncpg
 import click
-from ragwork_hooks.errors import ConfigError, Problem, ProviderError
-from ragwork_hooks.plugin import Command, CommandContext, Option, OptionValue, Tool, ToolContext
+from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.plugin import Command, Option, OptionValue, Tool, ToolContext
 
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel.assembly import Assembly, Loaded
+from ragwork_kernel import command_socket, plugin_commands
+from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import boot
 from ragwork_kernel.command_options import parameter
 from ragwork_kernel.config import nearest
 from ragwork_kernel.console import TerminalConsole
 from ragwork_kernel.operator_commands import COMMANDS
 from ragwork_kernel.telemetry import configure_logging
-
-_EXPECTED = (ConfigError, Problem, ProviderError)
 
 
 def default_data_dir() -> Path:
@@ -46,8 +45,8 @@ def main() -> None:
         sys.exit(130)
     except click.ClickException as error:
         _fail(_refusal(error), error.exit_code)
-    except _EXPECTED as error:
-        _fail(str(error), 2 if isinstance(error, ConfigError) else 1)
+    except plugin_commands.EXPECTED as error:
+        _fail(str(error), plugin_commands.status_of(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except (asyncpg.PostgresError, OSError) as error:
@@ -79,9 +78,8 @@ def command_line() -> click.Group:
         assembly = assemblies.read()
     except ConfigError:
         return root  # the command itself reads it again and reports
-    for loaded in assembly.plugins:
-        for command in assembly.call(loaded, "ragwork_commands") or ():
-            _add(root, command.path, command.help, command.options, _plugin_callback(loaded, command))
+    for plugin, command in plugin_commands.of(assembly):
+        _add(root, command.path, command.help, command.options, _plugin_callback(plugin, command))
     return root
 
 
@@ -154,7 +152,7 @@ def _operator_callback(
     return callback
 
 
-def _plugin_callback(loaded: Loaded, command: Command | Tool) -> Callable[..., None]:
+def _plugin_callback(plugin: str, command: Command | Tool) -> Callable[..., None]:
     def callback(data_dir: Path | None, as_json: bool, **options: Any) -> None:
         place = (data_dir or default_data_dir()).absolute()
         given = {option.name: options[option.name.replace("-", "_")] for option in command.options}
@@ -163,32 +161,26 @@ def _plugin_callback(loaded: Loaded, command: Command | Tool) -> Callable[..., N
             return
         assembly = assemblies.read()
         configure_logging("WARNING")
-        _exit(run_async(_run_plugin_command(assembly, loaded, command, place, as_json, given)))
+        _exit(run_async(_run_plugin_command(assembly, plugin, command, place, as_json, given)))
 
     return callback
 
 
 async def _run_plugin_command(
     assembly: Assembly,
-    loaded: Loaded,
+    plugin: str,
     command: Command,
     data_dir: Path,
     as_json: bool,
     options: dict[str, OptionValue],
 ) -> int:
+    """In the running server of the data directory when there is one, which is warm; else in one of its own."""
+    status = await command_socket.run_there(assembly, data_dir, command, options, as_json)
+    if status is not None:
+        return status
     async with boot(assembly, data_dir) as platform:
-        if loaded.name in platform.inactive:
-            raise ConfigError(
-                f"plugin {loaded.name!r}", platform.inactive[loaded.name], "see `ragwork plugins`"
-            )
-        context = CommandContext(
-            services=platform.facades[loaded.name],
-            config=platform.configs[loaded.name],
-            console=TerminalConsole(as_json),
-            options=options,
-            working=platform.working_here,
-        )
-        return await command.run(context)
+        console = TerminalConsole(as_json)
+        return await plugin_commands.run(platform, plugin, command, options, console, platform.working_here)
 
 
 def run_async(main: Any) -> Any:

@@ -4,32 +4,55 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Protocol
 
 from tqdm import tqdm
 
 from ragwork_kernel import codec
 
 
+class TextStream(Protocol):
+    """Where texts are written to."""
+
+    def write(self, text: str, /) -> int: ...
+    def flush(self) -> None: ...
+
+
 class TerminalConsole:
     """Implements ``ragwork_hooks.plugin.Console``. With JSON, standard output holds the result alone."""
 
-    def __init__(self, json: bool) -> None:
+    def __init__(self, json: bool, out: TextStream | None = None, err: TextStream | None = None) -> None:
         self._json = json
+        self._out = out
+        self._err = err
+
+    @property
+    def _data(self) -> TextStream:
+        return self._out or sys.stdout
+
+    @property
+    def _talk(self) -> TextStream:
+        return self._err or sys.stderr
 
     @property
     def json(self) -> bool:
         return self._json
 
     def say(self, text: str) -> None:
-        stream = sys.stderr if self._json else sys.stdout
+        stream = self._talk if self._json else self._data
         stream.write(text + "\n")
         stream.flush()
+
+    def write(self, piece: str) -> None:
+        if not self._json:
+            self._data.write(piece)
+            self._data.flush()
 
     def result(self, data: object, text: str) -> None:
         if self._json:
             text = codec.dumps(data, indent=True).decode()
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        self._data.write(text + "\n")
+        self._data.flush()
 
     def table(self, rows: Sequence[Mapping[str, object]], columns: Sequence[str], empty: str) -> None:
         cells = [[_cell(row[column]) for column in columns] for row in rows]
@@ -43,7 +66,7 @@ class TerminalConsole:
 
     @asynccontextmanager
     async def progress(self, total: int, label: str, unit: str) -> AsyncIterator[Callable[[int], None]]:
-        with tqdm(total=total, desc=label, unit=unit, file=sys.stderr, dynamic_ncols=True) as bar:
+        with tqdm(total=total, desc=label, unit=unit, file=self._talk, dynamic_ncols=True) as bar:
 
             def advance(more: int) -> None:
                 bar.update(more)

@@ -10,7 +10,7 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import discovery, doctor, jobs_admin, migrations, phase0
+from ragwork_kernel import command_socket, discovery, doctor, jobs_admin, migrations, phase0
 from ragwork_kernel.boot import boot
 from ragwork_kernel.config import nearest
 from ragwork_kernel.console import TerminalConsole
@@ -48,7 +48,7 @@ async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> 
             "  stop with Ctrl-C; a key for clients: `ragwork keys create --help`",
         )
 
-    async with boot(assembly, data_dir) as platform:
+    async with boot(assembly, data_dir) as platform, command_socket.accepting(platform, data_dir):
         await run_server(platform, host, port, ready)
     return 0
 

@@ -1,6 +1,5 @@
 """The command ``ragwork ask``: one question from the terminal, through the same run as the API's."""
 
-import sys
 from uuid import uuid4
 
 import attrs
@@ -24,9 +23,8 @@ async def ask(context: CommandContext) -> int:
     try:
         run = Run(shop, await _asked(context))
         async for frame in run.frames():
-            if frame.type == "token.delta" and not context.console.json:
-                sys.stdout.write(str(frame.data["delta"]))
-                sys.stdout.flush()
+            if frame.type == "token.delta":
+                context.console.write(str(frame.data["delta"]))
     except (Problem, ProviderError) as error:
         context.console.say(f"\n{error}")
         return 1

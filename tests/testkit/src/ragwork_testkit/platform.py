@@ -9,8 +9,9 @@ from typing import Any
 
 import aiohttp
 import attrs
-from ragwork_hooks.plugin import Command, CommandContext, Option, OptionValue
+from ragwork_hooks.plugin import Command, Option, OptionValue
 from ragwork_kernel import assembly as assemblies
+from ragwork_kernel import plugin_commands
 from ragwork_kernel.boot import Platform, boot
 from ragwork_kernel.command_options import value_of
 from ragwork_kernel.server import listening
@@ -95,6 +96,9 @@ class QuietConsole:
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    def write(self, piece: str) -> None:
+        self.said.append(piece)
+
     def result(self, data: object, text: str) -> None:
         self.results.append(data)
         self.said.append(text)
@@ -130,21 +134,19 @@ class Running:
 
     def commands(self) -> Iterator[Command]:
         """Every command of the enabled plugins."""
-        return (command for _, command in self._commands())
+        for _, command in plugin_commands.of(self.platform.assembly):
+            if isinstance(command, Command):
+                yield command
 
     async def run(
         self, command: Command, options: Mapping[str, OptionValue], console: QuietConsole | None = None
     ) -> int:
         """Run ``command`` and give its status; the server under test works the queue."""
-        name = next(name for name, known in self._commands() if known.path == command.path)
-        context = CommandContext(
-            services=self.platform.facades[name],
-            config=self.platform.configs[name],
-            console=console or QuietConsole(),
-            options=options,
-            working=contextlib.nullcontext,
+        found = plugin_commands.find(self.platform.assembly, command.path)
+        assert found is not None  # it came from ``commands``
+        return await plugin_commands.run(
+            self.platform, *found, options, console or QuietConsole(), contextlib.nullcontext
         )
-        return await command.run(context)
 
     async def key(
         self, tenant: str = "t1", role: str = "admin", user: str | None = None, *, platform: bool = False
@@ -191,12 +193,6 @@ class Running:
         ) as response:
             async for event in _parse(response):
                 yield event
-
-    def _commands(self) -> Iterator[tuple[str, Command]]:
-        for loaded in self.platform.assembly.plugins:
-            for command in self.platform.assembly.call(loaded, "ragwork_commands") or ():
-                if isinstance(command, Command):
-                    yield loaded.name, command
 
     @staticmethod
     def _headers(key: str | None, more: Mapping[str, str] | None) -> dict[str, str]:

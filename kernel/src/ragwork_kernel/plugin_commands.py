@@ -1,0 +1,55 @@
+"""Commands of plugins: which there are, and running one on a booted platform."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+from ragwork_hooks.errors import ConfigError, Problem, ProviderError
+from ragwork_hooks.plugin import Command, CommandContext, Console, OptionValue, Tool
+
+from ragwork_kernel.assembly import Assembly
+from ragwork_kernel.boot import Platform
+
+#: What refuses a command with one line.
+EXPECTED: Final = (ConfigError, Problem, ProviderError)
+
+
+def status_of(error: Exception) -> int:
+    """The exit status of an expected failure: 2 for a wrong setting or call, else 1."""
+    return 2 if isinstance(error, ConfigError) else 1
+
+
+def of(assembly: Assembly) -> Iterator[tuple[str, Command | Tool]]:
+    """Every command of the enabled plugins, with its plugin's name."""
+    for loaded in assembly.plugins:
+        for command in assembly.call(loaded, "ragwork_commands") or ():
+            yield loaded.name, command
+
+
+def find(assembly: Assembly, path: tuple[str, ...]) -> tuple[str, Command] | None:
+    """The command of that path, with its plugin's name."""
+    for name, command in of(assembly):
+        if command.path == path and isinstance(command, Command):
+            return name, command
+    return None
+
+
+async def run(
+    platform: Platform,
+    plugin: str,
+    command: Command,
+    options: Mapping[str, OptionValue],
+    console: Console,
+    working: Callable[[], AbstractAsyncContextManager[None]],
+) -> int:
+    """The command's exit status. Raises ``ConfigError`` when its plugin is inactive, and what it raises."""
+    if plugin in platform.inactive:
+        raise ConfigError(f"plugin {plugin!r}", platform.inactive[plugin], "see `ragwork plugins`")
+    context = CommandContext(
+        services=platform.facades[plugin],
+        config=platform.configs[plugin],
+        console=console,
+        options=options,
+        working=working,
+    )
+    return await command.run(context)
