@@ -1,6 +1,6 @@
 """Who is calling: credentials, principals, the authenticator seam and the directory capability."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
 from typing import Protocol, TypeVar, overload
@@ -67,6 +67,10 @@ class Principal:
     is a flag beside the role: it widens what routes are open, never which tenant's rows are seen.
     ``scopes`` limits the credential to actions of these names (``document.read``, ``scim.*``); ``None`` does
     not. With ``on_behalf_of`` an agent acts for somebody: only what both may do is allowed.
+
+    ``stands_on`` has the ids of everything else whose end ends this credential: what it was derived from, the
+    key that signed it. ``expires_at`` is its own end, ``None`` when it has none. ``actor_id`` is whom the audit log
+    names, where that is not the credential.
     """
 
     tenant_id: str
@@ -78,6 +82,17 @@ class Principal:
     platform: bool = False
     scopes: frozenset[str] | None = None
     on_behalf_of: "Principal | None" = None
+    stands_on: frozenset[str] = frozenset()
+    expires_at: datetime | None = None
+    actor_id: str | None = None
+
+    @property
+    def chain(self) -> "Iterator[Principal]":
+        """The caller, whom it acts for, whom that one acts for, and so on."""
+        who: Principal | None = self
+        while who is not None:
+            yield who
+            who = who.on_behalf_of
 
 
 class Authenticator(Protocol):

@@ -93,10 +93,16 @@ class MaintenanceTask:
     keeps_days: int | None = None
 
 
+#: Called with what a person or credential lost rights by, in its transaction: ``(tx, user_id, credential_id)``, one
+#: of which is given. Whoever derives credentials of its own from it ends those there; a raise fails the transaction.
+Ended = Callable[[Transaction, str | None, str | None], Awaitable[None]]
+
+
 @attrs.frozen(kw_only=True)
 class Contribution:
     """All that a plugin adds. ``lifespan`` surrounds the time the process serves; ``warm`` runs off the
-    request path after the first health answer, for heavy imports and models.
+    request path after the first health answer, for heavy imports and models. ``ended`` lets what is derived
+    from a person or credential end with it.
     """
 
     routes: tuple[AnyRoute, ...] = ()
@@ -118,6 +124,7 @@ class Contribution:
     capabilities: Mapping[type, object] = attrs.field(factory=dict)
     lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None
     warm: Callable[[], Awaitable[None]] | None = None
+    ended: Ended | None = None
 
 
 OptionType: TypeAlias = Literal["text", "integer", "duration", "tenant", "path"]
@@ -404,7 +411,10 @@ class Streams(Protocol):
     async def cut(
         self, tx: Transaction, *, user_id: str | None = None, credential_id: str | None = None
     ) -> None:
-        """End the matching streams of the transaction's tenant with ``error`` and ``done`` when it commits."""
+        """End the matching streams of the transaction's tenant with ``error`` and ``done`` when it commits, those
+        included that act for ``user_id`` or stand on ``credential_id``. Every plugin's ``ended`` hears of it in
+        this transaction.
+        """
 
 
 class Registry(Protocol):

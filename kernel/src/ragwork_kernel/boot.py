@@ -155,6 +155,7 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         database = Probe(component=DATABASE, check=partial(_database_answers, db, telemetry))
         probes = (database, *state_probes, *frozen.probes)
         authorization.freeze(frozen.gates)
+        streams.freeze(frozen.ended)
         registry.freeze(frozen, probes)
         sinks.extend(frozen.sinks)
         job_kinds.update(kind.name for kind in frozen.jobs)

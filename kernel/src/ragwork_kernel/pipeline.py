@@ -12,8 +12,8 @@ from typing import Any
 import asyncpg
 import attrs
 from aiohttp import web
-from ragwork_hooks.auth import Authenticator, Principal
-from ragwork_hooks.authz import Decision, Deny, Resource
+from ragwork_hooks.auth import Authenticator
+from ragwork_hooks.authz import Decision, Deny
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.events import Observer
 from ragwork_hooks.http import AnyRoute, Call, EventStream
@@ -323,12 +323,10 @@ class Pipeline:
         if route.resource is None or route.action is None or exchange.caller is None:
             return call
         exchange.stage = "resource"
-        asked: list[tuple[Principal, Resource]] = []
-        who: Principal | None = exchange.caller
         try:
-            while who is not None:
-                asked.append((who, await route.resource(attrs.evolve(call, caller=who))))
-                who = who.on_behalf_of
+            asked = [
+                (who, await route.resource(attrs.evolve(call, caller=who))) for who in exchange.caller.chain
+            ]
         except Problem as problem:
             if gone_is_fine and problem.status == 404:
                 return call
@@ -409,7 +407,7 @@ class Pipeline:
             "Server-Timing": _server_timing(exchange),
         }
         response = web.StreamResponse(status=stream.status, headers=headers)
-        with self._streams.registered(exchange.caller) as live:
+        with self._streams.registered(exchange.caller, exchange.started) as live:
             await sse.send(
                 exchange.request,
                 response,

@@ -16,7 +16,7 @@ from ragwork_hooks.events import Observer, Sink
 from ragwork_hooks.governance import Control, DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Route
 from ragwork_hooks.jobs import JobKind, Schedule, Ticker
-from ragwork_hooks.plugin import Contribution, MaintenanceTask, Probe, Wrap
+from ragwork_hooks.plugin import Contribution, Ended, MaintenanceTask, Probe, Wrap
 
 GATE_STAGES = ("role", "resource")
 STAGES = ("address", "switch", "rate", "entitlement", "capacity", "quota", "sla", "cost")
@@ -45,6 +45,7 @@ class Plan:
     controls: tuple[Control, ...]
     lifespans: tuple[tuple[str, Lifespan], ...]
     warms: tuple[tuple[str, Callable[[], Any]], ...]
+    ended: tuple[Ended, ...]
 
 
 class LateRegistry:
@@ -97,6 +98,7 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
         controls=merge.plain("controls", object, lambda c: c.name),
         lifespans=tuple((n, c.lifespan) for n, c in contributions.items() if c.lifespan),
         warms=tuple((n, c.warm) for n, c in contributions.items() if c.warm),
+        ended=tuple(c.ended for c in contributions.values() if c.ended),
     )
 
 

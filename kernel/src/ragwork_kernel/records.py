@@ -1,6 +1,7 @@
 """What a request leaves in the audit log: its mutation, or its refusal."""
 
 from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, AuditLog, AuditNote, Origin
+from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import Call, Reply
@@ -78,11 +79,11 @@ def _event(
         type=name,
         outcome="success" if outcome == "success" else "failure",
         actor_type="anonymous" if caller is None else caller.kind,
-        actor_id=None if caller is None else caller.credential_id,
+        actor_id=None if caller is None else caller.actor_id or caller.credential_id,
         actor_role=None if caller is None else caller.role.label,
         resource_type=note.resource_type or kind,
         resource_id=note.resource_id or identifier,
-        metadata=note.metadata,
+        metadata={**note.metadata, **_acting(caller)},
         error_code=None if problem is None else problem.code,
         origin=Origin(
             request_id=exchange.request_id,
@@ -91,6 +92,14 @@ def _event(
             user_agent=exchange.request.headers.get("User-Agent", "")[:_LONGEST_AGENT],
         ),
     )
+
+
+def _acting(caller: Principal | None) -> dict[str, object]:
+    """For whom a caller acted, and with which credential, where the actor alone does not say it."""
+    if caller is None or (caller.on_behalf_of is None and caller.actor_id is None):
+        return {}
+    others = [who.user_id for who in caller.chain][1:]
+    return {"credential_id": caller.credential_id} | ({"on_behalf_of": others} if others else {})
 
 
 def _resource(exchange: Exchange, call: Call[object, object] | None) -> tuple[str, str | None]:

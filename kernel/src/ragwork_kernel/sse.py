@@ -1,12 +1,15 @@
 """Event streams: frames in, numbered server-sent events out, ended exactly once.
 
-A stream is registered under its tenant, user and credential, so that a revocation in any process can
-end it; one side task per stream writes, heartbeats and gives up on a reader that stopped reading.
+A stream is registered under its tenant and everybody and everything it stands on, so that a revocation in any
+process can end it; one side task per stream writes, heartbeats and gives up on a reader that stopped reading.
 """
 
 import asyncio
 import contextlib
 import logging
+import math
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -16,6 +19,7 @@ from aiohttp import web
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.http import EventStream, Frame
+from ragwork_hooks.plugin import Ended
 from ragwork_hooks.storage import Transaction
 
 from ragwork_kernel import codec
@@ -24,6 +28,8 @@ from ragwork_kernel.bus import Bus
 log = logging.getLogger(__name__)
 TOPIC = "cut"
 STALLED_S = 30.0
+#: Ends that a request under way may have missed: between its authentication and its stream.
+RECENT = 4096
 MAX_BUFFERED = 65_536
 STREAM_HEADERS: Mapping[str, str] = {
     "Content-Type": "text/event-stream",
@@ -53,7 +59,13 @@ class StreamRegistry:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._live: set[LiveStream] = set()
+        self._ended: tuple[Ended, ...] = ()
+        self._recent: deque[tuple[float, dict[str, str]]] = deque(maxlen=RECENT)
         bus.on(TOPIC, self._cut)
+
+    def freeze(self, ended: tuple[Ended, ...]) -> None:
+        """Whom to tell of an end. Set once at boot."""
+        self._ended = ended
 
     def __len__(self) -> int:
         return len(self._live)
@@ -62,32 +74,58 @@ class StreamRegistry:
         self, tx: Transaction, *, user_id: str | None = None, credential_id: str | None = None
     ) -> None:
         message = {"tenant": tx.tenant_id, "user": user_id or "", "credential": credential_id or ""}
+        for tell in self._ended:
+            await tell(tx, user_id, credential_id)
         await self._bus.publish(tx, TOPIC, message)
 
     @contextlib.contextmanager
-    def registered(self, principal: Principal | None) -> Iterator[LiveStream]:
+    def registered(self, principal: Principal | None, since: float = math.inf) -> Iterator[LiveStream]:
+        """``since`` is when the caller was believed, as ``time.perf_counter`` counts: what ended later ends this."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a stream runs in a task")
         live = LiveStream(task, principal)
         self._live.add(live)
+        end = _end_of(principal)
+        expired = Problem("AUTH_EXPIRED_KEY", "the credential behind this stream has expired")
+        timer = end and asyncio.get_running_loop().call_later(
+            max(0.0, (end - datetime.now(UTC)).total_seconds()), live.end, expired
+        )
+        for message in [message for at, message in self._recent if at >= since]:
+            self._match(live, message)
         try:
             yield live
         finally:
             self._live.discard(live)
+            if timer:
+                timer.cancel()
 
     def end_all(self, reason: Problem) -> None:
         for live in tuple(self._live):
             live.end(reason)
 
     def _cut(self, message: dict[str, str]) -> None:
-        revoked = Problem("AUTH_UNAUTHORIZED", "the credential behind this stream was revoked")
+        self._recent.append((time.perf_counter(), message))
         for live in tuple(self._live):
-            who = live.principal
-            if who is None or who.tenant_id != message["tenant"]:
-                continue
-            if who.user_id == message["user"] or who.credential_id == message["credential"]:
-                live.end(revoked)
+            self._match(live, message)
+
+    @staticmethod
+    def _match(live: LiveStream, message: Mapping[str, str]) -> None:
+        if live.principal is not None and any(_stands(who, message) for who in live.principal.chain):
+            live.end(Problem("AUTH_UNAUTHORIZED", "the credential behind this stream was revoked"))
+
+
+def _stands(who: Principal, ended: Mapping[str, str]) -> bool:
+    """Whether ``who`` is, or stands on, what has ended."""
+    credential = ended["credential"]
+    hit = who.user_id == ended["user"] or credential == who.credential_id or credential in who.stands_on
+    return hit and who.tenant_id == ended["tenant"]
+
+
+def _end_of(principal: Principal | None) -> datetime | None:
+    """The first end of a credential in the chain."""
+    chain = () if principal is None else principal.chain
+    return min((who.expires_at for who in chain if who.expires_at is not None), default=None)
 
 
 class FrameWriter:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def test_suspending_ends_live_tokens_everywhere_and_is_reversible(authority: Any) -> None:
     agent = await authority.agent(await authority.policy())
-    first = (await authority.token(agent)).body
+    first = (await authority.token(agent, "db:read offline_access")).body
     jti = jwt.decode(first["access_token"], options={"verify_signature": False})["jti"]
     path = f"/api/v1/agents/{agent['id']}"
     assert (await authority.call("POST", f"{path}/suspend")).body["status"] == "suspended"
@@ -25,9 +25,11 @@ async def test_suspending_ends_live_tokens_everywhere_and_is_reversible(authorit
     refused = await authority.token(agent)
     assert (refused.status, refused.code) == (403, "AUTH_AGENT_SUSPENDED")
     refresh = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
-    assert (await authority.form("/oauth/token", refresh)).status == 401
+    proof = {"client_id": agent["client_id"], "client_secret": agent["client_secret"]}
+    assert (await authority.form("/oauth/token", refresh | proof)).status == 403
     assert (await authority.call("POST", f"{path}/unsuspend")).body["status"] == "active"
     assert (await authority.token(agent)).status == 200
+    assert (await authority.form("/oauth/token", refresh | proof)).status == 401
     assert jti in await authority.revoked()
     assert (await authority.call("DELETE", path)).body["status"] == "revoked"
     assert (await authority.token(agent)).code == "AUTH_AGENT_REVOKED"
@@ -52,8 +54,13 @@ async def test_no_token_survives_a_suspension_it_raced(authority: Any) -> None:
 
 async def test_of_twenty_refreshes_one_wins_and_reuse_ends_the_family(authority: Any) -> None:
     agent = await authority.agent(await authority.policy())
-    first = (await authority.token(agent)).body
-    form = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+    first = (await authority.token(agent, "db:read offline_access")).body
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": first["refresh_token"],
+        "client_id": agent["client_id"],
+        "client_secret": agent["client_secret"],
+    }
     answers = await asyncio.gather(*(authority.form("/oauth/token", form) for _ in range(20)))
     won = [a.body for a in answers if a.status == 200]
     assert len(won) == 1

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oculus_sdk import evaluator
 from ragwork_agents import constraints, opaque, scopes
+from ragwork_agents.lineage import Lineage, Link
 from ragwork_agents.sealing import Vault
 from ragwork_hooks.errors import Problem
 
@@ -100,7 +101,19 @@ def test_a_credential_with_one_character_changed_is_never_looked_up(place: int, 
 
 def test_the_sdks_token_says_only_what_was_signed() -> None:
     mint = opaque.Mint(bytes(32))
-    said = opaque.SdkClaims(tenant_id="t", agent_id="a", jti="j", integrations=("x",), expires_at=9)
+    lineage = Lineage(
+        tenant_id="t",
+        kid="k",
+        links=(Link(agent="a", revision=1, credential="c", jti="j"),),
+        grant="client_credentials",
+        scopes=("x.read",),
+        audience="here",
+        task_id=None,
+        person=None,
+        delegation_id=None,
+        family=None,
+    )
+    said = opaque.SdkClaims(lineage=lineage, constraints={}, expires_at=9)
     token = mint.sdk_token(said)
     assert mint.read_sdk_token(token) == said
     assert opaque.Mint(b"1" * 32).read_sdk_token(token) is None

@@ -246,7 +246,8 @@ class AgentsApi:
             "jwks": _jwks(body.jwks),
             "dpop_bound": bool(body.dpop_bound_access_tokens),
         }
-        agent, secret = await self._agents.create(call.tx, call.principal.user_id, values)
+        by = call.principal
+        agent, secret = await self._agents.create(call.tx, by.user_id, values, by.expires_at)
         shown = attrs.evolve(_response(agent), client_secret=secret.text)
         return attrs.evolve(noted(shown, "agent", agent.id, replay=_response(agent)), status=201)
 
@@ -299,7 +300,13 @@ class AgentsApi:
     async def rotate(self, call: Call[RotateRequest, NoFields]) -> Reply:
         agent = await self._changeable(call)
         overlap = call.body.overlap_window_seconds
-        secret = await self._agents.rotate_secret(call.tx, agent, timedelta(seconds=overlap))
+        secret, ended = await self._agents.rotate_secret(
+            call.tx, agent, timedelta(seconds=overlap), call.principal.expires_at
+        )
+        for secret_id in ended:
+            await self._tokens.end(
+                call.tx, "credential", secret_id, "system_kill", call.principal.credential_id
+            )
         said: dict[str, Any] = {"client_id": agent.client_id, "overlap_window_seconds": overlap}
         shown = {**said, "client_secret": secret.text}
         return noted(shown, "agent", agent.id, replay={**said, "client_secret": None}, overlap_s=overlap)
@@ -307,7 +314,7 @@ class AgentsApi:
     async def enroll_token(self, call: Call[NoFields, NoFields]) -> Reply:
         agent = await self._changeable(call)
         ttl = timedelta(seconds=self._config.enroll_ttl_s)
-        token, end = await self._credentials.enrolment(call.tx, agent, ttl)
+        token, end = await self._credentials.enrolment(call.tx, agent, ttl, call.principal.expires_at)
         said = {"agent_id": agent.id, "expires_at": end}
         shown = {**said, "enroll_token": token}
         return attrs.evolve(
@@ -320,7 +327,9 @@ class AgentsApi:
         if not wanted:
             raise scopes.invalid_scope("scopes must not be empty")
         days = call.body.expires_in_days or self._config.api_key_days
-        key, text_ = await self._credentials.add_key(call.tx, agent, call.body.name, wanted, days)
+        key, text_ = await self._credentials.add_key(
+            call.tx, agent, call.body.name, wanted, days, call.principal.expires_at
+        )
         said = attrs.asdict(key)
         shown = {**said, "api_key": text_}
         reply = noted(shown, "agent", agent.id, replay={**said, "api_key": None}, key_id=key.id)
@@ -340,7 +349,6 @@ class AgentsApi:
         ended = await self._tokens.end(
             call.tx, "agent", agent.id, "system_kill", call.principal.credential_id
         )
-        await self._services.streams.cut(call.tx, user_id=agent.id)
         reply = noted(_response(changed), "agent", agent.id, tokens_ended=ended)
         return attrs.evolve(reply, changed=agent.status != status)
 

@@ -11,7 +11,7 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.policy import Policy
 from ragwork_hooks.storage import Cache, Row, Transaction
 
-from ragwork_agents import opaque
+from ragwork_agents import jose, opaque
 from ragwork_agents.opaque import Mint, Minted
 
 Status = Literal["active", "suspended", "revoked"]
@@ -66,6 +66,10 @@ SELECT a.*,
           FROM agents.assignments s JOIN agents.policies p ON p.tenant_id = s.tenant_id AND p.id = s.policy_id
          WHERE s.tenant_id = a.tenant_id AND s.agent_id = a.id
            AND p.deleted_at IS NULL AND p.mode <> 'inactive') AS policies,
+       ARRAY(SELECT c.id FROM agents.credentials c
+              WHERE c.tenant_id = a.tenant_id AND c.agent_id = a.id AND c.kind = 'client_secret'
+                AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > now())
+              ORDER BY c.created_at, c.id) AS secret_ids,
        ARRAY(SELECT c.digest FROM agents.credentials c
               WHERE c.tenant_id = a.tenant_id AND c.agent_id = a.id AND c.kind = 'client_secret'
                 AND c.revoked_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > now())
@@ -76,11 +80,10 @@ SELECT a.*,
               ORDER BY c.created_at, c.id) AS ends
   FROM agents.agents a WHERE a.tenant_id = ragwork.tenant() AND (a.id = $1 OR a.client_id = $1)
 """
-_ADD_CREDENTIAL: Final = """
-INSERT INTO agents.credentials (tenant_id, id, agent_id, kind, name, digest, scopes, expires_at)
-VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, clock_timestamp() + $7::interval)
-RETURNING created_at, expires_at
-"""
+_ADD_SECRET: Final = """
+INSERT INTO agents.credentials (tenant_id, id, agent_id, kind, digest, expires_at)
+VALUES (ragwork.tenant(), $1, $2, 'client_secret', $3, $4)
+"""  # noqa: S105  # a statement
 # The newest secret lives on for the overlap, all before it end: never more than two work at a time.
 _OVERLAP: Final = """
 WITH live AS (
@@ -92,6 +95,7 @@ UPDATE agents.credentials c
    SET expires_at = LEAST(c.expires_at,
                           clock_timestamp() + CASE WHEN live.age = 1 THEN $2::interval ELSE interval '0' END)
   FROM live WHERE c.tenant_id = ragwork.tenant() AND c.id = live.id
+RETURNING c.id, c.expires_at <= clock_timestamp() AS ended
 """
 # A revoked agent's secret stays known, to be told apart from a wrong one; it opens nothing.
 _END_CREDENTIALS: Final = """
@@ -133,8 +137,9 @@ class Agent:
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
-    """An agent as token requests see it. ``secrets`` are digests with their ends; ``active`` policies decide,
-    ``shadow`` ones are only watched.
+    """An agent as token requests see it. ``secrets`` are digests by id; ``credentials`` are the ends of secrets and
+    registered keys by id; ``active`` policies decide, ``shadow`` ones are only watched. ``proven_by`` is the
+    credential that a request's client was authenticated with.
     """
 
     tenant_id: str
@@ -152,7 +157,14 @@ class Snapshot:
     revision: int
     active: tuple[Policy, ...]
     shadow: tuple[Policy, ...]
-    secrets: tuple[tuple[bytes, datetime | None], ...] = attrs.field(repr=False)
+    secrets: Mapping[str, bytes] = attrs.field(repr=False)
+    credentials: Mapping[str, datetime | None]
+    proven_by: str | None = None
+
+    def holds(self, credential: str, now: datetime) -> bool:
+        """Whether this secret or key is one that the agent can prove itself with."""
+        end = self.credentials.get(credential, now)
+        return end is None or end > now
 
     @classmethod
     def of(cls, row: Row) -> "Snapshot":
@@ -164,7 +176,11 @@ class Snapshot:
             revision=row["revision"],
             tags=tuple(row["tags"]),
             scopes=tuple(row["scopes"]),
-            secrets=tuple(zip(row["digests"], row["ends"], strict=True)),
+            secrets=dict(zip(row["secret_ids"], row["digests"], strict=True)),
+            credentials={
+                **dict(zip(row["secret_ids"], row["ends"], strict=True)),
+                **dict.fromkeys(map(jose.key_id, (row["jwks"] or {"keys": ()})["keys"])),
+            },
             active=_policies(row, "active"),
             shadow=_policies(row, "shadow"),
         )
@@ -225,8 +241,12 @@ class AgentStore:
         except _Unknown:
             return None
 
-    async def create(self, tx: Transaction, by: str, values: Mapping[str, Any]) -> tuple[Agent, Minted]:
-        """A new agent and its first client secret. ``values`` has the fields of ``Agent`` that may be chosen."""
+    async def create(
+        self, tx: Transaction, by: str, values: Mapping[str, Any], ends: datetime | None
+    ) -> tuple[Agent, Minted]:
+        """A new agent and its first client secret, which works until ``ends``. ``values`` has the fields of
+        ``Agent`` that may be chosen.
+        """
         agent_id, client_id = str(uuid.uuid4()), f"agt_{uuid.uuid4().hex[:24]}"
         await tx.execute(
             _INSERT,
@@ -237,11 +257,7 @@ class AgentStore:
             by,
         )
         await self._assign(tx, agent_id, values["policy_ids"])
-        secret = self._mint.new(opaque.CLIENT_SECRET)
-        await tx.fetchrow(
-            _ADD_CREDENTIAL, secret.id, agent_id, "client_secret", None, secret.digest, [], None
-        )
-        return await self.get(tx, agent_id), secret
+        return await self.get(tx, agent_id), await self._add_secret(tx, agent_id, ends)
 
     async def get(self, tx: Transaction, agent_id: str) -> Agent:
         """Raises ``Problem`` 404 AGENT_NOT_FOUND."""
@@ -256,7 +272,7 @@ class AgentStore:
         return [Agent.of(row) for row in await tx.fetch(_LIST, tag, status, limit, offset)]
 
     async def update(self, tx: Transaction, agent: Agent, policy_ids: list[str] | None) -> Agent:
-        """Write the changed ``agent`` whole; ``None`` leaves its policies."""
+        """Write the changed ``agent`` whole; ``None`` leaves its policies. Streams end that it could lose by it."""
         await tx.execute(
             _UPDATE,
             agent.id,
@@ -273,6 +289,7 @@ class AgentStore:
         if policy_ids is not None:
             await self._assign(tx, agent.id, policy_ids)
         await self.changed(tx, agent)
+        await self._services.streams.cut(tx, user_id=agent.id)
         return await self.get(tx, agent.id)
 
     async def set_status(self, tx: Transaction, agent: Agent, status: Status) -> Agent:
@@ -289,19 +306,16 @@ class AgentStore:
             raise agent_not_found(agent_id)
         return await self.get(tx, agent_id)
 
-    async def rotate_secret(self, tx: Transaction, agent: Agent, overlap: timedelta) -> Minted:
-        """A new client secret for an agent that the transaction holds; the one before works for ``overlap``."""
-        await tx.execute(_OVERLAP, agent.id, overlap)
-        secret = self._mint.new(opaque.CLIENT_SECRET)
-        await tx.fetchrow(
-            _ADD_CREDENTIAL, secret.id, agent.id, "client_secret", None, secret.digest, [], None
-        )
+    async def rotate_secret(
+        self, tx: Transaction, agent: Agent, overlap: timedelta, ends: datetime | None
+    ) -> tuple[Minted, Sequence[str]]:
+        """A new client secret for an agent that the transaction holds; the one before works for ``overlap``. And
+        the ids of those that this ended.
+        """
+        before = await tx.fetch(_OVERLAP, agent.id, overlap)
+        secret = await self._add_secret(tx, agent.id, ends)
         await self.changed(tx, agent)
-        return secret
-
-    async def replace_secret(self, tx: Transaction, agent: Agent) -> Minted:
-        """A client secret in place of all before it."""
-        return await self.rotate_secret(tx, agent, timedelta(0))
+        return secret, [row["id"] for row in before if row["ended"]]
 
     async def changed(self, tx: Transaction, agent: Agent) -> None:
         """Drop what is cached of the agent everywhere."""
@@ -313,6 +327,12 @@ class AgentStore:
         for row in await tx.fetch(_BUMP, policy_id):
             await self._snapshots.invalidate(tx, f"{tx.tenant_id}/{row['id']}")
             await self._snapshots.invalidate(tx, f"{tx.tenant_id}/{row['client_id']}")
+            await self._services.streams.cut(tx, user_id=row["id"])
+
+    async def _add_secret(self, tx: Transaction, agent_id: str, ends: datetime | None) -> Minted:
+        secret = self._mint.new(opaque.CLIENT_SECRET)
+        await tx.execute(_ADD_SECRET, secret.id, agent_id, secret.digest, ends)
+        return secret
 
     async def _assign(self, tx: Transaction, agent_id: str, policy_ids: Sequence[str]) -> None:
         unknown = await tx.fetchval(_UNKNOWN_POLICIES, list(policy_ids)) if policy_ids else None

@@ -28,6 +28,7 @@ from ragwork_agents.policy_routes import PoliciesApi
 from ragwork_agents.rfc_routes import StrictOAuth
 from ragwork_agents.roster import AgentRoster
 from ragwork_agents.sealing import Vault
+from ragwork_agents.standing import Standing
 from ragwork_agents.sync_routes import SyncApi
 from ragwork_agents.token_routes import TokensApi
 from ragwork_agents.tokens import TokenStore
@@ -54,12 +55,15 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
     credentials = CredentialStore(services, agents, mint, config.max_api_keys)
     decisions = Decisions(services, engine, config.decision_cache_s)
     issuer = Issuer(config.issuer)
-    verifier = Verifier(services, keys, tokens, agents, directory, issuer.configured)
+    standing = Standing(
+        services, agents=agents, keys=keys, tokens=tokens, decisions=decisions, directory=directory
+    )
+    verifier = Verifier(services, keys, standing, issuer.configured)
+    delegations = Delegations(services, keys, tokens, directory)
     introspection = Introspection(services, verifier, tokens, agents, mint)
     clients = Clients(services, agents, mint)
     grants = Grants(
         services,
-        agents=agents,
         tokens=tokens,
         issuer=TokenIssuer(
             services,
@@ -72,6 +76,7 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
             refresh_ttl_s=config.refresh_ttl_s,
         ),
         verifier=verifier,
+        decisions=decisions,
         directory=directory,
         mint=mint,
         log=log,
@@ -109,7 +114,7 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
             tokens=tokens,
             agents=agents,
             keys=keys,
-            delegations=Delegations(services, keys, tokens),
+            delegations=delegations,
             issuer=issuer,
         ),
         SyncApi(Integrations(vault), log),
@@ -117,10 +122,10 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
     authenticator = AgentAuthenticator(
         services,
         verifier=verifier,
+        standing=standing,
         agents=agents,
         credentials=credentials,
         decisions=decisions,
-        directory=directory,
         mint=mint,
     )
 
@@ -134,6 +139,7 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
         authenticators=(authenticator,),
         rosters=(AgentRoster(),),
         schedules=(Schedule(name="agents.credential_expiry", cron="17 * * * *", run=sweep),),
+        ended=delegations.ended,
     )
 
 

@@ -2,19 +2,19 @@
 
 from typing import Final
 
-from ragwork_hooks.auth import Credential, Directory, Principal, Role
+from ragwork_hooks.auth import Credential, Principal, Role
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
 
-from ragwork_agents import constraints, jose, opaque
-from ragwork_agents.agents import AgentStore, Snapshot
+from ragwork_agents import jose, opaque, scopes
+from ragwork_agents.agents import AgentStore
 from ragwork_agents.credentials import CredentialStore
 from ragwork_agents.decisions import Decisions, Request
 from ragwork_agents.jose import Unverified
 from ragwork_agents.opaque import Mint
+from ragwork_agents.standing import KIND, Standing
 from ragwork_agents.verifying import Verifier, default_audience
 
-KIND: Final = "agent"
 #: What the SDK's token opens, and nothing else: an action of this name.
 SDK_SCOPE: Final = "agent_sdk.sync"
 #: Before the name of an integration whose credential the SDK may fetch.
@@ -30,10 +30,10 @@ class AgentAuthenticator:
         services: Services,
         *,
         verifier: Verifier,
+        standing: Standing,
         agents: AgentStore,
         credentials: CredentialStore,
         decisions: Decisions,
-        directory: Directory,
         mint: Mint,
     ) -> None:
         self.name = "agents"
@@ -42,7 +42,7 @@ class AgentAuthenticator:
         self._agents = agents
         self._credentials = credentials
         self._decisions = decisions
-        self._directory = directory
+        self._standing = standing
         self._mint = mint
 
     async def authenticate(self, credential: Credential) -> Principal | None:
@@ -53,8 +53,8 @@ class AgentAuthenticator:
             if token.startswith(opaque.API_KEY):
                 return await self._by_key(token, credential.peer)
             if token.startswith(opaque.SDK):
-                return await self._by_sdk_token(token)
-            return await self._by_access_token(token) if token.count(".") == 2 else None
+                return await self._by_sdk_token(token, credential.peer)
+            return await self._by_access_token(token, credential.peer) if token.count(".") == 2 else None
         except Unverified as error:
             raise _refused(f"the agent's token is refused: {error}") from error
         except Problem:
@@ -69,27 +69,21 @@ class AgentAuthenticator:
         if any(value[:5].lower() == "dpop " for value in values):
             raise _refused("tokens bound to a key are not taken on this route")
 
-    async def _by_access_token(self, token: str) -> Principal | None:
+    async def _by_access_token(self, token: str, peer: str) -> Principal | None:
         try:
             ours = str(jose.header_of(token).get("typ", "")).lower() == "at+jwt"
         except Unverified:
             return None
         if not ours:
             return None
-        read = await self._verifier.verify(token)
+        read = await self._verifier.verify(token, peer)
         if read.jkt is not None:
             raise Unverified("it is bound to a key and was sent without its proof")
         if read.audience != default_audience(read.agent.tenant_id):
             raise Unverified("it is meant for another audience")
-        reason = constraints.evaluate(
-            read.scopes[0], read.scopes, read.constraints, {"task_id": read.task_id}, self._clock.now()
-        )
-        if reason != constraints.ALLOWED:
-            raise Unverified(f"its constraints do not allow it now ({reason})")
-        person = None
-        if read.on_behalf_of is not None:
-            person = await self._person(read.agent.tenant_id, read.on_behalf_of, read.jti)
-        return _principal(read.agent, read.jti, frozenset(read.scopes), person)
+        self._standing.allow(read.stood, read.constraints)
+        held = frozenset(read.scopes)
+        return read.stood.principal(held, _role(held), read.stood.end(read.expires_at))
 
     async def _by_key(self, text: str, peer: str) -> Principal:
         found = await self._credentials.check_key(text)
@@ -103,52 +97,31 @@ class AgentAuthenticator:
             context={"ip": peer, "task_id": None, "grant_type": "api_key"},
         )
         (await self._decisions.rule(agent, request)).refuse()
-        return _principal(agent, key.id, frozenset(key.scopes), None)
-
-    async def _by_sdk_token(self, token: str) -> Principal:
-        claims = self._mint.read_sdk_token(token)
-        if claims is None or claims.expires_at <= self._clock.now().timestamp():
-            raise _refused("the SDK's token is not valid or has expired")
-        agent = await self._agents.snapshot(claims.tenant_id, claims.agent_id)
-        if agent is None or agent.status != "active":
-            raise _refused("the agent is not active")
-        names = (INTEGRATION_SCOPE + name for name in claims.integrations)
+        held = frozenset(key.scopes)
         return Principal(
             tenant_id=agent.tenant_id,
             user_id=agent.id,
-            credential_id=f"sdk:{claims.jti}",
+            credential_id=key.id,
             kind=KIND,
-            role=Role.READER,
-            scopes=frozenset({SDK_SCOPE, *names}),
+            role=_role(held),
+            scopes=held,
+            expires_at=key.expires_at,
+            actor_id=agent.id,
         )
 
-    async def _person(self, tenant_id: str, user_id: str, jti: str) -> Principal:
-        user = await self._directory.current(tenant_id, user_id)
-        if user is None or not user.active:
-            raise Unverified("the person it acts for is not active")
-        return Principal(
-            tenant_id=tenant_id,
-            user_id=user.id,
-            credential_id=jti,
-            kind="delegation",
-            role=user.role,
-            groups=user.groups,
-        )
+    async def _by_sdk_token(self, token: str, peer: str) -> Principal:
+        claims = self._mint.read_sdk_token(token)
+        if claims is None or claims.expires_at <= self._clock.now().timestamp():
+            raise _refused("the SDK's token is not valid or has expired")
+        stood = await self._standing.check(claims.lineage, peer)
+        self._standing.allow(stood, claims.constraints)
+        names = (INTEGRATION_SCOPE + scopes.integration_of(scope) for scope in claims.lineage.scopes)
+        return stood.principal(frozenset({SDK_SCOPE, *names}), Role.READER, stood.end(claims.expires_at))
 
 
-def _principal(
-    agent: Snapshot, credential_id: str, scopes: frozenset[str], person: Principal | None
-) -> Principal:
-    roles = [_ROLES[scope] for scope in scopes if scope in _ROLES]
-    return Principal(
-        tenant_id=agent.tenant_id,
-        user_id=agent.id,
-        credential_id=credential_id,
-        kind=KIND,
-        role=max(roles, default=Role.READER),
-        scopes=scopes,
-        on_behalf_of=person,
-    )
+def _role(held: frozenset[str]) -> Role:
+    """The highest that a scope names, such as ``role:admin``; without one a reader's."""
+    return max((_ROLES[scope] for scope in held if scope in _ROLES), default=Role.READER)
 
 
 def _refused(message: str) -> Problem:

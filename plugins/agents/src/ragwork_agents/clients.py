@@ -4,6 +4,7 @@ import base64
 import binascii
 import hmac
 import re
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import unquote_plus
 
@@ -73,16 +74,12 @@ class Clients:
 
     async def _by_secret(self, given: _Secret) -> Snapshot:
         agent = await self._found(given.client_id)
-        digest, now = self._mint.digest(given.secret), self._clock.now()
-        well_formed = opaque.id_of(given.secret, opaque.CLIENT_SECRET) is not None
-        known = () if agent is None else agent.secrets
-        matches = [
-            hmac.compare_digest(digest, held) and (end is None or end > now)
-            for held, end in (*known, (_NO_DIGEST, None))
-        ]
-        if agent is None or not any(matches) or not well_formed:
+        secret_id = opaque.id_of(given.secret, opaque.CLIENT_SECRET) or ""
+        held = _NO_DIGEST if agent is None else agent.secrets.get(secret_id, _NO_DIGEST)
+        known = hmac.compare_digest(self._mint.digest(given.secret), held)
+        if agent is None or not known or not agent.holds(secret_id, self._clock.now()):
             raise invalid_credentials()
-        return standing(agent, agent.tenant_id)
+        return attrs.evolve(standing(agent, agent.tenant_id), proven_by=secret_id)
 
     async def _by_assertion(self, form: ClientFields, audiences: tuple[str, ...]) -> Snapshot:
         assertion = form.client_assertion or ""
@@ -93,7 +90,8 @@ class Clients:
             agent = await self._found(client_id)
             if agent is None or agent.jwks is None or form.client_id not in (None, client_id):
                 raise Unverified("its subject has no registered key")
-            claims = jose.verified(assertion, _key(agent.jwks, jose.header_of(assertion)))
+            named = _key(agent.jwks, jose.header_of(assertion))
+            claims = jose.verified(assertion, jose.client_key(named))
             self._check(claims, client_id, audiences)
             jti = jose.text(claims, "jti")
         except Unverified as error:
@@ -103,7 +101,7 @@ class Clients:
         )
         if not fresh:
             raise invalid_credentials("the client assertion was used before")
-        return standing(agent, agent.tenant_id)
+        return attrs.evolve(standing(agent, agent.tenant_id), proven_by=jose.key_id(named))
 
     def _check(self, claims: Any, client_id: str, audiences: tuple[str, ...]) -> None:
         now = self._clock.now().timestamp()
@@ -149,10 +147,11 @@ def _basic(headers: Headers) -> _Secret | None:
     return _Secret(client_id=unquote_plus(client_id), secret=unquote_plus(secret))
 
 
-def _key(jwks: Any, header: Any) -> jose.PublicKey:
+def _key(jwks: Any, header: Any) -> Mapping[str, Any]:
     """The registered key that the header names, or the only one there is."""
     keys = jwks["keys"]
     named = [key for key in keys if key.get("kid") == header.get("kid")] or (keys if len(keys) == 1 else [])
     if len(named) != 1:
         raise Unverified("it names no registered key")
-    return jose.client_key(named[0])
+    found: Mapping[str, Any] = named[0]
+    return found

@@ -20,8 +20,8 @@ SELECT count(*) FROM agents.credentials
    AND (expires_at IS NULL OR expires_at > now())
 """
 _ADD: Final = """
-INSERT INTO agents.credentials (tenant_id, id, agent_id, kind, name, digest, scopes, expires_at)
-VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, now() + $7::interval)
+INSERT INTO agents.credentials (tenant_id, id, agent_id, kind, name, digest, scopes, expires_at, ends_by)
+VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, LEAST(now() + $7::interval, $8), $8)
 RETURNING id, name, scopes, created_at, expires_at, revoked_at
 """
 _LIST: Final = """
@@ -43,7 +43,7 @@ _ENROL: Final = """
 UPDATE agents.credentials SET used_at = now()
  WHERE tenant_id = ragwork.tenant() AND id = $1 AND digest = $2 AND kind = 'enroll'
    AND used_at IS NULL AND revoked_at IS NULL AND expires_at > now()
-RETURNING agent_id
+RETURNING agent_id, ends_by
 """
 _END_ENROL: Final = """
 UPDATE agents.credentials SET revoked_at = now()
@@ -97,9 +97,17 @@ class CredentialStore:
         self._known: Cache[KnownKey] = services.caches.cache("agents.api_keys", ttl_s=15)
 
     async def add_key(
-        self, tx: Transaction, agent: Agent, name: str | None, scopes: Sequence[str], days: int
+        self,
+        tx: Transaction,
+        agent: Agent,
+        name: str | None,
+        scopes: Sequence[str],
+        days: int,
+        ends_by: datetime | None,
     ) -> tuple[AgentKey, str]:
-        """A key of an agent that the transaction holds, and its text. ``Problem`` 409 KEY_LIMIT_REACHED."""
+        """A key of an agent that the transaction holds, and its text; it ends after ``days``, at ``ends_by`` at the
+        latest. ``Problem`` 409 KEY_LIMIT_REACHED.
+        """
         held = await tx.fetchval(_COUNT, agent.id)
         if held >= self._max_keys:
             raise Problem(
@@ -107,7 +115,15 @@ class CredentialStore:
             )
         minted = self._mint.new(opaque.API_KEY)
         row = await tx.fetchrow(
-            _ADD, minted.id, agent.id, "api_key", name, minted.digest, list(scopes), timedelta(days=days)
+            _ADD,
+            minted.id,
+            agent.id,
+            "api_key",
+            name,
+            minted.digest,
+            list(scopes),
+            timedelta(days=days),
+            ends_by,
         )
         return AgentKey(**(row or {})), minted.text
 
@@ -149,11 +165,15 @@ class CredentialStore:
         ended = key.expires_at is not None and key.expires_at <= self._services.clock.now()
         return None if key.revoked or ended else (tenant_id, key)
 
-    async def enrolment(self, tx: Transaction, agent: Agent, ttl: timedelta) -> tuple[str, datetime]:
-        """A one-time enroll token and its end; any before it is void."""
+    async def enrolment(
+        self, tx: Transaction, agent: Agent, ttl: timedelta, ends_by: datetime | None
+    ) -> tuple[str, datetime]:
+        """A one-time enroll token and its end; any before it is void. The secret that it is exchanged for ends at
+        ``ends_by``, too.
+        """
         await tx.execute(_END_ENROL, agent.id)
         minted = self._mint.new(opaque.ENROLL)
-        row = await tx.fetchrow(_ADD, minted.id, agent.id, "enroll", None, minted.digest, [], ttl)
+        row = await tx.fetchrow(_ADD, minted.id, agent.id, "enroll", None, minted.digest, [], ttl, ends_by)
         return minted.text, (row or {})["expires_at"]
 
     async def enrol_tenant(self, token: str) -> str | None:
@@ -161,10 +181,12 @@ class CredentialStore:
         credential_id = opaque.id_of(token, opaque.ENROLL)
         return None if credential_id is None else await self._agents.tenant_of(credential_id)
 
-    async def enrolled(self, tx: Transaction, token: str) -> str | None:
-        """Use an enroll token up: its agent's id; ``None`` when it is not, no longer or not yet one."""
-        agent_id = await tx.fetchval(_ENROL, opaque.id_of(token, opaque.ENROLL), self._mint.digest(token))
-        return None if agent_id is None else str(agent_id)
+    async def enrolled(self, tx: Transaction, token: str) -> tuple[str, datetime | None] | None:
+        """Use an enroll token up: its agent's id and the latest end of what it is exchanged for; ``None`` when it
+        is not, no longer or not yet one.
+        """
+        row = await tx.fetchrow(_ENROL, opaque.id_of(token, opaque.ENROLL), self._mint.digest(token))
+        return None if row is None else (row["agent_id"], row["ends_by"])
 
     async def sweep(self, tx: Transaction) -> None:
         """Remove credentials that ended 30 days ago and refresh tokens that ended yesterday."""

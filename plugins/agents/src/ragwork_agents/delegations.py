@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
+from ragwork_hooks.auth import Directory, Principal
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
@@ -16,8 +17,8 @@ from ragwork_agents.keys import Keyring
 from ragwork_agents.tokens import TokenStore
 
 _INSERT: Final = """
-INSERT INTO agents.delegations (tenant_id, id, user_id, agent_id, scopes, expires_at)
-VALUES (ragwork.tenant(), $1, $2, $3, $4, $5)
+INSERT INTO agents.delegations (tenant_id, id, user_id, agent_id, scopes, expires_at, credential_id)
+VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6)
 """
 _LIST: Final = """
 SELECT id, user_id, agent_id, scopes, created_at, expires_at, revoked_at FROM agents.delegations
@@ -28,6 +29,19 @@ _REVOKE: Final = """
 UPDATE agents.delegations SET revoked_at = COALESCE(revoked_at, now())
  WHERE tenant_id = ragwork.tenant() AND id = $1 AND ($2::text IS NULL OR user_id = $2)
 RETURNING id, user_id, agent_id, scopes, created_at, expires_at, revoked_at
+"""
+_END_BY_CREDENTIAL: Final = """
+UPDATE agents.delegations SET revoked_at = now()
+ WHERE tenant_id = ragwork.tenant() AND credential_id = $1 AND revoked_at IS NULL AND expires_at > now()
+RETURNING id
+"""
+_END_BY_PERSON: Final = """
+UPDATE agents.delegations SET revoked_at = now()
+ WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND revoked_at IS NULL AND expires_at > now()
+"""
+_HAS_DELEGATED: Final = """
+SELECT id FROM agents.delegations
+ WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND revoked_at IS NULL AND expires_at > now() LIMIT 1
 """
 
 
@@ -49,19 +63,29 @@ class Delegation:
 class Delegations:
     """Subject tokens: signed for one agent and one person, exchanged by the agent for access tokens."""
 
-    def __init__(self, services: Services, keys: Keyring, tokens: TokenStore) -> None:
+    def __init__(self, services: Services, keys: Keyring, tokens: TokenStore, directory: Directory) -> None:
         self._clock = services.clock
+        self._directory = directory
         self._keys = keys
         self._tokens = tokens
 
     async def create(
-        self, tx: Transaction, *, issuer: str, user_id: str, agent_id: str, scopes: Sequence[str], ttl_s: int
+        self,
+        tx: Transaction,
+        by: Principal,
+        *,
+        issuer: str,
+        agent_id: str,
+        scopes: Sequence[str],
+        ttl_s: int,
     ) -> tuple[str, Delegation]:
-        """A subject token and its record."""
+        """A subject token and its record. Both end with what ``by`` was authenticated with, at the latest."""
         signer = await self._keys.signer(tx.tenant_id)
         now = self._clock.now().replace(microsecond=0)
-        end, delegation_id = now + timedelta(seconds=ttl_s), str(uuid.uuid4())
-        await tx.execute(_INSERT, delegation_id, user_id, agent_id, list(scopes), end)
+        end, delegation_id, user_id = now + timedelta(seconds=ttl_s), str(uuid.uuid4()), by.user_id
+        if by.expires_at is not None:
+            end = min(end, by.expires_at.replace(microsecond=0))
+        await tx.execute(_INSERT, delegation_id, user_id, agent_id, list(scopes), end, by.credential_id)
         claims = {
             "iss": issuer,
             "sub": user_id,
@@ -98,6 +122,17 @@ class Delegations:
             raise not_found("delegation", delegation_id)
         await self._tokens.end(tx, "delegation", delegation_id, "manual_revocation", who)
         return Delegation.of(row)
+
+    async def ended(self, tx: Transaction, user_id: str | None, credential_id: str | None) -> None:
+        """Implements ``Contribution.ended``: what was delegated with a credential ends with it, and with its person."""
+        if credential_id is not None:
+            for row in await tx.fetch(_END_BY_CREDENTIAL, credential_id):
+                await self._tokens.end(tx, "delegation", row["id"], "system_kill", "credential_ended")
+        if user_id is not None and await tx.fetch(_HAS_DELEGATED, user_id):
+            user = await self._directory.user(tx, user_id)
+            if user is None or not user.active:
+                await tx.execute(_END_BY_PERSON, user_id)
+                await self._tokens.end(tx, "person", user_id, "system_kill", "person_disabled")
 
 
 def person_only(kind: str) -> None:

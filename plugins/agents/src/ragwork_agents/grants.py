@@ -12,17 +12,19 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Transaction
 
 from ragwork_agents import constraints, jose, opaque, scopes
-from ragwork_agents.agents import AgentStore, Snapshot, agent_not_found
+from ragwork_agents.agents import Snapshot, agent_not_found
+from ragwork_agents.decisions import Decisions, Request
 from ragwork_agents.issuing import Issued, TokenIssuer, Wish, standing
 from ragwork_agents.jose import Unverified
 from ragwork_agents.opaque import Mint
 from ragwork_agents.tokens import RefreshRow, TokenStore
-from ragwork_agents.verifying import TYP, AccessToken, Verifier, default_audience
+from ragwork_agents.verifying import AccessToken, Verifier, default_audience
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
 REFRESH: Final = "refresh_token"
 EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 DELEGATION: Final = "delegation"
+OFFLINE: Final = "offline_access"
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  # a type's name
 JWT_TYPE: Final = "urn:ietf:params:oauth:token-type:jwt"
 SUBJECT_TYP: Final = "subject+jwt"
@@ -43,33 +45,36 @@ class Asked:
 
 
 class Grants:
-    """Authenticated wishes → tokens."""
+    """Authenticated wishes → tokens. A client is the agent that it proved to be, see ``Snapshot.proven_by``."""
 
     def __init__(
         self,
         services: Services,
         *,
-        agents: AgentStore,
         tokens: TokenStore,
         issuer: TokenIssuer,
         verifier: Verifier,
+        decisions: Decisions,
         directory: Directory,
         mint: Mint,
         log: AuditLog | None,
         max_depth: int,
     ) -> None:
         self._services = services
-        self._agents = agents
         self._tokens = tokens
         self._issuer = issuer
         self._verifier = verifier
+        self._decisions = decisions
         self._directory = directory
         self._mint = mint
         self._log = log
         self._max_depth = max_depth
 
     async def client_credentials(self, agent: Snapshot, asked: Asked) -> Issued:
-        """A token for the agent itself; without a scope it gets those it is registered with."""
+        """A token for the agent itself; without a scope it gets those it is registered with. Beside the scope
+        ``offline_access`` it gets a refresh token, unless it binds its tokens to a key.
+        """
+        asked, offline = _offline(asked)
         wanted = scopes.parse(asked.scope or "") or agent.scopes
         if not wanted:
             raise scopes.invalid_scope("no scope is asked for and the agent is registered with none")
@@ -82,18 +87,18 @@ class Grants:
             subject=agent.id,
             task_id=asked.task_id,
             jkt=_binding(agent, asked),
-            refreshable=not asked.strict and asked.jkt is None,
+            refreshable=offline and asked.jkt is None,
         )
         return await self._issuer.issue(agent, wish)
 
-    async def refresh(self, token: str, client: Snapshot | None, asked: Asked) -> Issued:
-        """A new pair for a refresh token, which works once: used again, its whole family ends.
-
-        ``client`` is the authenticated one where that is asked for. ``Problem`` 400/401 INVALID_GRANT.
+    async def refresh(self, token: str, client: Snapshot, asked: Asked) -> Issued:
+        """A new pair for a refresh token of the authenticated ``client``. It works once: used again, its whole
+        family ends. ``Problem`` 400/401 INVALID_GRANT.
         """
-        row, agent = await self._refreshed(token)
-        if client is not None and client.id != agent.id:
-            raise _invalid_grant()
+        row = await self._refreshed(token, client)
+        # The family stands on what its first token was issued for.
+        agent = attrs.evolve(client, proven_by=row.credential)
+        asked, _ = _offline(asked)
         wanted = scopes.parse(asked.scope or "") or row.scopes
         if not set(wanted) <= set(row.scopes):
             raise scopes.invalid_scope("a refresh can't widen the scope")
@@ -131,10 +136,11 @@ class Grants:
             typ = str(jose.header_of(subject).get("typ", "")).lower()
             if typ == SUBJECT_TYP:
                 return await self._for_person(agent, await self._verifier.claims(subject, SUBJECT_TYP), asked)
-            parent = await self._verifier.verify(subject, TYP)
+            parent = await self._verifier.verify(subject, asked.origin.peer)
         except Unverified as error:
             raise _invalid_grant(f"the subject token is refused: {error}") from error
-        return await self.delegate(agent, parent, scopes.parse(asked.scope or "") or parent.scopes, asked)
+        wanted = scopes.parse(asked.scope or "") or parent.scopes
+        return await self.delegate(agent, parent, wanted, asked, proven=True)
 
     async def delegate(
         self,
@@ -143,10 +149,14 @@ class Grants:
         wanted: Sequence[str],
         asked: Asked,
         *,
+        proven: bool,
         ttl_s: int | None = None,
         tighter: Mapping[str, object] | None = None,
     ) -> Issued:
-        """A token for ``child`` out of ``parent``: fewer scopes, tighter constraints, no longer life."""
+        """A token for ``child`` out of ``parent``: fewer scopes, tighter constraints, no longer life.
+
+        It acts for the parent, and may do what both may. Unless ``proven``, it was not the child that asked for it.
+        """
         if parent.agent.tenant_id != child.tenant_id:
             raise agent_not_found(child.id)
         if parent.jkt is not None and parent.jkt != asked.jkt:
@@ -164,26 +174,50 @@ class Grants:
             )
         held = constraints.tightened(parent.constraints, tighter or {})
         standing(child, child.tenant_id)
-        person = parent.on_behalf_of
+        audience = await self._kept_audience(parent, wanted, asked)
         wish = Wish(
             issuer=asked.issuer,
             origin=asked.origin,
             grant_type=DELEGATION,
             scopes=tuple(wanted),
-            audience=_audience(asked.audience or parent.audience, child.tenant_id),
+            audience=audience,
             subject=str(parent.claims["sub"]) if asked.strict else child.id,
-            actor=_actor(child, parent.claims.get("act") or {"sub": parent.agent.id}),
+            actor=_actors([child.id] if proven else [], parent),
             task_id=asked.task_id or parent.task_id,
             ttl_s=ttl_s,
             expires_by=parent.expires_at,
             constraints=_narrowed(held, child.constraints),
-            parent=parent.jti,
-            depth=parent.depth + 1,
-            on_behalf_of=person,
-            delegation_id=parent.delegation_id,
+            links=parent.lineage.links,
+            proven=proven,
+            person=parent.lineage.person,
+            delegation_id=parent.lineage.delegation_id,
             jkt=_binding(child, asked),
         )
         return await self._issuer.issue(child, wish)
+
+    async def _kept_audience(self, parent: AccessToken, wanted: Sequence[str], asked: Asked) -> str:
+        """The parent's; a token for this platform may be passed on to another, if the parent's policies let it.
+
+        Whoever was handed a token that was meant for them only must not turn it into one for somewhere else.
+        """
+        tenant_id = parent.agent.tenant_id
+        audience = _audience(asked.audience or parent.audience, tenant_id)
+        if audience == parent.audience:
+            return audience
+        if parent.audience != default_audience(tenant_id):
+            raise Problem(
+                "INVALID_TARGET",
+                f"the subject token is for {parent.audience!r}, and what is exchanged for it stays so",
+                status=400,
+            )
+        request = Request(
+            scopes=tuple(wanted),
+            audience=audience,
+            on_behalf_of=parent.lineage.behalf(0),
+            context={"ip": asked.origin.peer, "task_id": parent.task_id, "grant_type": parent.lineage.grant},
+        )
+        (await self._decisions.rule(parent.agent, request)).refuse()
+        return audience
 
     async def _for_person(self, agent: Snapshot, claims: Mapping[str, Any], asked: Asked) -> Issued:
         person = jose.text(claims, "sub")
@@ -207,25 +241,26 @@ class Grants:
             scopes=wanted,
             audience=_audience(asked.audience, agent.tenant_id),
             subject=person if asked.strict else agent.id,
-            actor=_actor(agent, None),
+            actor={"sub": agent.id},
             task_id=asked.task_id,
             expires_by=int(jose.number(claims, "exp")),
-            on_behalf_of=person,
+            person=person,
             delegation_id=jose.text(claims, "jti"),
             jkt=_binding(agent, asked),
         )
         return await self._issuer.issue(agent, wish)
 
-    async def _refreshed(self, token: str) -> tuple[RefreshRow, Snapshot]:
+    async def _refreshed(self, token: str, client: Snapshot) -> RefreshRow:
         credential_id = opaque.id_of(token, opaque.REFRESH)
-        tenant_id = None if credential_id is None else await self._agents.tenant_of(credential_id)
-        if credential_id is None or tenant_id is None:
+        if credential_id is None:
             raise _invalid_grant()
-        async with self._services.db.tenant(tenant_id, "read") as tx:
+        async with self._services.db.tenant(client.tenant_id, "read") as tx:
             row = await self._tokens.refresh(tx, credential_id)
-        if row is None or not hmac.compare_digest(row.digest, self._mint.digest(token)) or row.dead:
+        if row is None or not hmac.compare_digest(row.digest, self._mint.digest(token)):
             raise _invalid_grant()
-        return row, standing(await self._agents.snapshot(tenant_id, row.agent_id), tenant_id)
+        if row.agent_id != client.id or not row.stands(client, self._services.clock.now()):
+            raise _invalid_grant()
+        return row
 
     async def _end_family(self, agent: Snapshot, row: RefreshRow, origin: Origin) -> None:
         """In a transaction of its own: the refusal must not undo it."""
@@ -267,9 +302,23 @@ def _audience(asked: str | None, tenant_id: str) -> str:
     return asked or default_audience(tenant_id)
 
 
-def _actor(agent: Snapshot, before: Mapping[str, object] | None) -> dict[str, object]:
-    """The chain of who acts, the present actor outermost."""
-    return {"sub": agent.id} if before is None else {"sub": agent.id, "act": dict(before)}
+def _offline(asked: Asked) -> tuple[Asked, bool]:
+    """The wish without ``offline_access``, and whether that was in it: it asks for a refresh token, as in OpenID
+    Connect, and is no scope that a policy decides on.
+    """
+    names = (asked.scope or "").split(" ")
+    rest = " ".join(name for name in names if name != OFFLINE)
+    return attrs.evolve(asked, scope=rest), OFFLINE in names
+
+
+def _actors(own: Sequence[str], parent: AccessToken) -> dict[str, object]:
+    """The chain of who acts (RFC 8693 §4.1), the present actor outermost. An agent that proved nothing acts
+    not: the one that asks in its name does.
+    """
+    chain: dict[str, object] = {}
+    for agent_id in reversed([*own, *(link.agent for link in parent.lineage.links)]):
+        chain = {"sub": agent_id, **({"act": chain} if chain else {})}
+    return chain
 
 
 def _narrowed(held: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:

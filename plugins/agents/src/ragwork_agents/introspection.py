@@ -21,6 +21,7 @@ class Introspection:
         self, services: Services, verifier: Verifier, tokens: TokenStore, agents: AgentStore, mint: Mint
     ) -> None:
         self._services = services
+        self._clock = services.clock
         self._verifier = verifier
         self._tokens = tokens
         self._agents = agents
@@ -32,9 +33,8 @@ class Introspection:
         if token.startswith(opaque.REFRESH):
             async with self._services.db.tenant(tenant_id, "read") as tx:
                 row = await self._refresh_row(tx, token)
-            live = row is not None and not row.used and not row.dead
             agent = await self._agents.snapshot(tenant_id, row.agent_id) if row is not None else None
-            if row is None or agent is None or not live or agent.status != "active":
+            if row is None or agent is None or row.used or not row.stands(agent, self._clock.now()):
                 return inactive
             return {
                 "active": True,

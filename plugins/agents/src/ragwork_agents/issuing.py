@@ -18,19 +18,20 @@ from ragwork_agents.agents import AgentStore, Snapshot
 from ragwork_agents.decisions import Decisions, Request, Ruling, described
 from ragwork_agents.jose import Signer
 from ragwork_agents.keys import Keyring
+from ragwork_agents.lineage import Lineage, Link
 from ragwork_agents.opaque import Mint, SdkClaims
 from ragwork_agents.tokens import TokenRow, TokenStore
 from ragwork_agents.verifying import TYP
 
 _ATTEMPTS: Final = 3
-_SDK_TTL_S: Final = 86_400
 Before = Callable[[Transaction], Awaitable[None]]
 
 
 @attrs.frozen(kw_only=True)
 class Wish:
     """What a grant asks for. ``expires_by`` (seconds since 1970) caps the lifetime, ``ttl_s`` as well;
-    ``before`` runs in the transaction that records the token.
+    ``before`` runs in the transaction that records the token. ``links`` are those of the token it is derived from;
+    ``proven`` says whether the agent that it is for asks for it itself, or another in its name.
     """
 
     issuer: str
@@ -45,14 +46,24 @@ class Wish:
     ttl_s: int | None = None
     expires_by: int | None = None
     constraints: Mapping[str, object] | None = None
-    parent: str | None = None
-    depth: int = 0
-    on_behalf_of: str | None = None
+    links: tuple[Link, ...] = ()
+    proven: bool = True
+    person: str | None = None
     delegation_id: str | None = None
     jkt: str | None = None
     family: str | None = None
     refreshable: bool = False
     before: Before | None = None
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the token that it is derived from."""
+        return self.links[0].jti if self.links else None
+
+    @property
+    def on_behalf_of(self) -> str | None:
+        """For whom the agent acts: the person, else the agent that it has the token from."""
+        return self.person or (self.links[0].agent if self.links else None)
 
 
 @attrs.frozen(kw_only=True)
@@ -120,7 +131,8 @@ class TokenIssuer:
         ruling = await self._ruled(agent, wish)
         signer = await self._keys.signer(agent.tenant_id)
         row = self._row(agent, wish, signer)
-        claims = _claims(agent, wish, row, ruling)
+        lineage = _lineage(agent, wish, row)
+        claims = _claims(agent, wish, row, ruling, lineage)
         refresh = self._mint.new(opaque.REFRESH) if wish.refreshable else None
         token = await asyncio.to_thread(signer.sign, claims, TYP)
         async with self._services.db.tenant(agent.tenant_id) as tx:
@@ -135,7 +147,13 @@ class TokenIssuer:
             scopes=row.scopes,
             expires_in=int((row.expires_at - row.issued_at).total_seconds()),
             refresh_token=None if refresh is None else refresh.text,
-            sdk_token=self._sdk_token(agent, row),
+            sdk_token=self._mint.sdk_token(
+                SdkClaims(
+                    lineage=lineage,
+                    constraints=claims["agent"]["constraints"],
+                    expires_at=claims["exp"],
+                )
+            ),
             bound=wish.jkt is not None,
         )
 
@@ -169,6 +187,8 @@ class TokenIssuer:
         """The agent as it is now; a refusal when it, or what the token is derived from, has ended."""
         async with self._services.db.tenant(agent.tenant_id) as tx:
             fresh = await self._agents.fresh(tx, agent.id)
+            if fresh is not None:
+                fresh = attrs.evolve(fresh, proven_by=agent.proven_by)
             stands = await self._tokens.stands(tx, wish.parent, wish.delegation_id)
             await self._keys.recheck(tx)
         if not stands:
@@ -183,6 +203,8 @@ class TokenIssuer:
         end = now + timedelta(seconds=lifetime)
         if wish.expires_by is not None:
             end = min(end, datetime.fromtimestamp(wish.expires_by, now.tzinfo))
+        if wish.proven:
+            end = min(end, _credential_end(agent, end))
         if end <= now:
             raise Problem("INVALID_GRANT", "what it would be derived from has expired", status=400)
         return TokenRow(
@@ -195,10 +217,11 @@ class TokenIssuer:
             audience=wish.audience,
             task_id=wish.task_id,
             parent=wish.parent,
-            depth=wish.depth,
+            depth=len(wish.links),
             on_behalf_of=wish.on_behalf_of,
             delegation_id=wish.delegation_id,
             family=wish.family or (str(uuid.uuid4()) if wish.refreshable else None),
+            credential=agent.proven_by if wish.proven else None,
             custom_ttl=agent.token_ttl_s is not None,
             issued_at=now,
             expires_at=end,
@@ -225,27 +248,18 @@ class TokenIssuer:
 
     @staticmethod
     def _event(name: str, agent: Snapshot, wish: Wish, metadata: Mapping[str, object]) -> AuditEvent:
+        asking = agent.id
+        if not wish.proven:
+            asking = next((link.agent for link in wish.links if link.credential is not None), agent.id)
         return AuditEvent(
             type=name,
             outcome="success",
             actor_type="agent",
-            actor_id=agent.id,
+            actor_id=asking,
             resource_type="agent",
             resource_id=agent.id,
             metadata=metadata,
             origin=wish.origin,
-        )
-
-    def _sdk_token(self, agent: Snapshot, row: TokenRow) -> str:
-        names = tuple(sorted({scopes.integration_of(scope) for scope in row.scopes}))
-        return self._mint.sdk_token(
-            SdkClaims(
-                tenant_id=agent.tenant_id,
-                agent_id=agent.id,
-                jti=row.jti,
-                integrations=names,
-                expires_at=int(row.issued_at.timestamp()) + _SDK_TTL_S,
-            )
         )
 
 
@@ -265,7 +279,29 @@ def invalid_credentials(message: str = "the client credentials are wrong") -> Pr
     return Problem("AUTH_INVALID_CREDENTIALS", message, status=401)
 
 
-def _claims(agent: Snapshot, wish: Wish, row: TokenRow, ruling: Ruling) -> dict[str, Any]:
+def _credential_end(agent: Snapshot, latest: datetime) -> datetime:
+    """When what the agent proved itself with ends, ``latest`` if later or never."""
+    end = agent.credentials.get(agent.proven_by or "")
+    return latest if end is None else min(latest, end.replace(microsecond=0))
+
+
+def _lineage(agent: Snapshot, wish: Wish, row: TokenRow) -> Lineage:
+    own = Link(agent=agent.id, revision=agent.revision, credential=row.credential, jti=row.jti)
+    return Lineage(
+        tenant_id=agent.tenant_id,
+        kid=row.kid,
+        links=(own, *wish.links),
+        grant=row.grant_type,
+        scopes=row.scopes,
+        audience=row.audience,
+        task_id=row.task_id,
+        person=wish.person,
+        delegation_id=row.delegation_id,
+        family=row.family,
+    )
+
+
+def _claims(agent: Snapshot, wish: Wish, row: TokenRow, ruling: Ruling, lineage: Lineage) -> dict[str, Any]:
     claims: dict[str, Any] = {
         "iss": wish.issuer,
         "sub": wish.subject,
@@ -276,12 +312,13 @@ def _claims(agent: Snapshot, wish: Wish, row: TokenRow, ruling: Ruling) -> dict[
         "jti": row.jti,
         "scope": " ".join(row.scopes),
         "tenant_id": agent.tenant_id,
+        "lineage": lineage.claim(),
         "agent": {
             "id": agent.id,
             "constraints": dict(agent.constraints if wish.constraints is None else wish.constraints),
             "policy_id": ruling.policy_id,
             "task_id": row.task_id,
-            "delegation_depth": row.depth,
+            "delegation_depth": len(wish.links),
             "framework": agent.framework or "unknown",
         },
     }

@@ -98,6 +98,11 @@ def client_key(value: Mapping[str, Any]) -> PublicKey:
     return key
 
 
+def key_id(value: Mapping[str, Any]) -> str:
+    """The RFC 7638 thumbprint of a client's public key, as the credential that it is."""
+    return f"jwk:{client_key(value).thumbprint()}"
+
+
 def header_of(token: str) -> Mapping[str, Any]:
     """The header, before anything is believed. Raises ``Unverified`` for what is no compact JWS of ours."""
     if len(token) > _MAX_TOKEN or token.count(".") != 2:

@@ -1,5 +1,6 @@
 """The Oculus surface of OAuth: ``/oauth/*`` and the published keys."""
 
+from datetime import timedelta
 from typing import Final
 
 import attrs
@@ -185,15 +186,14 @@ class OculusOAuth:
             audience=form.audience,
             task_id=form.task_id,
         )
-        if form.grant_type == REFRESH:
-            return _reply(
-                await self._grants.refresh(_given(form.refresh_token, "refresh_token"), None, asked)
-            )
-        if form.grant_type not in (CLIENT_CREDENTIALS, EXCHANGE):
+        if form.grant_type not in (CLIENT_CREDENTIALS, REFRESH, EXCHANGE):
             raise Problem("UNSUPPORTED_GRANT_TYPE", "this grant type is not served", status=400)
         agent = await self._clients.authenticate(call.headers, form, (issuer, f"{issuer}/oauth/token"))
         if form.grant_type == CLIENT_CREDENTIALS:
             return _reply(await self._grants.client_credentials(agent, asked))
+        if form.grant_type == REFRESH:
+            token = _given(form.refresh_token, "refresh_token")
+            return _reply(await self._grants.refresh(token, agent, asked))
         subject = _given(form.subject_token, "subject_token")
         return _reply(await self._grants.exchange(agent, subject, form.subject_token_type, asked))
 
@@ -203,7 +203,7 @@ class OculusOAuth:
         if scheme.lower() != "bearer":
             raise invalid_credentials("send the parent token as Authorization: Bearer")
         try:
-            parent = await self._verifier.verify(token.strip())
+            parent = await self._verifier.verify(token.strip(), call.peer)
         except Unverified as error:
             raise invalid_credentials(f"the parent token is refused: {error}") from error
         wanted = scopes.checked(call.body.capabilities)
@@ -217,6 +217,7 @@ class OculusOAuth:
             parent,
             wanted,
             asked,
+            proven=False,
             ttl_s=call.body.ttl_seconds,
             tighter=call.body.additional_constraints,
         )
@@ -228,12 +229,15 @@ class OculusOAuth:
         if tenant_id is None:
             raise invalid_credentials("the enroll token is unknown, used or past its end")
         async with self._services.db.tenant(tenant_id) as tx:
-            agent_id = await self._credentials.enrolled(tx, token)
-            if agent_id is None:
+            enrolled = await self._credentials.enrolled(tx, token)
+            if enrolled is None:
                 raise invalid_credentials("the enroll token is unknown, used or past its end")
+            agent_id, ends_by = enrolled
             standing(await self._agents.fresh(tx, agent_id), tenant_id)
             agent = await self._agents.locked(tx, agent_id)
-            secret = await self._agents.replace_secret(tx, agent)
+            secret, ended = await self._agents.rotate_secret(tx, agent, timedelta(0), ends_by)
+            for secret_id in ended:
+                await self._tokens.end(tx, "credential", secret_id, "system_kill", "secret_replaced")
             if self._log is not None:
                 await self._log.append(
                     tx,
@@ -250,7 +254,7 @@ class OculusOAuth:
         return Reply(data={"client_id": agent.client_id, "client_secret": secret.text, "agent_id": agent.id})
 
     async def revoked(self, call: Call[NoFields, NoFields]) -> File:
-        listed = await self._tokens.revoked()
+        listed = await self._tokens.listed()
         return conditional(call, listed.document, listed.etag, 0)
 
     async def jwks(self, call: Call[NoFields, NoFields]) -> File:

@@ -13,9 +13,13 @@ import re
 import secrets
 import string
 import zlib
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
+
+from ragwork_agents import lineage
+from ragwork_agents.lineage import Lineage
 
 CLIENT_SECRET: Final = "cs_live_"  # noqa: S105  # a prefix
 API_KEY: Final = "oak_live_"
@@ -40,12 +44,12 @@ class Minted:
 
 @attrs.frozen(kw_only=True)
 class SdkClaims:
-    """What the SDK's token says. ``expires_at`` in seconds since 1970."""
+    """What the SDK's token says: what the access token beside it descends from, its constraints and its end, in
+    seconds since 1970.
+    """
 
-    tenant_id: str
-    agent_id: str
-    jti: str
-    integrations: tuple[str, ...]
+    lineage: Lineage
+    constraints: Mapping[str, object]
     expires_at: int
 
 
@@ -66,7 +70,12 @@ class Mint:
         return hmac.digest(self._pepper, text.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
     def sdk_token(self, claims: SdkClaims) -> str:
-        body = _b64(json.dumps(attrs.asdict(claims), separators=(",", ":")).encode())
+        data = {
+            "lineage": lineage.packed(claims.lineage),
+            "constraints": dict(claims.constraints),
+            "expires_at": claims.expires_at,
+        }
+        body = _b64(zlib.compress(json.dumps(data, separators=(",", ":")).encode()))
         return f"{SDK}{body}.{_b64(self.digest(SDK + body))}"
 
     def read_sdk_token(self, token: str) -> SdkClaims | None:
@@ -74,8 +83,11 @@ class Mint:
         body, _, mac = token.removeprefix(SDK).partition(".")
         if not hmac.compare_digest(_b64(self.digest(SDK + body)).encode(), mac.encode()):
             return None
-        claims = json.loads(_unb64(body))
-        return SdkClaims(**{**claims, "integrations": tuple(claims["integrations"])})
+        try:
+            claims = json.loads(zlib.decompress(_unb64(body)))
+        except zlib.error:  # made by a release whose tokens did not say what they descend from
+            return None
+        return SdkClaims(**{**claims, "lineage": lineage.unpacked(claims["lineage"])})
 
     def nonce(self, now: float) -> str:
         """A fresh DPoP nonce: the time under a MAC, so that nothing has to be kept."""

@@ -11,9 +11,10 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import text
 from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply
 
-from ragwork_agents.authenticator import INTEGRATION_SCOPE, KIND, SDK_SCOPE
+from ragwork_agents.authenticator import INTEGRATION_SCOPE, SDK_SCOPE
 from ragwork_agents.declare import conditional, noted, origin, reads, writes
 from ragwork_agents.integrations import Integrations
+from ragwork_agents.standing import KIND
 
 _MANAGE: Final = "agent_integration.manage"
 _NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
@@ -196,7 +197,7 @@ def _tool_event(call: Call[EventsBatch, NoFields], event: dict[str, Any]) -> Aud
         type="agent.tool_invocation",
         outcome="failure" if denied else "success",
         actor_type=KIND,
-        actor_id=call.principal.user_id,
+        actor_id=call.principal.actor_id,
         resource_type="agent",
         resource_id=call.principal.user_id,
         metadata={"event": event},

@@ -248,18 +248,17 @@ class TokensApi:
         wanted = scopes.checked(call.body.scopes)
         if not wanted:
             raise scopes.invalid_scope("scopes must not be empty")
-        ttl_s = call.body.ttl_seconds
         token, record = await self._delegations.create(
             call.tx,
+            call.principal,
             issuer=self._issuer.of(call.headers),
-            user_id=call.principal.user_id,
             agent_id=agent.id,
             scopes=wanted,
-            ttl_s=ttl_s,
+            ttl_s=call.body.ttl_seconds,
         )
         said: dict[str, Any] = {
             **attrs.asdict(record),
-            "expires_in": ttl_s,
+            "expires_in": int((record.expires_at - record.created_at).total_seconds()),
             "subject_token_type": _SUBJECT_TYPE,
         }
         shown = {**said, "subject_token": token}

@@ -11,6 +11,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 
+from ragwork_agents.agents import Snapshot
 from ragwork_agents.opaque import Minted
 
 Reason = Literal["manual_revocation", "system_kill", "key_compromised"]
@@ -29,14 +30,15 @@ WITH agent AS (
     SELECT FROM agents.delegations WHERE tenant_id = ragwork.tenant() AND id = $12 AND revoked_at IS NULL FOR SHARE
 ), stored AS (
 INSERT INTO agents.tokens (tenant_id, jti, agent_id, kid, grant_type, scopes, audience, task_id, parent, depth,
-                           on_behalf_of, delegation_id, family, custom_ttl, issued_at, expires_at)
-SELECT ragwork.tenant(), $1, $2, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16
+                           on_behalf_of, delegation_id, family, custom_ttl, issued_at, expires_at, credential)
+SELECT ragwork.tenant(), $1, $2, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $20
   FROM agent, signer
  WHERE ($9::text IS NULL OR EXISTS (SELECT FROM origin)) AND ($12::text IS NULL OR EXISTS (SELECT FROM delegation))
 RETURNING jti
 ), refresh AS (
-INSERT INTO agents.refresh_tokens (tenant_id, id, family, agent_id, digest, scopes, audience, task_id, expires_at)
-SELECT ragwork.tenant(), $17, $13, $2, $18, $6, $7, $8,
+INSERT INTO agents.refresh_tokens (tenant_id, id, family, agent_id, digest, scopes, audience, task_id, credential,
+                                   expires_at)
+SELECT ragwork.tenant(), $17, $13, $2, $18, $6, $7, $8, $20,
        COALESCE((SELECT min(expires_at) FROM agents.refresh_tokens
                   WHERE tenant_id = ragwork.tenant() AND family = $13), now() + make_interval(secs => $19))
   FROM stored WHERE $17::text IS NOT NULL
@@ -64,30 +66,42 @@ SELECT {_COLUMNS} FROM agents.tokens t
 _GET: Final = f"""
 SELECT {_COLUMNS} FROM agents.tokens t WHERE t.tenant_id = ragwork.tenant() AND t.jti = $1
 """  # noqa: S608  # constant text
-# Ends the chosen tokens, what was delegated from them, and the refresh tokens of their families.
+# Ends the chosen tokens, what was delegated from them, and the refresh tokens of their families, those of a
+# token that is past its own end, too.
 _END: Final = """
-WITH RECURSIVE chosen AS (
-    SELECT jti, family FROM agents.tokens
-     WHERE tenant_id = ragwork.tenant() AND ended_at IS NULL AND expires_at > now()
-       AND CASE $1 WHEN 'jti' THEN jti = $2 WHEN 'agent' THEN agent_id = $2 WHEN 'kid' THEN kid = $2
-                   WHEN 'family' THEN family = $2 WHEN 'delegation' THEN delegation_id = $2 END
+WITH RECURSIVE named AS (
+    SELECT jti, family, ended_at IS NULL AND expires_at > now() AS live FROM agents.tokens
+     WHERE tenant_id = ragwork.tenant()
+       AND CASE $1 WHEN 'jti' THEN jti = $2
+                   WHEN 'agent' THEN agent_id = $2 AND expires_at > now()
+                   WHEN 'kid' THEN kid = $2 AND (expires_at > now() OR family IS NOT NULL)
+                   WHEN 'family' THEN family = $2
+                   WHEN 'credential' THEN credential = $2 AND expires_at > now()
+                   WHEN 'delegation' THEN delegation_id = $2
+                   WHEN 'person' THEN on_behalf_of = $2 AND expires_at > now() END
+), chosen AS (
+    SELECT jti, family FROM named WHERE live
     UNION
     SELECT t.jti, t.family FROM agents.tokens t JOIN chosen c ON t.parent = c.jti
      WHERE t.tenant_id = ragwork.tenant() AND t.ended_at IS NULL AND t.expires_at > now()
 ), refresh AS (
     UPDATE agents.refresh_tokens r SET revoked_at = now()
      WHERE r.tenant_id = ragwork.tenant() AND r.revoked_at IS NULL
-       AND (r.family IN (SELECT family FROM chosen) OR ($1 = 'agent' AND r.agent_id = $2)
-            OR ($1 = 'family' AND r.family = $2))
+       AND (r.family IN (SELECT family FROM named UNION SELECT family FROM chosen)
+            OR ($1 = 'agent' AND r.agent_id = $2) OR ($1 = 'credential' AND r.credential = $2))
 )
 UPDATE agents.tokens t SET ended_at = now(), reason = $3, ended_by = $4
   FROM chosen c WHERE t.tenant_id = ragwork.tenant() AND t.jti = c.jti AND t.ended_at IS NULL
 RETURNING t.jti
 """
 _REFRESH: Final = """
-SELECT id, family, agent_id, digest, scopes, audience, task_id,
+SELECT id, family, agent_id, digest, scopes, audience, task_id, credential,
        used_at IS NOT NULL AS used, revoked_at IS NOT NULL OR expires_at <= now() AS dead
   FROM agents.refresh_tokens WHERE tenant_id = ragwork.tenant() AND id = $1
+"""
+_ENDED: Final = """
+SELECT jti FROM agents.tokens
+ WHERE tenant_id = ragwork.tenant() AND ended_at IS NOT NULL AND expires_at > now()
 """
 _CONSUME: Final = """
 UPDATE agents.refresh_tokens SET used_at = now()
@@ -98,7 +112,9 @@ RETURNING id
 
 @attrs.frozen(kw_only=True)
 class TokenRow:
-    """A token to be recorded. ``revision`` is the agent's that was decided on."""
+    """A token to be recorded. ``revision`` is the agent's that was decided on, ``credential`` what the agent proved
+    itself with.
+    """
 
     jti: str
     agent_id: str
@@ -113,6 +129,7 @@ class TokenRow:
     on_behalf_of: str | None
     delegation_id: str | None
     family: str | None
+    credential: str | None
     custom_ttl: bool
     issued_at: datetime
     expires_at: datetime
@@ -155,15 +172,20 @@ class RefreshRow:
     scopes: tuple[str, ...]
     audience: str
     task_id: str | None
+    credential: str | None
     used: bool
     dead: bool
+
+    def stands(self, agent: Snapshot, now: datetime) -> bool:
+        """Whether its agent may act and still holds what the first token of the family was issued for."""
+        held = self.credential is not None and agent.holds(self.credential, now)
+        return held and agent.status == "active" and not self.dead
 
 
 @attrs.frozen(kw_only=True)
 class RevocationList:
     """The unexpired revoked ids of all tenants, as served."""
 
-    jtis: frozenset[str]
     document: bytes
     etag: str
 
@@ -173,7 +195,8 @@ class TokenStore:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._revoked: Cache[RevocationList] = services.caches.cache("agents.revoked", ttl_s=15, size=1)
+        self._ended: Cache[frozenset[str]] = services.caches.cache("agents.ended", ttl_s=15, size=1000)
+        self._listed: Cache[RevocationList] = services.caches.cache("agents.revoked", ttl_s=15, size=1)
 
     async def add(self, tx: Transaction, row: TokenRow, refresh: Minted | None, refresh_ttl_s: int) -> bool:
         """Record a token, and the ``refresh`` token beside it, whose family ends when its first was to end.
@@ -201,6 +224,7 @@ class TokenStore:
             None if refresh is None else refresh.id,
             None if refresh is None else refresh.digest,
             float(refresh_ttl_s),
+            row.credential,
         )
         return stored is not None
 
@@ -235,7 +259,7 @@ class TokenStore:
     async def end(
         self,
         tx: Transaction,
-        by: Literal["jti", "agent", "kid", "family", "delegation"],
+        by: Literal["jti", "agent", "kid", "family", "credential", "delegation", "person"],
         value: str,
         reason: Reason,
         who: str,
@@ -244,23 +268,35 @@ class TokenStore:
         of every stream within 1 s of the commit.
         """
         rows = await tx.fetch(_END, by, value, reason, who)
-        for row in rows:
-            await self._services.streams.cut(tx, credential_id=row["jti"])
+        # A stream's principal stands on all of these, so one cut reaches whatever was derived.
+        if by in ("agent", "person"):
+            await self._services.streams.cut(tx, user_id=value)
+        else:
+            await self._services.streams.cut(tx, credential_id=value)
         if rows:
-            await self._revoked.invalidate(tx, _ALL)
+            await self._ended.invalidate(tx, tx.tenant_id)
+            await self._listed.invalidate(tx, _ALL)
         return len(rows)
 
-    async def revoked(self) -> RevocationList:
-        """The list, from a cache that any revocation reaches within 1 s."""
+    async def revoked(self, tenant_id: str) -> frozenset[str]:
+        """The tenant's unexpired revoked ids, from a cache that any revocation reaches within 1 s."""
+
+        async def load() -> frozenset[str]:
+            async with self._services.db.tenant(tenant_id, "read") as tx:
+                return frozenset(row["jti"] for row in await tx.fetch(_ENDED))
+
+        return await self._ended.get(tenant_id, load)
+
+    async def listed(self) -> RevocationList:
+        """The list as it is served, from such a cache."""
 
         async def load() -> RevocationList:
             async with self._services.db.anonymous() as tx:
                 jtis = [row["jti"] for row in await tx.fetch("SELECT jti FROM agents.revoked_ids()")]
             body = json.dumps({"revoked_jtis": jtis}, separators=(",", ":")).encode()
-            etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-            return RevocationList(jtis=frozenset(jtis), document=body, etag=etag)
+            return RevocationList(document=body, etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
-        return await self._revoked.get(_ALL, load)
+        return await self._listed.get(_ALL, load)
 
     async def refresh(self, tx: Transaction, credential_id: str) -> RefreshRow | None:
         row = await tx.fetchrow(_REFRESH, credential_id)

@@ -5,15 +5,16 @@ from datetime import datetime
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.auth import Directory, Headers
+from ragwork_hooks.auth import Headers
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
 
-from ragwork_agents import jose
-from ragwork_agents.agents import AgentStore, Snapshot
+from ragwork_agents import jose, lineage
+from ragwork_agents.agents import Snapshot
 from ragwork_agents.jose import Unverified
 from ragwork_agents.keys import Keyring
-from ragwork_agents.tokens import TokenStore
+from ragwork_agents.lineage import Lineage
+from ragwork_agents.standing import Standing, Stood
 
 TYP: Final = "at+jwt"
 _SKEW_S: Final = 30
@@ -21,9 +22,11 @@ _SKEW_S: Final = 30
 
 @attrs.frozen(kw_only=True)
 class AccessToken:
-    """A verified token. ``agent`` is as it is now; ``expires_at`` in seconds since 1970."""
+    """A verified token. ``stood`` is everybody it descends from as they are now; ``expires_at`` in seconds since
+    1970.
+    """
 
-    agent: Snapshot
+    stood: Stood
     jti: str
     scopes: tuple[str, ...]
     audience: str
@@ -31,45 +34,33 @@ class AccessToken:
     depth: int
     task_id: str | None
     constraints: Mapping[str, object]
-    on_behalf_of: str | None
-    delegation_id: str | None
     jkt: str | None
     claims: Mapping[str, Any]
 
+    @property
+    def agent(self) -> Snapshot:
+        """The agent that the token is for."""
+        return self.stood.agents[0]
+
+    @property
+    def lineage(self) -> Lineage:
+        return self.stood.lineage
+
 
 class Verifier:
-    """Verifies against the published keys, the revocation list and the agents' present state."""
+    """Verifies against the published keys, and asks whether all that a token descends from still stands."""
 
-    def __init__(
-        self,
-        services: Services,
-        keys: Keyring,
-        tokens: TokenStore,
-        agents: AgentStore,
-        directory: Directory,
-        issuer: str | None,
-    ) -> None:
+    def __init__(self, services: Services, keys: Keyring, standing: Standing, issuer: str | None) -> None:
         self._clock = services.clock
         self._keys = keys
-        self._tokens = tokens
-        self._agents = agents
-        self._directory = directory
+        self._standing = standing
         self._issuer = issuer
 
-    async def verify(self, token: str, typ: str = TYP) -> AccessToken:
+    async def verify(self, token: str, peer: str | None = None) -> AccessToken:
         """The token, judged against now. Raises ``Unverified`` saying why not."""
-        claims = await self.claims(token, typ)
-        agent = await self._agents.snapshot(jose.text(claims, "tenant_id"), jose.text(claims, "client_id"))
-        if agent is None or agent.status != "active":
-            raise Unverified("its agent is not active")
-        if jose.text(claims, "jti") in (await self._tokens.revoked()).jtis:
-            raise Unverified("it was revoked")
-        read = _read(claims, agent)
-        if read.on_behalf_of is not None:
-            user = await self._directory.current(agent.tenant_id, read.on_behalf_of)
-            if user is None or not user.active:
-                raise Unverified("the person it acts for is not active")
-        return read
+        claims = await self.claims(token, TYP)
+        kid = str(jose.header_of(token).get("kid"))
+        return _read(claims, await self._standing.check(lineage.of_claims(claims, kid), peer))
 
     async def claims(self, token: str, typ: str) -> Mapping[str, Any]:
         """The claims of a token that this server signed and that is in time."""
@@ -120,13 +111,13 @@ def seconds(moment: datetime) -> int:
     return int(moment.timestamp())
 
 
-def _read(claims: Mapping[str, Any], agent: Snapshot) -> AccessToken:
+def _read(claims: Mapping[str, Any], stood: Stood) -> AccessToken:
     about = claims.get("agent")
     confirmed = claims.get("cnf")
     if not isinstance(about, dict) or not isinstance(about.get("constraints"), dict):
         raise Unverified("it does not say what its agent may do")
     return AccessToken(
-        agent=agent,
+        stood=stood,
         jti=jose.text(claims, "jti"),
         scopes=tuple(jose.text(claims, "scope").split(" ")),
         audience=jose.text(claims, "aud"),
@@ -134,8 +125,6 @@ def _read(claims: Mapping[str, Any], agent: Snapshot) -> AccessToken:
         depth=int(jose.number(about, "delegation_depth")),
         task_id=about.get("task_id"),
         constraints=about["constraints"],
-        on_behalf_of=claims.get("on_behalf_of"),
-        delegation_id=claims.get("delegation_id"),
         jkt=str(confirmed.get("jkt")) if isinstance(confirmed, dict) else None,
         claims=claims,
     )

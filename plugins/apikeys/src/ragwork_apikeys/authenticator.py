@@ -74,4 +74,5 @@ def _principal(key: KnownKey, user: User) -> Principal:
         role=min(key.role, user.role),
         groups=user.groups,
         platform=key.platform,
+        expires_at=key.expires_at,
     )

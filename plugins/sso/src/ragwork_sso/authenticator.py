@@ -47,6 +47,7 @@ class SessionAuthenticator:
             kind="sso_session",
             role=user.role,
             groups=user.groups,
+            expires_at=session.expires_at,
         )
 
     async def end_expired(self) -> None:
