@@ -14,6 +14,21 @@ SCHEMA: Final = "ragwork.schema"
 _UNSET: Final = attrs.NOTHING
 
 
+# What has no picture of its own: controls, spaces, formatting and joining characters, fillers, selectors, tags, marks
+# without a letter, lone surrogates.
+_VISIBLE: Final = re.compile(
+    r"[^\s\x00-\x1f\x7f-\xa0\xad\u0300-\u036f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u1ab0-\u1aff"
+    r"\u1dc0-\u1dff\u2000-\u200f\u2028-\u202f\u205f-\u206f\u20d0-\u20ff\u2800\u3000\u3164\ud800-\udfff\ufe00-\ufe0f"
+    r"\ufe20-\ufe2f\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d159"
+    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+
+
+def is_visible(text: str) -> bool:
+    """Whether anything of ``text`` can be seen: not when it is all white space, controls or zero width."""
+    return _VISIBLE.search(text) is not None
+
+
 class FieldError(ValueError):
     """A value breaks its declared bound. ``kind`` follows the contract's error types; ``field`` is the
     attribute whose validator refused, when one did.
@@ -27,8 +42,17 @@ class FieldError(ValueError):
         self.context = context
 
 
-def text(*, default: Any = _UNSET, min_length: int = 0, max_length: int, pattern: str | None = None) -> Any:
-    """A string of ``min_length`` to ``max_length`` characters without NUL or lone surrogates."""
+def text(
+    *,
+    default: Any = _UNSET,
+    min_length: int = 0,
+    max_length: int,
+    pattern: str | None = None,
+    visible: bool = False,
+) -> Any:
+    """A string of ``min_length`` to ``max_length`` characters without NUL or lone surrogates, with ``visible``
+    one that shows something.
+    """
     schema: dict[str, object] = {"minLength": min_length, "maxLength": max_length}
     if pattern is not None:
         schema["pattern"] = pattern
@@ -47,6 +71,8 @@ def text(*, default: Any = _UNSET, min_length: int = 0, max_length: int, pattern
             value.encode()
         except UnicodeEncodeError:
             raise FieldError("string_unicode", "must not contain lone surrogates") from None
+        if visible and not is_visible(value):
+            raise FieldError("string_blank", "must not be blank: it has no visible character")
         if compiled and not compiled.fullmatch(value):
             raise FieldError("string_pattern_mismatch", f"must match {pattern}")
 

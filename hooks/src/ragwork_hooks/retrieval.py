@@ -42,7 +42,8 @@ class Query:
 @attrs.frozen(kw_only=True)
 class Passage:
     """A retrieved chunk. ``score`` is 0.0 to 1.0, larger is better; ``start``/``end`` are character
-    offsets of ``text`` in the document's version ``version``; ``source`` is what a person would call it.
+    offsets of ``text`` in the document's version ``version``, without what is repeated in front of it (a table's
+    header); ``source`` is what a person would call it.
     """
 
     document_id: str
@@ -54,6 +55,11 @@ class Passage:
     start: int = 0
     end: int = 0
     metadata: Mapping[str, object] = attrs.field(factory=dict)
+
+    @property
+    def repeated(self) -> int:
+        """How many characters at the beginning of ``text`` stand elsewhere in the document."""
+        return max(0, len(self.text) - (self.end - self.start)) if self.end else 0
 
 
 class PreparedQuery(Protocol):
@@ -80,7 +86,8 @@ class Retriever(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Chunk:
-    """A piece of a document as the index keeps it. ``vector`` is ``None`` when the index already has
+    """A piece of a document as the index keeps it: the characters ``start`` to ``end``, below what is repeated in
+    front of them. ``vector`` is ``None`` when the index already has
     the vector for ``digest`` (content hash, hex sha256) from the document's earlier version.
     """
 

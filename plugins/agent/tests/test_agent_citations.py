@@ -259,3 +259,24 @@ def test_a_long_history_gives_way_to_the_newest() -> None:
     history = [Message(role="user", content=f"{i} " + "x" * 5_000) for i in range(10)]
     kept: Any = prompt.build("q", (), history)[1:-1]
     assert [m.content[0] for m in kept] == ["7", "8", "9"]
+
+
+@pytest.mark.parametrize(
+    ("quote", "expected"),
+    [
+        ("| b2 | 7 |", "| b2 | 7 |"),
+        ("| a1 | 4 |\n| b2 | 7 |", "| a1 | 4 |\n| b2 | 7 |"),
+        ("| Room | Beds |", "| a1 | 4 |"),
+        ("| Room | Beds |\n|---|---|\n| a1 | 4 |", "| a1 | 4 |"),
+    ],
+)
+def test_offsets_are_the_documents_where_a_tables_header_is_repeated(quote: str, expected: str) -> None:
+    header, document = "| Room | Beds |\n|---|---|", "x" * 500 + "| a1 | 4 |\n| b2 | 7 |"
+    text = f"{header}\n{document[500:]}"
+    passage = Passage(
+        document_id="d", chunk_id="c", text=text, score=1.0, source="s", start=500, end=len(document)
+    )
+    cited = CitedText([Found(corpus_id="c", passage=passage)], for_model([passage]), lambda _reason: None)
+    cited.feed(Delta(text="So [1]", cites=(Cite(passage=1, quote=quote),)))
+    (citation,) = cited.citations
+    assert citation.quote == expected == document[citation.start : citation.end]

@@ -1,13 +1,15 @@
 """The chunker's promises, for any text."""
 
 import itertools
+import time
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ragwork_documents.chunker import Span, split
+from ragwork_hooks.fields import is_visible
 
-ALPHABET = st.sampled_from("ab .\n\r\t#!?。é\u0301\U0001f600\u2003\u202e-")
+ALPHABET = st.sampled_from("ab .\n\r\t#!?。é\u0301\U0001f600\u2003\u202e-|\u200b")
 TEXTS = st.one_of(st.text(max_size=400), st.text(ALPHABET, max_size=600))
 
 
@@ -24,14 +26,16 @@ def test_chunks_cover_the_text_within_size_and_overlap(text, size, data, markdow
     covered = set()
     for span in spans:
         piece = text[span.start : span.end]
-        assert 0 < len(piece) <= size
+        assert 0 < len(span.of(text)) <= size
         assert piece == piece.strip()
+        assert is_visible(piece)
         covered.update(range(span.start, span.end))
-    assert all(text[i].isspace() for i in range(len(text)) if i not in covered)
+    assert not is_visible("".join(text[i] for i in range(len(text)) if i not in covered))
     for before, after in itertools.pairwise(spans):
         assert after.start > before.start
         assert after.end > before.end
         assert before.end - after.start <= overlap
+    assert sum(len(span.of(text)) for span in spans) <= 3 * len(text)
 
 
 @settings(max_examples=200, deadline=None)
@@ -76,6 +80,72 @@ def test_a_word_longer_than_the_size_is_cut_hard():
 def test_impossible_overlaps_are_refused(size, overlap):
     with pytest.raises(ValueError, match="overlap"):
         cut("text", size, overlap)
+
+
+@pytest.mark.parametrize("unit", ["word ", "a. ", "x", "| a | b |\n|---|---|\n| c | d |\n", "- a\n", "\n\nb"])
+@pytest.mark.parametrize("overlap", [600, 1199])
+def test_pieces_are_bounded_by_the_text_whatever_the_overlap(unit, overlap):
+    text = unit * (9_000 // len(unit))
+    spans = cut(text, 1200, overlap, markdown=True)
+    assert len(spans) <= 20
+    assert sum(len(span.of(text)) for span in spans) <= 2 * len(text)
+
+
+def table(header, divider, rows, line_end="\n"):
+    return line_end.join((header, divider, *rows)) + line_end
+
+
+ROWS = [f"| Part {n} | {100 + n} EUR | shelf {n} |" for n in range(60)]
+
+
+@pytest.mark.parametrize("markdown", [True, False])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("header", "divider", "rows"),
+    [
+        ("| Name | Price | Place |", "|---|---|---|", ROWS),
+        ("| Name | Price | Place |", "| :--- | :---: | ---: |", ROWS),
+        ("Name | Price | Place", "--- | --- | ---", [row.strip("| ") for row in ROWS]),
+        ("| Name |", "|---|", [f"| Part. Number {n} |" for n in range(60)]),
+    ],
+    ids=["plain", "aligned", "without outer bars", "one column"],
+)
+def test_a_piece_of_a_table_begins_at_a_row_below_the_header(header, divider, rows, line_end, markdown):
+    before = "# Stock\n\nWhat there is. It is much.\n\n"
+    text = before + table(header, divider, rows, line_end) + "\nAnd a word after it."
+    pieces = [span.of(text) for span in cut(text, 400, 100, markdown)]
+    assert len(pieces) > 2
+    seen = []
+    for piece in pieces:
+        lines = [line.strip() for line in piece.splitlines()]
+        seen += [line for line in lines if line in rows]
+        if any(line in rows for line in lines):
+            assert lines[lines.index(header) + 1] == divider
+        assert all(line in rows for line in lines if "Part" in line)
+    assert seen == rows
+
+
+def test_a_header_longer_than_a_quarter_of_the_size_is_not_repeated():
+    text = table("| " + " | ".join("column" for _ in range(20)) + " |", "|---|", ROWS)
+    spans = cut(text, 400, 0)
+    assert not any(span.header for span in spans)
+    assert all(text[span.start :].startswith("|") for span in spans)
+
+
+@pytest.mark.parametrize(
+    "unit", ["|", "|-", "| \n", "-|\n", "a|b\n-|-", " ", "|\n-\t", "a|" + "-" * 500 + " " * 500]
+)
+def test_hostile_tables_take_linear_time(unit):
+    text = (unit * 200_000)[:200_000]
+    started = time.perf_counter()
+    cut(text, 1200, 150, markdown=True)
+    assert time.perf_counter() - started < 2
+
+
+def test_a_piece_that_shows_nothing_is_left_out():
+    text = "Seen.\n\n" + "\u200b" * 5_000 + "\n\nSeen, too."
+    spans = cut(text, 400, 0)
+    assert [text[s.start : s.end].strip("\u200b\n") for s in spans] == ["Seen.", "Seen, too."]
 
 
 def test_a_million_characters_take_linear_time():

@@ -48,7 +48,7 @@ class RunRequest:
         validator=_check_corpora,
         metadata={SCHEMA: {"minItems": 1, "maxItems": CORPUS_LIMIT, "uniqueItems": True}},
     )
-    message: str = text(min_length=1, max_length=MESSAGE_LIMIT)
+    message: str = text(min_length=1, max_length=MESSAGE_LIMIT, visible=True)
     top_k: int = number(default=5, ge=1, le=50)
     audio: bool = attrs.field(default=False, kw_only=True)
 

@@ -5,6 +5,7 @@ from uuid import uuid4
 import attrs
 from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.errors import Problem, ProviderError, not_found
+from ragwork_hooks.fields import is_visible
 from ragwork_hooks.plugin import Command, CommandContext, Option
 
 from ragwork_agent.api import Citation, RunAnswer
@@ -37,6 +38,8 @@ async def ask(context: CommandContext) -> int:
 
 
 async def _asked(context: CommandContext) -> Asked:
+    if not is_visible(context.text("question")):
+        raise Problem("REQUEST_VALIDATION_ERROR", "the question is blank: it has no visible character")
     request_id = uuid4().hex
     return Asked(
         principal=await _principal(context),

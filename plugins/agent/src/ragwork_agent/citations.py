@@ -145,17 +145,27 @@ class CitedText:
     def _citation(self, number: int, n: int) -> Citation:
         found = self._found[number - 1]
         passage = found.passage
-        start, end = self._spans[number]
+        start, end = _own(passage, self._spans[number])
+        offset = passage.start - passage.repeated
         return Citation(
             n=n,
             corpus_id=found.corpus_id,
             document_id=passage.document_id,
             version=passage.version,
             chunk_id=passage.chunk_id,
-            start=passage.start + start,
-            end=passage.start + end,
+            start=offset + start,
+            end=offset + end,
             quote=passage.text[start:end],
             source=passage.source,
             score=passage.score,
             metadata=passage.metadata,
         )
+
+
+def _own(passage: Passage, span: Span) -> Span:
+    """``span``, or the first line of the passage's own text when the quote is from what is repeated above it."""
+    start, end = span
+    if start >= passage.repeated:
+        return span
+    line_end = passage.text.find("\n", passage.repeated)
+    return passage.repeated, max(end, line_end if line_end >= 0 else len(passage.text))

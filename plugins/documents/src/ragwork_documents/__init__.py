@@ -51,7 +51,10 @@ class DocumentsPlugin:
         services, config = context.services, context.config
         index = services.use(Index)
         access = DocumentAcl(admin_bypass=config.admin_bypass_acl)
-        catalog, intake = Catalog(services), Intake(services, index, access)
+        ingestion = Ingestion(services, index)
+        catalog = Catalog(services)
+        immediate = ingestion if config.execution_mode == "inline" else None
+        intake = Intake(services, index, access, immediate)
         rights = CorpusRights.of(services, index)
         search = Search(services.providers)
         shadows = Shadows(services)
@@ -72,7 +75,7 @@ class DocumentsPlugin:
         return Contribution(
             routes=(
                 *corpora.routes(Corpora(services, catalog, intake, rights, config.embedding_provider)),
-                *documents.routes(Documents(services), intake, access, config.max_bytes),
+                *documents.routes(Documents(services, catalog), intake, access, config.max_bytes),
                 *grants.routes(rights.readers, access),
                 *Retrieval(services, catalog, search).routes(),
             ),
@@ -82,11 +85,7 @@ class DocumentsPlugin:
                 Wrap(kind="retrieval", name="documents.recheck", wrap=recheck),
                 Wrap(kind="retrieval", name="documents.shadow", wrap=shadow),
             ),
-            jobs=(
-                Ingestion(services, index).kind(
-                    max_attempts=config.max_attempts, concurrency=config.concurrency
-                ),
-            ),
+            jobs=(ingestion.kind(max_attempts=config.max_attempts, concurrency=config.concurrency),),
             capabilities={DocumentCatalog: catalog, CorpusSearch: search},
             lifespan=serving,
         )

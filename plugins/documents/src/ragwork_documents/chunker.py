@@ -1,7 +1,8 @@
 """Cutting a text into overlapping pieces at the best boundary that fits.
 
 Pure: text in, character offsets out. A piece is filled up to the size, so short paragraphs share one;
-it ends, in order of preference, before a heading, after a paragraph, a line, a sentence, a word.
+it ends, in order of preference, before a heading, after a paragraph, a line, a sentence, a word. A table
+is cut between rows, and each piece of it begins with the table's header.
 """
 
 import re
@@ -9,9 +10,16 @@ from collections.abc import Iterator
 from typing import Final
 
 import attrs
+from ragwork_hooks.fields import is_visible
+
+from ragwork_documents.tables import Table, Tables
 
 DEFAULT_SIZE: Final = 1200
 DEFAULT_OVERLAP: Final = 150
+#: Smaller pieces would say little each and cost an index entry and a vector.
+MIN_SIZE: Final = 64
+#: A header longer than this share of the size is not repeated.
+_HEADER_SHARE: Final = 4
 
 _HEADING = re.compile(r"\n(?=#{1,6}[ \t])")
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
@@ -28,32 +36,62 @@ _BEYOND: Final = 8
 
 @attrs.frozen
 class Span:
-    """Characters ``start`` (included) to ``end`` (excluded) of a text."""
+    """Characters ``start`` (included) to ``end`` (excluded) of a text, below those of a table's ``header``."""
 
     start: int
     end: int
+    header: tuple[int, int] | None = None
+
+    def of(self, text: str) -> str:
+        """The piece: header, line end and span."""
+        piece = text[self.start : self.end]
+        return piece if self.header is None else f"{text[slice(*self.header)]}\n{piece}"
 
 
 def split(
     text: str, size: int = DEFAULT_SIZE, overlap: int = DEFAULT_OVERLAP, *, markdown: bool = False
 ) -> Iterator[Span]:
-    """Spans of ``text`` in order: each at most ``size`` characters and without outer whitespace.
+    """Spans of ``text`` in order: each piece has at most ``size`` characters, no outer whitespace, and something
+    to see. Together they hold every character that can be seen.
 
-    Together they hold every character that is not whitespace. Neighbours share at most ``overlap``
-    characters, none when it is 0. Raises ``ValueError`` unless 0 <= overlap < size.
+    Neighbours share at most ``overlap`` characters, at most half of the former, and no rows of a table: all
+    pieces together are less than three times the text. Raises ``ValueError`` unless 0 <= overlap < size.
     """
     if not 0 <= overlap < size:
         raise ValueError(f"overlap {overlap} must be at least 0 and less than size {size}")
     boundaries = _MARKDOWN if markdown else _PLAIN
+    tables = Tables(text)
     start = covered = _skip_space(text, 0)
     while start < len(text):
-        end = _cut(text, start, covered, size, boundaries)
-        span = Span(start, start + len(text[start:end].rstrip()))
-        yield span
+        header = _header(text, tables.around(start), start, size)
+        room = size if header is None else size - (header[1] - header[0] + 1)
+        end = _between_rows(text, tables, start, covered, _cut(text, start, covered, room, boundaries))
+        span = Span(start, start + len(text[start:end].rstrip()), header)
+        if is_visible(text[span.start : span.end]):
+            yield span
         covered = _skip_space(text, end)
         if covered >= len(text):
             return
         start = _resume(text, span, covered, size, overlap)
+        if any(tables.around(place + 1) for place in (start, covered)):
+            start = covered
+
+
+def _header(text: str, table: Table | None, start: int, size: int) -> tuple[int, int] | None:
+    """The header to repeat above a piece that begins at ``start``."""
+    if table is None or start < table.body:
+        return None
+    end = table.start + len(text[table.start : table.body].rstrip())
+    return (table.start, end) if end - table.start <= size // _HEADER_SHARE else None
+
+
+def _between_rows(text: str, tables: Tables, start: int, covered: int, end: int) -> int:
+    """``end``, moved before the table or the row that it would divide, where that leaves a piece."""
+    table = tables.around(end)
+    if table is None:
+        return end
+    row = table.start if end <= table.body else text.rfind("\n", 0, end) + 1
+    return row if row > max(start, covered) and text[start:row].strip() else end
 
 
 def _cut(text: str, start: int, covered: int, size: int, boundaries: tuple[re.Pattern[str], ...]) -> int:
@@ -76,7 +114,8 @@ def _cut(text: str, start: int, covered: int, size: int, boundaries: tuple[re.Pa
 
 def _resume(text: str, span: Span, covered: int, size: int, overlap: int) -> int:
     """Where the piece after ``span`` starts: at the first boundary within its last ``overlap`` characters."""
-    low = max(span.end - overlap, span.start + 1)
+    # No more than half of the piece: what is ahead is at least half new, whatever the overlap.
+    low = max(span.end - overlap, (span.start + span.end + 1) // 2, span.start + 1)
     if low >= span.end or low + size <= covered:
         return covered
     for pattern in _RESUME:

@@ -34,8 +34,8 @@ class DocumentsConfig:
     execution_mode: str = setting(
         "INGEST_EXECUTION_MODE",
         "queue",
-        "where documents are indexed; only the queue of record: nothing accepted is lost",
-        choices=("queue",),
+        "queue: a worker indexes what was accepted; inline: within the request, whose answer says how it ended",
+        choices=("queue", "inline"),
     )
     bulkhead: int | None = setting(
         "INGEST_BULKHEAD_MAX_CONCURRENCY", None, "overrides INGEST_MAX_CONCURRENCY", ge=1, le=64

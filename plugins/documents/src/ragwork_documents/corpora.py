@@ -14,7 +14,7 @@ from ragwork_documents import acl, ownership
 from ragwork_documents.catalog import Catalog
 from ragwork_documents.corpus_config import Binding, bind, check_embedder
 from ragwork_documents.corpus_rights import CorpusRights
-from ragwork_documents.intake import Intake
+from ragwork_documents.intake import RETRY_AFTER_S, Intake
 from ragwork_documents.shapes import CorpusCreateRequest, CorpusPatchRequest, CorpusResponse, ListQuery
 
 #: Documents that a corpus may hold when it is deleted with them in one transaction.
@@ -168,7 +168,11 @@ class Corpora:
                 f"the corpus holds more than {MAX_DELETED_WITH_CORPUS} documents: delete documents first",
             )
         if any(document["status"] in ("queued", "processing") for document in documents):
-            raise Problem("INGEST_IN_PROGRESS", "a document of the corpus is being ingested")
+            raise Problem(
+                "INGEST_IN_PROGRESS",
+                "a document of the corpus is being ingested; try again when it is done",
+                headers={"Retry-After": RETRY_AFTER_S},
+            )
 
 
 def routes(corpora: Corpora) -> tuple[AnyRoute, ...]:

@@ -12,6 +12,7 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_documents import acl
+from ragwork_documents.catalog import Catalog
 from ragwork_documents.intake import Intake, Outcome, Overwrite, Submission
 from ragwork_documents.scope_sql import condition
 from ragwork_documents.shapes import (
@@ -33,16 +34,19 @@ _COLUMNS: Final = """d.id, d.tenant_id, d.corpus_id, d.filename, d.content_type,
 class Documents:
     """Reads documents within what the caller may read."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, catalog: Catalog) -> None:
         self._services = services
+        self._catalog = catalog
 
     async def page(
         self, tx: Transaction, principal: Principal, query: DocumentListQuery
     ) -> list[DocumentResponse]:
-        """Readable documents, newest first."""
+        """Readable documents, newest first. Raises ``Problem`` 404 for a corpus that does not exist."""
         args: list[object] = [query.limit, query.offset]
         where = condition(await self._services.read_scope(principal, acl.READ), args)
         if query.corpus_id is not None:
+            if await self._catalog.corpus(tx.tenant_id, query.corpus_id) is None:
+                raise not_found("corpus", query.corpus_id)
             args.append(query.corpus_id)
             where += f" AND d.corpus_id = ${len(args)}"
         rows = await tx.fetch(
@@ -121,7 +125,7 @@ def routes(
             summary="List the documents that the caller may read", handler=list_, scope="tenant",
             action=acl.READ, rate_class="read", idempotency="none", audit_event=None, feature=None,
             stale_reads=False, transaction="read", response=list[DocumentResponse],
-            query=DocumentListQuery, legacy=True,
+            query=DocumentListQuery, errors=("NOT_FOUND",), legacy=True,
         ),
         Route(
             name="documents.get", method="GET", path="/v1/documents/{document_id}",
@@ -146,7 +150,8 @@ def routes(
             idempotency="accepted", audit_event="documents.ingest.enqueued", feature=None, switch="ingest",
             stale_reads=False, transaction="write", response=DocumentAccepted, body=TextIngestRequest,
             body_kind="json", body_limit=max_bytes, status=202,
-            errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "NOT_FOUND"), legacy=True,
+            errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "INGEST_VALIDATION_ERROR", "NOT_FOUND"),
+            legacy=True,
         ),
         Route(
             name="documents.reindex", method="POST", path="/v1/documents/{document_id}/reindex",
@@ -170,7 +175,7 @@ def routes(
 
 
 def _accepted(outcome: Outcome) -> Reply:
-    """202 for work that was queued; 200 with how it stands for a document that is already there."""
+    """202 for work that was taken; 200 with how it stands for a document that is already there."""
     return Reply(
         data=DocumentAccepted(
             document_id=outcome.document_id,

@@ -15,7 +15,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.jobs import GiveUp, Job, JobKind
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument
-from ragwork_hooks.storage import Row
+from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_documents.chunker import split
 from ragwork_documents.intake import MAX_CHUNKS
@@ -92,7 +92,7 @@ class Ingestion:
         """
         corpus_id, targets = targets_of(job.payload)
         if len(targets) == 1:
-            await self._fail(job.tenant_id, targets[0], reason)
+            await self._give_up(job, targets[0], reason)
             return
         async with self._services.db.tenant(job.tenant_id) as tx:
             rows = await tx.fetch(
@@ -106,57 +106,77 @@ class Ingestion:
                 target = Target(document_id=row["id"], generation=row["generation"])
                 await self._services.jobs.enqueue(tx, JOB_KIND, payload(corpus_id, [target]))
 
+    async def at_once(self, tx: Transaction, corpus_id: str, targets: Sequence[Target]) -> Mapping[str, str]:
+        """Ingest in the caller's transaction, each document for itself. Document id → final status."""
+        states = {}
+        for target in targets:
+            states[target.document_id] = "succeeded"
+            try:
+                embedder, claimed = await self._claim(tx, 1, corpus_id, [target])
+                works = await asyncio.to_thread(_cut_all, claimed)
+                vectors = await self._embed(embedder, works, None)
+                await self._store(tx, corpus_id, embedder, works, vectors)
+            except (ProviderError, GiveUp) as error:
+                await self._fail(tx, target, str(error))
+                states[target.document_id] = "failed"
+        return states
+
     async def _ingest_one(self, job: Job, corpus_id: str, target: Target) -> None:
         try:
             await self._ingest(job, corpus_id, [target])
         except GiveUp as error:
-            await self._fail(job.tenant_id, target, str(error))
+            await self._give_up(job, target, str(error))
         except ProviderError as error:
             if error.retryable:
                 raise
-            await self._fail(job.tenant_id, target, str(error))
+            await self._give_up(job, target, str(error))
 
     async def _ingest(self, job: Job, corpus_id: str, targets: Sequence[Target]) -> None:
-        embedder, claimed = await self._claim(job, corpus_id, targets)
+        async with self._services.db.tenant(job.tenant_id) as tx:
+            embedder, claimed = await self._claim(tx, job.attempt, corpus_id, targets)
         if not claimed:
             return
         works = await asyncio.to_thread(_cut_all, claimed)
-        vectors = await self._embed(job, embedder, works)
-        await self._store(job, corpus_id, embedder, works, vectors)
+        vectors = await self._embed(embedder, works, job.tenant_id if len(works) == 1 else None)
+        async with self._services.db.tenant(job.tenant_id) as tx:
+            await self._store(tx, corpus_id, embedder, works, vectors)
 
     async def _claim(
-        self, job: Job, corpus_id: str, targets: Sequence[Target]
+        self, tx: Transaction, attempt: int, corpus_id: str, targets: Sequence[Target]
     ) -> tuple[str, Sequence[_Claimed]]:
         """Mark the documents processing and read what they are made of.
 
         A failed document is taken too: an operator who retries a dead job means it.
         """
-        async with self._services.db.tenant(job.tenant_id) as tx:
-            rows = await tx.fetch(
-                """UPDATE documents.documents d SET status = 'processing', phase = 'chunking',
-                    failure_reason = NULL, attempt = $3, updated_at = now(),
-                    processing_started_at = COALESCE(d.processing_started_at, now())
-                FROM unnest($1::text[], $2::integer[]) AS t(id, generation), documents.corpora c
-                WHERE d.tenant_id = ragwork.tenant() AND d.id = t.id AND d.generation = t.generation
-                    AND d.status IN ('queued', 'processing', 'failed') AND d.corpus_id = $4
-                    AND c.tenant_id = d.tenant_id AND c.id = d.corpus_id
-                RETURNING d.id, d.generation, d.blob_key, d.content_type, d.chunk_size, d.chunk_overlap,
-                    d.indexed_generation, c.embedder""",
-                *_columns(targets),
-                job.attempt,
-                corpus_id,
-            )
-            claimed = []
-            for row in rows:
-                source = await self._services.blob.get(tx, row["blob_key"])
-                known: frozenset[str] = frozenset()
-                if row["indexed_generation"] is not None:
-                    known = await self._index.known(tx, row["id"], row["embedder"])
-                claimed.append(_claimed(row, source, known))
+        rows = await tx.fetch(
+            """UPDATE documents.documents d SET status = 'processing', phase = 'chunking',
+                failure_reason = NULL, attempt = $3, updated_at = now(),
+                processing_started_at = COALESCE(d.processing_started_at, now())
+            FROM unnest($1::text[], $2::integer[]) AS t(id, generation), documents.corpora c
+            WHERE d.tenant_id = ragwork.tenant() AND d.id = t.id AND d.generation = t.generation
+                AND d.status IN ('queued', 'processing', 'failed') AND d.corpus_id = $4
+                AND c.tenant_id = d.tenant_id AND c.id = d.corpus_id
+            RETURNING d.id, d.generation, d.blob_key, d.content_type, d.chunk_size, d.chunk_overlap,
+                d.indexed_generation, c.embedder""",
+            *_columns(targets),
+            attempt,
+            corpus_id,
+        )
+        claimed = []
+        for row in rows:
+            source = await self._services.blob.get(tx, row["blob_key"])
+            known: frozenset[str] = frozenset()
+            if row["indexed_generation"] is not None:
+                known = await self._index.known(tx, row["id"], row["embedder"])
+            claimed.append(_claimed(row, source, known))
         return (rows[0]["embedder"] if rows else ""), claimed
 
-    async def _embed(self, job: Job, embedder: str, works: Sequence[_Work]) -> Mapping[str, Sequence[float]]:
-        """Digest → vector of every piece that the index does not know, outside any transaction."""
+    async def _embed(
+        self, embedder: str, works: Sequence[_Work], reporting_to: str | None
+    ) -> Mapping[str, Sequence[float]]:
+        """Digest → vector of every piece that the index does not know. How far the first of ``works`` is gets
+        reported in the tenant ``reporting_to``.
+        """
         fresh = {p.digest: p.text for w in works for p in w.pieces if p.digest not in w.known}
         vectors: dict[str, Sequence[float]] = {}
         if not fresh:
@@ -168,8 +188,8 @@ class Ingestion:
             made = await provider.embed([fresh[digest] for digest in batch], "document")
             vectors.update(zip(batch, made, strict=True))
             now = self._services.clock.monotonic()
-            if len(works) == 1 and now - reported >= _PROGRESS_EVERY_S:
-                await self._report(job.tenant_id, works[0], len(digests) - len(vectors))
+            if reporting_to is not None and now - reported >= _PROGRESS_EVERY_S:
+                await self._report(reporting_to, works[0], len(digests) - len(vectors))
                 reported = now
         return vectors
 
@@ -189,48 +209,50 @@ class Ingestion:
 
     async def _store(
         self,
-        job: Job,
+        tx: Transaction,
         corpus_id: str,
         embedder: str,
         works: Sequence[_Work],
         vectors: Mapping[str, Sequence[float]],
     ) -> None:
-        """Swap in the new chunks of what is still wanted, all in one transaction."""
+        """Swap in the new chunks of what is still wanted."""
         by_id = {work.target.document_id: work for work in works}
-        async with self._services.db.tenant(job.tenant_id) as tx:
-            rows = await tx.fetch(_LOCK, *_columns([work.target for work in works]), corpus_id)
-            if not rows:
-                return
-            if rows[0]["embedder"] != embedder:
-                raise RuntimeError("the corpus got another embedder meanwhile; the next attempt uses it")
-            # A statement of its own, after the locks: a grant that changed while they were awaited counts.
-            readers = await readers_by_document(tx, [row["id"] for row in rows])
-            for row in rows:
-                work = by_id[row["id"]]
-                await self._index.replace(
-                    tx, _indexed(row, corpus_id, embedder, work, vectors, readers[row["id"]])
-                )
-            await tx.execute(
-                """UPDATE documents.documents d SET status = 'succeeded', phase = 'done',
-                    failure_reason = NULL, indexed_generation = d.generation, num_chunks = t.chunks,
-                    chunks_done = t.chunks, chunks_total = t.chunks, completed_at = now(), updated_at = now()
-                FROM unnest($1::text[], $2::integer[]) AS t(id, chunks)
-                WHERE d.tenant_id = ragwork.tenant() AND d.id = t.id""",
-                [row["id"] for row in rows],
-                [len(by_id[row["id"]].pieces) for row in rows],
+        rows = await tx.fetch(_LOCK, *_columns([work.target for work in works]), corpus_id)
+        if not rows:
+            return
+        if rows[0]["embedder"] != embedder:
+            raise RuntimeError("the corpus got another embedder meanwhile; the next attempt uses it")
+        # A statement of its own, after the locks: a grant that changed while they were awaited counts.
+        readers = await readers_by_document(tx, [row["id"] for row in rows])
+        for row in rows:
+            work = by_id[row["id"]]
+            await self._index.replace(
+                tx, _indexed(row, corpus_id, embedder, work, vectors, readers[row["id"]])
             )
+        await tx.execute(
+            """UPDATE documents.documents d SET status = 'succeeded', phase = 'done',
+                failure_reason = NULL, indexed_generation = d.generation, num_chunks = t.chunks,
+                chunks_done = t.chunks, chunks_total = t.chunks, completed_at = now(), updated_at = now()
+            FROM unnest($1::text[], $2::integer[]) AS t(id, chunks)
+            WHERE d.tenant_id = ragwork.tenant() AND d.id = t.id""",
+            [row["id"] for row in rows],
+            [len(by_id[row["id"]].pieces) for row in rows],
+        )
 
-    async def _fail(self, tenant_id: str, target: Target, reason: str) -> None:
-        async with self._services.db.tenant(tenant_id) as tx:
-            await tx.execute(
-                """UPDATE documents.documents SET status = 'failed', phase = 'failed', failure_reason = $3,
-                    completed_at = now(), updated_at = now()
-                WHERE tenant_id = ragwork.tenant() AND id = $1 AND generation = $2
-                    AND status IN ('queued', 'processing')""",
-                target.document_id,
-                target.generation,
-                reason[:MAX_REASON],
-            )
+    async def _give_up(self, job: Job, target: Target, reason: str) -> None:
+        async with self._services.db.tenant(job.tenant_id) as tx:
+            await self._fail(tx, target, reason)
+
+    async def _fail(self, tx: Transaction, target: Target, reason: str) -> None:
+        await tx.execute(
+            """UPDATE documents.documents SET status = 'failed', phase = 'failed', failure_reason = $3,
+                completed_at = now(), updated_at = now()
+            WHERE tenant_id = ragwork.tenant() AND id = $1 AND generation = $2
+                AND status IN ('queued', 'processing')""",
+            target.document_id,
+            target.generation,
+            reason[:MAX_REASON],
+        )
 
 
 # The corpus' row is locked before its documents', in the order that a change of its embedder takes them.
@@ -268,12 +290,14 @@ def _cut_all(claimed: Sequence[_Claimed]) -> Sequence[_Work]:
 def _cut(document: _Claimed) -> _Work:
     if document.source is None:
         raise GiveUp("the document's source is gone")
+    # One stored by an earlier release may have more.
+    overlap = min(document.overlap, document.size // 2)
     text = document.source.decode()
     pieces: list[_Piece] = []
-    for span in split(text, document.size, document.overlap, markdown=document.markdown):
+    for span in split(text, document.size, overlap, markdown=document.markdown):
         if len(pieces) == MAX_CHUNKS:
             raise GiveUp(f"the document makes more than {MAX_CHUNKS} chunks")
-        piece = text[span.start : span.end]
+        piece = span.of(text)
         pieces.append(
             _Piece(
                 id=f"{document.target.document_id}:{len(pieces)}",

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 from uuid import uuid4
 
 import attrs
@@ -22,12 +22,14 @@ from ragwork_documents.targets import JOB_KIND, Target, payload
 #: More pieces than this make no sense for one document and would let a tiny size flood the index.
 MAX_CHUNKS: Final = 20_000
 REQUEUE_BATCH: Final = 32
+#: Most documents are indexed within this.
+RETRY_AFTER_S: Final = "2"
 _IN_FLIGHT: Final = ("queued", "processing")
 
 
 class Overwrite(Enum):
-    """What happens to a document that exists already: it answers as it stands, it is replaced whenever it
-    is settled, or it is replaced when content differs or ingestion had failed.
+    """What happens to a document that exists already: it stays, and other content is refused; it is replaced
+    whenever it is settled; or it is replaced when content differs or ingestion had failed.
     """
 
     NEVER = "never"
@@ -37,7 +39,9 @@ class Overwrite(Enum):
 
 @attrs.frozen(kw_only=True)
 class Submission:
-    """A document to ingest, checked. ``metadata`` and ``labels`` are what passages carry and rules read."""
+    """A document to ingest, checked. ``metadata`` and ``labels`` are what passages carry and rules read;
+    ``chosen`` names what beside the text the request itself says.
+    """
 
     document_id: str
     text: str
@@ -48,6 +52,7 @@ class Submission:
     chunk_overlap: int
     metadata: Mapping[str, object] = attrs.field(factory=dict)
     labels: Mapping[str, str] = attrs.field(factory=dict)
+    chosen: frozenset[str] = frozenset()
     fingerprint: str = attrs.field(init=False)
     blob_key: str = attrs.field(init=False, factory=lambda: f"documents/{uuid4().hex}")
 
@@ -62,7 +67,7 @@ class Submission:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What became of a submission: ``fresh`` when it is queued, else how the document stands.
+    """What became of a submission: ``fresh`` when it was taken, else how the document stands.
 
     ``refusal`` says why nothing was accepted.
     """
@@ -74,13 +79,29 @@ class Outcome:
     refusal: Problem | None = None
 
 
-class Intake:
-    """Accepts, requeues and erases documents inside the caller's transaction."""
+class Immediate(Protocol):
+    """Ingests in the caller's transaction."""
 
-    def __init__(self, services: Services, index: Index, access: acl.DocumentAcl) -> None:
+    async def at_once(self, tx: Transaction, corpus_id: str, targets: Sequence[Target]) -> Mapping[str, str]:
+        """Document id → final status."""
+
+
+class Intake:
+    """Accepts, requeues and erases documents inside the caller's transaction. With ``immediate`` what is
+    accepted is ingested there and then, else by a job.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        index: Index,
+        access: acl.DocumentAcl,
+        immediate: Immediate | None = None,
+    ) -> None:
         self._services = services
         self._index = index
         self._access = access
+        self._immediate = immediate
 
     async def accept(
         self,
@@ -91,7 +112,7 @@ class Intake:
         overwrite: Overwrite,
         readers: Sequence[str] = (),
     ) -> Sequence[Outcome]:
-        """Queue ``submissions`` (distinct ids) as one job; an outcome for each, in order.
+        """Take ``submissions`` (distinct ids) in together; an outcome for each, in order.
 
         ``readers`` may read new documents beside the corpus' default readers. Raises ``Problem`` 404
         for an unknown corpus; what concerns one document is in its outcome.
@@ -106,11 +127,8 @@ class Intake:
             replaced = [s for s in existing.values() if s.document_id not in outcomes]
             targets += await self._replace(tx, replaced)
         if targets:
-            job_id = await self._enqueue(tx, corpus_id, targets, taken)
-            for target in targets:
-                outcomes[target.document_id] = Outcome(
-                    document_id=target.document_id, status="queued", job_id=job_id, fresh=True
-                )
+            await self._store_sources(tx, targets, taken)
+            outcomes |= await self._start(tx, corpus_id, targets)
         return [outcomes[s.document_id] for s in submissions]
 
     async def reindex(
@@ -130,7 +148,7 @@ class Intake:
         if source is None:
             raise Problem("INGEST_SOURCE_MISSING", f"the source of document {document_id!r} is gone")
         size = row["chunk_size"] if chunk_size is None else chunk_size
-        overlap = row["chunk_overlap"] if chunk_overlap is None else chunk_overlap
+        overlap = min(row["chunk_overlap"], size // 2) if chunk_overlap is None else chunk_overlap
         check_chunking(len(source), size, overlap)
         generation = await tx.fetchval(
             """UPDATE documents.documents SET status = 'queued', phase = 'queued', failure_reason = NULL,
@@ -143,8 +161,7 @@ class Intake:
             overlap,
         )
         target = Target(document_id=document_id, generation=generation)
-        job_id = await self._enqueue(tx, row["corpus_id"], [target])
-        return Outcome(document_id=document_id, status="queued", job_id=job_id, fresh=True)
+        return (await self._start(tx, row["corpus_id"], [target]))[document_id]
 
     async def requeue_corpus(self, tx: Transaction, corpus_id: str) -> None:
         """Queue every document of the corpus again; jobs under way for older generations write nothing."""
@@ -233,7 +250,7 @@ class Intake:
         """Outcomes of submissions whose document exists and is not to be replaced."""
         rows = await tx.fetch(
             f"""SELECT d.id, d.corpus_id, d.status, d.fingerprint, d.owner, d.labels, d.last_job_id,
-                d.blob_key, {acl.GRANTED} AS granted
+                d.blob_key, d.metadata, d.chunk_size, d.chunk_overlap, {acl.GRANTED} AS granted
             FROM documents.documents d WHERE d.tenant_id = ragwork.tenant() AND d.id = ANY($2::text[])
             ORDER BY d.id FOR UPDATE OF d""",  # noqa: S608  # a constant of acl
             sorted(readers_of(principal)),
@@ -243,7 +260,7 @@ class Intake:
         for row in rows:
             try:
                 await self.authorize(tx, principal, acl.WRITE, row)
-                if _stays(row, corpus_id, submissions[row["id"]], overwrite):
+                if await self._stays(tx, row, corpus_id, submissions[row["id"]], overwrite):
                     outcomes[row["id"]] = _standing(row)
                 else:
                     await self._services.blob.delete(tx, row["blob_key"])
@@ -257,33 +274,77 @@ class Intake:
         rows = await tx.fetch(_REPLACE, _records(submissions))
         return [Target(document_id=row["id"], generation=row["generation"]) for row in rows]
 
-    async def _enqueue(
-        self,
-        tx: Transaction,
-        corpus_id: str,
-        targets: Sequence[Target],
-        submissions: Sequence[Submission] = (),
-    ) -> str:
-        """One job for ``targets``, whose new sources are stored first. Gives the job's id."""
+    async def _stays(
+        self, tx: Transaction, row: Row, corpus_id: str, submission: Submission, overwrite: Overwrite
+    ) -> bool:
+        """Whether the existing document answers the submission; False when it is to be replaced.
+
+        Raises ``Problem`` 409 for what it neither answers nor may replace.
+        """
+        if row["corpus_id"] != corpus_id:
+            raise Problem("CONFLICT", f"document {row['id']!r} belongs to another corpus")
+        same: bool = row["fingerprint"] == submission.fingerprint
+        if overwrite is Overwrite.NEVER:
+            if not same and (differs := await self._differences(tx, row, submission)):
+                raise _other_content(row["id"], differs)
+            return True
+        if row["status"] in _IN_FLIGHT:
+            if same:
+                return True
+            raise in_progress(row["id"])
+        return overwrite is Overwrite.CHANGED and same and bool(row["status"] == "succeeded")
+
+    async def _differences(self, tx: Transaction, row: Row, submission: Submission) -> Sequence[str]:
+        """What of the submission would be lost if the document stayed: its content, and what it chose of the
+        rest. A file's name is no content.
+        """
+        kept = {
+            "metadata_json": row["metadata"] == submission.metadata,
+            "chunk_size_chars": row["chunk_size"] == submission.chunk_size,
+            "chunk_overlap_chars": row["chunk_overlap"] == submission.chunk_overlap,
+        }
+        differs = [name for name in kept if name in submission.chosen and not kept[name]]
+        source = await self._services.blob.get(tx, row["blob_key"])
+        return differs if source == submission.text.encode() else ["content", *differs]
+
+    async def _store_sources(
+        self, tx: Transaction, targets: Sequence[Target], submissions: Sequence[Submission]
+    ) -> None:
         ids = {target.document_id for target in targets}
         for submission in submissions:
             if submission.document_id in ids:
                 await self._services.blob.put(tx, submission.blob_key, submission.text.encode())
+
+    async def _start(self, tx: Transaction, corpus_id: str, targets: Sequence[Target]) -> dict[str, Outcome]:
+        """Ingest ``targets`` now, or queue one job for them."""
+        if self._immediate is None:
+            job_id = await self._enqueue(tx, corpus_id, targets)
+            states: Mapping[str, str] = {target.document_id: "queued" for target in targets}
+        else:
+            job_id = None
+            states = await self._immediate.at_once(tx, corpus_id, targets)
+        return {
+            document_id: Outcome(document_id=document_id, status=status, job_id=job_id, fresh=True)
+            for document_id, status in states.items()
+        }
+
+    async def _enqueue(self, tx: Transaction, corpus_id: str, targets: Sequence[Target]) -> str:
+        """One job for ``targets``. Gives the job's id."""
         job_id = await self._services.jobs.enqueue(tx, JOB_KIND, payload(corpus_id, targets))
         await tx.execute(
             """UPDATE documents.documents SET last_job_id = $1
             WHERE tenant_id = ragwork.tenant() AND id = ANY($2::text[])""",
             job_id,
-            sorted(ids),
+            sorted(target.document_id for target in targets),
         )
         return job_id
 
 
 def check_chunking(characters: int, size: int, overlap: int) -> None:
-    """Raise ``Problem`` 422 for an overlap that does not fit or a size that makes too many chunks."""
-    if overlap >= size:
+    """Raise ``Problem`` 422 for an overlap above half the size or a size that makes too many chunks."""
+    if 2 * overlap > size:
         path: list[str | int] = ["body", "chunk_overlap_chars"]
-        raise invalid(path, f"{overlap} must be less than chunk_size_chars, {size}")
+        raise invalid(path, f"{overlap} must be at most half of chunk_size_chars, {size // 2} here")
     if characters > MAX_CHUNKS * (size - overlap):
         path = ["body", "chunk_size_chars"]
         raise invalid(path, f"would cut {characters} characters into more than {MAX_CHUNKS} chunks")
@@ -294,21 +355,17 @@ def in_progress(document_id: str) -> Problem:
     return Problem(
         "INGEST_IN_PROGRESS",
         f"document {document_id!r} is being ingested; try again when it is done",
+        headers={"Retry-After": RETRY_AFTER_S},
     )
 
 
-def _stays(row: Row, corpus_id: str, submission: Submission, overwrite: Overwrite) -> bool:
-    """Whether the existing document answers the submission; False when it is to be replaced."""
-    if row["corpus_id"] != corpus_id:
-        raise Problem("CONFLICT", f"document {row['id']!r} belongs to another corpus")
-    if overwrite is Overwrite.NEVER:
-        return True
-    same: bool = row["fingerprint"] == submission.fingerprint
-    if row["status"] in _IN_FLIGHT:
-        if same:
-            return True
-        raise in_progress(row["id"])
-    return overwrite is Overwrite.CHANGED and same and bool(row["status"] == "succeeded")
+def _other_content(document_id: str, differs: Sequence[str]) -> Problem:
+    return Problem(
+        "CONFLICT",
+        f"document {document_id!r} exists with another {' and '.join(differs)}; "
+        'send "overwrite": true to replace it, or another document_id',
+        details={"document_id": document_id, "differs": list(differs), "replace_with": "overwrite"},
+    )
 
 
 def _standing(row: Row) -> Outcome:

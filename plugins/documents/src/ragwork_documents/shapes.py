@@ -7,6 +7,7 @@ from ragwork_hooks import fields
 from ragwork_hooks.fields import SCHEMA, FieldError, choice, identifier, number
 from ragwork_hooks.http import Upload
 
+from ragwork_documents.chunker import MIN_SIZE
 from ragwork_documents.config import LARGEST_BODY
 
 MAX_CHUNK_SIZE = 20_000
@@ -47,7 +48,7 @@ class CorpusCreateRequest:
     """A new corpus."""
 
     id: str = identifier()
-    name: str = fields.text(min_length=1, max_length=200)
+    name: str = fields.text(min_length=1, max_length=200, visible=True)
     provider_config_json: dict[str, object] = attrs.field(factory=dict)
 
 
@@ -57,7 +58,7 @@ class CorpusPatchRequest:
     administrators' to change, the ``owner`` (a user's id) an administrator's.
     """
 
-    name: str | None = fields.text(default=None, min_length=1, max_length=200)
+    name: str | None = fields.text(default=None, min_length=1, max_length=200, visible=True)
     provider_config_json: dict[str, object] | None = None
     owner: str | None = fields.text(default=None, min_length=1, max_length=128)
 
@@ -86,24 +87,24 @@ class UploadForm:
 
 @attrs.frozen(kw_only=True)
 class TextIngestRequest:
-    """A text to ingest. An empty one becomes a document without chunks."""
+    """A text to ingest, with something to see in it. Chunks overlap by half their size at most."""
 
     corpus_id: str = fields.text(min_length=1, max_length=128)
     text: str = fields.text(max_length=LARGEST_BODY)
     document_id: str | None = identifier(default=None)
     filename: str | None = fields.text(default=None, max_length=255)
     metadata_json: dict[str, object] | None = None
-    chunk_size_chars: int | None = number(default=None, ge=1, le=MAX_CHUNK_SIZE)
-    chunk_overlap_chars: int | None = number(default=None, ge=0, le=MAX_CHUNK_SIZE)
+    chunk_size_chars: int | None = number(default=None, ge=MIN_SIZE, le=MAX_CHUNK_SIZE)
+    chunk_overlap_chars: int | None = number(default=None, ge=0, le=MAX_CHUNK_SIZE // 2)
     overwrite: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class ReindexRequest:
-    """How to cut the document anew; what is absent stays as it was."""
+    """How to cut the document anew; what is absent stays as it was, the overlap within half the size."""
 
-    chunk_size_chars: int | None = number(default=None, ge=1, le=MAX_CHUNK_SIZE)
-    chunk_overlap_chars: int | None = number(default=None, ge=0, le=MAX_CHUNK_SIZE)
+    chunk_size_chars: int | None = number(default=None, ge=MIN_SIZE, le=MAX_CHUNK_SIZE)
+    chunk_overlap_chars: int | None = number(default=None, ge=0, le=MAX_CHUNK_SIZE // 2)
 
 
 @attrs.frozen(kw_only=True)
@@ -208,7 +209,7 @@ class RetrieveRequest:
     ``filter`` maps metadata keys to a value or a list of values.
     """
 
-    query: str = fields.text(min_length=1, max_length=MAX_QUESTION)
+    query: str = fields.text(min_length=1, max_length=MAX_QUESTION, visible=True)
     corpus_id: str | None = fields.text(default=None, min_length=1, max_length=128)
     corpus_ids: list[str] | None = None
     top_k: int | None = number(default=None, ge=1, le=50)

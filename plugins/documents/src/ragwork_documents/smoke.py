@@ -9,6 +9,7 @@ from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.authz import AllOf, ReadableBy, ReadScope
 from ragwork_hooks.documents import Corpus, DocumentCatalog
 from ragwork_hooks.errors import Problem, ProviderError, not_found
+from ragwork_hooks.fields import is_visible
 from ragwork_hooks.plugin import Command, CommandContext, Option, Services
 from ragwork_hooks.retrieval import Passage, Query
 
@@ -69,6 +70,8 @@ async def _corpus(context: CommandContext) -> Corpus:
 
 async def _ask(context: CommandContext, corpus: Corpus, top_k: int | None) -> Outcome:
     services = context.services
+    if not is_visible(context.text("query")):
+        raise Problem("REQUEST_VALIDATION_ERROR", "the query is blank: it has no visible character")
     scope = await _scope(services, corpus.tenant_id, context.options["user"])
     query = Query(
         corpus_id=corpus.id,
