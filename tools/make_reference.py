@@ -263,32 +263,52 @@ def _declared(document: Mapping[str, Any]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for _, _, operation in _operations(document):
         for response in operation["responses"].values():
-            for code in response["description"].split(", "):
+            for code in response.get("x-codes", ()):
                 found.setdefault(code, []).append(operation["operationId"])
     return found
 
 
 def http(document: Mapping[str, Any]) -> str:
-    """Every route, and the fields of every request body."""
-    text = """# HTTP routes
+    """Every route by area, its parameters, and the fields of every class that a body or an answer has."""
+    text = f"""# HTTP routes
 
 From the OpenAPI document that `GET /v1/openapi.json` and `ragwork openapi` give; a page for people is `/v1/docs`.
-Every JSON answer is enveloped: `{"data": …, "meta": {"request_id", "api_version"}}` or `{"error": …, "meta": …}`.
-Send the key as `Authorization: Bearer <key>`. Unknown fields and a `tenant_id` in a body are refused.
-
+{document["info"]["description"]}
 """
-    rows = [
-        (method, f"`{path}`", operation.get("x-role", "public"), operation["summary"])
-        for path, method, operation in _operations(document)
-    ]
-    text += _table(("method", "path", "role", "what it does"), rows)
-    text += "\n## Request bodies\n"
     schemas = document["components"]["schemas"]
-    for path, method, operation in _operations(document):
-        for media, content in operation.get("requestBody", {}).get("content", {}).items():
-            schema = _resolved(content["schema"], schemas)
-            text += f"\n### `{method} {path}`\n\n`{media}`\n\n{_fields(schema, schemas)}"
+    for tag in document["tags"]:
+        own = [o for o in _operations(document) if o[2]["tags"] == [tag["name"]]]
+        rows = [(m, f"`{p}`", o.get("x-role", "public"), o["summary"], _classes_of(o)) for p, m, o in own]
+        text += f"\n## {tag['name']}\n\n{tag['description']}\n\n"
+        text += _table(("method", "path", "role", "what it does", "body → answer"), rows)
+        parameters = {p["name"]: p for _, _, o in own for p in o["parameters"] if "name" in p}
+        if parameters:
+            meanings = [
+                (f"`{n}`", p["in"], _type(p["schema"], schemas), p["description"])
+                for n, p in parameters.items()
+            ]
+            text += "\n" + _table(("parameter", "in", "type", "meaning"), meanings)
+    text += "\n## Bodies and answers\n"
+    for name, schema in sorted(schemas.items()):
+        text += f"\n### {name}\n\n{schema['description']}\n\n{_fields(schema, schemas)}"
     return text
+
+
+def _classes_of(operation: Mapping[str, Any]) -> str:
+    """What goes in and what comes out, by the names of the classes."""
+    body = [_named(c["schema"]) for c in operation.get("requestBody", {}).get("content", {}).values()]
+    success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+    answers = [_named(c["schema"]) for c in success.get("content", {}).values()]
+    pieces = [" ".join(dict.fromkeys(filter(None, names))) for names in (body, answers)]
+    return " → ".join(pieces) if any(pieces) else ""
+
+
+def _named(schema: Mapping[str, Any]) -> str:
+    """A link to the class that a schema is, or is a list of."""
+    schema = schema.get("properties", {}).get("data", schema)
+    schema = schema.get("items", schema)
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return f"[{name}](#{name.lower()})" if name else ""
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -298,17 +318,20 @@ def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping
 
 
 def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
+    if "oneOf" in schema:
+        return "".join(f"- {_named(option)}\n" for option in schema["oneOf"])
     required = schema.get("required", [])
     rows = []
     for name, field in schema.get("properties", {}).items():
         need = "yes" if name in required else ""
         default = f"`{field['default']}`" if field.get("default") is not None else ""
-        rows.append((f"`{name}`", _type(field, schemas), need, default))
-    return _table(("field", "type", "required", "default"), rows)
+        rows.append((f"`{name}`", _type(field, schemas), need, default, field.get("description", "")))
+    return _table(("field", "type", "required", "default", "meaning"), rows) if rows else ""
 
 
 def _type(field: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
-    field = _resolved(field, schemas)
+    if "$ref" in field:
+        return _named(field)
     if "anyOf" in field:
         return " or ".join(_type(option, schemas) for option in field["anyOf"])
     if "enum" in field:
@@ -321,11 +344,6 @@ def _type(field: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
 
 
 _BOUNDS = (("minLength", "maxLength"), ("minimum", "maximum"))
-
-
-def _resolved(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any]:
-    reference = schema.get("$ref")
-    return schemas[reference.rpartition("/")[2]] if reference else schema
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import attrs
 from aiohttp import web
-from ragwork_hooks.admission import Admission, AdmitGate, Ask
+from ragwork_hooks.admission import Admission, AdmitGate, Ask, Wire
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Authenticator, Credential, Principal, Role
 from ragwork_hooks.authz import ABSTAIN, ALLOW, Action, Deny, Gate, ReadScope, Resource, Verdict
@@ -73,6 +73,9 @@ class StepGate:
             raise self.answer
         return self.answer  # type: ignore[return-value]  # nonsense is the point of some tests
 
+    def wire(self, route: AnyRoute) -> Wire:
+        return Wire()
+
     async def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
         return scope
 
@@ -107,6 +110,9 @@ class StepAdmit:
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer  # type: ignore[return-value]  # nonsense is the point of some tests
+
+    def wire(self, route: AnyRoute) -> Wire:
+        return Wire()
 
 
 def route(handler: Callable[[Any], Awaitable[object]], **said: Any) -> AnyRoute:

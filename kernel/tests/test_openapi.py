@@ -8,12 +8,11 @@ from typing import Any, Literal
 import attrs
 import jsonschema
 import pytest
-import pytest_asyncio
+from ragwork_hooks.admission import Admission, Wire
 from ragwork_hooks.fields import number, text
-from ragwork_hooks.http import AnyRoute, Page, Upload
+from ragwork_hooks.http import AnyRoute, Area, EventTypes, Page, Scheme, Upload
 from ragwork_kernel import openapi
-from ragwork_testkit.database import PostgresServer
-from ragwork_testkit.platform import Running, running
+from ragwork_testkit.platform import Running
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 from serving import public, route
 
@@ -32,8 +31,54 @@ class Thing:
 
 @attrs.frozen(kw_only=True)
 class Create:
-    name: str = text(min_length=1, max_length=9)
+    #: How people call it, on one line
+    #: or on two. Example: "lamp"
+    name: str = text(min_length=1, max_length=9, pattern="[a-z]+|[0-9]+")
     file: Upload
+    #: Left out of examples: it has none.
+    hint: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """What went wrong."""
+
+    #: A word. Example: "NOT_FOUND"
+    said: str
+
+
+@attrs.frozen(kw_only=True)
+class Given:
+    """What came, in the order of the shop."""
+
+    #: Its kind. Example: "lamp"
+    kind: str
+    #: When it came.
+    at: datetime
+    #: Who gave it, if anybody says.
+    by: str | None
+    #: Parts. Example: ["cord"]
+    parts: list[str]
+
+
+@attrs.frozen
+class Limited:
+    """A gate that says what it may say."""
+
+    name: str = "limited"
+    stage: Any = "rate"
+
+    async def admit(self, ask: Any) -> Admission:
+        return Admission()
+
+    def wire(self, route: AnyRoute) -> Wire:
+        if route.rate_class == "probe":
+            return Wire()
+        return Wire(
+            codes=("RATE_LIMITED",),
+            headers={"X-Left": "What is left."},
+            refusal_headers={"X-Whose": "Whose."},
+        )
 
 
 async def nothing(_call: Any) -> object:
@@ -44,25 +89,26 @@ class Bare:
     """Speaks its own media type."""
 
     media_type = "application/scim+json"
+    failure_type = Failure
 
     def speaks(self, headers: Any) -> bool:
         return True
 
     def failure(self, problem: Any, request_id: str) -> tuple[int, object]:
-        return 400, {}
+        return (400 if problem.status == 422 else problem.status), {"said": problem.code}
 
 
-def document(*routes: AnyRoute) -> dict[str, Any]:
-    return dict(openapi.document(routes, "Test", "1"))
+def document(*routes: AnyRoute, areas: tuple[Area, ...] = ()) -> dict[str, Any]:
+    return dict(openapi.document(routes, "Test", "1", areas, [Limited()]))
 
 
 def test_a_document_of_every_kind_of_declaration_is_valid() -> None:
     made = document(
         route(nothing, response=Page[Thing]),
-        route(nothing, name="b", path="/v1/things/{id}", response=Thing),
+        route(nothing, name="things.get", path="/v1/things/{id}", response=Thing),
         route(
             nothing,
-            name="c",
+            name="things.create",
             method="POST",
             path="/v1/up",
             body=Create,
@@ -70,8 +116,15 @@ def test_a_document_of_every_kind_of_declaration_is_valid() -> None:
             response=None,
             status=204,
         ),
-        route(nothing, name="d", path="/v1/run", method="POST", media_type="text/event-stream"),
-        public(nothing, name="e", path="/v1/open", response=list[Thing]),
+        route(
+            nothing,
+            name="talk.create",
+            path="/v1/talk",
+            method="POST",
+            media_type="text/event-stream",
+            events=EventTypes(fields=Failure, data={"piece.given": Given}),
+        ),
+        public(nothing, name="open.get", path="/v1/open", response=list[Thing]),
     )
     jsonschema.validate(made, OPENAPI_31, cls=jsonschema.Draft202012Validator)
     assert made["paths"]["/v1/open"]["get"]["security"] == []
@@ -83,7 +136,7 @@ def test_forms_and_dialects_are_described_as_they_speak() -> None:
     made = document(
         public(
             nothing,
-            name="token",
+            name="token.create",
             path="/oauth2/token",
             method="POST",
             body=Create,
@@ -92,6 +145,7 @@ def test_forms_and_dialects_are_described_as_they_speak() -> None:
         ),
         route(
             nothing,
+            security=(Scheme(name="Other", fields={"type": "http", "scheme": "basic"}),),
             path="/scim/Things",
             method="POST",
             body=dict,
@@ -104,11 +158,102 @@ def test_forms_and_dialects_are_described_as_they_speak() -> None:
     form = made["paths"]["/oauth2/token"]["post"]["requestBody"]["content"]
     assert list(form) == ["application/x-www-form-urlencoded"]
     things = made["paths"]["/scim/Things"]["post"]
-    assert list(things["requestBody"]["content"]) == ["application/json", "application/scim+json"]
+    assert list(things["requestBody"]["content"]) == ["application/scim+json", "application/json"]
     answer = things["responses"]["200"]["content"]
-    assert answer["application/scim+json"]["schema"] == {"$ref": "#/components/schemas/Thing"}
-    assert "data" in answer["application/json"]["schema"]["properties"]
-    assert things["responses"]["422"]["content"]["application/scim+json"]["schema"] == {"type": "object"}
+    assert answer == {"application/scim+json": {"schema": {"$ref": "#/components/schemas/Thing"}}}
+    assert things["security"] == [{"Other": []}]
+    assert made["components"]["securitySchemes"]["Other"]["scheme"] == "basic"
+
+
+def test_a_dialects_refusals_stand_under_its_own_statuses_with_its_own_bodies() -> None:
+    made = document(
+        route(nothing, name="b.create", method="POST", body=dict, body_kind="json", dialect=Bare())
+    )
+    answers = made["paths"]["/v1/things"]["post"]["responses"]
+    assert "422" not in answers
+    refused = answers["400"]["content"]["application/scim+json"]
+    assert refused["schema"] == {"$ref": "#/components/schemas/Failure"}
+    assert refused["examples"]["REQUEST_VALIDATION_ERROR"] == {"value": {"said": "REQUEST_VALIDATION_ERROR"}}
+
+
+def test_comments_above_fields_describe_them_and_patterns_are_anchored() -> None:
+    made = document(route(nothing, method="POST", body=Create, body_kind="json"))
+    name = made["components"]["schemas"]["Create"]["properties"]["name"]
+    assert name["description"] == "How people call it, on one line or on two."
+    assert name["examples"] == ["lamp"]
+    assert name["pattern"] == "^(?:[a-z]+|[0-9]+)$"
+    content = made["paths"]["/v1/things"]["post"]["requestBody"]["content"]["application/json"]
+    assert content["example"]["name"] == "lamp"
+    assert "hint" not in content["example"]
+
+
+def test_an_answer_is_shown_whole() -> None:
+    made = document(route(nothing, response=list[Given]))
+    content = made["paths"]["/v1/things"]["get"]["responses"]["200"]["content"]["application/json"]
+    (given,) = content["example"]["data"]
+    assert given == {"kind": "lamp", "at": "2026-01-05T09:30:00+00:00", "by": None, "parts": ["cord"]}
+    jsonschema.validate(given, made["components"]["schemas"]["Given"], cls=jsonschema.Draft202012Validator)
+
+
+def test_an_example_that_is_no_json_is_named() -> None:
+    @attrs.frozen(kw_only=True)
+    class Odd:
+        #: Odd. Example: lamp
+        name: str
+
+    with pytest.raises(ValueError, match=r"Odd\.name is no JSON"):
+        document(route(nothing, response=Odd))
+
+
+def test_gates_tell_their_codes_and_headers_and_probes_are_spared() -> None:
+    made = document(route(nothing), public(nothing, name="live.get", path="/v1/live", rate_class="probe"))
+    answers = made["paths"]["/v1/things"]["get"]["responses"]
+    assert answers["429"]["x-codes"] == ["RATE_LIMITED"]
+    assert {"X-Request-Id", "Retry-After", "X-Left", "X-Whose"} == set(answers["429"]["headers"])
+    assert {"X-Request-Id", "X-Left"} == set(answers["200"]["headers"])
+    assert made["components"]["headers"]["X-Left"]["description"] == "What is left."
+    assert list(made["paths"]["/v1/live"]["get"]["responses"]) == ["200", "500"]
+
+
+def test_keys_of_idempotency_are_parameters_with_their_refusals() -> None:
+    made = document(
+        route(nothing, method="POST", idempotency="accepted"),
+        route(nothing, name="b.create", path="/v1/b", method="POST", idempotency="required"),
+    )
+    accepted, required = (made["paths"][path]["post"] for path in ("/v1/things", "/v1/b"))
+    assert accepted["parameters"] == [{"$ref": "#/components/parameters/IdempotencyKey"}]
+    assert required["parameters"][0]["required"] is True
+    assert accepted["responses"]["409"]["x-codes"] == ["IDEMPOTENCY_KEY_CONFLICT"]
+    assert "IDEMPOTENCY_KEY_REQUIRED" in required["responses"]["400"]["x-codes"]
+    assert "Idempotency-Replayed" in accepted["responses"]["200"]["headers"]
+
+
+def test_a_stream_is_a_union_told_apart_by_type() -> None:
+    made = document(
+        route(nothing, media_type="text/event-stream", events=EventTypes(fields=Failure, data={"a.b": Given}))
+    )
+    schemas = made["components"]["schemas"]
+    union = schemas["ThingsListEvent"]
+    assert union["discriminator"]["mapping"]["a.b"] == "#/components/schemas/ABEvent"
+    assert {reference["$ref"].rpartition("/")[2] for reference in union["oneOf"]} == {
+        "ABEvent",
+        "ErrorEvent",
+        "DoneEvent",
+    }
+    assert schemas["ABEvent"]["properties"]["data"]["$ref"] == "#/components/schemas/Given"
+    assert schemas["ABEvent"]["required"] == ["type", "request_id", "said", "data", "seq"]
+
+
+def test_areas_stand_in_their_order_and_name_what_answers_bare() -> None:
+    made = document(
+        route(nothing, name="a.list"),
+        route(nothing, name="z.get", path="/v1/z/{id}", dialect=Bare()),
+        areas=(Area(name="z", about="Last letter.", rank=1, path={"id": "Its id."}),),
+    )
+    assert [tag["name"] for tag in made["tags"]] == ["z", "a"]
+    assert list(made["paths"]) == ["/v1/z/{id}", "/v1/things"]
+    assert made["paths"]["/v1/z/{id}"]["get"]["parameters"][0]["description"] == "Its id."
+    assert "answer z." in made["info"]["description"]
 
 
 def test_bounds_and_optionality_of_fields_stand_in_the_schema() -> None:
@@ -135,35 +280,12 @@ def test_two_classes_of_one_name_do_not_share_a_schema() -> None:
         other: bool
 
     made = document(
-        route(nothing, response=globals()["Thing"]), route(nothing, name="b", path="/v1/b", response=Thing)
+        route(nothing, response=globals()["Thing"]),
+        route(nothing, name="b.get", path="/v1/b", response=Thing),
     )
     answers = [made["paths"][path]["get"]["responses"]["200"] for path in ("/v1/things", "/v1/b")]
     refs = [a["content"]["application/json"]["schema"]["properties"]["data"]["$ref"] for a in answers]
-    assert refs[0] != refs[1]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def assembled(postgres: PostgresServer) -> dict[str, Any]:
-    """The document of the default plugins."""
-    async with running(postgres) as app:
-        return app.platform.kernel_routes.document()
-
-
-def test_the_document_of_the_default_assembly_is_valid(assembled: dict[str, Any]) -> None:
-    jsonschema.validate(assembled, OPENAPI_31, cls=jsonschema.Draft202012Validator)
-
-
-def test_every_reference_resolves_and_every_operation_is_named_once(assembled: dict[str, Any]) -> None:
-    schemas = assembled["components"]["schemas"]
-    for reference in _references(assembled):
-        assert reference.removeprefix("#/components/schemas/") in schemas
-    operations = [o["operationId"] for path in assembled["paths"].values() for o in path.values()]
-    assert len(operations) == len(set(operations)) > 20
-
-
-def test_every_component_schema_is_itself_a_valid_json_schema(assembled: dict[str, Any]) -> None:
-    for schema in assembled["components"]["schemas"].values():
-        jsonschema.Draft202012Validator.check_schema(schema)
+    assert refs == ["#/components/schemas/Thing", "#/components/schemas/KernelThing"]
 
 
 @pytest.mark.parametrize("path", ["/v1/openapi.json", "/v1/docs"])
@@ -176,12 +298,3 @@ async def test_the_document_is_served_and_its_page_needs_no_network(platform: St
             assert "src=" not in answer.text
             assert "http://" not in answer.text
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-
-
-def _references(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
-        return own + [r for inner in value.values() for r in _references(inner)]
-    if isinstance(value, list):
-        return [r for inner in value for r in _references(inner)]
-    return []

@@ -50,15 +50,15 @@ def test_two_routes_that_answer_the_same_call_stop_the_boot(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     both = {
-        "one": Contribution(routes=(route(handler, **{"name": "a", **first}),)),
-        "two": Contribution(routes=(route(handler, **{"name": "b", **second}),)),
+        "one": Contribution(routes=(route(handler, **{"name": "a.get", **first}),)),
+        "two": Contribution(routes=(route(handler, **{"name": "b.get", **second}),)),
     }
     with pytest.raises(ConfigError, match="both one and two"):
         plan.freeze(both, ())
 
 
 def test_one_path_may_have_several_methods() -> None:
-    assert len(frozen(route(handler), route(handler, name="b", method="DELETE")).routes) == 2
+    assert len(frozen(route(handler), route(handler, name="b.delete", method="DELETE")).routes) == 2
 
 
 def test_a_route_misses_no_declaration() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 import pytest
 import pytest_asyncio
-from ragwork_hooks.admission import Admission, Hold
+from ragwork_hooks.admission import Admission, Hold, Wire
 from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, AuditNote, Tally
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action, Deny, Resource
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.events import Finished
-from ragwork_hooks.http import Reply
+from ragwork_hooks.http import AnyRoute, Reply
 from ragwork_hooks.storage import Transaction
 from ragwork_kernel import migrations
 from ragwork_testkit.database import Database, PostgresServer
@@ -255,6 +255,9 @@ async def test_admission_of_a_change_to_another_tenant_charges_the_caller(databa
         async def admit(self, ask: Any) -> Admission:
             tenants.append((await ask.open()).tenant_id)
             return Admission()
+
+        def wire(self, route: AnyRoute) -> Wire:
+            return Wire()
 
     declared = post(done, path="/v1/things/{tenant_id}")
     async with serving(database.app, declared, admits=(Charging(),), pool_size=1, pool_overflow=0) as served:

@@ -24,7 +24,7 @@ BODIES: dict[str, Any] = {
     "corpora.patch": {"name": "taken"},
     "documents.create_text": DOCUMENT,
     "documents.reindex": {},
-    "retrieve": {"corpus_id": "c1", "query": "secret word"},
+    "retrieval.retrieve": {"corpus_id": "c1", "query": "secret word"},
     "authz.policies.create": {
         "name": "n",
         "effect": "allow",
@@ -39,7 +39,7 @@ BODIES: dict[str, Any] = {
     "quotas.patch": {"daily_requests_limit": 1},
     "selfserve.api_keys.create": {"role": "reader"},
     "selfserve.plan.ask_upgrade": {"target_plan": "enterprise"},
-    "run": {"session_id": "s1", "corpus_id": "c1", "message": "What is the secret word?"},
+    "run.create": {"session_id": "s1", "corpus_id": "c1", "message": "What is the secret word?"},
 }
 _CORE = "urn:ietf:params:scim:schemas:core:2.0"
 CLIENT_SECRET = '{"tenant_id": "t1", "client_secret": "t1-only"}'
@@ -61,11 +61,11 @@ ASSEMBLY: dict[str, Any] = {
     "settings": {**DOOR_SETTINGS, "SSO_CLIENT_SECRET_T1": CLIENT_SECRET},
 }
 #: Writes that the contract exempts from idempotency keys.
-IDENTITY = ("sso.", "identity_", "scim", "oauth.")
+IDENTITY = ("sso.", "identity.", "scim.", "provisioning.", "oauth.")
 #: Requests with a body that change nothing.
 ASKING = {
-    "retrieve", "run", "scim.users.search", "scim.groups.search", "scim.search", "scim.bulk",
-    "oauth.introspect", "policies.simulate", "policies.validate", "identity_provider.test",
+    "retrieval.retrieve", "run.create", "scim.users.search", "scim.groups.search", "scim.search", "scim.bulk",
+    "oauth.introspect", "policies.simulate", "policies.validate", "identity.providers.test",
 }  # fmt: skip
 NOT_REPLAYED = {
     "api_keys.patch",

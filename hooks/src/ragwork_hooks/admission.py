@@ -1,7 +1,7 @@
 """Is there room for this: gates that limit, warn, degrade and hold, and the grant they add up to."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import attrs
 
@@ -9,6 +9,9 @@ from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.notification import Notice
 from ragwork_hooks.storage import Transaction
+
+if TYPE_CHECKING:
+    from ragwork_hooks.http import AnyRoute
 
 #: ``address`` is asked before authentication, without a principal; the others in this order after it.
 #: A gate of ``capacity`` may wait for a place: nothing is held open meanwhile.
@@ -70,6 +73,17 @@ class Ask:
     free: bool = False
 
 
+@attrs.frozen(kw_only=True)
+class Wire:
+    """What a gate may say to clients: the codes it refuses with, and headers by name with their meaning, on every
+    answer after it or on its refusals alone.
+    """
+
+    codes: tuple[str, ...] = ()
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    refusal_headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
 class AdmitGate(Protocol):
     """Gate of admission; stages are asked in the order of ``Stage``."""
 
@@ -78,6 +92,9 @@ class AdmitGate(Protocol):
 
     async def admit(self, ask: Ask) -> Admission | Deny:
         """``Deny`` carries the code (``RATE_LIMITED`` …). A gate that raises denies."""
+
+    def wire(self, route: "AnyRoute") -> Wire:
+        """What it may say on ``route``, for the API's description."""
 
 
 @attrs.frozen(kw_only=True)

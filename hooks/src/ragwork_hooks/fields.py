@@ -55,7 +55,7 @@ def text(
     """
     schema: dict[str, object] = {"minLength": min_length, "maxLength": max_length}
     if pattern is not None:
-        schema["pattern"] = pattern
+        schema["pattern"] = f"^(?:{pattern})$" if "|" in pattern else f"^{pattern}$"
     compiled = re.compile(pattern) if pattern else None
 
     def check(value: Any) -> None:

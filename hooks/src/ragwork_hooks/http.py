@@ -14,10 +14,12 @@ from ragwork_hooks.storage import Transaction
 
 __all__ = [
     "AnyRoute",
+    "Area",
     "AuditNote",
     "Call",
     "Dialect",
     "EventStream",
+    "EventTypes",
     "File",
     "Frame",
     "NoFields",
@@ -25,6 +27,7 @@ __all__ = [
     "Problem",
     "Reply",
     "Route",
+    "Scheme",
     "Upload",
 ]
 
@@ -119,9 +122,11 @@ class File:
 
 @attrs.frozen(kw_only=True)
 class Page(Generic[T]):
-    """Offset paging: ``next_offset`` is ``None`` on the last page."""
+    """One page of a list."""
 
+    #: What stands on this page.
     items: list[T]
+    #: The ``offset`` of the next page; null on the last one.
     next_offset: int | None
 
 
@@ -150,12 +155,50 @@ class EventStream:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
+@attrs.frozen(kw_only=True)
+class EventTypes:
+    """The events of a stream, for the API's description: the class of each type's ``data``, and ``fields``, the
+    class of what every payload carries beside the kernel's own. Events under a name of their own stand in ``named``.
+    """
+
+    fields: type
+    data: Mapping[str, type]
+    named: frozenset[str] = frozenset()
+
+
+@attrs.frozen(kw_only=True)
+class Scheme:
+    """A way to authenticate other than the platform's bearer; ``fields`` are OpenAPI's of a security scheme."""
+
+    name: str
+    fields: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class Area:
+    """The routes whose names start with ``name`` and a dot, as the API's description presents them.
+
+    ``about`` says what they are for. ``rank`` orders areas, smallest first: below 20 what every client calls, below
+    40 what belongs to one's own tenant, below 60 administration, then operation and protocols. ``path`` gives
+    the meaning of each path parameter.
+    """
+
+    name: str
+    about: str
+    rank: int
+    path: Mapping[str, str] = attrs.field(factory=dict)
+
+
 class Dialect(Protocol):
     """How a family of routes speaks where a standard of its own asks for more than the envelope."""
 
     @property
     def media_type(self) -> str:
         """Of answers; bodies may have it, too, beside ``application/json``."""
+
+    @property
+    def failure_type(self) -> type:
+        """The class that describes what ``failure`` gives as a body."""
 
     def speaks(self, headers: Headers) -> bool:
         """Whether this request is answered in the dialect: data bare, refusals as ``failure`` gives them."""
@@ -172,14 +215,16 @@ FeatureLoader: TypeAlias = Callable[["Call[Any, Any]"], Awaitable[Features]]
 class Route(Generic[B, Q]):
     """Everything the kernel must know of a route; what has no default must be said.
 
-    ``path`` starts with ``/v1/``, or anywhere with a ``dialect``, and names parameters in braces.
-    ``action`` is ``None`` only at scope ``public``. ``transaction`` opens one for the handler, committed
-    before the reply leaves. ``resource`` loads what is acted on inside that transaction and raises
-    ``Problem`` 404 when it does not exist. ``stale_reads`` allows a lagging replica. ``response`` is the
+    ``name`` is ``area.verb``, with more areas between if need be; clients generated from the API's description
+    call it ``area_verb``, so it never changes. ``path`` starts with ``/v1/``, or anywhere with a ``dialect``,
+    and names parameters in braces. ``action`` is ``None`` only at scope ``public``. ``transaction`` opens one for
+    the handler, committed before the reply leaves. ``resource`` loads what is acted on inside that transaction and
+    raises ``Problem`` 404 when it does not exist. ``stale_reads`` allows a lagging replica. ``response`` is the
     type under ``data`` (``None`` for no body or a stream). ``body_limit`` in bytes overrides
     ``MAX_REQUEST_BYTES``. ``body=dict`` takes any JSON object as it is, ``query=dict`` any parameters;
-    unknown fields of a ``form`` are dropped. ``legacy`` also serves the path without ``/v1``. ``switch``
-    names the kill switch that stops it.
+    unknown fields of a ``form`` are dropped. ``body_shape`` describes a body that is taken as it is, ``events`` a
+    stream; ``security`` names other ways to authenticate than the platform's. ``legacy`` also serves the path
+    without ``/v1``. ``switch`` names the kill switch that stops it.
 
     A ``tenant_id`` in the path or query names the tenant that is acted on: the caller's own, or with
     platform scope any; the transaction, the replay and the audit record are bound to it. ``audit_event``
@@ -211,6 +256,9 @@ class Route(Generic[B, Q]):
     legacy: bool = False
     switch: str | None = None
     dialect: Dialect | None = None
+    body_shape: type | None = None
+    events: EventTypes | None = None
+    security: tuple[Scheme, ...] = ()
 
 
 AnyRoute: TypeAlias = Route[Any, Any]

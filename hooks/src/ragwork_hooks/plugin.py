@@ -18,7 +18,7 @@ from ragwork_hooks.auth import Authenticator, Principal, Roster
 from ragwork_hooks.authz import Action, Decision, Gate, ReadScope, Resource
 from ragwork_hooks.events import Events, Observer, Sink
 from ragwork_hooks.governance import Control, DataStore, Signal
-from ragwork_hooks.http import AnyRoute
+from ragwork_hooks.http import AnyRoute, Area
 from ragwork_hooks.jobs import JobKind, Jobs, Schedule, Ticker
 from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.notification import Channel
@@ -106,6 +106,7 @@ class Contribution:
     """
 
     routes: tuple[AnyRoute, ...] = ()
+    areas: tuple[Area, ...] = ()
     authenticators: tuple[Authenticator, ...] = ()
     gates: tuple[Gate, ...] = ()
     admits: tuple[AdmitGate, ...] = ()

@@ -167,13 +167,14 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
             metrics_token=kernel.metrics_token,
             title=kernel.app_name.capitalize(),
             version=version("ragwork-kernel"),
-            routes=lambda: (*kernel_routes.declare(), *frozen.routes),
+            clock=parts.clock,
+            plan=frozen,
         )
         platform = Platform(
             assembly=assembly,
             urls=urls,
             plan=frozen,
-            routes=kernel_routes.routes(),
+            routes=kernel_routes.all(),
             parts=parts,
             pipeline=Pipeline(
                 config=kernel,

@@ -1,42 +1,53 @@
 """The kernel's own routes: health, readiness, metrics and the API's description."""
 
+import asyncio
 import hmac
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import AnyRoute, Call, File, Route
+from ragwork_hooks.http import AnyRoute, Area, Call, File, Route
+from ragwork_hooks.plugin import Clock
 
-from ragwork_kernel import codec, docs_page, openapi
+from ragwork_kernel import codec, docs_page, openapi, replies
 from ragwork_kernel.health import Health, HealthResponse
+from ragwork_kernel.plan import Plan
 from ragwork_kernel.telemetry import Telemetry
+
+AREAS: Final = (
+    Area(name="health", about="Whether the server lives and is ready. Never limited.", rank=60),
+    Area(name="metrics", about="Figures for Prometheus.", rank=61),
+    Area(name="openapi", about="This description.", rank=62),
+)
 
 
 @attrs.frozen(kw_only=True)
 class KernelRoutes:
-    """Declares the kernel's routes over its parts. ``routes`` gives all routes, these included."""
+    """Declares the kernel's routes over its parts. ``plan`` is what all plugins contributed."""
 
     health: Health
     telemetry: Telemetry
     metrics_token: str | None
     title: str
     version: str
-    routes: Callable[[], tuple[AnyRoute, ...]]
+    clock: Clock
+    plan: Plan
+    _described: dict[str, bytes] = attrs.field(factory=dict, init=False)
 
     def declare(self) -> tuple[AnyRoute, ...]:
         return (
             _public(
-                "health.get",
+                "health.health.get",
                 "/v1/health",
                 "Liveness and the state of dependencies",
                 self._health,
                 HealthResponse,
                 legacy=True,
             ),
-            _public("health.live", "/v1/healthz", "Liveness", self._live, None, media_type="text/plain"),
+            _public("health.live.get", "/v1/healthz", "Liveness, without an envelope", self._live, None),
             _public(
-                "health.ready",
+                "health.ready.get",
                 "/v1/readyz",
                 "Readiness: 503 while starting, draining or without database",
                 self._ready,
@@ -57,10 +68,14 @@ class KernelRoutes:
                 "This API as OpenAPI 3.1",
                 self._openapi,
                 None,
-                media_type="application/openapi+json",
             ),
             _public(
-                "openapi.docs", "/v1/docs", "This API for people", self._docs, None, media_type="text/html"
+                "openapi.docs.get",
+                "/v1/docs",
+                "This API for people",
+                self._docs,
+                None,
+                media_type="text/html",
             ),
         )
 
@@ -68,7 +83,8 @@ class KernelRoutes:
         return self.health.report()
 
     async def _live(self, _call: Call[Any, Any]) -> File:
-        return File(data=b"ok\n", mime="text/plain; charset=utf-8")
+        body = {"status": "ok", "ts": self.clock.now()}
+        return File(data=codec.dumps(body), mime=replies.JSON)
 
     async def _ready(self, _call: Call[Any, Any]) -> HealthResponse:
         report = self.health.report()
@@ -86,16 +102,29 @@ class KernelRoutes:
         return File(data=self.telemetry.expose(), mime="text/plain; version=0.0.4; charset=utf-8")
 
     async def _openapi(self, _call: Call[Any, Any]) -> File:
-        return File(data=codec.dumps(self.document()), mime="application/json")
+        data = await self._once("json", lambda: codec.dumps(self.document()))
+        return File(data=data, mime=replies.JSON)
 
     async def _docs(self, _call: Call[Any, Any]) -> File:
         headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        page = docs_page.render(self.document())
-        return File(data=page.encode(), mime="text/html; charset=utf-8", headers=headers)
+        page = await self._once("html", lambda: docs_page.render(self.document()).encode())
+        return File(data=page, mime="text/html; charset=utf-8", headers=headers)
+
+    async def _once(self, form: str, make: Callable[[], bytes]) -> bytes:
+        """The description never changes while the server runs; making it must not hold up the loop."""
+        if form not in self._described:
+            self._described[form] = await asyncio.to_thread(make)
+        return self._described[form]
+
+    def all(self) -> tuple[AnyRoute, ...]:
+        """The kernel's routes and those of every plugin."""
+        return (*self.declare(), *self.plan.routes)
 
     def document(self) -> dict[str, Any]:
         """The OpenAPI document."""
-        return openapi.document(self.routes(), self.title, self.version)
+        gates = [gate for stage in self.plan.admits.values() for gate in stage]
+        areas = (*AREAS, *self.plan.areas)
+        return openapi.document(self.all(), self.title, self.version, areas, gates)
 
 
 def _public(
@@ -124,6 +153,6 @@ def _public(
         transaction="none",
         response=response,
         media_type=media_type,
-        errors=("SERVICE_UNAVAILABLE",) if name == "health.ready" else (),
+        errors=("SERVICE_UNAVAILABLE",) if name == "health.ready.get" else (),
         legacy=legacy,
     )

@@ -1,75 +1,198 @@
-"""OpenAPI 3.1 from the route declarations, and nothing else."""
+"""OpenAPI 3.1 from the route declarations, the comments of their classes, and what gates say of themselves."""
 
-import types
-import typing
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal
+from http import HTTPStatus
+from typing import Any, Final
 
 import attrs
-from ragwork_hooks.errors import STATUS_OF
-from ragwork_hooks.fields import SCHEMA
-from ragwork_hooks.http import AnyRoute, NoFields, Upload
+from ragwork_hooks.admission import AdmitGate, Wire
+from ragwork_hooks.errors import STATUS_OF, Problem
+from ragwork_hooks.http import AnyRoute, Area, NoFields
 
-from ragwork_kernel import codec
+from ragwork_kernel import openapi_parts as parts
+from ragwork_kernel.event_schemas import union
+from ragwork_kernel.json_schemas import Schemas, camel_case
 
-_PRIMITIVES: Mapping[Any, dict[str, object]] = {
-    str: {"type": "string"},
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    bool: {"type": "boolean"},
-    datetime: {"type": "string", "format": "date-time"},
-    Upload: {"type": "string", "contentMediaType": "application/octet-stream"},
-    Any: {},
-    object: {},
-}
-#: What the pipeline itself can answer on every route that is not public.
-_COMMON = ("AUTH_UNAUTHORIZED", "AUTH_FORBIDDEN", "SERVICE_UNAVAILABLE", "INTERNAL_ERROR")
+#: What an authenticator may say.
+_AUTHENTICATION: Final = tuple(
+    c for c, status in STATUS_OF.items() if status == 401 and c.startswith("AUTH_")
+)
+_AUTHORIZATION: Final = ("AUTH_FORBIDDEN", "AUTHZ_DENIED")
+_STREAM: Final = "text/event-stream"
+_JSON: Final = "application/json"
+#: An area that nobody declared stands last.
+_LAST: Final = 1_000
 
 
-def document(routes: Sequence[AnyRoute], title: str, version: str) -> dict[str, object]:
-    """The OpenAPI document of ``routes``."""
-    schemas = _Schemas()
+def document(
+    routes: Sequence[AnyRoute],
+    title: str,
+    version: str,
+    areas: Sequence[Area] = (),
+    gates: Sequence[AdmitGate] = (),
+) -> dict[str, Any]:
+    """The OpenAPI document of ``routes``, which come in the order in which their plugins were loaded."""
+    made = _Document(areas, gates)
+    operations = [(route, made.operation(route)) for route in routes]
+    operations.sort(key=lambda pair: made.rank(pair[0]))
     paths: dict[str, dict[str, object]] = {}
-    for route in sorted(routes, key=lambda r: (r.path, r.method)):
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    for route, operation in operations:
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    tags = list(dict.fromkeys(parts.area_of(route) for route, _ in operations))
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": title,
-            "version": version,
-            "description": "Every JSON answer is enveloped: {data, meta} or {error, meta}.",
-        },
+        "info": {"title": title, "version": version, "description": parts.introduction(routes)},
         "servers": [{"url": "/"}],
-        "security": [{"BearerAuth": []}],
+        "security": [{parts.BEARER: []}],
+        "tags": [made.tag(name) for name in tags],
         "paths": paths,
         "components": {
-            "securitySchemes": {"BearerAuth": {"type": "http", "scheme": "bearer"}},
-            "schemas": {**_SHARED, **schemas.found},
+            "securitySchemes": {**parts.SECURITY_SCHEMES, **made.schemes},
+            "parameters": parts.PARAMETERS,
+            "headers": {**parts.HEADERS, **made.headers},
+            "schemas": {**parts.SCHEMAS, **made.schemas.found},
         },
     }
 
 
-def _operation(route: AnyRoute, schemas: "_Schemas") -> dict[str, object]:
-    operation: dict[str, object] = {
-        "operationId": route.name,
-        "summary": route.summary,
-        "tags": [route.name.partition(".")[0]],
-        "parameters": _parameters(route, schemas),
-        "responses": _responses(route, schemas),
-        "x-rate-class": route.rate_class,
-        "x-idempotency": route.idempotency,
-    }
-    if route.action is not None:
-        operation["x-role"] = route.action.role.label
-    if route.scope == "public":
-        operation["security"] = []
-    if route.body_kind != "none":
-        operation["requestBody"] = {
-            "required": route.body_kind != "optional_json",
-            "content": {media: {"schema": schemas.of(route.body)} for media in _body_types(route)},
+def path_parameters(path: str) -> list[str]:
+    """Names in braces, in order."""
+    return [piece.partition("}")[0] for piece in path.split("{")[1:]]
+
+
+class _Document:
+    """Makes operations; collects the components that they refer to."""
+
+    def __init__(self, areas: Sequence[Area], gates: Sequence[AdmitGate]) -> None:
+        self.schemas = Schemas(parts.SCHEMAS)
+        self.schemes: dict[str, Mapping[str, str]] = {}
+        self.headers: dict[str, object] = {}
+        self._areas = {area.name: area for area in areas}
+        self._gates = gates
+
+    def rank(self, route: AnyRoute) -> tuple[object, ...]:
+        """Where an operation stands: by area, path and method."""
+        area = self._areas.get(parts.area_of(route))
+        return area.rank if area else _LAST, parts.area_of(route), route.path, route.method
+
+    def tag(self, name: str) -> dict[str, str]:
+        area = self._areas.get(name)
+        return {"name": name, **({"description": area.about} if area else {})}
+
+    def operation(self, route: AnyRoute) -> dict[str, object]:
+        operation: dict[str, object] = {
+            "operationId": route.name.replace(".", "_"),
+            "summary": route.summary,
+            "description": parts.conditions(route),
+            "tags": [parts.area_of(route)],
+            "parameters": self._parameters(route),
+            "responses": self._responses(route),
+            "x-rate-class": route.rate_class,
+            "x-idempotency": route.idempotency,
+            "x-enveloped": route.dialect is None and route.response is not None,
         }
-    return operation
+        if route.action is not None:
+            operation["x-role"] = route.action.role.label
+        security = self._security(route)
+        if security is not None:
+            operation["security"] = security
+        if route.body_kind != "none":
+            operation["requestBody"] = self._body(route)
+        return operation
+
+    def _security(self, route: AnyRoute) -> list[dict[str, list[str]]] | None:
+        """``None`` where the document's own holds. A public route takes a credential only if it has one."""
+        self.schemes |= {scheme.name: scheme.fields for scheme in route.security}
+        named: list[dict[str, list[str]]] = [{scheme.name: []} for scheme in route.security]
+        if route.scope == "public":
+            return [*named, {}] if named else []
+        return named or None
+
+    def _body(self, route: AnyRoute) -> dict[str, object]:
+        kind = route.body_shape or route.body
+        content: dict[str, object] = {"schema": self.schemas.of(kind)}
+        example = self.schemas.example(kind)
+        if example is not attrs.NOTHING:
+            content["example"] = example
+        return {
+            "required": route.body_kind != "optional_json",
+            "content": dict.fromkeys(_body_types(route), content),
+        }
+
+    def _parameters(self, route: AnyRoute) -> list[dict[str, object]]:
+        area = self._areas.get(parts.area_of(route))
+        meanings: Mapping[str, str] = area.path if area else {}
+        found: list[dict[str, object]] = []
+        for name in path_parameters(route.path):
+            about = {"description": meanings[name]} if name in meanings else {}
+            shared = {"in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            found.append({"name": name, **about, **shared})
+        if route.query not in (NoFields, dict):
+            for name, needed, schema in self.schemas.fields(route.query):
+                said = {"description": schema.pop("description")} if "description" in schema else {}
+                found.append({"name": name, "in": "query", "required": needed, **said, "schema": schema})
+        if route.idempotency != "none":
+            found.append(parts.idempotency_key(required=route.idempotency == "required"))
+        return found
+
+    def _responses(self, route: AnyRoute) -> dict[str, object]:
+        wires = [gate.wire(route) for gate in self._gates]
+        for wire in wires:
+            said = {**wire.headers, **wire.refusal_headers}
+            self.headers |= {name: parts.header(about) for name, about in said.items()}
+        responses: dict[str, object] = {str(route.status): self._success(route, wires)}
+        by_status: dict[int, list[str]] = {}
+        for code in dict.fromkeys(_codes(route, wires)):
+            by_status.setdefault(_status(route, code), []).append(code)
+        for status, codes in sorted(by_status.items()):
+            responses[str(status)] = self._failure(route, status, codes, wires)
+        return responses
+
+    def _success(self, route: AnyRoute, wires: Sequence[Wire]) -> dict[str, object]:
+        names = [name for wire in wires for name in wire.headers]
+        names += ["Idempotency-Replayed"] if route.idempotency != "none" else []
+        answer: dict[str, object] = {"description": route.summary, "headers": parts.headers(names)}
+        content = self._content(route)
+        return {**answer, "content": content} if content else answer
+
+    def _content(self, route: AnyRoute) -> dict[str, object]:
+        content: dict[str, object] = {}
+        if route.events is not None:
+            name = f"{camel_case(route.name)}Event"
+            content[_STREAM] = {"schema": union(self.schemas, name, route.events)}
+        elif route.media_type != _JSON:
+            content[route.media_type] = {"schema": {"type": "string"}}
+        elif route.response is None and route.status != 204:
+            content[_JSON] = {"schema": {"type": "object"}}
+        if route.response is None:
+            return content
+        schema, example = self.schemas.of(route.response), self.schemas.example(route.response)
+        if route.dialect is None:
+            schema, example = parts.enveloped(schema), parts.enveloped_example(example)
+        media = _JSON if route.dialect is None else route.dialect.media_type
+        shown = {} if example is attrs.NOTHING else {"example": example}
+        return {**content, media: {"schema": schema, **shown}}
+
+    def _failure(
+        self, route: AnyRoute, status: int, codes: Sequence[str], wires: Sequence[Wire]
+    ) -> dict[str, object]:
+        names = list(parts.HEADERS_OF.get(status, ()))
+        for wire in wires:
+            names += [*wire.headers, *wire.refusal_headers] if set(wire.codes) & set(codes) else []
+        answer: dict[str, object] = {
+            "headers": parts.headers(names),
+            "x-codes": list(codes),
+        }
+        if route.dialect is None:
+            shape: dict[str, object] = {"schema": {"$ref": "#/components/schemas/Error"}}
+            return {"description": ", ".join(codes), **answer, "content": {_JSON: shape}}
+        bodies = {c: route.dialect.failure(_problem(c), parts.REQUEST_ID)[1] for c in codes}
+        shape = {
+            "schema": self.schemas.of(route.dialect.failure_type),
+            "examples": {code: {"value": body} for code, body in bodies.items()},
+        }
+        content = {route.dialect.media_type: shape}
+        return {"description": HTTPStatus(status).phrase, **answer, "content": content}
 
 
 def _body_types(route: AnyRoute) -> tuple[str, ...]:
@@ -78,178 +201,35 @@ def _body_types(route: AnyRoute) -> tuple[str, ...]:
     if route.body_kind == "form":
         return ("application/x-www-form-urlencoded",)
     dialect = () if route.dialect is None else (route.dialect.media_type,)
-    return tuple(dict.fromkeys(("application/json", *dialect)))
+    return tuple(dict.fromkeys((*dialect, _JSON)))
 
 
-def _parameters(route: AnyRoute, schemas: "_Schemas") -> list[dict[str, object]]:
-    found: list[dict[str, object]] = [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "schema": {"type": "string", "minLength": 1},
-        }
-        for name in path_parameters(route.path)
-    ]
-    if route.query not in (NoFields, dict):
-        hints = typing.get_type_hints(route.query)
-        found += [
-            {
-                "name": codec.wire_name(field.name),
-                "in": "query",
-                "required": field.default is attrs.NOTHING,
-                "schema": schemas.field(field, hints[field.name]),
-            }
-            for field in attrs.fields(route.query)
-        ]
-    return found
-
-
-def path_parameters(path: str) -> list[str]:
-    """Names in braces, in order."""
-    return [piece.partition("}")[0] for piece in path.split("{")[1:]]
-
-
-def _responses(route: AnyRoute, schemas: "_Schemas") -> dict[str, object]:
-    responses: dict[str, object] = {str(route.status): _success(route, schemas)}
-    codes = [*route.errors, *(() if route.scope == "public" else _COMMON)]
-    if route.body_kind != "none" or route.query is not NoFields:
+def _codes(route: AnyRoute, wires: Sequence[Wire]) -> list[str]:
+    """Every code that the route, its gates and the request path before it may refuse with."""
+    codes = [*route.errors, "INTERNAL_ERROR", *(code for wire in wires for code in wire.codes)]
+    if route.rate_class != "probe":
+        codes += ["SERVICE_UNAVAILABLE"]
+    if route.scope != "public":
+        codes += [*_AUTHENTICATION, *_AUTHORIZATION]
+    if route.body_kind != "none" or route.query not in (NoFields, dict):
         codes += ["REQUEST_VALIDATION_ERROR"]
     if route.body_kind != "none":
         codes += ["BAD_REQUEST", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"]
-    by_status: dict[int, list[str]] = {}
-    for code in dict.fromkeys(codes):
-        by_status.setdefault(STATUS_OF[code], []).append(code)
-    for status, names in sorted(by_status.items()):
-        error: dict[str, object] = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-        if route.dialect is not None:
-            error[route.dialect.media_type] = {"schema": {"type": "object"}}
-        responses[str(status)] = {"description": ", ".join(names), "content": error}
-    return responses
+    if route.body_kind != "none" and route.body is not dict:
+        codes += ["TENANT_ID_NOT_ALLOWED"]
+    if route.idempotency != "none":
+        codes += ["IDEMPOTENCY_KEY_INVALID", "IDEMPOTENCY_KEY_CONFLICT"]
+    if route.idempotency == "required":
+        codes += ["IDEMPOTENCY_KEY_REQUIRED"]
+    return codes
 
 
-def _success(route: AnyRoute, schemas: "_Schemas") -> dict[str, object]:
-    if route.media_type != "application/json":
-        media: dict[str, object] = {route.media_type: {"schema": {"type": "string"}}}
-        if route.response is not None:
-            media["application/json"] = {"schema": schemas.envelope(route.response)}
-        return {"description": route.summary, "content": media}
-    if route.response is None:
-        return {"description": route.summary}
-    content: dict[str, object] = {"application/json": {"schema": schemas.envelope(route.response)}}
-    if route.dialect is not None:
-        content[route.dialect.media_type] = {"schema": schemas.of(route.response)}
-    return {"description": route.summary, "content": content}
+def _status(route: AnyRoute, code: str) -> int:
+    """The status that a code answers with: the catalogue's, or the dialect's own."""
+    if route.dialect is None:
+        return STATUS_OF[code]
+    return route.dialect.failure(_problem(code), parts.REQUEST_ID)[0]
 
 
-class _Schemas:
-    """JSON Schemas of attrs classes, collected under their names."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, object] = {}
-        self._names: dict[Any, str] = {}
-
-    def envelope(self, data: Any) -> dict[str, object]:
-        return {
-            "type": "object",
-            "required": ["data", "meta"],
-            "properties": {"data": self.of(data), "meta": {"$ref": "#/components/schemas/Meta"}},
-        }
-
-    def of(self, kind: Any) -> dict[str, object]:
-        if kind in _PRIMITIVES:
-            return dict(_PRIMITIVES[kind])
-        origin, args = typing.get_origin(kind), typing.get_args(kind)
-        if origin is Literal:
-            return {"enum": list(args)}
-        if origin in (list, tuple, Sequence, frozenset) or str(origin).endswith("Sequence'>"):
-            return {"type": "array", "items": self.of(args[0])}
-        if origin in (dict, Mapping) or kind in (dict, Mapping) or "Mapping" in str(origin):
-            return {"type": "object", **({"additionalProperties": self.of(args[1])} if args else {})}
-        if origin is types.UnionType or origin is typing.Union:
-            return {"anyOf": [self._option(option) for option in args]}
-        return self._reference(origin or kind, args)
-
-    def field(self, field: "attrs.Attribute[Any]", kind: Any) -> dict[str, object]:
-        schema = self.of(kind)
-        bounds: Mapping[str, object] = field.metadata.get(SCHEMA, {})
-        options = schema.get("anyOf")
-        if isinstance(options, list) and bounds:
-            schema = {"anyOf": [o if o == {"type": "null"} else {**o, **bounds} for o in options]}
-        else:
-            schema = {**schema, **bounds}
-        if isinstance(field.default, str | int | float | bool):
-            schema["default"] = field.default
-        return schema
-
-    def _option(self, option: Any) -> dict[str, object]:
-        return {"type": "null"} if option is types.NoneType else self.of(option)
-
-    def _reference(self, kind: Any, args: tuple[Any, ...]) -> dict[str, object]:
-        name = self._names.get((kind, args))
-        if name is None:
-            name = self._names[kind, args] = self._free_name(kind, args)
-            self.found[name] = {}
-            self.found[name] = self._class(kind, args)
-        return {"$ref": f"#/components/schemas/{name}"}
-
-    def _free_name(self, kind: Any, args: tuple[Any, ...]) -> str:
-        """The class's own name; a number tells classes of one name in two plugins apart."""
-        base: str = kind.__name__ + "".join(getattr(arg, "__name__", "") for arg in args)
-        name, number = base, 2
-        while name in self.found or name in _SHARED:
-            name, number = f"{base}{number}", number + 1
-        return name
-
-    def _class(self, kind: Any, args: tuple[Any, ...]) -> dict[str, object]:
-        hints = typing.get_type_hints(kind)
-        variables = dict(zip(getattr(kind, "__parameters__", ()), args, strict=False))
-        properties = {
-            f.name: self.field(f, _substituted(hints[f.name], variables)) for f in attrs.fields(kind)
-        }
-        required = [f.name for f in attrs.fields(kind) if f.default is attrs.NOTHING]
-        schema: dict[str, object] = {
-            "type": "object",
-            "properties": properties,
-            "additionalProperties": False,
-        }
-        if required:
-            schema["required"] = required
-        return schema
-
-
-def _substituted(hint: Any, variables: Mapping[Any, Any]) -> Any:
-    if hint in variables:
-        return variables[hint]
-    args = typing.get_args(hint)
-    if args and any(arg in variables for arg in args):
-        return typing.get_origin(hint)[tuple(variables.get(arg, arg) for arg in args)]
-    return hint
-
-
-_SHARED: Mapping[str, object] = {
-    "Meta": {
-        "type": "object",
-        "required": ["request_id", "api_version"],
-        "properties": {
-            "request_id": {"type": "string"},
-            "api_version": {"const": "v1"},
-        },
-    },
-    "Error": {
-        "type": "object",
-        "required": ["error", "meta"],
-        "properties": {
-            "error": {
-                "type": "object",
-                "required": ["code", "message"],
-                "properties": {
-                    "code": {"type": "string"},
-                    "message": {"type": "string"},
-                    "details": {"type": "object"},
-                },
-            },
-            "meta": {"$ref": "#/components/schemas/Meta"},
-        },
-    },
-}
+def _problem(code: str) -> Problem:
+    return Problem(code, HTTPStatus(STATUS_OF[code]).phrase)

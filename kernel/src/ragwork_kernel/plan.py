@@ -14,7 +14,7 @@ from ragwork_hooks.authz import Gate
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.events import Observer, Sink
 from ragwork_hooks.governance import Control, DataStore, Signal
-from ragwork_hooks.http import AnyRoute, Route
+from ragwork_hooks.http import AnyRoute, Area, Route
 from ragwork_hooks.jobs import JobKind, Schedule, Ticker
 from ragwork_hooks.plugin import Contribution, Ended, MaintenanceTask, Probe, Wrap
 
@@ -28,6 +28,7 @@ class Plan:
     """What serves. ``admits`` maps each stage to its gates in order."""
 
     routes: tuple[AnyRoute, ...]
+    areas: tuple[Area, ...]
     authenticators: tuple[Authenticator, ...]
     gates: tuple[Gate, ...]
     admits: Mapping[str, tuple[AdmitGate, ...]]
@@ -71,7 +72,7 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
     """Merge ``contributions`` (by plugin, in boot order). Duplicates raise ``ConfigError`` naming both owners."""
     merge = _Merge(contributions)
     routes = merge.all("routes", Route, lambda r: f"{r.method} {_shape(r.path)}")
-    merge.unique("route name", routes, lambda r: r.name)
+    merge.unique("route name", routes, lambda r: r.name.replace(".", "_"))
     for owner, route in routes:
         _check_route(owner, route)
     gates = merge.all("gates", object, lambda g: g.name)
@@ -81,6 +82,7 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
     admits_in_order = _by_order(admits, gate_order)
     return Plan(
         routes=tuple(route for _, route in routes),
+        areas=merge.plain("areas", Area, lambda a: a.name),
         authenticators=_by_order(merge.all("authenticators", object, lambda a: a.name), gate_order),
         gates=_by_order(gates, gate_order),
         admits={stage: tuple(g for g in admits_in_order if g.stage == stage) for stage in STAGES},

@@ -51,7 +51,7 @@ async def test_an_admitted_run_shows_every_gate_with_its_limits_and_time(app: Ru
     path = path_of_a_run(app)
     assert asked(told) == path
     assert {"apikeys", "rbac", *REFUSERS} <= {gate for _, gate in path}
-    assert (told["status"], told["code"], told["route"]) == (200, None, "run")
+    assert (told["status"], told["code"], told["route"]) == (200, None, "run.create")
     assert {step["verdict"] for step in told["steps"]} == {"allow"}
     assert all(step["ms"] >= 0 for step in told["steps"])
     assert sum(step["ms"] for step in told["steps"]) <= told["deciding_ms"] <= told["total_ms"]

@@ -5,6 +5,7 @@ from pathlib import Path
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_abac import posture, routes
+from ragwork_abac.areas import AREAS
 from ragwork_abac.config import AbacConfig
 from ragwork_abac.gate import DocumentGate, RouteGate
 from ragwork_abac.store import PolicyStore
@@ -33,6 +34,7 @@ class AbacPlugin:
         services, config = context.services, context.config
         store = PolicyStore(services)
         return Contribution(
+            areas=AREAS,
             gates=(
                 RouteGate(store, services.clock, config),
                 DocumentGate(store, services.clock, config),

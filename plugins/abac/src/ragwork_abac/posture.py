@@ -57,7 +57,7 @@ def route(config: AbacConfig) -> AnyRoute:
         return await posture(call.tx, config)
 
     return Route(
-        name="ops.authz.posture", method="GET", path="/v1/ops/authz/posture",
+        name="authz.posture.get", method="GET", path="/v1/ops/authz/posture",
         summary="How tenants and documents are guarded, as verified", handler=view, scope="tenant",
         action=_VIEW, rate_class="ops", idempotency="none", audit_event=None,
         feature="ops_admin_access", stale_reads=False, transaction="read",

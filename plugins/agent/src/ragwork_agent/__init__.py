@@ -8,6 +8,7 @@ from ragwork_hooks.auth import Directory
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
 from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, hookimpl
 
+from ragwork_agent.areas import AREAS
 from ragwork_agent.ask import COMMAND
 from ragwork_agent.config import Config
 from ragwork_agent.routes import routes
@@ -41,7 +42,7 @@ class AgentPlugin:
             finally:
                 await workshop.finish()
 
-        return Contribution(routes=routes(workshop), lifespan=serving, warm=workshop.warm)
+        return Contribution(areas=AREAS, routes=routes(workshop), lifespan=serving, warm=workshop.warm)
 
     @hookimpl
     def ragwork_commands(self) -> Sequence[Command]:

@@ -138,7 +138,7 @@ class Speech:
 
 
 @attrs.frozen(kw_only=True)
-class FailedCorpus:
+class RunFailedCorpus:
     """A corpus that could not answer beside others that did; ``code`` is its provider's."""
 
     corpus_id: str
@@ -157,7 +157,7 @@ class RunAnswer:
     turn: int
     text: str
     citations: list[Citation]
-    failed: list[FailedCorpus]
+    failed: list[RunFailedCorpus]
     usage: TokenUsage
     session: SessionTotals
     audio: Speech | None = None

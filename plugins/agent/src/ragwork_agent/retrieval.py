@@ -10,7 +10,7 @@ from ragwork_hooks.documents import Answers, Corpus, Found, PreparedSearch
 from ragwork_hooks.retrieval import Passage, Query
 from ragwork_hooks.storage import Transaction
 
-from ragwork_agent.api import FailedCorpus
+from ragwork_agent.api import RunFailedCorpus
 from ragwork_agent.history import admissible
 from ragwork_agent.sessions import Past
 from ragwork_agent.workshop import Workshop
@@ -24,7 +24,7 @@ class Grounds:
 
     found: Sequence[Found] = ()
     history: Sequence[Past] = ()
-    failed: Sequence[FailedCorpus] = ()
+    failed: Sequence[RunFailedCorpus] = ()
 
     @property
     def passages(self) -> Sequence[Passage]:
@@ -73,7 +73,9 @@ class Retrieval:
             found = await self.workshop.search.rank(self.text, answers, self.top_k)
         else:
             found = [Found(corpus_id=name, passage=p) for name, passages in answers.found for p in passages]
-        failed = [FailedCorpus(corpus_id=corpus_id, code=error.code) for corpus_id, error in answers.failed]
+        failed = [
+            RunFailedCorpus(corpus_id=corpus_id, code=error.code) for corpus_id, error in answers.failed
+        ]
         return Grounds(found=found, history=reading.history, failed=failed)
 
 

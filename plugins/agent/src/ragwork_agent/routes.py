@@ -9,6 +9,7 @@ from ragwork_hooks.http import AnyRoute, Call, EventStream, File, Frame, NoField
 
 from ragwork_agent import sessions
 from ragwork_agent.api import MessageView, Paging, RunAnswer, RunRequest, SessionView
+from ragwork_agent.events import RUN_EVENTS
 from ragwork_agent.run import Asked, Run
 from ragwork_agent.sessions import Key
 from ragwork_agent.workshop import Workshop
@@ -131,7 +132,7 @@ def routes(workshop: Workshop) -> tuple[AnyRoute, ...]:
     do = Handlers(workshop)
     return (
         Route(
-            name="run",
+            name="run.create",
             method="POST",
             path="/v1/run",
             summary="Ask a corpus or several; the answer streams as server-sent events, or comes whole as JSON",
@@ -149,11 +150,12 @@ def routes(workshop: Workshop) -> tuple[AnyRoute, ...]:
             body=RunRequest,
             body_kind="json",
             media_type="text/event-stream",
+            events=RUN_EVENTS,
             errors=("NOT_FOUND", "SESSION_BUSY"),
             legacy=True,
         ),
         Route(
-            name="audio",
+            name="audio.get",
             method="GET",
             path="/v1/audio/{audio_id}.mp3",
             summary="The speech of an answer",

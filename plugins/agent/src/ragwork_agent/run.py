@@ -13,7 +13,7 @@ from ragwork_hooks.http import Frame
 from ragwork_hooks.notification import Notice
 from ragwork_hooks.storage import Transaction
 
-from ragwork_agent.api import FailedCorpus, RunAnswer, SessionTotals, Speech, TokenUsage
+from ragwork_agent.api import RunAnswer, RunFailedCorpus, SessionTotals, Speech, TokenUsage
 from ragwork_agent.context import RunContext, Slot
 from ragwork_agent.hold import Hold
 from ragwork_agent.outlet import Outlet
@@ -174,7 +174,7 @@ class Run:
         )
 
     def _answered(
-        self, turn: Turn, spoken: Spoken, failed: Sequence[FailedCorpus], totals: SessionTotals
+        self, turn: Turn, spoken: Spoken, failed: Sequence[RunFailedCorpus], totals: SessionTotals
     ) -> RunAnswer:
         return RunAnswer(
             session_id=self._key.session_id,

@@ -8,6 +8,7 @@ from ragwork_hooks.plugin import Contribution, PluginContext, Services
 
 from ragwork_agents.agent_routes import AgentsApi
 from ragwork_agents.agents import AgentStore
+from ragwork_agents.areas import AREAS
 from ragwork_agents.authenticator import AgentAuthenticator
 from ragwork_agents.clients import Clients
 from ragwork_agents.config import AgentsConfig
@@ -135,6 +136,7 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
                 await credentials.sweep(tx)
 
     return Contribution(
+        areas=AREAS,
         routes=tuple(route for api in apis for route in api.routes()),
         authenticators=(authenticator,),
         rosters=(AgentRoster(),),

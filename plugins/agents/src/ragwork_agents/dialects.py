@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+import attrs
 from ragwork_hooks.auth import Headers
 from ragwork_hooks.http import Problem
 
@@ -43,12 +44,48 @@ _BY_STATUS: Final[Mapping[int, str]] = MappingProxyType(
 )
 
 
+@attrs.frozen(kw_only=True)
+class OculusFailure:
+    """Why a request was refused."""
+
+    #: Stable, for programs. Example: "AUTH_INVALID_CREDENTIALS"
+    code: str
+    #: For people. Example: "unknown agent or wrong secret"
+    message: str
+    #: The request's id behind `req_`. Example: "req_72c03e54-1d1c-4d06-9e19-0f607e817820"
+    request_id: str
+    #: Facts that go with the code; absent when there are none.
+    details: dict[str, object] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class OculusError:
+    """A refusal."""
+
+    #: What went wrong.
+    error: OculusFailure
+
+
+@attrs.frozen(kw_only=True)
+class OAuthError:
+    """A refusal as RFC 6749 §5.2 has it."""
+
+    #: Stable, for programs. Example: "invalid_client"
+    error: str
+    #: For people. Example: "unknown client or wrong secret"
+    error_description: str
+
+
 class Oculus:
     """``{"error": {"code", "message", "request_id"}}``. Implements ``ragwork_hooks.http.Dialect``."""
 
     @property
     def media_type(self) -> str:
         return "application/json"
+
+    @property
+    def failure_type(self) -> type:
+        return OculusError
 
     def speaks(self, headers: Headers) -> bool:
         return True
@@ -71,6 +108,10 @@ class Rfc6749:
     @property
     def media_type(self) -> str:
         return "application/json"
+
+    @property
+    def failure_type(self) -> type:
+        return OAuthError
 
     def speaks(self, headers: Headers) -> bool:
         return True

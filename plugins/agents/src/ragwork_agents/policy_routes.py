@@ -80,7 +80,7 @@ class CompareQuery:
 
 
 @attrs.frozen(kw_only=True)
-class PolicyResponse:
+class AgentPolicyResponse:
     id: str
     name: str
     description: str
@@ -114,7 +114,7 @@ class PoliciesApi:
                 _BASE,
                 "Create a policy",
                 self.create,
-                PolicyResponse,
+                AgentPolicyResponse,
                 kind="agent_policy.create",
                 event="policy.created",
                 body=PolicyCreate,
@@ -129,14 +129,14 @@ class PoliciesApi:
                 kind=_READ,
                 query=PoliciesQuery,
             ),
-            reads("policies.get", _ONE, "One policy", self.get, PolicyResponse, kind=_READ),
+            reads("policies.get", _ONE, "One policy", self.get, AgentPolicyResponse, kind=_READ),
             writes(
                 "policies.put",
                 "PUT",
                 _ONE,
                 "Change a policy; the version before is kept",
                 self.put,
-                PolicyResponse,
+                AgentPolicyResponse,
                 kind=_WRITE,
                 event="policy.updated",
                 body=PolicyPut,
@@ -187,7 +187,7 @@ class PoliciesApi:
                 _ONE + "/rollback",
                 "Make an earlier version's text the newest version",
                 self.rollback,
-                PolicyResponse,
+                AgentPolicyResponse,
                 kind=_WRITE,
                 event="policy.rolled_back",
                 query=VersionQuery,
@@ -199,7 +199,7 @@ class PoliciesApi:
                     f"{_ONE}/{verb}",
                     summary,
                     handler,
-                    PolicyResponse,
+                    AgentPolicyResponse,
                     kind=_WRITE,
                     event=f"policy.{event}",
                 )
@@ -267,7 +267,7 @@ class PoliciesApi:
         )
         return {"policies": [_response(p) for p in policies], "limit": query.limit, "offset": query.offset}
 
-    async def get(self, call: Call[NoFields, NoFields]) -> PolicyResponse:
+    async def get(self, call: Call[NoFields, NoFields]) -> AgentPolicyResponse:
         return _response(await self._policies.get(call.tx, call.path["policy_id"]))
 
     async def put(self, call: Call[PolicyPut, NoFields]) -> Reply:
@@ -362,9 +362,9 @@ class PoliciesApi:
         return attrs.evolve(noted(_response(stored), "policy", policy.id), changed=policy.mode != mode)
 
 
-def _response(policy: StoredPolicy) -> PolicyResponse:
+def _response(policy: StoredPolicy) -> AgentPolicyResponse:
     shared = ("id", "name", "description", "mode", "content", "created_at", "updated_at")
-    return PolicyResponse(
+    return AgentPolicyResponse(
         **{name: getattr(policy, name) for name in shared},
         policy_type="rego",
         is_active=policy.mode == "active",

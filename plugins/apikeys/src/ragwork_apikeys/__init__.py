@@ -10,6 +10,7 @@ from ragwork_hooks.jobs import Ticker
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, hookimpl
 
+from ragwork_apikeys.areas import AREAS
 from ragwork_apikeys.authenticator import ApiKeyAuthenticator
 from ragwork_apikeys.bypass import DevBypass
 from ragwork_apikeys.capability import CappedKeys
@@ -51,6 +52,7 @@ class ApiKeysPlugin:
         capped = CappedKeys(store, directory, config.max_active_keys)
         keys = ApiKeyAuthenticator(store, directory, judge, usage, config.header)
         return Contribution(
+            areas=AREAS,
             authenticators=(keys, *_bypass(config, services.profile)),
             routes=AdminApi(services, store, directory, capped).routes(),
             tickers=(

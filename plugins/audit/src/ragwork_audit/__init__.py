@@ -17,6 +17,7 @@ from ragwork_hooks.plugin import (
     hookimpl,
 )
 
+from ragwork_audit.areas import AREAS
 from ragwork_audit.commands import commands
 from ragwork_audit.config import AuditConfig
 from ragwork_audit.keeper import ChainControl, Keeper
@@ -48,6 +49,7 @@ class AuditPlugin:
             await keeper.pruning.run()
 
         return Contribution(
+            areas=AREAS,
             routes=AuditApi(keeper.signer).routes(),
             tickers=(
                 Ticker(name="audit.seal", every_s=0.3, run=keeper.tick),

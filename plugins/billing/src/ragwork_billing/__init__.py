@@ -3,6 +3,7 @@
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
+from ragwork_billing.areas import AREAS
 from ragwork_billing.config import BillingConfig
 from ragwork_billing.routes import WebhookTest
 from ragwork_billing.sink import BillingSink, Trail
@@ -27,6 +28,7 @@ class BillingPlugin:
             config.refuse_gaps()
         trail, target = Trail(services, services.use_optional(AuditLog)), config.target
         return Contribution(
+            areas=AREAS,
             routes=WebhookTest(services, target, trail).routes(),
             sinks=() if target is None else (BillingSink(services, target.url, trail),),
         )

@@ -13,6 +13,7 @@ from ragwork_hooks.retrieval import Index
 
 from ragwork_documents import commands, corpora, documents, grants
 from ragwork_documents.acl import DocumentAcl
+from ragwork_documents.areas import AREAS
 from ragwork_documents.catalog import Catalog
 from ragwork_documents.config import DocumentsConfig
 from ragwork_documents.corpora import Corpora
@@ -73,6 +74,7 @@ class DocumentsPlugin:
                 await shadows.finish()
 
         return Contribution(
+            areas=AREAS,
             routes=(
                 *corpora.routes(Corpora(services, catalog, intake, rights, config.embedding_provider)),
                 *documents.routes(Documents(services, catalog), intake, access, config.max_bytes),

@@ -145,7 +145,7 @@ def routes(
             legacy=True,
         ),
         Route(
-            name="documents.text", method="POST", path="/v1/documents/text", summary="Ingest a text",
+            name="documents.ingest_text", method="POST", path="/v1/documents/text", summary="Ingest a text",
             handler=ingest_text, scope="tenant", action=acl.WRITE, rate_class="mutation",
             idempotency="accepted", audit_event="documents.ingest.enqueued", feature=None, switch="ingest",
             stale_reads=False, transaction="write", response=DocumentAccepted, body=TextIngestRequest,

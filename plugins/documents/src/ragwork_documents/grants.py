@@ -56,13 +56,13 @@ def routes(readers: Readers, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
 
     return (
         Route(
-            name="authz.permissions.list", method="GET", path=_PATH, summary="Grants on a document",
+            name="documents.permissions.list", method="GET", path=_PATH, summary="Grants on a document",
             handler=list_, scope="tenant", action=acl.ADMINISTER, rate_class="read", idempotency="none",
             audit_event=None, feature=None, stale_reads=False, transaction="read",
             response=DocumentPermissionList, resource=load, errors=("NOT_FOUND",), legacy=True,
         ),
         Route(
-            name="authz.permissions.give", method="POST", path=_PATH, summary="Give a grant on a document",
+            name="documents.permissions.give", method="POST", path=_PATH, summary="Give a grant on a document",
             handler=give, scope="tenant", action=acl.ADMINISTER, rate_class="mutation",
             idempotency="accepted", audit_event="authz.permission.granted", feature=None,
             stale_reads=False, transaction="write", response=DocumentPermissionResponse,
@@ -70,7 +70,7 @@ def routes(readers: Readers, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
             errors=("NOT_FOUND",), legacy=True,
         ),
         Route(
-            name="authz.permissions.bulk", method="POST", path=f"{_PATH}/bulk",
+            name="documents.permissions.bulk", method="POST", path=f"{_PATH}/bulk",
             summary="Give several grants on a document, all or none", handler=bulk, scope="tenant",
             action=acl.ADMINISTER, rate_class="mutation", idempotency="accepted",
             audit_event="authz.permission.granted", feature=None, stale_reads=False,
@@ -79,7 +79,7 @@ def routes(readers: Readers, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
             errors=("NOT_FOUND",), legacy=True,
         ),
         Route(
-            name="authz.permissions.revoke", method="DELETE", path=f"{_PATH}/{{permission_id}}",
+            name="documents.permissions.revoke", method="DELETE", path=f"{_PATH}/{{permission_id}}",
             summary="Take a grant back", handler=revoke, scope="tenant", action=acl.ADMINISTER,
             rate_class="mutation", idempotency="accepted", audit_event="authz.permission.revoked",
             feature=None, stale_reads=False, transaction="write", response=DocumentPermissionResponse,

@@ -3,8 +3,9 @@
 import asyncio
 from typing import Final
 
-from ragwork_hooks.admission import Admission, Ask, Hold, Stage
+from ragwork_hooks.admission import Admission, Ask, Hold, Stage, Wire
 from ragwork_hooks.authz import Deny
+from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.plugin import Metrics
 
 SWITCH: Final = "ingest"
@@ -38,6 +39,9 @@ class IntakeGate:
                 headers={"Retry-After": "1"},
             )
         return Admission(hold=Hold(settle=self._release))
+
+    def wire(self, route: AnyRoute) -> Wire:
+        return Wire(codes=("SERVICE_BUSY",)) if route.switch == SWITCH else Wire()
 
     async def _release(self, _started: bool) -> None:
         self._places.release()

@@ -88,7 +88,7 @@ class Retrieval:
         """The route."""
         return (
             Route(
-                name="retrieve", method="POST", path="/v1/retrieve",
+                name="retrieval.retrieve", method="POST", path="/v1/retrieve",
                 summary="Find passages in one corpus or several, without an answer", handler=self.retrieve,
                 scope="tenant", action=RETRIEVE, rate_class="read", idempotency="none",
                 audit_event=None, feature=self._features, stale_reads=False, transaction="none",

@@ -7,6 +7,7 @@ from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.jobs import Ticker
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
+from ragwork_ops.areas import AREAS
 from ragwork_ops.config import OpsConfig
 from ragwork_ops.explain import Explanations
 from ragwork_ops.routes import OpsRoutes
@@ -36,6 +37,7 @@ class OpsPlugin:
             services=services, config=context.config, traffic=traffic, explanations=explanations
         )
         return Contribution(
+            areas=AREAS,
             routes=routes.routes(),
             observers=(traffic, explanations),
             tickers=(

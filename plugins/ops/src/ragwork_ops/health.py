@@ -9,7 +9,7 @@ from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.jobs import ScheduleSeen, WorkerSeen
 from ragwork_hooks.plugin import Probe, Services
 
-from ragwork_ops.shapes import HealthResponse, ScheduleHealth
+from ragwork_ops.shapes import OpsHealthResponse, ScheduleHealth
 
 _PATIENCE_S = 2.0
 _DATABASE, _STATE = "postgres", "redis"
@@ -46,7 +46,7 @@ async def queue(services: Services) -> Queue:
         return Queue(depth=None, workers=None, schedules=())
 
 
-async def report(services: Services, stale_after_s: float) -> HealthResponse:
+async def report(services: Services, stale_after_s: float) -> OpsHealthResponse:
     """Every probe asked now, beside the queue."""
     probes = {probe.component: probe for probe in services.registry.probes}
     answers, seen = await asyncio.gather(
@@ -55,7 +55,7 @@ async def report(services: Services, stale_after_s: float) -> HealthResponse:
     up = dict(zip(probes, answers, strict=True))
     age = seen.heartbeat_age_s
     working = age is not None and age <= stale_after_s and not any(s.reason for s in seen.schedules)
-    return HealthResponse(
+    return OpsHealthResponse(
         status="ok" if all(answers) and working else "degraded",
         api="ok",
         db=_word(up.get(_DATABASE, False)),

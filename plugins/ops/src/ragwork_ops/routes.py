@@ -18,11 +18,11 @@ from ragwork_ops.explain import Explanations
 from ragwork_ops.shapes import (
     ExplainResponse,
     FailureReason,
-    HealthResponse,
     HoursQuery,
     IngestionResponse,
     MaintenanceRunResponse,
     MetricsResponse,
+    OpsHealthResponse,
     RetentionStatusResponse,
     SloResponse,
     TaskQuery,
@@ -47,7 +47,7 @@ class OpsRoutes:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
-            self._view("health", "Dependencies, workers and queue", self.health, HealthResponse),
+            self._view("health", "Dependencies, workers and queue", self.health, OpsHealthResponse),
             self._view("ingestion", "How ingestion goes", self.ingestion, IngestionResponse, HoursQuery),
             self._view("metrics", "Counters, gauges and latencies", self.metrics, MetricsResponse),
             self._view("slo", "Objectives and error budget", self.slo, SloResponse),
@@ -79,7 +79,7 @@ class OpsRoutes:
             feature=FEATURE, query=query, legacy=True,
         )  # fmt: skip
 
-    async def health(self, _call: Call[Any, Any]) -> HealthResponse:
+    async def health(self, _call: Call[Any, Any]) -> OpsHealthResponse:
         return await health.report(self.services, self.config.heartbeat_stale_after_s)
 
     async def ingestion(self, call: Call[Any, HoursQuery]) -> IngestionResponse:

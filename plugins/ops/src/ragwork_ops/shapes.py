@@ -17,7 +17,7 @@ class ScheduleHealth:
 
 
 @attrs.frozen(kw_only=True)
-class HealthResponse:
+class OpsHealthResponse:
     """``status``, ``api``, ``db`` and ``redis`` are ok or degraded; what can't be known is null. A schedule
     whose latest run failed degrades it, so that nothing stops in silence.
     """

@@ -5,6 +5,7 @@ from pathlib import Path
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
+from ragwork_plans.areas import AREAS
 from ragwork_plans.config import PlansConfig
 from ragwork_plans.gate import EntitlementGate
 from ragwork_plans.routes import AdminApi
@@ -30,6 +31,7 @@ class PlansPlugin:
         default = context.config.default or ("enterprise" if services.embedded else "free")
         plans = PostgresPlans(services, default)
         return Contribution(
+            areas=AREAS,
             routes=AdminApi(plans).routes(),
             admits=(EntitlementGate(plans),),
             capabilities={Plans: plans},

@@ -1,7 +1,8 @@
 """The gate of features: what a tenant's plan does not include is refused before it costs anything."""
 
-from ragwork_hooks.admission import Admission, Ask, Stage
+from ragwork_hooks.admission import Admission, Ask, Stage, Wire
 from ragwork_hooks.authz import Deny
+from ragwork_hooks.http import AnyRoute
 
 from ragwork_plans import keys
 from ragwork_plans.store import PostgresPlans, Standing
@@ -22,6 +23,9 @@ class EntitlementGate:
         key = keys.catalogued(ask.feature)
         standing = await self._plans.standing(ask.principal.tenant_id)
         return Admission() if standing.has(key) else _refusal(key, standing)
+
+    def wire(self, route: AnyRoute) -> Wire:
+        return Wire() if route.feature is None else Wire(codes=("FEATURE_NOT_ENABLED",))
 
 
 def _refusal(key: str, standing: Standing) -> Deny:

@@ -10,6 +10,7 @@ from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
 
 from ragwork_quota.announce import Announcer
+from ragwork_quota.areas import AREAS
 from ragwork_quota.config import QuotaConfig
 from ragwork_quota.gate import PlanGate, QuotaGate
 from ragwork_quota.leases import TICK_S, Leases
@@ -53,6 +54,7 @@ class QuotaPlugin:
             await upkeep.prune()
 
         return Contribution(
+            areas=AREAS,
             routes=AdminApi(services, limits, leases, usage).routes(),
             admits=(gate,) if plans is None else (PlanGate(limits), gate),
             tickers=(Ticker(name="quota.leases", every_s=TICK_S, run=leases.tick),),

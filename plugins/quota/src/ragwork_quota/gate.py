@@ -3,15 +3,16 @@
 from functools import partial
 from typing import Final
 
-from ragwork_hooks.admission import Admission, Ask, Hold, Stage
+from ragwork_hooks.admission import Admission, Ask, Hold, Stage, Wire
 from ragwork_hooks.authz import Deny
+from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.plugin import Metrics
 
 from ragwork_quota.announce import HARD_CAP
 from ragwork_quota.leases import Drawn, Leases
 from ragwork_quota.limits import LimitStore
 from ragwork_quota.meter import Charged, Meter
-from ragwork_quota.standing import Standing
+from ragwork_quota.standing import MEANINGS, Standing
 
 RUN_UNITS: Final = 3
 #: Requests that write nothing of their own tenant before they are charged: mutations pay in their transaction.
@@ -40,6 +41,12 @@ class QuotaGate:
         if ask.rate_class in _LEASED:
             return await self._draw(tenant_id, ask.rate_class)
         return await self._charge(tenant_id, ask)
+
+    def wire(self, route: AnyRoute) -> Wire:
+        """Where the tenant stands, on every answer to somebody who is counted."""
+        if route.scope == "public" or route.rate_class == "identity":
+            return Wire()
+        return Wire(codes=() if route.scope == "platform" else ("QUOTA_EXCEEDED",), headers=MEANINGS)
 
     async def _draw(self, tenant_id: str, rate_class: str) -> Admission | Deny:
         cost = _cost(rate_class)
@@ -118,3 +125,7 @@ class PlanGate:
         if ask.principal is not None:
             await self._limits.of_plan(ask.principal.tenant_id)
         return Admission()
+
+    def wire(self, route: AnyRoute) -> Wire:
+        """It refuses nobody."""
+        return Wire()

@@ -9,6 +9,18 @@ import attrs
 from ragwork_hooks.metering import Window
 from ragwork_hooks.storage import Row
 
+#: What the headers mean, for the API's description.
+MEANINGS: Mapping[str, str] = {
+    "X-Quota-Day-Limit": "Units that the tenant may use in a UTC day, or `unlimited`.",
+    "X-Quota-Day-Used": "Units used today; a run takes 3, any other request 1.",
+    "X-Quota-Day-Remaining": "Units left today, or `unlimited`.",
+    "X-Quota-Month-Limit": "Units that the tenant may use in a UTC month, or `unlimited`.",
+    "X-Quota-Month-Used": "Units used this month.",
+    "X-Quota-Month-Remaining": "Units left this month, or `unlimited`.",
+    "X-Quota-SoftCap-Reached": "`true` from the warning share of a limit on, else `false`.",
+    "X-Quota-HardCap-Mode": "`enforce` refuses what exceeds a limit, `observe` only notes it.",
+}
+
 
 @attrs.frozen(kw_only=True)
 class Standing:

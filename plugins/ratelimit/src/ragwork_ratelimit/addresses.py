@@ -3,9 +3,10 @@
 import math
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from ragwork_hooks.admission import Admission, Ask, Stage
+from ragwork_hooks.admission import Admission, Ask, Stage, Wire
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.events import Finished
+from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.storage import Draw
 
@@ -58,6 +59,14 @@ class FailureGate:
         }
         draw = Draw(wait_s=wait_s, short=0, remaining=(0.0,))
         return headers.refusal(self._policy, ask.rate_class, draw, told)
+
+    def wire(self, route: AnyRoute) -> Wire:
+        """Headers on its refusals only: who never failed is told nothing."""
+        if route.rate_class == "probe":
+            return Wire()
+        return Wire(
+            codes=("RATE_LIMITED",), refusal_headers={**headers.MEANINGS_OF_REFUSAL, **headers.MEANINGS}
+        )
 
 
 class Failures:

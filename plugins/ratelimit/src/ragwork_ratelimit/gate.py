@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 import attrs
-from ragwork_hooks.admission import Admission, Ask, Stage
+from ragwork_hooks.admission import Admission, Ask, Stage, Wire
 from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.storage import Bucket, Draw, State
 
@@ -86,6 +87,13 @@ class RateGate:
             return Admission(headers=told)
         count_refusal(self._metrics, ask.rate_class)
         return headers.refusal(held.policies[draw.short], ask.rate_class, draw, told)
+
+    def wire(self, route: AnyRoute) -> Wire:
+        """A draw on every route that is limited at all."""
+        if route.rate_class == "probe":
+            return Wire()
+        codes = ("RATE_LIMITED", "RATE_LIMIT_UNAVAILABLE")
+        return Wire(codes=codes, headers=headers.MEANINGS, refusal_headers=headers.MEANINGS_OF_REFUSAL)
 
     def _held(self, ask: Ask) -> Held:
         if ask.principal is None or ask.rate_class == "identity":

@@ -14,6 +14,17 @@ from ragwork_hooks.storage import Draw
 from ragwork_ratelimit.limits import Policy
 
 DEGRADED: Mapping[str, str] = {"X-RateLimit-Status": "degraded"}
+#: What the headers mean, for the API's description.
+MEANINGS: Mapping[str, str] = {
+    "RateLimit-Policy": "The limits: `q` requests in any `w` seconds always pass.",
+    "RateLimit": "What is left: `r` requests may follow at once, one more in `t` seconds.",
+    "X-RateLimit-Status": "`degraded` while each process limits for itself; else absent.",
+}
+MEANINGS_OF_REFUSAL: Mapping[str, str] = {
+    "X-RateLimit-Scope": "Whose limit was reached: `api_key`, `tenant` or `address`.",
+    "X-RateLimit-Route-Class": "The class of routes that it limits.",
+    "X-RateLimit-Retry-After-Ms": "Milliseconds to wait.",
+}
 #: Remaining tokens are sums of fractions; what lacks less than this of a request counts as one.
 _SLACK = 1e-6
 

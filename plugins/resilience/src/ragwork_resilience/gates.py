@@ -1,8 +1,9 @@
 """Places for runs, as an admission gate."""
 
-from ragwork_hooks.admission import Admission, Ask, Hold, Stage
+from ragwork_hooks.admission import Admission, Ask, Hold, Stage, Wire
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem
+from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.shares import Share, Shares
 
 
@@ -26,6 +27,9 @@ class RunGate:
         except Problem as busy:
             return Deny(busy.code, busy.message, headers=busy.headers)
         return Admission(hold=Hold(settle=lambda started: self._settle(share)))
+
+    def wire(self, route: AnyRoute) -> Wire:
+        return Wire(codes=("SERVICE_BUSY",)) if route.rate_class == "run" else Wire()
 
     async def _settle(self, share: Share) -> None:
         share.release()

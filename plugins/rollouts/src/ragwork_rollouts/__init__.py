@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
+from ragwork_rollouts.areas import AREAS
 from ragwork_rollouts.config import RolloutsConfig
 from ragwork_rollouts.gates import FeatureGate, SwitchGate
 from ragwork_rollouts.routes import AdminApi
@@ -25,7 +26,9 @@ class RolloutsPlugin:
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[RolloutsConfig]) -> Contribution:
         store = ControlStore(context.services, context.config)
-        return Contribution(routes=AdminApi(store).routes(), admits=(SwitchGate(store), FeatureGate(store)))
+        return Contribution(
+            areas=AREAS, routes=AdminApi(store).routes(), admits=(SwitchGate(store), FeatureGate(store))
+        )
 
 
 plugin = RolloutsPlugin()

@@ -2,14 +2,16 @@
 
 from typing import Final
 
-from ragwork_hooks.admission import Admission, Ask, Stage
+from ragwork_hooks.admission import Admission, Ask, Stage, Wire
 from ragwork_hooks.authz import Deny
+from ragwork_hooks.http import AnyRoute
 
 from ragwork_rollouts.canary import reaches
 from ragwork_rollouts.store import ControlStore
 
 #: What a client is told to wait, in seconds: a person turned it off, a person turns it on.
 RETRY_AFTER_S: Final = 30
+_WIRE: Final = Wire(codes=("FEATURE_TEMPORARILY_DISABLED",))
 _RETRIEVAL: Final = "retrieval."
 _LOCAL_RETRIEVAL: Final = "retrieval.local_pgvector"
 
@@ -29,6 +31,9 @@ class SwitchGate:
         switch = f"kill.{ask.switch}"
         killed = (await self._store.current()).killed
         return _stopped(switch) if killed.get(switch, False) else Admission()
+
+    def wire(self, route: AnyRoute) -> Wire:
+        return Wire() if route.switch is None else _WIRE
 
 
 class FeatureGate:
@@ -51,6 +56,9 @@ class FeatureGate:
         if not reaches(canary, controls.percentages[canary], ask.principal.tenant_id):
             return _refusal(canary, "is being rolled out and has not reached your tenant")
         return Admission()
+
+    def wire(self, route: AnyRoute) -> Wire:
+        return Wire() if route.feature is None else _WIRE
 
 
 def control_of(feature: str | None) -> str | None:

@@ -10,6 +10,7 @@ from ragwork_hooks.jobs import Ticker
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_scim.admin import AdminApi
+from ragwork_scim.areas import AREAS
 from ragwork_scim.authenticator import TokenAuthenticator
 from ragwork_scim.config import ScimConfig
 from ragwork_scim.gates import ScimGate
@@ -44,6 +45,7 @@ class ScimPlugin:
         tokens = TokenAuthenticator(services, store)
         routes = ScimRoutes(config, rights)
         return Contribution(
+            areas=AREAS,
             routes=(*AdminApi(store, rights).routes(), *routes.all()),
             authenticators=(tokens,),
             gates=(ScimGate(config.enabled),),

@@ -96,14 +96,14 @@ class AdminApi:
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
             Route(
-                name="scim_tokens.create", method="POST", path=f"{_BASE}/token/create",
+                name="provisioning.tokens.create", method="POST", path=f"{_BASE}/token/create",
                 summary="Make a SCIM token; it is shown this once", handler=self.create, scope="tenant",
                 action=_MANAGE_TOKENS, rate_class="mutation", idempotency="none", audit_event=_CREATED,
                 feature=FEATURE, stale_reads=False, transaction="write", status=201,
                 response=ScimTokenCreateResponse, errors=("FEATURE_NOT_ENABLED",),
             ),
             Route(
-                name="scim_tokens.rotate", method="POST", path=f"{_BASE}/token/rotate",
+                name="provisioning.tokens.rotate", method="POST", path=f"{_BASE}/token/rotate",
                 summary="Replace a SCIM token; the old one goes on for a while", handler=self.rotate,
                 scope="tenant", action=_MANAGE_TOKENS, rate_class="mutation", idempotency="none",
                 audit_event=_CREATED, feature=FEATURE, stale_reads=False, transaction="write", status=201,
@@ -111,7 +111,7 @@ class AdminApi:
                 errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "CONFLICT"),
             ),
             Route(
-                name="scim_tokens.revoke", method="POST", path=f"{_BASE}/token/revoke",
+                name="provisioning.tokens.revoke", method="POST", path=f"{_BASE}/token/revoke",
                 summary="Revoke a SCIM token for good, everywhere within a second", handler=self.revoke,
                 scope="tenant", action=_MANAGE_TOKENS, rate_class="mutation", idempotency="none",
                 audit_event=_REVOKED, feature=FEATURE, stale_reads=False, transaction="write",
@@ -119,21 +119,21 @@ class AdminApi:
                 errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"),
             ),
             Route(
-                name="scim_tokens.list", method="GET", path=f"{_BASE}/tokens",
+                name="provisioning.tokens.list", method="GET", path=f"{_BASE}/tokens",
                 summary="SCIM tokens without their secrets, newest first", handler=self.list, scope="tenant",
                 action=_MANAGE_TOKENS, rate_class="read", idempotency="none", audit_event=None,
                 feature=FEATURE, stale_reads=False, transaction="read", response=ScimTokenList,
                 errors=("FEATURE_NOT_ENABLED",),
             ),
             Route(
-                name="scim_groups.list", method="GET", path=f"{_BASE}/groups",
+                name="provisioning.groups.list", method="GET", path=f"{_BASE}/groups",
                 summary="Provisioned groups and the roles they are bound to", handler=self.groups,
                 scope="tenant", action=_MANAGE_GROUPS, rate_class="read", idempotency="none",
                 audit_event=None, feature=FEATURE, stale_reads=False, transaction="read",
                 response=Page[GroupBinding], query=GroupQuery, errors=("FEATURE_NOT_ENABLED",),
             ),
             Route(
-                name="scim_groups.bind", method="PATCH", path=f"{_BASE}/groups/{{group_id}}",
+                name="provisioning.groups.bind", method="PATCH", path=f"{_BASE}/groups/{{group_id}}",
                 summary="Bind a provisioned group to a role", handler=self.bind, scope="tenant",
                 action=_MANAGE_GROUPS, rate_class="mutation", idempotency="none",
                 audit_event="identity.scim.group.updated", feature=FEATURE, stale_reads=False,

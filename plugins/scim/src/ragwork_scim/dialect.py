@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Literal
 
+import attrs
 from ragwork_hooks.auth import Headers
 from ragwork_hooks.errors import Problem
 
@@ -16,12 +17,30 @@ _SCIM_TYPE: Final = "scimType"
 _TYPE_OF: Final[Mapping[str, str]] = {"REQUEST_VALIDATION_ERROR": "invalidSyntax"}
 
 
+@attrs.frozen(kw_only=True)
+class ScimError:
+    """A refusal as RFC 7644 §3.12 has it."""
+
+    #: The URN of errors. Example: ["urn:ietf:params:scim:api:messages:2.0:Error"]
+    schemas: list[str]
+    #: The HTTP status as text. Example: "400"
+    status: str
+    #: For people. Example: "userName is required"
+    detail: str
+    #: What kind of 400 or 409 it is; absent otherwise. Example: "invalidValue"
+    scimType: str | None = None
+
+
 class ScimDialect:
     """Implements ``ragwork_hooks.http.Dialect``."""
 
     @property
     def media_type(self) -> str:
         return MEDIA_TYPE
+
+    @property
+    def failure_type(self) -> type:
+        return ScimError
 
     def speaks(self, headers: Headers) -> bool:
         """Whether the request accepts or sends ``application/scim+json``."""

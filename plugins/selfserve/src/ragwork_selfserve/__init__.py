@@ -7,6 +7,7 @@ from ragwork_hooks.metering import Usage
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
+from ragwork_selfserve.areas import AREAS
 from ragwork_selfserve.keys import KeysApi
 from ragwork_selfserve.plan import PlanApi
 from ragwork_selfserve.usage import UsageApi
@@ -34,11 +35,12 @@ class SelfServePlugin:
         )
         plans = services.use_optional(Plans)
         return Contribution(
+            areas=AREAS,
             routes=(
                 *KeysApi(services.use(ApiKeys)).routes(),
                 *usage.routes(),
                 *(PlanApi(plans, metered).routes() if plans is not None else ()),
-            )
+            ),
         )
 
 

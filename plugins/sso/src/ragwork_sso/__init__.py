@@ -14,6 +14,7 @@ from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, Services, hookimpl
 
 from ragwork_sso.addresses import ReturnAddresses, base_url
+from ragwork_sso.areas import AREAS
 from ragwork_sso.authenticator import SessionAuthenticator
 from ragwork_sso.check import ProviderCheck
 from ragwork_sso.config import SsoConfig
@@ -89,6 +90,7 @@ class SsoPlugin:
             dual_control=config.dual_control,
         )
         return Contribution(
+            areas=AREAS,
             routes=(*people.routes(), *providers.routes(), *users.routes()),
             authenticators=(authenticator,),
             tickers=(Ticker(name="sso.expired", every_s=1.0, run=authenticator.end_expired),),

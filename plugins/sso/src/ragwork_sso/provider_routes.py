@@ -269,7 +269,7 @@ class ProviderApi:
         read = method == "GET"
         common: dict[str, Any] = {"transaction": "read" if read else "write"}
         return Route(
-            name=f"identity_provider.{name}",
+            name=f"identity.providers.{name}",
             method=method,
             path=path,
             summary=summary,

@@ -230,7 +230,7 @@ class UserApi:
     ) -> AnyRoute:
         read = method == "GET"
         return Route(
-            name=f"identity_{name}",
+            name=f"identity.{name}",
             method=method,
             path=path,
             summary=summary,
