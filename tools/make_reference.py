@@ -279,18 +279,18 @@ From the OpenAPI document that `GET /v1/openapi.json` and `ragwork openapi` give
     for tag in document["tags"]:
         own = [o for o in _operations(document) if o[2]["tags"] == [tag["name"]]]
         rows = [(m, f"`{p}`", o.get("x-role", "public"), o["summary"], _classes_of(o)) for p, m, o in own]
-        text += f"\n## {tag['name']}\n\n{tag['description']}\n\n"
+        text += f"\n## {tag['name']}\n\n{tag.get('description', '')}\n\n"
         text += _table(("method", "path", "role", "what it does", "body → answer"), rows)
         parameters = {p["name"]: p for _, _, o in own for p in o["parameters"] if "name" in p}
         if parameters:
             meanings = [
-                (f"`{n}`", p["in"], _type(p["schema"], schemas), p["description"])
+                (f"`{n}`", p["in"], _type(p["schema"], schemas), p.get("description", ""))
                 for n, p in parameters.items()
             ]
             text += "\n" + _table(("parameter", "in", "type", "meaning"), meanings)
     text += "\n## Bodies and answers\n"
     for name, schema in sorted(schemas.items()):
-        text += f"\n### {name}\n\n{schema['description']}\n\n{_fields(schema, schemas)}"
+        text += f"\n### {name}\n\n{schema.get('description', '')}\n\n{_fields(schema, schemas)}"
     return text
 
 

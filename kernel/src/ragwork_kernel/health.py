@@ -19,9 +19,13 @@ DATABASE = "postgres"
 class HealthResponse:
     """``status`` is ok, degraded or draining; ``warming`` names what still loads in the background."""
 
+    #: `ok`, `degraded` while something it depends on is away, or `draining` while it stops. Example: "ok"
     status: str
+    #: What it depends on, each `ok` or `down`. Example: {"postgres": "ok"}
     dependencies: dict[str, str]
+    #: What still loads in the background. Example: ["minilm"]
     warming: list[str]
+    #: Plugins that could not start, with the reason. Example: {}
     inactive_plugins: dict[str, str]
 
 

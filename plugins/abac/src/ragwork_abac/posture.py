@@ -33,9 +33,13 @@ class AuthzPostureResponse:
     one tenant; ``enforcement_mode`` is then ``forced_row_level_security``, else ``incomplete``.
     """
 
+    #: Whether the database binds every readable tenant table to one tenant. Example: true
     tenant_predicate_required: bool
+    #: `forced_row_level_security`, else `incomplete`. Example: "forced_row_level_security"
     enforcement_mode: str
+    #: Whether policies are asked. Example: true
     abac_enabled: bool
+    #: Whether what no policy allows is denied. Example: false
     default_deny: bool
 
 

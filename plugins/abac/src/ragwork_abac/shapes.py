@@ -12,6 +12,7 @@ _LARGEST_PRIORITY = 1_000_000
 class PolicyListQuery:
     """Whether the built-in policies are listed too."""
 
+    #: Whether the built-in policies are listed, too.
     include_global: bool = True
 
 
@@ -19,18 +20,31 @@ class PolicyListQuery:
 class PolicyResponse:
     """A policy. ``tenant_id`` is null for those that are built in."""
 
+    #: The policy. Example: "2f0c6b1e-3f38-4c6c-8d51-3c5b4d1a7b42"
     id: str
+    #: The tenant; null for a built-in one. Example: "t1"
     tenant_id: str | None
+    #: What people call it; unique with its version. Example: "deny-high-sensitivity"
     name: str
+    #: How often it was changed, from 1. Example: 1
     version: int
+    #: Whether it allows or denies. Example: "deny"
     effect: str
+    #: What it is about: document, corpus, run, admin, ops, audit, or `*`. Example: "document"
     resource_type: str
+    #: What is done: read, write, delete, reindex, run, manage, or `*`. Example: "read"
     action: str
+    #: When it matches; null for always. Example: {"eq": [{"var": "resource.labels.sensitivity"}, "high"]}
     condition_json: dict[str, object] | None
+    #: The higher is asked first. Example: 200
     priority: int
+    #: Whether it is asked at all. Example: true
     enabled: bool
+    #: Who made it. Example: "k_3f9a"
     created_by: str | None
+    #: When it was made.
     created_at: datetime | None
+    #: When it last changed.
     updated_at: datetime | None
 
 
@@ -38,6 +52,7 @@ class PolicyResponse:
 class PolicyListResponse:
     """All policies, in the order in which they are asked."""
 
+    #: The policies.
     items: list[PolicyResponse]
 
 
@@ -45,12 +60,19 @@ class PolicyListResponse:
 class PolicyCreateRequest:
     """A new policy; without a condition it always matches."""
 
+    #: What people call it; unique with its version. Example: "deny-high-sensitivity"
     name: str = text(min_length=1, max_length=128)
+    #: Whether it allows or denies. Example: "deny"
     effect: str = choice("allow", "deny")
+    #: What it is about: document, corpus, run, admin, ops, audit, or `*`. Example: "document"
     resource_type: str = text(min_length=1, max_length=64)
+    #: What is done: read, write, delete, reindex, run, manage, or `*`. Example: "read"
     action: str = text(min_length=1, max_length=64)
+    #: When it matches; null for always. Example: {"eq": [{"var": "resource.labels.sensitivity"}, "high"]}
     condition_json: dict[str, object] | None = None
+    #: The higher is asked first. Example: 200
     priority: int = number(default=100, ge=-_LARGEST_PRIORITY, le=_LARGEST_PRIORITY)
+    #: Whether it is asked at all. Example: true
     enabled: bool = True
 
 
@@ -58,12 +80,19 @@ class PolicyCreateRequest:
 class PolicyPatchRequest:
     """What to change of a policy; what is absent or null stays."""
 
+    #: What people call it.
     name: str | None = text(default=None, min_length=1, max_length=128)
+    #: Whether it allows or denies.
     effect: str | None = choice("allow", "deny", default=None)
+    #: What it is about.
     resource_type: str | None = text(default=None, min_length=1, max_length=64)
+    #: What is done.
     action: str | None = text(default=None, min_length=1, max_length=64)
+    #: When it matches.
     condition_json: dict[str, object] | None = None
+    #: The higher is asked first. Example: 300
     priority: int | None = number(default=None, ge=-_LARGEST_PRIORITY, le=_LARGEST_PRIORITY)
+    #: Whether it is asked at all.
     enabled: bool | None = None
 
 
@@ -73,11 +102,17 @@ class PolicySimulationRequest:
     absent are unknown.
     """
 
+    #: What it is about. Example: "document"
     resource_type: str = text(min_length=1, max_length=64)
+    #: What is done. Example: "read"
     action: str = text(min_length=1, max_length=64)
+    #: Who asks. Example: {"role": "reader"}
     principal: dict[str, object] | None = None
+    #: What is acted on. Example: {"labels": {"sensitivity": "high"}}
     resource: dict[str, object] | None = None
+    #: The request's facts.
     request: dict[str, object] | None = None
+    #: Anything else that policies read.
     context: dict[str, object] | None = None
 
 
@@ -85,11 +120,17 @@ class PolicySimulationRequest:
 class TraceEntry:
     """How one policy met the question. ``result`` is ``true``, ``false``, ``unknown`` or ``invalid``."""
 
+    #: The policy. Example: "2f0c6b1e-3f38-4c6c-8d51-3c5b4d1a7b42"
     policy_id: str
+    #: What people call it. Example: "deny-high-sensitivity"
     name: str
+    #: `allow` or `deny`. Example: "deny"
     effect: str
+    #: Its place in the order. Example: 200
     priority: int
+    #: What its condition came to: `true`, `false`, `unknown` or `invalid`. Example: "true"
     result: str
+    #: Whether it took part in the decision. Example: true
     matched: bool
 
 
@@ -97,8 +138,14 @@ class TraceEntry:
 class PolicySimulationResponse:
     """The decision, the policy that made it, and every policy that matched."""
 
+    #: The decision. Example: false
     allowed: bool
+    #: `policy_deny`, `policy_allow`, `default_deny`, `default_allow`, `policy_invalid` or `abac_disabled`.
+    #: Example: "policy_deny"
     reason: str
+    #: The policy that decided; null for none. Example: "2f0c6b1e-3f38-4c6c-8d51-3c5b4d1a7b42"
     matched_policy_id: str | None
+    #: Every policy that matched. Example: ["2f0c6b1e-3f38-4c6c-8d51-3c5b4d1a7b42"]
     matched_policies: list[str]
+    #: Every policy that was asked.
     trace: list[TraceEntry]

@@ -41,15 +41,21 @@ class RunRequest:
     ``corpus_ids``.
     """
 
+    #: The conversation, yours to choose; the first run begins it. Example: "s1"
     session_id: str = identifier()
+    #: One corpus to ask. Example: "c1"
     corpus_id: str | None = identifier(default=None)
+    #: Several corpora to ask at once, instead of `corpus_id`.
     corpus_ids: list[str] | None = attrs.field(
         default=None,
         validator=_check_corpora,
         metadata={SCHEMA: {"minItems": 1, "maxItems": CORPUS_LIMIT, "uniqueItems": True}},
     )
+    #: The question. Example: "How many days of leave do I have?"
     message: str = text(min_length=1, max_length=MESSAGE_LIMIT, visible=True)
+    #: Passages that the answer may stand on, at most. Example: 5
     top_k: int = number(default=5, ge=1, le=50)
+    #: Whether to speak the answer, too.
     audio: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -71,16 +77,27 @@ class Citation:
     corpora it tells the order only.
     """
 
+    #: Its mark in the answer, from 1 without gaps. Example: 1
     n: int
+    #: The corpus. Example: "c1"
     corpus_id: str
+    #: The document. Example: "leave"
     document_id: str
+    #: The document's version that was read. Example: 1
     version: int
+    #: The passage. Example: "leave:0"
     chunk_id: str
+    #: Where the quote begins in that version, in characters. Example: 0
     start: int
+    #: Where it ends. Example: 49
     end: int
+    #: The words that the answer stands on. Example: "Every employee has 30 days of paid leave a year."
     quote: str
+    #: What the document is called. Example: "leave.md"
     source: str
+    #: How well the passage fits, 0.0 to 1.0. Example: 0.82
     score: float
+    #: The document's metadata. Example: {"team": "hr"}
     metadata: Mapping[str, object]
 
     def as_json(self) -> dict[str, object]:
@@ -104,8 +121,11 @@ class Citation:
 class TokenUsage:
     """Tokens of one run; ``estimated`` when the provider did not say."""
 
+    #: Tokens that the model read. Example: 412
     input_tokens: int
+    #: Tokens that it wrote. Example: 18
     output_tokens: int
+    #: Whether they were estimated. Example: false
     estimated: bool
 
     def as_json(self) -> dict[str, object]:
@@ -121,8 +141,11 @@ class TokenUsage:
 class SessionTotals:
     """Answered runs of a session and their tokens, this run included."""
 
+    #: Answered runs. Example: 3
     runs: int
+    #: Tokens read. Example: 1204
     input_tokens: int
+    #: Tokens written. Example: 61
     output_tokens: int
 
 
@@ -130,10 +153,15 @@ class SessionTotals:
 class Speech:
     """The answer as sound, or why there is none: ``audio_url`` or ``code`` is set."""
 
+    #: Where to fetch the sound. Example: "http://127.0.0.1:8000/v1/audio/9f2c.mp3"
     audio_url: str | None = None
+    #: Its id. Example: "9f2c"
     audio_id: str | None = None
+    #: Its media type. Example: "audio/mpeg"
     mime: str | None = None
+    #: Why there is none, for programs.
     code: str | None = None
+    #: Why there is none, for people.
     message: str | None = None
 
 
@@ -141,7 +169,9 @@ class Speech:
 class RunFailedCorpus:
     """A corpus that could not answer beside others that did; ``code`` is its provider's."""
 
+    #: The corpus. Example: "c2"
     corpus_id: str
+    #: Why, as a program reads it. Example: "AWS_AUTH_ERROR"
     code: str
 
     def as_json(self) -> dict[str, object]:
@@ -153,13 +183,22 @@ class RunFailedCorpus:
 class RunAnswer:
     """A run's outcome for callers that do not stream."""
 
+    #: The conversation. Example: "s1"
     session_id: str
+    #: Which run of it this was, from 1. Example: 1
     turn: int
+    #: The answer, with a mark for each citation. Example: "Every employee has 30 days of paid leave a
+    #: year. [1]"
     text: str
+    #: Where its parts come from, one for each mark.
     citations: list[Citation]
+    #: Corpora that could not be asked.
     failed: list[RunFailedCorpus]
+    #: Tokens of this run.
     usage: TokenUsage
+    #: Tokens of the whole conversation.
     session: SessionTotals
+    #: The answer as sound; null unless it was asked for.
     audio: Speech | None = None
 
 
@@ -167,7 +206,9 @@ class RunAnswer:
 class Paging:
     """A window of a list."""
 
+    #: How many entries at most.
     limit: int = number(default=50, ge=1, le=200)
+    #: How many entries to skip.
     offset: int = number(default=0, ge=0, le=1_000_000)
 
 
@@ -177,12 +218,19 @@ class SessionView:
     ``corpus_ids``, and ``corpus_id`` is the first of them.
     """
 
+    #: What its first run called it. Example: "s1"
     id: str
+    #: The first of the corpora that the latest run asked. Example: "c1"
     corpus_id: str
+    #: All of them. Example: ["c1"]
     corpus_ids: list[str]
+    #: Runs, failed ones included. Example: 3
     turns: int
+    #: Whether a run is under way. Example: false
     busy: bool
+    #: When it began.
     created_at: datetime
+    #: When it last changed.
     updated_at: datetime
 
 
@@ -192,10 +240,17 @@ class MessageView:
     caller can no longer read; ``status`` is ``partial`` when the run was cut short.
     """
 
+    #: The run that it belongs to, from 1. Example: 1
     turn: int
+    #: `user` or `assistant`. Example: "assistant"
     role: str
+    #: What was said. Example: "Every employee has 30 days of paid leave a year. [1]"
     text: str
+    #: `complete`, or `partial` when the run was cut short. Example: "complete"
     status: str
+    #: Whether the text is held back, since its sources may no longer be read. Example: false
     redacted: bool
+    #: As in the answer. Example: []
     citations: list[dict[str, object]]
+    #: When it was said.
     created_at: datetime

@@ -17,40 +17,71 @@ from ragwork_apikeys.tokens import KEY
 
 @attrs.frozen(kw_only=True)
 class ListQuery:
+    """Which keys to list."""
+
+    #: Your tenant, or with platform scope any.
     tenant_id: str | None = identifier(default=None)
+    #: From how many days without use a key counts as inactive.
     inactive_days: int = number(default=90, ge=1, le=3650)
+    #: Whether to leave out keys that are in use.
     include_only_inactive: bool = False
+    #: How many entries at most.
     limit: int = number(default=200, ge=1, le=500)
+    #: How many entries to skip.
     offset: int = number(default=0, ge=0, le=1_000_000)
 
 
 @attrs.frozen(kw_only=True)
 class AdminApiKeyPatchRequest:
+    """What to change of a key; what is absent or null stays."""
+
+    #: When it is to end. Example: "2027-01-01T00:00:00+00:00"
     expires_at: datetime | None = None
+    #: false stops it; true starts it again and counts its use from now.
     active: bool | None = None
+    #: true ends it for good.
     revoke: bool | None = None
+    #: What to call it. Example: "ci-bot"
     name: str | None = text(default=None, min_length=1, max_length=120)
 
 
 @attrs.frozen(kw_only=True)
 class AdminApiKeyResponse:
+    """An API key without its secret."""
+
+    #: The key's id, which is no secret. Example: "k_3f9a"
     key_id: str
+    #: How its text begins, to tell keys apart. Example: "nrgk_3f9a1c2"
     key_prefix: str
+    #: What its maker called it. Example: "ci-bot"
     name: str | None
+    #: What it may do at most: reader, editor or admin. Example: "editor"
     role: str
+    #: When it was made.
     created_at: datetime
+    #: When it was last used; null if never.
     last_used_at: datetime | None
+    #: When it ends; null if never.
     expires_at: datetime | None
+    #: When it was revoked; null if it was not.
     revoked_at: datetime | None
+    #: Whether it can be used now. Example: true
     is_active: bool
+    #: Whether its time has passed. Example: false
     is_expired: bool
+    #: Whole days since it was last used, else since it was made. Example: 3
     inactive_days: int
 
 
 @attrs.frozen(kw_only=True)
 class AdminApiKeyListResponse:
+    """Keys, newest first."""
+
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: The days without use that were asked about. Example: 90
     inactive_days_threshold: int
+    #: The keys.
     items: list[AdminApiKeyResponse]
 
 

@@ -27,14 +27,23 @@ _COLUMNS: Final = """id, occurred_at, tenant_id, actor_type, actor_id, actor_rol
 class EventsQuery:
     """``from_`` is ``from`` on the wire; the times are inclusive and exclusive."""
 
+    #: Your tenant, or with platform scope any.
     tenant_id: str | None = identifier(default=None)
+    #: Only events of this type. Example: "rbac.forbidden"
     event_type: str | None = text(default=None, min_length=1, max_length=128)
+    #: Only what came to pass, or only what was refused.
     outcome: str | None = choice("success", "failure", default=None)
+    #: Only what was done to things of this kind. Example: "document"
     resource_type: str | None = text(default=None, min_length=1, max_length=64)
+    #: Only what was done to this thing.
     resource_id: str | None = text(default=None, min_length=1, max_length=512)
+    #: Only events from this time on.
     from_: datetime | None = None
+    #: Only events before this time.
     to: datetime | None = None
+    #: How many entries to skip.
     offset: int = number(default=0, ge=0, le=1_000_000)
+    #: How many entries at most.
     limit: int = number(default=50, ge=1, le=200)
 
 
@@ -42,32 +51,56 @@ class EventsQuery:
 class CheckpointQuery:
     """``consistent_with`` is the size of an earlier checkpoint, to be shown as this one's beginning."""
 
+    #: Your tenant, or with platform scope any.
     tenant_id: str | None = identifier(default=None)
+    #: The size of an earlier checkpoint that is to be shown as this one's beginning.
     consistent_with: int | None = number(default=None, ge=1, le=_MAX_ID)
 
 
 @attrs.frozen(kw_only=True)
 class TenantQuery:
+    """Whose log."""
+
+    #: Your tenant, or with platform scope any.
     tenant_id: str | None = identifier(default=None)
 
 
 @attrs.frozen(kw_only=True)
 class AuditEventResponse:
+    """One record of the log."""
+
+    #: Its number, growing with time. Example: 4711
     id: int
+    #: When it happened.
     occurred_at: datetime
+    #: Whose log it stands in; null for the platform's. Example: "t1"
     tenant_id: str | None
+    #: What kind of caller it was: `api_key`, `sso_session`, `scim_token`, `agent`, `operator`, `system` or
+    #: `anonymous`. Example: "api_key"
     actor_type: str
+    #: Its credential or name. Example: "k_3f9a"
     actor_id: str | None
+    #: Its role. Example: "admin"
     actor_role: str | None
+    #: What happened. Example: "documents.deleted"
     event_type: str
+    #: `success` or `failure`. Example: "success"
     outcome: str
+    #: What kind of thing it was done to. Example: "document"
     resource_type: str | None
+    #: Which one. Example: "leave"
     resource_id: str | None
+    #: The request behind it. Example: "72c03e54-1d1c-4d06-9e19-0f607e817820"
     request_id: str | None
+    #: Where the request came from. Example: "203.0.113.9"
     ip_address: str | None
+    #: The program that sent it. Example: "curl/8.5"
     user_agent: str | None
+    #: What else is known, secrets and texts left out. Example: {"corpus_id": "c1"}
     metadata_json: dict[str, object] | None
+    #: Why it was refused; null if it was not. Example: null
     error_code: str | None
+    #: When the record was written.
     created_at: datetime
 
 
@@ -75,13 +108,21 @@ class AuditEventResponse:
 class AuditProofResponse:
     """``content`` is the text that the leaf hashes; hashes are base64, ``proof`` from the leaf upwards."""
 
+    #: The event. Example: 4711
     event_id: int
+    #: Its place in the tree, from 0. Example: 128
     seq: int
+    #: The text that the leaf hashes. Example: "{\"id\":4711}"
     content: str
+    #: SHA-256 of the leaf, base64. Example: "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="
     leaf_hash: str
+    #: Records in the tree. Example: 512
     size: int
+    #: Hashes from the leaf to the root, base64. Example: ["n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="]
     proof: list[str]
+    #: The signed note of the tree. Example: "ragwork/t1\n512\n…"
     checkpoint: str
+    #: The key that signed it. Example: "ragwork/t1+1f2e3d4c+AbCd"
     public_key: str
 
 
@@ -89,10 +130,16 @@ class AuditProofResponse:
 class AuditCheckpointResponse:
     """``consistency`` shows that the tree of ``consistent_with`` records is this one's beginning."""
 
+    #: Records in the tree. Example: 512
     size: int
+    #: The signed note of the tree. Example: "ragwork/t1\n512\n…"
     checkpoint: str
+    #: The key that signed it. Example: "ragwork/t1+1f2e3d4c+AbCd"
     public_key: str
+    #: The earlier size that was asked about. Example: 256
     consistent_with: int | None
+    #: Hashes that show it, base64; null if nothing was asked. Example:
+    #: ["n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="]
     consistency: list[str] | None
 
 

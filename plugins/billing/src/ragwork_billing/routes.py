@@ -16,9 +16,15 @@ from ragwork_billing.webhook import Message, Refused, Webhook
 
 @attrs.frozen(kw_only=True)
 class BillingWebhookTestResponse:
+    """How a trial delivery went."""
+
+    #: Whether an answer came. Example: true
     sent: bool
+    #: Its HTTP status; null without an answer. Example: 200
     status_code: int | None
+    #: The delivery's id, as in its headers. Example: "b6d1c9d2-7f0e-4a39-9f57-6a6a3f2b1a10"
     delivery_id: str
+    #: What happened, for people. Example: "delivered"
     message: str
 
 

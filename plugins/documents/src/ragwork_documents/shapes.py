@@ -32,7 +32,9 @@ def _bulk(_instance: object, _attribute: object, value: list[object]) -> None:
 class ListQuery:
     """Bounds of a list."""
 
+    #: How many entries at most.
     limit: int = number(default=MAX_LIST, ge=1, le=MAX_LIST)
+    #: How many entries to skip.
     offset: int = number(default=0, ge=0, le=10_000_000)
 
 
@@ -40,6 +42,7 @@ class ListQuery:
 class DocumentListQuery(ListQuery):
     """Bounds of a list of documents, of one corpus if named."""
 
+    #: Only documents of this corpus. Example: "c1"
     corpus_id: str | None = fields.text(default=None, max_length=128)
 
 
@@ -47,8 +50,12 @@ class DocumentListQuery(ListQuery):
 class CorpusCreateRequest:
     """A new corpus."""
 
+    #: Yours to choose, unique in the tenant. Example: "handbook"
     id: str = identifier()
+    #: What people call it. Example: "Employee handbook"
     name: str = fields.text(min_length=1, max_length=200, visible=True)
+    #: How it retrieves; `{}` for the server's own index. Example: {"retrieval": {"provider":
+    #: "local_pgvector", "top_k_default": 5}}
     provider_config_json: dict[str, object] = attrs.field(factory=dict)
 
 
@@ -58,8 +65,12 @@ class CorpusPatchRequest:
     administrators' to change, the ``owner`` (a user's id) an administrator's.
     """
 
+    #: What people call it. Example: "Employee handbook"
     name: str | None = fields.text(default=None, min_length=1, max_length=200, visible=True)
+    #: Replaces the whole configuration. Another embedder indexes every document anew. Example:
+    #: {"retrieval": {"provider": "local_pgvector", "top_k_default": 8}}
     provider_config_json: dict[str, object] | None = None
+    #: Another owner: a user's id.
     owner: str | None = fields.text(default=None, min_length=1, max_length=128)
 
 
@@ -67,11 +78,17 @@ class CorpusPatchRequest:
 class CorpusResponse:
     """A corpus. Without an ``owner`` it is configured by administrators only."""
 
+    #: What its maker called it for programs. Example: "handbook"
     id: str
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: What people call it. Example: "Employee handbook"
     name: str
+    #: Who may change it, beside administrators; null for administrators only. Example: "grace"
     owner: str | None
+    #: How it retrieves. Example: {"retrieval": {"provider": "local_pgvector", "top_k_default": 5}}
     provider_config_json: dict[str, object]
+    #: When it was made.
     created_at: datetime
 
 
@@ -79,9 +96,13 @@ class CorpusResponse:
 class UploadForm:
     """A file to ingest."""
 
+    #: The corpus. Example: "c1"
     corpus_id: str = fields.text(min_length=1, max_length=128)
+    #: The file: plain text, Markdown, or JSON with a field `text`.
     file: Upload
+    #: Yours to choose, unique in the tenant; made by the server if absent. Example: "leave"
     document_id: str | None = identifier(default=None)
+    #: Whether to replace a finished document of this id.
     overwrite: bool = False
 
 
@@ -89,13 +110,22 @@ class UploadForm:
 class TextIngestRequest:
     """A text to ingest, with something to see in it. Chunks overlap by half their size at most."""
 
+    #: The corpus. Example: "c1"
     corpus_id: str = fields.text(min_length=1, max_length=128)
+    #: What to index. Example: "Every employee has 30 days of paid leave a year."
     text: str = fields.text(max_length=LARGEST_BODY)
+    #: Yours to choose, unique in the tenant; made by the server if absent. Example: "leave"
     document_id: str | None = identifier(default=None)
+    #: What citations call it. Example: "leave.md"
     filename: str | None = fields.text(default=None, max_length=255)
+    #: Facts to filter by; `labels` in it are what policies read. Example: {"labels": {"sensitivity":
+    #: "low"}}
     metadata_json: dict[str, object] | None = None
+    #: Characters in a passage; null for the server's. Example: 1200
     chunk_size_chars: int | None = number(default=None, ge=MIN_SIZE, le=MAX_CHUNK_SIZE)
+    #: Characters that neighbours share; null for the server's. Example: 150
     chunk_overlap_chars: int | None = number(default=None, ge=0, le=MAX_CHUNK_SIZE // 2)
+    #: Whether to replace a finished document of this id. Example: false
     overwrite: bool = False
 
 
@@ -103,7 +133,9 @@ class TextIngestRequest:
 class ReindexRequest:
     """How to cut the document anew; what is absent stays as it was, the overlap within half the size."""
 
+    #: Characters in a passage; null for the server's. Example: 1200
     chunk_size_chars: int | None = number(default=None, ge=MIN_SIZE, le=MAX_CHUNK_SIZE)
+    #: Characters that neighbours share; null for the server's. Example: 150
     chunk_overlap_chars: int | None = number(default=None, ge=0, le=MAX_CHUNK_SIZE // 2)
 
 
@@ -111,9 +143,13 @@ class ReindexRequest:
 class DocumentAccepted:
     """Where an accepted document stands, and where to ask again."""
 
+    #: The document. Example: "leave"
     document_id: str
+    #: `queued`, `processing`, `succeeded` or `failed`. Example: "queued"
     status: str
+    #: The job that ingests it; null if none is under way. Example: "4711"
     job_id: str | None
+    #: Where to ask how it goes. Example: "/v1/documents/leave"
     status_url: str
 
 
@@ -121,10 +157,15 @@ class DocumentAccepted:
 class Progress:
     """How far ingestion is. ``attempt`` counts from 1; ``next_attempt_at`` is set while it waits to retry."""
 
+    #: `queued`, `chunking`, `embedding`, `done` or `failed`. Example: "embedding"
     phase: str
+    #: Passages indexed so far. Example: 12
     chunks_done: int
+    #: Passages in all; null while nobody knows. Example: 40
     chunks_total: int | None
+    #: Which try this is, from 1. Example: 1
     attempt: int
+    #: When the next try begins; null unless it waits for one. Example: null
     next_attempt_at: datetime | None
 
 
@@ -132,23 +173,41 @@ class Progress:
 class DocumentResponse:
     """A document and its life so far."""
 
+    #: What its uploader or the server called it. Example: "leave"
     id: str
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: The corpus. Example: "c1"
     corpus_id: str
+    #: What citations call it. Example: "leave.md"
     filename: str
+    #: Its media type. Example: "text/markdown"
     content_type: str
+    #: Where it came from. Example: "upload"
     source: str
+    #: How it came: `upload` or `text`. Example: "upload"
     ingest_source: str
+    #: `queued`, `processing`, `succeeded` or `failed`. Example: "succeeded"
     status: str
+    #: Why it failed; null if it did not. Example: null
     failure_reason: str | None
+    #: When it was taken in.
     created_at: datetime
+    #: When it last changed.
     updated_at: datetime
+    #: When it was last queued.
     queued_at: datetime | None
+    #: When work on it last began.
     processing_started_at: datetime | None
+    #: When work on it last ended.
     completed_at: datetime | None
+    #: When it was last indexed anew; null if never. Example: null
     last_reindexed_at: datetime | None
+    #: The job that last worked on it. Example: "4711"
     last_job_id: str | None
+    #: Passages in the index; null before it succeeded. Example: 40
     num_chunks: int | None
+    #: How far ingestion is.
     progress: Progress
 
 
@@ -158,10 +217,15 @@ class DocumentPermissionRequest:
     refused, unless ``create`` makes the user (a reader) or the group (without members).
     """
 
+    #: Who gets it: a user, an API key, a group, a role, or the whole tenant.
     principal_type: str = choice(*PRINCIPAL_TYPES)
+    #: Which one: an id, a role's name, or the tenant's. Example: "ada"
     principal_id: str = fields.text(min_length=1, max_length=128)
+    #: What it allows; each of the later ones allows reading, too.
     permission: str = choice("read", "write", "delete", "reindex", "owner")
+    #: When it ends; null for never.
     expires_at: datetime | None = attrs.field(default=None, validator=_aware)
+    #: Whether a user who is not known yet may be named.
     create: bool = False
 
 
@@ -169,6 +233,7 @@ class DocumentPermissionRequest:
 class DocumentPermissionBulkRequest:
     """Several grants, given all or none."""
 
+    #: The grants.
     permissions: list[DocumentPermissionRequest] = attrs.field(
         validator=_bulk, metadata={SCHEMA: {"minItems": 1, "maxItems": MAX_BULK_GRANTS}}
     )
@@ -178,14 +243,23 @@ class DocumentPermissionBulkRequest:
 class DocumentPermissionResponse:
     """A grant on a document."""
 
+    #: The grant. Example: "5b1f3c58-4f5e-4f4a-9a59-0d5c4a0e6f11"
     id: str
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: The document. Example: "leave"
     document_id: str
+    #: `user`, `api_key`, `group`, `role` or `tenant`. Example: "user"
     principal_type: str
+    #: Which one. Example: "ada"
     principal_id: str
+    #: `read`, `write`, `delete`, `reindex` or `owner`. Example: "read"
     permission: str
+    #: Who gave it. Example: "grace"
     granted_by: str | None
+    #: When it ends; null for never. Example: null
     expires_at: datetime | None
+    #: When it was given.
     created_at: datetime
 
 
@@ -193,6 +267,7 @@ class DocumentPermissionResponse:
 class DocumentPermissionList:
     """All grants on a document, expired ones included."""
 
+    #: The grants.
     items: list[DocumentPermissionResponse]
 
 
@@ -200,6 +275,7 @@ class DocumentPermissionList:
 class DocumentPermissionBulkResponse:
     """The grants as they now stand, in the order asked."""
 
+    #: The grants.
     items: list[DocumentPermissionResponse]
 
 
@@ -209,11 +285,18 @@ class RetrieveRequest:
     ``filter`` maps metadata keys to a value or a list of values.
     """
 
+    #: What to look for. Example: "How many days of leave do I have?"
     query: str = fields.text(min_length=1, max_length=MAX_QUESTION, visible=True)
+    #: One corpus to search. Example: "c1"
     corpus_id: str | None = fields.text(default=None, min_length=1, max_length=128)
+    #: Several corpora to search at once, instead of `corpus_id`.
     corpus_ids: list[str] | None = None
+    #: Passages at most; absent for the corpus' own number. Example: 5
     top_k: int | None = number(default=None, ge=1, le=50)
+    #: Metadata that a passage must have: each key's value, or one of a list of values. Example: {"team":
+    #: ["hr", "legal"]}
     filter: dict[str, object] | None = None
+    #: `document` gives the best passage of each document only.
     distinct: str | None = choice("document", default=None)
 
 
@@ -221,12 +304,19 @@ class RetrieveRequest:
 class PassageResponse:
     """A passage. ``score`` is 0.0 to 1.0, larger is better; over several corpora it tells the order only."""
 
+    #: The corpus. Example: "c1"
     corpus_id: str
+    #: The document. Example: "leave"
     document_id: str
+    #: The passage. Example: "leave#0"
     chunk_id: str
+    #: What it says. Example: "Every employee has 30 days of paid leave a year."
     text: str
+    #: How well it fits, 0.0 to 1.0. Example: 0.82
     score: float
+    #: What its document is called. Example: "leave.md"
     source: str
+    #: Its document's metadata. Example: {"team": "hr"}
     metadata: dict[str, object]
 
 
@@ -234,7 +324,9 @@ class PassageResponse:
 class FailedCorpus:
     """A corpus that could not answer beside others that did; ``code`` is its provider's."""
 
+    #: The corpus. Example: "c2"
     corpus_id: str
+    #: Why, as a program reads it. Example: "AWS_AUTH_ERROR"
     code: str
 
 
@@ -242,5 +334,7 @@ class FailedCorpus:
 class RetrieveResponse:
     """Passages that the caller may read, best first."""
 
+    #: The passages.
     passages: list[PassageResponse]
+    #: Corpora that could not be asked.
     failed: list[FailedCorpus]

@@ -27,39 +27,67 @@ OVERRIDE: Final = Action(name="plan.override", role=Role.ADMIN, platform=True)
 
 @attrs.frozen(kw_only=True)
 class PlanAssignmentRequest:
+    """The plan that a tenant gets."""
+
+    #: `free`, `pro`, `enterprise`, or another plan of the list. Example: "pro"
     plan_id: str = text(min_length=1, max_length=64)
 
 
 @attrs.frozen(kw_only=True)
 class FeatureOverrideRequest:
+    """One feature for one tenant, whatever its plan. Give at least one of `enabled` and `config_json`."""
+
+    #: The feature, with or without `feature.` before it. Example: "feature.tts"
     feature_key: str = text(min_length=1, max_length=128)
+    #: Whether the tenant has it; null leaves that to the plan. Example: true
     enabled: bool | None = None
+    #: Settings that go with it; null for the plan's. Example: {"voices": ["nova"]}
     config_json: dict[str, object] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class PlanFeatureResponse:
+    """A feature of a plan, or of a tenant."""
+
+    #: The feature. Example: "feature.tts"
     feature_key: str
+    #: Whether the tenant has it. Example: true
     enabled: bool
+    #: Settings that go with it; null for none. Example: {"voices": ["nova"]}
     config_json: Mapping[str, object] | None
 
 
 @attrs.frozen(kw_only=True)
 class PlanResponse:
+    """A plan."""
+
+    #: What assignments call it. Example: "pro"
     id: str
+    #: What people call it. Example: "Pro"
     name: str
+    #: Whether it can still be given. Example: true
     is_active: bool
+    #: What it includes.
     features: list[PlanFeatureResponse]
 
 
 @attrs.frozen(kw_only=True)
 class TenantPlanResponse:
+    """A tenant's plan, with the features that hold for it."""
+
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: Its plan. Example: "pro"
     plan_id: str
+    #: What people call the plan. Example: "Pro"
     plan_name: str | None
+    #: Since when; null without an assignment.
     effective_from: datetime | None
+    #: Until when; null for no end. Example: null
     effective_to: datetime | None
+    #: Whether it holds now. Example: true
     is_active: bool
+    #: Every feature, overrides taken into account.
     entitlements: list[PlanFeatureResponse]
 
 

@@ -53,11 +53,17 @@ def _said(*bounds: float, null: bool) -> Any:
 class PlanLimitPatchRequest:
     """A limit of null is no limit, 0 nothing at all; what is left out stays."""
 
+    #: Units a UTC day; null for no limit, 0 for none at all. Example: 500
     daily_requests_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    #: Units a UTC month; null for no limit. Example: 10000
     monthly_requests_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    #: Tokens a UTC day; null for no limit. Example: null
     daily_tokens_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    #: Tokens a UTC month; null for no limit. Example: null
     monthly_tokens_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    #: From which share of a limit on to warn. Example: 0.8
     soft_cap_ratio: float = _said(0, 1, null=False)
+    #: Whether what exceeds a limit is refused, or only noted. Example: true
     hard_cap_enabled: bool = _said(null=False)
 
     def changes(self) -> dict[str, Any]:
@@ -70,12 +76,21 @@ class PlanLimitPatchRequest:
 
 @attrs.frozen(kw_only=True)
 class PlanLimitResponse:
+    """The limits that hold for a tenant."""
+
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: Units a UTC day; null for no limit, 0 for none at all. Example: 500
     daily_requests_limit: int | None
+    #: Units a UTC month; null for no limit. Example: 10000
     monthly_requests_limit: int | None
+    #: Tokens a UTC day; null for no limit. Example: null
     daily_tokens_limit: int | None
+    #: Tokens a UTC month; null for no limit. Example: null
     monthly_tokens_limit: int | None
+    #: From which share of a limit on to warn. Example: 0.8
     soft_cap_ratio: float
+    #: Whether what exceeds a limit is refused, or only noted. Example: true
     hard_cap_enabled: bool
 
 
@@ -83,7 +98,9 @@ class PlanLimitResponse:
 class UsageQuery:
     """``start`` is a day of the period that is asked for, as YYYY-MM-DD."""
 
+    #: A day, or a month.
     period: str = choice("day", "month", default="day")
+    #: A day of the period, as YYYY-MM-DD. Example: "2026-01-05"
     start: str = text(max_length=10, pattern=r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -91,10 +108,15 @@ class UsageQuery:
 class AdminUsageResponse:
     """``requests_count`` is in units of the quota: a run is three."""
 
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: `day` or `month`. Example: "month"
     period_type: str
+    #: The period's first day. Example: "2026-01-01"
     period_start: str
+    #: Units that were used; a run takes 3. Example: 1204
     requests_count: int
+    #: Tokens that were used; null while nothing counts them. Example: null
     estimated_tokens_count: int | None
 
 

@@ -19,21 +19,34 @@ UPDATE: Final = Action(name="rollout.update", role=Role.ADMIN, platform=True)
 
 @attrs.frozen(kw_only=True)
 class KillSwitchesPatchRequest:
+    """Switches to turn."""
+
+    #: true stops, false lets go on; unknown names are ignored unless all are. Example: {"kill.run": true}
     kill_switches: dict[str, object]
 
 
 @attrs.frozen(kw_only=True)
 class KillSwitchesResponse:
+    """Every switch."""
+
+    #: What is stopped for all tenants. Example: {"kill.run": false, "kill.ingest": false}
     kill_switches: dict[str, bool]
 
 
 @attrs.frozen(kw_only=True)
 class CanaryPatchRequest:
+    """Shares to set."""
+
+    #: How many of 100 tenants have a feature; cut to 0 to 100. Example: {"rollout.tts": 5}
     canary_percentages: dict[str, object]
 
 
 @attrs.frozen(kw_only=True)
 class CanaryResponse:
+    """Every share."""
+
+    #: How many of 100 tenants have a feature. Example: {"rollout.tts": 100, "rollout.external_retrieval":
+    #: 100}
     canary_percentages: dict[str, int]
 
 

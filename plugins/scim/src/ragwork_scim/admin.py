@@ -27,9 +27,15 @@ _MANAGE_GROUPS: Final = Action(name="scim_group.manage", role=Role.ADMIN)
 
 @attrs.frozen(kw_only=True)
 class ScimTokenCreateResponse:
+    """A new token."""
+
+    #: The token's id, which is no secret. Example: "s_3f9a"
     token_id: str
+    #: How its text begins. Example: "nrgscim_3f9a"
     token_prefix: str
+    #: Its text, shown once. Example: "nrgscim_3f9a_…"
     token: str
+    #: When it ends.
     expires_at: datetime
 
 
@@ -37,45 +43,73 @@ class ScimTokenCreateResponse:
 class ScimTokenRotateRequest:
     """The old token goes on for ``overlap_hours``, so that the identity provider can be told the new one."""
 
+    #: The old token. Example: "s_3f9a"
     token_id: str = text(min_length=1, max_length=64)
+    #: Hours for which the old one still works. Example: 24
     overlap_hours: int = number(default=24, ge=0, le=720)
 
 
 @attrs.frozen(kw_only=True)
 class ScimTokenRotateResponse(ScimTokenCreateResponse):
+    """A new token, and the end of the old one."""
+
+    #: When the old one ends.
     old_expires_at: datetime
 
 
 @attrs.frozen(kw_only=True)
 class ScimTokenRevokeRequest:
+    """The token to end."""
+
+    #: The token. Example: "s_3f9a"
     token_id: str = text(min_length=1, max_length=64)
 
 
 @attrs.frozen(kw_only=True)
 class ScimTokenRevokeResponse:
+    """That a token is ended."""
+
+    #: The token. Example: "s_3f9a"
     token_id: str
+    #: Always true.
     revoked: bool
+    #: Since when.
     revoked_at: datetime
 
 
 @attrs.frozen(kw_only=True)
 class ScimTokenResponse:
+    """A token without its secret."""
+
+    #: The token's id, which is no secret. Example: "s_3f9a"
     token_id: str
+    #: How its text begins. Example: "nrgscim_3f9a"
     token_prefix: str
+    #: When it was made.
     created_at: datetime
+    #: When it was last used; null if never.
     last_used_at: datetime | None
+    #: When it ends.
     expires_at: datetime
+    #: When it was revoked; null if it was not. Example: null
     revoked_at: datetime | None
 
 
 @attrs.frozen(kw_only=True)
 class ScimTokenList:
+    """Tokens, newest first."""
+
+    #: The tokens.
     items: list[ScimTokenResponse]
 
 
 @attrs.frozen(kw_only=True)
 class GroupQuery:
+    """A window of the list."""
+
+    #: How many entries at most.
     limit: int = number(default=50, ge=1, le=200)
+    #: How many entries to skip.
     offset: int = number(default=0, ge=0, le=1_000_000)
 
 
@@ -83,6 +117,7 @@ class GroupQuery:
 class GroupBindingRequest:
     """``role_binding`` is the role of every member; ``null`` takes it away."""
 
+    #: The role; null for none. Example: "editor"
     role_binding: str | None = choice("reader", "editor", "admin")
 
 

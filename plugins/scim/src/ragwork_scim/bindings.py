@@ -31,10 +31,15 @@ _MEMBERS: Final = "SELECT user_id FROM scim.members WHERE tenant_id = ragwork.te
 class GroupBinding:
     """A provisioned group, as an admin sees it. Its id is also what a document grant to the group names."""
 
+    #: The group. Example: "6b5a4c3d-2e1f-4099-8877-665544332211"
     id: str
+    #: What the identity provider calls it. Example: "Editors"
     display_name: str
+    #: Its id there; null if none was given. Example: "00g1abcd"
     external_id: str | None
+    #: The role that it gives; null for none. Example: "editor"
     role_binding: str | None
+    #: How many people are in it. Example: 12
     members: int
 
 

@@ -20,21 +20,37 @@ REVOKE: Final = Action(name="api_key.revoke", role=Role.ADMIN)
 
 @attrs.frozen(kw_only=True)
 class ApiKeyCreateRequest:
+    """A new API key."""
+
+    #: What to call it. Example: "ci-bot"
     name: str | None = text(default=None, max_length=128)
+    #: What it may do at most. Example: "editor"
     role: str = choice("reader", "editor", "admin")
+    #: When it ends; null for never. Example: 90
     expires_in_days: int | None = number(default=None, ge=1, le=3650)
 
 
 @attrs.frozen(kw_only=True)
 class ApiKeyResponse:
+    """An API key without its secret."""
+
+    #: The key's id, which is no secret. Example: "k_3f9a"
     key_id: str
+    #: How its text begins, to tell keys apart. Example: "nrgk_3f9a1c2"
     key_prefix: str
+    #: What its maker called it. Example: "ci-bot"
     name: str | None
+    #: What it may do at most: reader, editor or admin. Example: "editor"
     role: str
+    #: When it was made.
     created_at: datetime
+    #: When it was last used; null if never.
     last_used_at: datetime | None
+    #: When it ends; null if never.
     expires_at: datetime | None
+    #: When it was revoked; null if it was not. Example: null
     revoked_at: datetime | None
+    #: Whether it can be used now. Example: true
     is_active: bool
 
 
@@ -42,35 +58,57 @@ class ApiKeyResponse:
 class ApiKeyCreateResponse(ApiKeyResponse):
     """``api_key`` is the key's text; null in the answer to a repeated request, which has no secret to show."""
 
+    #: The key's text, shown once. Example: "nrgk_3f9a1c2_…"
     api_key: str | None
 
 
 @attrs.frozen(kw_only=True)
 class ApiKeyListResponse:
+    """Keys, newest first."""
+
+    #: The keys.
     items: list[ApiKeyResponse]
 
 
 @attrs.frozen(kw_only=True)
 class InactiveQuery:
+    """What counts as inactive."""
+
+    #: From how many days without use; 90 if absent.
     inactive_days: int | None = number(default=None, ge=1, le=3650)
 
 
 @attrs.frozen(kw_only=True)
 class ApiKeyInactiveItem:
+    """A key that expired or that nobody uses."""
+
+    #: The key's id, which is no secret. Example: "k_3f9a"
     key_id: str
+    #: How its text begins, to tell keys apart. Example: "nrgk_3f9a1c2"
     key_prefix: str
+    #: What its maker called it. Example: "ci-bot"
     name: str | None
+    #: What it may do at most: reader, editor or admin. Example: "editor"
     role: str
+    #: When it was made.
     created_at: datetime
+    #: When it was last used; null if never.
     last_used_at: datetime | None
+    #: When it ends; null if never.
     expires_at: datetime | None
+    #: Whole days since it was last used, else since it was made. Example: 120
     inactive_days: int
+    #: Whether its time has passed. Example: false
     is_expired: bool
 
 
 @attrs.frozen(kw_only=True)
 class ApiKeyInactiveReportResponse:
+    """Keys to think about."""
+
+    #: The days without use that were asked about. Example: 90
     inactive_days_threshold: int
+    #: The keys.
     items: list[ApiKeyInactiveItem]
 
 

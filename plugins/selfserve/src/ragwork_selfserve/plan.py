@@ -20,29 +20,49 @@ ASK: Final = Action(name="plan.ask_upgrade", role=Role.ADMIN)
 
 @attrs.frozen(kw_only=True)
 class EntitlementView:
+    """A feature, and whether the tenant has it."""
+
+    #: The feature. Example: "feature.tts"
     feature_key: str
+    #: Whether the tenant has it. Example: true
     enabled: bool
+    #: Settings that go with it; null for none. Example: null
     config_json: Mapping[str, object] | None
 
 
 @attrs.frozen(kw_only=True)
 class OwnPlanResponse:
+    """The tenant's own plan."""
+
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: The plan. Example: "pro"
     plan_id: str
+    #: What people call it. Example: "Pro"
     plan_name: str | None
+    #: Every feature, overrides taken into account.
     entitlements: list[EntitlementView]
+    #: Where the tenant stands.
     quota: Quota
 
 
 @attrs.frozen(kw_only=True)
 class PlanUpgradeRequestPayload:
+    """A wish for another plan."""
+
+    #: The plan. Example: "enterprise"
     target_plan: str = choice("pro", "enterprise")
+    #: Why, for whoever decides. Example: "Need single sign-on"
     reason: str | None = text(default=None, max_length=1024)
 
 
 @attrs.frozen(kw_only=True)
 class PlanUpgradeResponse:
+    """That the wish was noted."""
+
+    #: Its number. Example: 7
     request_id: int
+    #: `requested`. Example: "requested"
     status: str
 
 

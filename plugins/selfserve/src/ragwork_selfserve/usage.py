@@ -20,27 +20,45 @@ READ: Final = Action(name="usage.read", role=Role.ADMIN)
 
 @attrs.frozen(kw_only=True)
 class SummaryQuery:
+    """Which days."""
+
+    #: How many days up to now.
     window_days: int = number(default=30, ge=1, le=90)
 
 
 @attrs.frozen(kw_only=True)
 class TimeseriesQuery:
+    """Which series."""
+
+    #: What is counted.
     metric: str = choice("requests", default="requests")
+    #: How it is cut.
     granularity: str = choice("day", default="day")
+    #: How many days up to today.
     days: int = number(default=30, ge=1, le=90)
 
 
 @attrs.frozen(kw_only=True)
 class ByRouteClass:
+    """Requests by what they did; null while nothing counts them."""
+
+    #: Questions. Example: 12
     run: int | None = None
+    #: Reads. Example: 340
     read: int | None = None
+    #: Changes. Example: 25
     mutation: int | None = None
+    #: Views of operation. Example: 3
     ops: int | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Requests:
+    """Requests of the window."""
+
+    #: All of them; null while nothing counts them. Example: 380
     total: int | None
+    #: By what they did.
     by_route_class: ByRouteClass
 
 
@@ -48,52 +66,87 @@ class Requests:
 class Window:
     """A limit and what is left of it; ``limit`` and ``remaining`` are null when unlimited."""
 
+    #: Units that may be used; null for no limit. Example: 500
     limit: int | None = None
+    #: Units used. Example: 120
     used: int | None = None
+    #: Units left; null for no limit. Example: 380
     remaining: int | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Quota:
+    """Where the tenant stands."""
+
+    #: Today, UTC.
     day: Window
+    #: This month, UTC.
     month: Window
+    #: Whether the warning share is reached. Example: false
     soft_cap_reached: bool
+    #: `enforce` or `observe`. Example: "enforce"
     hard_cap_mode: str
 
 
 @attrs.frozen(kw_only=True)
 class RateLimitHits:
+    """Requests that came too fast."""
+
+    #: How many were refused; null while nothing counts them. Example: 4
     count: int | None
+    #: When the last one was; null for none.
     last_at: datetime | None
 
 
 @attrs.frozen(kw_only=True)
 class IngestionCounts:
+    """Documents by state; null while nothing holds documents."""
+
+    #: Waiting. Example: 0
     queued: int | None = None
+    #: Being ingested. Example: 1
     processing: int | None = None
+    #: Ready. Example: 40
     succeeded: int | None = None
+    #: Failed. Example: 2
     failed: int | None = None
 
 
 @attrs.frozen(kw_only=True)
 class UsageSummaryResponse:
+    """What a tenant used."""
+
+    #: The days that were asked about. Example: 30
     window_days: int
+    #: Requests of these days.
     requests: Requests
+    #: Where the tenant stands.
     quota: Quota
+    #: Requests of these days that came too fast.
     rate_limit_hits: RateLimitHits
+    #: Documents by state.
     ingestion: IngestionCounts
 
 
 @attrs.frozen(kw_only=True)
 class Point:
+    """One day of a series."""
+
+    #: The day.
     ts: datetime
+    #: How many. Example: 42
     value: int
 
 
 @attrs.frozen(kw_only=True)
 class UsageTimeseriesResponse:
+    """A series."""
+
+    #: What is counted. Example: "requests"
     metric: str
+    #: How it is cut. Example: "day"
     granularity: str
+    #: One point for each day, oldest first.
     points: list[Point]
 
 

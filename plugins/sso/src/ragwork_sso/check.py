@@ -24,8 +24,11 @@ _PUBLISHED: Final = (
 class Check:
     """One finding; ``message`` says what was seen."""
 
+    #: What was looked at. Example: "jwks"
     name: str
+    #: Whether it is well. Example: true
     ok: bool
+    #: What was seen. Example: "2 keys"
     message: str
 
 

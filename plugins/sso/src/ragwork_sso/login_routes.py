@@ -30,60 +30,104 @@ _LONGEST: Final = 4096
 
 @attrs.frozen(kw_only=True)
 class ProvidersQuery:
+    """Whose providers."""
+
+    #: Your tenant, or any where discovery is public.
     tenant_id: str | None = identifier(default=None)
 
 
 @attrs.frozen(kw_only=True)
 class StartQuery:
+    """How to begin a login."""
+
+    #: Where to go afterwards; its host must be allowed.
     return_to: str | None = text(default=None, min_length=1, max_length=2048)
+    #: `json` gives the address to go to, `redirect` goes there.
     response_mode: str = choice("json", "redirect", default="json")
 
 
 @attrs.frozen(kw_only=True)
 class SsoExchangeRequest:
+    """A one-time code of a login."""
+
+    #: The code that came with the return. Example: "c_1f2e3d4c"
     code: str = text(min_length=1, max_length=128)
 
 
 @attrs.frozen(kw_only=True)
 class SsoProviderSummary:
+    """An identity provider, as people who log in see it."""
+
+    #: The identity provider. Example: "7c2a1d34-9b0e-4b6f-8a57-2d4e6f8a1b3c"
     id: str
+    #: What people call it. Example: "Okta"
     name: str
+    #: `oidc`. Example: "oidc"
     type: str
+    #: Its issuer. Example: "https://example.okta.com/oauth2/default"
     issuer: str
+    #: Where people log in. Example: "https://example.okta.com/oauth2/default/v1/authorize"
     auth_url: str
+    #: What is asked for; null for the usual. Example: ["openid", "profile", "email"]
     scopes: list[str] | None
+    #: Whether people who are not known yet are let in. Example: true
     jit_enabled: bool
 
 
 @attrs.frozen(kw_only=True)
 class SsoProviderList:
+    """Identity providers."""
+
+    #: The providers.
     items: list[SsoProviderSummary]
 
 
 @attrs.frozen(kw_only=True)
 class SsoStartResponse:
+    """Where to log in."""
+
+    #: The address, good for one login. Example:
+    #: "https://example.okta.com/oauth2/default/v1/authorize?client_id=0oa123&state=…"
     authorize_url: str
 
 
 @attrs.frozen(kw_only=True)
 class SsoLoginResponse:
+    """A session."""
+
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: The identity provider. Example: "7c2a1d34-9b0e-4b6f-8a57-2d4e6f8a1b3c"
     provider_id: str
+    #: The person. Example: "0d9c8b7a-6f5e-4d3c-8b2a-1f0e9d8c7b6a"
     user_id: str
+    #: The role: reader, editor or admin. Example: "reader"
     role: str
+    #: Send it as `Authorization: Bearer`; shown once. Example: "nrgss_3f9a_…"
     session_token: str
+    #: When it ends.
     expires_at: datetime
 
 
 @attrs.frozen(kw_only=True)
 class SsoMeResponse:
+    """Who is logged in."""
+
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: The person. Example: "0d9c8b7a-6f5e-4d3c-8b2a-1f0e9d8c7b6a"
     user_id: str
+    #: The role. Example: "reader"
     role: str
+    #: The address that the provider gave. Example: "ada@example.com"
     email: str | None
+    #: What people call them. Example: "Ada"
     display_name: str | None
+    #: The session. Example: "3f9a"
     session_id: str
+    #: The identity provider. Example: "7c2a1d34-9b0e-4b6f-8a57-2d4e6f8a1b3c"
     provider_id: str
+    #: When the session ends.
     expires_at: datetime
 
 

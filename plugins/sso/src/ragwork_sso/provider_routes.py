@@ -48,72 +48,133 @@ def _role(default: Any) -> Any:
 
 @attrs.frozen(kw_only=True)
 class IdentityProviderCreateRequest:
+    """A tenant's identity provider."""
+
+    #: `oidc`; `saml` is known and not served. Example: "oidc"
     type: str = choice("oidc", "saml")
+    #: What people call it. Example: "Okta"
     name: str = _name(attrs.NOTHING)
+    #: Its issuer, as its tokens say. Example: "https://example.okta.com/oauth2/default"
     issuer: str = _address(attrs.NOTHING)
+    #: What it calls us. Example: "0oa123"
     client_id: str = _client_id(attrs.NOTHING)
+    #: The name of the client secret; the secret itself is never stored. Example: "SSO_CLIENT_SECRET_T1"
     client_secret_ref: str = _name(attrs.NOTHING)
+    #: Where people log in. Example: "https://example.okta.com/oauth2/default/v1/authorize"
     auth_url: str = _address(attrs.NOTHING)
+    #: Where codes become tokens. Example: "https://example.okta.com/oauth2/default/v1/token"
     token_url: str = _address(attrs.NOTHING)
+    #: Its public keys. Example: "https://example.okta.com/oauth2/default/v1/keys"
     jwks_url: str = _address(attrs.NOTHING)
+    #: Scopes to ask for; null for `openid`, `profile` and `email`. Example: ["openid", "profile", "email",
+    #: "groups"]
     scopes_json: list[str] | None = None
+    #: The role of who has no mapped one: reader, editor or admin. Example: "reader"
     default_role: str = _role(attrs.NOTHING)
+    #: How claims become roles. Example: {"groups": {"Admins": "admin", "Editors": "editor"}}
     role_mapping_json: dict[str, object] | None = None
+    #: Whether people who are not known yet are let in. Example: true
     jit_enabled: bool = False
+    #: How its tokens may be signed; null for RS256 and ES256. Example: ["RS256"]
     algorithms_json: list[str] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class IdentityProviderPatchRequest:
+    """What to change; what is absent or null stays."""
+
+    #: What people call it. Example: "Okta"
     name: str | None = _name(None)
+    #: Its issuer, as its tokens say.
     issuer: str | None = _address(None)
+    #: What it calls us.
     client_id: str | None = _client_id(None)
+    #: The name of the client secret; the secret itself is never stored.
     client_secret_ref: str | None = _name(None)
+    #: Where people log in.
     auth_url: str | None = _address(None)
+    #: Where codes become tokens.
     token_url: str | None = _address(None)
+    #: Its public keys.
     jwks_url: str | None = _address(None)
+    #: Scopes to ask for; null for `openid`, `profile` and `email`.
     scopes_json: list[str] | None = None
+    #: The role of who has no mapped one: reader, editor or admin.
     default_role: str | None = _role(None)
+    #: How claims become roles.
     role_mapping_json: dict[str, object] | None = None
+    #: Whether people who are not known yet are let in.
     jit_enabled: bool | None = None
+    #: How its tokens may be signed; null for RS256 and ES256.
     algorithms_json: list[str] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class IdentityProviderSecretRotateRequest:
+    """Another client secret."""
+
+    #: The name of the new one. Example: "SSO_CLIENT_SECRET_T1"
     client_secret_ref: str = _name(attrs.NOTHING)
 
 
 @attrs.frozen(kw_only=True)
 class IdentityProviderResponse:
+    """A tenant's identity provider."""
+
+    #: The identity provider. Example: "7c2a1d34-9b0e-4b6f-8a57-2d4e6f8a1b3c"
     id: str
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: `oidc`; `saml` is known and not served. Example: "oidc"
     type: str
+    #: What people call it. Example: "Okta"
     name: str
+    #: Its issuer, as its tokens say. Example: "https://example.okta.com/oauth2/default"
     issuer: str
+    #: What it calls us. Example: "0oa123"
     client_id: str
+    #: The name of the client secret; the secret itself is never stored. Example: "SSO_CLIENT_SECRET_T1"
     client_secret_ref: str
+    #: Where people log in. Example: "https://example.okta.com/oauth2/default/v1/authorize"
     auth_url: str
+    #: Where codes become tokens. Example: "https://example.okta.com/oauth2/default/v1/token"
     token_url: str
+    #: Its public keys. Example: "https://example.okta.com/oauth2/default/v1/keys"
     jwks_url: str
+    #: Scopes to ask for; null for `openid`, `profile` and `email`. Example: ["openid", "profile", "email",
+    #: "groups"]
     scopes_json: list[str] | None
+    #: Whether people can log in with it. Example: true
     enabled: bool
+    #: The role of who has no mapped one: reader, editor or admin. Example: "reader"
     default_role: str
+    #: How claims become roles. Example: {"groups": {"Admins": "admin", "Editors": "editor"}}
     role_mapping_json: Mapping[str, object] | None
+    #: Whether people who are not known yet are let in. Example: true
     jit_enabled: bool
+    #: When it was made.
     created_at: datetime
+    #: When it last changed.
     updated_at: datetime
+    #: How its tokens may be signed; null for RS256 and ES256. Example: ["RS256"]
     algorithms_json: list[str]
 
 
 @attrs.frozen(kw_only=True)
 class IdentityProviderList:
+    """Identity providers."""
+
+    #: The providers.
     items: list[IdentityProviderResponse]
 
 
 @attrs.frozen(kw_only=True)
 class IdentityProviderTestResponse:
+    """Whether a provider could be used as it is configured."""
+
+    #: Whether every check passed. Example: true
     ok: bool
+    #: The checks.
     checks: list[Check]
 
 

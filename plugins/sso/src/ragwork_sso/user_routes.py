@@ -27,58 +27,99 @@ _WRITE: Final = Action(name="identity_user.write", role=Role.ADMIN)
 
 @attrs.frozen(kw_only=True)
 class UsersQuery:
+    """A window of the list."""
+
+    #: How many entries at most.
     limit: int = number(default=200, ge=1, le=500)
+    #: How many entries to skip.
     offset: int = number(default=0, ge=0, le=1_000_000)
 
 
 @attrs.frozen(kw_only=True)
 class TenantUserRolePatch:
+    """Another role."""
+
+    #: reader, editor or admin. Example: "editor"
     role: str = text(min_length=1, max_length=32)
 
 
 @attrs.frozen(kw_only=True)
 class TenantUserLinkRequest:
+    """An account at a provider that is to be this person."""
+
+    #: The identity provider. Example: "7c2a1d34-9b0e-4b6f-8a57-2d4e6f8a1b3c"
     provider_id: str = text(min_length=1, max_length=64)
+    #: What the provider calls them, its claim `sub`. Example: "00u1abcd"
     subject: str = text(min_length=1, max_length=255)
 
 
 @attrs.frozen(kw_only=True)
 class TenantUserResponse:
+    """A person of the tenant."""
+
+    #: The person. Example: "0d9c8b7a-6f5e-4d3c-8b2a-1f0e9d8c7b6a"
     id: str
+    #: The tenant. Example: "t1"
     tenant_id: str
+    #: What the identity provider calls them. Example: "00u1abcd"
     external_subject: str
+    #: Their address. Example: "ada@example.com"
     email: str | None
+    #: What people call them. Example: "Ada"
     display_name: str | None
+    #: `active` or `disabled`. Example: "active"
     status: str
+    #: reader, editor or admin. Example: "reader"
     role: str
+    #: When they last logged in; null if never.
     last_login_at: datetime | None
+    #: When it was made.
     created_at: datetime
+    #: When it last changed.
     updated_at: datetime
 
 
 @attrs.frozen(kw_only=True)
 class TenantUserList:
+    """People of the tenant."""
+
+    #: The people.
     items: list[TenantUserResponse]
 
 
 @attrs.frozen(kw_only=True)
 class TenantUserActionResponse:
+    """A person as they now stand."""
+
+    #: The person. Example: "0d9c8b7a-6f5e-4d3c-8b2a-1f0e9d8c7b6a"
     id: str
+    #: `active` or `disabled`. Example: "active"
     status: str
+    #: reader, editor or admin. Example: "editor"
     role: str
 
 
 @attrs.frozen(kw_only=True)
 class RoleRequestResponse:
+    """A higher role that waits for a second administrator."""
+
+    #: The request. Example: "4a3b2c1d-0e9f-4887-8665-544332211000"
     id: str
+    #: The person. Example: "0d9c8b7a-6f5e-4d3c-8b2a-1f0e9d8c7b6a"
     user_id: str
+    #: The role that was asked for. Example: "admin"
     role: str
+    #: Who asked. Example: "grace"
     requested_by: str
+    #: When it was made.
     created_at: datetime
 
 
 @attrs.frozen(kw_only=True)
 class RoleRequestList:
+    """Role requests."""
+
+    #: The requests.
     items: list[RoleRequestResponse]
 
 
