@@ -23,7 +23,7 @@ class HealthResponse:
     status: str
     #: What it depends on, each `ok` or `down`. Example: {"postgres": "ok"}
     dependencies: dict[str, str]
-    #: What still loads in the background. Example: ["minilm"]
+    #: What still loads in the background. Example: ["embedder"]
     warming: list[str]
     #: Plugins that could not start, with the reason. Example: {}
     inactive_plugins: dict[str, str]
