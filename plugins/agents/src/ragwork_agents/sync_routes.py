@@ -100,6 +100,7 @@ class SyncApi:
                 answer,
                 kind=_MANAGE,
                 event="credential.registered",
+                makes_credential=True,
                 body=RegisterRequest,
                 status=201,
             ),
@@ -113,6 +114,7 @@ class SyncApi:
                 answer,
                 kind=_MANAGE,
                 event="integration.updated",
+                makes_credential=True,
                 body=IntegrationPut,
             ),
             writes(
