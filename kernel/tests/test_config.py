@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.settings import setting
 from ragwork_kernel import assembly
-from ragwork_kernel.config import Configuration, KernelConfig, Layers, convert
+from ragwork_kernel.config import Configuration, KernelConfig, convert
+from ragwork_kernel.layers import Layers
 
 
 @attrs.frozen(kw_only=True)
@@ -40,7 +41,7 @@ def sample(
     for name, value in (secrets or {}).items():
         (folder / name).write_text(value)
     read = Layers.read(tmp_path, environ or {})
-    layers = Layers(read.toml, read._dotenv, read._environ, folder)
+    layers = Layers(read.toml, read.dotenv, read.environ, folder)
     return Configuration(layers, {"sample": Sample})
 
 
@@ -104,7 +105,7 @@ def test_what_no_settings_class_knows_is_refused_with_the_nearest_match(
     tmp_path: Path, toml: str, advice: str
 ) -> None:
     with pytest.raises(ConfigError, match=advice):
-        sample(tmp_path, toml=toml)
+        sample(tmp_path, toml=toml).check()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_lists_and_switches_are_read_from_text_and_from_toml(tmp_path: Path) -> 
 
 def test_two_owners_of_one_variable_stop_the_boot_and_are_both_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="both first and second"):
-        Configuration(Layers.read(tmp_path, {}), {"first": Sample, "second": Sample})
+        Configuration(Layers.read(tmp_path, {}), {"first": Sample, "second": Sample}).check()
 
 
 def test_the_section_of_a_disabled_plugin_is_checked_and_not_refused(tmp_path: Path) -> None:

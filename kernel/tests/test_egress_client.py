@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from ragwork_hooks.errors import ConfigError, ProviderError
+from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.egress import AddressPolicy, EgressClient
 
 LOOPBACK = ("127.0.0.0/8",)
@@ -149,7 +150,7 @@ def test_the_operators_allow_list_opens_exactly_itself() -> None:
     assert not policy.permits(ip_address("10.2.0.1"))
     assert not policy.permits(ip_address("fd00:2::5"))
     with pytest.raises(ConfigError, match="EGRESS_ALLOW_PRIVATE"):
-        AddressPolicy(("10.1.0.1/16",))
+        KernelConfig(egress_allow_private=("10.1.0.1/16",))
 
 
 @pytest.mark.parametrize(

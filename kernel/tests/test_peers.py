@@ -5,6 +5,7 @@ from unittest.mock import Mock
 import pytest
 from multidict import CIMultiDict
 from ragwork_hooks.errors import ConfigError
+from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.peers import Client
 
 
@@ -33,4 +34,4 @@ def test_without_trusted_proxies_the_header_means_nothing() -> None:
 
 def test_an_ill_formed_network_is_named() -> None:
     with pytest.raises(ConfigError, match="TRUSTED_PROXIES"):
-        Client(("10.0.0.0/99",))
+        KernelConfig(trusted_proxies=("10.0.0.0/99",))

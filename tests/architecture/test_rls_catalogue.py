@@ -36,6 +36,7 @@ DEFINERS = {
     "audit.cut",
     "audit.unsealed",
     "audit.tenants",
+    "documents.bound_providers",
     "sso.tenant_of",
     "agents.tenant_of",
     "agents.published_keys",

@@ -147,6 +147,12 @@ class NotSupported(ProviderError):
         super().__init__("NOT_SUPPORTED", message)
 
 
+class NotConfigured(Exception):
+    """Raised by ``ragwork_contribute`` while the operator has not asked for the plugin's feature: it is off, and
+    that is nothing to mend. The text says what to set, in the imperative.
+    """
+
+
 class ConfigError(Exception):
     """A setting is wrong. ``where`` names it (``TOP_K``, ``[pgvector] ef_search``), ``fix`` says what to do."""
 

@@ -47,7 +47,9 @@ class PluginInfo:
     ``provides``, ``requires`` and ``optional`` name capability protocols. ``after`` orders migrations
     and setup behind other plugins, when they are enabled. A ``critical`` plugin that can't start stops the boot;
     any other becomes inactive with its reason. ``config`` is a class of ``setting()`` fields.
-    ``secrets`` names the key material it takes from ``Services.secrets.key``.
+    ``secrets`` names the key material it takes from ``Services.secrets.key``. ``reads`` names what else it, or a
+    vendor's SDK in it, reads of the environment: ``SSO_CLIENT_SECRET_<NAME>``, ``AWS_<NAME>``.
+    ``explained`` has names that people know from elsewhere and that do nothing here, each with why.
     ``migrations`` is the folder of ``NNNN_name.sql`` files; they own the Postgres schema ``schema``.
     """
 
@@ -61,6 +63,8 @@ class PluginInfo:
     critical: bool = False
     config: type | None = None
     secrets: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    explained: Mapping[str, str] = attrs.field(factory=dict)
     schema: str | None = None
     migrations: Path | None = None
 
@@ -99,6 +103,25 @@ Ended = Callable[[Transaction, str | None, str | None], Awaitable[None]]
 
 
 @attrs.frozen(kw_only=True)
+class Binding:
+    """A provider that stored configuration names; ``where`` says whose, as an operator can find it."""
+
+    kind: str
+    name: str
+    where: str
+
+
+@attrs.frozen(kw_only=True)
+class StoredBindings:
+    """Bindings in the database, of all tenants. ``read`` gives one for each provider that is named: the boot
+    refuses to serve while nobody offers it.
+    """
+
+    name: str
+    read: Callable[[], Awaitable[Sequence[Binding]]]
+
+
+@attrs.frozen(kw_only=True)
 class Contribution:
     """All that a plugin adds. ``lifespan`` surrounds the time the process serves; ``warm`` runs off the
     request path after the first health answer, for heavy imports and models. ``ended`` lets what is derived
@@ -118,6 +141,7 @@ class Contribution:
     tickers: tuple[Ticker, ...] = ()
     probes: tuple[Probe, ...] = ()
     maintenance: tuple[MaintenanceTask, ...] = ()
+    bindings: tuple[StoredBindings, ...] = ()
     data_stores: tuple[DataStore, ...] = ()
     rosters: tuple[Roster, ...] = ()
     signals: tuple[Signal, ...] = ()
@@ -284,6 +308,8 @@ class Provider(Generic[P]):
     ``options`` is the attrs class of what a corpus may set for it; it checks ``provider_config_json``.
     ``permit`` judges what that class can't see, the tenant and the deployment's settings: it gives the reason why
     the tenant may not bind these options, naming the fix, or ``None``. It must not do I/O.
+    ``ready`` judges the plugin's settings: it gives what is missing for the provider to work at all
+    (``needs OPENAI_API_KEY``), or ``None``. The boot asks it of every provider that a setting binds. No I/O.
     ``open`` is called once per process, when a binding first names the provider.
     """
 
@@ -291,6 +317,7 @@ class Provider(Generic[P]):
     open: Callable[[ProviderContext[Any]], Awaitable[P]]
     options: type = NoOptions
     permit: Callable[[ProviderContext[Any], str, Any], str | None] | None = None
+    ready: Callable[[Any], str | None] | None = None
 
 
 @attrs.frozen(kw_only=True)

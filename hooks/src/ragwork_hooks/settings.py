@@ -5,23 +5,31 @@ checks them; a plugin only receives the finished, frozen object.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from ipaddress import ip_network
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import attrs
 
 from ragwork_hooks.errors import ConfigError
 
 SETTING: Final = "ragwork.setting"
+#: Judges a text: ``None``, or what is wrong with it and what to do.
+Form: TypeAlias = Callable[[str], tuple[str, str] | None]
 
 
 @attrs.frozen(kw_only=True)
 class SettingInfo:
-    """What the kernel knows of one field. ``env`` may hold one pattern part such as ``<PROVIDER>``."""
+    """What the kernel knows of one field. ``env`` may hold one pattern part such as ``<PROVIDER>``.
+
+    ``binds`` is the kind of provider (``llm``) that the value names, a list of names, or ``none``.
+    """
 
     env: str
     help: str
     secret: bool = False
     required_in_production: bool = False
+    binds: str | None = None
 
 
 def setting(
@@ -34,20 +42,26 @@ def setting(
     ge: float | None = None,
     le: float | None = None,
     choices: tuple[str, ...] = (),
+    form: Form | None = None,
+    binds: str | None = None,
 ) -> Any:
     """Declare one field of a settings class.
 
     ``default`` is the value when no layer sets it (``None`` for unset). ``secret`` values are masked
-    in every output. ``ge``/``le`` bound numbers, ``choices`` bounds strings; a violation stops the
-    boot with a ``ConfigError``.
+    in every output. ``ge``/``le`` bound numbers, ``choices`` bounds strings, ``form`` judges a string or
+    each of a list (``header_value``, ``http_url``, ``network``); a violation stops the boot with a ``ConfigError``.
+    A value that ``binds`` names providers of that kind: one that nobody offers, or that can't work with the
+    settings as they are, stops the boot, too. ``none`` binds nothing.
     """
-    info = SettingInfo(env=env, help=help, secret=secret, required_in_production=required_in_production)
+    info = SettingInfo(
+        env=env, help=help, secret=secret, required_in_production=required_in_production, binds=binds
+    )
     return attrs.field(
         default=default,
         kw_only=True,
         repr=not secret,
         metadata={SETTING: info},
-        validator=_bounds(env, ge, le, choices),
+        validator=_bounds(env, ge, le, choices, form),
     )
 
 
@@ -61,7 +75,7 @@ def settings_of(config: type) -> Mapping[str, SettingInfo]:
 
 
 def _bounds(
-    env: str, ge: float | None, le: float | None, choices: tuple[str, ...]
+    env: str, ge: float | None, le: float | None, choices: tuple[str, ...], form: Form | None
 ) -> Callable[[object, Any, Any], None]:
     def check(_instance: object, _attribute: Any, value: Any) -> None:
         if value is None:
@@ -72,5 +86,53 @@ def _bounds(
             raise ConfigError(env, f"{value!r} is above {le}", f"set it to {le} or less")
         if choices and value not in choices:
             raise ConfigError(env, f"{value!r} is not known", f"choose one of {', '.join(choices)}")
+        if form is not None:
+            for text in (value,) if isinstance(value, str) else value:
+                wrong = form(text)
+                if wrong is not None:
+                    raise ConfigError(env, *wrong)
 
     return check
+
+
+def header_value(text: str) -> tuple[str, str] | None:
+    """For what becomes an HTTP header. Says which character is in the way, never the value: it may be a key."""
+    for position, character in enumerate(text):
+        if not " " <= character <= "~":
+            return (
+                f"can't be an HTTP header: character {position + 1} of {len(text)} is {character!a}",
+                "give it again without that character; keys are often copied with the line's end",
+            )
+    return None
+
+
+def header_name(text: str) -> tuple[str, str] | None:
+    """For what names an HTTP header."""
+    if not text.replace("-", "").replace("_", "").isalnum() or not text.isascii():
+        return f"{text!r} can't be the name of an HTTP header", "use letters, digits and dashes"
+    return None
+
+
+def http_url(text: str) -> tuple[str, str] | None:
+    """For addresses of services: absolute, over HTTP, without credentials."""
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        sound = False
+    if not sound or "@" in parts.netloc or not text.isprintable() or " " in text:
+        return "is not the address of an HTTP service", "write it like https://service.example.com/path"
+    return None
+
+
+def network(text: str) -> tuple[str, str] | None:
+    """For networks in CIDR notation, and single addresses."""
+    try:
+        ip_network(text)
+    except ValueError:
+        try:
+            meant = str(ip_network(text, strict=False))
+        except ValueError:
+            meant = "10.0.0.0/8"
+        return f"{text!r} is not a network", f"write it like {meant}"
+    return None

@@ -4,7 +4,7 @@ No database and no contribution is needed, so ``plugins``, ``config`` and ``doct
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import HOOKS_API, PROJECT, PluginInfo, PluginSpec
 
 from ragwork_kernel import discovery, migrations
-from ragwork_kernel.config import Configuration, KernelConfig, Layers
+from ragwork_kernel.config import Configuration, KernelConfig, raise_all
+from ragwork_kernel.layers import Layers, nearest
 from ragwork_kernel.plugin_lock import FILE, PluginLock
 
 KERNEL_SECTION = "kernel"
@@ -42,13 +43,14 @@ class Broken:
 
 @attrs.frozen(kw_only=True)
 class Assembly:
-    """What the operator enabled, in boot order. ``broken`` must be empty to serve."""
+    """What the operator enabled, in boot order. ``broken`` must be empty to serve, and ``faults`` of the settings."""
 
     kernel: KernelConfig
     layers: Layers
     configuration: Configuration
     plugins: tuple[Loaded, ...]
     broken: tuple[Broken, ...]
+    faults: tuple[ConfigError, ...]
     manager: pluggy.PluginManager
 
     def call(self, loaded: Loaded, hook: str, **arguments: object) -> Any:
@@ -61,32 +63,59 @@ class Assembly:
         """Where migrations come from, kernel first."""
         return [migrations.KERNEL, *(_source(p.info) for p in self.plugins if p.info.migrations)]
 
+    def secrets(self) -> tuple[str, ...]:
+        """Names of the key material of all plugins."""
+        return tuple(name for loaded in self.plugins for name in loaded.info.secrets)
+
     def require_whole(self) -> None:
-        """Raise the first broken plugin's error: a gate that can't be loaded must not be skipped."""
-        if self.broken:
-            raise self.broken[0].error
+        """Raise what is broken: a gate that can't be loaded must not be skipped."""
+        raise_all([*self.faults, *(broken.error for broken in self.broken)])
 
 
 def read(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Assembly:
-    """The assembly that ``folder``'s files (default: the working directory) and the environment describe."""
+    """The assembly that ``folder``'s files (default: the working directory) and the environment describe.
+
+    Raises ``ConfigError`` with everything that is wrong with the settings, all at once.
+    """
+    assembly = survey(folder, environ)
+    raise_all(assembly.faults)
+    return assembly
+
+
+def survey(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Assembly:
+    """The same for commands that inspect: what is wrong stands in ``faults``, and defaults in its place."""
     place = _place(folder, environ)
     layers = Layers.read(place, environ)
-    kernel: KernelConfig = _section_alone(layers)
+    kernel = _section_alone(layers)
+    faults: list[ConfigError] = [*_contradictions(kernel)]
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(PluginSpec)
-    names = discovery.enabled_names(kernel.plugins)
+    names = discovery.enabled_names(kernel)
     found = discovery.installed(discovery.PLUGINS)
     lock = PluginLock.read(place / kernel.plugin_lock) if kernel.plugin_lock else None
     loaded, broken = _load_all(manager, names, found, lock)
     classes: dict[str, type] = {KERNEL_SECTION: KernelConfig}
     classes |= {p.name: p.info.config for p in loaded if p.info.config is not None}
-    classes |= _disabled_sections(layers, classes, found, lock)
+    # What can't be loaded says so itself; its section is no mistake.
+    unknown = set(layers.toml.values) - set(classes) - {each.name for each in broken}
+    disabled, unloadable = disabled_plugins(unknown & set(found), found, lock)
+    classes |= {name: info.config for name, info in disabled.items() if info.config is not None}
+    configuration = Configuration(layers, classes)
+    silent = {f"{layers.toml.at(name)} [{name}]" for name in {*(b.name for b in broken), *unloadable}}
+    faults += [fault for fault in configuration.faults() if fault.where not in silent]
+    faults += unloadable.values()
+    try:
+        ordered = _ordered(loaded)
+    except ConfigError as error:
+        ordered = loaded
+        faults.append(error)
     return Assembly(
         kernel=kernel,
         layers=layers,
-        configuration=Configuration(layers, classes),
-        plugins=tuple(_ordered(loaded)),
+        configuration=configuration,
+        plugins=tuple(ordered),
         broken=tuple(broken),
+        faults=tuple(faults),
         manager=manager,
     )
 
@@ -99,21 +128,39 @@ def to_lock(
     layers = Layers.read(place, environ)
     kernel = _section_alone(layers)
     found = discovery.installed(discovery.PLUGINS)
-    sections = [section for section in layers.toml if section in found]
-    return place / (kernel.plugin_lock or FILE), (*discovery.enabled_names(kernel.plugins), *sections)
+    sections = [section for section in layers.toml.values if section in found]
+    return place / (kernel.plugin_lock or FILE), (*discovery.enabled_names(kernel), *sections)
+
+
+def config_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where ``ragwork.toml`` and ``.env`` are read from."""
+    env = os.environ if environ is None else environ
+    return Path(env.get("RAGWORK_CONFIG_DIR") or ".")
 
 
 def _place(folder: Path | None, environ: Mapping[str, str] | None) -> Path:
-    env = os.environ if environ is None else environ
-    return folder or Path(env.get("RAGWORK_CONFIG_DIR") or ".")
+    return folder or config_folder(environ)
 
 
 def _section_alone(layers: Layers) -> KernelConfig:
     """The kernel's settings, before it is known which other sections exist."""
-    config: KernelConfig = Configuration(
-        layers.narrowed(KERNEL_SECTION), {KERNEL_SECTION: KernelConfig}
-    ).section(KERNEL_SECTION)
+    alone = Configuration(layers.narrowed(KERNEL_SECTION), {KERNEL_SECTION: KernelConfig})
+    config: KernelConfig = alone.lenient(KERNEL_SECTION)
     return config
+
+
+def _contradictions(kernel: KernelConfig) -> Iterator[ConfigError]:
+    """What is taken away must be there: else a typing error leaves a plugin enabled."""
+    there = discovery.assembled() if kernel.plugins is None else kernel.plugins
+    for name in kernel.plugins_remove:
+        if name in kernel.plugins_add:
+            yield ConfigError(
+                "RAGWORK_PLUGINS_REMOVE", f"{name!r} is added, too", "take it out of one of the two"
+            )
+        elif name not in there:
+            yield ConfigError(
+                "RAGWORK_PLUGINS_REMOVE", f"{name!r} is not enabled", nearest(name, list(there))
+            )
 
 
 def _load_all(
@@ -182,22 +229,20 @@ def _refuse_forbidden_forms(manager: pluggy.PluginManager, plugin: object, name:
                 )
 
 
-def _disabled_sections(
-    layers: Layers,
-    classes: Mapping[str, type],
-    found: Mapping[str, discovery.Found],
-    lock: PluginLock | None,
-) -> dict[str, type]:
-    """Sections of installed but disabled plugins are checked too; only those are imported for it."""
-    extra: dict[str, type] = {}
-    for section in layers.toml:
-        if section not in classes and section in found:
+def disabled_plugins(
+    names: Iterable[str], found: Mapping[str, discovery.Found], lock: PluginLock | None
+) -> tuple[dict[str, PluginInfo], dict[str, ConfigError]]:
+    """What installed but disabled plugins say of themselves, and why others can't be asked."""
+    infos: dict[str, PluginInfo] = {}
+    unloadable: dict[str, ConfigError] = {}
+    for name in sorted(names):
+        try:
             if lock is not None:
-                lock.require(section, found)
-            info = _info(discovery.load(discovery.PLUGINS, section), section)
-            if info.config is not None:
-                extra[section] = info.config
-    return extra
+                lock.require(name, found)
+            infos[name] = _info(discovery.load(discovery.PLUGINS, name), name)
+        except ConfigError as error:
+            unloadable[name] = error
+    return infos, unloadable
 
 
 def _ordered(plugins: Sequence[Loaded]) -> list[Loaded]:

@@ -17,8 +17,9 @@ from ragwork_kernel import command_socket, plugin_commands
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import boot
 from ragwork_kernel.command_options import parameter
-from ragwork_kernel.config import nearest
+from ragwork_kernel.config import ConfigErrors
 from ragwork_kernel.console import TerminalConsole
+from ragwork_kernel.layers import nearest
 from ragwork_kernel.operator_commands import COMMANDS
 from ragwork_kernel.telemetry import configure_logging
 
@@ -45,6 +46,10 @@ def main() -> None:
         sys.exit(130)
     except click.ClickException as error:
         _fail(_refusal(error), error.exit_code)
+    except ConfigErrors as several:
+        for one in several.errors[:-1]:
+            sys.stderr.write(f"ragwork: {one}\n")
+        _fail(str(several.errors[-1]), 2)
     except plugin_commands.EXPECTED as error:
         _fail(str(error), plugin_commands.status_of(error))
     except KeyboardInterrupt:
@@ -75,7 +80,7 @@ def command_line() -> click.Group:
     for operator in COMMANDS:
         _add(root, operator.path, operator.help, operator.options, _operator_callback(operator.run))
     try:
-        assembly = assemblies.read()
+        assembly = assemblies.survey()
     except ConfigError:
         return root  # the command itself reads it again and reports
     for plugin, command in plugin_commands.of(assembly):

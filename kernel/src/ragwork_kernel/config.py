@@ -1,27 +1,20 @@
-"""Settings in layers: ``ragwork.toml`` < ``.env`` < environment < secret files; each value knows its layer.
+"""Settings: the kernel's own, and the checked objects of every plugin.
 
 Every field of every settings class names its environment variable; two owners of one name, an unknown
-key and a value of the wrong type stop the boot with the place and the fix.
+key and a value of the wrong type stop the boot, all of them told at once with place and fix.
 """
 
-import difflib
-import os
-import tomllib
 import types
 import typing
 from collections import abc
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
-from dotenv import dotenv_values
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.settings import setting, settings_of
+from ragwork_hooks.settings import header_value, http_url, network, setting, settings_of
 
-SECRETS_DIR = Path("/run/secrets")
-CONFIG_FILE = "ragwork.toml"
-Layer = Literal["default", "ragwork.toml", ".env", "environment", "secret file"]
+from ragwork_kernel.layers import Layer, Layers, nearest
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +31,12 @@ class KernelConfig:
     )
     plugins: tuple[str, ...] | None = setting(
         "RAGWORK_PLUGINS", None, "enabled plugins in order; unset enables the installed assembly"
+    )
+    plugins_add: tuple[str, ...] = setting(
+        "RAGWORK_PLUGINS_ADD", (), "plugins enabled beside those of RAGWORK_PLUGINS or of the assembly"
+    )
+    plugins_remove: tuple[str, ...] = setting(
+        "RAGWORK_PLUGINS_REMOVE", (), "plugins of RAGWORK_PLUGINS or of the assembly that are not enabled"
     )
     plugin_lock: str | None = setting(
         "RAGWORK_PLUGIN_LOCK",
@@ -63,7 +62,10 @@ class KernelConfig:
         "REDIS_URL", None, "Redis DSN; unset keeps shared state in the process", secret=True
     )
     trusted_proxies: tuple[str, ...] = setting(
-        "TRUSTED_PROXIES", (), "networks (CIDR) of proxies whose X-Forwarded-For names the client"
+        "TRUSTED_PROXIES",
+        (),
+        "networks (CIDR) of proxies whose X-Forwarded-For names the client",
+        form=network,
     )
     blob_dir: str | None = setting(
         "BLOB_DIR", None, "folder shared by all processes for uploads and audio; unset keeps them in Postgres"
@@ -88,22 +90,38 @@ class KernelConfig:
         "DRAIN_TIMEOUT_SECONDS", 25.0, "how long SIGTERM waits for requests and streams", ge=0
     )
     cors_allow_origins: tuple[str, ...] = setting(
-        "CORS_ALLOW_ORIGINS", (), "origins that browsers may call from; empty denies all"
+        "CORS_ALLOW_ORIGINS",
+        (),
+        "origins that browsers may call from; empty denies all",
+        form=header_value,
     )
     legacy_aliases: str = setting(
         "LEGACY_ALIASES", "keep", "unversioned paths: serve them or answer 410", choices=("keep", "gone")
     )
     legacy_sunset: str = setting(
-        "LEGACY_SUNSET", "Sun, 10 May 2026 00:00:00 +0000", "Sunset header of the legacy aliases"
+        "LEGACY_SUNSET",
+        "Sun, 10 May 2026 00:00:00 +0000",
+        "Sunset header of the legacy aliases",
+        form=header_value,
     )
     metrics_token: str | None = setting(
-        "METRICS_TOKEN", None, "bearer token for /v1/metrics; unset leaves it open", secret=True
+        "METRICS_TOKEN",
+        None,
+        "bearer token for /v1/metrics; unset leaves it open",
+        secret=True,
+        form=header_value,
     )
     otlp_endpoint: str | None = setting(
-        "OTEL_EXPORTER_OTLP_ENDPOINT", None, "OTLP over HTTP endpoint; unset turns tracing off"
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        None,
+        "OTLP over HTTP endpoint; unset turns tracing off",
+        form=http_url,
     )
     egress_allow_private: tuple[str, ...] = setting(
-        "EGRESS_ALLOW_PRIVATE", (), "private networks (CIDR) that outbound calls may reach"
+        "EGRESS_ALLOW_PRIVATE",
+        (),
+        "private networks (CIDR) that outbound calls may reach",
+        form=network,
     )
     serve_worker: bool | None = setting(
         "SERVE_WORKER",
@@ -132,79 +150,22 @@ class Explained:
     help: str
 
 
-class Layers:
-    """The raw values of every layer, read once."""
+class ConfigErrors(ConfigError):
+    """Everything that is wrong at once, one line each."""
 
-    def __init__(
-        self,
-        toml: Mapping[str, Mapping[str, object]],
-        dotenv: Mapping[str, str],
-        environ: Mapping[str, str],
-        secrets_dir: Path,
-    ) -> None:
-        self.toml = toml
-        self._dotenv = dotenv
-        self._environ = environ
-        self._secrets_dir = secrets_dir
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        first = errors[0]
+        super().__init__(first.where, first.message, first.fix)
+        self.errors = tuple(errors)
 
-    @classmethod
-    def read(cls, folder: Path, environ: Mapping[str, str] | None = None) -> "Layers":
-        """From ``folder``'s ``ragwork.toml`` and ``.env`` and the process environment."""
-        env = dict(os.environ if environ is None else environ)
-        dotenv = {k: v for k, v in dotenv_values(folder / ".env").items() if v is not None}
-        return cls(_read_toml(folder / CONFIG_FILE), dotenv, env, SECRETS_DIR)
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
 
-    def narrowed(self, section: str) -> "Layers":
-        """The same layers with only one section of ``ragwork.toml``."""
-        toml = {section: self.toml[section]} if section in self.toml else {}
-        return Layers(toml, self._dotenv, self._environ, self._secrets_dir)
 
-    def lookup(self, section: str, field: str, env: str) -> tuple[Any, Layer] | None:
-        """The strongest layer's raw value, ``None`` when no layer has it."""
-        secret = self._secret_file(env)
-        if secret is not None:
-            return secret, "secret file"
-        # An empty variable is an unset one: compose files and shells pass "" for what is not there.
-        if self._environ.get(env):
-            return self._environ[env], "environment"
-        if self._dotenv.get(env):
-            return self._dotenv[env], ".env"
-        table = self.toml.get(section, {})
-        if field in table:
-            return table[field], "ragwork.toml"
-        return None
-
-    def matching(self, env: str) -> dict[str, tuple[str, Layer]]:
-        """Values of a pattern such as ``TIMEOUT_<NAME>_SECONDS``, by the lower-case text in its place."""
-        head, _, rest = env.partition("<")
-        tail = rest.partition(">")[2]
-        found: dict[str, tuple[str, Layer]] = {}
-        layers: tuple[tuple[Mapping[str, str], Layer], ...] = (
-            (self._dotenv, ".env"),
-            (self._environ, "environment"),
-        )
-        for values, layer in layers:
-            for name, value in values.items():
-                middle = name[len(head) : len(name) - len(tail)]
-                if value and middle and name == f"{head}{middle}{tail}":
-                    found[middle.lower()] = (value, layer)
-        return found
-
-    def _secret_file(self, env: str) -> str | None:
-        named = self._environ.get(f"{env}_FILE") or self._dotenv.get(f"{env}_FILE")
-        path = Path(named) if named else self._secrets_dir / env.lower()
-        try:
-            return path.read_text(encoding="utf-8").strip() or None
-        except FileNotFoundError:
-            if named:
-                raise ConfigError(
-                    f"{env}_FILE", f"{named} does not exist", "create the file or unset the variable"
-                ) from None
-            return None
-        except OSError as error:
-            raise ConfigError(env, f"{path}: {error.strerror}", "make it readable") from None
-        except UnicodeDecodeError:
-            raise ConfigError(env, f"{path} is not UTF-8 text", "write the secret as text") from None
+def raise_all(errors: Sequence[ConfigError]) -> None:
+    """Raise ``errors`` as one, if there is any."""
+    if errors:
+        raise errors[0] if len(errors) == 1 else ConfigErrors(errors)
 
 
 class Configuration:
@@ -213,19 +174,65 @@ class Configuration:
     def __init__(self, layers: Layers, classes: Mapping[str, type]) -> None:
         self._layers = layers
         self._classes = classes
-        self._refuse_two_owners()
-        self._refuse_unknown_keys()
+
+    def faults(self) -> list[ConfigError]:
+        """All that is wrong with files, keys and values, each with its place."""
+        found = [*self._layers.faults, *self._two_owners(), *self._unknown_keys()]
+        for name in self._classes:
+            found += self._read(name)[1]
+        return found
+
+    def check(self) -> None:
+        """Raise all faults as one ``ConfigError``."""
+        raise_all(self.faults())
 
     def section(self, name: str) -> Any:
-        """The checked settings object of ``name``."""
+        """The checked settings object of ``name``. Raises ``ConfigError`` with all that is wrong in it."""
+        config, faults = self._read(name)
+        raise_all(faults)
+        return config
+
+    def lenient(self, name: str) -> Any:
+        """The settings object of ``name`` with defaults in place of what is wrong."""
+        return self._read(name)[0]
+
+    def _read(self, name: str) -> tuple[Any, list[ConfigError]]:
         config = self._classes[name]
         hints = typing.get_type_hints(config)
         values: dict[str, object] = {}
+        faults: list[ConfigError] = []
         for field, info in settings_of(config).items():
-            found = self._found(name, field, info.env)
-            if found is not None:
-                values[field] = convert(found[0], hints[field], info.env)
-        return config(**values)
+            try:
+                found = self._found(name, field, info.env)
+                if found is not None:
+                    value = convert(found[0], hints[field], info.env, secret=info.secret)
+                    # Alone, so that each wrong value is told and not the first of them.
+                    _check_field(config, field, value)
+                    values[field] = value
+            except ConfigError as error:
+                faults.append(self.placed(error, name))
+        try:
+            return config(**values), faults
+        except ConfigError as error:
+            return config(), [*faults, self.placed(error, name)]
+
+    def placed(self, error: ConfigError, section: str) -> ConfigError:
+        """``error`` with file and line in place of the bare name of a setting of ``section``."""
+        if section not in self._classes:
+            return error
+        for field, info in settings_of(self._classes[section]).items():
+            if error.where == info.env:
+                try:
+                    place = self._layers.place(section, field, info.env)
+                except ConfigError:
+                    return error
+                return ConfigError(place, error.message, error.fix)
+        return error
+
+    def place(self, section: str, field: str) -> str:
+        """Where the value of a setting was written: file and line, or its name in the environment."""
+        env = settings_of(self._classes[section])[field].env
+        return self._layers.place(section, field, env)
 
     def _found(self, section: str, field: str, env: str) -> tuple[Any, Layer] | None:
         """The raw value of one setting; of a pattern, a table of what its variables say over the file's."""
@@ -271,49 +278,49 @@ class Configuration:
             )
         return rows
 
-    def _refuse_two_owners(self) -> None:
+    def _two_owners(self) -> Iterator[ConfigError]:
         owners: dict[str, str] = {}
         for name, config in self._classes.items():
             for info in settings_of(config).values():
-                if info.env in owners:
-                    raise ConfigError(
-                        info.env,
-                        f"declared by both {owners[info.env]} and {name}",
-                        "disable one of the two plugins",
+                other = owners.setdefault(info.env, name)
+                if other != name:
+                    yield ConfigError(
+                        info.env, f"declared by both {other} and {name}", "disable one of the two plugins"
                     )
-                owners[info.env] = name
 
-    def _refuse_unknown_keys(self) -> None:
-        for section, table in self._layers.toml.items():
+    def _unknown_keys(self) -> Iterator[ConfigError]:
+        toml = self._layers.toml
+        for section, table in toml.values.items():
             if section not in self._classes:
-                raise ConfigError(
-                    f"{CONFIG_FILE} [{section}]",
-                    "no installed plugin has this section",
-                    nearest(section, list(self._classes)),
+                where = f"{toml.at(section)} [{section}]"
+                yield ConfigError(
+                    where, "no installed plugin has this section", nearest(section, list(self._classes))
                 )
+                continue
             known = list(settings_of(self._classes[section]))
             for key in table:
                 if key not in known:
-                    raise ConfigError(f"{CONFIG_FILE} [{section}] {key}", "unknown key", nearest(key, known))
+                    where = f"{toml.at(f'{section}.{key}')} [{section}] {key}"
+                    yield ConfigError(where, "unknown key", nearest(key, known))
 
 
-def nearest(wrong: str, known: Sequence[str]) -> str:
-    """Advice naming the closest known word, or all of them."""
-    close = difflib.get_close_matches(wrong, known, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known are: {', '.join(sorted(known)) or 'none'}"
+def _check_field(config: type, field: str, value: object) -> None:
+    attribute = getattr(attrs.fields(config), field)
+    if attribute.validator is not None:
+        attribute.validator(None, attribute, value)
 
 
-def convert(raw: Any, wanted: Any, where: str) -> object:
-    """``raw`` (text, or a TOML value) as the annotated type ``wanted``."""
+def convert(raw: Any, wanted: Any, where: str, *, secret: bool = False) -> object:
+    """``raw`` (text, or a TOML value) as the annotated type ``wanted``. Errors don't repeat a ``secret`` value."""
     options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     target = next(option for option in options if option is not types.NoneType)
     try:
         return _convert(raw, target)
     except (TypeError, ValueError, OverflowError):
         name = getattr(target, "__name__", str(target))
-        raise ConfigError(where, f"{raw!r} is not a valid {name}", f"give a {name}") from None
+        raise ConfigError(
+            where, f"{'its value' if secret else repr(raw)} is not a valid {name}", f"give a {name}"
+        ) from None
 
 
 def _convert(raw: Any, target: Any) -> object:
@@ -342,21 +349,3 @@ def _convert(raw: Any, target: Any) -> object:
     if (target is str or typing.get_origin(target) is Literal) and isinstance(raw, str):
         return raw
     raise TypeError(raw)
-
-
-def _read_toml(path: Path) -> Mapping[str, Mapping[str, object]]:
-    try:
-        with path.open("rb") as file:
-            document = tomllib.load(file)
-    except FileNotFoundError:
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"not valid TOML: {error}", "correct that line") from None
-    except OSError as error:
-        raise ConfigError(str(path), str(error.strerror), "make it readable") from None
-    for key, value in document.items():
-        if not isinstance(value, dict):
-            raise ConfigError(
-                f"{path} {key}", "stands outside a section", "move it under [kernel] or its plugin"
-            )
-    return document

@@ -5,7 +5,7 @@ operator enabled or a binding names. A load failure, a missing name and a duplic
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
@@ -14,7 +14,8 @@ import attrs
 from ragwork_hooks.errors import ConfigError
 from stevedore.named import NamedExtensionManager
 
-from ragwork_kernel.config import nearest
+from ragwork_kernel.config import KernelConfig
+from ragwork_kernel.layers import nearest
 
 PLUGINS = "ragwork.plugins"
 ASSEMBLY = "ragwork.assembly"
@@ -98,14 +99,16 @@ def _load(group: str, name: str) -> Any:
     return manager.extensions[0].plugin
 
 
-def enabled_names(configured: Sequence[str] | None) -> tuple[str, ...]:
-    """The operator's list, or what the installed assemblies enable; without either, no plugin."""
-    if configured is not None:
-        return tuple(configured)
-    names: list[str] = []
-    for assembly in installed(ASSEMBLY):
-        names.extend(load(ASSEMBLY, assembly))
-    return tuple(dict.fromkeys(names))
+def enabled_names(kernel: KernelConfig) -> tuple[str, ...]:
+    """The operator's list, or what the installed assemblies enable; then what is added and taken away."""
+    names = list(assembled() if kernel.plugins is None else kernel.plugins)
+    names += kernel.plugins_add
+    return tuple(name for name in dict.fromkeys(names) if name not in kernel.plugins_remove)
+
+
+def assembled() -> tuple[str, ...]:
+    """What the installed assemblies enable, in order."""
+    return tuple(name for assembly in installed(ASSEMBLY) for name in load(ASSEMBLY, assembly))
 
 
 def _describe(point: EntryPoint) -> Found:

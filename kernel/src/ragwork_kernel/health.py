@@ -17,7 +17,9 @@ DATABASE = "postgres"
 
 @attrs.frozen(kw_only=True)
 class HealthResponse:
-    """``status`` is ok, degraded or draining; ``warming`` names what still loads in the background."""
+    """``status`` is ok, degraded or draining; ``warming`` names what still loads in the background. ``off`` has what
+    nobody configured, and what to set to have it: that degrades nothing.
+    """
 
     #: `ok`, `degraded` while something it depends on is away, or `draining` while it stops. Example: "ok"
     status: str
@@ -27,13 +29,15 @@ class HealthResponse:
     warming: list[str]
     #: Plugins that could not start, with the reason. Example: {}
     inactive_plugins: dict[str, str]
+    off: dict[str, str]
 
 
 class Health:
     """Knows which dependencies answered last."""
 
-    def __init__(self, telemetry: Telemetry, inactive: Mapping[str, str]) -> None:
+    def __init__(self, telemetry: Telemetry, inactive: Mapping[str, str], off: Mapping[str, str]) -> None:
         self._telemetry = telemetry
+        self._off = off
         self._inactive = inactive
         self._up: dict[str, bool] = {}
         self.warming: set[str] = set()
@@ -50,6 +54,7 @@ class Health:
             dependencies={name: "ok" if up else "down" for name, up in self._up.items()},
             warming=sorted(self.warming),
             inactive_plugins=dict(self._inactive),
+            off=dict(self._off),
         )
 
     async def watch(self, probes: Sequence[Probe]) -> None:

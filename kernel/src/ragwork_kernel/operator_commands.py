@@ -1,6 +1,7 @@
 """The kernel's own commands. Those that inspect work on a broken set of plugins too."""
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,18 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import command_socket, discovery, doctor, jobs_admin, migrations, phase0
+from ragwork_kernel import (
+    command_socket,
+    configured,
+    discovery,
+    doctor,
+    jobs_admin,
+    migrations,
+    phase0,
+)
 from ragwork_kernel.boot import boot
-from ragwork_kernel.config import nearest
 from ragwork_kernel.console import TerminalConsole
+from ragwork_kernel.layers import nearest
 from ragwork_kernel.plugin_lock import PluginLock
 from ragwork_kernel.server import serve as run_server
 from ragwork_kernel.telemetry import configure_logging
@@ -76,7 +85,7 @@ async def _migrate(options: Options, data_dir: Path, console: TerminalConsole) -
 
 
 async def _plugins(_options: Options, _data_dir: Path, console: TerminalConsole) -> int:
-    rows = doctor.plugin_rows(assemblies.read())
+    rows = doctor.plugin_rows(assemblies.survey())
     console.table(rows, ("name", "version", "state", "note"), "no plugin is installed")
     return 1 if any(r["state"] == "broken" for r in rows) else 0
 
@@ -109,12 +118,21 @@ def _say_when_unlocked(assembly: assemblies.Assembly) -> None:
         log.warning("RAGWORK_PLUGIN_LOCK is unset: plugins run unverified; see `ragwork plugins lock`")
 
 
-async def _config_check(_options: Options, _data_dir: Path, console: TerminalConsole) -> int:
-    assembly = assemblies.read()
-    rows = assembly.configuration.explain()
-    assembly.require_whole()
-    console.result({"settings": len(rows)}, f"{len(rows)} settings are valid")
-    return 0
+async def _config_check(options: Options, data_dir: Path, console: TerminalConsole) -> int:
+    assembly = assemblies.survey()
+    findings = await configured.settings(assembly)
+    findings += await configured.live(assembly, data_dir, offline=bool(options["offline"]))
+    wrong = [finding for finding in findings if finding.state != "ok"]
+    bad = any(finding.state == "fail" for finding in wrong)
+    sources = list(assembly.layers.sources)
+    rows = [] if assembly.faults else assembly.configuration.explain()
+    text = f"read: {', '.join(sources)}" + ("" if bad else f"\n{len(rows)} settings are valid")
+    if not console.json:
+        for finding in wrong:
+            sys.stderr.write(f"ragwork: {finding.line}\n")
+    result = {"settings": len(rows), "read": sources, "findings": [attrs.asdict(f) for f in wrong]}
+    console.result(result, text)
+    return 2 if bad else 0
 
 
 async def _config_explain(options: Options, _data_dir: Path, console: TerminalConsole) -> int:
@@ -172,7 +190,10 @@ COMMANDS = (
         options=(Option(name="dry-run", help="only say what would run", flag=True),),
     ),
     OperatorCommand(
-        path=("doctor",), help="Check everything that can go wrong, with the fix of each.", run=doctor.run
+        path=("doctor",),
+        help="Check everything that can go wrong, with the fix of each.",
+        run=doctor.run,
+        options=(doctor.OFFLINE,),
     ),
     OperatorCommand(path=("plugins",), help="What is installed, enabled, broken.", run=_plugins),
     OperatorCommand(
@@ -185,7 +206,12 @@ COMMANDS = (
         help="Compare the enabled plugins with the lock file.",
         run=_plugins_verify,
     ),
-    OperatorCommand(path=("config", "check"), help="Check every setting of every layer.", run=_config_check),
+    OperatorCommand(
+        path=("config", "check"),
+        help="Check every setting of every layer, and try what they name.",
+        run=_config_check,
+        options=(doctor.OFFLINE,),
+    ),
     OperatorCommand(
         path=("config", "explain"),
         help="Which layer set a value (KEY: environment name or field), or all of them.",

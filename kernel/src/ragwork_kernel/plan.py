@@ -16,7 +16,9 @@ from ragwork_hooks.events import Observer, Sink
 from ragwork_hooks.governance import Control, DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area, Route
 from ragwork_hooks.jobs import JobKind, Schedule, Ticker
-from ragwork_hooks.plugin import Contribution, Ended, MaintenanceTask, Probe, Wrap
+from ragwork_hooks.plugin import Contribution, Ended, MaintenanceTask, Probe, StoredBindings, Wrap
+
+from ragwork_kernel.layers import nearest
 
 GATE_STAGES = ("role", "resource")
 STAGES = ("address", "switch", "rate", "entitlement", "capacity", "quota", "sla", "cost")
@@ -40,6 +42,7 @@ class Plan:
     tickers: tuple[Ticker, ...]
     probes: tuple[Probe, ...]
     maintenance: tuple[MaintenanceTask, ...]
+    bindings: tuple[StoredBindings, ...]
     data_stores: tuple[DataStore, ...]
     rosters: tuple[Roster, ...]
     signals: tuple[Signal, ...]
@@ -79,11 +82,13 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
     _check_stages(gates, GATE_STAGES)
     admits = merge.all("admits", object, lambda g: g.name)
     _check_stages(admits, STAGES)
+    authenticators = merge.all("authenticators", object, lambda a: a.name)
+    _check_order(gate_order, [gate.name for _, gate in (*gates, *admits, *authenticators)])
     admits_in_order = _by_order(admits, gate_order)
     return Plan(
         routes=tuple(route for _, route in routes),
         areas=merge.plain("areas", Area, lambda a: a.name),
-        authenticators=_by_order(merge.all("authenticators", object, lambda a: a.name), gate_order),
+        authenticators=_by_order(authenticators, gate_order),
         gates=_by_order(gates, gate_order),
         admits={stage: tuple(g for g in admits_in_order if g.stage == stage) for stage in STAGES},
         sinks=merge.plain("sinks", object, lambda s: s.name),
@@ -94,6 +99,7 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
         tickers=merge.plain("tickers", Ticker, lambda t: t.name),
         probes=merge.plain("probes", Probe, lambda p: p.component),
         maintenance=merge.plain("maintenance", MaintenanceTask, lambda m: m.name),
+        bindings=merge.plain("bindings", StoredBindings, lambda b: b.name),
         data_stores=merge.plain("data_stores", object, lambda d: d.name),
         rosters=merge.plain("rosters", object, lambda r: r.name),
         signals=merge.plain("signals", object, lambda s: s.name),
@@ -137,6 +143,13 @@ class _Merge:
                     "disable one of the two plugins",
                 )
             owners[name] = owner
+
+
+def _check_order(order: tuple[str, ...], known: list[str]) -> None:
+    """A name that no gate has would order nothing, and nobody would notice."""
+    for name in order:
+        if name not in known:
+            raise ConfigError("RAGWORK_GATE_ORDER", f"no gate is called {name!r}", nearest(name, known))
 
 
 def _by_order(items: list[tuple[str, Any]], order: tuple[str, ...]) -> tuple[Any, ...]:

@@ -42,9 +42,11 @@ async def run(
     console: Console,
     working: Callable[[], AbstractAsyncContextManager[None]],
 ) -> int:
-    """The command's exit status. Raises ``ConfigError`` when its plugin is inactive, and what it raises."""
+    """The command's exit status. Raises ``ConfigError`` when its plugin is inactive or off, and what it raises."""
     if plugin in platform.inactive:
         raise ConfigError(f"plugin {plugin!r}", platform.inactive[plugin], "see `ragwork plugins`")
+    if plugin in platform.off:
+        raise ConfigError(f"plugin {plugin!r}", "is off", platform.off[plugin])
     context = CommandContext(
         services=platform.facades[plugin],
         config=platform.configs[plugin],

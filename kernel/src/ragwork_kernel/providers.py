@@ -15,21 +15,12 @@ from ragwork_hooks.policy import PolicyEngine
 from ragwork_hooks.retrieval import Embedder, Retriever
 from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
 
-from ragwork_kernel import codec, discovery
-from ragwork_kernel.config import nearest
+from ragwork_kernel import codec
+from ragwork_kernel.bindings import provider_of
+from ragwork_kernel.kinds import KINDS
+from ragwork_kernel.layers import nearest
 
 log = logging.getLogger(__name__)
-
-#: Kinds that bindings name at run time, and the code of "there is no such provider".
-KINDS: Mapping[str, str] = {
-    "retrieval": "RETRIEVAL_CONFIG_INVALID",
-    "embedding": "EMBEDDING_CONFIG_INVALID",
-    "llm": "LLM_CONFIG_INVALID",
-    "tts": "TTS_CONFIG_MISSING",
-    "asr": "ASR_CONFIG_INVALID",
-    "notification": "NOTIFICATION_CONFIG_INVALID",
-    "policy_engine": "POLICY_ENGINE_UNAVAILABLE",
-}
 
 
 @attrs.frozen(kw_only=True)
@@ -109,8 +100,14 @@ class ProviderTable:
         opened: PolicyEngine = await self._open("policy_engine", name)
         return opened
 
+    async def opened(self, kind: str, name: str) -> Any:
+        """A provider of any kind, for checks."""
+        return await self._open(kind, name)
+
     async def close(self) -> None:
-        """Close every opened provider; one that fails does not keep the others open."""
+        """Close every opened provider; one that fails, or is still opening, does not keep the others open."""
+        for task in self._opened.values():
+            task.cancel()
         await asyncio.gather(*self._opened.values(), return_exceptions=True)
         for provider in self._bare:
             close: Callable[[], Any] | None = getattr(provider, "aclose", None)
@@ -143,11 +140,7 @@ class ProviderTable:
         key = (offer.kind, offer.name)
         if key not in self._loaded:
             try:
-                loaded = discovery.load(f"ragwork.{kind}", name)
-                if not isinstance(loaded, Provider):
-                    raise ConfigError(
-                        f"ragwork.{kind} {name!r}", f"is {loaded!r}", "name a Provider in the entry point"
-                    )
+                loaded = provider_of(kind, name)
             except ConfigError as error:
                 # Its reason is the operator's business, not a tenant's.
                 log.error("%s provider %s can't be loaded: %s", kind, name, error)

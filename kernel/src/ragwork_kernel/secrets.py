@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 import asyncpg
 from ragwork_hooks.errors import ConfigError
 
-from ragwork_kernel.config import Layers
+from ragwork_kernel.config import raise_all
+from ragwork_kernel.layers import Layers
 
 MIN_BYTES = 32
 
@@ -31,24 +32,50 @@ class KernelSecrets:
 
 
 async def resolve(names: Iterable[str], layers: Layers, app_dsn: str, production: bool) -> dict[str, bytes]:
-    """Key material by name. Raises ``ConfigError`` naming every one that production lacks."""
+    """Key material by name; outside production what is unset is made once. Raises ``ConfigError``."""
+    raise_all(faults(names, layers, production))
     keys: dict[str, bytes] = {}
     missing: list[str] = []
     for name in sorted(set(names)):
         found = layers.lookup("", "", name)
         if found is not None:
-            keys[name] = _derive(name, str(found[0]))
+            keys[name] = hashlib.sha256(str(found[0]).encode()).digest()
         else:
             missing.append(name)
-    if missing and production:
-        raise ConfigError(
-            ", ".join(missing),
-            "unset, and the production profile makes no secrets of its own",
-            f"mount /run/secrets/{missing[0].lower()} with at least {MIN_BYTES} random characters",
-        )
     if missing:
         keys |= await _shared(missing, app_dsn)
     return keys
+
+
+def faults(names: Iterable[str], layers: Layers, production: bool) -> list[ConfigError]:
+    """What is too short, and in production what is unset."""
+    errors = []
+    for name in sorted(set(names)):
+        try:
+            found = layers.lookup("", "", name)
+        except ConfigError as error:
+            errors.append(error)
+            continue
+        if found is None and production:
+            errors.append(unset(name, "the production profile makes no secrets of its own"))
+        elif found is not None and len(str(found[0])) < MIN_BYTES:
+            errors.append(
+                ConfigError(
+                    layers.place("", "", name),
+                    f"has {len(str(found[0]))} characters",
+                    f"use at least {MIN_BYTES} random ones",
+                )
+            )
+    return errors
+
+
+def unset(name: str, why: str) -> ConfigError:
+    """That production needs ``name``."""
+    return ConfigError(
+        name,
+        f"is unset ({why})",
+        f"mount /run/secrets/{name.lower()} with at least {MIN_BYTES} random characters",
+    )
 
 
 async def _shared(names: Iterable[str], app_dsn: str) -> dict[str, bytes]:
@@ -62,9 +89,3 @@ async def _shared(names: Iterable[str], app_dsn: str) -> dict[str, bytes]:
         }
     finally:
         await connection.close()
-
-
-def _derive(name: str, text: str) -> bytes:
-    if len(text) < MIN_BYTES:
-        raise ConfigError(name, f"has {len(text)} characters", f"use at least {MIN_BYTES} random ones")
-    return hashlib.sha256(text.encode()).digest()

@@ -177,13 +177,9 @@ async def test_the_test_route_says_what_became_of_it(platform: Any, receiver: Re
         assert (await app.call("POST", TEST, await app.key(role="editor", user="e"))).status == 403
 
 
-@pytest.mark.parametrize(
-    "missing", ["BILLING_WEBHOOK_ENABLED", "BILLING_WEBHOOK_URL", "BILLING_WEBHOOK_SECRET"]
-)
-async def test_without_switch_address_or_secret_nothing_is_sent(
-    platform: Any, receiver: Receiver, missing: str
-) -> None:
-    async with platform(plugins=PLUGINS, settings=settings(receiver) | {missing: ""}) as app:
+async def test_without_the_switch_nothing_is_sent(platform: Any, receiver: Receiver) -> None:
+    off = {"BILLING_WEBHOOK_ENABLED": ""}
+    async with platform(plugins=PLUGINS, settings=settings(receiver) | off) as app:
         answer = await app.call("POST", TEST, await app.key())
         assert (answer.status, answer.code) == (400, "BILLING_WEBHOOK_NOT_CONFIGURED")
         await publish(app)
@@ -203,11 +199,11 @@ async def test_an_address_that_policy_forbids_is_not_called_nor_named(
 
 
 @pytest.mark.parametrize("missing", ["url", "secret"])
-def test_production_refuses_an_unsigned_or_aimless_webhook(missing: str) -> None:
+def test_every_profile_refuses_an_unsigned_or_aimless_webhook(missing: str) -> None:
     values = {"url": "https://billing.example.com", "secret": "s", missing: None}
     with pytest.raises(ConfigError, match=f"BILLING_WEBHOOK_{missing.upper()}"):
-        BillingConfig(enabled=True, **values).refuse_gaps()  # type: ignore[arg-type]
-    BillingConfig(enabled=False).refuse_gaps()
+        BillingConfig(enabled=True, **values)  # type: ignore[arg-type]
+    BillingConfig(enabled=False)
 
 
 def test_the_secret_is_in_no_repr() -> None:

@@ -6,7 +6,8 @@ import attrs
 import pytest
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel.config import Configuration, Layers
+from ragwork_kernel.config import Configuration
+from ragwork_kernel.layers import Layers
 from ragwork_ratelimit.config import RateLimitConfig
 
 NUMBERS = [

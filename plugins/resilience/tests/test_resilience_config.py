@@ -2,7 +2,8 @@
 
 import pytest
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel.config import Configuration, Layers
+from ragwork_kernel.config import Configuration
+from ragwork_kernel.layers import Layers
 from ragwork_resilience.config import ResilienceConfig
 
 

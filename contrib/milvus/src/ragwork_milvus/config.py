@@ -1,7 +1,7 @@
 """Settings of the plugin ``milvus``."""
 
 import attrs
-from ragwork_hooks.settings import setting
+from ragwork_hooks.settings import header_value, setting
 
 
 @attrs.frozen(kw_only=True)
@@ -13,7 +13,9 @@ class MilvusConfig:
         None,
         "Address of a Milvus server, or a file ending in .db for Milvus Lite in this process",
     )
-    token: str | None = setting("MILVUS_TOKEN", None, "Credential, user:password or an API key", secret=True)
+    token: str | None = setting(
+        "MILVUS_TOKEN", None, "Credential, user:password or an API key", secret=True, form=header_value
+    )
     collection_prefix: str = setting(
         "MILVUS_COLLECTION_PREFIX", "ragwork", "Collections are named <prefix>_<length of the vectors>"
     )

@@ -5,10 +5,13 @@ from typing import Any, Final
 
 import attrs
 from ragwork_hooks.authz import ReadScope
+from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Clock, Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder, Hit, Passage, PassageSource, Query, Retriever
 from ragwork_hooks.storage import Transaction
 
+from ragwork_milvus.client import address
+from ragwork_milvus.config import MilvusConfig
 from ragwork_milvus.engine import Engine
 from ragwork_milvus.expression import condition
 from ragwork_milvus.rows import corpus_of, embedder_of, tenant_of
@@ -80,4 +83,12 @@ async def _open(context: ProviderContext[Any]) -> Retriever:
     )
 
 
-provider: Provider[Retriever] = Provider(name="milvus", open=_open)
+def _ready(config: MilvusConfig) -> str | None:
+    try:
+        address(config.uri)
+    except ConfigError as error:
+        return f"needs {error.where}, which {error.message}: {error.fix}"
+    return None
+
+
+provider: Provider[Retriever] = Provider(name="milvus", open=_open, ready=_ready)

@@ -8,9 +8,11 @@ from ragwork_hooks.settings import setting
 class Config:
     """How runs answer, stream and speak."""
 
-    llm_provider: str = setting("LLM_PROVIDER", "extractive", "provider of kind llm that answers runs")
+    llm_provider: str = setting(
+        "LLM_PROVIDER", "extractive", "provider of kind llm that answers runs", binds="llm"
+    )
     tts_provider: str = setting(
-        "TTS_PROVIDER", "none", "provider of kind tts that speaks answers; none for no speech"
+        "TTS_PROVIDER", "none", "provider of kind tts that speaks answers; none for no speech", binds="tts"
     )
     audio_base_url: str = setting(
         "AUDIO_BASE_URL",

@@ -2,7 +2,7 @@
 
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
-from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.errors import ConfigError, NotConfigured
 from ragwork_hooks.jobs import Schedule
 from ragwork_hooks.plugin import Contribution, PluginContext, Services
 
@@ -40,14 +40,13 @@ KEY_ENCRYPTION = "AGENT_KEY_ENCRYPTION_KEY"
 
 
 def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
-    """Everything the plugin adds. Raises ``ConfigError`` when production does not say who issues."""
+    """Everything the plugin adds. Raises ``NotConfigured`` while production does not say who issues."""
     services, config = context.services, context.config
-    if services.profile == "production" and config.issuer is None:
-        raise ConfigError(
-            "OAUTH_ISSUER",
-            "unset, and the Host header names no issuer in production",
-            "set the public base URL",
-        )
+    if services.profile == "production":
+        if config.issuer is None:
+            raise NotConfigured("set OAUTH_ISSUER to the public base URL")
+        if not config.issuer.startswith("https://"):
+            raise ConfigError("OAUTH_ISSUER", "is not https", "write it like https://api.example.com")
     directory, log = services.use(Directory), services.use_optional(AuditLog)
     mint, vault = Mint(services.secrets.key(PEPPER)), Vault(services.secrets.key(KEY_ENCRYPTION))
     engine = Engine(services, config.policy_engine)

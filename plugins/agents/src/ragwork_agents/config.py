@@ -1,7 +1,7 @@
 """Settings of agent identity."""
 
 import attrs
-from ragwork_hooks.settings import setting
+from ragwork_hooks.settings import http_url, setting
 
 
 @attrs.frozen(kw_only=True)
@@ -11,8 +11,9 @@ class AgentsConfig:
     issuer: str | None = setting(
         "OAUTH_ISSUER",
         None,
-        "public base URL of the authorization server, such as https://api.example.com; "
-        "unset, it is taken from the request's Host header, which production does not allow",
+        "public base URL of the authorization server, such as https://api.example.com; unset, production has no "
+        "agent identity, and elsewhere it is taken from the request's Host header",
+        form=http_url,
     )
     signing_key_pem: str | None = setting(
         "OAUTH_SIGNING_KEY_PEM",
@@ -21,7 +22,10 @@ class AgentsConfig:
         secret=True,
     )
     policy_engine: str = setting(
-        "AGENT_POLICY_ENGINE", "rego", "provider of kind policy_engine that decides: rego or opa"
+        "AGENT_POLICY_ENGINE",
+        "rego",
+        "provider of kind policy_engine that decides: rego or opa",
+        binds="policy_engine",
     )
     decision_cache_s: int = setting(
         "AGENT_DECISION_CACHE_S",

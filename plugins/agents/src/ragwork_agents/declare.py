@@ -105,7 +105,6 @@ def writes(
     query: Any = NoFields,
     status: int = 200,
     role: Role = Role.ADMIN,
-    makes_credential: bool = False,
 ) -> AnyRoute:
     """A mutation within the tenant, in one transaction with its audit record."""
     return Route(
@@ -115,7 +114,7 @@ def writes(
         summary=summary,
         handler=handler,
         scope="tenant",
-        action=Action(name=kind, role=role, makes_credential=makes_credential),
+        action=Action(name=kind, role=role),
         rate_class="mutation",
         idempotency="accepted",
         audit_event=event,

@@ -117,7 +117,6 @@ class PoliciesApi:
                 AgentPolicyResponse,
                 kind="agent_policy.create",
                 event="policy.created",
-                makes_credential=True,
                 body=PolicyCreate,
                 status=201,
             ),
@@ -140,7 +139,6 @@ class PoliciesApi:
                 AgentPolicyResponse,
                 kind=_WRITE,
                 event="policy.updated",
-                makes_credential=True,
                 body=PolicyPut,
             ),
             writes(
@@ -192,7 +190,6 @@ class PoliciesApi:
                 AgentPolicyResponse,
                 kind=_WRITE,
                 event="policy.rolled_back",
-                makes_credential=True,
                 query=VersionQuery,
             ),
             *(
@@ -205,7 +202,6 @@ class PoliciesApi:
                     AgentPolicyResponse,
                     kind=_WRITE,
                     event=f"policy.{event}",
-                    makes_credential=verb == "activate",
                 )
                 for verb, event, summary, handler in (
                     ("activate", "activated", "Let a policy decide", self.activate),

@@ -100,7 +100,6 @@ class SyncApi:
                 answer,
                 kind=_MANAGE,
                 event="credential.registered",
-                makes_credential=True,
                 body=RegisterRequest,
                 status=201,
             ),
@@ -114,7 +113,6 @@ class SyncApi:
                 answer,
                 kind=_MANAGE,
                 event="integration.updated",
-                makes_credential=True,
                 body=IntegrationPut,
             ),
             writes(

@@ -1,7 +1,7 @@
 """Settings of API keys."""
 
 import attrs
-from ragwork_hooks.settings import setting
+from ragwork_hooks.settings import header_name, setting
 
 
 @attrs.frozen(kw_only=True)
@@ -12,7 +12,9 @@ class ApiKeysConfig:
     dev_bypass: bool = setting(
         "AUTH_DEV_BYPASS", False, "take X-Tenant-Id and X-Role from loopback callers without a token"
     )
-    header: str = setting("AUTH_API_KEY_HEADER", "Authorization", "the header that carries the token")
+    header: str = setting(
+        "AUTH_API_KEY_HEADER", "Authorization", "the header that carries the token", form=header_name
+    )
     cache_ttl_s: int = setting(
         "AUTH_CACHE_TTL_S", 15, "upper bound in seconds on a cached key; revocation never waits for it", ge=0
     )

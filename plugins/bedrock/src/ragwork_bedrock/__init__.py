@@ -14,6 +14,7 @@ class BedrockPlugin:
             name="bedrock",
             summary="Amazon Bedrock: knowledge bases and chat models",
             config=BedrockConfig,
+            reads=("AWS_<NAME>", "BEDROCK_CREDENTIALS<NAME>"),
         )
 
 

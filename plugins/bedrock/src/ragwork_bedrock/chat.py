@@ -12,7 +12,7 @@ from ragwork_hooks.plugin import Provider, ProviderContext
 
 from ragwork_bedrock.calls import Call, Calls
 from ragwork_bedrock.clients import Clients, Service
-from ragwork_bedrock.config import BedrockConfig
+from ragwork_bedrock.config import BedrockConfig, chat_ready
 from ragwork_bedrock.credentials import missing
 from ragwork_bedrock.errors import CHAT, translated, unavailable
 
@@ -145,4 +145,4 @@ async def _open(context: ProviderContext[BedrockConfig]) -> ChatModel:
     return BedrockChat(config, config.model_id, clients, calls)
 
 
-provider: Provider[ChatModel] = Provider(name="bedrock", open=_open)
+provider: Provider[ChatModel] = Provider(name="bedrock", open=_open, ready=chat_ready)

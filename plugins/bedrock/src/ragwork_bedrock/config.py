@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 from ragwork_hooks.fields import identifier, number, text
-from ragwork_hooks.settings import setting
+from ragwork_hooks.settings import http_url, setting
 
 
 @attrs.frozen(kw_only=True)
@@ -38,11 +38,22 @@ class BedrockConfig:
         "BEDROCK_CHAT_TIMEOUT_S", 60.0, "Longest silence of a chat model, in seconds", ge=0.1, le=600
     )
     agent_endpoint_url: str | None = setting(
-        "BEDROCK_AGENT_ENDPOINT_URL", None, "Address of the service bedrock-agent-runtime, if not AWS' own"
+        "BEDROCK_AGENT_ENDPOINT_URL",
+        None,
+        "Address of the service bedrock-agent-runtime, if not AWS' own",
+        form=http_url,
     )
     runtime_endpoint_url: str | None = setting(
-        "BEDROCK_RUNTIME_ENDPOINT_URL", None, "Address of the service bedrock-runtime, if not AWS' own"
+        "BEDROCK_RUNTIME_ENDPOINT_URL",
+        None,
+        "Address of the service bedrock-runtime, if not AWS' own",
+        form=http_url,
     )
+
+
+def chat_ready(config: BedrockConfig) -> str | None:
+    """What the chat model needs, for ``Provider.ready``."""
+    return None if config.model_id else "needs BEDROCK_MODEL_ID, which is unset"
 
 
 @attrs.frozen(kw_only=True)

@@ -2,7 +2,7 @@
 
 import attrs
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.settings import setting
+from ragwork_hooks.settings import http_url, setting
 
 
 @attrs.frozen(kw_only=True)
@@ -10,7 +10,7 @@ class BillingConfig:
     """``BILLING_WEBHOOK_…``: where billing events go."""
 
     enabled: bool = setting("BILLING_WEBHOOK_ENABLED", False, "send billing events")
-    url: str | None = setting("BILLING_WEBHOOK_URL", None, "the receiver's address")
+    url: str | None = setting("BILLING_WEBHOOK_URL", None, "the receiver's address", form=http_url)
     secret: str | None = setting("BILLING_WEBHOOK_SECRET", None, "key of the signature", secret=True)
     timeout_ms: int = setting(
         "BILLING_WEBHOOK_TIMEOUT_MS", 2000, "how long a send may take, in milliseconds", ge=1, le=8_000
@@ -18,13 +18,12 @@ class BillingConfig:
 
     @property
     def target(self) -> "Target | None":
-        """Where to and with what key; ``None`` unless all of it is set: nothing leaves unsigned."""
+        """Where to and with what key; ``None`` while nothing is sent."""
         if not self.enabled or self.url is None or self.secret is None:
             return None
         return Target(url=self.url, key=self.secret.encode(), timeout_s=self.timeout_ms / 1000)
 
-    def refuse_gaps(self) -> None:
-        """For production: raises ``ConfigError`` when sending is on and can't be."""
+    def __attrs_post_init__(self) -> None:
         for name, value in (("BILLING_WEBHOOK_URL", self.url), ("BILLING_WEBHOOK_SECRET", self.secret)):
             if self.enabled and value is None:
                 raise ConfigError(

@@ -2,18 +2,28 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
-from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, Wrap, hookimpl
+from ragwork_hooks.plugin import (
+    Command,
+    Contribution,
+    PluginContext,
+    PluginInfo,
+    StoredBindings,
+    Wrap,
+    hookimpl,
+)
 from ragwork_hooks.retrieval import Index
 
 from ragwork_documents import commands, corpora, documents, grants
 from ragwork_documents.acl import DocumentAcl
 from ragwork_documents.areas import AREAS
+from ragwork_documents.bound import bound
 from ragwork_documents.catalog import Catalog
 from ragwork_documents.config import DocumentsConfig
 from ragwork_documents.corpora import Corpora
@@ -88,6 +98,7 @@ class DocumentsPlugin:
                 Wrap(kind="retrieval", name="documents.shadow", wrap=shadow),
             ),
             jobs=(ingestion.kind(max_attempts=config.max_attempts, concurrency=config.concurrency),),
+            bindings=(StoredBindings(name="documents.corpora", read=partial(bound, services.db)),),
             capabilities={DocumentCatalog: catalog, CorpusSearch: search},
             lifespan=serving,
         )

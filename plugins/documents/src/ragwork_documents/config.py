@@ -12,7 +12,10 @@ class DocumentsConfig:
     """What an operator may set; the names are those of the wire contract's configuration."""
 
     embedding_provider: str = setting(
-        "EMBEDDING_PROVIDER", "minilm", "embedder of a corpus that names none when it is created"
+        "EMBEDDING_PROVIDER",
+        "minilm",
+        "embedder of a corpus that names none when it is created",
+        binds="embedding",
     )
     max_bytes: int = setting(
         "INGEST_MAX_BYTES",

@@ -24,6 +24,10 @@ class IdempotencyPlugin:
             # Without it keys would be taken and not honoured: repeats would do the work again.
             critical=True,
             config=IdempotencyConfig,
+            explained={
+                "IDEMPOTENCY_TTL_SECONDS": "it is the window of the copilot's service routes, which this release"
+                " does not have; that of /v1 is IDEMPOTENCY_TTL_HOURS"
+            },
             schema="idempotency",
             migrations=Path(__file__).parent / "migrations",
         )

@@ -14,6 +14,8 @@ class OpenAIPlugin:
             name="openai",
             summary="Chat, embeddings, speech and transcription from an OpenAI-compatible service",
             config=OpenAIConfig,
+            # The vendor's SDK knows these by itself.
+            reads=("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_LOG", "OPENAI_WEBHOOK_SECRET"),
         )
 
 

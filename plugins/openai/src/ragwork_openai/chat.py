@@ -9,7 +9,7 @@ from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
 
 from ragwork_openai.client import connect
-from ragwork_openai.config import OpenAIConfig
+from ragwork_openai.config import OpenAIConfig, ready
 from ragwork_openai.errors import translated, unavailable
 
 if TYPE_CHECKING:
@@ -101,4 +101,4 @@ async def _open(context: ProviderContext[OpenAIConfig]) -> ChatModel:
     return OpenAIChat(await connect(context.config, "LLM"), context.config.model)
 
 
-provider: Provider[ChatModel] = Provider(name="openai", open=_open)
+provider: Provider[ChatModel] = Provider(name="openai", open=_open, ready=ready)

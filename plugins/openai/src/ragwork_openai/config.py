@@ -1,7 +1,7 @@
 """Settings of the plugin ``openai``."""
 
 import attrs
-from ragwork_hooks.settings import setting
+from ragwork_hooks.settings import header_value, http_url, setting
 
 
 @attrs.frozen(kw_only=True)
@@ -9,10 +9,17 @@ class OpenAIConfig:
     """Where the service is, who we are to it, and what we ask of it."""
 
     api_key: str | None = setting(
-        "OPENAI_API_KEY", None, "Credential; any text for a service that wants none", secret=True
+        "OPENAI_API_KEY",
+        None,
+        "Credential; any text for a service that wants none",
+        secret=True,
+        form=header_value,
     )
     base_url: str = setting(
-        "OPENAI_BASE_URL", "https://api.openai.com/v1", "Root of the OpenAI-compatible service"
+        "OPENAI_BASE_URL",
+        "https://api.openai.com/v1",
+        "Root of the OpenAI-compatible service",
+        form=http_url,
     )
     timeout_s: float = setting(
         "OPENAI_TIMEOUT_S", 60.0, "Longest silence of the service, in seconds", ge=0.1, le=600
@@ -25,3 +32,8 @@ class OpenAIConfig:
     tts_model: str = setting("OPENAI_TTS_MODEL", "gpt-4o-mini-tts", "Speech model")
     tts_voice: str = setting("OPENAI_TTS_VOICE", "alloy", "Voice")
     asr_model: str = setting("OPENAI_ASR_MODEL", "gpt-4o-mini-transcribe", "Transcription model")
+
+
+def ready(config: OpenAIConfig) -> str | None:
+    """What every provider of the plugin needs, for ``Provider.ready``."""
+    return None if config.api_key else "needs OPENAI_API_KEY, which is unset"

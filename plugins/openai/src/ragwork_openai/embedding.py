@@ -12,7 +12,7 @@ from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
 
 from ragwork_openai.client import connect
-from ragwork_openai.config import OpenAIConfig
+from ragwork_openai.config import OpenAIConfig, ready
 from ragwork_openai.errors import translated, unavailable
 
 if TYPE_CHECKING:
@@ -102,4 +102,4 @@ async def _open(context: ProviderContext[OpenAIConfig]) -> Embedder:
     return OpenAIEmbedder(client, config.embedding_model, config.embedding_dimensions)
 
 
-provider: Provider[Embedder] = Provider(name="openai", open=_open)
+provider: Provider[Embedder] = Provider(name="openai", open=_open, ready=ready)

@@ -8,7 +8,7 @@ from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.tts import Audio, SpeechSynthesizer
 
 from ragwork_openai.client import connect
-from ragwork_openai.config import OpenAIConfig
+from ragwork_openai.config import OpenAIConfig, ready
 from ragwork_openai.errors import translated, unavailable
 
 if TYPE_CHECKING:
@@ -73,4 +73,4 @@ async def _open(context: ProviderContext[OpenAIConfig]) -> SpeechSynthesizer:
     return OpenAIVoice(await connect(config, "TTS"), config.tts_model, config.tts_voice)
 
 
-provider: Provider[SpeechSynthesizer] = Provider(name="openai", open=_open)
+provider: Provider[SpeechSynthesizer] = Provider(name="openai", open=_open, ready=ready)

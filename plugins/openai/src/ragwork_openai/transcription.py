@@ -9,7 +9,7 @@ from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.tts import Audio, SpeechRecognizer
 
 from ragwork_openai.client import connect
-from ragwork_openai.config import OpenAIConfig
+from ragwork_openai.config import OpenAIConfig, ready
 from ragwork_openai.errors import translated, unavailable
 
 if TYPE_CHECKING:
@@ -83,4 +83,4 @@ async def _open(context: ProviderContext[OpenAIConfig]) -> SpeechRecognizer:
     return OpenAIRecognizer(await connect(context.config, "ASR"), context.config.asr_model)
 
 
-provider: Provider[SpeechRecognizer] = Provider(name="openai", open=_open)
+provider: Provider[SpeechRecognizer] = Provider(name="openai", open=_open, ready=ready)

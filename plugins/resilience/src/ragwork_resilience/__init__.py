@@ -1,7 +1,6 @@
 """Plugin ``resilience``: timeouts, retries, circuits, shared places and fallbacks around every provider."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any, Final
 
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, Wrap, hookimpl
@@ -39,12 +38,6 @@ class ResiliencePlugin:
             waiting=max(LEAST_WAITING, WAITING_PER_RUN * config.run_concurrency),
             wait_s=config.run_wait_ms / 1000,
         )
-
-        @asynccontextmanager
-        async def checked() -> AsyncIterator[None]:
-            workshop.check_fallback()
-            yield
-
         kinds: dict[str, Callable[[str, Any], Any]] = {
             "retrieval": workshop.retriever,
             "embedding": workshop.embedder,
@@ -56,7 +49,6 @@ class ResiliencePlugin:
         return Contribution(
             wraps=tuple(Wrap(kind=kind, name="resilience", wrap=wrap) for kind, wrap in kinds.items()),
             admits=(RunGate(runs),),
-            lifespan=checked,
         )
 
 

@@ -117,7 +117,10 @@ class ResilienceConfig:
         "providers that work inside this process: nothing to time out, repeat or cut off",
     )
     llm_fallback: tuple[str, ...] = setting(
-        "LLM_FALLBACK", (), "chat models that answer, in this order, when the configured one can't"
+        "LLM_FALLBACK",
+        (),
+        "chat models that answer, in this order, when the configured one can't",
+        binds="llm",
     )
     run_max_concurrency: int = setting(
         "RUN_MAX_CONCURRENCY", 10, "runs under way at once, per process", ge=1, le=100_000

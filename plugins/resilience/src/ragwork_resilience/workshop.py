@@ -4,7 +4,6 @@ import logging
 from typing import Final
 
 import attrs
-from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.notification import Channel
 from ragwork_hooks.plugin import Services
@@ -38,15 +37,6 @@ class Workshop:
         self._services = services
         self._config = config
         self._bench: Final = Bench(providers=services.providers, metrics=services.metrics)
-
-    def check_fallback(self) -> None:
-        """Raises ``ConfigError`` when LLM_FALLBACK names a model that nobody offers."""
-        known = self._services.providers.names("llm")
-        for name in self._config.llm_fallback:
-            if name not in known:
-                raise ConfigError(
-                    "LLM_FALLBACK", f"no enabled plugin offers {name!r}", f"choose from {', '.join(known)}"
-                )
 
     def retriever(self, name: str, inner: Retriever) -> Retriever:
         """``inner`` guarded, with the stand-ins that queries name."""

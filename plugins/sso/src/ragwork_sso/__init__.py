@@ -51,6 +51,7 @@ class SsoPlugin:
             after=("directory",),
             config=SsoConfig,
             secrets=(_PEPPER,),
+            reads=("SSO_CLIENT_SECRET_<NAME>",),
             schema="sso",
             migrations=Path(__file__).parent / "migrations",
         )

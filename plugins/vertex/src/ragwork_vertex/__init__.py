@@ -14,6 +14,7 @@ class VertexPlugin:
             name="vertex",
             summary="Retrieval from Vertex AI Search, chat on Gemini, Google's embeddings",
             config=VertexConfig,
+            reads=("GOOGLE_<NAME>", "VERTEX_CREDENTIALS<NAME>"),
         )
 
 

@@ -10,7 +10,7 @@ from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
 
 from ragwork_vertex.ahead import read_ahead
-from ragwork_vertex.config import VertexConfig
+from ragwork_vertex.config import VertexConfig, ready
 from ragwork_vertex.errors import CHAT, away, of_gemini, translated
 from ragwork_vertex.gemini import connect
 
@@ -145,4 +145,4 @@ async def _open(context: ProviderContext[VertexConfig]) -> ChatModel:
     )
 
 
-provider: Provider[ChatModel] = Provider(name="vertex", open=_open)
+provider: Provider[ChatModel] = Provider(name="vertex", open=_open, ready=ready)

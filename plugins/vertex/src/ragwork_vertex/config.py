@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 from ragwork_hooks.fields import choice, identifier, number, text
-from ragwork_hooks.settings import setting
+from ragwork_hooks.settings import header_value, http_url, setting
 
 
 @attrs.frozen(kw_only=True)
@@ -24,7 +24,11 @@ class VertexConfig:
         "Path of a credentials file; unset means Google's own search for default credentials",
     )
     api_key: str | None = setting(
-        "GEMINI_API_KEY", None, "Key of the Gemini API; chat and embeddings then go there", secret=True
+        "GEMINI_API_KEY",
+        None,
+        "Key of the Gemini API; chat and embeddings then go there",
+        secret=True,
+        form=header_value,
     )
     model: str = setting("GEMINI_MODEL", "gemini-2.0-flash-001", "Chat model")
     stream_timeout_s: int = setting(
@@ -48,16 +52,30 @@ class VertexConfig:
         "VERTEX_SEARCH_MAX_CONCURRENCY", 32, "Retrievals, and threads, at a time", ge=1, le=1000
     )
     gemini_endpoint_url: str | None = setting(
-        "GEMINI_ENDPOINT_URL", None, "Address of the Gemini or Vertex AI service, if not Google's own"
+        "GEMINI_ENDPOINT_URL",
+        None,
+        "Address of the Gemini or Vertex AI service, if not Google's own",
+        form=http_url,
     )
     search_endpoint_url: str | None = setting(
-        "VERTEX_SEARCH_ENDPOINT_URL", None, "Address of the service Discovery Engine, if not Google's own"
+        "VERTEX_SEARCH_ENDPOINT_URL",
+        None,
+        "Address of the service Discovery Engine, if not Google's own",
+        form=http_url,
     )
 
     @property
     def region(self) -> str | None:
         """The region under either of its names."""
         return self.location or self.vertex_location
+
+
+def ready(config: VertexConfig) -> str | None:
+    """What chat and embeddings need, for ``Provider.ready``: a key of the Gemini API, or a project and a region."""
+    if config.api_key or (config.project and config.region):
+        return None
+    name = "GOOGLE_CLOUD_LOCATION" if config.project else "GOOGLE_CLOUD_PROJECT"
+    return f"needs {name} or GEMINI_API_KEY, which are unset"
 
 
 @attrs.frozen(kw_only=True)

@@ -9,7 +9,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
 
-from ragwork_vertex.config import VertexConfig
+from ragwork_vertex.config import VertexConfig, ready
 from ragwork_vertex.errors import EMBEDDING, away, of_gemini, translated
 from ragwork_vertex.gemini import connect
 
@@ -118,4 +118,4 @@ async def _open(context: ProviderContext[VertexConfig]) -> Embedder:
     return GoogleEmbedder(client, config.embedding_model, config.embedding_timeout_s)
 
 
-provider: Provider[Embedder] = Provider(name="vertex", open=_open)
+provider: Provider[Embedder] = Provider(name="vertex", open=_open, ready=ready)

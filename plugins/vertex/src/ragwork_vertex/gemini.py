@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
 
-from ragwork_vertex.config import VertexConfig
+from ragwork_vertex.config import VertexConfig, ready
 from ragwork_vertex.credentials import operator_credentials
 from ragwork_vertex.errors import Codes, of_gemini, translated
 
@@ -19,13 +19,9 @@ async def connect(config: VertexConfig, codes: Codes, timeout_s: float) -> "Clie
 
     Raises ``ProviderError`` VERTEX_CONFIG_MISSING naming what is not set, or ``codes.auth``.
     """
-    if not config.api_key:
-        for value, name in (
-            (config.project, "GOOGLE_CLOUD_PROJECT"),
-            (config.region, "GOOGLE_CLOUD_LOCATION"),
-        ):
-            if not value:
-                raise ProviderError("VERTEX_CONFIG_MISSING", f"neither {name} nor GEMINI_API_KEY is set")
+    reason = ready(config)
+    if reason is not None:
+        raise ProviderError("VERTEX_CONFIG_MISSING", reason)
     return await asyncio.to_thread(_make, config, codes, timeout_s)
 
 

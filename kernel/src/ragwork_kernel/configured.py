@@ -1,0 +1,188 @@
+"""Everything that configuration names, tried: what ``config check`` and ``doctor`` have in common."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+from ragwork_hooks.errors import ConfigError, Problem
+from ragwork_hooks.storage import DatabaseUrls
+
+from ragwork_kernel import bindings, migrations, names, phase0, roles
+from ragwork_kernel.assembly import Assembly
+from ragwork_kernel.boot import gaps
+from ragwork_kernel.findings import Finding, failed, of_all, remarked
+from ragwork_kernel.rehearsal import Rehearsal, rehearse
+
+_CURRENT: Final = "current"
+Check = Callable[[DatabaseUrls], Awaitable[Finding]]
+
+
+async def settings(assembly: Assembly) -> list[Finding]:
+    """Files, keys, values, key material, plugins and bindings. Nothing is opened."""
+    sound = f"profile {assembly.kernel.profile}, read: {', '.join(assembly.layers.sources)}"
+    found = of_all("configuration", assembly.faults, sound)
+    found += [remarked("configuration", strange) for strange in names.strange(assembly)]
+    found += [failed(f"plugin {broken.name}", broken.error) for broken in assembly.broken]
+    if not assembly.plugins and not assembly.broken:
+        fix = "install ragwork, or set RAGWORK_PLUGINS"
+        found.append(Finding(check="plugins", state="warn", detail="none is enabled", fix=fix))
+    sound = "all set" if assembly.kernel.production else "what is unset is made once and shared"
+    found += of_all("secrets", gaps(assembly), sound)
+    errors = await asyncio.to_thread(bindings.faults, assembly)
+    bound = len(bindings.of_settings(assembly))
+    return found + of_all("bindings", errors, f"{bound} settings name providers that are there")
+
+
+async def live(
+    assembly: Assembly, data_dir: Path, *, offline: bool, more: tuple[Check, ...] = ()
+) -> list[Finding]:
+    """The stores and the providers. ``offline`` leaves out what may need a network. ``more`` is asked of the
+    database when it answers.
+    """
+    found = [data_directory(data_dir)]
+    if offline:
+        where = "REDIS_URL, DATABASE_URL and the providers were not tried"
+        found.append(Finding(check="network", state="ok", detail=f"left out: {where}"))
+    else:
+        found.append(await shared_state(assembly))
+    if offline and assembly.kernel.database_url is not None:
+        return found + await _plugins(assembly, data_dir, None, None, offline=True)
+    return found + await _database(assembly, data_dir, more, offline=offline)
+
+
+def data_directory(data_dir: Path) -> Finding:
+    """Whether it can be written to, or made."""
+    existing = next(p for p in (data_dir, *data_dir.parents) if p.exists())
+    if not existing.is_dir():
+        fix = "name a directory with --data-dir or RAGWORK_DATA_DIR"
+        return Finding(check="data directory", state="fail", detail=f"{existing} is not a directory", fix=fix)
+    if not os.access(existing, os.W_OK | os.X_OK):
+        fix = f"chown it to the user who runs ragwork (id {os.geteuid()}), or choose another --data-dir"
+        return Finding(check="data directory", state="fail", detail=f"{existing} is not writable", fix=fix)
+    return Finding(check="data directory", state="ok", detail=str(data_dir))
+
+
+async def shared_state(assembly: Assembly) -> Finding:
+    """Whether the store of ``REDIS_URL`` answers."""
+    if assembly.kernel.redis_url is None:
+        detail = "kept in the process: limits and circuits count for one server alone"
+        return Finding(check="shared state", state="ok", detail=detail)
+    where = assembly.configuration.place("kernel", "redis_url")
+    try:
+        async with phase0.shared_state(assembly.kernel) as (_, probes):
+            for probe in probes:
+                await probe.check()
+    except ConfigError as error:
+        return failed("shared state", assembly.configuration.placed(error, "kernel"))
+    except Exception as error:
+        fix = "start the store or correct REDIS_URL; until then limits are kept by each server alone"
+        return Finding(check="shared state", state="fail", detail=f"{where}: {error}", fix=fix)
+    return Finding(check="shared state", state="ok", detail="answers and takes writes")
+
+
+async def _database(
+    assembly: Assembly, data_dir: Path, more: tuple[Check, ...], *, offline: bool
+) -> list[Finding]:
+    if assembly.kernel.production and assembly.kernel.database_url is None:
+        return await _plugins(assembly, data_dir, None, None, offline=offline)  # told as a gap already
+    embedded = assembly.kernel.database_url is None
+    if embedded and not more and not await asyncio.to_thread(data_dir.exists):
+        return await _plugins(assembly, data_dir, None, None, offline=offline)  # nothing is stored yet
+    found: list[Finding] = []
+    try:
+        async with phase0.database(assembly.kernel, data_dir, patience_s=0) as urls:
+            where = "embedded" if embedded else "DATABASE_URL answers"
+            found.append(Finding(check="database", state="ok", detail=where))
+            schema = await guarded(_schema(assembly), urls)
+            found += [await guarded(role, urls), schema]
+            found += [await guarded(check, urls) for check in more]
+            found += await _plugins(assembly, data_dir, urls, schema, offline=offline)
+    except ConfigError as error:
+        found.append(failed("database", assembly.configuration.placed(error, "kernel")))
+        found += await _plugins(assembly, data_dir, None, None, offline=offline)
+    return found
+
+
+async def guarded(check: Check, urls: DatabaseUrls) -> Finding:
+    """One check of the database; what it raises is its finding."""
+    try:
+        return await check(urls)
+    except ConfigError as error:
+        return failed(error.where, error)
+    except (asyncpg.PostgresError, OSError) as error:
+        return Finding(check="database", state="fail", detail=str(error), fix="see the server's log")
+
+
+async def role(urls: DatabaseUrls) -> Finding:
+    """Whether row level security binds us."""
+    await roles.check_app(urls.app)
+    return Finding(check="row level security", state="ok", detail="binds the application's role")
+
+
+def _schema(assembly: Assembly) -> Check:
+    async def check(urls: DatabaseUrls) -> Finding:
+        connection = await asyncpg.connect(urls.app)
+        try:
+            waiting = await migrations.pending(connection, assembly.sources())
+        finally:
+            await connection.close()
+        if not waiting:
+            return Finding(check="schema", state="ok", detail=_CURRENT)
+        detail = f"{len(waiting)} migrations wait"
+        if urls.owner is not None and not assembly.kernel.production:
+            return Finding(check="schema", state="ok", detail=f"{detail}, serve migrates by itself here")
+        return Finding(check="schema", state="warn", detail=detail, fix="run `ragwork migrate`")
+
+    return check
+
+
+async def _plugins(
+    assembly: Assembly,
+    data_dir: Path,
+    urls: DatabaseUrls | None,
+    schema: Finding | None,
+    *,
+    offline: bool,
+) -> list[Finding]:
+    """Every plugin's contribution, the bindings in the database, and the named providers, opened."""
+    async with rehearse(assembly, data_dir, urls) as rehearsal:
+        found = [failed("plugins", error) for error in rehearsal.faults]
+        told = {error.message for error in rehearsal.faults}
+        found += [
+            Finding(
+                check=f"plugin {name}",
+                state="warn",
+                detail=f"is inactive: {reason}",
+                fix=f"enable what it needs, or `ragwork plugins disable {name}`",
+            )
+            for name, reason in rehearsal.collected.inactive.items()
+            if not any(message in reason for message in told)
+        ]
+        found += [
+            Finding(check=f"plugin {name}", state="ok", detail=f"off; {how}")
+            for name, how in rehearsal.collected.off.items()
+        ]
+        current = schema is not None and schema.detail == _CURRENT
+        if current:
+            found += await _stored(rehearsal)
+        if not offline:
+            found += await _opened(rehearsal, database=current)
+    return found
+
+
+async def _stored(rehearsal: Rehearsal) -> list[Finding]:
+    try:
+        return of_all("stored bindings", await rehearsal.stored(), "name providers that are there")
+    except (Problem, asyncpg.PostgresError, OSError) as error:
+        return [Finding(check="stored bindings", state="fail", detail=str(error), fix="see the server's log")]
+
+
+async def _opened(rehearsal: Rehearsal, *, database: bool) -> list[Finding]:
+    # What lacks a setting is told among the bindings.
+    told = {error.where for error in bindings.faults(rehearsal.assembly)}
+    named = [each for each in await rehearsal.named(database=database) if each.where not in told]
+    sound = f"{', '.join(sorted({each.name for each in named})) or 'none is named'}: open"
+    return of_all("providers", await rehearsal.opened(named), sound)

@@ -1,0 +1,128 @@
+"""What a boot would do with the plugins, without serving: every contribution is asked for and checked, and the
+providers that configuration names are opened.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import attrs
+from ragwork_hooks.errors import ConfigError, ProviderError
+from ragwork_hooks.plugin import Binding
+from ragwork_hooks.storage import DatabaseUrls, Mode, Transaction
+
+from ragwork_kernel import bindings, plan
+from ragwork_kernel.assembly import Assembly
+from ragwork_kernel.bus import Bus
+from ragwork_kernel.contributions import Collected, collect
+from ragwork_kernel.db import Pool, unavailable
+from ragwork_kernel.state import LocalState
+from ragwork_kernel.telemetry import Telemetry
+from ragwork_kernel.tracing import NoTracer
+from ragwork_kernel.wiring import Ground, Wiring
+
+#: The slowest of our providers loads its model within it.
+OPEN_LIMIT_S: Final = 30.0
+_POOL: Final = 2
+
+
+@attrs.frozen(kw_only=True)
+class Rehearsal:
+    """An assembly that is put together and serves nobody. ``faults`` would stop the boot."""
+
+    assembly: Assembly
+    wiring: Wiring
+    collected: Collected
+    frozen: plan.Plan | None
+    faults: tuple[ConfigError, ...]
+
+    async def stored(self) -> list[ConfigError]:
+        """Bindings in the database that nobody offers. The schema must be current."""
+        return await bindings.stored(self.frozen.bindings if self.frozen else (), self.collected.offered)
+
+    async def named(self, *, database: bool) -> list[Binding]:
+        """Every provider that configuration names and somebody offers, once, with the first place that names it."""
+        found = [
+            Binding(kind=each.kind, name=each.name, where=each.where)
+            for each in bindings.of_settings(self.assembly)
+        ]
+        if database and self.frozen is not None:
+            for source in self.frozen.bindings:
+                found += await source.read()
+        first: dict[tuple[str, str], Binding] = {}
+        for binding in found:
+            if (binding.kind, binding.name) in self.collected.offered:
+                first.setdefault((binding.kind, binding.name), binding)
+        return list(first.values())
+
+    async def opened(self, named: Iterable[Binding]) -> list[ConfigError]:
+        """Open each within ``OPEN_LIMIT_S``; why the others can't be opened."""
+        answers = await asyncio.gather(*(self._opened(binding) for binding in named))
+        return [answer for answer in answers if answer is not None]
+
+    async def _opened(self, binding: Binding) -> ConfigError | None:
+        provider = f"{binding.kind} provider {binding.name!r}"
+        try:
+            async with asyncio.timeout(OPEN_LIMIT_S):
+                await self.wiring.providers.opened(binding.kind, binding.name)
+        except TimeoutError:
+            what = f"names {provider}, which is not open after {OPEN_LIMIT_S:g} s"
+            return ConfigError(binding.where, what, "see what it waits for, or name another provider")
+        except (ConfigError, ProviderError) as error:
+            said = f"{error.where} {error.message}" if isinstance(error, ConfigError) else str(error)
+            fix = error.fix if isinstance(error, ConfigError) else "see the README of its plugin"
+            return ConfigError(binding.where, f"names {provider}, which can't be opened: {said}", fix)
+        except Exception as error:
+            what = f"names {provider}, whose open fails: {type(error).__name__}: {error}"
+            return ConfigError(binding.where, what, "repair its plugin, or name another provider")
+        return None
+
+
+@asynccontextmanager
+async def rehearse(assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None) -> AsyncIterator[Rehearsal]:
+    """Put ``assembly`` together over the database of ``urls``; without, over none."""
+    telemetry = Telemetry(assembly.kernel.app_name)
+    pool = None if urls is None else await Pool.open(urls.app, size=_POOL, statement_timeout_ms=5_000)
+    ground = Ground(
+        db=_NoDatabase() if pool is None else pool,
+        state=LocalState(),
+        bus=Bus("" if urls is None else urls.app),
+        telemetry=telemetry,
+        tracer=NoTracer(),
+        # What is unset is told elsewhere; here something has to stand in its place.
+        keys={name: os.urandom(32) for name in assembly.secrets()},
+    )
+    wiring = Wiring(assembly, ground, data_dir)
+    try:
+        collected = collect(assembly, wiring.parts)
+        faults = [*collected.faults]
+        faults += bindings.inactive(assembly, collected.offered, collected.inactive)
+        frozen: plan.Plan | None = None
+        try:
+            frozen = plan.freeze(collected.contributions, assembly.kernel.gate_order)
+            wiring.freeze(frozen, collected, frozen.probes)
+        except ConfigError as error:
+            faults.append(error)
+        yield Rehearsal(
+            assembly=assembly, wiring=wiring, collected=collected, frozen=frozen, faults=tuple(faults)
+        )
+    finally:
+        await wiring.providers.close()
+        await wiring.egress.close()
+        if pool is not None:
+            await pool.close()
+
+
+class _NoDatabase:
+    """Implements ``ragwork_hooks.storage.Database`` where none can be reached."""
+
+    def tenant(
+        self, tenant_id: str, mode: Mode = "write", *, stale: bool = False
+    ) -> AbstractAsyncContextManager[Transaction]:
+        raise unavailable()
+
+    def anonymous(self) -> AbstractAsyncContextManager[Transaction]:
+        raise unavailable()

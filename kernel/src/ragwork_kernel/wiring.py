@@ -1,0 +1,89 @@
+"""The kernel's parts, put together: by the boot over what it opened, by a rehearsal over what is at hand."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+from ragwork_hooks.events import Sink
+from ragwork_hooks.plugin import Probe
+from ragwork_hooks.storage import Blob, Database, State
+
+from ragwork_kernel import clock, secrets
+from ragwork_kernel.assembly import Assembly
+from ragwork_kernel.authorize import AuthorizationPlan
+from ragwork_kernel.blobs import DirectoryBlobs, PostgresBlobs
+from ragwork_kernel.bus import Bus
+from ragwork_kernel.caches import KernelCaches
+from ragwork_kernel.config import KernelConfig
+from ragwork_kernel.contributions import Collected
+from ragwork_kernel.egress import EgressClient
+from ragwork_kernel.jobs import PostgresJobs
+from ragwork_kernel.outbox import OutboxEvents
+from ragwork_kernel.plan import LateRegistry, Plan
+from ragwork_kernel.providers import ProviderTable
+from ragwork_kernel.services import Parts
+from ragwork_kernel.sse import StreamRegistry
+from ragwork_kernel.telemetry import Telemetry
+from ragwork_kernel.tracing import KernelTracer
+
+
+@attrs.frozen(kw_only=True)
+class Ground:
+    """What stands on connections. ``keys`` is the key material of every plugin, by name."""
+
+    db: Database
+    state: State
+    bus: Bus
+    telemetry: Telemetry
+    tracer: KernelTracer
+    keys: Mapping[str, bytes]
+
+
+class Wiring:
+    """``parts`` for the plugins, and the handles on those that are filled once every plugin has contributed."""
+
+    def __init__(self, assembly: Assembly, ground: Ground, data_dir: Path) -> None:
+        kernel = assembly.kernel
+        self.egress = EgressClient(kernel.egress_allow_private)
+        self.providers = ProviderTable()
+        self.streams = StreamRegistry(ground.bus)
+        self.authorization = AuthorizationPlan()
+        self._registry = LateRegistry()
+        self._sinks: list[Sink] = []
+        self._job_kinds: set[str] = set()
+        self._tracer = ground.tracer
+        self.parts = Parts(
+            db=ground.db,
+            state=ground.state,
+            blob=_blobs(kernel),
+            caches=KernelCaches(ground.bus),
+            jobs=PostgresJobs(self._job_kinds),
+            events=OutboxEvents(self._sinks),
+            egress=self.egress,
+            providers=self.providers,
+            streams=self.streams,
+            secrets=secrets.KernelSecrets(assembly.layers, ground.keys),
+            clock=clock.SystemClock(),
+            metrics=ground.telemetry,
+            tracer=ground.tracer,
+            shares=ground.telemetry.shares,
+            authorization=self.authorization,
+            registry=self._registry,
+            profile=kernel.profile,
+            embedded=kernel.database_url is None,
+            data_dir=data_dir,
+        )
+
+    def freeze(self, plan: Plan, collected: Collected, probes: tuple[Probe, ...]) -> None:
+        """Nothing is added after this."""
+        self.authorization.freeze(plan.gates)
+        self.streams.freeze(plan.ended)
+        self._registry.freeze(plan, probes)
+        self._sinks.extend(plan.sinks)
+        self._job_kinds.update(kind.name for kind in plan.jobs)
+        self.providers.fill(collected.offers, (*plan.wraps, *self._tracer.wraps()))
+
+
+def _blobs(kernel: KernelConfig) -> Blob:
+    """The database itself, so that every process on it sees the same blobs; a shared folder when one is named."""
+    return PostgresBlobs() if kernel.blob_dir is None else DirectoryBlobs(Path(kernel.blob_dir))

@@ -1,0 +1,18 @@
+"""The providers that corpora are bound to, over all tenants."""
+
+from collections.abc import Sequence
+
+from ragwork_hooks.plugin import Binding
+from ragwork_hooks.storage import Database
+
+
+async def bound(db: Database) -> Sequence[Binding]:
+    """One for each provider that some corpus names as its own, its embedder, its fallback or its shadow."""
+    async with db.anonymous() as tx:
+        rows = await tx.fetch("SELECT * FROM documents.bound_providers()")
+    found = []
+    for row in rows:
+        more = f", and {row['corpora'] - 1} more" if row["corpora"] > 1 else ""
+        where = f"corpus {row['corpus_id']!r} of tenant {row['tenant_id']!r}{more}"
+        found.append(Binding(kind=row["kind"], name=row["name"], where=where))
+    return found
