@@ -4,8 +4,16 @@ Run slots, processes, threads, connections, bytes of memory: whatever one proces
 and several tenants want at once is a ``Shares``, made by ``Services.shares``.
 """
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
+
+from ragwork_hooks.errors import ProviderError
+
+T = TypeVar("T")
 
 
 class Share(Protocol):
@@ -53,3 +61,30 @@ class Shares(Protocol):
         ``tenant`` is who they are for; ``None`` is whoever the present task works for: the tenant of the
         request or of the job. Raises the refusal that was given to ``Services.shares``.
         """
+
+
+def provider_busy(said: str) -> ProviderError:
+    """The refusal of a provider: SERVICE_BUSY, worth another try in a second."""
+    return ProviderError("SERVICE_BUSY", said, retryable=True, retry_after_s=1.0)
+
+
+async def in_thread(shares: Shares, threads: Executor, work: Callable[[], T]) -> T:
+    """``work()`` on one of ``threads``, in a place of ``shares``.
+
+    The place is free again when the thread is, also when the caller has left. Raises the refusal of
+    ``shares``, and ``RuntimeError`` when the threads were shut down.
+    """
+    share = await shares.take()
+    loop = asyncio.get_running_loop()
+
+    def idle(_step: object) -> None:
+        with suppress(RuntimeError):  # the loop may be closed by then
+            loop.call_soon_threadsafe(share.release)
+
+    try:
+        step = threads.submit(work)
+    except RuntimeError:
+        share.release()
+        raise
+    step.add_done_callback(idle)
+    return await asyncio.wrap_future(step)

@@ -6,7 +6,11 @@ import pytest
 from ragwork_documents.intake_gate import IntakeGate
 from ragwork_hooks.admission import Admission, Ask
 from ragwork_hooks.authz import Deny
-from ragwork_kernel.telemetry import Telemetry
+from ragwork_testkit.services import ProviderServices
+
+
+def places(number, wait_s):
+    return ProviderServices().shares("intake", number, waiting=100, wait_s=wait_s)
 
 
 async def nothing():
@@ -21,7 +25,7 @@ def ask(switch="ingest"):
 
 
 async def test_what_comes_beyond_the_places_waits_then_is_refused():
-    gate = IntakeGate(2, Telemetry("t"), wait_s=0.05)
+    gate = IntakeGate(places(2, 0.05))
     first, second = await gate.admit(ask()), await gate.admit(ask())
     refused = await gate.admit(ask())
     assert isinstance(refused, Deny)
@@ -36,7 +40,7 @@ async def test_what_comes_beyond_the_places_waits_then_is_refused():
 
 @pytest.mark.parametrize("switch", [None, "run"])
 async def test_other_routes_take_no_place(switch):
-    gate = IntakeGate(1, Telemetry("t"), wait_s=0.01)
+    gate = IntakeGate(places(1, 0.01))
     for _ in range(3):
         admitted = await gate.admit(ask(switch))
         assert isinstance(admitted, Admission)
@@ -44,7 +48,7 @@ async def test_other_routes_take_no_place(switch):
 
 
 async def test_a_caller_that_leaves_while_waiting_takes_no_place():
-    gate = IntakeGate(1, Telemetry("t"), wait_s=5)
+    gate = IntakeGate(places(1, 5))
     held = await gate.admit(ask())
     leaving = asyncio.create_task(gate.admit(ask()))
     await asyncio.sleep(0.01)

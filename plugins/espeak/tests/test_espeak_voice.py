@@ -9,10 +9,11 @@ import wave
 import pytest
 from ragwork_espeak import engine, text, voice
 from ragwork_espeak.config import EspeakConfig
-from ragwork_espeak.voice import EspeakVoice, provider
+from ragwork_espeak.voice import provider
 from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.plugin import ProviderContext
 from ragwork_testkit.mp3 import count_frames
+from ragwork_testkit.services import ProviderServices
 from ragwork_testkit.speech import SpeechSynthesizerContract
 
 SENTENCE = "The pump is serviced every three weeks. "
@@ -31,7 +32,7 @@ class TestEspeakWavContract(SpeechSynthesizerContract):
 
 
 def context(**settings):
-    return ProviderContext(services=None, config=EspeakConfig(**settings))
+    return ProviderContext(services=ProviderServices(), config=EspeakConfig(**settings))
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ async def test_a_cancelled_call_stops_the_work(speaking, monkeypatch):
 
 
 async def test_closing_ends_the_thread():
-    spoken = EspeakVoice(EspeakConfig())
+    spoken = await provider.open(context())
     await spoken.synthesize("One.")
     assert [t for t in threading.enumerate() if t.name.startswith("espeak")]
     await spoken.aclose()

@@ -6,10 +6,14 @@ from ragwork_hooks.retrieval import Embedder
 from ragwork_minilm.embedder import MinilmEmbedder
 from ragwork_minilm.encoder import Encoder
 from ragwork_testkit.embedding import EmbedderContract
+from ragwork_testkit.services import ProviderServices
 
 loaded = cache(Encoder)
 
 
 class TestMinilmEmbedder(EmbedderContract):
     async def make(self) -> Embedder:
-        return MinilmEmbedder(loaded().vectors, threads=2)
+        shares = ProviderServices().shares
+        return MinilmEmbedder(
+            loaded().vectors, shares("queries", 1, waiting=100), shares("documents", 2, waiting=1_000)
+        )

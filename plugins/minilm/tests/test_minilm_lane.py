@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from ragwork_hooks.errors import ProviderError
-from ragwork_minilm import lane as lane_module
+from ragwork_hooks.shares import Shares, provider_busy
+from ragwork_kernel.shares import work_for
 from ragwork_minilm.embedder import MinilmEmbedder
 from ragwork_minilm.lane import SLICE, Lane, Vectors
+from ragwork_testkit.services import ProviderServices
 
 
 class Work:
@@ -31,6 +33,10 @@ class Work:
         assert await asyncio.to_thread(self.started.wait, 5)
 
 
+def places(number: int, waiting: int = 1_000) -> Shares:
+    return ProviderServices().shares("test", number, waiting=waiting, refusal=provider_busy)
+
+
 @pytest.fixture
 def work() -> Work:
     return Work()
@@ -38,7 +44,7 @@ def work() -> Work:
 
 @pytest.fixture
 async def lane(work: Work) -> AsyncIterator[Lane]:
-    lane = Lane("test", work, 1)
+    lane = Lane("test", work, places(1))
     yield lane
     work.gate.set()
     await lane.aclose()
@@ -68,10 +74,8 @@ async def test_slices_of_a_cancelled_call_are_never_run(lane: Lane, work: Work) 
     assert work.seen == ["running", "after"]
 
 
-async def test_a_call_too_many_is_refused_as_retryable(
-    lane: Lane, work: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lane_module, "MAX_CALLS", 3)
+async def test_a_call_too_many_is_refused_as_retryable(work: Work) -> None:
+    lane = Lane("test", work, places(1, waiting=2))
     waiting = [asyncio.create_task(lane.run(["waits"])) for _ in range(3)]
     await work.under_way()
     with pytest.raises(ProviderError) as refused:
@@ -80,6 +84,19 @@ async def test_a_call_too_many_is_refused_as_retryable(
     work.gate.set()
     await asyncio.gather(*waiting)
     assert await lane.run(["fits"]) == [[4.0]]
+    await lane.aclose()
+
+
+async def test_a_tenant_with_many_large_calls_delays_another_by_one_slice(lane: Lane, work: Work) -> None:
+    with work_for("greedy"):
+        large = [asyncio.create_task(lane.run([f"large{number}"] * 20)) for number in range(10)]
+    await work.under_way()
+    with work_for("modest"):
+        small = asyncio.create_task(lane.run(["small"]))
+    await asyncio.sleep(0)
+    work.gate.set()
+    await asyncio.gather(*large, small)
+    assert work.seen.index("small") <= 2 * SLICE
 
 
 async def test_closing_ends_waiting_calls_with_an_error(lane: Lane, work: Work) -> None:
@@ -109,7 +126,7 @@ async def test_a_failure_ends_its_call_at_once_and_not_the_lane() -> None:
         done.extend(texts)
         return [[1.0] for _ in texts]
 
-    lane = Lane("test", work, 2)
+    lane = Lane("test", work, places(2))
     with pytest.raises(MemoryError):
         await lane.run(["good"] * 9 + ["bad"] + ["good"] * 2_000)
     await asyncio.sleep(0.2)
@@ -122,7 +139,7 @@ async def test_a_query_runs_while_every_document_thread_is_busy(work: Work) -> N
     def either(texts: Sequence[str]) -> Vectors:
         return [[0.0]] if texts == ["query"] else work(texts)
 
-    embedder = MinilmEmbedder(either, threads=2)
+    embedder = MinilmEmbedder(either, places(1), places(2))
     documents = asyncio.create_task(embedder.embed(["document"] * 100, "document"))
     await work.under_way()
     assert await asyncio.wait_for(embedder.embed(["query"], "query"), 5) == [[0.0]]
@@ -140,7 +157,7 @@ async def test_only_document_threads_give_way_to_others(work: Work) -> None:
         time.sleep(0.01)
         return [[1.0] for _ in texts]
 
-    embedder = MinilmEmbedder(note, threads=1)
+    embedder = MinilmEmbedder(note, places(1), places(1))
     await asyncio.gather(embedder.embed(["query"], "query"), embedder.embed(["document"], "document"))
     await embedder.aclose()
     assert priorities["query"] == _niceness()

@@ -17,6 +17,7 @@ from ragwork_hooks.retrieval import Embedder
 from ragwork_minilm import onnxfile, weights
 from ragwork_minilm.config import MinilmConfig
 from ragwork_minilm.encoder import MAX_CHARACTERS, Encoder
+from ragwork_testkit.services import ProviderServices
 from tokenizers import Tokenizer
 
 TEXTS = [
@@ -89,7 +90,7 @@ def test_a_missing_package_is_named() -> None:
 async def test_the_entry_point_opens_the_embedder() -> None:
     (entry,) = entry_points(group="ragwork.embedding", name="minilm")
     provider = cast("Provider[Embedder]", entry.load())
-    context = ProviderContext(services=cast("Services", None), config=MinilmConfig(threads=1))
+    context = ProviderContext(services=cast("Services", ProviderServices()), config=MinilmConfig(threads=1))
     embedder = await provider.open(context)
     (vector,) = await embedder.embed(["lift"], "query")
     await embedder.aclose()

@@ -13,6 +13,7 @@ from ragwork_opa.config import OpaConfig
 from ragwork_opa.engine import OpaEngine
 from ragwork_testkit.opa_server import How, OpaServer, serving
 from ragwork_testkit.policy_engine import HOSTILE_IDS, READ, READERS, UNAVAILABLE, WRITE, allowing, policy
+from ragwork_testkit.services import ProviderServices
 from ragwork_testkit.tcpproxy import between
 
 PLUGINS = Path(__file__).parents[2]
@@ -38,7 +39,8 @@ def engine(server: OpaServer, egress: EgressClient) -> OpaEngine:
 
 def opened(egress: EgressClient, url: str, token: str = "secret", modules: int = 10) -> OpaEngine:
     config = OpaConfig(url=url, token=token, timeout_s=0.5, modules=modules)
-    return OpaEngine(OpaClient(egress, config), config.modules)
+    places = ProviderServices().shares("questions", 32, waiting=3_000)
+    return OpaEngine(OpaClient(egress, config), config.modules, places)
 
 
 async def allows(engine: OpaEngine, source: str = READERS, question: object = READ) -> bool:

@@ -10,6 +10,7 @@ from ragwork_opa.config import OpaConfig
 from ragwork_opa.engine import OpaEngine
 from ragwork_testkit.opa_server import OpaServer, serving
 from ragwork_testkit.policy_engine import LOOP, PolicyEngineContract
+from ragwork_testkit.services import ProviderServices
 
 
 class TestOpaEngine(PolicyEngineContract):
@@ -21,7 +22,8 @@ class TestOpaEngine(PolicyEngineContract):
         async with serving("secret") as server:
             self.server = server
             config = OpaConfig(url=server.url, token="secret")
-            yield OpaEngine(OpaClient(egress, config), config.modules)
+            places = ProviderServices().shares("questions", 32, waiting=3_000)
+            yield OpaEngine(OpaClient(egress, config), config.modules, places)
         await egress.close()
 
     async def unplug(self, engine: PolicyEngine) -> None:

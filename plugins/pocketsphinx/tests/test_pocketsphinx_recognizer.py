@@ -15,12 +15,13 @@ from ragwork_hooks.tts import Audio
 from ragwork_pocketsphinx import sound
 from ragwork_pocketsphinx.grammar import MAX_WORDS, grammar
 from ragwork_pocketsphinx.recognizer import provider
+from ragwork_testkit.services import ProviderServices
 from ragwork_testkit.speech import PHRASES, SpeechRecognizerContract
 from ragwork_testkit.wav import comment_of, silent, wav
 
 
 async def say(text):
-    voice = EspeakVoice(EspeakConfig(format="wav"))
+    voice = EspeakVoice(EspeakConfig(format="wav"), ProviderServices().shares("voice", 1, waiting=9))
     try:
         return await voice.synthesize(text)
     finally:
@@ -29,14 +30,14 @@ async def say(text):
 
 @pytest.fixture
 async def ears():
-    opened = await provider.open(ProviderContext(services=None, config=None))
+    opened = await provider.open(ProviderContext(services=ProviderServices(), config=None))
     yield opened
     await opened.aclose()
 
 
 class TestPocketSphinxContract(SpeechRecognizerContract):
     async def make(self):
-        return await provider.open(ProviderContext(services=None, config=None))
+        return await provider.open(ProviderContext(services=ProviderServices(), config=None))
 
     async def speak(self, text):
         return await say(text)
@@ -186,7 +187,7 @@ async def test_the_event_loop_stays_free_and_a_cancelled_call_stops_the_work(ear
 
 
 async def test_closing_ends_the_thread():
-    opened = await provider.open(ProviderContext(services=None, config=None))
+    opened = await provider.open(ProviderContext(services=ProviderServices(), config=None))
     assert [t for t in threading.enumerate() if t.name.startswith("pocketsphinx")]
     await opened.aclose()
     assert not [t for t in threading.enumerate() if t.name.startswith("pocketsphinx")]

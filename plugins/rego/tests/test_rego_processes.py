@@ -4,12 +4,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from ragwork_hooks.plugin import ProviderContext, Services
 from ragwork_hooks.policy import PolicySourceError
 from ragwork_rego.config import RegoConfig
-from ragwork_rego.engine import RegoEngine
+from ragwork_rego.engine import RegoEngine, open_engine
 from ragwork_testkit.policy_engine import HEAD, LOOP, READ, READERS, allowing, policy
+from ragwork_testkit.services import ProviderServices
 
 #: Doubles its array until there is no memory, in C loops that take little time.
 HUNGRY = HEAD + "".join(
@@ -19,7 +22,9 @@ HUNGRY = HEAD + "".join(
 
 @pytest.fixture
 async def engine() -> AsyncIterator[RegoEngine]:
-    engine = RegoEngine(RegoConfig(workers=2, cpu_ms=100, memory_mb=256, timeout_s=10.0))
+    config = RegoConfig(workers=2, cpu_ms=100, memory_mb=256, timeout_s=10.0)
+    services = cast("Services", ProviderServices())
+    engine = await open_engine(ProviderContext(services=services, config=config))
     yield engine
     await engine.aclose()
 

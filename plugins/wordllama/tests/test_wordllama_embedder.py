@@ -13,7 +13,8 @@ import pytest
 from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Embedder
-from ragwork_wordllama import embedder as embedder_module
+from ragwork_hooks.shares import Shares, provider_busy
+from ragwork_testkit.services import ProviderServices
 from ragwork_wordllama import files
 from ragwork_wordllama.embedder import INLINE_CHARACTERS, SLICE, Vectors, WordllamaEmbedder
 from ragwork_wordllama.encoder import Encoder
@@ -30,6 +31,10 @@ print(json.dumps(model.embed(json.loads(sys.argv[1]), norm=True).tolist()))
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
     return Encoder()
+
+
+def places(waiting: int = 1_000) -> Shares:
+    return ProviderServices().shares("test", 1, waiting=waiting, refusal=provider_busy)
 
 
 class Work:
@@ -67,7 +72,7 @@ def test_the_package_is_never_imported(encoder: Encoder) -> None:
 async def test_a_short_query_stays_on_the_loop_and_other_work_leaves_it() -> None:
     work = Work()
     work.gate.set()
-    embedder = WordllamaEmbedder(work)
+    embedder = WordllamaEmbedder(work, places(), places())
     for texts in (["short"], ["long" * INLINE_CHARACTERS], [""] * (SLICE + 1)):
         await embedder.embed(texts, "query")
     await embedder.embed(["short"], "document")
@@ -83,7 +88,7 @@ async def test_a_short_query_stays_on_the_loop_and_other_work_leaves_it() -> Non
 
 async def test_slices_of_a_cancelled_call_are_never_run() -> None:
     work = Work()
-    embedder = WordllamaEmbedder(work)
+    embedder = WordllamaEmbedder(work, places(), places())
     running = asyncio.create_task(embedder.embed(["running"], "document"))
     await work.under_way()
     cancelled = asyncio.create_task(embedder.embed(["cancelled"] * 100, "document"))
@@ -97,10 +102,9 @@ async def test_slices_of_a_cancelled_call_are_never_run() -> None:
     assert work.seen == ["running", "after"]
 
 
-async def test_a_call_too_many_is_refused_as_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedder_module, "MAX_CALLS", 1)
+async def test_a_call_too_many_is_refused_as_retryable() -> None:
     work = Work()
-    embedder = WordllamaEmbedder(work)
+    embedder = WordllamaEmbedder(work, places(), places(waiting=0))
     waiting = asyncio.create_task(embedder.embed(["waits"], "document"))
     await work.under_way()
     with pytest.raises(ProviderError) as refused:
@@ -113,7 +117,7 @@ async def test_a_call_too_many_is_refused_as_retryable(monkeypatch: pytest.Monke
 
 async def test_closing_ends_waiting_calls_with_an_error() -> None:
     work = Work()
-    embedder = WordllamaEmbedder(work)
+    embedder = WordllamaEmbedder(work, places(), places())
     running = asyncio.create_task(embedder.embed(["running"], "document"))
     await work.under_way()
     waiting = asyncio.create_task(embedder.embed(["waits"], "document"))
@@ -142,7 +146,9 @@ def test_a_missing_file_is_named() -> None:
 async def test_the_entry_point_opens_the_embedder() -> None:
     (entry,) = entry_points(group="ragwork.embedding", name="wordllama")
     provider = cast("Provider[Embedder]", entry.load())
-    embedder = await provider.open(ProviderContext(services=cast("Services", None), config=NoOptions()))
+    embedder = await provider.open(
+        ProviderContext(services=cast("Services", ProviderServices()), config=NoOptions())
+    )
     (vector,) = await embedder.embed(["lift"], "query")
     await embedder.aclose()
     assert (provider.name, embedder.name, len(vector)) == ("wordllama", "wordllama", embedder.dimension)

@@ -10,9 +10,14 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
+
+from ragwork_hooks.shares import Shares
 
 T = TypeVar("T")
+
+#: Calls that may wait: more would not be made within their time.
+MAX_WAITING: Final = 1_000
 
 
 class Connection(Protocol):
@@ -23,11 +28,11 @@ class Connection(Protocol):
 
 
 class Calls:
-    """At most ``limit`` calls at a time, with a thread for each; others wait their turn."""
+    """A call for each of ``places`` at a time, with a thread for each."""
 
-    def __init__(self, limit: int) -> None:
-        self._executor = ThreadPoolExecutor(limit, thread_name_prefix="bedrock")
-        self._free = asyncio.Semaphore(limit)
+    def __init__(self, places: Shares) -> None:
+        self._executor = ThreadPoolExecutor(places.places, thread_name_prefix="bedrock")
+        self._places = places
         self._present = threading.local()
         self._lock = threading.Lock()
         self._open: set[Call] = set()
@@ -35,7 +40,7 @@ class Calls:
     @contextlib.asynccontextmanager
     async def call(self) -> AsyncIterator["Call"]:
         """A turn. It is given back when the call's thread is idle again, whatever happened."""
-        await self._free.acquire()
+        share = await self._places.take()
         call = Call(self._executor, self._present, self._lock)
         self._open.add(call)
         try:
@@ -43,7 +48,7 @@ class Calls:
         finally:
             self._open.discard(call)
             loop = asyncio.get_running_loop()
-            call.end(lambda: loop.call_soon_threadsafe(self._free.release))
+            call.end(lambda: loop.call_soon_threadsafe(share.release))
 
     def hold(self, connection: Connection) -> None:
         """Note, in the thread of a call, that ``connection`` works for it from now on."""

@@ -9,8 +9,9 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
 from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.shares import provider_busy
 
-from ragwork_bedrock.calls import Call, Calls
+from ragwork_bedrock.calls import MAX_WAITING, Call, Calls
 from ragwork_bedrock.clients import Clients, Service
 from ragwork_bedrock.config import BedrockConfig, chat_ready
 from ragwork_bedrock.credentials import missing
@@ -133,7 +134,8 @@ async def _open(context: ProviderContext[BedrockConfig]) -> ChatModel:
     config = context.config
     if not config.model_id:
         raise missing("BEDROCK_MODEL_ID is not set")
-    calls = Calls(config.max_concurrency)
+    limit = config.max_concurrency
+    calls = Calls(context.services.shares("chat", limit, waiting=MAX_WAITING, refusal=provider_busy))
     service = Service(
         name="bedrock-runtime",
         endpoint_url=config.runtime_endpoint_url,

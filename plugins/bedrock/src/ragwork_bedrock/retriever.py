@@ -9,9 +9,10 @@ from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Passage, Query, Retriever
+from ragwork_hooks.shares import provider_busy
 from ragwork_hooks.storage import Transaction
 
-from ragwork_bedrock.calls import Calls
+from ragwork_bedrock.calls import MAX_WAITING, Calls
 from ragwork_bedrock.clients import Account, Clients, Service
 from ragwork_bedrock.config import BedrockConfig, KnowledgeBaseOptions
 from ragwork_bedrock.credentials import missing, tenant_keys
@@ -184,7 +185,8 @@ def _search(query: Query, options: KnowledgeBaseOptions) -> Search:
 
 async def _open(context: ProviderContext[BedrockConfig]) -> Retriever:
     config, services = context.config, context.services
-    calls = Calls(config.max_concurrency)
+    limit = config.max_concurrency
+    calls = Calls(services.shares("retrieval", limit, waiting=MAX_WAITING, refusal=provider_busy))
     service = Service(
         name="bedrock-agent-runtime",
         endpoint_url=config.agent_endpoint_url,

@@ -31,7 +31,7 @@ from ragwork_documents.corpus_rights import CorpusRights
 from ragwork_documents.documents import Documents
 from ragwork_documents.ingestion import Ingestion
 from ragwork_documents.intake import Intake
-from ragwork_documents.intake_gate import IntakeGate
+from ragwork_documents.intake_gate import WAIT_S, WAITING, IntakeGate
 from ragwork_documents.ownership import CorpusOwnership
 from ragwork_documents.recheck import Rechecked
 from ragwork_documents.retrieve import Retrieval
@@ -91,7 +91,9 @@ class DocumentsPlugin:
                 *grants.routes(rights.readers, access),
                 *Retrieval(services, catalog, search).routes(),
             ),
-            admits=(IntakeGate(config.concurrency, services.metrics),),
+            admits=(
+                IntakeGate(services.shares("intake", config.concurrency, waiting=WAITING, wait_s=WAIT_S)),
+            ),
             gates=(access, CorpusOwnership()),
             wraps=(
                 Wrap(kind="retrieval", name="documents.recheck", wrap=recheck),

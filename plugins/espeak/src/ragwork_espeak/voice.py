@@ -3,10 +3,12 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.shares import Shares, in_thread, provider_busy
 from ragwork_hooks.tts import Audio, SpeechSynthesizer
 
 from ragwork_espeak import engine
@@ -17,14 +19,18 @@ from ragwork_espeak.text import pieces, speakable
 #: Ten minutes. A few thousand pictograms, each read by its name, would otherwise last for hours.
 MAX_BYTES: Final = 600 * engine.SAMPLE_RATE * engine.SAMPLE_BYTES
 
+#: Texts that may wait to be spoken.
+_WAITING: Final = 100
+
 
 class EspeakVoice:
     """Speaks in a thread of its own, a piece at a time."""
 
     name = "espeak"
 
-    def __init__(self, config: EspeakConfig) -> None:
+    def __init__(self, config: EspeakConfig, places: Shares) -> None:
         self._config = config
+        self._places = places
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="espeak")
 
     async def synthesize(self, text: str) -> Audio:
@@ -37,7 +43,7 @@ class EspeakVoice:
             raise ProviderError("TTS_ERROR", "there is no text to speak")
         stop = threading.Event()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, self._make, words, stop)
+            return await in_thread(self._places, self._worker, partial(self._make, words, stop))
         finally:
             stop.set()
 
@@ -59,7 +65,9 @@ class EspeakVoice:
 
 async def _open(context: ProviderContext[EspeakConfig]) -> SpeechSynthesizer:
     await asyncio.to_thread(engine.check, context.config.voice)
-    return EspeakVoice(context.config)
+    return EspeakVoice(
+        context.config, context.services.shares("voice", 1, waiting=_WAITING, refusal=provider_busy)
+    )
 
 
 provider: Provider[SpeechSynthesizer] = Provider(name="espeak", open=_open)

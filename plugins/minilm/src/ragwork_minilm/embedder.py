@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.shares import Shares, provider_busy
 
 from ragwork_minilm.config import MinilmConfig
-from ragwork_minilm.lane import Lane, Vectors
+from ragwork_minilm.lane import MAX_WAITING, Lane, Vectors
 
 if TYPE_CHECKING:
     from ragwork_minilm.encoder import Encoder
@@ -23,9 +24,9 @@ _DOCUMENT_NICENESS: Final = 10
 class MinilmEmbedder:
     """all-MiniLM-L6-v2. Queries and documents have threads of their own, so neither waits for the other."""
 
-    def __init__(self, work: Callable[[Sequence[str]], Vectors], threads: int) -> None:
-        self._queries = Lane("minilm-query", work, 1)
-        self._documents = Lane("minilm-document", work, threads, _yield_to_others)
+    def __init__(self, work: Callable[[Sequence[str]], Vectors], queries: Shares, documents: Shares) -> None:
+        self._queries = Lane("minilm-query", work, queries)
+        self._documents = Lane("minilm-document", work, documents, _yield_to_others)
 
     @property
     def name(self) -> str:
@@ -50,7 +51,12 @@ class MinilmEmbedder:
 async def open_embedder(context: ProviderContext[MinilmConfig]) -> MinilmEmbedder:
     """Load the model in a thread. Raises ``ConfigError`` when its packages are missing or altered."""
     encoder = await asyncio.to_thread(_load)
-    return MinilmEmbedder(encoder.vectors, context.config.threads)
+    shares, threads = context.services.shares, context.config.threads
+    return MinilmEmbedder(
+        encoder.vectors,
+        queries=shares("queries", 1, waiting=MAX_WAITING, refusal=provider_busy),
+        documents=shares("documents", threads, waiting=MAX_WAITING, refusal=provider_busy),
+    )
 
 
 def _load() -> "Encoder":

@@ -1,56 +1,45 @@
-"""Threads that work off slices of calls, in the order in which the slices arrive.
+"""Threads that work off slices of calls, each slice in a place of its tenant's share.
 
-A call has only as many slices in the queue as there are threads, so calls share the threads fairly, and
-the queue is as long as the number of waiting calls allows.
+A call waits for only as many slices at once as there are threads, so the calls of one tenant share fairly, too.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeAlias
 
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.shares import Shares, in_thread
 
 Vectors: TypeAlias = list[list[float]]
-#: Calls that may be under way at once; more is refused rather than queued without end.
-MAX_CALLS: Final = 1_000
+#: Slices that may wait; more is refused rather than queued without end.
+MAX_WAITING: Final = 1_000
 #: Texts per slice: what a cancelled call may still cost, and how often a thread turns to the next call.
 SLICE: Final = 4
 
 
 class Lane:
-    """Runs ``work`` for one event loop on ``threads`` threads of its own; ``prepare`` starts each thread."""
+    """Runs ``work`` for one event loop on a thread of its own for each place; ``prepare`` starts each thread."""
 
     def __init__(
         self,
         name: str,
         work: Callable[[Sequence[str]], Vectors],
-        threads: int,
+        places: Shares,
         prepare: Callable[[], None] | None = None,
     ) -> None:
         self._work = work
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=prepare)
-        self._calls = 0
+        self._places = places
+        self._pool = ThreadPoolExecutor(places.places, thread_name_prefix=name, initializer=prepare)
         self._closed = False
 
     async def run(self, texts: Sequence[str]) -> Vectors:
-        """One vector per text, in order. A cancelled call's waiting slices leave the queue.
+        """One vector per text, in order. A cancelled call's waiting slices are never run.
 
-        Raises ``ProviderError`` SERVICE_BUSY when too many calls wait, INTEGRATION_UNAVAILABLE after
-        ``aclose``.
+        Raises ``ProviderError`` SERVICE_BUSY when too many wait, INTEGRATION_UNAVAILABLE after ``aclose``.
         """
-        if self._calls >= MAX_CALLS:
-            raise ProviderError(
-                "SERVICE_BUSY", "Too many texts wait to be embedded", retryable=True, retry_after_s=1.0
-            )
-        self._calls += 1
-        try:
-            if len(texts) <= SLICE:
-                return await self._slice(texts)
-            return await self._slices(texts)
-        finally:
-            self._calls -= 1
+        return await (self._slice(texts) if len(texts) <= SLICE else self._slices(texts))
 
     async def aclose(self) -> None:
         """End after the slices that run now; what waits is refused. Idempotent."""
@@ -62,7 +51,7 @@ class Lane:
         starts = range(0, len(texts), SLICE)
         parts: list[Vectors] = [[] for _ in starts]
         todo = iter(enumerate(starts))
-        workers = [asyncio.create_task(self._drain(texts, todo, parts)) for _ in range(self._threads)]
+        workers = [asyncio.create_task(self._drain(texts, todo, parts)) for _ in range(self._places.places)]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -80,7 +69,11 @@ class Lane:
         if self._closed:
             raise _closed()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._work, texts)
+            return await in_thread(self._places, self._pool, partial(self._work, texts))
+        except RuntimeError:
+            if self._closed:
+                raise _closed() from None
+            raise
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._closed and task is not None and not task.cancelling():

@@ -20,13 +20,16 @@ from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
 from ragwork_hooks.rego.dialect import modern
 from ragwork_hooks.rego.source import judged, module
+from ragwork_hooks.shares import Shares
 
 from ragwork_opa.client import EvaluationError, OpaClient, unavailable
 from ragwork_opa.config import OpaConfig
 
 MAX_QUESTION_BYTES: Final = 262_144
 #: Questions to the agent at once: more would wait for a connection while their time runs.
-_AT_ONCE: Final = 32
+AT_ONCE: Final = 32
+#: Questions that may wait for their turn: more would not be answered within their time.
+MAX_WAITING: Final = 3_200
 _ANSWER: Final = "ragwork_answer"
 _LINES: Final = "ragwork_lines"
 
@@ -56,10 +59,10 @@ class Told:
 class OpaEngine:
     """Implements ``ragwork_hooks.policy.PolicyEngine``."""
 
-    def __init__(self, client: OpaClient, max_modules: int) -> None:
+    def __init__(self, client: OpaClient, max_modules: int, places: Shares) -> None:
         self._client = client
         self._max_modules = max_modules
-        self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self._places = places
         # What the agent was told, oldest first.
         self._told: OrderedDict[str, Told] = OrderedDict()
         self._telling: dict[str, asyncio.Task[Told]] = {}
@@ -101,7 +104,7 @@ class OpaEngine:
             return [_no(policy, "The question is too large to be judged") for policy in policies]
 
         async def one(policy: Policy) -> PolicyDecision:
-            async with self._at_once:
+            with await self._places.take(tenant=tenant_id):
                 return await self._decision(_place(tenant_id, policy), policy, asked)
 
         try:
@@ -238,7 +241,8 @@ def _engine_error(errors: ExceptionGroup) -> Exception:
 async def open_engine(context: ProviderContext[OpaConfig]) -> OpaEngine:
     """Nothing is called before the first question."""
     client = OpaClient(context.services.egress, context.config)
-    return OpaEngine(client, context.config.modules)
+    places = context.services.shares("questions", AT_ONCE, waiting=MAX_WAITING, refusal=unavailable)
+    return OpaEngine(client, context.config.modules, places)
 
 
 provider: Final = Provider(name="opa", open=open_engine)

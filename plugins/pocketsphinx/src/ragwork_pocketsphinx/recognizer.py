@@ -4,10 +4,12 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.shares import Shares, in_thread, provider_busy
 from ragwork_hooks.tts import Audio, SpeechRecognizer
 
 from ragwork_pocketsphinx.grammar import Grammar, grammar
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 #: 20 ms of sound. The decoder holds the interpreter's lock during a block, so blocks are short.
 _BLOCK: Final = 640
 _SEARCH: Final = "phrases"
+#: Recordings that may wait to be heard.
+_WAITING: Final = 100
 
 
 class PocketSphinxRecognizer:
@@ -26,8 +30,9 @@ class PocketSphinxRecognizer:
 
     name = "pocketsphinx"
 
-    def __init__(self, decoder: "Decoder", worker: ThreadPoolExecutor) -> None:
+    def __init__(self, decoder: "Decoder", worker: ThreadPoolExecutor, places: Shares) -> None:
         self._decoder = decoder
+        self._places = places
         self._worker = worker
         self._fresh: str = decoder.get_cmn()
 
@@ -39,11 +44,9 @@ class PocketSphinxRecognizer:
         Raises ``ProviderError`` ASR_ERROR.
         """
         stop = threading.Event()
-        work = asyncio.get_running_loop().run_in_executor(
-            self._worker, self._recognize, audio, tuple(phrases), stop
-        )
+        work = partial(self._recognize, audio, tuple(phrases), stop)
         try:
-            return await work
+            return await in_thread(self._places, self._worker, work)
         finally:
             stop.set()
 
@@ -98,14 +101,15 @@ def _load() -> "Decoder":
         raise ProviderError("ASR_CONFIG_MISSING", "PocketSphinx can't load its models") from error
 
 
-async def _open(_context: ProviderContext[None]) -> SpeechRecognizer:
+async def _open(context: ProviderContext[None]) -> SpeechRecognizer:
     worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pocketsphinx")
     try:
         decoder = await asyncio.get_running_loop().run_in_executor(worker, _load)
     except BaseException:
         worker.shutdown(wait=False)
         raise
-    return PocketSphinxRecognizer(decoder, worker)
+    places = context.services.shares("decoder", 1, waiting=_WAITING, refusal=provider_busy)
+    return PocketSphinxRecognizer(decoder, worker, places)
 
 
 provider: Provider[SpeechRecognizer] = Provider(name="pocketsphinx", open=_open)

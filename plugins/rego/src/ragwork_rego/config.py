@@ -8,7 +8,13 @@ from ragwork_hooks.settings import setting
 class RegoConfig:
     """How many processes decide, and what one policy may take."""
 
-    workers: int = setting("REGO_WORKERS", 2, "Processes that evaluate policies", ge=1, le=64)
+    workers: int = setting(
+        "REGO_WORKERS",
+        2,
+        "Processes that evaluate one tenant's policies; one more for the others",
+        ge=1,
+        le=64,
+    )
     cpu_ms: int = setting(
         "REGO_CPU_MS", 100, "Processor time that one policy may take, in milliseconds", ge=5, le=10_000
     )

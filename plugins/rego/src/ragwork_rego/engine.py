@@ -14,6 +14,7 @@ from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
 from ragwork_hooks.rego.dialect import modern
 from ragwork_hooks.rego.source import PACKAGE, Module, judged, module
+from ragwork_hooks.shares import Shares
 
 from ragwork_rego.config import RegoConfig
 from ragwork_rego.processes import MAX_KNOWN, Answer, Processes, Told
@@ -24,6 +25,8 @@ MAX_QUESTION_BYTES: Final = 262_144
 #: Seconds for which a policy that took too long is not tried again.
 REFUSED_SECONDS: Final = 30.0
 _MAX_REFUSED: Final = 10_000
+#: Questions that may wait: more would not be answered within their time.
+_MAX_WAITING: Final = 2_000
 _LINES: Final = "ragwork_lines"
 
 
@@ -39,9 +42,9 @@ class Prepared:
 class RegoEngine:
     """Implements ``ragwork_hooks.policy.PolicyEngine``."""
 
-    def __init__(self, config: RegoConfig) -> None:
+    def __init__(self, config: RegoConfig, places: Shares) -> None:
         self._config = config
-        self._processes = Processes(config.workers, config.cpu_ms / 1000, config.memory_mb * 1_048_576)
+        self._processes = Processes(places, config.cpu_ms / 1000, config.memory_mb * 1_048_576)
         self._ready: OrderedDict[tuple[str, str, int, str], Prepared] = OrderedDict()
         self._refused: dict[str, float] = {}
         self._running: set[asyncio.Task[Any]] = set()
@@ -87,6 +90,7 @@ class RegoEngine:
         """End the processes. What comes later is refused."""
         if not self._closed:
             self._closed = True
+            await asyncio.gather(*self._running, return_exceptions=True)
             await self._processes.close()
 
     async def _decisions(
@@ -98,7 +102,7 @@ class RegoEngine:
             for each in ready
             if each.module is not None and not self._is_refused(each.key)
         }
-        answers = await self._answers(modules, question)
+        answers = await self._answers(tenant_id, modules, question)
         return [
             _decision(policy, each, answers.get(each.key))
             for policy, each in zip(policies, ready, strict=True)
@@ -114,18 +118,22 @@ class RegoEngine:
         return self._ready[key]
 
     async def _answers(
-        self, modules: Mapping[str, tuple[str, str | None]], question: bytes
+        self, tenant_id: str, modules: Mapping[str, tuple[str, str | None]], question: bytes
     ) -> Mapping[str, Answer]:
-        """One answer per module. Who ends its process over and over says no, the others are asked again."""
+        """One answer per module. Who ends its process over and over says no, the others are asked again.
+
+        While others wait for a process, one policy is one turn, so that the slow ones of a tenant hold none.
+        """
         answers: dict[str, Answer] = {}
         crashed: str | None = None
-        while rest := {key: texts for key, texts in modules.items() if key not in answers}:
-            async with self._processes.one() as worker:
-                told = await worker.decide(rest, question)
-            answers.update(zip(rest, told.answers, strict=False))
+        while rest := [key for key in modules if key not in answers]:
+            async with self._processes.one(tenant_id) as worker:
+                turn = {key: modules[key] for key in (rest[:1] if self._processes.is_crowded else rest)}
+                told = await worker.decide(turn, question)
+            answers.update(zip(turn, told.answers, strict=False))
             if told.ending == "done":
-                break
-            culprit = next(key for key in rest if key not in answers)
+                continue
+            culprit = next(key for key in turn if key not in answers)
             if told.ending == "too slow" or culprit == crashed:
                 self._refuse(culprit)
                 answers[culprit] = {
@@ -229,8 +237,17 @@ def _no(policy: Policy, reason: str, line: int | None = None) -> PolicyDecision:
 
 
 async def open_engine(context: ProviderContext[RegoConfig]) -> RegoEngine:
-    """Nothing is started before the first question."""
-    return RegoEngine(context.config)
+    """Nothing is started before the first question.
+
+    One process more than a single tenant may use: whoever comes second need not wait for the first's policies.
+    """
+    most = context.config.workers
+    places = context.services.shares("workers", most + 1, waiting=_MAX_WAITING, refusal=_busy, most=most)
+    return RegoEngine(context.config, places)
+
+
+def _busy(said: str) -> ProviderError:
+    return ProviderError("POLICY_ENGINE_UNAVAILABLE", said, retryable=True, retry_after_s=1.0)
 
 
 provider: Final = Provider(name="rego", open=open_engine)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
+from ragwork_hooks.shares import Shares
 
 _WORKER: Final = Path(__file__).with_name("worker.py")
 #: Policies that one process keeps compiled: at 20 KB each.
@@ -78,36 +79,42 @@ class Worker:
 
 
 class Processes:
-    """A fixed number of places for processes; whoever comes first is served first."""
+    """A process for each of ``places``, started when it is first needed."""
 
-    def __init__(self, count: int, cpu_seconds: float, memory_bytes: int) -> None:
+    def __init__(self, places: Shares, cpu_seconds: float, memory_bytes: int) -> None:
         self._arguments = (str(memory_bytes), str(cpu_seconds))
-        self._count = count
-        self._places: asyncio.Queue[Worker | None] = asyncio.Queue()
-        for _ in range(count):
-            self._places.put_nowait(None)
+        self._places = places
+        self._idle: list[Worker] = []
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether somebody waits for a process."""
+        return self._places.waiting > 0
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[Worker]:
-        """A living process for the length of the block. One that was left in the middle is ended."""
-        worker = await self._places.get()
-        is_whole = False
-        try:
-            if worker is None or not worker.is_alive:
-                worker = await self._start()
-            yield worker
-            is_whole = True
-        finally:
-            if worker is not None and not is_whole:
-                await worker.end()
-            self._places.put_nowait(worker if is_whole else None)
+    async def one(self, tenant: str | None = None) -> AsyncIterator[Worker]:
+        """A living process for the length of the block, in a place of ``tenant``'s share.
+
+        One that was left in the middle is ended.
+        """
+        with await self._places.take(tenant=tenant):
+            worker = self._idle.pop() if self._idle else None
+            is_whole = False
+            try:
+                if worker is None or not worker.is_alive:
+                    worker = await self._start()
+                yield worker
+                is_whole = True
+            finally:
+                if worker is not None and is_whole:
+                    self._idle.append(worker)
+                elif worker is not None:
+                    await worker.end()
 
     async def close(self) -> None:
-        """End every process; callers under way finish first."""
-        for _ in range(self._count):
-            worker = await self._places.get()
-            if worker is not None:
-                await worker.end()
+        """End every process. Nobody may use one any more."""
+        while self._idle:
+            await self._idle.pop().end()
 
     async def _start(self) -> Worker:
         # No environment: it holds secrets that a policy has no business with.

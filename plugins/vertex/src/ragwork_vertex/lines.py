@@ -9,11 +9,15 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import attrs
+from ragwork_hooks.shares import Shares
 
 T = TypeVar("T")
+
+#: Calls that may wait: more would not be made within their time.
+MAX_WAITING: Final = 1_000
 
 
 @attrs.frozen
@@ -43,12 +47,11 @@ class Line(Protocol):
 
 
 class Lines:
-    """At most ``limit`` calls at a time, with a thread for each; others wait their turn."""
+    """A call for each of ``places`` at a time, with a thread for each."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._executor = ThreadPoolExecutor(limit, thread_name_prefix="vertex")
-        self._free = asyncio.Semaphore(limit)
+    def __init__(self, places: Shares) -> None:
+        self._places = places
+        self._executor = ThreadPoolExecutor(places.places, thread_name_prefix="vertex")
         self._lock = threading.Lock()
         self._idle: list[Line] = []
         self._calls: set[Call] = set()
@@ -57,13 +60,13 @@ class Lines:
         """``work(call)`` in a thread. Cancelling the waiter cuts the call off; its place is free again
         when the thread is idle.
         """
-        await self._free.acquire()
+        share = await self._places.take()
         loop, call = asyncio.get_running_loop(), Call()
         self._calls.add(call)
 
         def idle() -> None:
             self._calls.discard(call)
-            self._free.release()
+            share.release()
 
         def done(_: object) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may be closed by then
@@ -108,7 +111,7 @@ class Lines:
     def _give_back(self, line: Line) -> None:
         with self._lock:
             self._idle.append(line)
-            surplus = self._idle.pop(0) if len(self._idle) > self._limit else None
+            surplus = self._idle.pop(0) if len(self._idle) > self._places.places else None
         if surplus is not None:
             surplus.close()
 

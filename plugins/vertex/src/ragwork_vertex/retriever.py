@@ -8,13 +8,14 @@ from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Passage, Query, Retriever
+from ragwork_hooks.shares import provider_busy
 from ragwork_hooks.storage import Transaction
 
 from ragwork_vertex.config import DatastoreOptions, VertexConfig
 from ragwork_vertex.credentials import Identities, Identity, missing
 from ragwork_vertex.errors import RETRIEVAL, nonsense, of_search, translated
 from ragwork_vertex.filters import NothingMatches, expression
-from ragwork_vertex.lines import Call, Line, Lines, Target
+from ragwork_vertex.lines import MAX_WAITING, Call, Line, Lines, Target
 from ragwork_vertex.results import Piece, pieces, ranked
 from ragwork_vertex.sharing import refusal
 
@@ -196,7 +197,9 @@ async def _open(context: ProviderContext[VertexConfig]) -> Retriever:
     config, services = context.config, context.services
     await asyncio.to_thread(_warm)
     identities = Identities(services.secrets, config.credentials_file)
-    return Datastores(config, services, identities, Lines(config.search_max_concurrency))
+    limit = config.search_max_concurrency
+    places = services.shares("searches", limit, waiting=MAX_WAITING, refusal=provider_busy)
+    return Datastores(config, services, identities, Lines(places))
 
 
 def _warm() -> None:

@@ -19,6 +19,8 @@ from typing import cast
 from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Embedder
 
+from ragwork_testkit.services import ProviderServices
+
 QUERY = "what similarity laws must be obeyed when constructing aeroelastic models"
 WORDS = ("wing", "flow", "heat", "pressure", "layer", "shock", "the", "of", "in", "supersonic", "plate", "is")
 
@@ -69,7 +71,7 @@ async def main(name: str, path: str | None) -> None:
     (plugin,) = entry_points(group="ragwork.plugins", name=name)
     config = plugin.load().ragwork_info().config
     imported = time.perf_counter()
-    context = ProviderContext(services=cast("Services", None), config=config and config())
+    context = ProviderContext(services=cast("Services", ProviderServices()), config=config and config())
     embedder = await provider.open(context)
     print(f"import {imported - start:.3f} s, open {time.perf_counter() - imported:.3f} s", end=", ")
     print(f"resident +{resident() - before:.0f} MB = {resident():.0f} MB")

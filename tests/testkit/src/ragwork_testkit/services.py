@@ -1,9 +1,11 @@
 """The services that a provider is given when it is tested alone, without a platform around it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import attrs
+from ragwork_hooks.shares import Shares
+from ragwork_kernel.shares import SharesFactory
 
 
 @attrs.define
@@ -33,6 +35,7 @@ class ProviderServices:
     secrets: SetSecrets = attrs.field(factory=SetSecrets)
     metrics: CountedMetrics = attrs.field(factory=CountedMetrics)
     profile: Literal["development", "test", "production"] = "test"
+    shares: Callable[..., Shares] = SharesFactory("test").make
 
     def reset(self, secrets: Mapping[str, str] | None = None) -> None:
         """As new, with these secrets: for services that outlive a test."""
