@@ -129,7 +129,7 @@ HOSTILE = [
 @pytest.mark.parametrize("tenant", HOSTILE, ids=repr)
 async def test_a_hostile_tenant_id_reaches_no_database(tenant: str) -> None:
     with pytest.raises(ValueError, match="tenant"):
-        Pool(None, 1).tenant(tenant)  # type: ignore[arg-type]  # never touched: refused before
+        Pool(None, 1, None).tenant(tenant)  # type: ignore[arg-type]  # never touched: refused before
 
 
 @given(tenant=st.text(max_size=140))
@@ -285,6 +285,23 @@ async def test_an_exhausted_pool_answers_503_in_bounded_time(database: Database)
             assert time.monotonic() - started < 1
         async with pool.tenant("t2") as tx:
             assert await tx.fetchval("SELECT 1") == 1
+
+
+async def test_a_tenant_with_many_transactions_delays_another_by_one(database: Database) -> None:
+    order: list[str] = []
+
+    async def transact(pool: Pool, tenant: str) -> None:
+        async with pool.tenant(tenant) as tx:
+            await tx.fetchval("SELECT pg_sleep(0.01)")
+            order.append(tenant)
+
+    async with pooled(database, size=2) as pool:
+        crowd = [asyncio.create_task(transact(pool, "greedy")) for _ in range(30)]
+        await asyncio.sleep(0.02)
+        before = len(order)
+        await transact(pool, "modest")
+        assert "modest" in order[before : before + 4]
+        await asyncio.gather(*crowd)
 
 
 async def test_one_connection_is_enough_for_a_whole_request(database: Database) -> None:

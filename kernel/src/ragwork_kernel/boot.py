@@ -99,13 +99,14 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
         urls = await stack.enter_async_context(phase0.database(kernel, data_dir))
         await _bring_schema(assembly, urls)
         keys = await secrets.resolve(assembly.secrets(), assembly.layers, urls.app, kernel.production)
+        telemetry = Telemetry(kernel.app_name)
         db = await Pool.open(
             urls.app,
             size=kernel.pool_size + kernel.pool_overflow,
             statement_timeout_ms=kernel.statement_timeout_ms,
+            shares=telemetry.shares,
         )
         stack.push_async_callback(db.close)
-        telemetry = Telemetry(kernel.app_name)
         tracer = make_tracer(kernel)
         # Exporting what is left can take seconds: off the loop.
         stack.push_async_callback(asyncio.to_thread, tracer.close)
@@ -207,6 +208,8 @@ async def _with_replica(
             size=kernel.pool_size,
             statement_timeout_ms=kernel.statement_timeout_ms,
             acquire_timeout_s=1.0,
+            shares=telemetry.shares,
+            name="database.replica",
         )
     except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
         log.warning(

@@ -16,6 +16,8 @@ from asyncpg.pool import PoolConnectionProxy
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Mode, Row
 
+from ragwork_kernel.shares import KernelShare, KernelShares, SharesFactory, busy
+
 # The one place where a tenant id becomes SQL text; nothing that could end the quote passes.
 TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 
@@ -28,6 +30,9 @@ _AWAY = (
     asyncpg.InternalClientError,  # the connection broke between two of its own states
 )
 _MAYBE_AWAY = (OSError, TimeoutError, asyncpg.InterfaceError)
+
+#: Transactions that may wait for a connection: more would not begin within their time.
+MAX_WAITING = 2_000
 
 
 def check_tenant_id(tenant_id: str) -> str:
@@ -86,7 +91,7 @@ class TenantTransaction:
 class _TenantScope:
     """Async context manager of one transaction; a class because it stands on every request's path."""
 
-    __slots__ = ("_begin", "_connection", "_mode", "_pool", "_tenant_id", "_tx")
+    __slots__ = ("_begin", "_connection", "_mode", "_place", "_pool", "_tenant_id", "_tx")
 
     def __init__(self, pool: "Pool", tenant_id: str, mode: Mode) -> None:
         self._pool = pool
@@ -97,7 +102,7 @@ class _TenantScope:
         self._begin = f"BEGIN {access}; SET LOCAL ragwork.tenant = '{tenant}'"
 
     async def __aenter__(self) -> TenantTransaction:
-        self._connection = await self._pool.acquire()
+        self._connection, self._place = await self._pool.acquire(self._tenant_id or None)
         try:
             await self._connection.execute(self._begin)
         except BaseException as error:
@@ -122,7 +127,7 @@ class _TenantScope:
             cause = self._translated(failure)
             await asyncio.shield(self._abandon())
             raise cause from failure
-        await self._pool.release(self._connection)
+        await self._pool.release(self._connection, self._place)
         self._tx.committed()
 
     async def _abandon(self) -> None:
@@ -132,7 +137,7 @@ class _TenantScope:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
             if not self._lost():
                 self._connection.terminate()
-        await self._pool.release(self._connection)
+        await self._pool.release(self._connection, self._place)
 
     def _lost(self) -> bool:
         try:
@@ -173,17 +178,28 @@ async def _keep(_connection: object) -> None:
 
 
 class Pool:
-    """The application's connections. Implements ``ragwork_hooks.storage.Database``."""
+    """The application's connections, shared by tenants. Implements ``ragwork_hooks.storage.Database``."""
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", acquire_timeout_s: float) -> None:
+    def __init__(self, pool: "asyncpg.Pool[Any]", acquire_timeout_s: float, places: KernelShares) -> None:
         self._pool = pool
         self._acquire_timeout_s = acquire_timeout_s
+        self._places = places
 
     @classmethod
     async def open(
-        cls, dsn: str, *, size: int, statement_timeout_ms: int, acquire_timeout_s: float = 5.0
+        cls,
+        dsn: str,
+        *,
+        size: int,
+        statement_timeout_ms: int,
+        acquire_timeout_s: float = 5.0,
+        shares: SharesFactory | None = None,
+        name: str = "database",
     ) -> "Pool":
-        """Connect with ``size`` connections at most. Raises what asyncpg raises."""
+        """Connect with ``size`` connections at most; ``name`` is what ``shares`` call them.
+
+        Raises what asyncpg raises.
+        """
         pool = await asyncpg.create_pool(
             dsn,
             min_size=min(2, size),
@@ -197,16 +213,29 @@ class Pool:
                 "jit": "off",  # short statements: compiling them costs more than it saves
             },
         )
-        return cls(pool, acquire_timeout_s)
+        places = (shares or SharesFactory("")).make(name, size, waiting=MAX_WAITING)
+        return cls(pool, acquire_timeout_s, places)
 
-    async def acquire(self) -> "PoolConnectionProxy[Any]":
+    async def acquire(self, tenant_id: str | None) -> "tuple[PoolConnectionProxy[Any], KernelShare]":
+        """A connection, and its place among those that the tenant holds."""
         try:
-            return await self._pool.acquire(timeout=self._acquire_timeout_s)
-        except (*_AWAY, *_MAYBE_AWAY) as error:
-            raise unavailable() from error
+            async with asyncio.timeout(self._acquire_timeout_s):
+                place = await self._places.take(tenant=tenant_id)
+        except TimeoutError:
+            raise busy(f"no database connection came free in {self._acquire_timeout_s:g} s") from None
+        try:
+            return await self._pool.acquire(timeout=self._acquire_timeout_s), place
+        except BaseException as error:
+            place.release()
+            if isinstance(error, (*_AWAY, *_MAYBE_AWAY)):
+                raise unavailable() from error
+            raise
 
-    async def release(self, connection: "PoolConnectionProxy[Any]") -> None:
-        await self._pool.release(connection)
+    async def release(self, connection: "PoolConnectionProxy[Any]", place: KernelShare) -> None:
+        try:
+            await self._pool.release(connection)
+        finally:
+            place.release()
 
     def tenant(self, tenant_id: str, mode: Mode = "write", *, stale: bool = False) -> _TenantScope:
         if not tenant_id:
@@ -228,13 +257,13 @@ class Pool:
 
     async def ping(self) -> None:
         """One round trip; raises ``Problem`` 503 when the database is away."""
-        connection = await self.acquire()
+        connection, place = await self.acquire(None)
         try:
             await connection.execute("SELECT 1")
         except (*_AWAY, *_MAYBE_AWAY) as error:
             raise unavailable() from error
         finally:
-            await self.release(connection)
+            await self.release(connection, place)
 
     async def close(self) -> None:
         try:

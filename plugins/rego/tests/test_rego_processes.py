@@ -14,6 +14,8 @@ from ragwork_rego.engine import RegoEngine, open_engine
 from ragwork_testkit.policy_engine import HEAD, LOOP, READ, READERS, allowing, policy
 from ragwork_testkit.services import ProviderServices
 
+#: Takes some ten milliseconds.
+SLOW = HEAD + "allow if count([x | some x in numbers.range(1, input.n); x % 7 == 0]) > 0\n"
 #: Doubles its array until there is no memory, in C loops that take little time.
 HUNGRY = HEAD + "".join(
     f"a{n} := array.concat(a{n - 1}, a{n - 1})\n" if n else "a0 := numbers.range(1, 1000)\n" for n in range(30)
@@ -60,6 +62,23 @@ async def test_the_event_loop_and_other_tenants_go_on_beside_a_loop(engine: Rego
         answered += decision.allowed
     assert answered >= 10
     assert worst < 1.0
+
+
+async def test_a_tenants_slow_policies_delay_another_tenant_by_none_of_them(engine: RegoEngine) -> None:
+    await asyncio.gather(*(engine.decide("modest", [policy(READERS)], READ) for _ in range(8)))
+    slow = [policy(SLOW, str(number)) for number in range(8)]
+    await engine.load("greedy", slow)
+    crowd = [asyncio.create_task(engine.decide("greedy", slow, {"n": 2_000})) for _ in range(20)]
+    waits = []
+    while not all(task.done() for task in crowd):
+        start = time.monotonic()
+        (decision,) = await engine.decide("modest", [policy(READERS)], READ)
+        waits.append(time.monotonic() - start)
+        assert decision.allowed
+        await asyncio.sleep(0.01)
+    assert all(len(task.result()) == len(slow) for task in crowd)
+    assert len(waits) > 3, "the crowd was gone before anybody could be delayed"
+    assert sorted(waits)[len(waits) // 2] < 0.1, waits
 
 
 async def test_a_policy_that_eats_memory_denies(engine: RegoEngine) -> None:
