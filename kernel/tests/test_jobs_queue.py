@@ -11,6 +11,7 @@ import pytest_asyncio
 from job_bench import Bench, Recorder, bench_on, kind, until
 from ragwork_hooks.jobs import GiveUp, Job
 from ragwork_kernel import jobs
+from ragwork_kernel.job_claims import Turn, shared_out
 from ragwork_kernel.job_worker import Worker
 from ragwork_testkit.database import Database
 
@@ -258,6 +259,65 @@ async def test_a_tenant_with_a_long_queue_does_not_delay_another_tenants_job(
         assert order[before:].count("noisy") <= 10 + 6
         # Whoever has been quiet has no claim on the past: the noisy one still gets its turns.
         assert order[before:].count("noisy") >= 5
+
+
+class Held:
+    """Jobs that run until they are let go, by tenant."""
+
+    def __init__(self) -> None:
+        self.running: list[str] = []
+        self._gates: dict[str, list[asyncio.Event]] = {}
+
+    async def run(self, job: Job) -> None:
+        gate = asyncio.Event()
+        self._gates.setdefault(job.tenant_id, []).append(gate)
+        self.running.append(job.tenant_id)
+        await gate.wait()
+        self.running.remove(job.tenant_id)
+
+    def let_go(self, tenant: str) -> None:
+        self._gates[tenant].pop().set()
+
+
+async def test_long_jobs_of_one_tenant_never_hold_every_place_of_several_workers(
+    database: Database, bench: Bench
+) -> None:
+    held = Held()
+    kinds = [kind(held.run, concurrency=2)]
+    async with (
+        Worker(database.dispatcher, kinds, [], Recorder(), stop_s=0) as _,
+        Worker(database.dispatcher, kinds, [], Recorder(), stop_s=0),
+    ):
+        for _ in range(12):
+            await bench.enqueue("greedy")
+        await until(lambda: len(held.running) == 4)
+        for tenant in ("m1", "m2"):  # each worker has one more place for who holds none
+            await bench.enqueue(tenant)
+        await until(lambda: sorted(held.running) == ["greedy"] * 4 + ["m1", "m2"])
+        # Now all are taken: a newcomer gets the first that comes free, before eight older jobs.
+        await bench.enqueue("m3")
+        await asyncio.sleep(0.1)
+        assert len(held.running) == 6
+        held.let_go("greedy")
+        await until(lambda: sorted(held.running) == ["greedy"] * 3 + ["m1", "m2", "m3"])
+        # Who holds fewest is next: the long queue waits for its own.
+        await bench.enqueue("m1")
+        held.let_go("m1")
+        await until(lambda: held.running.count("m1") == 1 and len(held.running) == 6)
+
+
+def test_places_are_shared_out_to_whoever_holds_fewest_then_to_whoever_came_first() -> None:
+    def turn(tenant: str, held: int, here: int, priority: int, name: str = "k") -> Turn:
+        return Turn(kind=name, tenant=tenant, held=held, here=here, priority=priority)
+
+    alone = [turn("a", 0, 0, -1)]
+    assert shared_out(alone, {"k": 3}, {"k": 4}) == {"a/k": 3}
+    both = [turn("a", 2, 1, -1), turn("b", 0, 0, -9)]
+    assert shared_out(both, {"k": 4}, {"k": 3}) == {"b/k": 2, "a/k": 1}
+    even = [turn("b", 0, 0, -2), turn("a", 0, 0, -3)]
+    assert list(shared_out(even, {"k": 9}, {"k": 1})) == ["b/k"]
+    full = [turn("a", 3, 3, -1), turn("a", 0, 0, -1, "other")]
+    assert shared_out(full, {"k": 3, "other": 1}, {"k": 1, "other": 2}) == {"a/other": 1}
 
 
 async def test_parallel_enqueueing_buys_no_larger_share(database: Database, bench: Bench) -> None:

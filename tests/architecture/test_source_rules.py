@@ -143,6 +143,75 @@ def test_an_outbound_client_elsewhere_would_be_found(tmp_path: Path) -> None:
     assert set(outbound_uses(path)) == {"ClientSession"}
 
 
+#: What callers wait for in the order in which they come: whoever sends most is served most.
+QUEUING = re.compile(
+    r"(Bounded)?Semaphore|(Lifo|Priority|Simple)?Queue|(Thread|Process)PoolExecutor|R?Lock|Condition"
+)
+#: A thread pool with a place of ``Shares`` for each thread, so that nobody waits in the pool's own queue.
+BEHIND_SHARES = "a place of Shares for each thread"
+#: Why what stands here is no queue of tenants.
+NO_QUEUE_OF_TENANTS = {
+    "minilm/lane.py: ThreadPoolExecutor": BEHIND_SHARES,
+    "wordllama/embedder.py: ThreadPoolExecutor": BEHIND_SHARES,
+    "espeak/voice.py: ThreadPoolExecutor": BEHIND_SHARES,
+    "pocketsphinx/recognizer.py: ThreadPoolExecutor": BEHIND_SHARES,
+    "bedrock/calls.py: ThreadPoolExecutor": BEHIND_SHARES,
+    "vertex/lines.py: ThreadPoolExecutor": BEHIND_SHARES,
+    "audit/sealer.py: Semaphore": "one task that seals many tenants in one pass; nobody waits for it",
+    "ops/traffic.py: Lock": "one ticker's and the shutdown's saving of this process's own counts",
+    "redis/channels.py: Queue": "what one subscriber has yet to read, bounded and its own",
+    "vertex/ahead.py: Queue": "one call's pieces between its thread and its reader",
+    "milvus/engine.py: Lock": "loading a collection, once in a process and for everybody",
+    "bedrock/calls.py: Lock": "guards a few assignments between threads",
+    "bedrock/clients.py: Lock": "guards a dictionary between threads",
+    "vertex/lines.py: Lock": "guards a few assignments between threads",
+    "vertex/searchline.py: Lock": "guards one socket's assignments between threads",
+    "vertex/credentials.py: Lock": "guards a dictionary between threads",
+    "embedded/server.py: Lock": "start and stop of the one server, before and after anybody is served",
+    "espeak/engine.py: Lock": "the library's global state; callers come one at a time, by the voice's place",
+}
+
+
+QUEUING_MODULES = {"asyncio", "threading", "queue", "multiprocessing", "concurrent.futures"}
+
+
+def queues(path: Path) -> Iterator[str]:
+    """The standard library's queues and locks that the file makes. A class of its own may have the same name."""
+    tree = ast.parse(path.read_text())
+    imported = {
+        alias.asname or alias.name: alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in QUEUING_MODULES
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        called = node.func if isinstance(node, ast.Call) else None
+        called = called.value if isinstance(called, ast.Subscript) else called
+        name = imported.get(called.id, "") if isinstance(called, ast.Name) else ""
+        if isinstance(called, ast.Attribute) and ast.unparse(called.value) in QUEUING_MODULES:
+            name = called.attr
+        if QUEUING.fullmatch(name):
+            yield name
+
+
+def test_what_tenants_wait_for_is_shared_by_the_kernel() -> None:
+    found = {
+        f"{path.parent.name.removeprefix('ragwork_')}/{path.name}: {name}"
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "plugins") or path.is_relative_to(ROOT / "contrib")
+        for name in queues(path)
+    }
+    new = found - set(NO_QUEUE_OF_TENANTS)
+    assert not new, f"{sorted(new)}: use Services.shares, or say here why nobody's tenant waits for it"
+    assert set(NO_QUEUE_OF_TENANTS) <= found, "these are gone"
+
+
+def test_a_queue_of_a_plugins_own_would_be_found(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("import asyncio\nq: asyncio.Queue[int] = asyncio.Queue()\ns = asyncio.Semaphore(4)\n")
+    assert set(queues(path)) == {"Queue", "Semaphore"}
+
+
 SCHEMAS = {"ragwork", *(p.name for p in PLUGINS)}
 
 

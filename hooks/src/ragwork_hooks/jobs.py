@@ -32,7 +32,8 @@ class JobKind:
 
     A raise retries with growing delay from ``backoff_s`` until ``max_attempts``, then ``dead`` is
     called once with the reason. A worker that dies loses its lease and the job is claimed again: that
-    counts as an attempt. ``concurrency`` is per worker.
+    counts as an attempt. ``concurrency`` is how many jobs of one tenant a
+    worker runs at once; of all tenants together it runs one more.
     """
 
     name: str

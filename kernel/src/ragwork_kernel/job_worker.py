@@ -1,7 +1,7 @@
 """The worker: claims jobs under a lease, runs them, settles them.
 
-pgqueuer's statement claims (skip locked, take over stale leases, best priority first); what follows is
-fenced by the worker's id, so that a worker whose lease went to another changes nothing any more.
+What is claimed is ``job_claims``'. What follows is fenced by the worker's id, so that a worker whose lease went to
+another changes nothing any more.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ import logging
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.storage import Row
 
 from ragwork_kernel.background import AWAY, Bell, close_pool, forever, open_pool, stop
+from ragwork_kernel.job_claims import Claims
 from ragwork_kernel.job_schedules import Scheduler
 from ragwork_kernel.jobs import CHANNEL
 from ragwork_kernel.shares import working_for
@@ -128,7 +130,7 @@ class Worker:
         self._bell = Bell(dsn, CHANNEL)
         self._running: dict[int, _Claim] = {}
         self._loops: list[asyncio.Task[None]] = []
-        self._statement: str | None = None
+        self._claims = Claims(self.id, LEASE_S)
 
     async def __aenter__(self) -> Self:
         self._pool = await open_pool(self._dsn, "ragwork worker", CONNECTIONS)
@@ -163,31 +165,21 @@ class Worker:
     # --- claiming ---------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        free = self._free()
-        batch = min(free.values(), default=0)
-        if batch and await self._claim(sorted(free), batch) == batch:
-            return
-        await self._bell.wait(POLL_S)
+        if not await self._claim():
+            await self._bell.wait(POLL_S)
 
-    def _free(self) -> Mapping[str, int]:
-        """Free places by kind, full kinds left out."""
-        free = {name: kind.concurrency for name, kind in self._kinds.items()}
-        for claim in self._running.values():
-            free[claim.kind.name] -= 1
-        return {name: places for name, places in free.items() if places > 0}
-
-    async def _claim(self, kinds: Sequence[str], batch: int) -> int:
-        if self._statement is None:
-            self._statement = await asyncio.to_thread(_claim_statement)
+    async def _claim(self) -> int:
         started = time.monotonic()
-        rows = await self._pool.fetch(
-            self._statement, batch, list(kinds), self.id, timedelta(seconds=LEASE_S)
-        )
-        for row in rows:
+        running = Counter((claim.kind.name, claim.job.tenant_id) for claim in self._running.values())
+        concurrency = {name: kind.concurrency for name, kind in self._kinds.items()}
+        claimed = 0
+        async for row in self._claims.take(self._pool, concurrency, running):
+            claimed += 1
             # A late heartbeat lets our own claim see a job that still runs here.
             if row["id"] not in self._running:
-                self._start(_Claim.of(row, self._kinds[row["entrypoint"]], started))
-        return len(rows)
+                kind = row["entrypoint"].removeprefix(f"{row['tenant_id']}/")
+                self._start(_Claim.of(row, self._kinds[kind], started))
+        return claimed
 
     def _start(self, claim: _Claim) -> None:
         self._running[claim.id] = claim
@@ -252,9 +244,7 @@ class Worker:
     def _backoff(self, claim: _Claim) -> float:
         exponent = min(claim.job.attempt - 1, 30)
         delay = min(claim.kind.backoff_s * 2.0**exponent, LONGEST_BACKOFF_S)
-        jittered = delay * random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries, no secret
-        asyncio.get_running_loop().call_later(jittered + 0.01, self._bell.rung.set)
-        return jittered
+        return delay * random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries, no secret
 
     async def _settle(self, claim: _Claim, outcome: Outcome) -> None:
         """Write the outcome; while the database is away, for as long as the lease is ours."""
@@ -272,6 +262,8 @@ class Worker:
             except AWAY:
                 await asyncio.sleep(0.2)
             else:
+                if outcome.delay_s:
+                    asyncio.get_running_loop().call_later(outcome.delay_s + 0.01, self._bell.rung.set)
                 return
 
     # --- leases -----------------------------------------------------------------------------------
@@ -320,29 +312,6 @@ class Worker:
         if gone:
             await self._pool.execute(_BURY, gone)
             self._bell.rung.set()
-
-
-def _claim_statement() -> str:
-    """pgqueuer's claim for our table. Parameters: most rows, kinds, worker id, lease.
-
-    Imported here and in a thread, for its import takes a third of a second and no request waits for it.
-    """
-    from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
-    from pgqueuer.domain.settings import DBSettings
-    from pgqueuer.domain.types import QueueManagerId
-
-    names = DBSettings(
-        db_schema="ragwork", queue_table="jobs", queue_table_log="jobs_log", queue_status_type="job_state"
-    )
-    query = QueryQueueBuilder(names).build_dequeue_query(
-        batch_size=1,
-        entrypoints=[],
-        concurrency_limits=[],
-        queue_manager_id=QueueManagerId(uuid4()),
-        global_concurrency_limit=None,
-        heartbeat_timeout=timedelta(),
-    )
-    return query.sql
 
 
 def _text(reason: str) -> str:

@@ -30,7 +30,7 @@ class DocumentsConfig:
     max_concurrency: int = setting(
         "INGEST_MAX_CONCURRENCY",
         4,
-        "ingestion jobs that one worker runs at once, and ingestion requests that one server takes at once",
+        "ingestion jobs of one tenant that a worker runs at once, and ingestion requests that a server takes at once",
         ge=1,
         le=64,
     )
