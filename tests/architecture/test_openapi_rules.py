@@ -5,8 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import pytest
 import pytest_asyncio
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from ragwork_hooks.http import AnyRoute
+from ragwork_kernel import codec
+from ragwork_kernel.kernel_routes import KernelRoutes
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, IDENTITY_PLUGINS, running
 
@@ -20,11 +25,21 @@ SOURCES = [
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def document(postgres: PostgresServer) -> dict[str, Any]:
-    """The document of the assembly with everything in it."""
+async def described(postgres: PostgresServer) -> KernelRoutes:
+    """The routes of the assembly with everything in it."""
     plugins = (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS)
     async with running(postgres, plugins=plugins) as app:
-        return app.platform.kernel_routes.document()
+        return app.platform.kernel_routes
+
+
+@pytest.fixture(scope="module")
+def document(described: KernelRoutes) -> dict[str, Any]:
+    return described.document()
+
+
+@pytest.fixture(scope="module")
+def routes(described: KernelRoutes) -> tuple[AnyRoute, ...]:
+    return described.all()
 
 
 def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -98,6 +113,67 @@ def test_every_reference_resolves(document: dict[str, Any]) -> None:
         found: Any = document
         for part in reference.removeprefix("#/").split("/"):
             found = found[part]
+
+
+def test_every_field_and_parameter_is_described(document: dict[str, Any]) -> None:
+    silent = [
+        f"{name}.{field}"
+        for name, schema in document["components"]["schemas"].items()
+        for field, kind in schema.get("properties", {}).items()
+        if not kind.get("description")
+    ]
+    silent += [
+        f"{operation['operationId']}({parameter['name']})"
+        for operation in operations(document)
+        for parameter in operation["parameters"]
+        if "name" in parameter and not parameter.get("description")
+    ]
+    assert silent == [], "write a #: comment above each"
+
+
+def test_every_class_says_what_it_is(document: dict[str, Any]) -> None:
+    assert not [n for n, s in document["components"]["schemas"].items() if not s.get("description")]
+
+
+def test_every_body_has_an_example_that_the_server_takes(
+    document: dict[str, Any], routes: tuple[AnyRoute, ...]
+) -> None:
+    shown = 0
+    for route in routes:
+        if route.body_kind == "none":
+            continue
+        operation = document["paths"][route.path][route.method.lower()]
+        for content in operation["requestBody"]["content"].values():
+            assert "example" in content, f"{operation['operationId']} shows no body"
+            _validate(content, document)
+            shown += 1
+        if route.body_kind in ("json", "optional_json", "form"):
+            codec.structure(content["example"], route.body, "body")
+    assert shown > 50
+
+
+def test_every_answer_of_a_class_is_shown_and_valid(document: dict[str, Any]) -> None:
+    for operation in operations(document):
+        success = next(a for status, a in operation["responses"].items() if status.startswith("2"))
+        for media, content in success.get("content", {}).items():
+            if (
+                "$ref"
+                in str(content["schema"].get("properties", content["schema"]).get("data", content["schema"]))
+                and "json" in media
+            ):
+                assert "example" in content, f"{operation['operationId']} shows no answer"
+                _validate(content, document)
+
+
+def test_a_stream_names_all_of_its_events(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    events = schemas["RunCreateEvent"]["discriminator"]["mapping"]
+    assert {"request.accepted", "token.delta", "message.final", "error", "done"} <= set(events)
+
+
+def _validate(content: dict[str, Any], document: dict[str, Any]) -> None:
+    schema = {**content["schema"], "components": document["components"]}
+    jsonschema.validate(content["example"], schema, cls=jsonschema.Draft202012Validator)
 
 
 def _references(value: Any) -> Iterator[str]:

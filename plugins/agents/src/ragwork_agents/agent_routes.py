@@ -28,60 +28,118 @@ _MAX_KEYS: Final = 10
 
 @attrs.frozen(kw_only=True)
 class AgentPatch:
+    """What to change of an agent; what is absent or null stays."""
+
+    #: What people call it. Example: "mail-triage"
     name: str | None = text(default=None, min_length=1, max_length=200)
+    #: What it is for. Example: "Sorts incoming mail"
     description: str | None = text(default=None, max_length=2000)
+    #: Words to find it by. Example: ["mail"]
     tags: list[str] | None = None
+    #: Rego policies that judge it. Example: []
     policy_ids: list[str] | None = None
+    #: How long its tokens live; null for the server's. Example: 900
     token_ttl_seconds: int | None = number(default=None, ge=scopes.MIN_TTL_S, le=scopes.MAX_TTL_S)
+    #: What its tokens may carry at most. Example: ["documents:read"]
     scopes: list[str] | None = None
+    #: What it is built with. Example: "langgraph"
     framework: str | None = text(default=None, max_length=100)
+    #: Further limits that its tokens carry. Example: {}
     constraints: dict[str, Any] | None = None
+    #: Its public keys, where it signs its own assertions; null for none.
     jwks: dict[str, Any] | None = None
+    #: Whether its tokens only work with a proof of possession. Example: false
     dpop_bound_access_tokens: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
 class AgentCreate(AgentPatch):
+    """A new agent."""
+
+    #: What people call it. Example: "mail-triage"
     name: str = text(min_length=1, max_length=200)
 
 
 @attrs.frozen(kw_only=True)
 class AgentsQuery(PageQuery):
+    """Which agents to list."""
+
+    #: Only those with this tag.
     tag: str | None = text(default=None, max_length=100)
+    #: Only those in this state.
     status: str | None = choice("active", "suspended", "revoked", default=None)
 
 
 @attrs.frozen(kw_only=True)
 class RotateRequest:
+    """How a secret is replaced."""
+
+    #: Seconds for which the old one still works. Example: 3600
     overlap_window_seconds: int = number(default=_DEFAULT_OVERLAP_S, ge=0, le=86_400)
 
 
 @attrs.frozen(kw_only=True)
 class KeyCreate:
+    """A new key of an agent."""
+
+    #: What to call it. Example: "ci"
     name: str | None = text(default=None, min_length=1, max_length=120)
+    #: What it may do at most. Example: ["documents:read"]
     scopes: list[str]
+    #: When it ends; null for the server's longest. Example: 90
     expires_in_days: int | None = number(default=None, ge=1, le=3650)
 
 
 @attrs.frozen(kw_only=True)
 class AgentResponse:
+    """An agent."""
+
+    #: The agent. Example: "ag_3f9a"
     id: str
+    #: What it calls itself at the token endpoint. Example: "oc_3f9a"
     client_id: str
+    #: What people call it. Example: "mail-triage"
     name: str
+    #: What it is for. Example: "Sorts incoming mail"
     description: str
+    #: Words to find it by. Example: ["mail"]
     tags: list[str]
+    #: `active`, `suspended` or `revoked`. Example: "active"
     status: str
+    #: Rego policies that judge it. Example: []
     policy_ids: list[str]
+    #: How long its tokens live; null for the server's. Example: 900
     token_ttl_seconds: int | None
+    #: What its tokens may carry at most. Example: ["documents:read"]
     scopes: list[str]
+    #: What it is built with. Example: "langgraph"
     framework: str | None
+    #: Further limits that its tokens carry. Example: {}
     constraints: dict[str, Any]
+    #: Its public keys; null for none. Example: null
     jwks: dict[str, Any] | None
+    #: Whether its tokens only work with a proof of possession. Example: false
     dpop_bound_access_tokens: bool
+    #: How often it was changed, from 1. Example: 1
     revision: int
+    #: When it was made.
     created_at: datetime
+    #: When it last changed.
     updated_at: datetime
+    #: Its secret, shown once; null ever after. Example: null
     client_secret: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AgentList:
+    """A page of agents."""
+
+    #: What stands on this page.
+    agents: list[AgentResponse]
+    #: How many it holds at most. Example: 50
+    limit: int
+    #: How many were skipped. Example: 0
+    offset: int
 
 
 class AgentsApi:
@@ -128,7 +186,7 @@ class AgentsApi:
                 _BASE,
                 "List agents, newest first",
                 self.list,
-                dict[str, Any],
+                AgentList,
                 kind=_READ,
                 query=AgentsQuery,
             ),

@@ -8,20 +8,29 @@ from ragwork_hooks.audit import AuditNote, Origin
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import number
-from ragwork_hooks.http import AnyRoute, Call, Dialect, File, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, Call, Dialect, File, NoFields, Reply, Route, Scheme
 
 from ragwork_agents.dialects import Oculus
 
 B = TypeVar("B")
 Q = TypeVar("Q")
 OCULUS: Final = Oculus()
+#: How a client may authenticate beside the fields of its form (RFC 6749 §2.3.1).
+CLIENT_BASIC: Final = Scheme(
+    name="ClientBasic",
+    fields={"type": "http", "scheme": "basic", "description": "An agent's `client_id` and `client_secret`."},
+)
 Kind = Literal["none", "json", "optional_json", "form"]
 _LONGEST_AGENT: Final = 256
 
 
 @attrs.frozen(kw_only=True)
 class PageQuery:
+    """A window of a list."""
+
+    #: How many entries at most.
     limit: int = number(default=50, ge=1, le=200)
+    #: How many entries to skip.
     offset: int = number(default=0, ge=0, le=1_000_000)
 
 
@@ -35,6 +44,7 @@ def public(
     dialect: Dialect,
     body: Any = NoFields,
     kind: Kind = "none",
+    security: tuple[Scheme, ...] = (),
 ) -> AnyRoute:
     """A route whose handler authenticates for itself, or that anybody may read."""
     return Route(
@@ -55,6 +65,7 @@ def public(
         body=body,
         body_kind=kind,
         dialect=dialect,
+        security=security,
     )
 
 

@@ -14,7 +14,7 @@ from ragwork_agents import scopes
 from ragwork_agents.agents import AgentStore, agent_not_found
 from ragwork_agents.clients import Clients
 from ragwork_agents.credentials import CredentialStore
-from ragwork_agents.declare import OCULUS, conditional, noted, origin, public, writes
+from ragwork_agents.declare import CLIENT_BASIC, OCULUS, conditional, noted, origin, public, writes
 from ragwork_agents.grants import CLIENT_CREDENTIALS, EXCHANGE, REFRESH, Asked, Grants
 from ragwork_agents.introspection import Introspection
 from ragwork_agents.issuing import Issued, invalid_credentials, standing
@@ -30,37 +30,92 @@ _KEYS_AGE_S: Final = 300
 class TokenForm:
     """The fields of all grants; each takes its own."""
 
+    #: `client_credentials`, `refresh_token` or `urn:ietf:params:oauth:grant-type:token-exchange`. Example:
+    #: "client_credentials"
     grant_type: str = text(max_length=100)
+    #: The agent; absent with Basic. Example: "oc_3f9a"
     client_id: str | None = text(default=None, max_length=200)
+    #: Its secret; absent with Basic or an assertion. Example: "cs_live_…"
     client_secret: str | None = text(default=None, max_length=500)
+    #: A JWT that it signed, instead of a secret.
     client_assertion: str | None = text(default=None, max_length=16_384)
+    #: `urn:ietf:params:oauth:client-assertion-type:jwt-bearer` with an assertion.
     client_assertion_type: str | None = text(default=None, max_length=200)
+    #: Scopes with spaces between. Example: "documents:read"
     scope: str | None = text(default=None, max_length=8192)
+    #: The same as `scope`, as older SDKs call it.
     requested_scope: str | None = text(default=None, max_length=8192)
+    #: Whom the token is for.
     audience: str | None = text(default=None, max_length=512)
+    #: What the token is for, noted with it.
     task_id: str | None = text(default=None, max_length=200)
+    #: With grant `refresh_token`.
     refresh_token: str | None = text(default=None, max_length=200)
+    #: With an exchange: the token to exchange.
     subject_token: str | None = text(default=None, max_length=16_384)
+    #: With an exchange: its type.
     subject_token_type: str | None = text(default=None, max_length=200)
 
 
 @attrs.frozen(kw_only=True)
 class DelegateRequest:
+    """A part of one's own token for another agent."""
+
+    #: The other agent. Example: "ag_7c2a"
     child_agent_id: str = text(min_length=1, max_length=64)
+    #: Scopes to hand on, at most one's own. Example: ["documents:read"]
     capabilities: list[str]
+    #: What it is for, noted with it. Example: "task-1"
     task_id: str | None = text(default=None, max_length=200)
+    #: How long it lives, at most as long as one's own. Example: 600
     ttl_seconds: int = number(ge=1, le=86_400)
+    #: Further limits that it carries.
     additional_constraints: dict[str, object] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class EnrollForm:
+    """A token that makes a program an agent."""
+
+    #: The token, good once. Example: "oet_…"
     enroll_token: str = text(max_length=200)
 
 
 @attrs.frozen(kw_only=True)
 class OneTokenForm:
+    """A token."""
+
+    #: Its text. Example: "eyJ…"
     token: str = text(min_length=1, max_length=16_384)
+
+
+@attrs.frozen(kw_only=True)
+class IssuedToken:
+    """A token, as RFC 6749 §5.1 has it, with what the SDKs need beside it."""
+
+    #: Send it as `Authorization: Bearer`. Example: "eyJ…"
+    access_token: str
+    #: `Bearer`, or `DPoP` when it is bound to a key. Example: "Bearer"
+    token_type: str
+    #: Seconds that it lives. Example: 900
+    expires_in: int
+    #: What it carries, with spaces between. Example: "documents:read"
+    scope: str
+    #: What kind of token it is. Example: "urn:ietf:params:oauth:token-type:access_token"
+    issued_token_type: str | None = None
+    #: For the SDK's own calls. Example: "oct_sdk_…"
+    sdk_service_token: str | None = None
+    #: For a new token later, where the grant gives one. Example: "ort_live_…"
+    refresh_token: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class KeySet:
+    """Public keys, as RFC 7517 has them."""
+
+    #: The keys.
+    #: Example: [{"kty": "OKP", "crv": "Ed25519", "kid": "k1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]
+    keys: list[dict[str, object]]
 
 
 class OculusOAuth:
@@ -101,10 +156,11 @@ class OculusOAuth:
                 "/oauth/token",
                 "Issue an agent's token: client credentials, refresh or token exchange",
                 self.token,
-                dict[str, object],
+                IssuedToken,
                 OCULUS,
                 TokenForm,
                 "form",
+                (CLIENT_BASIC,),
             ),
             public(
                 "oauth.delegate",
@@ -143,7 +199,7 @@ class OculusOAuth:
                 "/.well-known/jwks.json",
                 "The public keys that verify agents' tokens",
                 self.jwks,
-                dict[str, object],
+                KeySet,
                 OCULUS,
             ),
             attrs.evolve(

@@ -29,24 +29,44 @@ _MODES: Final = ("active", "shadow", "inactive")
 
 @attrs.frozen(kw_only=True)
 class PolicyCreate:
+    """A new policy."""
+
+    #: What people call it. Example: "readers-only"
     name: str = text(min_length=1, max_length=200)
+    #: What it is for. Example: "Reading, nothing else"
     description: str | None = text(default=None, max_length=2000)
+    #: Always `rego`.
     policy_type: str = choice("rego", default="rego")
+    #: The policy in Rego. Example: "package oculus.authz\n\nimport rego.v1\n\ndefault allow :=
+    #: false\n\nallow if \"documents:read\" in input.scopes"
     content: str = text(min_length=1, max_length=_MAX_CONTENT)
+    #: `active` judges, `shadow` is only recorded, `inactive` is not asked. Example: "active"
     mode: str = choice(*_MODES, default="active")
 
 
 @attrs.frozen(kw_only=True)
 class PolicyPut:
+    """A new version of a policy; what is absent or null stays."""
+
+    #: What people call it. Example: "readers-only"
     name: str | None = text(default=None, min_length=1, max_length=200)
+    #: What it is for. Example: "Reading, nothing else"
     description: str | None = text(default=None, max_length=2000)
+    #: Always `rego`.
     policy_type: str = choice("rego", default="rego")
+    #: The policy in Rego. Example: "package oculus.authz\n\nimport rego.v1\n\ndefault allow :=
+    #: false\n\nallow if \"documents:read\" in input.scopes"
     content: str | None = text(default=None, min_length=1, max_length=_MAX_CONTENT)
+    #: How it is used.
     mode: str | None = choice(*_MODES, default=None)
 
 
 @attrs.frozen(kw_only=True)
 class ValidateRequest:
+    """A text to check."""
+
+    #: The policy in Rego. Example: "package oculus.authz\n\nimport rego.v1\n\ndefault allow :=
+    #: false\n\nallow if \"documents:read\" in input.scopes"
     content: str = text(min_length=1, max_length=_MAX_CONTENT)
 
 
@@ -54,44 +74,87 @@ class ValidateRequest:
 class SimulateRequest:
     """``content`` or ``policy_id`` simulates that one policy; neither, those of the subject."""
 
+    #: The agent that asks. Example: "ag_3f9a"
     subject_id: str = text(min_length=1, max_length=64)
+    #: What it asks for. Example: "documents:read"
     action: str = text(min_length=1, max_length=128)
+    #: What it is about.
     resource: str | None = text(default=None, max_length=512)
+    #: Whom the token is for.
     audience: str | None = text(default=None, max_length=512)
+    #: Anything else that policies read. Example: {}
     context: dict[str, Any] = attrs.field(factory=dict)
+    #: Only this policy.
     policy_id: str | None = text(default=None, max_length=64)
+    #: A policy that is not stored, instead.
     content: str | None = text(default=None, min_length=1, max_length=_MAX_CONTENT)
 
 
 @attrs.frozen(kw_only=True)
 class PoliciesQuery(PageQuery):
+    """Which policies to list."""
+
+    #: Whether to leave out those that do not judge.
     active_only: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class VersionQuery:
+    """Which version."""
+
+    #: The version, from 1.
     version: int = number(ge=1, le=1_000_000)
 
 
 @attrs.frozen(kw_only=True)
 class CompareQuery:
+    """Which versions."""
+
+    #: The earlier version.
     from_: int = number(ge=1, le=1_000_000)
+    #: The later version.
     to: int = number(ge=1, le=1_000_000)
 
 
 @attrs.frozen(kw_only=True)
 class AgentPolicyResponse:
+    """A Rego policy."""
+
+    #: The policy. Example: "2f0c6b1e-3f38-4c6c-8d51-3c5b4d1a7b42"
     id: str
+    #: What people call it. Example: "readers-only"
     name: str
+    #: What it is for. Example: "Reading, nothing else"
     description: str
+    #: Always `rego`. Example: "rego"
     policy_type: str
+    #: The policy in Rego. Example: "package oculus.authz\n\nimport rego.v1\n\ndefault allow :=
+    #: false\n\nallow if \"documents:read\" in input.scopes"
     content: str
+    #: How it is used. Example: "active"
     mode: str
+    #: Whether it judges. Example: true
     is_active: bool
+    #: Whether it is only recorded. Example: false
     shadow_mode: bool
+    #: Its newest version, from 1. Example: 1
     version: int
+    #: When it was made.
     created_at: datetime
+    #: When it last changed.
     updated_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class AgentPolicyList:
+    """A page of policies."""
+
+    #: What stands on this page.
+    policies: list[AgentPolicyResponse]
+    #: How many it holds at most. Example: 50
+    limit: int
+    #: How many were skipped. Example: 0
+    offset: int
 
 
 class PoliciesApi:
@@ -125,7 +188,7 @@ class PoliciesApi:
                 _BASE,
                 "List policies, newest first",
                 self.list,
-                dict[str, Any],
+                AgentPolicyList,
                 kind=_READ,
                 query=PoliciesQuery,
             ),

@@ -12,12 +12,13 @@ from ragwork_hooks.plugin import Services
 from ragwork_agents import jose
 from ragwork_agents.agents import Snapshot
 from ragwork_agents.clients import Clients
-from ragwork_agents.declare import origin, public
+from ragwork_agents.declare import CLIENT_BASIC, origin, public
 from ragwork_agents.dialects import Rfc6749
 from ragwork_agents.dpop import ALGORITHMS, Proofs
 from ragwork_agents.grants import ACCESS_TOKEN_TYPE, CLIENT_CREDENTIALS, EXCHANGE, REFRESH, Asked, Grants
 from ragwork_agents.introspection import Introspection
 from ragwork_agents.issuing import Issued
+from ragwork_agents.oauth_routes import IssuedToken
 from ragwork_agents.verifying import Issuer
 
 _RFC: Final = Rfc6749()
@@ -29,28 +30,52 @@ _METHODS: Final = ("client_secret_basic", "client_secret_post", "private_key_jwt
 
 @attrs.frozen(kw_only=True)
 class StrictTokenForm:
+    """The fields of all grants; each takes its own."""
+
+    #: `client_credentials`, `refresh_token` or `urn:ietf:params:oauth:grant-type:token-exchange`. Example:
+    #: "client_credentials"
     grant_type: str = text(max_length=100)
+    #: The agent; absent with Basic. Example: "oc_3f9a"
     client_id: str | None = text(default=None, max_length=200)
+    #: Its secret; absent with Basic or an assertion. Example: "cs_live_…"
     client_secret: str | None = text(default=None, max_length=500)
+    #: A JWT that it signed, instead of a secret.
     client_assertion: str | None = text(default=None, max_length=16_384)
+    #: `urn:ietf:params:oauth:client-assertion-type:jwt-bearer` with an assertion.
     client_assertion_type: str | None = text(default=None, max_length=200)
+    #: Scopes with spaces between. Example: "documents:read"
     scope: str | None = text(default=None, max_length=8192)
+    #: Whom the token is for.
     audience: str | None = text(default=None, max_length=512)
+    #: The same as `audience`, as RFC 8707 calls it.
     resource: str | None = text(default=None, max_length=512)
+    #: With grant `refresh_token`.
     refresh_token: str | None = text(default=None, max_length=200)
+    #: With an exchange: the token to exchange.
     subject_token: str | None = text(default=None, max_length=16_384)
+    #: With an exchange: its type.
     subject_token_type: str | None = text(default=None, max_length=200)
+    #: With an exchange: what to get.
     requested_token_type: str | None = text(default=None, max_length=200)
+    #: Refused: an agent acts as itself.
     actor_token: str | None = text(default=None, max_length=16_384)
 
 
 @attrs.frozen(kw_only=True)
 class PresentedForm:
+    """A token, and who presents it."""
+
+    #: Its text. Example: "eyJ…"
     token: str = text(min_length=1, max_length=16_384)
+    #: `access_token` or `refresh_token`.
     token_type_hint: str | None = text(default=None, max_length=100)
+    #: The agent; absent with Basic. Example: "oc_3f9a"
     client_id: str | None = text(default=None, max_length=200)
+    #: Its secret; absent with Basic or an assertion. Example: "cs_live_…"
     client_secret: str | None = text(default=None, max_length=500)
+    #: A JWT that it signed, instead of a secret.
     client_assertion: str | None = text(default=None, max_length=16_384)
+    #: `urn:ietf:params:oauth:client-assertion-type:jwt-bearer` with an assertion.
     client_assertion_type: str | None = text(default=None, max_length=200)
 
 
@@ -94,10 +119,11 @@ class StrictOAuth:
                 _TOKEN,
                 "Issue a token",
                 self.token,
-                answer,
+                IssuedToken,
                 _RFC,
                 StrictTokenForm,
                 "form",
+                (CLIENT_BASIC,),
             ),
             public(
                 "oauth2.introspect",
@@ -109,6 +135,7 @@ class StrictOAuth:
                 _RFC,
                 PresentedForm,
                 "form",
+                (CLIENT_BASIC,),
             ),
             public(
                 "oauth2.revoke",
@@ -120,6 +147,7 @@ class StrictOAuth:
                 _RFC,
                 PresentedForm,
                 "form",
+                (CLIENT_BASIC,),
             ),
         )
 

@@ -25,24 +25,39 @@ _BASE: Final = "/api/v1/integrations"
 
 @attrs.frozen(kw_only=True)
 class FetchQuery:
+    """Which service's secret."""
+
+    #: The service's name. Example: "mail"
     integration: str = text(min_length=1, max_length=64, pattern=_NAME)
 
 
 @attrs.frozen(kw_only=True)
 class RegisterRequest:
+    """A secret that agents use with a service."""
+
+    #: The service's name. Example: "mail"
     integration: str = text(min_length=1, max_length=64, pattern=_NAME)
+    #: What kind of secret it is. Example: "api_key"
     credential_type: str = text(default="api_key", min_length=1, max_length=64, pattern=r"[A-Za-z0-9_-]+")
+    #: The secret; it is never shown again to people. Example: "s3cret"
     value: str = text(min_length=1, max_length=16_384)
 
 
 @attrs.frozen(kw_only=True)
 class IntegrationPut:
+    """What agents may do with a service."""
+
+    #: Actions by scope. Example: {"mail:read": ["list", "get"]}
     capabilities: dict[str, Any] | None = None
+    #: Actions that nobody may. Example: ["delete"]
     deny_always: list[str] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class EventsBatch:
+    """What an agent's SDK saw."""
+
+    #: The events, oldest first. Example: [{"event_type": "tool.called", "resource": "mail"}]
     events: list[dict[str, Any]]
 
 

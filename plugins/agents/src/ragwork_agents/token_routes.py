@@ -30,11 +30,17 @@ _MAX_DELEGATION_S: Final = 28_800
 
 @attrs.frozen(kw_only=True)
 class TokensQuery(PageQuery):
+    """Which tokens to list."""
+
+    #: Only tokens of this agent.
     agent_id: str | None = text(default=None, max_length=64)
 
 
 @attrs.frozen(kw_only=True)
 class HistoryQuery(TokensQuery):
+    """Which ended tokens to list."""
+
+    #: Only those that ended for this reason.
     termination_reason: str | None = choice(
         "expired", "manual_revocation", "system_kill", "key_compromised", default=None
     )
@@ -42,29 +48,64 @@ class HistoryQuery(TokensQuery):
 
 @attrs.frozen(kw_only=True)
 class DelegationCreate:
+    """What a person lets an agent do for them."""
+
+    #: The agent. Example: "ag_3f9a"
     agent_id: str = text(min_length=1, max_length=64)
+    #: What it may do, at most what the person may. Example: ["documents:read"]
     scopes: list[str]
+    #: For how long. Example: 3600
     ttl_seconds: int = number(default=3600, ge=60, le=_MAX_DELEGATION_S)
 
 
 @attrs.frozen(kw_only=True)
 class TokenResponse:
+    """A token as it was issued."""
+
+    #: The token's claim `jti`. Example: "tok_9b1d"
     jti: str
+    #: The agent. Example: "ag_3f9a"
     agent_id: str
+    #: The key that signed it. Example: "k1"
     kid: str
+    #: How it was asked for. Example: "client_credentials"
     grant_type: str
+    #: What it carries. Example: ["documents:read"]
     scopes: list[str]
+    #: Whom it is for. Example: "ragwork"
     audience: str
+    #: The task that it was asked for; null for none. Example: null
     task_id: str | None
+    #: The token that it descends from; null for none. Example: null
     parent_jti: str | None
+    #: How many agents stand between it and its origin. Example: 0
     delegation_depth: int
+    #: The person that it acts for; null for none. Example: null
     on_behalf_of: str | None
+    #: Whether its life was asked for. Example: false
     custom_ttl: bool
+    #: When it was issued.
     issued_at: datetime
+    #: When it ends.
     expires_at: datetime
+    #: When it was ended before its time; null if it was not. Example: null
     terminated_at: datetime | None
+    #: Who ended it. Example: null
     terminated_by: str | None
+    #: Why. Example: null
     termination_reason: str | None
+
+
+@attrs.frozen(kw_only=True)
+class TokenList:
+    """A page of tokens."""
+
+    #: What stands on this page.
+    tokens: list[TokenResponse]
+    #: How many it holds at most. Example: 50
+    limit: int
+    #: How many were skipped. Example: 0
+    offset: int
 
 
 class TokensApi:
@@ -98,7 +139,7 @@ class TokensApi:
                 _TOKENS,
                 "Live tokens, newest first",
                 self.live,
-                answer,
+                TokenList,
                 kind=_READ,
                 query=TokensQuery,
             ),
@@ -107,7 +148,7 @@ class TokensApi:
                 _TOKENS + "/history",
                 "Every token ever issued and why it ended",
                 self.history,
-                answer,
+                TokenList,
                 kind=_READ,
                 query=HistoryQuery,
             ),

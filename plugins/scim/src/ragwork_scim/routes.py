@@ -16,6 +16,7 @@ from ragwork_scim.gates import FEATURE
 from ragwork_scim.locations import BASE
 from ragwork_scim.queries import DiscoveryQuery, ListQuery, Projection
 from ragwork_scim.rights import Rights
+from ragwork_scim.shapes import SCIM_TOKEN, ScimSearchBody, shape_of
 
 if TYPE_CHECKING:
     from ragwork_scim.api import Api
@@ -112,7 +113,7 @@ class ScimRoutes:
             name=f"scim.{name}", method="GET", path=BASE + path, summary=summary, handler=self._on(work),
             scope="tenant", action=_READ, rate_class="identity", idempotency="none", audit_event=None,
             feature=FEATURE, stale_reads=False, transaction="read", response=dict[str, Any], query=query,
-            errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "BAD_REQUEST"), dialect=DIALECT,
+            errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "BAD_REQUEST"), dialect=DIALECT, security=(SCIM_TOKEN,),
         )  # fmt: skip
 
     def _search(self, name: str, path: str, work: Work[dict[str, Any], NoFields]) -> AnyRoute:
@@ -120,8 +121,8 @@ class ScimRoutes:
             name=f"scim.{name}", method="POST", path=BASE + path, summary="A list, asked for in a body",
             handler=self._on(work), scope="tenant", action=_READ, rate_class="identity", idempotency="none",
             audit_event=None, feature=FEATURE, stale_reads=False, transaction="read",
-            response=dict[str, Any], body=dict, body_kind="json", body_limit=USER_BYTES,
-            errors=("FEATURE_NOT_ENABLED", "BAD_REQUEST"), dialect=DIALECT,
+            response=dict[str, Any], body=dict, body_shape=ScimSearchBody, body_kind="json", body_limit=USER_BYTES,
+            errors=("FEATURE_NOT_ENABLED", "BAD_REQUEST"), dialect=DIALECT, security=(SCIM_TOKEN,),
         )  # fmt: skip
 
     def _write(
@@ -137,9 +138,10 @@ class ScimRoutes:
             name=f"scim.{name}", method=method, path=path, summary=summary, handler=self._on(work),
             scope="tenant", action=_WRITE, rate_class="identity", idempotency="none",
             audit_event=_event(name), feature=FEATURE, stale_reads=False, transaction="write",
-            response=dict[str, Any], body=dict, body_kind="json", body_limit=limit, query=Projection,
+            response=dict[str, Any], body=dict, body_shape=shape_of(name), body_kind="json",
+            body_limit=limit, query=Projection,
             status=201 if method == "POST" else 200,
-            errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "CONFLICT"), dialect=DIALECT,
+            errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "CONFLICT"), dialect=DIALECT, security=(SCIM_TOKEN,),
         )  # fmt: skip
 
     def _delete(self, name: str, path: str, summary: str, work: Work[NoFields, NoFields]) -> AnyRoute:
@@ -148,6 +150,7 @@ class ScimRoutes:
             scope="tenant", action=_WRITE, rate_class="identity", idempotency="none",
             audit_event=_event(name), feature=FEATURE, stale_reads=False, transaction="write",
             response=None, status=204, errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"), dialect=DIALECT,
+            security=(SCIM_TOKEN,),
         )  # fmt: skip
 
     def _on(self, work: Work[B, Q]) -> Callable[[Call[B, Q]], Awaitable[object]]:
