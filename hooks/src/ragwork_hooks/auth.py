@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar, overload
 
 import attrs
 
+from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 
 T = TypeVar("T")
@@ -93,6 +94,31 @@ class Principal:
         while who is not None:
             yield who
             who = who.on_behalf_of
+
+
+def may_make_credential(
+    by: Principal, *, role: Role = Role.READER, platform: bool = False
+) -> datetime | None:
+    """When a credential ends, at the latest, that ``by`` makes with these rights; ``None`` for never.
+
+    No credential makes a stronger one. Who is bound by scopes, or acts for somebody, makes none; others make none with
+    more rights than their own, and none that lives longer than the key they use. A session is no such bound: the
+    person makes it. Raises ``Problem`` 403.
+    """
+    bound = [who for who in by.chain if who.scopes is not None]
+    if bound or by.on_behalf_of is not None:
+        raise Problem(
+            "AUTH_FORBIDDEN",
+            "credentials, and what widens them, are made by people and unrestricted keys: not by one that is limited "
+            "to scopes or acts for somebody",
+        )
+    if role > by.role:
+        raise Problem(
+            "AUTH_FORBIDDEN", f"a credential can't be {role.label} when its maker is {by.role.label}"
+        )
+    if platform and not by.platform:
+        raise Problem("AUTH_FORBIDDEN", "a credential with platform scope needs a maker with platform scope")
+    return None if by.kind == "sso_session" else by.expires_at
 
 
 class Authenticator(Protocol):

@@ -12,11 +12,16 @@ from ragwork_hooks.storage import Transaction
 
 @attrs.frozen(kw_only=True)
 class Action:
-    """What is attempted. ``name`` is ``<resource kind>.<verb>`` (``document.read``)."""
+    """What is attempted. ``name`` is ``<resource kind>.<verb>`` (``document.read``).
+
+    ``makes_credential`` says that it makes or widens something that opens doors: a key, token or secret, who gets one,
+    what one may do. Whoever is bound themselves may not, see ``may_make_credential``.
+    """
 
     name: str
     role: Role = Role.READER
     platform: bool = False
+    makes_credential: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import attrs
-from ragwork_hooks.auth import Principal
+from ragwork_hooks.auth import Principal, may_make_credential
 from ragwork_hooks.authz import (
     Abstain,
     Action,
@@ -55,6 +55,11 @@ class AuthorizationPlan:
         """
         if stage == "role" and not in_scopes(principal, action):
             return Decision(verdict=OUT_OF_SCOPE, trail=())
+        if stage == "role" and action.makes_credential:
+            try:
+                may_make_credential(principal)
+            except Problem as problem:
+                return Decision(verdict=Deny(problem.code, problem.message), trail=())
         decision = await self._decide_alone(stage, principal, action, resource, tx)
         person = principal.on_behalf_of
         if person is None or isinstance(decision.verdict, Deny):

@@ -24,7 +24,7 @@ from ragwork_abac.policies import Outcome, PolicySet
 
 DOCUMENT: Final = "document"
 READ: Final = Action(name="policy.read", role=Role.ADMIN)
-MANAGE: Final = Action(name="policy.manage", role=Role.ADMIN)
+MANAGE: Final = Action(name="policy.manage", role=Role.ADMIN, makes_credential=True)
 SIMULATE: Final = Action(name="policy.simulate", role=Role.ADMIN)
 #: What no policy judges, so that none can lock a tenant out of mending its policies.
 _BY_ROLE_ALONE: Final = frozenset({READ.name, MANAGE.name, SIMULATE.name})

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import attrs
+from ragwork_hooks.auth import may_make_credential
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
@@ -126,6 +127,12 @@ class AgentResponse:
     created_at: datetime
     #: When it last changed.
     updated_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class AgentCreatedResponse(AgentResponse):
+    """A new agent. ``client_secret`` is shown once, a repeated request gets ``null``."""
+
     #: Its secret, shown once; null ever after. Example: null
     client_secret: str | None = None
 
@@ -175,9 +182,10 @@ class AgentsApi:
                 _BASE,
                 "Create an agent; its client secret is shown this once",
                 self.create,
-                AgentResponse,
+                AgentCreatedResponse,
                 kind="agent_identity.create",
                 event="agent.created",
+                makes_credential=True,
                 body=AgentCreate,
                 status=201,
             ),
@@ -200,6 +208,7 @@ class AgentsApi:
                 AgentResponse,
                 kind=_WRITE,
                 event="agent.updated",
+                makes_credential=True,
                 body=AgentPatch,
             ),
             writes(
@@ -225,6 +234,7 @@ class AgentsApi:
                 AgentResponse,
                 kind=_WRITE,
                 event=f"agent.{event}",
+                makes_credential=verb == "unsuspend",
             )
             for verb, event, summary, handler in (
                 ("suspend", "suspended", "Stop an agent; its live tokens are revoked", self.suspend),
@@ -244,6 +254,7 @@ class AgentsApi:
                 dict[str, Any],
                 kind=_WRITE,
                 event="agent.credentials_rotated",
+                makes_credential=True,
                 body=RotateRequest,
                 body_kind="optional_json",
             ),
@@ -256,6 +267,7 @@ class AgentsApi:
                 dict[str, Any],
                 kind=_WRITE,
                 event="agent.enroll_token_created",
+                makes_credential=True,
                 status=201,
             ),
             writes(
@@ -267,6 +279,7 @@ class AgentsApi:
                 dict[str, Any],
                 kind=_WRITE,
                 event="agent.api_key_created",
+                makes_credential=True,
                 body=KeyCreate,
                 status=201,
             ),
@@ -304,10 +317,11 @@ class AgentsApi:
             "jwks": _jwks(body.jwks),
             "dpop_bound": bool(body.dpop_bound_access_tokens),
         }
-        by = call.principal
-        agent, secret = await self._agents.create(call.tx, by.user_id, values, by.expires_at)
-        shown = attrs.evolve(_response(agent), client_secret=secret.text)
-        return attrs.evolve(noted(shown, "agent", agent.id, replay=_response(agent)), status=201)
+        ends_by = may_make_credential(call.principal)
+        agent, secret = await self._agents.create(call.tx, call.principal.user_id, values, ends_by)
+        said = AgentCreatedResponse(**attrs.asdict(_response(agent), recurse=False))
+        shown = attrs.evolve(said, client_secret=secret.text)
+        return attrs.evolve(noted(shown, "agent", agent.id, replay=said), status=201)
 
     async def list(self, call: Call[NoFields, AgentsQuery]) -> dict[str, Any]:
         query = call.query
@@ -359,7 +373,7 @@ class AgentsApi:
         agent = await self._changeable(call)
         overlap = call.body.overlap_window_seconds
         secret, ended = await self._agents.rotate_secret(
-            call.tx, agent, timedelta(seconds=overlap), call.principal.expires_at
+            call.tx, agent, timedelta(seconds=overlap), may_make_credential(call.principal)
         )
         for secret_id in ended:
             await self._tokens.end(
@@ -372,7 +386,8 @@ class AgentsApi:
     async def enroll_token(self, call: Call[NoFields, NoFields]) -> Reply:
         agent = await self._changeable(call)
         ttl = timedelta(seconds=self._config.enroll_ttl_s)
-        token, end = await self._credentials.enrolment(call.tx, agent, ttl, call.principal.expires_at)
+        ends_by = may_make_credential(call.principal)
+        token, end = await self._credentials.enrolment(call.tx, agent, ttl, ends_by)
         said = {"agent_id": agent.id, "expires_at": end}
         shown = {**said, "enroll_token": token}
         return attrs.evolve(
@@ -386,7 +401,7 @@ class AgentsApi:
             raise scopes.invalid_scope("scopes must not be empty")
         days = call.body.expires_in_days or self._config.api_key_days
         key, text_ = await self._credentials.add_key(
-            call.tx, agent, call.body.name, wanted, days, call.principal.expires_at
+            call.tx, agent, call.body.name, wanted, days, may_make_credential(call.principal)
         )
         said = attrs.asdict(key)
         shown = {**said, "api_key": text_}

@@ -116,6 +116,7 @@ def writes(
     query: Any = NoFields,
     status: int = 200,
     role: Role = Role.ADMIN,
+    makes_credential: bool = False,
 ) -> AnyRoute:
     """A mutation within the tenant, in one transaction with its audit record."""
     return Route(
@@ -125,7 +126,7 @@ def writes(
         summary=summary,
         handler=handler,
         scope="tenant",
-        action=Action(name=kind, role=role),
+        action=Action(name=kind, role=role, makes_credential=makes_credential),
         rate_class="mutation",
         idempotency="accepted",
         audit_event=event,

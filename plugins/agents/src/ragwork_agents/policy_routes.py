@@ -180,6 +180,7 @@ class PoliciesApi:
                 AgentPolicyResponse,
                 kind="agent_policy.create",
                 event="policy.created",
+                makes_credential=True,
                 body=PolicyCreate,
                 status=201,
             ),
@@ -202,6 +203,7 @@ class PoliciesApi:
                 AgentPolicyResponse,
                 kind=_WRITE,
                 event="policy.updated",
+                makes_credential=True,
                 body=PolicyPut,
             ),
             writes(
@@ -253,6 +255,7 @@ class PoliciesApi:
                 AgentPolicyResponse,
                 kind=_WRITE,
                 event="policy.rolled_back",
+                makes_credential=True,
                 query=VersionQuery,
             ),
             *(
@@ -265,6 +268,7 @@ class PoliciesApi:
                     AgentPolicyResponse,
                     kind=_WRITE,
                     event=f"policy.{event}",
+                    makes_credential=verb == "activate",
                 )
                 for verb, event, summary, handler in (
                     ("activate", "activated", "Let a policy decide", self.activate),

@@ -115,6 +115,7 @@ class SyncApi:
                 answer,
                 kind=_MANAGE,
                 event="credential.registered",
+                makes_credential=True,
                 body=RegisterRequest,
                 status=201,
             ),
@@ -128,6 +129,7 @@ class SyncApi:
                 answer,
                 kind=_MANAGE,
                 event="integration.updated",
+                makes_credential=True,
                 body=IntegrationPut,
             ),
             writes(

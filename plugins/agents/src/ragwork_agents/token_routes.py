@@ -187,6 +187,7 @@ class TokensApi:
                 dict[str, Any],
                 kind=kind,
                 event="signing_key.rotated",
+                makes_credential=True,
             ),
             writes(
                 "signing_keys.compromise",
@@ -212,6 +213,7 @@ class TokensApi:
                 dict[str, Any],
                 kind=kind,
                 event="delegation.created",
+                makes_credential=True,
                 body=DelegationCreate,
                 status=201,
                 role=Role.READER,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from ragwork_hooks.auth import ApiKey, Directory, Principal, Role, User
+from ragwork_hooks.auth import ApiKey, Directory, Principal, Role, User, may_make_credential
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 
@@ -22,8 +22,7 @@ class CappedKeys:
     async def create(
         self, tx: Transaction, by: Principal, *, name: str | None, role: Role, expires_in_days: int | None
     ) -> tuple[ApiKey, str]:
-        if role > by.role:
-            raise Problem("AUTH_FORBIDDEN", f"a key can't be {role.label} when its maker is {by.role.label}")
+        ends_by = may_make_credential(by, role=role)
         await self.check_room(tx)
         # The key is its maker's: who is demoted or disabled later takes the key along.
         user = await self._directory.ensure_user(tx, by.user_id, by.role)
@@ -34,6 +33,7 @@ class CappedKeys:
             role=role,
             platform=False,
             lifetime=None if expires_in_days is None else timedelta(days=expires_in_days),
+            ends_by=ends_by,
         )
         return api_key(await self._store.locked(tx, minted.id), user), minted.token
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import attrs
-from ragwork_hooks.auth import Directory, Role, User
+from ragwork_hooks.auth import Directory, Role, User, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import identifier, number, text
@@ -122,7 +122,7 @@ class AdminApi:
                 summary="Rename, expire, switch off and on, or revoke an API key",
                 handler=self.patch,
                 scope="tenant",
-                action=Action(name="api_key.update", role=Role.ADMIN),
+                action=Action(name="api_key.update", role=Role.ADMIN, makes_credential=True),
                 rate_class="mutation",
                 idempotency="none",
                 audit_event="auth.api_key.updated",
@@ -164,6 +164,9 @@ class AdminApi:
             raise Problem(
                 "AUTH_FORBIDDEN", "without platform scope a platform key can only be switched off or revoked"
             )
+        ends_by = may_make_credential(call.principal)
+        if ends_by is not None and change.expires_at is not None and change.expires_at > ends_by:
+            raise Problem("AUTH_FORBIDDEN", f"expires_at: your own key ends at {ends_by.isoformat()}")
         if change.active and key.revoked_at is not None:
             raise Problem("VALIDATION_ERROR", "active: a revoked key stays revoked; make a new one")
         changed = await self._store.change(call.tx, key.id, change)

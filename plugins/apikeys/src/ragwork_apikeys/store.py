@@ -16,7 +16,7 @@ from ragwork_apikeys.tokens import KEY
 
 _INSERT: Final = """
 INSERT INTO apikeys.keys (tenant_id, id, user_id, name, role, platform, digest, expires_at)
-VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, now() + $7::interval)
+VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, LEAST(now() + $7::interval, $8))
 """
 # A tenant's additions take turns until the commit; the count is a statement of its own, so that it
 # sees what the turn before has added.
@@ -181,10 +181,12 @@ class KeyStore:
         role: Role,
         platform: bool,
         lifetime: timedelta | None = None,
+        ends_by: datetime | None = None,
     ) -> Minted:
-        """A new key; without a ``lifetime`` it has no end."""
+        """A new key that ends after ``lifetime``, at ``ends_by`` at the latest; with neither it has no end."""
         key_id, token = KEY.mint()
-        await tx.execute(_INSERT, key_id, user_id, name, role.label, platform, self.digest(token), lifetime)
+        values = (user_id, name, role.label, platform, self.digest(token), lifetime, ends_by)
+        await tx.execute(_INSERT, key_id, *values)
         return Minted(id=key_id, token=token)
 
     async def count_usable(self, tx: Transaction) -> int:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import attrs
 from ragwork_hooks.audit import AuditNote
-from ragwork_hooks.auth import Role
+from ragwork_hooks.auth import Role, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Reply, Route
@@ -22,7 +22,9 @@ _CREATED: Final = "identity.scim.token.created"
 _REVOKED: Final = "identity.scim.token.revoked"
 # Not `scim.…`: a SCIM token must not reach its own administration.
 _MANAGE_TOKENS: Final = Action(name="scim_token.manage", role=Role.ADMIN)
+_MAKE_TOKENS: Final = attrs.evolve(_MANAGE_TOKENS, makes_credential=True)
 _MANAGE_GROUPS: Final = Action(name="scim_group.manage", role=Role.ADMIN)
+_BIND_GROUPS: Final = attrs.evolve(_MANAGE_GROUPS, makes_credential=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -133,14 +135,14 @@ class AdminApi:
             Route(
                 name="provisioning.tokens.create", method="POST", path=f"{_BASE}/token/create",
                 summary="Make a SCIM token; it is shown this once", handler=self.create, scope="tenant",
-                action=_MANAGE_TOKENS, rate_class="mutation", idempotency="none", audit_event=_CREATED,
+                action=_MAKE_TOKENS, rate_class="mutation", idempotency="none", audit_event=_CREATED,
                 feature=FEATURE, stale_reads=False, transaction="write", status=201,
                 response=ScimTokenCreateResponse, errors=("FEATURE_NOT_ENABLED",),
             ),
             Route(
                 name="provisioning.tokens.rotate", method="POST", path=f"{_BASE}/token/rotate",
                 summary="Replace a SCIM token; the old one goes on for a while", handler=self.rotate,
-                scope="tenant", action=_MANAGE_TOKENS, rate_class="mutation", idempotency="none",
+                scope="tenant", action=_MAKE_TOKENS, rate_class="mutation", idempotency="none",
                 audit_event=_CREATED, feature=FEATURE, stale_reads=False, transaction="write", status=201,
                 response=ScimTokenRotateResponse, body=ScimTokenRotateRequest, body_kind="json",
                 errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "CONFLICT"),
@@ -170,7 +172,7 @@ class AdminApi:
             Route(
                 name="provisioning.groups.bind", method="PATCH", path=f"{_BASE}/groups/{{group_id}}",
                 summary="Bind a provisioned group to a role", handler=self.bind, scope="tenant",
-                action=_MANAGE_GROUPS, rate_class="mutation", idempotency="none",
+                action=_BIND_GROUPS, rate_class="mutation", idempotency="none",
                 audit_event="identity.scim.group.updated", feature=FEATURE, stale_reads=False,
                 transaction="write", response=GroupBinding, body=GroupBindingRequest, body_kind="json",
                 errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"),
@@ -178,13 +180,15 @@ class AdminApi:
         )  # fmt: skip
 
     async def create(self, call: Call[NoFields, NoFields]) -> Reply:
-        minted = await self._store.create(call.tx, call.principal.user_id)
+        ends_by = may_make_credential(call.principal)
+        minted = await self._store.create(call.tx, call.principal.user_id, ends_by)
         made = ScimTokenCreateResponse(**_shown(minted))
         return Reply(data=made, status=201, audit=_note(minted.id))
 
     async def rotate(self, call: Call[ScimTokenRotateRequest, NoFields]) -> Reply:
         overlap = timedelta(hours=call.body.overlap_hours)
-        minted = await self._store.rotate(call.tx, call.body.token_id, call.principal.user_id, overlap)
+        by, ends_by = call.principal.user_id, may_make_credential(call.principal)
+        minted = await self._store.rotate(call.tx, call.body.token_id, by, overlap, ends_by)
         assert minted.old_expires_at is not None  # a rotation says when the old token ends
         made = ScimTokenRotateResponse(**_shown(minted), old_expires_at=minted.old_expires_at)
         note = _note(minted.id, replaces=call.body.token_id)

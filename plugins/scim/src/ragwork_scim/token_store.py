@@ -18,7 +18,7 @@ _MAX_LISTED: Final = 200
 
 _INSERT: Final = """
 INSERT INTO scim.tokens (tenant_id, id, digest, created_by, expires_at)
-VALUES (ragwork.tenant(), $1, $2, $3, now() + $4::interval) RETURNING expires_at
+VALUES (ragwork.tenant(), $1, $2, $3, LEAST(now() + $4::interval, $5)) RETURNING expires_at
 """
 _LIST: Final = """
 SELECT id, created_at, last_used_at, expires_at, revoked_at FROM scim.tokens
@@ -45,7 +45,7 @@ WITH prior AS (
     RETURNING t.expires_at
 )
 INSERT INTO scim.tokens (tenant_id, id, digest, created_by, expires_at)
-SELECT ragwork.tenant(), $2, $3, $4, now() + $5::interval FROM ended
+SELECT ragwork.tenant(), $2, $3, $4, LEAST(now() + $5::interval, $7) FROM ended
 RETURNING expires_at, (SELECT expires_at FROM ended) AS old_expires_at
 """
 _TOUCH: Final = """
@@ -115,9 +115,11 @@ class TokenStore:
         except _Unknown:
             return None
 
-    async def create(self, tx: Transaction, by: str) -> Minted:
+    async def create(self, tx: Transaction, by: str, ends_by: datetime | None) -> Minted:
+        """A new token of the configured life, which ends at ``ends_by`` at the latest."""
         token_id, token = SCIM.mint()
-        expires_at = await tx.fetchval(_INSERT, token_id, self.digest(token), by, self._lifetime)
+        values = (self.digest(token), by, self._lifetime, ends_by)
+        expires_at = await tx.fetchval(_INSERT, token_id, *values)
         return Minted(id=token_id, token=token, expires_at=expires_at)
 
     async def list(self, tx: Transaction) -> Sequence[Row]:
@@ -132,13 +134,17 @@ class TokenStore:
         await self._known.invalidate(tx, token_id)
         return row["revoked_at"], row["now"]
 
-    async def rotate(self, tx: Transaction, token_id: str, by: str, overlap: timedelta) -> Minted:
-        """The one successor of a token, which itself ends after ``overlap``.
+    async def rotate(
+        self, tx: Transaction, token_id: str, by: str, overlap: timedelta, ends_by: datetime | None
+    ) -> Minted:
+        """The one successor of a token, which itself ends after ``overlap``. The successor ends at ``ends_by`` at the
+        latest.
 
         Raises ``Problem`` 404 for an unknown token, 409 ``CONFLICT`` for one that has ended or was rotated.
         """
         new_id, token = SCIM.mint()
-        row = await tx.fetchrow(_ROTATE, token_id, new_id, self.digest(token), by, self._lifetime, overlap)
+        values = (new_id, self.digest(token), by, self._lifetime, overlap, ends_by)
+        row = await tx.fetchrow(_ROTATE, token_id, *values)
         if row is None:
             known = "SELECT FROM scim.tokens WHERE tenant_id = ragwork.tenant() AND id = $1"
             if await tx.fetchrow(known, token_id) is None:

@@ -13,7 +13,7 @@ from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 #: Days without use after which the report names a key, unless the caller asks otherwise.
 INACTIVE_DAYS: Final = 90
 
-CREATE: Final = Action(name="api_key.create", role=Role.ADMIN)
+CREATE: Final = Action(name="api_key.create", role=Role.ADMIN, makes_credential=True)
 LIST: Final = Action(name="api_key.list", role=Role.ADMIN)
 REVOKE: Final = Action(name="api_key.revoke", role=Role.ADMIN)
 

@@ -27,7 +27,7 @@ _PATH: Final = "/v1/admin/identity/providers"
 _ENDPOINTS: Final = ("auth_url", "token_url", "jwks_url")
 _MAX_SCOPES: Final = 50
 _READ: Final = Action(name="identity_provider.read", role=Role.ADMIN)
-_WRITE: Final = Action(name="identity_provider.write", role=Role.ADMIN)
+_WRITE: Final = Action(name="identity_provider.write", role=Role.ADMIN, makes_credential=True)
 
 
 def _name(default: Any) -> Any:

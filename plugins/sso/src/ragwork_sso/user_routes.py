@@ -22,7 +22,7 @@ from ragwork_sso.role_requests import RoleRequest
 _USERS: Final = "/v1/admin/identity/users"
 _REQUESTS: Final = "/v1/admin/identity/role-requests"
 _READ: Final = Action(name="identity_user.read", role=Role.ADMIN)
-_WRITE: Final = Action(name="identity_user.write", role=Role.ADMIN)
+_WRITE: Final = Action(name="identity_user.write", role=Role.ADMIN, makes_credential=True)
 
 
 @attrs.frozen(kw_only=True)
