@@ -80,6 +80,12 @@ class KernelConfig:
     max_request_bytes: int = setting(
         "MAX_REQUEST_BYTES", 1_048_576, "largest request body unless the route says otherwise", ge=1
     )
+    body_memory_bytes: int = setting(
+        "REQUEST_BODY_MEMORY_BYTES",
+        268_435_456,
+        "memory for request bodies in a process, in bytes; a tenant gets half of it at most",
+        ge=1_048_576,
+    )
     request_timeout_s: float = setting(
         "REQUEST_TIMEOUT_SECONDS", 15.0, "deadline of a request that is not a stream", ge=0.01
     )

@@ -12,11 +12,13 @@ from ragwork_hooks.events import Finished, Step
 from ragwork_hooks.http import AnyRoute
 
 from ragwork_kernel.replies import Shape
+from ragwork_kernel.shares import KernelShare
 
 
 @attrs.define(kw_only=True)
 class Exchange:
-    """``stage`` is where it stands; ``tenant_id`` the tenant it acts on, known after decoding.
+    """``stage`` is where it stands; ``tenant_id`` the tenant it acts on, known after decoding; ``body`` the memory
+    reserved for its body.
 
     ``begun`` says that the handler returned; ``undone`` that the transaction in which gates wrote was
     rolled back.
@@ -40,6 +42,7 @@ class Exchange:
     undone: bool = False
     code: str | None = None
     decided_at: float | None = None
+    body: KernelShare | None = None
 
     def allowed(self, gate: str, since: float, headers: Mapping[str, str]) -> None:
         """Note a gate's yes; ``since`` is when it was asked, in performance time."""

@@ -24,6 +24,7 @@ from ragwork_kernel import body, peers, replays, sse
 from ragwork_kernel.admission import AdmissionPlan
 from ragwork_kernel.authentication import authenticate
 from ragwork_kernel.authorize import AuthorizationPlan, refuse
+from ragwork_kernel.body_memory import BodyMemory
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.db import TENANT_ID
 from ragwork_kernel.exchange import Exchange
@@ -69,6 +70,7 @@ class Pipeline:
         self._streams = streams
         self._telemetry = telemetry
         self._tracer = tracer
+        self._bodies = BodyMemory(config.body_memory_bytes, telemetry.shares)
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -126,6 +128,8 @@ class Pipeline:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
+            if exchange.body is not None:
+                exchange.body.release()
             self._admission.settle(exchange)
             self._observe(exchange, status)
             tenant = exchange.caller.tenant_id if exchange.caller else ""
@@ -166,7 +170,7 @@ class Pipeline:
         return self._timed(exchange, result)
 
     async def _decide_and_run(self, exchange: Exchange, limit: asyncio.Timeout) -> web.Response | EventStream:
-        """address → authenticate → switch → role → rate → decode → entitlement → capacity, then the work."""
+        """address → authenticate → switch → role → rate → memory → decode → entitlement → capacity, then the work."""
         await self._admission.ask(exchange, "address")
         exchange.caller = await authenticate(self._authenticators, exchange)
         if exchange.caller is not None:
@@ -371,7 +375,7 @@ class Pipeline:
             echo_id=exchange.shape.echo_id,
             path=_path(request),
             query=query,
-            body=await body.decode(request, route, limit),
+            body=await self._body(exchange, limit),
             headers=request.headers,
             peer=exchange.peer,
             grant=exchange.grant,
@@ -381,6 +385,16 @@ class Pipeline:
             resource=None,
             decision=exchange.decision,
         )
+
+    async def _body(self, exchange: Exchange, limit: int) -> Any:
+        """The decoded body. Memory for it is there before it is read, and is held to the end of the exchange."""
+        route, request = exchange.route, exchange.request
+        if route.body_kind != "none":
+            exchange.body = await self._bodies.reserve(request, limit)
+        decoded = await body.decode(request, route, limit)
+        if exchange.body is not None:
+            exchange.body.shrink(request.content.total_bytes)
+        return decoded
 
     @staticmethod
     async def _features(call: Call[Any, Any], route: AnyRoute) -> tuple[str, ...]:
