@@ -1,10 +1,12 @@
 """Memory for request bodies: bounded for the process, shared by tenants, and asked for before a body is read."""
 
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from ragwork_hooks.errors import Problem
 
+from ragwork_kernel import body
+from ragwork_kernel.exchange import Exchange
 from ragwork_kernel.shares import KernelShare, SharesFactory
 
 #: Bodies up to this size are not counted: what bounds the connections bounds them.
@@ -22,8 +24,18 @@ class BodyMemory:
             "bodies", budget, waiting=MAX_WAITING, wait_s=WAIT_S, most=max(budget // 2, 1), refusal=_busy
         )
 
-    async def reserve(self, request: web.Request, limit: int) -> KernelShare | None:
-        """Room for the request's body, to be given back when nobody needs it any more; ``None`` for a small one.
+    async def decoded(self, exchange: Exchange, limit: int) -> Any:
+        """The body as its route's class. Memory for it is there before it is read, and is ``exchange.body``."""
+        route, request = exchange.route, exchange.request
+        if route.body_kind != "none":
+            exchange.body = await self._reserve(request, limit)
+        decoded = await body.decode(request, route, limit)
+        if exchange.body is not None:
+            exchange.body.shrink(request.content.total_bytes)
+        return decoded
+
+    async def _reserve(self, request: web.Request, limit: int) -> KernelShare | None:
+        """Room for the request's body; ``None`` for a small one.
 
         A body that does not say its length, or is packed, gets room for ``limit`` bytes; one over the limit none:
         it will be refused.

@@ -375,7 +375,7 @@ class Pipeline:
             echo_id=exchange.shape.echo_id,
             path=_path(request),
             query=query,
-            body=await self._body(exchange, limit),
+            body=await self._bodies.decoded(exchange, limit),
             headers=request.headers,
             peer=exchange.peer,
             grant=exchange.grant,
@@ -385,16 +385,6 @@ class Pipeline:
             resource=None,
             decision=exchange.decision,
         )
-
-    async def _body(self, exchange: Exchange, limit: int) -> Any:
-        """The decoded body. Memory for it is there before it is read, and is held to the end of the exchange."""
-        route, request = exchange.route, exchange.request
-        if route.body_kind != "none":
-            exchange.body = await self._bodies.reserve(request, limit)
-        decoded = await body.decode(request, route, limit)
-        if exchange.body is not None:
-            exchange.body.shrink(request.content.total_bytes)
-        return decoded
 
     @staticmethod
     async def _features(call: Call[Any, Any], route: AnyRoute) -> tuple[str, ...]:
