@@ -17,11 +17,11 @@ MAX_WAITING: Final = 1_000
 
 
 class BodyMemory:
-    """``budget`` bytes. One tenant may hold half of them: its clients decide how long an upload takes."""
+    """``total`` bytes. One tenant may hold half of them: its clients decide how long an upload takes."""
 
-    def __init__(self, budget: int, shares: SharesFactory) -> None:
+    def __init__(self, total: int, shares: SharesFactory) -> None:
         self._shares = shares.make(
-            "bodies", budget, waiting=MAX_WAITING, wait_s=WAIT_S, most=max(budget // 2, 1), refusal=_busy
+            "bodies", total, waiting=MAX_WAITING, wait_s=WAIT_S, most=max(total // 2, 1), refusal=_busy
         )
 
     async def decoded(self, exchange: Exchange, limit: int) -> Any:
