@@ -29,6 +29,7 @@ class HealthResponse:
     warming: list[str]
     #: Plugins that could not start, with the reason. Example: {}
     inactive_plugins: dict[str, str]
+    #: Features that nobody configured, with what switches each on. Example: {}
     off: dict[str, str]
 
 

@@ -45,7 +45,14 @@ class KernelRoutes:
                 HealthResponse,
                 legacy=True,
             ),
-            _public("health.live.get", "/v1/healthz", "Liveness, without an envelope", self._live, None),
+            _public(
+                "health.live.get",
+                "/v1/healthz",
+                "Liveness, without an envelope",
+                self._live,
+                None,
+                legacy=True,
+            ),
             _public(
                 "health.ready.get",
                 "/v1/readyz",

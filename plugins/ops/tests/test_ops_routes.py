@@ -12,6 +12,12 @@ from ragwork_testkit.platform import DEFAULT_PLUGINS, Running, running
 PLUGINS = (*DEFAULT_PLUGINS, "idempotency", "ops")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+#: Counters of the wire contract whose features are built.
+COUNTERS = (
+    "ingest_enqueued", "ingest_succeeded", "ingest_failed", "service_busy", "quota_exceeded", "rate_limited",
+    "sse_streams_disconnected", "external_retries", "circuit_breaker_open",
+)  # fmt: skip
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def served(postgres: PostgresServer) -> AsyncIterator[Running]:
@@ -102,6 +108,24 @@ async def test_metrics_show_what_was_served(served: Running) -> None:
     assert data["db_pool"]["size"] >= 1
     assert data["gauges"]["ingest_queue_depth"] == 0
     assert any(name.endswith("http_requests_total") for name in data["counters"])
+    assert {f"nexusrag_{name}_total" for name in COUNTERS} <= set(data["counters"])
+    named = {"retrieval.aws_bedrock", "retrieval.gcp_vertex", "tts.openai", "billing.webhook"}
+    assert {data["circuit_breaker_state"][name] for name in named} == {"closed"}
+
+
+async def test_counters_of_the_contract_count(served: Running) -> None:
+    key = await served.key("counted")
+    before = (await served.call("GET", "/v1/ops/metrics", key)).data["counters"]
+    await served.call("POST", "/v1/corpora", key, json={"id": "c", "name": "c"})
+    await served.call("POST", "/v1/documents/text", key, json={"corpus_id": "c", "text": "hello world"})
+    async with asyncio.timeout(20):
+        while True:
+            after = (await served.call("GET", "/v1/ops/metrics", key)).data["counters"]
+            if after["nexusrag_ingest_succeeded_total"] > before["nexusrag_ingest_succeeded_total"]:
+                break
+            await asyncio.sleep(0.2)
+    assert after["nexusrag_ingest_enqueued_total"] == before["nexusrag_ingest_enqueued_total"] + 1
+    assert after["nexusrag_ingest_failed_total"] == before["nexusrag_ingest_failed_total"]
 
 
 async def test_maintenance_runs_what_plugins_registered(served: Running) -> None:
@@ -109,7 +133,7 @@ async def test_maintenance_runs_what_plugins_registered(served: Running) -> None
     refused = await served.call("POST", "/v1/admin/maintenance/run?task=prune_idempotency", admin)
     assert (refused.status, refused.code) == (403, "AUTH_FORBIDDEN")
     done = await served.call("POST", "/v1/admin/maintenance/run?task=prune_idempotency", root)
-    assert done.data == {"task": "prune_idempotency", "status": "succeeded", "deleted_rows": 0}
+    assert done.data == {"task": "prune_idempotency", "status": "completed", "deleted_rows": 0}
     everything = await served.call("POST", "/v1/admin/maintenance/run?task=prune_retention_all", root)
     assert everything.status == 200
     unknown = await served.call("POST", "/v1/admin/maintenance/run?task=prune_idempotenc", root)
@@ -118,7 +142,8 @@ async def test_maintenance_runs_what_plugins_registered(served: Running) -> None
     status = (await served.call("GET", "/v1/admin/retention/status", admin)).data
     assert status["last_run_by_task"]["prune_idempotency"] is not None
     assert status["tenant_id"] == "maint"
-    assert status["configured_days"]["prune_idempotency"] == 1
+    assert status["configured_days"]["idempotency"] == 1
+    assert {"audit", "usage", "ui_actions", "documents", "backups"} <= set(status["configured_days"])
     assert status["next_schedule"] == "idempotency.prune at 17 * * * *"
 
 

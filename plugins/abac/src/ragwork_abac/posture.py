@@ -65,5 +65,5 @@ def route(config: AbacConfig) -> AnyRoute:
         summary="How tenants and documents are guarded, as verified", handler=view, scope="tenant",
         action=_VIEW, rate_class="ops", idempotency="none", audit_event=None,
         feature="ops_admin_access", stale_reads=False, transaction="read",
-        response=AuthzPostureResponse, errors=("FEATURE_NOT_ENABLED",),
+        response=AuthzPostureResponse, errors=("FEATURE_NOT_ENABLED",), legacy=True,
     )  # fmt: skip

@@ -114,6 +114,7 @@ class AdminApi:
                 response=AdminApiKeyListResponse,
                 query=ListQuery,
                 errors=("AUTH_FORBIDDEN",),
+                legacy=True,
             ),
             Route(
                 name="api_keys.patch",
@@ -133,6 +134,7 @@ class AdminApi:
                 body=AdminApiKeyPatchRequest,
                 body_kind="json",
                 errors=("AUTH_FORBIDDEN", "NOT_FOUND", "KEY_LIMIT_REACHED", "VALIDATION_ERROR"),
+                legacy=True,
             ),
         )
 

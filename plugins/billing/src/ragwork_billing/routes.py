@@ -55,6 +55,7 @@ class WebhookTest:
                 transaction="none",
                 response=BillingWebhookTestResponse,
                 errors=("BILLING_WEBHOOK_NOT_CONFIGURED", "FEATURE_NOT_ENABLED"),
+                legacy=True,
             ),
         )
 

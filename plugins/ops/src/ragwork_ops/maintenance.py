@@ -13,6 +13,8 @@ from ragwork_ops.shapes import MaintenanceRunResponse, RetentionStatusResponse
 EVERYTHING: Final = "prune_retention_all"
 _PRUNES: Final = "prune_"
 _PRUNING: Final = ".prune"
+#: Kinds that the wire contract always names; null where nothing removes them by age.
+_KINDS: Final = ("audit", "usage", "ui_actions", "documents", "backups")
 
 _NOTE = """INSERT INTO ops.maintenance_runs (task, last_run_at, status, deleted_rows) VALUES ($1, now(), $2, $3)
     ON CONFLICT (task) DO UPDATE SET last_run_at = excluded.last_run_at, status = excluded.status,
@@ -32,7 +34,7 @@ async def run(services: Services, name: str) -> MaintenanceRunResponse:
     deleted = 0
     for task in chosen:
         deleted += await _run(services, task)
-    return MaintenanceRunResponse(task=name, status="succeeded", deleted_rows=deleted)
+    return MaintenanceRunResponse(task=name, status="completed", deleted_rows=deleted)
 
 
 async def status(services: Services, tenant_id: str) -> RetentionStatusResponse:
@@ -43,7 +45,7 @@ async def status(services: Services, tenant_id: str) -> RetentionStatusResponse:
     tasks = services.registry.maintenance
     return RetentionStatusResponse(
         tenant_id=tenant_id,
-        configured_days={task.name: task.keeps_days for task in tasks},
+        configured_days=dict.fromkeys(_KINDS) | {_kind(task): task.keeps_days for task in tasks},
         last_run_by_task={task.name: ran.get(task.name) for task in tasks},
         next_schedule=", ".join(
             f"{schedule.name} at {schedule.cron}"
@@ -51,6 +53,11 @@ async def status(services: Services, tenant_id: str) -> RetentionStatusResponse:
             if schedule.name.endswith(_PRUNING)
         ),
     )
+
+
+def _kind(task: MaintenanceTask) -> str:
+    """What a task removes: ``prune_audit`` removes ``audit``."""
+    return task.name.removeprefix(_PRUNES)
 
 
 async def _run(services: Services, task: MaintenanceTask) -> int:

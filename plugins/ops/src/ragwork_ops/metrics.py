@@ -10,18 +10,22 @@ from ragwork_ops.traffic import Traffic
 
 _BREAKER = "integrations_provider_circuit_state"
 _CIRCUITS = ("closed", "half_open", "open")
-_CODES = {
-    "service_busy_total": "SERVICE_BUSY",
-    "quota_exceeded_total": "QUOTA_EXCEEDED",
-    "rate_limited_total": "RATE_LIMITED",
+_CODES = {"service_busy": "SERVICE_BUSY", "quota_exceeded": "QUOTA_EXCEEDED", "rate_limited": "RATE_LIMITED"}
+#: The circuits that the contract names, by the provider behind each. A circuit that nothing ran through is
+#: closed; deliveries of the webhook wait in the queue of jobs instead of behind one.
+_NAMED_CIRCUITS = {
+    "retrieval.aws_bedrock": "aws_bedrock_kb",
+    "retrieval.gcp_vertex": "gcp_vertex",
+    "tts.openai": "openai",
+    "billing.webhook": "billing",
 }
+_INGESTION = "documents.ingest"
 
 
 def collect(services: Services, traffic: Traffic, queue_depth: int | None) -> MetricsResponse:
     """``queue_depth`` is the queue of record's, ``None`` while it can't be asked."""
     samples = services.metrics.read()
-    counters = _summed(samples, "_total")
-    counters |= {name: float(traffic.codes.get(code, 0)) for name, code in _CODES.items()}
+    counters = _summed(samples, "_total") | _of_the_contract(samples, traffic)
     gauges = {
         sample.name: sample.value
         for sample in samples
@@ -36,11 +40,32 @@ def collect(services: Services, traffic: Traffic, queue_depth: int | None) -> Me
         external_call_latency_ms=_external(samples),
         sse_stream_duration_ms=_percentiles(traffic.by_status.get(("run", "2xx"), Histogram())),
         db_pool=_labelled(samples, "db_pool_connections", "state"),
-        circuit_breaker_state={
-            service: _CIRCUITS[int(state)]
-            for service, state in _labelled(samples, _BREAKER, "service").items()
-        },
+        circuit_breaker_state=_circuits(samples),
     )
+
+
+def _of_the_contract(samples: Sequence[Sample], traffic: Traffic) -> dict[str, float]:
+    """The counters under the names that the wire contract gives them."""
+    counted = {name: float(traffic.codes.get(code, 0)) for name, code in _CODES.items()}
+    counted |= {
+        "ingest_enqueued": float(traffic.taken_in),
+        "ingest_succeeded": _counted(samples, "jobs_total", kind=_INGESTION, outcome="succeeded"),
+        "ingest_failed": _counted(samples, "jobs_total", kind=_INGESTION, outcome="dead"),
+        "sse_streams_disconnected": _counted(samples, "runs_total", outcome="cancelled"),
+        "external_retries": _counted(samples, "integrations_provider_retries_total"),
+        "circuit_breaker_open": _counted(samples, "integrations_provider_cb_open_total"),
+    }
+    return {f"nexusrag_{name}_total": value for name, value in counted.items()}
+
+
+def _counted(samples: Sequence[Sample], ending: str, **labels: str) -> float:
+    """The sum of a counter's series that carry ``labels``."""
+    return sum(s.value for s in samples if s.name.endswith(ending) and labels.items() <= s.labels.items())
+
+
+def _circuits(samples: Sequence[Sample]) -> dict[str, str]:
+    seen = {name: _CIRCUITS[int(state)] for name, state in _labelled(samples, _BREAKER, "service").items()}
+    return {**seen, **{name: seen.get(service, "closed") for name, service in _NAMED_CIRCUITS.items()}}
 
 
 def _summed(samples: Sequence[Sample], ending: str) -> dict[str, float]:

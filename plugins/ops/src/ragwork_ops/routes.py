@@ -58,11 +58,11 @@ class OpsRoutes:
             _route(
                 "maintenance.run", "POST", "/v1/admin/maintenance/run", "Run a maintenance task",
                 self.maintain, MAINTAIN, "mutation", MaintenanceRunResponse,
-                scope="platform", query=TaskQuery, audit_event="ops.maintenance.run",
+                scope="platform", query=TaskQuery, audit_event="ops.maintenance.run", legacy=True,
             ),
             _route(
                 "retention.status", "GET", "/v1/admin/retention/status", "How long rows are kept",
-                self.retention, RETENTION, "read", RetentionStatusResponse,
+                self.retention, RETENTION, "read", RetentionStatusResponse, legacy=True,
             ),
         )  # fmt: skip
 

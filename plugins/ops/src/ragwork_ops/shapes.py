@@ -177,7 +177,7 @@ class RetentionStatusResponse:
 
     #: The tenant. Example: "t1"
     tenant_id: str
-    #: Days by kind; null for ever. Example: {"audit": 365}
+    #: Days by kind of row; null where nothing is removed by age. Example: {"audit": 365}
     configured_days: Mapping[str, int | None]
     #: When each task last ran; null if never. Example: {"prune_audit": "2026-01-05T03:47:00+00:00"}
     last_run_by_task: Mapping[str, str | None]

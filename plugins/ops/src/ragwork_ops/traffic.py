@@ -38,6 +38,9 @@ class Served:
 Series = dict[tuple[datetime, str], Served]
 
 
+_DOCUMENTS: Final = "/v1/documents"
+
+
 class Traffic:
     """An observer that counts; a ticker saves the minutes that changed."""
 
@@ -52,6 +55,8 @@ class Traffic:
         self.by_status: dict[tuple[str, str], Histogram] = defaultdict(Histogram)
         self.segments: dict[tuple[str, str], Histogram] = defaultdict(Histogram)
         self.codes: dict[str, int] = defaultdict(int)
+        #: Documents taken in for ingestion.
+        self.taken_in = 0
 
     def finished(self, request: Finished) -> None:
         if request.rate_class == "probe":
@@ -69,6 +74,7 @@ class Traffic:
         self.segments[request.rate_class, "deciding"].add(request.deciding_s * 1000)
         if request.code is not None:
             self.codes[request.code] += 1
+        self.taken_in += request.status == 202 and request.path.startswith(_DOCUMENTS)
 
     async def save(self) -> None:
         """Write changed minutes and drop old ones, here and in the table."""

@@ -103,20 +103,20 @@ class AdminApi:
                 name="plans.list", method="GET", path="/v1/admin/plans",
                 summary="All plans and what they include", handler=self.list, scope="tenant", action=READ,
                 rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=True,
-                transaction="read", response=list[PlanResponse],
+                transaction="read", response=list[PlanResponse], legacy=True,
             ),
             Route(
                 name="plans.get", method="GET", path="/v1/admin/plans/{tenant_id}",
                 summary="A tenant's plan and entitlements", handler=self.get, scope="tenant", action=READ,
                 rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
-                transaction="read", response=TenantPlanResponse, errors=("AUTH_FORBIDDEN",),
+                transaction="read", response=TenantPlanResponse, errors=("AUTH_FORBIDDEN",), legacy=True,
             ),
             Route(
                 name="plans.assign", method="PATCH", path="/v1/admin/plans/{tenant_id}",
                 summary="Give a tenant a plan", handler=self.assign, scope="platform", action=ASSIGN,
                 rate_class="mutation", idempotency="accepted", audit_event="plan.assignment.updated",
                 feature=None, stale_reads=False, transaction="write", response=TenantPlanResponse,
-                body=PlanAssignmentRequest, body_kind="json", errors=("AUTH_FORBIDDEN", "NOT_FOUND"),
+                body=PlanAssignmentRequest, body_kind="json", errors=("AUTH_FORBIDDEN", "NOT_FOUND"), legacy=True,
             ),
             Route(
                 name="plans.override", method="PATCH", path="/v1/admin/plans/{tenant_id}/overrides",
@@ -124,7 +124,7 @@ class AdminApi:
                 scope="platform", action=OVERRIDE, rate_class="mutation", idempotency="accepted",
                 audit_event="plan.override.updated", feature=None, stale_reads=False, transaction="write",
                 response=TenantPlanResponse, body=FeatureOverrideRequest, body_kind="json",
-                errors=("AUTH_FORBIDDEN", "VALIDATION_ERROR"),
+                errors=("AUTH_FORBIDDEN", "VALIDATION_ERROR"), legacy=True,
             ),
         )  # fmt: skip
 

@@ -148,6 +148,7 @@ class AdminApi:
                 transaction="none",
                 response=PlanLimitResponse,
                 errors=("AUTH_FORBIDDEN",),
+                legacy=True,
             ),
             Route(
                 name="quotas.patch",
@@ -167,6 +168,7 @@ class AdminApi:
                 body=PlanLimitPatchRequest,
                 body_kind="json",
                 errors=("AUTH_FORBIDDEN",),
+                legacy=True,
             ),
             Route(
                 name="usage.get",
@@ -185,6 +187,7 @@ class AdminApi:
                 response=AdminUsageResponse,
                 query=UsageQuery,
                 errors=("AUTH_FORBIDDEN",),
+                legacy=True,
             ),
         )
 

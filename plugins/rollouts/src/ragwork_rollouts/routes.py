@@ -62,7 +62,7 @@ class AdminApi:
                 name="rollouts.killswitches.get", method="GET", path="/v1/admin/rollouts/killswitches",
                 summary="Every kill switch", handler=self.switches, scope="platform", action=READ,
                 rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
-                transaction="read", response=KillSwitchesResponse,
+                transaction="read", response=KillSwitchesResponse, legacy=True,
             ),
             Route(
                 name="rollouts.killswitches.patch", method="PATCH", path="/v1/admin/rollouts/killswitches",
@@ -70,20 +70,20 @@ class AdminApi:
                 scope="platform", action=UPDATE, rate_class="mutation", idempotency="accepted",
                 audit_event="rollouts.killswitch.updated", feature=None, stale_reads=False,
                 transaction="write", response=KillSwitchesResponse, body=KillSwitchesPatchRequest,
-                body_kind="json",
+                body_kind="json", legacy=True,
             ),
             Route(
                 name="rollouts.canary.get", method="GET", path="/v1/admin/rollouts/canary",
                 summary="Every canary percentage", handler=self.canaries, scope="platform", action=READ,
                 rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
-                transaction="read", response=CanaryResponse,
+                transaction="read", response=CanaryResponse, legacy=True,
             ),
             Route(
                 name="rollouts.canary.patch", method="PATCH", path="/v1/admin/rollouts/canary",
                 summary="Set how many of 100 tenants have a feature", handler=self.patch_canaries,
                 scope="platform", action=UPDATE, rate_class="mutation", idempotency="accepted",
                 audit_event="rollouts.canary.updated", feature=None, stale_reads=False,
-                transaction="write", response=CanaryResponse, body=CanaryPatchRequest, body_kind="json",
+                transaction="write", response=CanaryResponse, body=CanaryPatchRequest, body_kind="json", legacy=True,
             ),
         )  # fmt: skip
 

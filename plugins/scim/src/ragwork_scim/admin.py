@@ -137,7 +137,7 @@ class AdminApi:
                 summary="Make a SCIM token; it is shown this once", handler=self.create, scope="tenant",
                 action=_MAKE_TOKENS, rate_class="mutation", idempotency="none", audit_event=_CREATED,
                 feature=FEATURE, stale_reads=False, transaction="write", status=201,
-                response=ScimTokenCreateResponse, errors=("FEATURE_NOT_ENABLED",),
+                response=ScimTokenCreateResponse, errors=("FEATURE_NOT_ENABLED",), legacy=True,
             ),
             Route(
                 name="provisioning.tokens.rotate", method="POST", path=f"{_BASE}/token/rotate",
@@ -153,7 +153,7 @@ class AdminApi:
                 scope="tenant", action=_MANAGE_TOKENS, rate_class="mutation", idempotency="none",
                 audit_event=_REVOKED, feature=FEATURE, stale_reads=False, transaction="write",
                 response=ScimTokenRevokeResponse, body=ScimTokenRevokeRequest, body_kind="json",
-                errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"),
+                errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"), legacy=True,
             ),
             Route(
                 name="provisioning.tokens.list", method="GET", path=f"{_BASE}/tokens",

@@ -28,6 +28,11 @@ Work = Callable[["Api", Call[B, Q]], Awaitable[object]]
 USER_BYTES: Final = 131_072
 #: Room for a group of some 20,000 members.
 GROUP_BYTES: Final = 4_194_304
+#: What the contract also serves without `/v1`.
+UNVERSIONED: Final = frozenset(
+    {"config", "users.list", "users.create", "users.get", "users.patch", "users.delete"}
+    | {"groups.list", "groups.create", "groups.patch", "groups.delete"}
+)
 _READ: Final = Action(name="scim.read", role=Role.ADMIN)
 _WRITE: Final = Action(name="scim.write", role=Role.ADMIN)
 _USER: Final = f"{BASE}/Users/{{user_id}}"
@@ -114,6 +119,7 @@ class ScimRoutes:
             scope="tenant", action=_READ, rate_class="identity", idempotency="none", audit_event=None,
             feature=FEATURE, stale_reads=False, transaction="read", response=dict[str, Any], query=query,
             errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "BAD_REQUEST"), dialect=DIALECT, security=(SCIM_TOKEN,),
+            legacy=name in UNVERSIONED,
         )  # fmt: skip
 
     def _search(self, name: str, path: str, work: Work[dict[str, Any], NoFields]) -> AnyRoute:
@@ -142,6 +148,7 @@ class ScimRoutes:
             body_limit=limit, query=Projection,
             status=201 if method == "POST" else 200,
             errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "CONFLICT"), dialect=DIALECT, security=(SCIM_TOKEN,),
+            legacy=name in UNVERSIONED,
         )  # fmt: skip
 
     def _delete(self, name: str, path: str, summary: str, work: Work[NoFields, NoFields]) -> AnyRoute:
@@ -150,7 +157,7 @@ class ScimRoutes:
             scope="tenant", action=_WRITE, rate_class="identity", idempotency="none",
             audit_event=_event(name), feature=FEATURE, stale_reads=False, transaction="write",
             response=None, status=204, errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"), dialect=DIALECT,
-            security=(SCIM_TOKEN,),
+            security=(SCIM_TOKEN,), legacy=name in UNVERSIONED,
         )  # fmt: skip
 
     def _on(self, work: Work[B, Q]) -> Callable[[Call[B, Q]], Awaitable[object]]:

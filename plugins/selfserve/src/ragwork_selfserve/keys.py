@@ -127,28 +127,28 @@ class KeysApi:
                 action=CREATE, rate_class="mutation", idempotency="accepted",
                 audit_event="selfserve.api_key.created", feature=None, stale_reads=False,
                 transaction="write", response=ApiKeyCreateResponse, body=ApiKeyCreateRequest,
-                body_kind="json", errors=("AUTH_FORBIDDEN", "KEY_LIMIT_REACHED"),
+                body_kind="json", errors=("AUTH_FORBIDDEN", "KEY_LIMIT_REACHED"), legacy=True,
             ),
             Route(
                 name="selfserve.api_keys.list", method="GET", path=path,
                 summary="The tenant's API keys, newest first, without their secrets", handler=self.list,
                 scope="tenant", action=LIST, rate_class="read", idempotency="none",
                 audit_event="selfserve.api_key.listed", feature=None, stale_reads=False, transaction="read",
-                response=ApiKeyListResponse,
+                response=ApiKeyListResponse, legacy=True,
             ),
             Route(
                 name="selfserve.api_keys.revoke", method="POST", path=f"{path}/{{key_id}}/revoke",
                 summary="Revoke an API key for good; again is fine", handler=self.revoke, scope="tenant",
                 action=REVOKE, rate_class="mutation", idempotency="accepted",
                 audit_event="selfserve.api_key.revoked", feature=None, stale_reads=False,
-                transaction="write", response=ApiKeyResponse, errors=("NOT_FOUND",),
+                transaction="write", response=ApiKeyResponse, errors=("NOT_FOUND",), legacy=True,
             ),
             Route(
                 name="selfserve.api_keys.inactive", method="GET", path=f"{path}/inactive-report",
                 summary="Keys that expired or that nobody uses", handler=self.inactive, scope="tenant",
                 action=LIST, rate_class="read", idempotency="none",
                 audit_event="selfserve.api_key.inactive_reported", feature=None, stale_reads=False,
-                transaction="read", response=ApiKeyInactiveReportResponse, query=InactiveQuery,
+                transaction="read", response=ApiKeyInactiveReportResponse, query=InactiveQuery, legacy=True,
             ),
         )  # fmt: skip
 

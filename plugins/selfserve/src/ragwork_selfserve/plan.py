@@ -79,14 +79,14 @@ class PlanApi:
                 name="selfserve.plan.get", method="GET", path="/v1/self-serve/plan",
                 summary="The tenant's plan, entitlements and quota", handler=self.get, scope="tenant",
                 action=READ, rate_class="read", idempotency="none", audit_event="selfserve.plan.viewed",
-                feature=None, stale_reads=False, transaction="read", response=OwnPlanResponse,
+                feature=None, stale_reads=False, transaction="read", response=OwnPlanResponse, legacy=True,
             ),
             Route(
                 name="selfserve.plan.ask_upgrade", method="POST", path="/v1/self-serve/plan/upgrade-request",
                 summary="Ask the operator for another plan", handler=self.ask, scope="tenant", action=ASK,
                 rate_class="mutation", idempotency="accepted", audit_event="plan.upgrade_requested",
                 feature=None, stale_reads=False, transaction="write", response=PlanUpgradeResponse,
-                body=PlanUpgradeRequestPayload, body_kind="json", status=202, errors=("NOT_FOUND",),
+                body=PlanUpgradeRequestPayload, body_kind="json", status=202, errors=("NOT_FOUND",), legacy=True,
             ),
         )  # fmt: skip
 

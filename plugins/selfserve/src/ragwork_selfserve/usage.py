@@ -1,7 +1,7 @@
 """A tenant's own usage. What no enabled plugin measures is null, never a made-up zero."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import attrs
@@ -133,7 +133,7 @@ class Point:
     """One day of a series."""
 
     #: The day.
-    ts: datetime
+    ts: date
     #: How many. Example: 42
     value: int
 
@@ -173,14 +173,14 @@ class UsageApi:
                 summary="Requests, quota, rate-limit hits and ingestion of the last days",
                 handler=self.summary, scope="tenant", action=READ, rate_class="read", idempotency="none",
                 audit_event="selfserve.usage.viewed", feature=None, stale_reads=True, transaction="read",
-                response=UsageSummaryResponse, query=SummaryQuery,
+                response=UsageSummaryResponse, query=SummaryQuery, legacy=True,
             ),
             Route(
                 name="selfserve.usage.timeseries", method="GET", path="/v1/self-serve/usage/timeseries",
                 summary="Requests of each day", handler=self.timeseries, scope="tenant", action=READ,
                 rate_class="read", idempotency="none", audit_event="selfserve.usage.viewed", feature=None,
                 stale_reads=True, transaction="read", response=UsageTimeseriesResponse,
-                query=TimeseriesQuery,
+                query=TimeseriesQuery, legacy=True,
             ),
         )  # fmt: skip
 
@@ -202,7 +202,7 @@ class UsageApi:
         return UsageTimeseriesResponse(
             metric=query.metric,
             granularity=query.granularity,
-            points=[Point(ts=datetime.combine(day, time(), UTC), value=count) for day, count in counts],
+            points=[Point(ts=day, value=count) for day, count in counts],
         )
 
     async def _hits(self, tx: Transaction, since: datetime) -> RateLimitHits:

@@ -23,7 +23,8 @@ _CALLBACK: Final = "/v1/auth/sso/oidc/{provider_id}/callback"
 _USE: Final = Action(name="sso_session.use", role=Role.READER)
 _LIST: Final = Action(name="sso_provider.list", role=Role.READER)
 
-
+#: What the contract also serves without `/v1`.
+_UNVERSIONED: Final = frozenset({"sso.providers", "sso.start", "sso.callback"})
 #: Of a parameter of the callback.
 _LONGEST: Final = 4096
 
@@ -288,7 +289,8 @@ def _route(
 ) -> AnyRoute:
     """A route with what all of these have in common."""
     common = {"idempotency": "none", "audit_event": None, "feature": None, "stale_reads": False}
-    return Route(name=name, method=method, path=path, handler=handler, **(common | dict(shared) | own))
+    said = common | dict(shared) | own
+    return Route(name=name, method=method, path=path, handler=handler, legacy=name in _UNVERSIONED, **said)
 
 
 def _redirect(status: int, address: str, headers: Mapping[str, str]) -> File:

@@ -342,6 +342,7 @@ class ProviderApi:
             audit_event=None if event is None else f"identity.provider.{event}",
             feature=self._entitled.feature,
             stale_reads=False,
+            legacy=name != "test",
             **(common | own),
         )
 

@@ -23,6 +23,8 @@ _USERS: Final = "/v1/admin/identity/users"
 _REQUESTS: Final = "/v1/admin/identity/role-requests"
 _READ: Final = Action(name="identity_user.read", role=Role.ADMIN)
 _WRITE: Final = Action(name="identity_user.write", role=Role.ADMIN, makes_credential=True)
+#: What the contract also serves without `/v1`.
+_UNVERSIONED: Final = frozenset({"user.list", "user.role", "user.disable", "user.enable"})
 
 
 @attrs.frozen(kw_only=True)
@@ -284,6 +286,7 @@ class UserApi:
             feature=self._entitled.feature,
             stale_reads=False,
             transaction="read" if read else "write",
+            legacy=name in _UNVERSIONED,
             **own,
         )
 
