@@ -1,6 +1,7 @@
 # The image of every Ragwork service: `ragwork serve`, `ragwork worker`, `ragwork migrate`.
+# The base is named by its full version; where you can look its digest up, append it (`@sha256:…`).
 
-FROM python:3.11-slim AS build
+FROM python:3.11.15-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
 WORKDIR /src
 COPY requirements-bootstrap.txt requirements.txt pyproject.toml README.md ./
@@ -16,7 +17,7 @@ RUN for member in hooks kernel plugins/*/ .; do \
 RUN python -m venv /app \
  && uv pip install --python /app/bin/python --verify-hashes --constraint requirements.txt /wheels/*.whl
 
-FROM python:3.11-slim
+FROM python:3.11.15-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin ragwork \
  && install -d -o ragwork -g ragwork -m 0700 /data
 COPY --from=build /app /app

@@ -21,6 +21,8 @@ DEFAULT_PLUGINS = (
     "extractive",
     "fake",
     "openai",
+    "bedrock",
+    "vertex",
     "agent",
     "resilience",
     "sso",

@@ -60,6 +60,7 @@ SERVICE = strict(
             "items": strict(["path"], {"path": {"type": "string"}, "required": {"type": "boolean"}}),
         },
         "secrets": STRINGS,
+        "profiles": STRINGS,
         "volumes": STRINGS,
         "ports": STRINGS,
         "tmpfs": STRINGS,
@@ -115,12 +116,60 @@ def test_the_schema_refuses_a_misspelt_key(compose: Mapping[str, Any]) -> None:
 
 
 def test_the_production_shape_is_complete(services: Mapping[str, Service]) -> None:
-    assert set(services) == {"postgres", "redis", "migrate", "api", "worker"}
-    assert services["postgres"]["image"] == "pgvector/pgvector:pg18"
-    assert services["redis"]["image"] == "redis:8"
+    assert {name for name, s in services.items() if "profiles" not in s} == {
+        "postgres",
+        "redis",
+        "migrate",
+        "api",
+        "worker",
+    }
+    assert services["postgres"]["image"].startswith("pgvector/pgvector:")
+    assert "-pg18" in services["postgres"]["image"]
+    assert services["redis"]["image"].startswith("redis:8.")
     assert services["api"]["command"][:3] == ["serve", "--host", "0.0.0.0"]
     assert services["worker"]["command"] == ["worker"]
     assert services["migrate"]["command"] == ["migrate"]
+
+
+def test_every_image_of_others_is_named_by_its_whole_version_or_a_digest(
+    services: Mapping[str, Service],
+) -> None:
+    bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    images = [service["image"] for service in services.values() if "build" not in service]
+    assert bases
+    for image in (*bases, *images):
+        assert re.search(r":\d+\.\d+\.\d+(-[a-z0-9.-]+)?$|@sha256:[0-9a-f]{64}$", image), image
+
+
+def test_what_the_image_installs_comes_with_hashes() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    for line in re.findall(r"^.*pip install.*$", text, re.MULTILINE):
+        assert re.search(r"--require-hashes|--verify-hashes", line), line
+    ignored = (ROOT / ".dockerignore").read_text()
+    for name in re.findall(r"requirements[a-z-]*\.txt", text):
+        assert f"!{name}\n" in ignored, name
+
+
+def test_redis_asks_for_a_password_that_no_process_list_shows(services: Mapping[str, Service]) -> None:
+    redis = services["redis"]
+    assert redis["secrets"] == ["redis_password"]
+    script = redis["command"][-1]
+    assert "requirepass" in script
+    assert script.count("/run/secrets/redis_password") == 1
+    assert "--requirepass" not in script
+    assert "REDISCLI_AUTH" in redis["healthcheck"]["test"][1]
+
+
+def test_the_policy_agent_is_a_sidecar_that_is_asked_for_and_not_published(
+    services: Mapping[str, Service],
+) -> None:
+    assert services["opa"]["profiles"] == ["opa"]
+    assert "ports" not in services["opa"]
+    assert services["opa"]["read_only"] is True
+
+
+def test_the_worker_s_check_is_light(services: Mapping[str, Service]) -> None:
+    assert services["worker"]["healthcheck"]["test"] == ["CMD", "ragwork", "worker", "--check"]
 
 
 def test_what_stays_up_is_checked_and_what_ends_is_not(services: Mapping[str, Service]) -> None:

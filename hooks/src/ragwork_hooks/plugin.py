@@ -125,7 +125,8 @@ class StoredBindings:
 class Contribution:
     """All that a plugin adds. ``lifespan`` surrounds the time the process serves; ``warm`` runs off the
     request path after the first health answer, for heavy imports and models. ``ended`` lets what is derived
-    from a person or credential end with it.
+    from a person or credential end with it. ``off`` says what to set for what the plugin does not do yet, because
+    nobody configured it: health tells it, and is none the worse.
     """
 
     routes: tuple[AnyRoute, ...] = ()
@@ -149,6 +150,7 @@ class Contribution:
     capabilities: Mapping[type, object] = attrs.field(factory=dict)
     lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None
     warm: Callable[[], Awaitable[None]] | None = None
+    off: str | None = None
     ended: Ended | None = None
 
 

@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Collected:
-    """``off`` has plugins that nobody asked for, with what would switch them on; ``inactive`` the reasons of those
-    that can't work; ``faults`` what the operator must mend first.
+    """``off`` has plugins that nobody configured, with what to set; ``inactive`` the reasons of those that can't work;
+    ``faults`` what the operator must mend first.
     """
 
     contributions: dict[str, Contribution]
@@ -67,6 +67,8 @@ def collect(assembly: Assembly, parts: Parts) -> Collected:
             if loaded.info.critical or isinstance(error, ConfigError):
                 found.faults.append(_cannot_start(assembly, loaded, error))
             continue
+        if contribution.off is not None:
+            found.off[loaded.name] = contribution.off
         found.contributions[loaded.name] = contribution
         capabilities.update(contribution.capabilities)
     return found

@@ -126,7 +126,7 @@ class Worker:
         self._schedules = schedules
         self._metrics = metrics
         self._stop_s = stop_s
-        self._host = _host()
+        self._host = host()
         self._bell = Bell(dsn, CHANNEL)
         self._running: dict[int, _Claim] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -319,7 +319,7 @@ def _text(reason: str) -> str:
     return reason.replace("\x00", "").encode("utf-8", "replace").decode()[:500]
 
 
-def _host() -> str:
+def host() -> str:
     """One boot of one machine and one process namespace, or "" where that can't be told."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

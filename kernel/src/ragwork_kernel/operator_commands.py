@@ -22,11 +22,12 @@ from ragwork_kernel import (
 )
 from ragwork_kernel.boot import boot
 from ragwork_kernel.console import TerminalConsole
+from ragwork_kernel.job_worker import LEASE_S
 from ragwork_kernel.layers import nearest
 from ragwork_kernel.plugin_lock import PluginLock
 from ragwork_kernel.server import serve as run_server
 from ragwork_kernel.telemetry import configure_logging
-from ragwork_kernel.worker import run_worker
+from ragwork_kernel.worker import run_worker, silence
 
 Options = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -62,14 +63,25 @@ async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> 
     return 0
 
 
-async def _worker(_options: Options, data_dir: Path, console: TerminalConsole) -> int:
+async def _worker(options: Options, data_dir: Path, console: TerminalConsole) -> int:
     assembly = assemblies.read()
+    if options["check"]:
+        return await _check_worker(assembly, data_dir, console)
     configure_logging(assembly.kernel.log_level)
     _say_when_unlocked(assembly)
     async with boot(assembly, data_dir) as platform:
         console.say(f"ragwork worker runs {len(platform.plan.jobs)} kinds of jobs")
         await run_worker(platform)
     return 0
+
+
+async def _check_worker(assembly: assemblies.Assembly, data_dir: Path, console: TerminalConsole) -> int:
+    async with phase0.database(assembly.kernel, data_dir, patience_s=0) as urls:
+        silent_s = await silence(urls.app)
+    alive = silent_s is not None and silent_s <= LEASE_S
+    seen = "no worker of this machine is known" if silent_s is None else f"seen {silent_s:.1f} s ago"
+    console.result({"alive": alive, "silent_s": silent_s}, seen)
+    return 0 if alive else 1
 
 
 async def _migrate(options: Options, data_dir: Path, console: TerminalConsole) -> int:
@@ -182,7 +194,12 @@ COMMANDS = (
             ),
         ),
     ),
-    OperatorCommand(path=("worker",), help="Work the job queue.", run=_worker),
+    OperatorCommand(
+        path=("worker",),
+        help="Work the job queue.",
+        run=_worker,
+        options=(Option(name="check", help="only say whether a worker of this machine is alive", flag=True),),
+    ),
     OperatorCommand(
         path=("migrate",),
         help="Bring the database schema up to this release.",

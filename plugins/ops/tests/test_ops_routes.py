@@ -35,7 +35,7 @@ async def test_health_names_database_state_worker_and_queue(served: Running) -> 
             await asyncio.sleep(0.2)
     assert answer.status == 200
     data = answer.data
-    assert (data["status"], data["api"], data["db"], data["redis"]) == ("ok", "ok", "ok", "ok")
+    assert (data["status"], data["api"], data["db"], data["redis"]) == ("ok", "ok", "ok", "off")
     assert data["queue_depth"] == 0
     assert data["worker_heartbeat_age_s"] < 60
 

@@ -1,6 +1,6 @@
 """Plugin ``bedrock``: retrieval from Amazon Bedrock knowledge bases, and chat on Bedrock models."""
 
-from ragwork_hooks.plugin import PluginInfo, hookimpl
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_bedrock.config import BedrockConfig
 
@@ -16,6 +16,12 @@ class BedrockPlugin:
             config=BedrockConfig,
             reads=("AWS_<NAME>", "BEDROCK_CREDENTIALS<NAME>"),
         )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[BedrockConfig]) -> Contribution:
+        secret = context.services.secrets.value
+        regions = (context.config.region, secret("AWS_REGION"), secret("AWS_DEFAULT_REGION"))
+        return Contribution(off=None if any(regions) else "set BEDROCK_REGION, or AWS_REGION")
 
 
 plugin = BedrockPlugin()

@@ -13,6 +13,7 @@ from ragwork_ops.shapes import OpsHealthResponse, ScheduleHealth
 
 _PATIENCE_S = 2.0
 _DATABASE, _STATE = "postgres", "redis"
+_OFF = "off"
 
 
 @attrs.frozen(kw_only=True)
@@ -59,8 +60,8 @@ async def report(services: Services, stale_after_s: float) -> OpsHealthResponse:
         status="ok" if all(answers) and working else "degraded",
         api="ok",
         db=_word(up.get(_DATABASE, False)),
-        # Without a shared store the state is in this process: it is there as long as the process is.
-        redis=_word(up.get(_STATE, True)),
+        # Without a shared store the state is in this process: nobody asked for more, and nothing is the worse.
+        redis=_word(up[_STATE]) if _STATE in up else _OFF,
         worker_heartbeat_age_s=age,
         operability_worker_heartbeat_age_s=None,
         queue_depth=seen.depth,

@@ -22,8 +22,8 @@ class ScheduleHealth:
 
 @attrs.frozen(kw_only=True)
 class OpsHealthResponse:
-    """``status``, ``api``, ``db`` and ``redis`` are ok or degraded; what can't be known is null. A schedule
-    whose latest run failed degrades it, so that nothing stops in silence.
+    """``status``, ``api``, ``db`` and ``redis`` are ok or degraded; what nobody configured is off, and what can't be
+    known is null. A schedule whose latest run failed degrades it, so that nothing stops in silence.
     """
 
     #: `ok` or `degraded`. Example: "ok"
@@ -32,7 +32,7 @@ class OpsHealthResponse:
     api: str
     #: `ok` or `degraded`. Example: "ok"
     db: str
-    #: `ok` or `degraded`. Example: "ok"
+    #: `ok`, `degraded`, or `off` without `REDIS_URL`. Example: "ok"
     redis: str
     #: Seconds since a worker was last seen; null if none ever was. Example: 0.4
     worker_heartbeat_age_s: float | None

@@ -1,8 +1,8 @@
 """Plugin ``vertex``: Vertex AI Search as a retriever, Gemini as a chat model, Google's embeddings."""
 
-from ragwork_hooks.plugin import PluginInfo, hookimpl
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
-from ragwork_vertex.config import VertexConfig
+from ragwork_vertex.config import VertexConfig, ready
 
 
 class VertexPlugin:
@@ -16,6 +16,11 @@ class VertexPlugin:
             config=VertexConfig,
             reads=("GOOGLE_<NAME>", "VERTEX_CREDENTIALS<NAME>"),
         )
+
+    @hookimpl
+    def ragwork_contribute(self, context: PluginContext[VertexConfig]) -> Contribution:
+        missing = ready(context.config) is not None
+        return Contribution(off="set GOOGLE_CLOUD_PROJECT and GOOGLE_CLOUD_LOCATION" if missing else None)
 
 
 plugin = VertexPlugin()
