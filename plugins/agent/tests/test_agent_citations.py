@@ -280,3 +280,31 @@ def test_offsets_are_the_documents_where_a_tables_header_is_repeated(quote: str,
     cited.feed(Delta(text="So [1]", cites=(Cite(passage=1, quote=quote),)))
     (citation,) = cited.citations
     assert citation.quote == expected == document[citation.start : citation.end]
+
+
+CODE = [
+    "Use `args[0]` and `x[1]` [1].",
+    "Use ``a ` b[0]`` now [1].",
+    "`m[1, 2]`",
+]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize("text", CODE)
+def test_nothing_in_code_is_a_mark_however_it_arrives(text: str, size: int) -> None:
+    stream = Stream(*TEXTS)
+    assert stream.say(*(text[i : i + size] for i in range(0, len(text), size))) == text
+    assert not stream.dropped
+    assert len(stream.cited.citations) == text.endswith("[1].")
+
+
+@pytest.mark.parametrize("text", ["A ` alone [3].", "``` [3]", "a `b\nc[3]` d", "`" + "x" * 600 + "[3]`"])
+def test_a_tick_that_opens_no_code_span_hides_no_mark(text: str) -> None:
+    assert "[1]" in Stream(*TEXTS).say(*text)
+
+
+def test_what_looks_like_a_mark_in_a_passages_code_reaches_the_model_as_it_is() -> None:
+    text = "See [2].\n`x[1]` and y[3]\n```py\nz = a[0][1]\n```\nthen [4]"
+    shown = as_data(text)
+    assert shown == text.replace("[2]", "(2)").replace("y[3]", "y(3)").replace("[4]", "(4)")
+    assert len(shown) == len(text)

@@ -25,7 +25,14 @@ def shown(text):
         ("# Title\n\nBody text.\n---\nMore text.", ["Body text.", "More text."]),
         ("```sh\nmake test\n```\nText after.", ["make test", "Text after."]),
         ("```sh\nmake never closed", ["make never closed"]),
-        ("| key | value |\n|:--|--:|\n| port | 8080 |", ["port: 8080"]),
+        ("| key | value |\n|:--|--:|\n| port | 8080 |", ["key: port; value: 8080"]),
+        ("key | value\n--- | ---\nport | 8080\n\nAfter.", ["key: port; value: 8080", "After."]),
+        ("The ports.\nkey | value\n:--|:-:\na | 1", ["The ports.", "key: a; value: 1"]),
+        ("| | Mon | Tue |\n|-|-|-|\n| Aspen | 9 | |", ["Aspen; Mon: 9"]),
+        ("| a |\n|---|\n| 1 |\n\n| x | y |", ["a: 1", "x: y"]),
+        ("| 1 | 2 | 3 |", ["1: 2; 3"]),
+        ("| c | m |\n|---|---|\n| `cat a \\| sort` | sorts |", ["c: cat a | sort; m: sorts"]),
+        ("Title | rest\n---\nText.", ["Title | rest", "Text."]),
         ("Do this:\n\n- stop;\n- start.\n", ["Do this: stop; start", "stop;", "start."]),
         ("", []),
         ("\n\n  \n***\n", []),
@@ -45,7 +52,14 @@ def test_each_candidate_is_a_verbatim_piece_in_order():
 
 def test_headings_and_table_headers_are_context():
     text = "# Guide\n## Ports\nThe first.\n## Limits\n| size | limit |\n|---|---|\n| big | 9 MB |\n"
-    assert [sentence.above for sentence in sentences(0, text)] == ["Guide Ports", "Guide Limits size: limit"]
+    assert [sentence.above for sentence in sentences(0, text)] == ["Guide Ports", "Guide Limits size limit"]
+
+
+def test_nothing_of_a_long_sentence_is_lost():
+    lines = "\n".join(f"Part {n} costs {n}00 euro" for n in range(60))
+    found = sentences(0, lines)
+    assert all(f"Part {n} costs {n}00 euro" in " ".join(s.shown for s in found) for n in range(60))
+    assert not any(s.quote.startswith(("art", "costs", "euro")) for s in found)
 
 
 def test_what_the_border_of_the_passage_cuts_is_not_whole():
@@ -69,7 +83,13 @@ def test_no_candidate_is_longer_than_the_bound():
         ("<https://x.example/a> <b>fat</b> <PLACEHOLDER>", "https://x.example/a fat <PLACEHOLDER>"),
         ("<script src='x'>alert(1)</script>", "alert(1)"),
         ("seen in [12] and [x]", "seen in (12) and [x]"),
-        ("`arr[1]` stays code", "arr(1) stays code"),
+        ("`arr[1]` stays code", "`arr[1]` stays code"),
+        ("`a_b_` `**kw` `__x__` `&lt;b&gt;` `<b>x</b>`", "a_b_ **kw __x__ &lt;b&gt; <b>x</b>"),
+        ("`a   b` and ``x ` y`` and `` `z` ``", "a   b and x ` y and `z`"),
+        ("*args, **kwargs, 2*3*4, *.py and __init__.py", "*args, **kwargs, 2*3*4, *.py and __init__.py"),
+        ("`![x](http://evil.example/a)`", "`![x](http://evil.example/a)`"),
+        ("call handlers[name](event) ***now***", "call handlers[name](event) now"),
+        ("a ` b and &amp; c", "a ` b and &amp; c"),
         ("a\u202eb\u200bc\x07d\ud800e", "abcde"),
     ],
 )

@@ -10,14 +10,17 @@ from ragwork_hooks.retrieval import Passage
 
 from ragwork_agent.api import Citation
 from ragwork_agent.quotes import Span, best_sentence, locate
-from ragwork_agent.untrusted import as_data, clean
+from ragwork_agent.untrusted import CODE, CODE_SPAN, as_data, clean
 
 _CONTEXT = 300
 _MARK = r"\[ *[0-9]{1,3}(?: *, *[0-9]{1,3})* *\]"
 # "(?<!!)" starts a run of exclamation marks only at its first one: linear on hostile text.
-_PIECE = re.compile(rf"(?<!!)(?P<cry>!+)(?={_MARK})|(?<!!)!+(?=\[)|(?P<mark>{_MARK})")
+_PIECE = re.compile(rf"(?P<code>{CODE_SPAN})|(?<!!)(?P<cry>!+)(?={_MARK})|(?<!!)!+(?=\[)|(?P<mark>{_MARK})")
 # The end of a piece that the next one may turn into a mark or an image.
 _OPEN = re.compile(r"(?:(?<!!)!+(?:\[[0-9, ]{0,24})?|\[[0-9, ]{0,24})$")
+_TICKS = re.compile(r"`+")
+#: Characters that wait for the tick that would close a code span.
+_CODE_LIMIT = 500
 
 
 def for_model(passages: Sequence[Passage]) -> tuple[Passage, ...]:
@@ -29,7 +32,8 @@ class CitedText:
     """Turns model deltas into answer text.
 
     Marks ``[n]`` become dense numbers in order of first use. A mark leaves the text when its passage
-    does not exist or its quote does not occur in the passage; ``dropped`` is told why. ``shown`` are
+    does not exist or its quote does not occur in the passage; ``dropped`` is told why. What stands in a code
+    span is code: nothing in it is a mark. ``shown`` are
     the ``passages`` as the model saw them (``for_model``). The ``!`` of a
     Markdown image is left out, so that no client fetches what a passage talked the model into.
     """
@@ -63,12 +67,11 @@ class CitedText:
         for cite in delta.cites:
             self._offer(cite)
         text = clean(delta.text)
-        if not (self._held or self._after_mark or "[" in text or "!" in text):
+        if not (self._held or self._after_mark or "[" in text or "!" in text or "`" in text):
             self._text += text  # nothing in it can be or become a mark
             return text
         text = self._held + text
-        open_end = _OPEN.search(text)
-        cut = open_end.start() if open_end else len(text)
+        cut = _open_end(text)
         self._held = text[cut:]
         return self._emit(text[:cut])
 
@@ -87,7 +90,9 @@ class CitedText:
         done = 0
         for found in _PIECE.finditer(text):
             pieces.append(self._plain(text[done : found.start()]))
-            if found["mark"]:
+            if found["code"]:
+                pieces.append(self._plain(found["code"]))
+            elif found["mark"]:
                 said = (self._text + "".join(pieces))[-_CONTEXT:]
                 pieces.extend(self._mark(int(n), said) for n in found["mark"][1:-1].split(","))
             elif found["cry"]:
@@ -160,6 +165,21 @@ class CitedText:
             score=passage.score,
             metadata=passage.metadata,
         )
+
+
+def _open_end(text: str) -> int:
+    """Where the end of ``text`` begins that waits for what follows; its length when nothing does."""
+    closed = 0
+    for ticks in _TICKS.finditer(text):
+        if ticks.start() < closed:
+            continue
+        span = CODE.match(text, ticks.start())
+        closed = span.end() if span else ticks.end()
+        may_close = len(text) - closed <= _CODE_LIMIT and "\n" not in text[closed:]
+        if closed == len(text) or (span is None and may_close):
+            return ticks.start()
+    found = _OPEN.search(text, closed)
+    return found.start() if found else len(text)
 
 
 def _own(passage: Passage, span: Span) -> Span:

@@ -3,10 +3,12 @@
 import re
 from typing import TypeAlias
 
+from ragwork_hooks.sentences import Sentences
+
 Span: TypeAlias = tuple[int, int]
 
 QUOTE_LIMIT = 400
-_SENTENCE = re.compile(r"[^\s.!?](?:[^.!?\n]|[.!?](?=\S))*[.!?]*")
+_LINE = re.compile(r"[^\n]+")
 _WORD = re.compile(r"\w{3,}")
 
 
@@ -31,10 +33,12 @@ def best_sentence(text: str, statement: str) -> Span | None:
     wanted = _words(statement)
     best: Span | None = None
     most = -1
-    for found in _SENTENCE.finditer(text):
-        shared = len(wanted & _words(found[0]))
-        if shared > most:
-            most, best = shared, (found.start(), min(found.end(), found.start() + QUOTE_LIMIT))
+    splitter = Sentences(text)
+    for line in _LINE.finditer(text):
+        for start, end in splitter.spans(*line.span()):
+            shared = len(wanted & _words(text[start:end]))
+            if shared > most:
+                most, best = shared, (start, min(end, start + QUOTE_LIMIT))
     return best
 
 

@@ -6,11 +6,12 @@ is cut between rows, and each piece of it begins with the table's header.
 """
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeAlias
 
 import attrs
 from ragwork_hooks.fields import is_visible
+from ragwork_hooks.sentences import Sentences
 
 from ragwork_documents.tables import Table, Tables
 
@@ -24,11 +25,9 @@ _HEADER_SHARE: Final = 4
 _HEADING = re.compile(r"\n(?=#{1,6}[ \t])")
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
 _LINE = re.compile(r"\n")
-_SENTENCE = re.compile("[.!?\u2026][\"'\u201d\u2019)\\]]*\\s+|[\u3002\uff01\uff1f]")
 _WORD = re.compile(r"\s+")
-_PLAIN: Final = (_PARAGRAPH, _SENTENCE, _LINE, _WORD)
-_MARKDOWN: Final = (_HEADING, _PARAGRAPH, _LINE, _SENTENCE, _WORD)
-_RESUME: Final = (_SENTENCE, _WORD)
+# Start and end of a range → where a piece may end in it, and where the one after it then begins.
+_Boundary: TypeAlias = Callable[[int, int], Iterator[tuple[int, int]]]
 _NOT_SPACE = re.compile(r"\S")
 # A heading's marks and the blank after a word stand past the limit when the cut falls right before them.
 _BEYOND: Final = 8
@@ -59,20 +58,24 @@ def split(
     """
     if not 0 <= overlap < size:
         raise ValueError(f"overlap {overlap} must be at least 0 and less than size {size}")
-    boundaries = _MARKDOWN if markdown else _PLAIN
+    line, paragraph, word = (_matches(pattern, text) for pattern in (_LINE, _PARAGRAPH, _WORD))
+    sentence: _Boundary = Sentences(text).breaks
+    boundaries: Sequence[_Boundary] = (paragraph, sentence, line, word)
+    if markdown:
+        boundaries = (_matches(_HEADING, text), paragraph, line, sentence, word)
     tables = Tables(text)
     start = covered = _skip_space(text, 0)
     while start < len(text):
         header = _header(text, tables.around(start), start, size)
         room = size if header is None else size - (header[1] - header[0] + 1)
-        end = _between_rows(text, tables, start, covered, _cut(text, start, covered, room, boundaries))
+        end = _between_rows(text, tables, start, covered, _cut(len(text), start, covered, room, boundaries))
         span = Span(start, start + len(text[start:end].rstrip()), header)
         if is_visible(text[span.start : span.end]):
             yield span
         covered = _skip_space(text, end)
         if covered >= len(text):
             return
-        start = _resume(text, span, covered, size, overlap)
+        start = _skip_space(text, _resume(span, covered, size, overlap, (sentence, word)))
         if any(tables.around(place + 1) for place in (start, covered)):
             start = covered
 
@@ -94,37 +97,44 @@ def _between_rows(text: str, tables: Tables, start: int, covered: int, end: int)
     return row if row > max(start, covered) and text[start:row].strip() else end
 
 
-def _cut(text: str, start: int, covered: int, size: int, boundaries: tuple[re.Pattern[str], ...]) -> int:
+def _cut(length: int, start: int, covered: int, size: int, boundaries: Sequence[_Boundary]) -> int:
     """Where the piece from ``start`` ends: past ``covered``, so that every piece brings something new."""
     limit = start + size
-    if limit >= len(text):
-        return len(text)
+    if limit >= length:
+        return length
     # Boundaries in the first half would make small pieces.
     low = max(start + size // 2, covered + 1)
-    for pattern in boundaries:
+    for boundary in boundaries:
         best = 0
-        for match in pattern.finditer(text, low, limit + _BEYOND):
-            if match.start() + len(match.group().rstrip()) > limit:
+        for stop, resume in boundary(low, min(limit + _BEYOND, length)):
+            if stop > limit:
                 break
-            best = min(match.end(), limit)
+            best = min(resume, limit)
         if best:
             return best
     return limit
 
 
-def _resume(text: str, span: Span, covered: int, size: int, overlap: int) -> int:
+def _resume(span: Span, covered: int, size: int, overlap: int, boundaries: Sequence[_Boundary]) -> int:
     """Where the piece after ``span`` starts: at the first boundary within its last ``overlap`` characters."""
     # No more than half of the piece: what is ahead is at least half new, whatever the overlap.
     low = max(span.end - overlap, (span.start + span.end + 1) // 2, span.start + 1)
     if low >= span.end or low + size <= covered:
         return covered
-    for pattern in _RESUME:
+    for boundary in boundaries:
         # The character before the window may itself be the boundary.
-        match = pattern.search(text, low - 1, span.end)
-        if match is not None and low <= match.end() < span.end:
-            low = match.end()
-            break
-    return _skip_space(text, low)
+        resume = next((resume for _, resume in boundary(low - 1, span.end)), 0)
+        if low <= resume < span.end:
+            return resume
+    return low
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> _Boundary:
+    def found(start: int, end: int) -> Iterator[tuple[int, int]]:
+        for match in pattern.finditer(text, start, end):
+            yield match.start() + len(match.group().rstrip()), match.end()
+
+    return found
 
 
 def _skip_space(text: str, start: int) -> int:

@@ -24,6 +24,8 @@ _WORTH = 0.5
 _SAME = 0.6
 #: What headings and the source's name count, against the sentence's own words.
 _CONTEXT_SHARE = 0.45
+#: What a table's header counts for a row whose own cells the question does not mention: it is every row's.
+_UNASKED_ROW = 0.4
 _KIND_WEIGHT = {"text": 1.0, "item": 0.95, "row": 0.9, "code": 0.7}
 
 _NUMBER = re.compile(r"\d")
@@ -77,7 +79,7 @@ def choose(stems: Stems, question: str, passages: Sequence[Passage]) -> list[Sen
 
 def _candidates(stems: Stems, base: dict[str, float], passages: Sequence[Passage]) -> list[_Candidate]:
     found = [s for number, passage in enumerate(passages) for s in sentences(number, passage.text)]
-    split = [words(sentence.shown) for sentence in found]
+    split = [words(sentence.own) for sentence in found]
     above = [words(sentence.above) for sentence in found]
     sources = [words(passage.source) for passage in passages]
     asked = _matching(stems, base, set().union(*split, *above, *sources))
@@ -133,6 +135,8 @@ def _score(asked: _Question, candidate: _Candidate, passage: Passage) -> float:
     if not candidate.own and not candidate.above:
         return 0.0
     score = asked.weigh(candidate.own) + _CONTEXT_SHARE * asked.weigh(candidate.above | candidate.source)
+    if sentence.kind == "row" and not candidate.own:
+        score *= _UNASKED_ROW
     score *= 1.0 + 0.1 * min(candidate.adjacent, 3)
     score *= _KIND_WEIGHT[sentence.kind] * (1.0 if sentence.whole else 0.6)
     score *= 0.75 + 0.25 * max(0.0, min(1.0, passage.score)) + 0.05 / (1 + sentence.order)

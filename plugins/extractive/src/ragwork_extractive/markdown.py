@@ -17,20 +17,22 @@ _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+(?:\[[ xX]\][ \t]+)?")
 _QUOTE = re.compile(r"[ \t]*(?:>[ \t]?)+")
 _RULE = frozenset("-*_= \t")
-_DIVIDER = frozenset("|:- \t")
+# Nothing is given back once taken, so a line is looked at once.
+_DIVIDER = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+\Z")
 
 
 @attrs.frozen
 class Block:
     """Lines that belong together: ``text[start:end]``, without list marker or quote sign in front.
 
-    ``level`` is a heading's depth, else 0.
+    ``level`` is a heading's depth, else 0; ``headed`` says that a row stands under the header before it.
     """
 
     kind: Kind
     start: int
     end: int
     level: int = 0
+    headed: bool = False
 
 
 def blocks(text: str) -> Iterator[Block]:
@@ -44,12 +46,14 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 class _Reader:
-    """The state between lines: an open paragraph or item, and an open fence."""
+    """The state between lines: an open paragraph or item, an open table, and an open fence."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._open: Block | None = None
         self._fence = ""
+        self._last = 0  # where the open block's last line begins
+        self._in_table = False
 
     def flush(self) -> Iterator[Block]:
         if self._open is not None:
@@ -58,6 +62,8 @@ class _Reader:
 
     def line(self, line: str, at: int) -> Iterator[Block]:
         fence = _FENCE.match(line)
+        if fence:
+            self._in_table = False
         if fence and (not self._fence or fence[1].startswith(self._fence)):
             yield from self.flush()
             self._fence = "" if self._fence else fence[1]
@@ -69,33 +75,53 @@ class _Reader:
 
     def _prose(self, line: str, at: int) -> Iterator[Block]:
         end = at + len(line)
+        if "|" in line and _DIVIDER.match(line) and self._is_header():
+            yield from self._header()
+        elif self._in_table and "|" in line and line.strip():
+            yield Block("row", at + len(line) - len(line.lstrip()), end, headed=True)
+        else:
+            self._in_table = False
+            yield from self._loose(line, at, end)
+
+    def _loose(self, line: str, at: int, end: int) -> Iterator[Block]:
         if not line.strip() or (len(line.strip()) > 2 and _RULE.issuperset(line)):
             yield from self.flush()
         elif heading := _HEADING.match(line):
             yield from self.flush()
             yield Block("heading", at + heading.start(2), end, len(heading[1]))
         elif line.lstrip().startswith("|"):
-            if _DIVIDER.issuperset(line):
-                yield from self._header()
-            else:
-                yield from self.flush()
-                self._open = Block("row", at + len(line) - len(line.lstrip()), end)
+            yield from self.flush()
+            if not _DIVIDER.match(line):
+                self._begin("row", at + len(line) - len(line.lstrip()), end)
         elif item := _ITEM.match(line):
             yield from self.flush()
-            self._open = Block("item", at + item.end(), end)
+            self._begin("item", at + item.end(), end)
         else:
-            self._continue(line, at)
+            yield from self._continue(line, at)
+
+    def _begin(self, kind: Kind, start: int, end: int) -> None:
+        self._open = Block(kind, start, end)
+        self._last = start
+
+    def _is_header(self) -> bool:
+        return self._open is not None and "|" in self._text[self._last : self._open.end]
 
     def _header(self) -> Iterator[Block]:
-        """What stands above a table's divider is its header, not a row."""
-        if self._open is not None and self._open.kind == "row":
-            self._open = attrs.evolve(self._open, kind="header")
-        yield from self.flush()
+        """The line above a table's divider is its header, be it all of the open block or its last line."""
+        if self._open is not None:
+            before = self._text[self._open.start : self._last].rstrip()
+            header = attrs.evolve(self._open, kind="header", start=self._last)
+            if before and self._open.kind != "row":
+                yield attrs.evolve(self._open, end=self._open.start + len(before))
+            yield header
+        self._open, self._in_table = None, True
 
-    def _continue(self, line: str, at: int) -> None:
+    def _continue(self, line: str, at: int) -> Iterator[Block]:
         quote = _QUOTE.match(line)
         begin = at + (quote.end() if quote else len(line) - len(line.lstrip()))
         if self._open is None or self._open.kind == "row":
-            self._open = Block("text", begin, at + len(line))
+            yield from self.flush()
+            self._begin("text", begin, at + len(line))
         else:
             self._open = attrs.evolve(self._open, end=at + len(line))
+            self._last = begin

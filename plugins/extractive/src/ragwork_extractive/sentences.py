@@ -1,37 +1,28 @@
 """Passages as a list of sentences that could stand in an answer."""
 
-import re
 from collections.abc import Iterator
-from itertools import pairwise
 
 import attrs
+from ragwork_hooks.sentences import Sentences
 
 from ragwork_extractive import display
 from ragwork_extractive.markdown import Block, Kind, blocks
 
-#: A sentence longer than this is cut; nobody wants it as an answer, and it bounds the work.
+#: A sentence longer than this becomes several; nobody wants it as an answer, and it bounds the work.
 MAX_CHARS = 500
+#: A table row longer than this is cut.
+MAX_ROW_CHARS = 2_000
 #: How much of the list, code or table below a "… as follows:" line is taken along, in characters.
 _FOLLOW_CHARS = 400
 _FOLLOW_BLOCKS = 6
 
 _ENDS = '.!?:)"\u2026\u3002\uff01\uff1f'
-# The look-behind keeps a long run of full stops linear.
-_BREAK = re.compile(
-    r"(?<![.!?\u2026])(?:[.!?\u2026]++[\"'\u2019\u201d)\]*_`]*+(?=\s)|[\u3002\uff01\uff1f]++[\u300d\u300f\u201d]*+)\s*+"
-)
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:e\.g|i\.e|etc|cf|vs|approx|incl|no|nos|fig|figs|sec|ch|vol|pp?|al|resp|mr|mrs|ms|dr|prof|st|inc|ltd"
-    r"|co|jr|sr|u\.s|u\.k|a\.m|p\.m|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)|(?:^|[\s(])[A-Za-z]|^\d{1,3})\.$",
-    re.IGNORECASE,
-)
-# These end a sentence as often as not: they only count as abbreviations before a small letter or digit.
-_FINAL_TOO = re.compile(r"(?:\b(?:etc|no|inc|ltd|co|u\.s|u\.k|a\.m|p\.m))\.$", re.IGNORECASE)
 
 
 @attrs.frozen
 class Sentence:
-    """A candidate. ``quote`` is verbatim from passage ``passage`` (from 0), ``shown`` its plain form.
+    """A candidate. ``quote`` is verbatim from passage ``passage`` (from 0), ``shown`` its plain form, ``own``
+    that without the names of a table's columns.
 
     ``order`` counts within the passage; ``above`` is the text of the headings, and a table's header,
     that it stands under; ``whole`` is False when the passage's border may have cut it.
@@ -42,6 +33,7 @@ class Sentence:
     kind: Kind
     quote: str
     shown: str
+    own: str
     above: str
     whole: bool
 
@@ -50,22 +42,33 @@ def sentences(passage: int, text: str) -> list[Sentence]:
     """The sentences of one passage, in order."""
     found: list[Sentence] = []
     headings: dict[int, str] = {}
-    header = ""
+    names: list[str] = []
     parts = list(_parts(text))
     for index, part in enumerate(parts):
         if part.kind == "heading":
             headings = {level: title for level, title in headings.items() if level < part.level}
             headings[part.level] = _shown(text, part)
         elif part.kind == "header":
-            header = _shown(text, part)
+            names = display.cells(text[part.start : part.end])
+        elif part.kind == "row":
+            found += _row(passage, len(found), text, part, names if part.headed else [], headings)
         else:
             end, shown = _with_followers(text, parts, index)
             if len(shown) > 2:
-                quote = text[part.start : end]
-                above = [*headings.values(), header] if part.kind == "row" else headings.values()
                 whole = part.kind != "text" or _is_whole(text, part.start, end)
-                found.append(Sentence(passage, len(found), part.kind, quote, shown, " ".join(above), whole))
+                above, quote = " ".join(headings.values()), text[part.start : end]
+                found.append(Sentence(passage, len(found), part.kind, quote, shown, shown, above, whole))
     return found
+
+
+def _row(
+    passage: int, order: int, text: str, part: Block, names: list[str], headings: dict[int, str]
+) -> Iterator[Sentence]:
+    values = display.cells(text[part.start : part.end])
+    shown, own = display.row(names, values), " ".join(filter(None, values))
+    if own:
+        above = " ".join([*headings.values(), *names])
+        yield Sentence(passage, order, "row", text[part.start : part.end], shown, own, above, True)
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:
@@ -75,42 +78,30 @@ def _is_whole(text: str, start: int, end: int) -> bool:
 
 
 def _parts(text: str) -> Iterator[Block]:
+    splitter = Sentences(text)
     for block in blocks(text):
         if block.kind in ("text", "item"):
-            for start, end in _split(text, block.start, block.end):
-                yield Block(block.kind, start, end)
+            for start, end in splitter.spans(block.start, block.end):
+                if end - start <= MAX_CHARS:
+                    yield Block(block.kind, start, end)
+                else:
+                    yield from (Block(block.kind, *piece) for piece in _pieces(text, start, end))
         elif block.end > block.start:
-            yield attrs.evolve(block, end=min(block.end, block.start + MAX_CHARS))
+            limit = MAX_ROW_CHARS if block.kind in ("row", "header") else MAX_CHARS
+            fits = block.end - block.start <= limit
+            yield block if fits else attrs.evolve(block, end=block.start + limit)
 
 
-def _split(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Offsets of the sentences of ``text[start:end]``, without the space between them."""
-    cuts = [start]
-    for match in _BREAK.finditer(text, start, end):
-        if match.end() >= end or not _continues(text, cuts[-1], match):
-            cuts.append(match.end())
-    if cuts[-1] < end:
-        cuts.append(end)
-    for left, right in pairwise(cuts):
-        piece = text[left:right].rstrip()
-        if len(piece) > MAX_CHARS:
-            piece = piece[: max(piece.rfind(" ", 0, MAX_CHARS), MAX_CHARS // 2)]
-        if piece:
-            yield left, left + len(piece)
-
-
-def _continues(text: str, start: int, match: re.Match[str]) -> bool:
-    """Whether the full stop of ``match`` belongs to an abbreviation or is followed by a small letter."""
-    sign = match[0].strip()
-    if sign != ".":
-        return sign.startswith("\u2026") and text[match.end()].islower()
-    following = text[match.end()]
-    if following.islower():
-        return True
-    last_word = text[max(start, match.start() - 12) : match.start() + 1]
-    if _FINAL_TOO.search(last_word):
-        return following.isdigit()
-    return _ABBREVIATION.search(last_word) is not None
+def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """A long sentence cut after lines, clauses or words: none of it is lost."""
+    while end - start > MAX_CHARS:
+        limit = start + MAX_CHARS
+        cuts = (text.rfind(sign, start + MAX_CHARS // 2, limit) for sign in ("\n", "; ", " "))
+        cut = next((cut + 1 for cut in cuts if cut >= 0), limit)
+        yield start, start + len(text[start:cut].rstrip())
+        start = cut + len(text[cut:end]) - len(text[cut:end].lstrip())
+    if start < end:
+        yield start, end
 
 
 def _with_followers(text: str, parts: list[Block], index: int) -> tuple[int, str]:
@@ -131,5 +122,5 @@ def _with_followers(text: str, parts: list[Block], index: int) -> tuple[int, str
 def _shown(text: str, part: Block) -> str:
     piece = text[part.start : part.end]
     if part.kind == "code":
-        return display.literal(piece)
-    return display.row(piece) if part.kind in ("row", "header") else display.plain(piece)
+        return display.code(piece)
+    return display.row([], display.cells(piece)) if part.kind == "row" else display.plain(piece)
