@@ -11,6 +11,9 @@ from typing import Any, Final
 import attrs
 
 SCHEMA: Final = "ragwork.schema"
+#: What a list and the texts in it take when nothing else is said.
+MAX_ITEMS: Final = 100
+MAX_ITEM_LENGTH: Final = 1000
 _UNSET: Final = attrs.NOTHING
 
 
@@ -105,6 +108,31 @@ def choice(*options: str, default: Any = _UNSET) -> Any:
             raise FieldError("literal_error", f"must be one of {', '.join(options)}")
 
     return _field(default, {"enum": list(options)}, check)
+
+
+def items(
+    *,
+    default: Any = _UNSET,
+    min_items: int = 0,
+    max_items: int = MAX_ITEMS,
+    max_length: int = MAX_ITEM_LENGTH,
+) -> Any:
+    """A list of ``min_items`` to ``max_items`` entries, texts among them of at most ``max_length`` characters.
+
+    The upper bound is checked before the entries are looked at.
+    """
+
+    def check(value: Any) -> None:
+        if not min_items <= len(value) <= max_items:
+            raise FieldError("list_length", f"has {len(value)} entries, {min_items} to {max_items} are taken")
+        for index, item in enumerate(value):
+            if isinstance(item, str) and len(item) > max_length:
+                raise FieldError(
+                    "string_too_long",
+                    f"entry {index} has {len(item)} characters, at most {max_length} are taken",
+                )
+
+    return _field(default, {"minItems": min_items, "maxItems": max_items}, check)
 
 
 def _field(default: Any, schema: dict[str, object], check: Callable[[Any], None]) -> Any:

@@ -1,18 +1,23 @@
 """Reading a request's body with its bytes counted, and decoding body and query into their classes."""
 
-from typing import Any
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import attrs
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import AnyRoute, NoFields, Upload
 
-from ragwork_kernel import codec
+from ragwork_kernel import codec, jsontext, multipart
 
-_MAX_PARTS = 20
-_MAX_FIELDS = 100
+#: What is taken from somebody unknown, and of forms: they hold tokens, not documents.
+SMALL: Final = 16_384
+_MAX_FIELDS: Final = 100
+#: From so many bytes on, each pass over a body is a turn of the loop of its own.
+_LARGE: Final = 262_144
 
 
 def too_large(limit: int) -> Problem:
@@ -25,16 +30,24 @@ def too_large(limit: int) -> Problem:
     )
 
 
+def limit_of(route: AnyRoute, usual: int) -> int:
+    """How many bytes a body of ``route`` may have; ``usual`` when nothing else is said."""
+    small = route.scope == "public" or route.body_kind == "form"
+    return route.body_limit or (min(SMALL, usual) if small else usual)
+
+
 async def decode(request: web.Request, route: AnyRoute, limit: int) -> Any:
-    """The body as ``route.body``. Raises ``Problem`` 413, 415 or 422."""
+    """The body as ``route.body``. Raises ``Problem`` 400, 413, 415 or 422."""
     declared = request.content_length
     if declared is not None and declared > limit:
         raise too_large(limit)
     if route.body_kind == "none":
         return NoFields()
-    if route.body_kind == "multipart":
-        return codec.structure(await _multipart(request, route, limit), route.body, "body")
+    if route.body_kind == "multipart" and request.content_type != "multipart/form-data":
+        raise _wrong_type(request, ["multipart/form-data"])
     raw = await _read(request, limit)
+    if route.body_kind == "multipart":
+        return codec.structure(_multipart(request, route, raw), route.body, "body")
     if route.body_kind == "form":
         return codec.structure(_form(request, route, raw), route.body, "body")
     if route.body_kind == "optional_json" and not raw.strip():
@@ -42,43 +55,47 @@ async def decode(request: web.Request, route: AnyRoute, limit: int) -> Any:
     taken = ["application/json", *([route.dialect.media_type] if route.dialect else [])]
     if request.content_type not in (*taken, "application/octet-stream"):
         raise _wrong_type(request, taken)
-    return codec.structure(codec.parse(raw), route.body, "body")
+    return codec.structure(await jsontext.parse(raw), route.body, "body")
 
 
 def decode_query(request: web.Request, route: AnyRoute) -> Any:
     """The query string as ``route.query``. Raises ``Problem`` 422."""
     if route.query is NoFields:
         return NoFields()
+    pairs = request.query.items()
+    _refuse_repeated((name for name, _ in pairs), "query")
     if route.query is dict:
-        return _raw_query(request)
+        return dict(pairs)
     known = {codec.wire_name(a.name): a for a in attrs.fields(route.query)}
-    values: dict[str, object] = {}
-    seen: set[str] = set()
-    for name, raw in request.query.items():
-        if name in seen:
-            raise codec.invalid(
-                [{"type": "duplicate", "loc": ["query", name], "msg": "is given twice", "input": raw}]
-            )
-        seen.add(name)
-        if name in known:
-            values[known[name].name] = codec.query_value(raw, known[name].type)
-        else:
-            values[name] = raw
+    values = {
+        known[name].name if name in known else name: codec.query_value(raw, known[name].type)
+        if name in known
+        else raw
+        for name, raw in pairs
+    }
     return codec.structure(values, route.query, "query")
 
 
-def _raw_query(request: web.Request) -> dict[str, str]:
-    """Every parameter as it came, for standards that have unknown ones ignored; none twice."""
-    names = list(request.query)
+def _refuse_repeated(names: Iterable[str], where: str) -> None:
+    """A parameter that is given twice means different things to different readers."""
+    seen: set[str] = set()
     for name in names:
-        if names.count(name) > 1:
-            raise codec.invalid([{"type": "duplicate", "loc": ["query", name], "msg": "is given twice"}])
-    return dict(request.query)
+        if name in seen:
+            row: dict[str, object] = {
+                "type": "duplicate",
+                "loc": [where, name[:_MAX_FIELDS]],
+                "msg": "is given twice",
+            }
+            raise codec.invalid([row])
+        seen.add(name)
 
 
 async def _read(request: web.Request, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
+    if request.headers.get("Expect"):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     try:
         async for chunk in request.content.iter_any():
             size += len(chunk)
@@ -86,8 +103,15 @@ async def _read(request: web.Request, limit: int) -> bytes:
                 raise too_large(limit)
             chunks.append(chunk)
     except (web.RequestPayloadError, BadHttpMessage) as error:
-        raise Problem("BAD_REQUEST", f"the body can't be read: {error}") from None
-    return b"".join(chunks)
+        raise Problem(
+            "BAD_REQUEST",
+            "the body can't be read: its length, chunks or encoding are not what the headers say",
+            headers={"Connection": "close"},
+        ) from error
+    whole = b"".join(chunks)
+    if size > _LARGE:
+        await asyncio.sleep(0)
+    return whole
 
 
 def _form(request: web.Request, route: AnyRoute, raw: bytes) -> dict[str, object]:
@@ -100,9 +124,8 @@ def _form(request: web.Request, route: AnyRoute, raw: bytes) -> dict[str, object
         pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError as error:
         raise _malformed(str(error)) from None
+    _refuse_repeated((name for name, _ in pairs if name in known), "body")
     for name, value in pairs:
-        if name in known and known[name].name in values:
-            raise codec.invalid([{"type": "duplicate", "loc": ["body", name], "msg": "is given twice"}])
         if name in known:
             values[known[name].name] = codec.query_value(value, known[name].type)
     return values
@@ -116,59 +139,28 @@ def _wrong_type(request: web.Request, accepted: list[str]) -> Problem:
     )
 
 
-async def _multipart(request: web.Request, route: AnyRoute, limit: int) -> dict[str, object]:
-    if request.content_type != "multipart/form-data":
-        raise _wrong_type(request, ["multipart/form-data"])
+def _multipart(request: web.Request, route: AnyRoute, raw: bytes) -> dict[str, object]:
     kinds = {a.name: a.type for a in attrs.fields(route.body)}
     values: dict[str, object] = {}
-    left = limit
     try:
-        reader = await request.multipart()
-        while (part := await reader.next()) is not None:
-            if not isinstance(part, BodyPartReader) or len(values) >= _MAX_PARTS:
-                raise _malformed("nested or too many parts")
-            data = await _part(part, left, limit)
-            left -= len(data)
-            name = _clean(part.name)
-            if name in values:
-                raise _malformed(f"part {name!r} is given twice")
-            values[name] = _value(part, data, kinds.get(name))
-    except (ValueError, AssertionError, RuntimeError, web.RequestPayloadError, BadHttpMessage) as error:
+        parts = multipart.parts(raw, request.headers["Content-Type"])
+    except ValueError as error:
         raise _malformed(str(error)) from None
+    _refuse_repeated((part.name for part in parts), "body")
+    for part in parts:
+        values[part.name] = _value(part, kinds.get(part.name))
     return values
 
 
-async def _part(part: BodyPartReader, left: int, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    while chunk := await part.read_chunk(65536):
-        left -= len(chunk)
-        if left < 0:
-            raise too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _value(part: BodyPartReader, data: bytes, kind: Any) -> object:
+def _value(part: multipart.Part, kind: Any) -> object:
     if part.filename is not None or kind is Upload:
-        content_type = part.headers.get("Content-Type", "application/octet-stream")
-        return Upload(
-            filename=_clean(part.filename),
-            content_type=content_type.partition(";")[0].strip().lower(),
-            data=data,
-        )
+        return Upload(filename=part.filename or "", content_type=part.content_type, data=part.data)
     try:
-        text = data.decode("utf-8")
+        text = part.data.decode("utf-8")
     except UnicodeDecodeError:
-        raise _malformed(f"part {part.name!r} is not UTF-8") from None
+        raise _malformed("a part that is no file is not UTF-8") from None
     return codec.query_value(text, kind) if kind is not None else text
 
 
-def _clean(name: str | None) -> str:
-    """A header's bytes that are no UTF-8 reach us as lone surrogates, which no answer can carry."""
-    return (name or "").encode("utf-8", "replace").decode()
-
-
 def _malformed(reason: str) -> Problem:
-    return codec.invalid(
-        [{"type": "multipart_invalid", "loc": ["body"], "msg": f"is not a valid form: {reason}"}]
-    )
+    return codec.invalid([{"type": "form_invalid", "loc": ["body"], "msg": f"is not a valid form: {reason}"}])

@@ -4,10 +4,13 @@ cattrs structures; the primitive types are taken literally (``"5"`` is no int, `
 unknown fields are refused.
 """
 
+import heapq
 import types
 from collections import abc
-from datetime import datetime
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import attrs
@@ -18,16 +21,27 @@ from cattrs.cols import is_sequence, list_structure_factory
 from cattrs.errors import ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import FieldError
+from ragwork_hooks.fields import MAX_ITEMS, SCHEMA, FieldError
 from ragwork_hooks.http import Upload
 
 T = TypeVar("T")
+#: What a refusal says at most, however much is wrong.
+MAX_ROWS: Final = 20
+_MAX_NAMED: Final = 5
+_MAX_ECHO: Final = 100
+_MAX_EXTRA_KEYS: Final = 100
+_MAX_KEYS: Final = 1_000
+#: Whole numbers that a column of eight bytes holds.
+_INT_RANGE: Final = (-(2**63), 2**63 - 1)
+_TIMES: Final = (datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
 
 
 def _exactly(kind: type) -> Any:
     def structure(value: Any, _target: Any) -> Any:
         if type(value) is not kind:
             raise FieldError(f"{kind.__name__}_type", f"must be {_NAMES[kind]}")
+        if isinstance(value, int) and not _INT_RANGE[0] <= value <= _INT_RANGE[1]:
+            raise FieldError("int_range", "must fit into 64 bits")
         return value
 
     return structure
@@ -43,14 +57,27 @@ def _number(value: Any, _target: Any) -> float:
 
 
 def _datetime(value: Any, _target: Any) -> datetime:
-    if isinstance(value, str):
+    """In UTC, within years that a database and arithmetic by days can take."""
+    if isinstance(value, str) and len(value) <= _MAX_ECHO:
         try:
             parsed = datetime.fromisoformat(value)
         except ValueError:
             parsed = None
         if parsed is not None and parsed.tzinfo is not None:
-            return parsed
+            return _in_utc(parsed)
     raise FieldError("datetime_type", "must be an ISO 8601 time with an offset")
+
+
+def _in_utc(time: datetime) -> datetime:
+    """The last second of the calendar is cut to a whole one: its last microsecond is a driver's word for never."""
+    try:
+        moment = time.astimezone(UTC)
+    except OverflowError:
+        moment = datetime.min.replace(tzinfo=UTC)
+    if moment < _TIMES[0]:
+        first, last = (f"{end:%Y-%m-%d}" for end in _TIMES)
+        raise FieldError("datetime_range", f"must be within {first} and {last} UTC")
+    return min(moment, _TIMES[1])
 
 
 def _object(value: Any, _target: Any) -> Any:
@@ -105,12 +132,46 @@ def _make_body_converter() -> cattrs.Converter:
     converter.register_structure_hook_factory(is_sequence, _list)
     converter.register_structure_hook_func(_is_optional, _optional)
     converter.register_structure_hook_factory(
-        lambda t: isinstance(t, type) and attrs.has(t),
-        lambda t: make_dict_structure_fn(
-            t, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True
-        ),
+        lambda t: isinstance(t, type) and attrs.has(t), lambda t: _class(t, converter)
     )
     return converter
+
+
+def _class(target: type, converter: cattrs.Converter) -> Any:
+    """Keys and lists are counted before anything in them is looked at."""
+    fill: Any = make_dict_structure_fn(
+        target, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True
+    )
+    fields = attrs.fields(target)
+    lists = [(a.name, max_items(a)) for a in fields if is_list(a.type)]
+
+    def structure(value: Any, _target: Any) -> Any:
+        if isinstance(value, dict):
+            if len(value) > len(fields) + _MAX_EXTRA_KEYS:
+                raise ForbiddenExtraKeysError("", target, value.keys() - {a.name for a in fields})
+            for name, most in lists:
+                _count(value.get(name), name, most)
+        return fill(value, target)
+
+    return structure
+
+
+def _count(value: Any, name: str, most: int) -> None:
+    if isinstance(value, list) and len(value) > most:
+        error = FieldError("list_length", f"has {len(value)} entries, at most {most} are taken")
+        error.field = name
+        raise error
+
+
+def is_list(target: Any) -> bool:
+    """Whether a field of this type takes a list, ``None`` beside it or not."""
+    options = target.__args__ if isinstance(target, types.UnionType) else (target,)
+    return any(is_sequence(option) for option in options)
+
+
+def max_items(field: "attrs.Attribute[Any]") -> int:
+    """The bound of a field that takes a list."""
+    return int(field.metadata.get(SCHEMA, {}).get("maxItems", MAX_ITEMS))
 
 
 _body_converter = _make_body_converter()
@@ -136,28 +197,21 @@ def plain(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def parse(raw: bytes) -> Any:
-    """JSON text to plain values. ``Problem`` 422 for anything else."""
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise invalid([_row("json_invalid", ["body"], str(error), None)]) from None
-
-
 def structure(value: Any, target: type[T], where: str) -> T:
     """``value`` as ``target``. ``Problem`` 422 REQUEST_VALIDATION_ERROR lists every error with its path."""
     try:
         if not isinstance(value, dict):
             raise FieldError("dict_type", "must be an object")
         if target is dict:
+            if len(value) > _MAX_KEYS:
+                raise FieldError("dict_length", f"has {len(value)} keys, at most {_MAX_KEYS} are taken")
             return value  # type: ignore[return-value]  # T is dict here
         _refuse_tenant(value, target)
         return _body_converter.structure(value, target)
     except Problem:
         raise
     except Exception as error:
-        rows = _rows(error, [where], value)
-        raise invalid(rows) from None
+        raise refused(error, where, value) from None
 
 
 def _refuse_tenant(value: dict[str, Any], target: type) -> None:
@@ -180,59 +234,76 @@ def wire_name(field: str) -> str:
     return field.removesuffix("_")
 
 
-def invalid(rows: list[dict[str, object]]) -> Problem:
-    """The validation refusal of the contract."""
-    return Problem("REQUEST_VALIDATION_ERROR", "Validation error", details={"errors": rows})
+def invalid(rows: list[dict[str, object]], more: int = 0) -> Problem:
+    """The validation refusal of the contract; ``more`` errors are not among ``rows``."""
+    details: dict[str, object] = {"errors": rows}
+    if more:
+        details["more_errors"] = more
+    return Problem("REQUEST_VALIDATION_ERROR", "Validation error", details=details)
 
 
-def _rows(error: BaseException, path: list[str | int], value: Any) -> list[dict[str, object]]:
-    """One row per leaf, its ``loc`` the path from the body or query to the field."""
+def refused(error: BaseException, where: str, value: Any) -> Problem:
+    """What structuring ``value`` came upon, the first ``MAX_ROWS`` of it spelled out."""
+    leaves = _leaves(error, [where], value)
+    rows = [_row(*leaf) for leaf in islice(leaves, MAX_ROWS)]
+    return invalid(rows, sum(1 for _ in leaves))
+
+
+#: Kind, path, message, value, context of one error.
+_Leaf = tuple[str, list[str | int], str, Any, object]
+
+
+def _leaves(error: BaseException, path: list[str | int], value: Any) -> Iterator[_Leaf]:
+    """One per thing that is wrong, its path leading from the body or query to the field."""
     if isinstance(error, ClassValidationError):
-        named, rest = error.group_exceptions()
-        rows = [
-            row for inner, note in named for row in _rows(inner, [*path, note.name], _child(value, note.name))
-        ]
-        return rows + [row for inner in rest for row in _rows(inner, path, value)]
-    if isinstance(error, IterableValidationError):
+        fields, rest = error.group_exceptions()
+        for inner, field in fields:
+            yield from _leaves(inner, [*path, field.name], _child(value, field.name))
+    elif isinstance(error, IterableValidationError):
         items, rest = error.group_exceptions()
-        rows = [
-            row
-            for inner, note in items
-            for row in _rows(inner, [*path, note.index], _child(value, note.index))
-        ]
-        return rows + [row for inner in rest for row in _rows(inner, path, value)]
-    if isinstance(error, ExceptionGroup):
-        return [row for inner in error.exceptions for row in _rows(inner, path, value)]
-    return _leaf(error, path, value)
+        for inner, item in items:
+            yield from _leaves(inner, [*path, item.index], _child(value, item.index))
+    elif isinstance(error, ExceptionGroup):
+        rest = list(error.exceptions)
+    else:
+        yield from _leaf(error, path, value)
+        return
+    for inner in rest:
+        yield from _leaves(inner, path, value)
 
 
-def _leaf(error: BaseException, path: list[str | int], value: Any) -> list[dict[str, object]]:
+def _leaf(error: BaseException, path: list[str | int], value: Any) -> Iterator[_Leaf]:
     if isinstance(error, FieldError):
         if error.field is not None:
             path, value = [*path, error.field], _child(value, error.field)
-        return [_row(error.kind, path, str(error), value, error.context)]
-    if isinstance(error, ForbiddenExtraKeysError):
-        return [
-            _row("extra_forbidden", [*path, key], "is not a field here", _child(value, key))
-            for key in sorted(error.extra_fields)
-        ]
-    if isinstance(error, KeyError):
+        yield error.kind, path, str(error), value, error.context
+    elif isinstance(error, ForbiddenExtraKeysError):
+        for key in heapq.nsmallest(_MAX_NAMED, error.extra_fields):
+            yield "extra_forbidden", [*path, key], "is not a field here", _child(value, key), None
+        more = len(error.extra_fields) - _MAX_NAMED
+        if more > 0:
+            yield "extra_forbidden", path, f"and {more} more fields that are none here", None, None
+    elif isinstance(error, KeyError):
         name = str(error.args[0])
-        at = path if path[-1:] == [name] else [*path, name]
-        return [_row("missing", at, "is required", None)]
-    return [_row("value_error", path, "has the wrong type or value", value)]
+        yield "missing", path if path[-1:] == [name] else [*path, name], "is required", None, None
+    else:
+        yield "value_error", path, "has the wrong type or value", value, None
 
 
 def _row(
     kind: str, path: list[str | int], message: str, value: Any, context: object = None
 ) -> dict[str, object]:
-    loc = [wire_name(part) if isinstance(part, str) else part for part in path]
-    row: dict[str, object] = {"type": kind, "loc": loc, "msg": message}
+    row: dict[str, object] = {"type": kind, "loc": location(path), "msg": message}
     if isinstance(value, str | int | float | bool) or value is None:
-        row["input"] = value[:200] if isinstance(value, str) else value
+        row["input"] = value[:_MAX_ECHO] if isinstance(value, str) else value
     if context:
         row["ctx"] = context
     return row
+
+
+def location(path: list[str | int]) -> list[str | int]:
+    """``path`` in names as they stand on the wire, long ones cut."""
+    return [wire_name(part)[:_MAX_ECHO] if isinstance(part, str) else part for part in path]
 
 
 def _child(value: Any, key: str | int) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import attrs
 from ragwork_hooks.auth import may_make_credential
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import choice, number, text
+from ragwork_hooks.fields import choice, items, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
 from ragwork_hooks.plugin import Services
 
@@ -36,13 +36,13 @@ class AgentPatch:
     #: What it is for. Example: "Sorts incoming mail"
     description: str | None = text(default=None, max_length=2000)
     #: Words to find it by. Example: ["mail"]
-    tags: list[str] | None = None
+    tags: list[str] | None = items(default=None)
     #: Rego policies that judge it. Example: []
-    policy_ids: list[str] | None = None
+    policy_ids: list[str] | None = items(default=None)
     #: How long its tokens live; null for the server's. Example: 900
     token_ttl_seconds: int | None = number(default=None, ge=scopes.MIN_TTL_S, le=scopes.MAX_TTL_S)
     #: What its tokens may carry at most. Example: ["documents:read"]
-    scopes: list[str] | None = None
+    scopes: list[str] | None = items(default=None)
     #: What it is built with. Example: "langgraph"
     framework: str | None = text(default=None, max_length=100)
     #: Further limits that its tokens carry. Example: {}
@@ -86,7 +86,7 @@ class KeyCreate:
     #: What to call it. Example: "ci"
     name: str | None = text(default=None, min_length=1, max_length=120)
     #: What it may do at most. Example: ["documents:read"]
-    scopes: list[str]
+    scopes: list[str] = items()
     #: When it ends; null for the server's longest. Example: 90
     expires_in_days: int | None = number(default=None, ge=1, le=3650)
 

@@ -6,7 +6,7 @@ from typing import Final
 import attrs
 from ragwork_hooks.audit import AuditEvent, AuditLog
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import number, text
+from ragwork_hooks.fields import items, number, text
 from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply
 from ragwork_hooks.plugin import Services
 
@@ -64,7 +64,7 @@ class DelegateRequest:
     #: The other agent. Example: "ag_7c2a"
     child_agent_id: str = text(min_length=1, max_length=64)
     #: Scopes to hand on, at most one's own. Example: ["documents:read"]
-    capabilities: list[str]
+    capabilities: list[str] = items()
     #: What it is for, noted with it. Example: "task-1"
     task_id: str | None = text(default=None, max_length=200)
     #: How long it lives, at most as long as one's own. Example: 600

@@ -8,7 +8,7 @@ import attrs
 from ragwork_hooks.audit import AuditEvent, AuditLog
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import text
+from ragwork_hooks.fields import items, text
 from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply
 
 from ragwork_agents.authenticator import INTEGRATION_SCOPE, SDK_SCOPE
@@ -50,7 +50,7 @@ class IntegrationPut:
     #: Actions by scope. Example: {"mail:read": ["list", "get"]}
     capabilities: dict[str, Any] | None = None
     #: Actions that nobody may. Example: ["delete"]
-    deny_always: list[str] | None = None
+    deny_always: list[str] | None = items(default=None, max_items=1_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +58,7 @@ class EventsBatch:
     """What an agent's SDK saw."""
 
     #: The events, oldest first. Example: [{"event_type": "tool.called", "resource": "mail"}]
-    events: list[dict[str, Any]]
+    events: list[dict[str, Any]] = items(max_items=_MAX_EVENTS)
 
 
 class SyncApi:
@@ -163,8 +163,6 @@ class SyncApi:
     async def events(self, call: Call[EventsBatch, NoFields]) -> Reply:
         _integrations_of(call.principal)
         events = call.body.events
-        if len(events) > _MAX_EVENTS:
-            raise Problem("VALIDATION_ERROR", f"events: at most {_MAX_EVENTS} a batch", status=400)
         for event in events:
             if len(json.dumps(event)) > _MAX_EVENT_BYTES:
                 raise Problem(

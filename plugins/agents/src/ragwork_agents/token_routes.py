@@ -7,7 +7,7 @@ from typing import Any, Final
 import attrs
 from ragwork_hooks.auth import Role
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import choice, number, text
+from ragwork_hooks.fields import choice, items, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
 from ragwork_hooks.plugin import Services
 
@@ -53,7 +53,7 @@ class DelegationCreate:
     #: The agent. Example: "ag_3f9a"
     agent_id: str = text(min_length=1, max_length=64)
     #: What it may do, at most what the person may. Example: ["documents:read"]
-    scopes: list[str]
+    scopes: list[str] = items()
     #: For how long. Example: 3600
     ttl_seconds: int = number(default=3600, ge=60, le=_MAX_DELEGATION_S)
 

@@ -13,12 +13,17 @@ from ragwork_hooks.retrieval import Query
 
 from ragwork_documents.catalog import Catalog
 from ragwork_documents.hostile import check_storable, invalid
-from ragwork_documents.shapes import FailedCorpus, PassageResponse, RetrieveRequest, RetrieveResponse
+from ragwork_documents.shapes import (
+    MAX_CORPORA,
+    FailedCorpus,
+    PassageResponse,
+    RetrieveRequest,
+    RetrieveResponse,
+)
 
 RETRIEVE: Final = Action(name="corpus.retrieve", role=Role.READER)
 MAX_FILTER_KEYS: Final = 16
 MIN_CORPORA: Final = 2
-MAX_CORPORA: Final = 8
 MAX_CORPUS_ID: Final = 128
 
 
@@ -112,7 +117,7 @@ def _asked(body: RetrieveRequest) -> Sequence[str]:
     if body.corpus_id is not None:
         return [body.corpus_id]
     ids, path = body.corpus_ids or [], ["body", "corpus_ids"]
-    if not MIN_CORPORA <= len(ids) <= MAX_CORPORA:
+    if len(ids) < MIN_CORPORA:
         raise invalid([*path], f"has {len(ids)} ids, {MIN_CORPORA} to {MAX_CORPORA} are taken")
     if len(set(ids)) < len(ids):
         raise invalid([*path], "names a corpus twice")

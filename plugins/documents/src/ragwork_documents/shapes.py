@@ -4,7 +4,7 @@ from datetime import datetime
 
 import attrs
 from ragwork_hooks import fields
-from ragwork_hooks.fields import SCHEMA, FieldError, choice, identifier, number
+from ragwork_hooks.fields import FieldError, choice, identifier, number
 from ragwork_hooks.http import Upload
 
 from ragwork_documents.chunker import MIN_SIZE
@@ -13,6 +13,7 @@ from ragwork_documents.config import LARGEST_BODY
 MAX_CHUNK_SIZE = 20_000
 MAX_LIST = 1_000
 MAX_BULK_GRANTS = 200
+MAX_CORPORA = 8
 MAX_QUESTION = 20_000
 
 PRINCIPAL_TYPES = ("user", "api_key", "group", "role", "tenant")
@@ -21,11 +22,6 @@ PRINCIPAL_TYPES = ("user", "api_key", "group", "role", "tenant")
 def _aware(_instance: object, _attribute: object, value: datetime | None) -> None:
     if value is not None and value.utcoffset() is None:
         raise FieldError("timezone_aware", "must carry an offset such as +00:00")
-
-
-def _bulk(_instance: object, _attribute: object, value: list[object]) -> None:
-    if not 1 <= len(value) <= MAX_BULK_GRANTS:
-        raise FieldError("list_length", f"needs 1 to {MAX_BULK_GRANTS} entries")
 
 
 @attrs.frozen(kw_only=True)
@@ -234,9 +230,7 @@ class DocumentPermissionBulkRequest:
     """Several grants, given all or none."""
 
     #: The grants.
-    permissions: list[DocumentPermissionRequest] = attrs.field(
-        validator=_bulk, metadata={SCHEMA: {"minItems": 1, "maxItems": MAX_BULK_GRANTS}}
-    )
+    permissions: list[DocumentPermissionRequest] = fields.items(min_items=1, max_items=MAX_BULK_GRANTS)
 
 
 @attrs.frozen(kw_only=True)
@@ -290,7 +284,7 @@ class RetrieveRequest:
     #: One corpus to search. Example: "c1"
     corpus_id: str | None = fields.text(default=None, min_length=1, max_length=128)
     #: Several corpora to search at once, instead of `corpus_id`.
-    corpus_ids: list[str] | None = None
+    corpus_ids: list[str] | None = fields.items(default=None, max_items=MAX_CORPORA, max_length=128)
     #: Passages at most; absent for the corpus' own number. Example: 5
     top_k: int | None = number(default=None, ge=1, le=50)
     #: Metadata that a passage must have: each key's value, or one of a list of values. Example: {"team":

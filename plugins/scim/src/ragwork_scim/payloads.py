@@ -11,6 +11,10 @@ from ragwork_scim.dialect import ScimType, payload_invalid
 from ragwork_scim.models import EnterpriseUser, Group, Person
 
 MAX_DEPTH: Final = 8
+#: Entries of a list; a group's members come under ``members`` or as the ``value`` of an operation.
+MAX_ENTRIES: Final = 1_000
+MAX_MEMBERS: Final = 20_000
+_OF_MEMBERS: Final = ("members", "value", "operations")
 MAX_USER_NAME: Final = 320
 MAX_EXTERNAL_ID: Final = 256
 MAX_GROUP_NAME: Final = 256
@@ -140,8 +144,8 @@ def _checked(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return body
 
 
-def check_texts(value: object, depth: int = 0) -> None:
-    """Refuse NUL in texts, attributes given twice, and more levels than any resource has."""
+def check_texts(value: object, depth: int = 0, name: str = "") -> None:
+    """Refuse NUL in texts, attributes given twice, longer lists and more levels than any resource has."""
     if depth > MAX_DEPTH:
         raise payload_invalid("invalidSyntax", f"the body has more than {MAX_DEPTH} levels")
     if isinstance(value, str):
@@ -152,7 +156,12 @@ def check_texts(value: object, depth: int = 0) -> None:
             raise payload_invalid("invalidSyntax", "names of attributes ignore case: one is given twice")
         for key, item in value.items():
             check_texts(key, depth + 1)
-            check_texts(item, depth + 1)
+            check_texts(item, depth + 1, key)
     elif isinstance(value, list):
+        most = MAX_MEMBERS if name.lower() in _OF_MEMBERS else MAX_ENTRIES
+        if len(value) > most:
+            raise payload_invalid(
+                "invalidValue", f"a list has {len(value)} entries, at most {most} are taken"
+            )
         for item in value:
             check_texts(item, depth + 1)

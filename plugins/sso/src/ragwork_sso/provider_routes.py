@@ -9,7 +9,7 @@ from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, not_found
-from ragwork_hooks.fields import choice, text
+from ragwork_hooks.fields import choice, items, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.storage import Transaction
 
@@ -68,7 +68,7 @@ class IdentityProviderCreateRequest:
     jwks_url: str = _address(attrs.NOTHING)
     #: Scopes to ask for; null for `openid`, `profile` and `email`. Example: ["openid", "profile", "email",
     #: "groups"]
-    scopes_json: list[str] | None = None
+    scopes_json: list[str] | None = items(default=None)
     #: The role of who has no mapped one: reader, editor or admin. Example: "reader"
     default_role: str = _role(attrs.NOTHING)
     #: How claims become roles. Example: {"groups": {"Admins": "admin", "Editors": "editor"}}
@@ -76,7 +76,7 @@ class IdentityProviderCreateRequest:
     #: Whether people who are not known yet are let in. Example: true
     jit_enabled: bool = False
     #: How its tokens may be signed; null for RS256 and ES256. Example: ["RS256"]
-    algorithms_json: list[str] | None = None
+    algorithms_json: list[str] | None = items(default=None)
 
 
 @attrs.frozen(kw_only=True)
@@ -98,7 +98,7 @@ class IdentityProviderPatchRequest:
     #: Its public keys.
     jwks_url: str | None = _address(None)
     #: Scopes to ask for; null for `openid`, `profile` and `email`.
-    scopes_json: list[str] | None = None
+    scopes_json: list[str] | None = items(default=None)
     #: The role of who has no mapped one: reader, editor or admin.
     default_role: str | None = _role(None)
     #: How claims become roles.
@@ -106,7 +106,7 @@ class IdentityProviderPatchRequest:
     #: Whether people who are not known yet are let in.
     jit_enabled: bool | None = None
     #: How its tokens may be signed; null for RS256 and ES256.
-    algorithms_json: list[str] | None = None
+    algorithms_json: list[str] | None = items(default=None)
 
 
 @attrs.frozen(kw_only=True)
