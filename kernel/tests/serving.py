@@ -8,7 +8,6 @@ from typing import Any
 
 import aiohttp
 import attrs
-from aiohttp import web
 from ragwork_hooks.admission import Admission, AdmitGate, Ask, Wire
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Authenticator, Credential, Principal, Role
@@ -23,11 +22,13 @@ from ragwork_kernel.admission import AdmissionPlan
 from ragwork_kernel.authorize import AuthorizationPlan
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.config import KernelConfig
+from ragwork_kernel.connections import Connections
 from ragwork_kernel.db import Pool
 from ragwork_kernel.http import application
 from ragwork_kernel.pipeline import Pipeline
 from ragwork_kernel.records import Records
 from ragwork_kernel.replays import Replays
+from ragwork_kernel.server import accepting
 from ragwork_kernel.sse import StreamRegistry
 from ragwork_kernel.telemetry import Telemetry
 from ragwork_kernel.tracing import make_tracer
@@ -151,6 +152,7 @@ class Served:
     pool: Pool
     telemetry: Telemetry
     session: aiohttp.ClientSession
+    connections: Connections
 
     async def call(
         self, method: str = "GET", path: str = "/v1/things", token: str | None = "t1.ann.reader", **more: Any
@@ -222,11 +224,9 @@ async def serving(
             tracer=make_tracer(config),
         )
         app = application(pipeline, frozen.routes, config)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port = int(runner.addresses[0][1])
+        connections = Connections(config, pipeline, telemetry)
+        listener = await stack.enter_async_context(accepting(app, connections, "127.0.0.1", 0))
+        port = int(listener.sockets[0].getsockname()[1])
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield Served(
             base=f"http://127.0.0.1:{port}",
@@ -236,6 +236,7 @@ async def serving(
             pool=pool,
             telemetry=telemetry,
             session=session,
+            connections=connections,
         )
 
 

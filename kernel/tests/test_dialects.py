@@ -43,6 +43,42 @@ class TokenForm:
 ACCEPT = {"Accept": "application/scim+json"}
 
 
+async def test_what_no_route_takes_is_refused_in_the_words_of_its_neighbours(database: Database) -> None:
+    async def handler(_call: Any) -> object:
+        return {}
+
+    spoken = {"dialect": Scimlike(), "method": "POST", "body": dict, "body_kind": "json"}
+    routes = (
+        route(handler, name="a", path="/v1/scim/v2/Things", **spoken, body_limit=100),
+        route(handler, name="b", path="/v1/scim/v2/Things/{id}", dialect=Scimlike()),
+        route(handler, name="c", path="/oauth/token", **spoken),
+        route(handler, name="d", path="/v1/things"),
+    )
+    async with serving(database.app, *routes) as served:
+
+        async def spoke(method: str, path: str, **more: Any) -> tuple[int, bool]:
+            headers = {**ACCEPT, **more.pop("headers", {})}
+            status, body, response = await served.call(method, path, headers=headers, **more)
+            own = response.headers["Content-Type"] == "application/scim+json"
+            assert set(body) == ({"detail", "status"} if own else {"error", "meta"}), body
+            return status, own
+
+        for path in ("Nothing", "Things/", "/Things", "Things//x", "Things/1/2", "", "Things/x%2Fy/z"):
+            assert await spoke("GET", f"/v1/scim/v2/{path}") == (404, True), path
+        assert await spoke("GET", "//v1/scim/v2/None") == (404, True)
+        assert await spoke("GET", "/v1/scim") == (404, True)
+        assert await spoke("DELETE", "/v1/scim/v2/Things") == (405, True)
+        assert await spoke("GET", "/oauth/other") == (404, True)
+        assert await spoke("POST", "/v1/scim/v2/Things", data=b" " * 101) == (413, True)
+        assert await spoke("POST", "/v1/scim/v2/Things", data=b"{}", headers={"Content-Type": "a/b"}) == (
+            415,
+            True,
+        )
+        assert await spoke("GET", "/v1/scim/v2/x", headers={"Expect": "more"}) == (417, True)
+        for path in ("/v1/other", "/v1/things/x", "/nowhere", "/v1"):
+            assert await spoke("GET", path) == (404, False), path
+
+
 async def test_a_dialect_answers_bare_and_refuses_in_its_own_words(database: Database) -> None:
     async def handler(call: Any) -> object:
         return {"got": call.body}

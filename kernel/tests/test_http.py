@@ -11,6 +11,7 @@ import asyncpg
 import attrs
 import pytest
 import pytest_asyncio
+from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import number
 from ragwork_hooks.http import File, Reply, Upload
@@ -349,9 +350,20 @@ async def test_the_deadline_answers_503_and_rolls_back(database: Database) -> No
 
 
 async def test_a_client_that_withholds_its_body_meets_the_deadline(database: Database) -> None:
-    async with serving(database.app, route(echo, **POST), request_timeout_s=0.2) as served:
-        answer = await served.raw(posted(b'{"te', "Content-Type: application/json", "Content-Length: 100"), 1)
-    assert answer.startswith(b"HTTP/1.1 503"), answer
+    async with serving(database.app, route(echo, **POST), body_timeout_s=0.2) as served:
+        answer = await served.raw(posted(b'{"te', "Content-Type: application/json", "Content-Length: 100"), 2)
+    assert answer.startswith(b"HTTP/1.1 408"), answer
+
+
+async def test_a_body_that_arrives_slowly_leaves_the_work_its_time(database: Database) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        for piece in (b'{"text"', b":", b'"a"}'):
+            yield piece
+            await asyncio.sleep(0.2)
+
+    json = {"Content-Type": "application/json"}
+    async with serving(database.app, route(echo, **POST), request_timeout_s=0.4) as served:
+        assert (await served.call("POST", data=slow(), headers=json))[0] == 200
 
 
 # --- headers and shapes -------------------------------------------------------------------------
@@ -375,7 +387,7 @@ EVERY = (
 ANSWERS = [
     ("GET", "/v1/ok", 200), ("GET", "/v1/things", 401), ("GET", "/v1/boom", 500), ("GET", "/v1/none", 404),
     ("DELETE", "/v1/ok", 405), ("POST", "/v1/post", 422), ("GET", "/v1/unencodable", 500), ("GET", "/docs", 307),
-    ("OPTIONS", "/v1/ok", 204), ("HEAD", "/v1/ok", 405),
+    ("OPTIONS", "/v1/ok", 204), ("HEAD", "/v1/ok", 200), ("HEAD", "/v1/post", 405), ("GET", "/", 200),
 ]  # fmt: skip
 
 
@@ -409,7 +421,11 @@ async def test_an_unsafe_request_id_is_replaced(database: Database, sent: str) -
 async def test_a_method_a_path_does_not_take_names_those_it_does(database: Database) -> None:
     async with serving(database.app, *EVERY) as served:
         status, answer, response = await served.call("DELETE", "/v1/things")
-    assert (status, answer["error"]["code"], response.headers["Allow"]) == (405, "METHOD_NOT_ALLOWED", "GET")
+    assert (status, answer["error"]["code"], response.headers["Allow"]) == (
+        405,
+        "METHOD_NOT_ALLOWED",
+        "GET, HEAD",
+    )
 
 
 async def test_refusals_of_unknown_paths_share_one_metrics_label(database: Database) -> None:
@@ -443,7 +459,8 @@ async def test_browsers_of_other_origins_are_denied_by_default(
     async with serving(database.app, *EVERY, cors_allow_origins=allowed) as served:
         for path in ("/v1/ok", "/v1/none", "/v1/things"):
             _, _, response = await served.call(path=path, token=None, headers={"Origin": origin})
-            assert (cors(response) == {"Access-Control-Allow-Origin": origin}) == granted
+            assert (cors(response).get("Access-Control-Allow-Origin") == origin) == granted
+            assert ("Access-Control-Expose-Headers" in cors(response)) == granted
             assert ("Origin" in response.headers.get("Vary", "")) == granted
         status, _, response = await served.call("OPTIONS", "/v1/things", None, headers=preflight)
     assert (status == 204) == granted
@@ -455,10 +472,65 @@ async def test_a_preflight_names_methods_and_headers_and_needs_no_credentials(da
     async with serving(database.app, *EVERY, cors_allow_origins=(ORIGIN,)) as served:
         headers = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
         status, _, response = await served.call("OPTIONS", "/v1/things", None, headers=headers)
-        assert (status, response.headers["Access-Control-Allow-Methods"]) == (204, "GET")
+        assert (status, response.headers["Access-Control-Allow-Methods"]) == (204, "GET, HEAD")
+        assert response.headers["Access-Control-Max-Age"] == "600"
         assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
         status, _, _ = await served.call("OPTIONS", "/v1/none", None, headers=headers)
         assert status == 404
+
+
+async def test_a_script_may_read_what_stands_on_an_answer_beside_its_data(database: Database) -> None:
+    async def told(_call: Any) -> object:
+        return Reply(data={}, headers={"X-Quota-Day-Used": "1", "ETag": '"a"'})
+
+    limited = StepGate(Deny("RATE_LIMITED", "slow", headers={"Retry-After": "9", "X-Own-Limit": "2"}))
+    for gates in ((), (limited,)):
+        served_with = {"cors_allow_origins": (ORIGIN,), **({"gates": gates} if gates else {})}
+        async with serving(database.app, route(told, legacy=True), **served_with) as served:
+            for path in ("/v1/things", "/things", "/v1/none"):
+                _, _, response = await served.call(path=path, headers={"Origin": ORIGIN})
+                exposed = set(response.headers["Access-Control-Expose-Headers"].lower().split(", "))
+                safelisted = {"cache-control", "content-type", "content-length", "date", "vary"}
+                readable = {name.lower() for name in response.headers} - safelisted
+                own = {n for n in readable if n not in {k.lower() for k in SECURITY_HEADERS}}
+                assert {n for n in own if not n.startswith("access-control")} <= exposed
+                assert {"x-request-id", "retry-after", "server-timing", "deprecation", "sunset"} <= exposed
+
+
+async def test_head_answers_as_get_without_the_body(database: Database) -> None:
+    async def read(call: Any) -> object:
+        if call.path["name"] == "file":
+            return File(data=b"12345", mime="text/plain")
+        return await missing(call) if call.path["name"] == "none" else {"a": 1}
+
+    reading = route(read, path="/v1/things/{name}", legacy=True)
+    async with serving(database.app, reading, *EVERY) as served:
+        for path in (
+            "/v1/things/file",
+            "/v1/things/none",
+            "/v1/things/x",
+            "/things/x",
+            "/v1/ok",
+            "/",
+            "/docs",
+            "/nowhere",
+        ):
+            got = await served.call("GET", path)
+            head = await served.call("HEAD", path)
+            assert (head[0], head[1]) == (got[0], "")
+            differing = ("date", "x-request-id", "server-timing")
+            headers = [{k.lower(): v for k, v in r[2].headers.items() if v != "0"} for r in (got, head)]
+            kept = [{k: v for k, v in found.items() if k not in differing} for found in headers]
+            assert kept[0] == kept[1], path
+
+
+async def test_the_root_leads_on_and_tells_no_version(database: Database) -> None:
+    async with serving(database.app, *EVERY) as served:
+        status, page, response = await served.call(path="/", token=None)
+    assert (status, response.content_type) == (200, "text/html")
+    assert re.findall('href="(.*?)"', page) == ["/v1/docs", "/v1/openapi.json", "/v1/health"]
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert not re.search(r"\d+\.\d+\.\d+", page)
 
 
 async def missing(_call: Any) -> object:

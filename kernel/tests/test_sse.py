@@ -316,3 +316,25 @@ async def test_the_first_frame_leaves_before_the_second_is_made(database: Databa
             async with asyncio.timeout(1):
                 assert await response.content.readline() == b"event: message\n"
             response.close()
+
+
+@pytest.mark.parametrize(("until", "status"), [(b'"type":"done"', "200"), (b'"type":"word"', "499")])
+async def test_what_was_sent_whole_is_logged_as_answered(
+    database: Database, until: bytes, status: str
+) -> None:
+    async def words() -> AsyncIterator[Frame]:
+        try:
+            yield Frame(type="word", data={})
+            if status == "499":
+                await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(0.2)  # the client is gone before the stream is closed
+
+    async with serving(database.app, route(streams(words))) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(b"GET /v1/things HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer t1.ann.reader\r\n\r\n")
+        await reader.readuntil(until)
+        writer.close()
+        counted = f'path="/v1/things",status="{status}"'
+        await eventually(lambda: counted in served.telemetry.expose().decode(), 5)
+        assert served.telemetry.expose().decode().count("test_http_requests_total{") == 1

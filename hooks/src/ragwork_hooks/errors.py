@@ -20,9 +20,12 @@ DEFAULT_CODES: Mapping[int, str] = MappingProxyType(
         409: "CONFLICT",
         410: "GONE",
         413: "PAYLOAD_TOO_LARGE",
+        414: "URI_TOO_LONG",
         415: "UNSUPPORTED_MEDIA_TYPE",
+        417: "EXPECTATION_FAILED",
         422: "VALIDATION_ERROR",
         429: "RATE_LIMITED",
+        431: "REQUEST_HEADER_FIELDS_TOO_LARGE",
         500: "INTERNAL_ERROR",
         503: "SERVICE_UNAVAILABLE",
     }

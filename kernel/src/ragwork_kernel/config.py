@@ -89,6 +89,27 @@ class KernelConfig:
     request_timeout_s: float = setting(
         "REQUEST_TIMEOUT_SECONDS", 15.0, "deadline of a request that is not a stream", ge=0.01
     )
+    head_timeout_s: float = setting(
+        "HTTP_HEAD_TIMEOUT_SECONDS", 10.0, "time for the head of a request to arrive", ge=0.01
+    )
+    body_timeout_s: float = setting(
+        "HTTP_BODY_TIMEOUT_SECONDS", 30.0, "time for the body of a request to arrive", ge=0.01
+    )
+    keepalive_timeout_s: float = setting(
+        "HTTP_KEEPALIVE_SECONDS", 30.0, "how long a connection may wait for its next request", ge=0.01
+    )
+    max_connections: int | None = setting(
+        "MAX_CONNECTIONS",
+        None,
+        "most open connections; unset: 10000, or what the limit of descriptors leaves room for",
+        ge=1,
+    )
+    max_connections_per_address: int | None = setting(
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        None,
+        "most open connections from one address, trusted proxies excepted; unset: half of all",
+        ge=1,
+    )
     stream_timeout_s: float = setting(
         "STREAM_TIMEOUT_SECONDS", 600.0, "longest life of an event stream", ge=1
     )

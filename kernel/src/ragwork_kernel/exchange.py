@@ -21,7 +21,7 @@ class Exchange:
     reserved for its body.
 
     ``begun`` says that the handler returned; ``undone`` that the transaction in which gates wrote was
-    rolled back.
+    rolled back; ``sent_whole`` is the status of a stream of which nothing is missing.
     """
 
     request: web.Request
@@ -43,6 +43,7 @@ class Exchange:
     code: str | None = None
     decided_at: float | None = None
     body: KernelShare | None = None
+    sent_whole: int | None = None
 
     def allowed(self, gate: str, since: float, headers: Mapping[str, str]) -> None:
         """Note a gate's yes; ``since`` is when it was asked, in performance time."""

@@ -19,18 +19,19 @@ class Client:
     def address(self, request: web.Request) -> str:
         """The last address in the chain that is no trusted proxy; ill-formed entries end the chain."""
         peer = request.remote or ""
-        if not self._trusted or not self._trusts(peer):
+        if not self._trusted or not self.trusts(peer):
             return peer
         hops = ",".join(request.headers.getall(_HEADER, [])).split(",")
         for hop in reversed([hop.strip() for hop in hops]):
             if _parsed(hop) is None:
                 return peer
             peer = hop
-            if not self._trusts(hop):
+            if not self.trusts(hop):
                 return hop
         return peer
 
-    def _trusts(self, text: str) -> bool:
+    def trusts(self, text: str) -> bool:
+        """Whether this peer speaks for its clients."""
         address = _parsed(text)
         return address is not None and any(address in network for network in self._trusted)
 

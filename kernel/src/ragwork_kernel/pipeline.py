@@ -9,18 +9,17 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-import asyncpg
 import attrs
 from aiohttp import web
 from ragwork_hooks.auth import Authenticator
 from ragwork_hooks.authz import Decision, Deny
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.events import Observer
-from ragwork_hooks.http import AnyRoute, Call, EventStream
+from ragwork_hooks.http import AnyRoute, Call, Dialect, EventStream
 from ragwork_hooks.replay import Hit
 from ragwork_hooks.storage import Database, Transaction
 
-from ragwork_kernel import body, peers, replays, sse
+from ragwork_kernel import body, peers, refusals, replays, sse
 from ragwork_kernel.admission import AdmissionPlan
 from ragwork_kernel.authentication import authenticate
 from ragwork_kernel.authorize import AuthorizationPlan, refuse
@@ -36,7 +35,6 @@ from ragwork_kernel.tracing import KernelTracer
 
 log = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
-_MAX_ID = 256
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -89,18 +87,28 @@ class Pipeline:
 
         return self._tracer.handler(handle, route.method, route.path)
 
-    def refuse(self, request: web.Request, problem: Problem, *, legacy: bool) -> web.Response:
+    def refuse(
+        self, request: web.BaseRequest, problem: Problem, *, legacy: bool, dialect: Dialect | None = None
+    ) -> web.Response:
         """Answer a request that no route takes."""
         started = time.perf_counter()
-        request_id, shape = self._shape(request, legacy)
+        request_id, shape = self._shape(request, legacy, dialect)
         self._telemetry.begin(request_id)
         self._finish(request, "other", problem.status, started, request_id, shape, "")
         return shape.failure(problem, {})
 
-    def bare(self, request: web.Request, status: int, headers: Mapping[str, str]) -> web.Response:
-        """An answer without a body that no route gives: a redirect, a preflight."""
-        _, shape = self._shape(request, legacy=False)
-        return web.Response(status=status, headers={**shape.headers, **headers})
+    def refusal(self, problem: Problem) -> web.Response:
+        """The answer to a client that has sent no request."""
+        request_id = str(uuid.uuid4())
+        headers = {**SECURITY_HEADERS, "X-Request-Id": request_id}
+        return Shape(echo_id=request_id, legacy=False, headers=headers).failure(problem, {})
+
+    def bare(
+        self, request: web.Request, status: int, headers: Mapping[str, str], data: bytes | None = None
+    ) -> web.Response:
+        """An answer that no route gives: a redirect, a preflight, the page at the root."""
+        _, shape = self._shape(request, False, None)
+        return web.Response(status=status, headers={**shape.headers, **headers}, body=data)
 
     async def idle(self, within_s: float) -> bool:
         """Wait until no request is under way; whether that came to pass in time."""
@@ -125,6 +133,7 @@ class Pipeline:
             status = response.status
             return response
         finally:
+            status = exchange.sent_whole or status
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
@@ -139,7 +148,7 @@ class Pipeline:
 
     def _finish(
         self,
-        request: web.Request,
+        request: web.BaseRequest,
         path: str,
         status: int,
         started: float,
@@ -171,6 +180,7 @@ class Pipeline:
 
     async def _decide_and_run(self, exchange: Exchange, limit: asyncio.Timeout) -> web.Response | EventStream:
         """address → authenticate → switch → role → rate → memory → decode → entitlement → capacity, then the work."""
+        refusals.unreadable(exchange.request)
         await self._admission.ask(exchange, "address")
         exchange.caller = await authenticate(self._authenticators, exchange)
         if exchange.caller is not None:
@@ -178,7 +188,7 @@ class Pipeline:
         await self._admission.ask(exchange, "switch")
         await self._authorize_role(exchange)
         await self._admission.ask(exchange, "rate")
-        call = await self._decode(exchange)
+        call = await self._arrived(exchange, limit)
         exchange.tenant_id = self._target(exchange, call)
         for feature in await self._features(call, exchange.route):
             await self._admission.ask(exchange, "entitlement", feature=feature)
@@ -254,7 +264,7 @@ class Pipeline:
     async def _recorded(self, exchange: Exchange, error: Exception) -> Problem:
         """The refusal that ``error`` is, once the audit log has it."""
         if not isinstance(error, Problem):
-            return self._unforeseen(error)
+            return self._unforeseen(exchange, error)
         if error.status == 422:
             self._telemetry.error("validation")
         try:
@@ -262,7 +272,7 @@ class Pipeline:
         except Problem as unwritten:
             return unwritten
         except Exception as unwritten:
-            return self._unforeseen(unwritten)
+            return self._unforeseen(exchange, unwritten)
         return error
 
     def _observe(self, exchange: Exchange, status: int) -> None:
@@ -282,9 +292,7 @@ class Pipeline:
         return response
 
     def _open(self, request: web.Request, route: AnyRoute, legacy: bool) -> Exchange:
-        request_id, shape = self._shape(request, legacy)
-        if route.dialect is not None and route.dialect.speaks(request.headers):
-            shape = attrs.evolve(shape, dialect=route.dialect)
+        request_id, shape = self._shape(request, legacy, route.dialect)
         return Exchange(
             request=request,
             route=route,
@@ -295,16 +303,17 @@ class Pipeline:
             deadline=asyncio.get_running_loop().time() + self._config.request_timeout_s,
         )
 
-    def _shape(self, request: web.Request, legacy: bool) -> tuple[str, Shape]:
+    def _shape(self, request: web.BaseRequest, legacy: bool, dialect: Dialect | None) -> tuple[str, Shape]:
         """The server's own id, and how answers are formed; a client's id is echoed when short and safe."""
         request_id = str(uuid.uuid4())
         sent = request.headers.get("X-Request-Id", "")
         echo_id = sent if _SAFE_ID.fullmatch(sent) else request_id
         base = self._legacy_headers if legacy else SECURITY_HEADERS
         headers = {**base, "X-Request-Id": echo_id, **self._cors(request)}
-        return request_id, Shape(echo_id=echo_id, legacy=legacy, headers=headers)
+        spoken = dialect if dialect is not None and dialect.speaks(request.headers) else None
+        return request_id, Shape(echo_id=echo_id, legacy=legacy, headers=headers, dialect=spoken)
 
-    def _cors(self, request: web.Request) -> Mapping[str, str]:
+    def _cors(self, request: web.BaseRequest) -> Mapping[str, str]:
         origin = request.headers.get("Origin")
         if origin is None or origin not in self._config.cors_allow_origins:
             return {}
@@ -365,15 +374,25 @@ class Pipeline:
             raise Problem("NOT_FOUND", f"tenant {named[:40]!r} does not exist")
         return str(named)
 
+    async def _arrived(self, exchange: Exchange, limit: asyncio.Timeout) -> Call[Any, Any]:
+        """The decoded request. A body has time of its own to arrive: how fast is not for the work to pay."""
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        limit.reschedule(since + self._config.body_timeout_s)
+        call = await self._decode(exchange)
+        exchange.deadline += loop.time() - since
+        limit.reschedule(exchange.deadline)
+        return attrs.evolve(call, deadline=exchange.deadline)
+
     async def _decode(self, exchange: Exchange) -> Call[Any, Any]:
         route, request = exchange.route, exchange.request
         exchange.stage = "decoding"
-        limit = route.body_limit or self._config.max_request_bytes
+        limit = body.limit_of(route, self._config.max_request_bytes)
         query = body.decode_query(request, route)
         return Call(
             request_id=exchange.request_id,
             echo_id=exchange.shape.echo_id,
-            path=_path(request),
+            path=refusals.path_of(request),
             query=query,
             body=await self._bodies.decoded(exchange, limit),
             headers=request.headers,
@@ -412,31 +431,27 @@ class Pipeline:
         }
         response = web.StreamResponse(status=stream.status, headers=headers)
         with self._streams.registered(exchange.caller, exchange.started) as live:
-            await sse.send(
-                exchange.request,
-                response,
-                stream,
-                exchange.shape.echo_id,
-                live,
-                self._config.stream_timeout_s,
-            )
+            try:
+                await sse.send(
+                    exchange.request,
+                    response,
+                    stream,
+                    exchange.shape.echo_id,
+                    live,
+                    self._config.stream_timeout_s,
+                )
+            finally:
+                if live.sent_whole:
+                    exchange.sent_whole = response.status
         return response
 
-    def _unforeseen(self, error: Exception) -> Problem:
+    def _unforeseen(self, exchange: Exchange, error: Exception) -> Problem:
         if isinstance(error, TimeoutError):
             self._telemetry.error("timeout")
-            return Problem(
-                "SERVICE_UNAVAILABLE",
-                f"not done within {self._config.request_timeout_s:g} s; nothing was changed",
-                headers={"Retry-After": "1"},
-            )
-        if isinstance(error, ProviderError):
-            return Problem(error.code, error.message, status=503)
-        self._telemetry.error("unhandled")
-        log.error("a request failed", exc_info=error)
-        if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-            return Problem("DB_ERROR", "the database refused; the operator's log has the cause")
-        return Problem("INTERNAL_ERROR", "unexpected failure; the operator's log has the cause")
+            return refusals.too_slow(exchange, self._config)
+        if not isinstance(error, ProviderError):
+            self._telemetry.error("unhandled")
+        return refusals.unforeseen(error)
 
 
 def _given(tx: Transaction) -> Callable[[], Awaitable[Transaction]]:
@@ -451,11 +466,3 @@ def _server_timing(exchange: Exchange) -> str:
     decided = exchange.decided_at or now
     decide_ms, handle_ms = (decided - exchange.started) * 1000, (now - decided) * 1000
     return f"decide;dur={decide_ms:.2f}, handle;dur={handle_ms:.2f}"
-
-
-def _path(request: web.Request) -> Mapping[str, str]:
-    """The path's parameters. What no stored id can be is answered like an id that does not exist."""
-    for name, value in request.match_info.items():
-        if len(value) > _MAX_ID or not value.isprintable():
-            raise Problem("NOT_FOUND", f"{name} {value[:40]!r} does not exist")
-    return dict(request.match_info)

@@ -1,6 +1,7 @@
 """What leaves the server: envelopes, errors, security headers, and the older shapes of unversioned paths."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 from aiohttp import web
@@ -11,6 +12,8 @@ from ragwork_hooks.http import Dialect, File, Reply
 from ragwork_kernel import codec
 
 JSON = "application/json; charset=utf-8"
+_MAX_MESSAGE: Final = 2_000
+_MAX_DETAILS: Final = 32_768
 
 SECURITY_HEADERS: Mapping[str, str] = {
     "Server": "ragwork",  # no versions for those who collect them
@@ -49,7 +52,8 @@ class Shape:
         return self._json(status, body, own)
 
     def failure(self, problem: Problem, extra: Mapping[str, str]) -> web.Response:
-        """The answer to a refusal."""
+        """The answer to a refusal, short however much was refused."""
+        _shorten(problem)
         headers = {**extra, **problem.headers}
         if problem.status == 401:
             headers.setdefault("WWW-Authenticate", "Bearer")
@@ -84,3 +88,11 @@ class Shape:
         for layer in more:
             headers.update(layer)
         return headers
+
+
+def _shorten(problem: Problem) -> None:
+    """A guard behind those who make refusals: none of them repeats what a client sent at length."""
+    if len(problem.message) > _MAX_MESSAGE:
+        problem.message = problem.message[:_MAX_MESSAGE] + "…"
+    if problem.details and len(codec.dumps(problem.details)) > _MAX_DETAILS:
+        problem.details = {"shortened": True}

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -13,6 +14,7 @@ from aiohttp import web
 from ragwork_hooks.errors import ConfigError, Problem
 
 from ragwork_kernel.boot import Platform, background
+from ragwork_kernel.connections import Connection, Connections
 from ragwork_kernel.http import application
 
 log = logging.getLogger(__name__)
@@ -28,23 +30,46 @@ _BIND_FIXES = {
         "choose a port above 1023 with --port, or run behind a proxy that has the low one",
     ),
 }
+#: New connections taken in one turn of the loop: few, so that what came with them is read before more come.
+_ACCEPTED = 64
+#: New connections that wait in the system.
+_QUEUED = 512
 
 
 @asynccontextmanager
 async def listening(platform: Platform, host: str, port: int) -> AsyncIterator[int]:
     """Serve on ``host``:``port`` (0 picks one) until the block is left, then drain; the bound port."""
-    app = application(platform.pipeline, platform.routes, platform.assembly.kernel)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_GOODBYE_S)
+    kernel = platform.assembly.kernel
+    app = application(platform.pipeline, platform.routes, kernel)
     async with AsyncExitStack() as stack:
-        if platform.assembly.kernel.works_in_serve and platform.urls.dispatcher is not None:
+        if kernel.works_in_serve and platform.urls.dispatcher is not None:
             await stack.enter_async_context(platform.working())
         await stack.enter_async_context(background(platform))
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, host, port, backlog=512)
-        await _bind(site, host, port)
-        yield _port(runner)
-        await _drain(platform, site)
+        connections = Connections(kernel, platform.pipeline, platform.telemetry)
+        listener = await stack.enter_async_context(accepting(app, connections, host, port))
+        yield int(listener.sockets[0].getsockname()[1])
+        await _drain(platform, listener)
+
+
+@asynccontextmanager
+async def accepting(
+    app: web.Application, connections: Connections, host: str, port: int
+) -> AsyncIterator[asyncio.Server]:
+    """Accept connections for ``app``; those that are left at the end are closed."""
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_GOODBYE_S)
+    await runner.setup()
+    try:
+        manager = runner.server
+        if manager is None:
+            raise RuntimeError("a runner that is set up has a server")
+        manager.request_handler = connections.answering(manager.request_handler)
+        listener = await _listen(lambda: Connection(manager, connections), host, port)
+        try:
+            yield listener
+        finally:
+            listener.close()
+    finally:
+        await runner.cleanup()
 
 
 async def serve(platform: Platform, host: str, port: int, ready: Callable[[int], None]) -> None:
@@ -62,10 +87,10 @@ async def serve(platform: Platform, host: str, port: int, ready: Callable[[int],
         log.info("stopping: draining requests and streams")
 
 
-async def _drain(platform: Platform, site: web.TCPSite) -> None:
+async def _drain(platform: Platform, listener: asyncio.Server) -> None:
     """No new connections; wait for what runs, within the bound; then end streams with a reason."""
     platform.health.draining = True
-    await site.stop()
+    listener.close()
     if not await platform.pipeline.idle(platform.assembly.kernel.drain_timeout_s):
         platform.streams.end_all(
             Problem("SERVICE_UNAVAILABLE", "the server is shutting down; send the request again")
@@ -74,16 +99,15 @@ async def _drain(platform: Platform, site: web.TCPSite) -> None:
     await platform.pipeline.settled()
 
 
-async def _bind(site: web.TCPSite, host: str, port: int) -> None:
+async def _listen(factory: Callable[[], Connection], host: str, port: int) -> asyncio.Server:
     try:
-        await site.start()
+        listener = await asyncio.get_running_loop().create_server(factory, host, port, backlog=_ACCEPTED)
+        for bound in listener.sockets:
+            with socket.socket(fileno=os.dup(bound.fileno())) as same:
+                same.listen(_QUEUED)
+        return listener
     except OSError as error:
         option, fix = _BIND_FIXES.get(error.errno or 0, _BAD_HOST)
         where = f"--{option} {port if option == 'port' else host}"
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ConfigError(where, f"can't listen on {host}:{port}: {why}", fix) from error
-
-
-def _port(runner: web.AppRunner) -> int:
-    address = runner.addresses[0]
-    return int(address[1])

@@ -41,11 +41,14 @@ STREAM_HEADERS: Mapping[str, str] = {
 
 @attrs.define(eq=False)
 class LiveStream:
-    """A stream under way. ``reason`` is set when the server, not the client, ends it."""
+    """A stream under way. ``reason`` is set when the server, not the client, ends it; ``sent_whole`` once
+    nothing of it is left to send.
+    """
 
     task: "asyncio.Task[object]"
     principal: Principal | None
     reason: Problem | None = None
+    sent_whole: bool = False
 
     def end(self, reason: Problem) -> None:
         if self.reason is None:
@@ -230,6 +233,8 @@ async def _carry(writer: FrameWriter, stream: EventStream, live: LiveStream, tim
         await pump
         return outcome
     finally:
+        # A client that leaves upon `done` cancels this task before it hears of the pump's end.
+        live.sent_whole = pump.done() and not pump.cancelled() and pump.exception() is None
         pump.cancel()
 
 
