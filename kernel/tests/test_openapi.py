@@ -1,5 +1,6 @@
 """The OpenAPI document: valid by the OpenAPI 3.1 schema, whole, and true to the declarations."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -298,3 +299,11 @@ async def test_the_document_is_served_and_its_page_needs_no_network(platform: St
             assert "src=" not in answer.text
             assert "http://" not in answer.text
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+async def test_the_description_is_made_once_however_many_ask_at_first(platform: Start) -> None:
+    async with platform() as app:
+        paths = ["/v1/openapi.json", "/v1/docs"] * 8
+        answers = await asyncio.gather(*(app.call("GET", path) for path in paths))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) == 2

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ class KernelRoutes:
     clock: Clock
     plan: Plan
     _described: dict[str, bytes] = attrs.field(factory=dict, init=False)
+    _describing: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def declare(self) -> tuple[AnyRoute, ...]:
         return (
@@ -120,8 +122,14 @@ class KernelRoutes:
     async def _once(self, form: str, make: Callable[[], bytes]) -> bytes:
         """The description never changes while the server runs; making it must not hold up the loop."""
         if form not in self._described:
-            self._described[form] = await asyncio.to_thread(make)
+            await asyncio.to_thread(self._describe, form, make)
         return self._described[form]
+
+    def _describe(self, form: str, make: Callable[[], bytes]) -> None:
+        # One at a time, also when who asked has gone: Python's parser must not run in two threads.
+        with self._describing:
+            if form not in self._described:
+                self._described[form] = make()
 
     def all(self) -> tuple[AnyRoute, ...]:
         """The kernel's routes and those of every plugin."""
