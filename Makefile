@@ -15,7 +15,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
   --custom-compile-command 'make lock' $(UPGRADE) \
   $(foreach m,$(MANIFESTS),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(m) | head -1))
 
-.PHONY: install develop demo serve test prove format bench docs lock clean
+.PHONY: install develop demo serve test prove format bench docs lock wheels clean
 .PHONY: lint style types imports arch unit contract integration contrib test-docs test-programs
 
 # What it takes to run: the default assembly.
@@ -103,6 +103,12 @@ lock: install
 	@$(COMPILE) --group build --output-file requirements.txt pyproject.toml
 	@$(COMPILE) --all-extras --group bootstrap --group build --group dev --constraints requirements.txt \
 	  --output-file requirements-dev.txt $(filter-out %/template/pyproject.toml,$(MANIFESTS))
+
+# Every distribution, and a page of links to them: `pip install --find-links dist …`.
+wheels: install
+	rm -rf dist
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/uv build --quiet --all-packages --wheel --no-build-isolation --out-dir dist
+	$(BIN)/python tools/make_index.py dist
 
 clean:
 	rm -rf $(VENV) var

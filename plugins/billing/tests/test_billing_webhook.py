@@ -14,6 +14,8 @@ from ragwork_billing.config import BillingConfig
 from ragwork_billing.webhook import Message, signature
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.events import Event
+from ragwork_hooks.notification import Destination
+from ragwork_testkit.channels import ChannelContract
 
 PLUGINS = ("directory", "apikeys", "rbac", "billing")
 SECRET = "billing-secret"
@@ -219,3 +221,16 @@ def test_the_body_is_canonical_whatever_the_order_of_the_payload() -> None:
     )
     assert one == other
     assert "ü".encode() in one
+
+
+class TestBillingChannelContract(ChannelContract):
+    @pytest.fixture(autouse=True)
+    def received(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        self.settings = settings(receiver)  # type: ignore[misc]  # the receiver's port is this test's
+
+    def destination(self) -> Destination:
+        return Destination(id="d1", tenant_id="t1", url=self.receiver.url)
+
+    def arrived(self) -> list[str]:
+        return [headers["X-Billing-Delivery"] for headers, _ in self.receiver.seen]

@@ -58,7 +58,12 @@ async def voice(stack, server):
     return await opened(stack, speech.provider, server)
 
 
+#: No test waits for longer than this.
+QUICK = {"OPENAI_TIMEOUT_S": "5"}
+
+
 class TestOpenAIChatContract(ChatModelContract):
+    settings = QUICK
     counts_usage = True
 
     @pytest.fixture(autouse=True)
@@ -70,6 +75,8 @@ class TestOpenAIChatContract(ChatModelContract):
 
 
 class TestOpenAIEmbedderContract(EmbedderContract):
+    settings = QUICK
+
     @pytest.fixture(autouse=True)
     def _server(self, server):
         self.server = server
@@ -79,6 +86,8 @@ class TestOpenAIEmbedderContract(EmbedderContract):
 
 
 class TestOpenAIVoiceContract(SpeechSynthesizerContract):
+    settings = QUICK
+
     @pytest.fixture(autouse=True)
     def _server(self, server):
         self.server = server

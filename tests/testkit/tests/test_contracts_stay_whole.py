@@ -1,6 +1,9 @@
 """A contract can't be weakened by a subclass, a mixin or a mark, and what a flag denies must be refused."""
 
+import importlib
 import json
+import os
+import pkgutil
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -8,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ragwork_testkit
 from ragwork_hooks.errors import NotSupported, ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
 from ragwork_testkit.embedding import EmbedderContract
 from ragwork_testkit.llm import ChatModelContract
+from ragwork_testkit.promises import promise_of
 from ragwork_testkit.remote_retrieval import RemoteRetrieverContract
 from ragwork_testkit.sealed import Sealed, unsupported
 from ragwork_testkit.speech import SpeechRecognizerContract
@@ -120,6 +125,25 @@ def test_a_class_that_weakens_its_contract_is_refused(
         type("TestCheat", bases, body)
 
 
+def kits() -> list[type]:
+    """Every contract of every module of the kit."""
+    for module in pkgutil.iter_modules(ragwork_testkit.__path__):
+        if module.name != "fixtures":  # pytest's own
+            importlib.import_module(f"ragwork_testkit.{module.name}")
+    found: list[type[Sealed]] = [Sealed]
+    for kit in found:
+        found += [each for each in kit.__subclasses__() if each.__module__.startswith("ragwork_testkit.")]
+    return found
+
+
+def test_every_test_of_every_kit_says_its_rule_and_the_remedy() -> None:
+    tests = {test for kit in kits() for name, test in vars(kit).items() if name.startswith("test_")}
+    assert len(tests) >= 150
+    for test in tests:
+        rule, remedy = promise_of(test)
+        assert min(len(rule), len(remedy)) > 8, test
+
+
 def test_a_class_may_add_tests_and_share_its_own() -> None:
     first = type("TestMine", (EmbedderContract,), {"test_more": lambda self: None, "_help": lambda self: 1})
     assert issubclass(type("TestOther", (first,), {"_help": lambda self: 2}), Sealed)
@@ -146,10 +170,15 @@ class TestVoice(SpeechSynthesizerContract):
 """
 
 
+#: Without the pytest plugins of everybody who happens to be installed: their import takes seconds.
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+QUICK = ("-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin", "-p", "ragwork_testkit.fixtures")
+
+
 def outcome(folder: Path, *, mark: str = "", make: str = "", after: str = "") -> tuple[int, str]:
     (folder / "test_suite.py").write_text(SUITE.format(mark=mark, make=make, after=after))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto"]
-    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, cwd=folder)
+    command = [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_mode=auto", *QUICK, str(folder)]
+    done = subprocess.run(command, env={**os.environ, **ALONE}, capture_output=True, text=True, cwd=folder)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -177,9 +206,9 @@ def test_a_run_with_a_weakened_contract_is_refused(
 
 PROVE = """
 import json, sys, pytest
-from ragwork_testkit.tier import Outcomes
+from ragwork_testkit.outcomes import Outcomes
 outcomes = Outcomes()
-pytest.main(["-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", sys.argv[1]], plugins=[outcomes])
+pytest.main(["-q", "-o", "asyncio_mode=auto", *sys.argv[1:]], plugins=[outcomes])
 kit = outcomes.unproved["ragwork_testkit.speech.SpeechSynthesizerContract"]
 sys.stderr.write(json.dumps(sorted(kit)))
 """
@@ -196,6 +225,6 @@ def test_a_test_of_a_kit_that_is_skipped_while_it_runs_is_not_proved(
     tmp_path: Path, after: str, unproved: list[str]
 ) -> None:
     (tmp_path / "test_suite.py").write_text(SUITE.format(mark="", make="", after=after))
-    command = [sys.executable, "-c", PROVE, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    command = [sys.executable, "-c", PROVE, *QUICK, str(tmp_path)]
+    done = subprocess.run(command, env={**os.environ, **ALONE}, capture_output=True, text=True, cwd=tmp_path)
     assert json.loads(done.stderr.splitlines()[-1]) == unproved

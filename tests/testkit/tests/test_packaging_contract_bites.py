@@ -184,7 +184,7 @@ def tier(folder: Path) -> tuple[str | None, dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, "-m", "ragwork_testkit.tier", str(folder)], capture_output=True, text=True
     )
-    report = json.loads(done.stdout)
+    report = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == (0 if report["tier"] else 1)
     return report["tier"], {f["check"]: f["problems"] for f in report["findings"] if f["problems"]}
 
@@ -220,7 +220,7 @@ def no_provider(files: dict[str, str]) -> None:
 
 def test_no_test_at_all_is_bronze(tmp_path: Path) -> None:
     reached, wrong = tier(write(tmp_path, no_provider, replaced("test_lasting.py", "test_it", "it")))
-    assert (reached, wrong["own tests"]) == ("bronze", ["there is no test"])
+    assert (reached, wrong["own tests"]) == ("bronze", ["there is no test: write one below tests/"])
 
 
 def test_an_excuse_without_a_reason_is_silver(tmp_path: Path) -> None:
@@ -236,6 +236,10 @@ def test_a_loose_type_is_silver(tmp_path: Path) -> None:
     assert "no-untyped-def" in wrong["strict types"][0]
 
 
-def test_a_broken_package_has_no_tier(tmp_path: Path) -> None:
-    reached, wrong = tier(write(tmp_path, without("py.typed")))
-    assert (reached, set(wrong)) == (None, {"typed"})
+def test_a_broken_package_has_no_tier_and_its_tests_run_all_the_same(tmp_path: Path) -> None:
+    reached, wrong = tier(
+        write(tmp_path, without("py.typed"), replaced("test_lasting.py", "def", f"{KIT}\n\ndef"))
+    )
+    assert reached is None
+    assert wrong["typed"]
+    assert "TestKit" in wrong["own tests"][0]

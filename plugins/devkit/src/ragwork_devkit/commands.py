@@ -1,17 +1,13 @@
 """``ragwork plugin new`` and ``ragwork plugin test``."""
 
-import asyncio
-import json
-import sys
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option, Tool, ToolContext
 
 from ragwork_devkit import names, scaffold
+from ragwork_devkit.examination import TIERS, Examination, judged, shown
 from ragwork_devkit.kinds import KINDS
 
 
@@ -37,11 +33,15 @@ async def _test(context: ToolContext) -> int:
     folder = _folder(str(context.options["path"]))
     if find_spec("ragwork_testkit") is None:
         raise ConfigError(
-            "ragwork plugin test", "the contract kits are not installed", "install ragwork-testkit"
+            "ragwork plugin test",
+            "the contract kits are not installed",
+            "`pip install ragwork-testkit`, from the folder of wheels that `make wheels` builds if need be",
         )
-    report = await _examined(folder)
-    context.console.result(report, _shown(report))
-    return 0 if report["tier"] else 1
+    report = await Examination(folder, context.console).report()
+    required = context.options.get("require")
+    verdict, status = judged(report, None if required is None else str(required))
+    context.console.result({**report, "verdict": verdict}, f"{shown(report)}\n{verdict}")
+    return status
 
 
 def _folder(path: str) -> Path:
@@ -49,36 +49,6 @@ def _folder(path: str) -> Path:
     if not folder.is_dir():
         raise ConfigError(str(folder), "is no folder", "name the folder of the plugin's pyproject.toml")
     return folder
-
-
-async def _examined(folder: Path) -> dict[str, Any]:
-    """The kit's report, from an interpreter of its own: a plugin's tests may do anything to theirs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "ragwork_testkit.tier",
-        str(folder),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, errors = await process.communicate()
-    try:
-        report: dict[str, Any] = json.loads(out)
-    except ValueError:
-        last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
-        raise ConfigError(
-            str(folder), f"could not be examined: {last[0]}", "run pytest in it to see more"
-        ) from None
-    return report
-
-
-def _shown(report: Mapping[str, Any]) -> str:
-    lines = []
-    for finding in report["findings"]:
-        mark = "FAIL" if finding["problems"] else "ok  "
-        lines.append(f"{mark}  {finding['tier']:<6}  {finding['check']}")
-        lines += [f"        {problem}" for problem in finding["problems"]]
-    return "\n".join([*lines, f"tier: {report['tier'] or 'none'}"])
 
 
 TOOLS = (
@@ -96,6 +66,9 @@ TOOLS = (
         path=("plugin", "test"),
         help="Check a plugin's package, run its tests, name its tier.",
         run=_test,
-        options=(Option(name="path", help="folder of its pyproject.toml", positional=True, default="."),),
+        options=(
+            Option(name="path", help="folder of its pyproject.toml", positional=True, default="."),
+            Option(name="require", help="the tier that suffices; all of them if not given", choices=TIERS),
+        ),
     ),
 )

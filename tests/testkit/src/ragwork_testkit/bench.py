@@ -11,6 +11,8 @@ from ragwork_hooks.authz import ReadableBy, ReadScope
 from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument, Passage, Query, Retriever
 from ragwork_hooks.storage import Database
 
+from ragwork_testkit.watched import watched
+
 TENANT: Final = "t1"
 ANN: Final = ReadableBy(frozenset({"user:ann"}))
 
@@ -111,7 +113,7 @@ class Bench:
             distinct=distinct,
             scope=scope,
         )
-        prepared = await self.retriever.prepare(tenant, query)
+        prepared = watched(await watched(self.retriever).prepare(tenant, query))
         async with self.database.tenant(tenant, "read") as tx:
             return await prepared.passages(tx, scope)
 

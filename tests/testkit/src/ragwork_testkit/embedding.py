@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ragwork_hooks.retrieval import Embedder
 
-from ragwork_testkit.sealed import Sealed
+from ragwork_testkit.contract import ProviderContract
 
 Vector = Sequence[float]
 Purpose = Literal["query", "document"]
@@ -60,31 +60,41 @@ def cosine(a: Vector, b: Vector) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
-class EmbedderContract(Sealed):
+class EmbedderContract(ProviderContract):
     """Tests that every ``Embedder`` passes. Override ``make`` and nothing else."""
+
+    kind = "embedding"
 
     async def make(self) -> Embedder:
         """A new, open embedder."""
-        raise NotImplementedError
+        embedder: Embedder = await super().make()
+        return embedder
 
     @pytest.fixture
     async def embedder(self) -> AsyncIterator[Embedder]:
-        embedder = await self.make()
-        yield embedder
-        await embedder.aclose()
+        async with self._live() as embedder:
+            yield embedder
+
+    async def _use(self, made: Embedder, root: str = "") -> object:
+        return [await made.embed(_TEXTS, purpose) for purpose in PURPOSES]
 
     def test_it_has_a_name_and_a_dimension(self, embedder: Embedder) -> None:
+        """An embedder has a name and the length of its vectors: set `name` and `dimension`."""
         assert embedder.name
         assert embedder.dimension > 0
 
     @pytest.mark.parametrize("purpose", PURPOSES)
     async def test_no_texts_give_no_vectors(self, embedder: Embedder, purpose: Purpose) -> None:
+        """No texts give no vectors: return `[]` for `[]` before the service is asked."""
         assert list(await embedder.embed([], purpose)) == []
 
     @pytest.mark.parametrize("purpose", PURPOSES)
     async def test_vectors_have_the_dimension_and_unit_length(
         self, embedder: Embedder, purpose: Purpose
     ) -> None:
+        """Each text has one vector of `dimension` finite numbers and length 1: check what the model gives, and
+        divide it by its length.
+        """
         vectors = await embedder.embed(_TEXTS, purpose)
         assert len(vectors) == len(_TEXTS)
         for vector in vectors:
@@ -92,6 +102,7 @@ class EmbedderContract(Sealed):
 
     @pytest.mark.parametrize("purpose", PURPOSES)
     async def test_order_is_kept_whatever_the_lengths(self, embedder: Embedder, purpose: Purpose) -> None:
+        """Vectors come in the order of their texts: sort what comes back by its index."""
         texts = [_PARAGRAPH[: 40 + 90 * (n * 7 % 11)] + _TEXTS[n % 5] + f" Case {n}." for n in range(23)]
         together = await embedder.embed(texts, purpose)
         assert len(together) == len(texts)
@@ -100,12 +111,18 @@ class EmbedderContract(Sealed):
             assert cosine(together[n], alone) > SAME, f"text {n} got another text's vector"
 
     async def test_the_same_text_has_the_same_vector(self, embedder: Embedder) -> None:
+        """The same text has the same vector: use the model without chance, and nothing of the time or the
+        process.
+        """
         first, second = await embedder.embed([_TEXTS[0], _TEXTS[0]], "document")
         (third,) = await embedder.embed([_TEXTS[0]], "document")
         assert cosine(first, second) > SAME
         assert cosine(first, third) > SAME
 
     async def test_related_texts_are_closer_than_unrelated_ones(self, embedder: Embedder) -> None:
+        """Texts about the same are closer than others: embed what the texts say, questions and documents into
+        one space.
+        """
         queries = await embedder.embed([query for query, _ in _RELATED], "query")
         documents = await embedder.embed([document for _, document in _RELATED], "document")
         for row, query in enumerate(queries):
@@ -113,6 +130,7 @@ class EmbedderContract(Sealed):
             assert scores.index(max(scores)) == row, f"{_RELATED[row][0]!r} scores {scores}"
 
     async def test_a_long_text_is_cut_not_refused(self, embedder: Embedder) -> None:
+        """A text that is too long is cut: embed its beginning as far as the model reads."""
         (vector,) = await embedder.embed([_PARAGRAPH * 900], "document")
         (beginning,) = await embedder.embed([_PARAGRAPH], "document")
         check_vector(vector, embedder.dimension)
@@ -121,6 +139,9 @@ class EmbedderContract(Sealed):
     @pytest.mark.parametrize("purpose", PURPOSES)
     @pytest.mark.parametrize("text", _ODD_TEXTS.values(), ids=_ODD_TEXTS.keys())
     async def test_an_odd_text_has_a_vector(self, embedder: Embedder, text: str, purpose: Purpose) -> None:
+        """Any text has a vector, also an empty or ill-formed one: replace unpaired surrogates, and give a
+        blank text a direction.
+        """
         odd, plain = await embedder.embed([text, _TEXTS[0]], purpose)
         check_vector(odd, embedder.dimension)
         check_vector(plain, embedder.dimension)
@@ -134,10 +155,16 @@ class EmbedderContract(Sealed):
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
     )
     async def test_any_text_has_a_vector(self, embedder: Embedder, text: str) -> None:
+        """Any text has a vector, also an empty or ill-formed one: replace unpaired surrogates, and give a
+        blank text a direction.
+        """
         (vector,) = await embedder.embed([text], "query")
         check_vector(vector, embedder.dimension)
 
     async def test_concurrent_callers_get_their_own_vectors(self, embedder: Embedder) -> None:
+        """Each of many callers gets the vectors of its own texts: keep what belongs to a call in its own
+        variables.
+        """
         texts = [f"{_TEXTS[n % 5]} Number {n}, letter {chr(97 + n % 26)}." for n in range(200)]
         expected = await embedder.embed(texts, "query")
         calls = [embedder.embed([text], PURPOSES[n % 2]) for n, text in enumerate(texts)]
@@ -148,6 +175,7 @@ class EmbedderContract(Sealed):
                 assert cosine(answer[0], expected[n]) > SAME, f"caller {n} got another caller's vector"
 
     async def test_the_event_loop_goes_on_while_documents_run(self, embedder: Embedder) -> None:
+        """The event loop goes on while documents are embedded: compute in a thread, or await between texts."""
         texts = await _work(embedder, seconds=0.4)
         worst = [await _longest_stall(embedder, texts)]
         while min(worst) > MAX_STALL and len(worst) < 3:  # another process may have had the processor
@@ -155,6 +183,9 @@ class EmbedderContract(Sealed):
         assert min(worst) <= MAX_STALL, f"the loop stood still for {worst} s"
 
     async def test_a_query_overtakes_running_documents(self, embedder: Embedder) -> None:
+        """A query does not wait for documents under way: embed documents in small batches and let queries go
+        first.
+        """
         documents = asyncio.create_task(embedder.embed(await _work(embedder, seconds=1.0), "document"))
         await asyncio.sleep(0.05)
         start = time.perf_counter()
@@ -167,6 +198,9 @@ class EmbedderContract(Sealed):
         assert waited < 0.5
 
     async def test_a_cancelled_call_frees_its_place(self, embedder: Embedder) -> None:
+        """A cancelled call frees its place within a second: look between batches whether the caller is still
+        there.
+        """
         texts = await _work(embedder, seconds=2.0)
         bulk = asyncio.create_task(embedder.embed(texts, "document"))
         await asyncio.sleep(0.05)
@@ -178,6 +212,7 @@ class EmbedderContract(Sealed):
         assert time.perf_counter() - start < 1.0, "cancelled documents are still being embedded"
 
     async def test_a_cancelled_call_leaves_its_neighbours_alone(self, embedder: Embedder) -> None:
+        """A cancelled call leaves the others alone: do not cancel a batch that other callers share."""
         expected = await embedder.embed(_TEXTS, "document")
         calls = [asyncio.create_task(embedder.embed([_TEXTS[n % 5]], "document")) for n in range(40)]
         await asyncio.sleep(0)
@@ -190,6 +225,7 @@ class EmbedderContract(Sealed):
             assert cosine(answer[0], expected[n % 5]) > SAME
 
     async def test_it_can_be_closed_twice(self, embedder: Embedder) -> None:
+        """`aclose` can be called twice: let the second call do nothing."""
         await embedder.embed(_TEXTS[:1], "query")
         await embedder.aclose()
         await embedder.aclose()
@@ -197,9 +233,10 @@ class EmbedderContract(Sealed):
 
 def check_vector(vector: Vector, dimension: int) -> None:
     """Assert that ``vector`` has ``dimension`` finite floats and unit length."""
-    assert len(vector) == dimension
-    assert all(math.isfinite(x) for x in vector)
-    assert math.isclose(math.sqrt(cosine(vector, vector)), 1.0, abs_tol=1e-3)
+    assert len(vector) == dimension, f"a vector of {len(vector)} numbers, dimension is {dimension}"
+    assert all(math.isfinite(x) for x in vector), "a number that is not finite"
+    length = math.sqrt(cosine(vector, vector))
+    assert math.isclose(length, 1.0, abs_tol=1e-3), f"a vector of length {length:.4g}"
 
 
 async def _work(embedder: Embedder, seconds: float) -> list[str]:

@@ -18,7 +18,9 @@ from ragwork_kernel import migrations
 
 from ragwork_testkit.database import Database, PostgresServer
 from ragwork_testkit.platform import Running, running
-from ragwork_testkit.sealed import weakened
+from ragwork_testkit.promises import broken
+from ragwork_testkit.quiet import listening
+from ragwork_testkit.sealed import kit_test, weakened
 from ragwork_testkit.valkey import ValkeyServer
 
 #: ``make test`` is the same on every run and quick; ``make prove`` looks much further, at random.
@@ -33,6 +35,19 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     found = list(weakened(items))
     if found:
         raise pytest.UsageError("\n".join(found))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """A kit's test says which promise was broken, and hears what is printed while it runs."""
+    test = kit_test(pyfuncitem)
+    if test is None:
+        return (yield)
+    try:
+        with listening():
+            return (yield)
+    except Exception as error:
+        raise broken(test, error) from error
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,10 @@ from ragwork_hooks.authz import (
     readers_of,
 )
 
+from ragwork_testkit.calling import check_loop_goes_on
 from ragwork_testkit.llm import HOSTILE_TEXTS
 from ragwork_testkit.sealed import Sealed
+from ragwork_testkit.watched import watched
 
 
 @attrs.frozen(kw_only=True)
@@ -116,12 +118,16 @@ class GateContract(Sealed):
         raise NotImplementedError
 
     def test_it_has_a_name_and_a_stage(self) -> None:
-        gate = self.make()
+        """A gate has a name and the stage "role" or "resource": set `name` and `stage`."""
+        gate = watched(self.make())
         assert gate.name
         assert gate.stage in ("role", "resource")
 
     async def test_every_verdict_is_one_of_the_three_and_stays_the_same(self) -> None:
-        gate, resource = self.make(), Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
+        """A verdict is Allow, Deny or Abstain, the same for the same question: return one of the three, and
+        decide by the arguments alone.
+        """
+        gate, resource = watched(self.make()), Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
         for principal in principals():
             for name in (*self.actions, "nobody.knows"):
                 action = Action(name=name)
@@ -131,7 +137,10 @@ class GateContract(Sealed):
                 assert await gate.judge(principal, action, subject, None) == first
 
     async def test_it_decides_something(self) -> None:
-        gate, resource = self.make(), Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
+        """A gate decides something about its `actions`: name the actions that it is about on the test class,
+        or let it deny.
+        """
+        gate, resource = watched(self.make()), Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
         subject = None if gate.stage == "role" else resource
         verdicts = [
             await gate.judge(principal, Action(name=name), subject, None)
@@ -147,7 +156,8 @@ class GateContract(Sealed):
 
     @pytest.mark.parametrize("hostile", HOSTILE_TEXTS, ids=range(len(HOSTILE_TEXTS)))
     async def test_hostile_names_are_names(self, hostile: str) -> None:
-        gate = self.make()
+        """Any text is a name: compare names, never format, evaluate or parse them."""
+        gate = watched(self.make())
         resource = Resource(
             kind=hostile, id=hostile, tenant_id="t1", owner=hostile, labels={hostile: hostile}
         )
@@ -158,7 +168,8 @@ class GateContract(Sealed):
             assert isinstance(verdict, Allow | Deny | Abstain)
 
     async def test_narrowing_never_widens(self) -> None:
-        gate = self.make()
+        """Narrowing never widens: return the scope you were given, or `AllOf` of it and yours."""
+        gate = watched(self.make())
         for principal in principals():
             given = (
                 Everything(),
@@ -172,3 +183,18 @@ class GateContract(Sealed):
                     narrowed = await gate.narrow(principal, Action(name=name), scope)
                     more = [d for d in _DOCUMENTS if admits(narrowed, d) and not admits(scope, d)]
                     assert not more, f"{scope} became {narrowed}"
+
+    async def test_the_event_loop_goes_on_meanwhile(self) -> None:
+        """Every request is judged by every gate, so one that blocks holds up all: judge by what is in memory,
+        or by the transaction.
+        """
+        gate, resource = watched(self.make()), Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
+        subject = None if gate.stage == "role" else resource
+
+        async def judged() -> None:
+            for principal in principals():
+                for name in self.actions:
+                    await gate.judge(principal, Action(name=name), subject, None)
+                    await gate.narrow(principal, Action(name=name), Everything())
+
+        await check_loop_goes_on(judged)

@@ -175,5 +175,6 @@ class PackagingContract(Sealed):
 
     @pytest.mark.parametrize("check", CHECKS.values(), ids=[*CHECKS])
     def test_the_package_is_in_order(self, package: Package, check: Check) -> None:
+        """A package is what an operator may rely on: mend what is listed."""
         found = problems(package, check)
         assert not found, f"{package.name}: " + "; ".join(found)

@@ -12,121 +12,20 @@
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Protocol, TypeAlias, cast
+from collections.abc import Mapping
+from typing import ClassVar
 
-import attrs
 import pytest
-from ragwork_hooks.authz import Everything
-from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.retrieval import Passage, Query, Retriever
-from ragwork_hooks.storage import Transaction
 
-from ragwork_testkit.sealed import Sealed, unsupported
-
-TENANT, OTHER = "t1", "t2"
-
-Fault: TypeAlias = Literal[
-    "unauthorized",  # 401, or what the service has for unknown credentials
-    "forbidden",  # 403
-    "refused",  # 400
-    "absent",  # 404: no such index
-    "throttled",  # 429 with ``Retry-After: 7``
-    "broken",  # 500
-    "away",  # 503 without Retry-After
-    "stall",  # the request is read, and nothing comes
-    "drop",  # the connection is cut
-    "malformed",  # 200 with what is not JSON
-    "truncated",  # 200 with half an answer
-    "wrong_shape",  # 200 with JSON of the wrong types
-]
-
-
-@attrs.frozen(kw_only=True)
-class Hit:
-    """What the service shall find: a piece of a document of the platform."""
-
-    document_id: str
-    text: str
-    score: float = 0.5
-    metadata: Mapping[str, object] = attrs.field(factory=dict)
-
-
-@attrs.frozen(kw_only=True)
-class Codes:
-    """The contract codes of this provider."""
-
-    config: str
-    auth: str
-    failed: str
-
-
-class Service(Protocol):
-    """The local server, as the kit drives it."""
-
-    def serve(self, hits: Sequence[Hit], tenant: str | None = None) -> Mapping[str, object]:
-        """Corpus options of a new index that finds ``hits``, best first, whatever is asked.
-
-        With ``tenant``, only credentials of this tenant may read it; the options name them by ``credentials_ref``.
-        """
-
-    def fail(self, fault: Fault) -> None:
-        """The next request goes wrong in this way."""
-
-    @property
-    def calls(self) -> int:
-        """Requests so far."""
-
-    @property
-    def abandoned(self) -> int:
-        """Requests so far whose client left before the answer."""
-
-
-@attrs.frozen(kw_only=True)
-class Remote:
-    """What the contract works with. ``retriever`` must allow ``concurrency`` calls at a time, and give up
-    after ``timeout_s``.
-    """
-
-    retriever: Retriever
-    service: Service
-    codes: Codes
-    concurrency: int = 4
-    timeout_s: float = 2.0
-
-    async def find(
-        self,
-        options: Mapping[str, object],
-        text: str = "when do the gates close",
-        *,
-        tenant: str = TENANT,
-        top_k: int = 10,
-        filter: Mapping[str, object] | None = None,
-        distinct: Literal["document"] | None = None,
-    ) -> Sequence[Passage]:
-        """The passages, read with a transaction that no remote retriever has a use for."""
-        query = Query(
-            corpus_id="c",
-            text=text,
-            top_k=top_k,
-            embedder="none",
-            filter=filter or {},
-            distinct=distinct,
-            options=options,
-        )
-        prepared = await self.retriever.prepare(tenant, query)
-        return await prepared.passages(cast(Transaction, _Untouched()), Everything())
-
-    async def failure(self, options: Mapping[str, object], tenant: str = TENANT) -> ProviderError:
-        """The error that asking ends with."""
-        with pytest.raises(ProviderError) as caught:
-            await self.find(options, tenant=tenant)
-        return caught.value
-
-
-class _Untouched:
-    def __getattr__(self, name: str) -> object:
-        raise AssertionError(f"a remote retriever used the transaction: {name}")
+from ragwork_testkit.calling import check_loop_goes_on
+from ragwork_testkit.contract import EntryPointContract
+from ragwork_testkit.remote_service import OTHER, TENANT
+from ragwork_testkit.remote_service import Codes as Codes
+from ragwork_testkit.remote_service import Fault as Fault
+from ragwork_testkit.remote_service import Hit as Hit
+from ragwork_testkit.remote_service import Remote as Remote
+from ragwork_testkit.remote_service import Service as Service
+from ragwork_testkit.sealed import unsupported
 
 
 def hits(count: int, tag: str = "d") -> list[Hit]:
@@ -137,18 +36,25 @@ def hits(count: int, tag: str = "d") -> list[Hit]:
     ]
 
 
-class RemoteRetrieverContract(Sealed):
+class RemoteRetrieverContract(EntryPointContract):
     """What a retriever over a service promises. Flags: ``filters``, it holds metadata filters; ``distinct``, it
     gives the best passage of each document. Where one is off, such a query raises ``NotSupported``.
     """
 
+    kind = "retrieval"
     filters: ClassVar[bool] = True
     distinct: ClassVar[bool] = True
 
     async def test_it_asks_for_a_recheck(self, remote: Remote) -> None:
+        """A retriever over a service is not transactional: set `transactional = False`, so that what it finds
+        is checked again.
+        """
         assert remote.retriever.transactional is False
 
     async def test_a_passage_names_its_document_and_carries_its_text_verbatim(self, remote: Remote) -> None:
+        """A passage names its document and carries its text unchanged: map the service's fields without
+        trimming.
+        """
         text = "  Quote “exactly”,\n\ttabs, é, \U0001f468‍\U0001f469, \\n $1 %s ';--  "
         options = remote.service.serve([Hit(document_id="a.b:c-1", text=text, metadata={"year": 2020})])
         (passage,) = await remote.find(options)
@@ -160,11 +66,15 @@ class RemoteRetrieverContract(Sealed):
 
     @pytest.mark.parametrize("top_k", [1, 2, 10, 50])
     async def test_as_many_as_asked_for_when_there_are_as_many(self, remote: Remote, top_k: int) -> None:
+        """`top_k` passages are found when there are as many: follow the service's pages."""
         options = remote.service.serve(hits(60))
         found = await remote.find(options, top_k=top_k)
         assert [p.document_id for p in found] == [f"d{n}" for n in range(top_k)]
 
     async def test_scores_fall_and_lie_between_0_and_1(self, remote: Remote) -> None:
+        """Scores fall and lie between 0.0 and 1.0: keep the service's order and bring its numbers into that
+        range.
+        """
         scores = [17.5, 3.25, 1.0, 0.5, 0.25, 0.0, -3.0]
         options = remote.service.serve(
             [Hit(document_id=f"d{n}", text=f"gate {n}", score=score) for n, score in enumerate(scores)]
@@ -178,6 +88,9 @@ class RemoteRetrieverContract(Sealed):
     async def test_chunk_ids_are_the_same_each_time_and_differ_within_a_document(
         self, remote: Remote
     ) -> None:
+        """Chunk ids are the same each time and differ within a document: make them of the document and the
+        text, not of chance or time.
+        """
         pieces = [Hit(document_id="a", text=f"gate {n}", score=0.9 - n / 10) for n in range(4)]
         options = remote.service.serve(pieces)
         first, second = await remote.find(options), await remote.find(options)
@@ -185,6 +98,9 @@ class RemoteRetrieverContract(Sealed):
         assert len({p.chunk_id for p in first}) == 4
 
     async def test_distinct_gives_the_best_passage_of_each_document(self, remote: Remote) -> None:
+        """`distinct` keeps the best passage of each document: ask for more and group, or say `distinct =
+        False` on the test class and raise NotSupported.
+        """
         many = [Hit(document_id="long", text=f"gate {n}", score=0.95 - n / 1000) for n in range(30)]
         options = remote.service.serve([*many, *hits(8)])
         if not self.distinct:
@@ -195,6 +111,7 @@ class RemoteRetrieverContract(Sealed):
         assert found[0].text == "gate 0"
 
     async def test_an_empty_index_finds_nothing(self, remote: Remote) -> None:
+        """An empty index finds nothing: return `[]`."""
         assert list(await remote.find(remote.service.serve([]))) == []
 
     @pytest.mark.parametrize(
@@ -203,10 +120,16 @@ class RemoteRetrieverContract(Sealed):
          "& | ! <-> :*", "\x00", "\U0001f600", "broken \ud83d surrogate", '"}], "x": [{"'],
     )  # fmt: skip
     async def test_any_question_is_answered(self, remote: Remote, text: str) -> None:
+        """Any text is a question: cut it to what the service takes, replace what can't be sent, and give `[]`
+        when nothing is left.
+        """
         options = remote.service.serve(hits(1))
         assert {p.document_id for p in await remote.find(options, text)} <= {"d0"}
 
     async def test_hostile_results_are_cleaned_or_left_out(self, remote: Remote) -> None:
+        """What the service sends is hostile until it was checked: remove NUL and unpaired surrogates, leave
+        out ids that no document can have.
+        """
         hostile = [
             Hit(document_id="../../etc/passwd", text="path"),
             Hit(document_id="a\x00b", text="nul"),
@@ -223,6 +146,7 @@ class RemoteRetrieverContract(Sealed):
             assert passage.document_id in ("good", "blank") or passage.text == ""
 
     async def test_a_passage_of_10_mb_holds_up_nobody(self, remote: Remote) -> None:
+        """A huge answer holds up nobody: parse it in a thread."""
         options = remote.service.serve([Hit(document_id="a", text="gate " * 2_000_000)])
         await remote.find(options)
         longest, stop = 0.0, False
@@ -242,6 +166,9 @@ class RemoteRetrieverContract(Sealed):
         assert longest < 1.0
 
     async def test_a_filter_is_held(self, remote: Remote) -> None:
+        """A filter is held: write keys and values as the service's language quotes them, or say `filters =
+        False` on the test class and raise NotSupported.
+        """
         options = remote.service.serve(
             [
                 Hit(document_id="a", text="tide a", metadata={"year": 2020, "lang": "en", "flag": True}),
@@ -285,6 +212,9 @@ class RemoteRetrieverContract(Sealed):
     async def test_a_fault_becomes_a_typed_error_without_a_retry(
         self, remote: Remote, fault: Fault, kind: str, retryable: bool, seconds: float | None
     ) -> None:
+        """A fault of the service is one ProviderError and no second request: map its status to the code,
+        `retryable` and `retry_after_s`, and switch the client's own retries off.
+        """
         options = remote.service.serve(hits(3))
         remote.service.fail(fault)
         error = await remote.failure(options)
@@ -294,6 +224,7 @@ class RemoteRetrieverContract(Sealed):
         assert len(await remote.find(options)) == 3
 
     async def test_a_silent_service_times_out(self, remote: Remote) -> None:
+        """A silent service is given up: bound the call, and raise ProviderError with `retryable=True`."""
         options = remote.service.serve(hits(1))
         remote.service.fail("stall")
         began = time.monotonic()
@@ -301,12 +232,23 @@ class RemoteRetrieverContract(Sealed):
         assert (error.code, error.retryable) == (remote.codes.failed, True)
         assert time.monotonic() - began < remote.timeout_s + 1.0
 
+    async def test_the_event_loop_goes_on_meanwhile(self, remote: Remote) -> None:
+        """Every other request waits while a call blocks the event loop: await an asynchronous client, or move
+        the work to a thread with `asyncio.to_thread`.
+        """
+        options = remote.service.serve(hits(3))
+        await check_loop_goes_on(lambda: remote.find(options))
+
     async def test_a_binding_without_options_is_a_config_error(self, remote: Remote) -> None:
+        """A binding without what it needs is a config error before any request: check the options first."""
         error = await remote.failure({})
         assert (error.code, error.retryable) == (remote.codes.config, False)
         assert remote.service.calls == 0
 
     async def test_cancelling_hangs_up_and_frees_the_place(self, remote: Remote) -> None:
+        """A cancelled call hangs up within a second and frees its place: close the connection in `finally`; a
+        thread that waits goes on.
+        """
         options = remote.service.serve(hits(2))
         # Fill the provider's pool first: what it keeps anyway is not what a cancelled call leaks.
         await asyncio.gather(*(remote.find(options) for _ in range(remote.concurrency)))
@@ -341,6 +283,9 @@ class RemoteRetrieverContract(Sealed):
         assert all(task.cancelled() for task in tasks)
 
     async def test_fifty_calls_at_once_mix_neither_tenants_nor_credentials(self, remote: Remote) -> None:
+        """Calls at once mix neither tenants nor credentials: choose client and index by the `tenant_id` of the
+        call.
+        """
         tenants = [f"t{n}" for n in range(5)]
         options = {tenant: remote.service.serve(hits(3, f"{tenant}-"), tenant) for tenant in tenants}
         asked = [tenants[n % 5] for n in range(50)]
@@ -349,6 +294,9 @@ class RemoteRetrieverContract(Sealed):
             assert [p.document_id for p in found] == [f"{tenant}-{n}" for n in range(3)]
 
     async def test_a_tenant_can_not_use_the_credentials_of_another(self, remote: Remote) -> None:
+        """A tenant can't use the credentials of another: look `credentials_ref` up with
+        `ragwork_hooks.vendor.tenant_secret`.
+        """
         options = remote.service.serve(hits(3), TENANT)
         error = await remote.failure(options, tenant=OTHER)
         assert error.code == remote.codes.config
@@ -356,6 +304,9 @@ class RemoteRetrieverContract(Sealed):
         assert len(await remote.find(options, tenant=TENANT)) == 3
 
     async def test_the_operators_credentials_do_not_stand_in_for_a_tenants(self, remote: Remote) -> None:
+        """The operator's credentials never stand in for a tenant's: raise the config error when
+        `credentials_ref` names nothing.
+        """
         options = dict(remote.service.serve(hits(3), TENANT))
         options["credentials_ref"] = "nobodys"
         error = await remote.failure(options)

@@ -1,7 +1,7 @@
 """Keeping a contract whole: a subclass supplies the provider and can't change what is asked of it."""
 
 import inspect
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import pytest
 from ragwork_hooks.errors import NotSupported
@@ -22,7 +22,9 @@ class Sealed:
 
 def check(cls: type[Sealed]) -> None:
     """Raises ``TypeError`` naming what of its kits ``cls`` has replaced."""
-    replaced = sorted({name for kit in _kits(cls) for name in vars(kit) if _replaced(cls, kit, name)})
+    if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return  # a kit that builds on another
+    replaced = sorted(name for name, own in _parts(cls).items() if _replaced(cls, name, own))
     if replaced:
         raise TypeError(f"{cls.__qualname__} replaces parts of its contract: {', '.join(replaced)}")
     wrong = sorted({name for kit in _kits(cls) for name in vars(kit) if _no_flag(cls, kit, name)})
@@ -42,10 +44,9 @@ def weakened(items: Sequence[pytest.Item]) -> Iterator[str]:
     """How collected tests of kits were weakened: replaced, skipped by a mark, or excused without a reason."""
     classes: dict[type[Sealed], None] = {}
     for item in items:
-        cls = getattr(item, "cls", None)
-        if not (isinstance(cls, type) and issubclass(cls, Sealed)) or not _is_of_kit(item, cls):
+        if kit_test(item) is None:
             continue
-        classes[cls] = None
+        classes[item.cls] = None  # type: ignore[attr-defined]  # a kit's test has a class
         if any(item.iter_markers("skip")) or any(item.iter_markers("skipif")):
             yield f"{item.nodeid} is skipped: a contract has capability flags for what a provider can't do"
         if any(not mark.kwargs.get("reason") for mark in item.iter_markers("xfail")):
@@ -66,8 +67,15 @@ def _kits(cls: type) -> list[type]:
     ]
 
 
-def _replaced(cls: type, kit: type, name: str) -> bool:
-    own = vars(kit)[name]
+def _parts(cls: type) -> dict[str, object]:
+    """What the contracts of ``cls`` consist of, by name: the most derived one's wins."""
+    parts: dict[str, object] = {}
+    for kit in reversed(_kits(cls)):
+        parts.update(vars(kit))
+    return parts
+
+
+def _replaced(cls: type, name: str, own: object) -> bool:
     is_sealed = name.startswith("test_") or (name.startswith("_") and inspect.isfunction(own))
     is_special = name.startswith("__")
     return is_sealed and not is_special and inspect.getattr_static(cls, name, None) is not own
@@ -78,6 +86,10 @@ def _no_flag(cls: type, kit: type, name: str) -> bool:
     return is_flag and not isinstance(inspect.getattr_static(cls, name), bool)
 
 
-def _is_of_kit(item: pytest.Item, cls: type) -> bool:
-    name = getattr(item, "originalname", item.name)
-    return any(name in vars(kit) for kit in _kits(cls))
+def kit_test(item: pytest.Item) -> Callable[..., object] | None:
+    """The kit's test that ``item`` runs, ``None`` when it is not a kit's."""
+    cls = getattr(item, "cls", None)
+    if not (isinstance(cls, type) and issubclass(cls, Sealed)):
+        return None
+    test: Callable[..., object] | None = _parts(cls).get(getattr(item, "originalname", item.name))  # type: ignore[assignment]
+    return test

@@ -1,22 +1,25 @@
-"""How well a plugin is proved: ``python -m ragwork_testkit.tier FOLDER`` prints its tier as JSON.
+"""How well a plugin is proved: ``python -m ragwork_testkit.tier FOLDER`` prints what happens as JSON, one event a
+line, and last its report.
 
 ``bronze``: the package is in order. ``silver``: and its tests pass, with the contract kit of every kind of provider
 that it offers. ``gold``: and it is typed strictly, documents what a corpus may set, and excuses no failing test
-without a reason. Silver and gold need the tier before.
+without a reason. Silver and gold need the tier before; every check is made whatever the others found.
 """
 
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
-import pytest
 
+from ragwork_testkit.outcomes import Outcomes
 from ragwork_testkit.package import Broken, Package, words
 from ragwork_testkit.packaging import CHECKS, problems
 
@@ -31,7 +34,11 @@ KITS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "tts": ("ragwork_testkit.speech.SpeechSynthesizerContract",),
     "asr": ("ragwork_testkit.speech.SpeechRecognizerContract",),
+    "policy_engine": ("ragwork_testkit.policy_engine.PolicyEngineContract",),
+    "notification": ("ragwork_testkit.channels.ChannelContract",),
 }
+#: Takes an event of the examination.
+Tell: TypeAlias = Callable[[Mapping[str, object]], None]
 
 
 @attrs.frozen(kw_only=True)
@@ -43,67 +50,19 @@ class Finding:
     problems: Sequence[str]
 
 
-@attrs.define(eq=False)  # pytest keeps its plugins in sets
-class Outcomes:
-    """A pytest plugin that remembers what ran. ``unproved`` maps each kit to those of its tests that no class of the
-    package has passed, or failed with a reason given.
-    """
-
-    passed: int = 0
-    unproved: dict[str, set[str]] = attrs.field(factory=dict)
-    failed: list[str] = attrs.field(factory=list)
-    excuses: list[str] = attrs.field(factory=list)
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        for item in items:
-            for mark in item.iter_markers("xfail"):
-                if not mark.kwargs.get("reason"):
-                    self.excuses.append(f"{item.nodeid} is marked xfail without a reason")
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
-        report: pytest.TestReport = yield  # type: ignore[assignment]  # the wrapped hooks' result
-        if report.failed:
-            self.failed.append(f"{item.nodeid} failed: {_last_line(report.longreprtext)}")
-        elif report.when == "call" and (report.passed or hasattr(report, "wasxfail")):
-            self.passed += report.passed
-            if isinstance(item, pytest.Function) and item.cls is not None:
-                self._prove(item.cls, item.originalname)
-        return report  # type: ignore[return-value]
-
-    def _prove(self, cls: type, test: str) -> None:
-        for kit in cls.__mro__:
-            tests = {name for name in dir(kit) if name.startswith("test_")}
-            self.unproved.setdefault(f"{kit.__module__}.{kit.__qualname__}", tests).discard(test)
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self.failed.append(f"{report.nodeid} can't be collected: {_last_line(report.longreprtext)}")
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.startswith("E ")] or text.splitlines() or [""]
-    return lines[0].removeprefix("E ").strip()
-
-
-def examine(folder: Path) -> list[Finding]:
-    """Findings up to the first tier that is missed. Raises ``Broken`` when there is no package to look at."""
+def examine(folder: Path, tell: Tell) -> Iterator[Finding]:
+    """Every finding as it is made. Raises ``Broken`` when there is no package to look at."""
     package = Package.of_folder(folder)
-    findings = [
-        Finding(tier="bronze", check=name, problems=problems(package, check))
-        for name, check in CHECKS.items()
-    ]
-    if any(finding.problems for finding in findings):
-        return findings
-    outcomes = _run_tests(folder)
-    findings.append(Finding(tier="silver", check="own tests", problems=_tests(outcomes)))
-    findings.append(Finding(tier="silver", check="contract kits", problems=_kits(package, outcomes)))
-    if any(finding.problems for finding in findings):
-        return findings
-    findings.append(Finding(tier="gold", check="strict types", problems=_types(folder)))
-    findings.append(Finding(tier="gold", check="options documented", problems=_options(package)))
-    findings.append(Finding(tier="gold", check="excuses", problems=outcomes.excuses))
-    return findings
+    for name, check in CHECKS.items():
+        yield Finding(tier="bronze", check=name, problems=problems(package, check))
+    tell({"event": "doing", "what": "collecting the tests"})
+    outcomes = _run_tests(folder, tell)
+    yield Finding(tier="silver", check="own tests", problems=_tests(outcomes))
+    yield Finding(tier="silver", check="contract kits", problems=_kits(package, outcomes))
+    tell({"event": "doing", "what": "checking the types"})
+    yield Finding(tier="gold", check="strict types", problems=_types(folder))
+    yield Finding(tier="gold", check="options documented", problems=problems(package, _options))
+    yield Finding(tier="gold", check="excuses", problems=outcomes.excuses)
 
 
 def tier_of(findings: Sequence[Finding]) -> str | None:
@@ -117,20 +76,23 @@ def tier_of(findings: Sequence[Finding]) -> str | None:
     return reached
 
 
-def _run_tests(folder: Path) -> Outcomes:
-    outcomes, said = Outcomes(), io.StringIO()
+def _run_tests(folder: Path, tell: Tell) -> Outcomes:
+    import pytest
+
+    outcomes, said = Outcomes(tell), io.StringIO()
     arguments = ["-q", "-p", "no:cacheprovider", "--rootdir", str(folder), str(folder / "tests")]
     with contextlib.redirect_stdout(said), contextlib.chdir(folder):
         status = pytest.main(arguments, plugins=[outcomes])
     ran = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
     if status not in ran and not outcomes.failed:
         last = said.getvalue().strip().splitlines()[-1:] or [f"status {status}"]
-        outcomes.failed.append(f"pytest could not run: {last[0]}")
+        outcomes.fail("pytest", f"could not run: {last[0]}")
     return outcomes
 
 
 def _tests(outcomes: Outcomes) -> list[str]:
-    return outcomes.failed if outcomes.failed or outcomes.passed else ["there is no test"]
+    failures = outcomes.failures()
+    return failures if failures or outcomes.passed else ["there is no test: write one below tests/"]
 
 
 def _kits(package: Package, outcomes: Outcomes) -> list[str]:
@@ -146,6 +108,8 @@ def _kits(package: Package, outcomes: Outcomes) -> list[str]:
 
 
 def _types(folder: Path) -> list[str]:
+    if find_spec("mypy") is None:
+        return ["mypy is not installed: `pip install mypy`"]
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "src"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     if done.returncode == 0:
@@ -153,30 +117,42 @@ def _types(folder: Path) -> list[str]:
     return (done.stdout or done.stderr).strip().splitlines() or ["mypy failed"]
 
 
-def _options(package: Package) -> list[str]:
+def _options(package: Package) -> Iterator[str]:
     known, facts = words(package.readme), package.facts["providers"]
-    return [
-        f"the README does not name the option {option!r} of {name}"
-        for _, name, target in package.providers
-        for option in facts[target]["options"]
-        if option not in known
-    ]
+    for _, name, target in package.providers:
+        for option in facts[target]["options"]:
+            if option not in known:
+                yield f"the README does not name the option {option!r} of {name}: say there what it does"
 
 
 def main(arguments: Sequence[str]) -> int:
     (folder,) = arguments
     place = Path(folder).resolve()
-    try:
-        findings = examine(place)
-    except Broken as error:
-        findings = [Finding(tier="bronze", check="package", problems=[str(error)])]
-    report = {
-        "folder": str(place),
-        "tier": tier_of(findings),
-        "findings": [attrs.asdict(finding) for finding in findings],
-    }
-    sys.stdout.write(json.dumps(report))
-    return 0 if report["tier"] else 1
+    # Nothing that a test writes may stand between the events.
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)
+
+        def tell(event: Mapping[str, object]) -> None:
+            out.write(json.dumps(event) + "\n")
+            out.flush()
+
+        findings: list[Finding] = []
+        try:
+            for finding in examine(place, tell):
+                findings.append(finding)
+                tell({"event": "finding", **attrs.asdict(finding)})
+        except Broken as error:
+            findings.append(Finding(tier="bronze", check="package", problems=[str(error)]))
+        tier = tier_of(findings)
+        tell(
+            {
+                "event": "report",
+                "folder": str(place),
+                "tier": tier,
+                "findings": [attrs.asdict(finding) for finding in findings],
+            }
+        )
+    return 0 if tier else 1
 
 
 if __name__ == "__main__":
