@@ -1,7 +1,7 @@
 """Answering: chat models, messages, deltas and usage."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import attrs
 
@@ -48,15 +48,20 @@ class Usage:
     estimated: bool = False
 
 
+#: Why an answer ended before its end: it was as long as it may be, or the provider held back the rest.
+FinishReason: TypeAlias = Literal["length", "content_filter"]
+
+
 @attrs.frozen(kw_only=True)
 class Delta:
     """A piece of the answer, in order. ``[n]`` marks in ``text`` point to passage n. The last delta of
-    a stream carries ``usage``.
+    a stream carries ``usage``, and ``finish_reason`` when the answer was cut short.
     """
 
     text: str = ""
     cites: tuple[Cite, ...] = ()
     usage: Usage | None = None
+    finish_reason: FinishReason | None = None
 
 
 class ChatModel(Protocol):

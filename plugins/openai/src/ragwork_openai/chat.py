@@ -1,20 +1,22 @@
 """The chat model ``openai``: the chat completions API, streamed."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import TYPE_CHECKING
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import TYPE_CHECKING, Any
 
-from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
+from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
 from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
 
-from ragwork_openai.client import connect
+from ragwork_openai.client import connect, received
 from ragwork_openai.config import OpenAIConfig, ready
 from ragwork_openai.errors import translated, unavailable
+from ragwork_openai.event_stream import objects
+from ragwork_openai.pieces import piece_of
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI, AsyncStream
-    from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+    from openai import AsyncAPIResponse, AsyncOpenAI
+    from openai.types.chat import ChatCompletionMessageParam
 
 
 class OpenAIChat:
@@ -33,19 +35,19 @@ class OpenAIChat:
         INTEGRATION_UNAVAILABLE (also when the stream ends before the answer does).
         """
         with translated("LLM", timeout_code="LLM_TIMEOUT"):
-            response = await self._call(request)
-            async with response, aclosing(_deltas(response, request)) as deltas:
+            async with self._call(request) as response, aclosing(_deltas(response, request)) as deltas:
                 async for delta in deltas:
                     yield delta
 
     async def aclose(self) -> None:
         await self._client.close()
 
-    async def _call(self, request: ChatRequest) -> "AsyncStream[ChatCompletionChunk]":
+    def _call(self, request: ChatRequest) -> "AbstractAsyncContextManager[AsyncAPIResponse[Any]]":
+        """The answer as bytes: the SDK's own reading of the stream ends at the first piece that it did not expect."""
         from openai import omit
 
         limit = request.max_output_tokens
-        return await self._client.chat.completions.create(
+        return self._client.chat.completions.with_streaming_response.create(
             model=self._model,
             messages=_messages(request),
             max_completion_tokens=omit if limit is None else limit,
@@ -68,27 +70,27 @@ def _messages(request: ChatRequest) -> "list[ChatCompletionMessageParam]":
     return found
 
 
-async def _deltas(
-    response: "AsyncStream[ChatCompletionChunk]", request: ChatRequest
-) -> AsyncGenerator[Delta, None]:
+async def _deltas(response: "AsyncAPIResponse[Any]", request: ChatRequest) -> AsyncGenerator[Delta, None]:
+    """The text as it comes. A stream that ends without saying so has broken off, whatever it said before."""
     marks = Marks(len(request.passages))
     usage: Usage | None = None
-    finished = False
+    reason: FinishReason | None = None
+    ended = False
     written = 0
-    async for chunk in response:
-        if chunk.usage is not None:
-            usage = Usage(
-                input_tokens=int(chunk.usage.prompt_tokens), output_tokens=int(chunk.usage.completion_tokens)
-            )
-        for choice in chunk.choices:
-            finished = finished or choice.finish_reason is not None
-            text = choice.delta.content or choice.delta.refusal or ""
-            if text:
-                written += len(text)
-                yield Delta(text=text, cites=marks.after(text))
-    if not finished:
+    async for found in objects(received(response)):
+        if found is None:
+            ended = True
+            break
+        piece = piece_of(found)
+        if piece.failed:
+            raise unavailable("the service reports an error in the middle of its answer")
+        usage, reason, ended = piece.usage or usage, piece.reason or reason, ended or piece.ended
+        if piece.text:
+            written += len(piece.text)
+            yield Delta(text=piece.text, cites=marks.after(piece.text))
+    if not ended:
         raise unavailable("the service's answer broke off")
-    yield Delta(usage=usage or _estimate(request, written))
+    yield Delta(usage=usage or _estimate(request, written), finish_reason=reason)
 
 
 def _estimate(request: ChatRequest, written: int) -> Usage:

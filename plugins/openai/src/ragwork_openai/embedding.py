@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import math
 import struct
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
 
-from ragwork_openai.client import connect
+from ragwork_openai.client import connect, read_whole
 from ragwork_openai.config import OpenAIConfig, ready
 from ragwork_openai.errors import translated, unavailable
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _BATCH = 64
 #: The service refuses texts of more than 8,191 tokens; a token is rarely less than a character.
 _MAX_CHARS = 8_000
+#: A batch of the longest vectors as numbers in text takes a tenth of it.
+_MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 
 class OpenAIEmbedder:
@@ -56,17 +59,16 @@ class OpenAIEmbedder:
 
     async def _batch(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         with translated("EMBEDDING", timeout_code="EMBEDDING_TIMEOUT"):
-            answer = await self._client.embeddings.create(
+            asked = self._client.embeddings.with_streaming_response.create(
                 model=self._model,
                 input=[_sendable(text) for text in texts],
                 dimensions=self._dimension,
                 # A quarter of the bytes; asked for by name, the SDK leaves the decoding to us.
                 encoding_format="base64",
             )
-            items = sorted(answer.data, key=lambda item: item.index)
-            if [item.index for item in items] != list(range(len(texts))):
-                raise unavailable("the service left out a vector")
-            vectors = await asyncio.to_thread(lambda: [_unit(item.embedding) for item in items])
+            async with asked as answer:
+                body = await read_whole(answer, _MAX_ANSWER_BYTES)
+            vectors = await asyncio.to_thread(_vectors, body, len(texts))
         lengths = {len(vector) for vector in vectors}
         if lengths != {self._dimension}:
             raise ProviderError(
@@ -79,6 +81,14 @@ class OpenAIEmbedder:
 def _sendable(text: str) -> str:
     """``text`` cut to what the service takes: never empty, and without lone surrogates (no UTF-8 form)."""
     return text[:_MAX_CHARS].encode(errors="replace").decode() or " "
+
+
+def _vectors(body: bytes, count: int) -> list[list[float]]:
+    """The vectors of an answer in the order of their texts. A wrong shape shows as one of the builtin errors."""
+    items = sorted(json.loads(body)["data"], key=lambda item: int(item["index"]))
+    if [item["index"] for item in items] != list(range(count)):
+        raise unavailable("the service left out a vector")
+    return [_unit(item["embedding"]) for item in items]
 
 
 def _unit(wire: object) -> list[float]:

@@ -33,7 +33,7 @@ def translated(kind: str, timeout_code: str) -> Iterator[None]:
         raise unavailable("the connection to the service failed") from error
     except openai.APIStatusError as error:
         raise _of_status(kind, error) from error
-    except (openai.APIError, ValueError, TypeError, AttributeError, struct.error) as error:
+    except (openai.APIError, ValueError, TypeError, AttributeError, LookupError, struct.error) as error:
         # An error frame inside a stream, or an answer that is not what the wire format says: the SDK
         # does not validate, so a wrong shape shows as one of the builtin errors.
         raise unavailable("the service's answer could not be understood") from error

@@ -7,7 +7,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.tts import Audio, SpeechSynthesizer
 
-from ragwork_openai.client import connect
+from ragwork_openai.client import connect, read_whole
 from ragwork_openai.config import OpenAIConfig, ready
 from ragwork_openai.errors import translated, unavailable
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: The service takes 4,096 characters, its newer models 2,000 tokens; this stays below both.
 _PIECE_CHARS = 3_000
+#: Half an hour of speech; a piece is a few minutes of it.
+_MAX_BYTES = 16 * 1024 * 1024
 
 
 class OpenAIVoice:
@@ -43,10 +45,11 @@ class OpenAIVoice:
 
     async def _speak(self, piece: str) -> bytes:
         with translated("TTS", timeout_code="TTS_ERROR"):
-            answer = await self._client.audio.speech.create(
+            asked = self._client.audio.speech.with_streaming_response.create(
                 model=self._model, voice=self._voice, input=piece, response_format="mp3"
             )
-            data = answer.content
+            async with asked as answer:
+                data = await read_whole(answer, _MAX_BYTES)
         if not _is_mp3(data):
             raise unavailable("the service's answer is not MP3")
         return data

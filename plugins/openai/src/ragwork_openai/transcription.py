@@ -1,5 +1,6 @@
 """The recognizer ``openai``: audio to text."""
 
+import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -8,7 +9,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.tts import Audio, SpeechRecognizer
 
-from ragwork_openai.client import connect
+from ragwork_openai.client import connect, read_whole
 from ragwork_openai.config import OpenAIConfig, ready
 from ragwork_openai.errors import translated, unavailable
 
@@ -28,6 +29,8 @@ _SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _MAX_BYTES: Final = 25 * 1024 * 1024
+#: A day of speech as text is a fraction of it.
+_MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 #: The service reads the last 224 tokens of a prompt; a token is rarely less than two characters.
 _MAX_PROMPT_CHARS: Final = 448
 
@@ -54,13 +57,15 @@ class OpenAIRecognizer:
         if not 0 < len(audio.data) <= _MAX_BYTES:
             raise ProviderError("ASR_ERROR", f"the audio has {len(audio.data)} bytes, not 1 to {_MAX_BYTES}")
         with translated("ASR", timeout_code="ASR_ERROR"):
-            answer = await self._client.audio.transcriptions.create(
+            asked = self._client.audio.transcriptions.with_streaming_response.create(
                 model=self._model,
                 file=(f"audio.{suffix}", audio.data),
                 response_format="json",
                 prompt=_prompt(phrases),
             )
-            text: object = answer.text
+            async with asked as answer:
+                found = json.loads(await read_whole(answer, _MAX_ANSWER_BYTES))
+            text: object = found["text"]
         if not isinstance(text, str):
             raise unavailable("the service sent no text")
         return text.strip()
