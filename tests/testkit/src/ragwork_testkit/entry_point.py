@@ -17,7 +17,8 @@ from ragwork_hooks.policy import PolicyEngine
 from ragwork_hooks.retrieval import Embedder, Retriever
 from ragwork_hooks.settings import settings_of
 from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
-from ragwork_kernel.config import Configuration, Layers
+from ragwork_kernel.config import Configuration
+from ragwork_kernel.layers import Layers
 
 from ragwork_testkit.promises import BrokenPromise
 from ragwork_testkit.services import OpeningServices
@@ -57,7 +58,7 @@ class EntryPoint:
         config = self.config_class()
         if config is None:
             return None
-        layers = Layers({}, {}, environ, Path("/nonexistent"))
+        layers = Layers.read(Path("/nonexistent"), environ)
         return Configuration(layers, {self.plugin_name: config}).section(self.plugin_name)
 
     def credentials(self) -> dict[str, str]:
