@@ -48,8 +48,9 @@ class Usage:
     estimated: bool = False
 
 
-#: Why an answer ended before its end: it was as long as it may be, or the provider held back the rest.
-FinishReason: TypeAlias = Literal["length", "content_filter"]
+#: Why an answer ended before its end: it was as long as it may be, the provider held back the rest, or its stream
+#: ended without a word.
+FinishReason: TypeAlias = Literal["length", "content_filter", "incomplete"]
 
 
 @attrs.frozen(kw_only=True)

@@ -58,6 +58,19 @@ async def test_a_run_gives_its_frames_in_the_contracts_order(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"), [(None, "stop"), ("length", "length"), ("content_filter", "content_filter")]
+)
+async def test_why_an_answer_ended_is_told_in_its_last_frame_and_in_the_answer(
+    world: Any, asked: Make, collect: Collect, reason: Any, told: str
+) -> None:
+    world.model.script[-1] = attrs.evolve(world.model.script[-1], finish_reason=reason)
+    run = Run(world.shop(), asked())
+    frames = await collect(run)
+    assert run.answer is not None
+    assert (frames[-1].data["finish_reason"], run.answer.finish_reason) == (told, told)
+
+
 async def test_a_first_run_takes_4_round_trips_to_the_first_token_and_7_in_all(
     world: Any, asked: Make, collect: Collect
 ) -> None:

@@ -194,6 +194,9 @@ class RunAnswer:
     citations: list[Citation]
     #: Corpora that could not be asked.
     failed: list[RunFailedCorpus]
+    #: Why it ended: `stop` at its own end, `length` at the limit of tokens, `content_filter` where the model's
+    #: provider held back the rest, `incomplete` where its stream broke off without a word. Example: "stop"
+    finish_reason: str
     #: Tokens of this run.
     usage: TokenUsage
     #: Tokens of the whole conversation.

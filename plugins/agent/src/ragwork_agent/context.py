@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from ragwork_hooks.llm import ChatModel, ChatRequest, Usage
+from ragwork_hooks.llm import ChatModel, ChatRequest, FinishReason, Usage
 
 from ragwork_agent.api import TokenUsage
 from ragwork_agent.citations import CitedText
@@ -39,6 +39,7 @@ class RunContext:
     cited: CitedText | None = None
     request: ChatRequest | None = None
     reported: Usage | None = None
+    finish_reason: FinishReason | None = None
 
     @property
     def usage(self) -> TokenUsage:

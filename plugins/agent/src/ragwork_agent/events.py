@@ -53,6 +53,9 @@ class MessageFinal:
     citations: list[Citation]
     #: Corpora that could not be asked.
     failed: list[RunFailedCorpus]
+    #: Why it ended: `stop` at its own end, `length` at the limit of tokens, `content_filter` where the model's
+    #: provider held back the rest, `incomplete` where its stream broke off without a word. Example: "stop"
+    finish_reason: str
 
 
 @attrs.frozen(kw_only=True)

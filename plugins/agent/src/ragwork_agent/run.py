@@ -13,7 +13,7 @@ from ragwork_hooks.http import Frame
 from ragwork_hooks.notification import Notice
 from ragwork_hooks.storage import Transaction
 
-from ragwork_agent.api import RunAnswer, RunFailedCorpus, SessionTotals, Speech, TokenUsage
+from ragwork_agent.api import RunAnswer, SessionTotals, Speech, TokenUsage
 from ragwork_agent.context import RunContext, Slot
 from ragwork_agent.hold import Hold
 from ragwork_agent.outlet import Outlet
@@ -97,6 +97,7 @@ class Run:
             "text": answer.text,
             "citations": [c.as_json() for c in answer.citations],
             "failed": [f.as_json() for f in answer.failed],
+            "finish_reason": answer.finish_reason,
         }
         await self._out.put(Frame(type="message.final", data=data))
         speech = await self._speech(answer.text)
@@ -129,7 +130,7 @@ class Run:
             totals = await graph.run(context, thread_id=self._thread())
             spoken = self._spoken("complete")
             await hold.close(spoken)
-        return self._answered(turn, spoken, context.grounds.failed, totals)
+        return self._answered(turn, spoken, context, totals)
 
     async def _retrieve(self, hold: Hold, retrieval: Retrieval, tx: Transaction, turn: Turn) -> Grounds:
         reading = await retrieval.read(tx, turn.history)
@@ -173,15 +174,14 @@ class Run:
             checkpoint=context.slot.taken if status == "complete" else None,
         )
 
-    def _answered(
-        self, turn: Turn, spoken: Spoken, failed: Sequence[RunFailedCorpus], totals: SessionTotals
-    ) -> RunAnswer:
+    def _answered(self, turn: Turn, spoken: Spoken, context: RunContext, totals: SessionTotals) -> RunAnswer:
         return RunAnswer(
             session_id=self._key.session_id,
             turn=turn.number,
             text=spoken.text,
             citations=list(spoken.citations),
-            failed=list(failed),
+            failed=list(context.grounds.failed),
+            finish_reason=context.finish_reason or "stop",
             usage=spoken.usage,
             session=totals,
         )

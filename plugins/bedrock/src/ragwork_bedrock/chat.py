@@ -1,12 +1,12 @@
 """The chat model ``bedrock``: the operation ConverseStream, which is the same for every model."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
+from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
 from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.shares import provider_busy
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
         MessageTypeDef,
         SystemContentBlockTypeDef,
     )
+
+_CUT_SHORT: Mapping[str, FinishReason] = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+}
 
 
 class BedrockChat:
@@ -57,7 +64,7 @@ class BedrockChat:
                         yield Delta(text=text, cites=marks.after(text))
         if not tally.finished:
             raise unavailable(CHAT, "Bedrock's answer broke off")
-        yield Delta(usage=tally.usage or tally.estimate(request))
+        yield Delta(usage=tally.usage or tally.estimate(request), finish_reason=tally.reason)
 
     async def aclose(self) -> None:
         await self._calls.aclose()
@@ -77,6 +84,7 @@ class Tally:
     """What has come of an answer so far."""
 
     finished: bool = False
+    reason: FinishReason | None = None
     usage: Usage | None = None
     written: int = 0
 
@@ -84,6 +92,7 @@ class Tally:
         """The text that ``event`` brings, "" for events about something else."""
         if "messageStop" in event:
             self.finished = True
+            self.reason = _CUT_SHORT.get(event["messageStop"].get("stopReason", ""))
         elif "metadata" in event:
             counted = event["metadata"]["usage"]
             self.usage = Usage(

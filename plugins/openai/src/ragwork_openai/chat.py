@@ -32,7 +32,7 @@ class OpenAIChat:
         """The answer as it arrives; a ``[n]`` mark of a passage that exists comes with its ``Cite``.
 
         Raises ``ProviderError`` LLM_AUTH_ERROR, LLM_TIMEOUT, LLM_ERROR (the request was refused) or
-        INTEGRATION_UNAVAILABLE (also when the stream ends before the answer does).
+        INTEGRATION_UNAVAILABLE (also when the connection breaks before the answer ends).
         """
         with translated("LLM", timeout_code="LLM_TIMEOUT"):
             async with self._call(request) as response, aclosing(_deltas(response, request)) as deltas:
@@ -71,7 +71,7 @@ def _messages(request: ChatRequest) -> "list[ChatCompletionMessageParam]":
 
 
 async def _deltas(response: "AsyncAPIResponse[Any]", request: ChatRequest) -> AsyncGenerator[Delta, None]:
-    """The text as it comes. A stream that ends without saying so has broken off, whatever it said before."""
+    """The text as it comes. What came stays, also of a stream that ends without saying that it is whole."""
     marks = Marks(len(request.passages))
     usage: Usage | None = None
     reason: FinishReason | None = None
@@ -82,14 +82,16 @@ async def _deltas(response: "AsyncAPIResponse[Any]", request: ChatRequest) -> As
             ended = True
             break
         piece = piece_of(found)
-        if piece.failed:
+        if piece.failed and not ended:
             raise unavailable("the service reports an error in the middle of its answer")
         usage, reason, ended = piece.usage or usage, piece.reason or reason, ended or piece.ended
         if piece.text:
             written += len(piece.text)
             yield Delta(text=piece.text, cites=marks.after(piece.text))
+    if not ended and not written:
+        raise unavailable("the service's answer is empty")
     if not ended:
-        raise unavailable("the service's answer broke off")
+        reason = "incomplete"
     yield Delta(usage=usage or _estimate(request, written), finish_reason=reason)
 
 

@@ -1,11 +1,11 @@
 """The chat model ``vertex``: Gemini, streamed."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
+from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
 from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from google.genai.types import Content, GenerateContentConfig, GenerateContentResponse
 
 #: Reasons to end that leave an answer.
-_FINISHED = frozenset({"STOP", "MAX_TOKENS"})
+_FINISHED: Mapping[str, FinishReason | None] = {"STOP": None, "MAX_TOKENS": "length"}
 
 
 class GeminiChat:
@@ -92,35 +92,36 @@ async def _deltas(
 ) -> AsyncGenerator[Delta, None]:
     marks = Marks(len(request.passages))
     usage: Usage | None = None
-    finished = False
+    finished, cut_short = False, None
     written = 0
     async for chunk in chunks:
         usage = _usage(chunk) or usage
         text, ended = _read(chunk)
-        finished = finished or ended
+        if ended is not None:
+            finished, cut_short = True, _FINISHED[ended]
         if text:
             written += len(text)
             yield Delta(text=text, cites=marks.after(text))
     if not finished:
         raise away(CHAT, "the service's answer broke off")
-    yield Delta(usage=usage or _estimate(request, written))
+    yield Delta(usage=usage or _estimate(request, written), finish_reason=cut_short)
 
 
-def _read(chunk: "GenerateContentResponse") -> tuple[str, bool]:
-    """A chunk's text, and whether the answer ends with it. Raises ``ProviderError`` LLM_ERROR when the
+def _read(chunk: "GenerateContentResponse") -> tuple[str, str | None]:
+    """A chunk's text, and why the answer ends with it, if it does. Raises ``ProviderError`` LLM_ERROR when the
     service withholds the answer.
     """
     feedback = chunk.prompt_feedback
     if feedback is not None and feedback.block_reason is not None:
         raise ProviderError(CHAT.refused, f"the service refused the question ({feedback.block_reason.name})")
     if not chunk.candidates:
-        return "", False
+        return "", None
     candidate = chunk.candidates[0]
     reason = candidate.finish_reason
     if reason is not None and reason.name not in _FINISHED:
         raise ProviderError(CHAT.refused, f"the service withheld the answer ({reason.name})")
     parts = (candidate.content.parts if candidate.content else None) or []
-    return "".join(part.text or "" for part in parts if not part.thought), reason is not None
+    return "".join(part.text or "" for part in parts if not part.thought), reason and reason.name
 
 
 def _usage(chunk: "GenerateContentResponse") -> Usage | None:
