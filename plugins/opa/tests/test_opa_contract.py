@@ -1,7 +1,8 @@
 """The Open Policy Agent's client keeps the contract of kind ``policy_engine``. The agent's HTTP layer is ours."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import ClassVar
 
 from ragwork_hooks.policy import PolicyEngine
 from ragwork_kernel.egress import EgressClient
@@ -14,6 +15,8 @@ from ragwork_testkit.services import ProviderServices
 
 
 class TestOpaEngine(PolicyEngineContract):
+    # A module on its way to the agent is everybody's, so it outlives a caller, by this much at most.
+    settings: ClassVar[Mapping[str, str]] = {"OPA_TIMEOUT_S": "0.5"}
     server: OpaServer
 
     @asynccontextmanager

@@ -56,8 +56,12 @@ def account(server, tmp_path):
     return {"credentials_file": str(path)}
 
 
+UNBOUNDED = "google-genai reads an answer, and each line of a stream, whole"
+
+
 class TestGeminiChatContract(ChatModelContract):
     counts_usage = True
+    reads_all_because = UNBOUNDED
 
     @pytest.fixture(autouse=True)
     def _configured(self, configured, server):
@@ -70,6 +74,8 @@ class TestGeminiChatContract(ChatModelContract):
 # One test of the contract has nothing to wait for, and the mark above is on it too.
 @pytest.mark.filterwarnings("ignore:.*is not an async function")
 class TestGoogleEmbedderContract(EmbedderContract):
+    reads_all_because = UNBOUNDED
+
     @pytest.fixture(autouse=True)
     def _configured(self, configured, server):
         self.configured = configured

@@ -68,6 +68,7 @@ class BedrockChat:
 
     async def aclose(self) -> None:
         await self._calls.aclose()
+        self._clients.close()
 
     def _begin(
         self, call: Call, asked: "ConverseStreamRequestTypeDef"

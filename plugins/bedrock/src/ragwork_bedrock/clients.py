@@ -80,6 +80,13 @@ class Clients(Generic[C]):
                 self._kept.popitem(last=False)
             return self._kept[account]
 
+    def close(self) -> None:
+        """Hang up, on what is idle too. Idempotent."""
+        with self._lock:
+            for client in self._kept.values():
+                cast(Any, client).close()
+            self._kept.clear()
+
     def _make(self, account: Account) -> C:
         from ragwork_bedrock.connections import watch
 

@@ -116,6 +116,7 @@ class KnowledgeBases:
 
     async def aclose(self) -> None:
         await self._calls.aclose()
+        self._clients.close()
 
     def _account(self, tenant_id: str, options: KnowledgeBaseOptions) -> Account:
         reference = options.credentials_ref

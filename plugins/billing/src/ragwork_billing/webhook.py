@@ -2,11 +2,11 @@
 
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from typing import Final
 
 import attrs
-import orjson
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Egress
 
@@ -29,7 +29,10 @@ class Message:
 
     def body(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, UTF-8. Every attempt sends the same bytes."""
-        return orjson.dumps(attrs.asdict(self, recurse=False), option=orjson.OPT_SORT_KEYS)
+        fields = attrs.asdict(self, recurse=False)
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        # Half a surrogate pair has no UTF-8 form.
+        return text.encode("utf-8", "replace")
 
 
 class Webhook:

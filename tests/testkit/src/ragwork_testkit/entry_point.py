@@ -34,7 +34,7 @@ PROTOCOLS: Final[Mapping[str, type]] = {
     "policy_engine": PolicyEngine,
 }
 #: Longest time in seconds for ``open``.
-OPEN_S: Final = 10.0
+OPEN_S: Final = 20.0
 _ADDRESS: Final = re.compile(r"_(URL|URI|ENDPOINT)$")
 _SCHEME: Final = re.compile(r"https?://[^/]+")
 
