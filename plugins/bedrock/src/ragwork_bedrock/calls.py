@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
+from weakref import WeakSet
 
 from ragwork_hooks.shares import Shares
 
@@ -26,6 +27,8 @@ class Connection(Protocol):
     holder: "Call | None"
     sock: socket.socket | None
 
+    def close(self) -> None: ...
+
 
 class Calls:
     """A call for each of ``places`` at a time, with a thread for each."""
@@ -36,6 +39,7 @@ class Calls:
         self._present = threading.local()
         self._lock = threading.Lock()
         self._open: set[Call] = set()
+        self._connections: WeakSet[Connection] = WeakSet()
 
     @contextlib.asynccontextmanager
     async def call(self) -> AsyncIterator["Call"]:
@@ -54,11 +58,19 @@ class Calls:
         """Note, in the thread of a call, that ``connection`` works for it from now on."""
         call: Call = self._present.call
         call.hold(connection)
+        with self._lock:
+            self._connections.add(connection)
 
     async def aclose(self) -> None:
-        """Cut off what still runs. Idempotent."""
+        """Cut off what still runs, and hang up: the SDK leaves open what it keeps for later. Idempotent."""
         for call in tuple(self._open):
             call.abort()
+        with self._lock:
+            for connection in self._connections:
+                if connection.sock is not None:
+                    with contextlib.suppress(OSError):
+                        socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+                        connection.close()
         self._executor.shutdown(wait=False)
 
 

@@ -5,6 +5,7 @@ makes of a service in trouble. Bases of the kits of kinds.
 import asyncio
 import os
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
@@ -124,10 +125,11 @@ class ProviderContract(EntryPointContract):
         for what in ("tasks", "threads", "sockets"):
             counts = [len(each[what]) for each in standing[1:]]
             if all(after > before for before, after in pairwise(counts)):
+                grown = sorted(Counter(standing[-1][what]) - Counter(standing[1][what]))
                 raise BrokenPromise(
                     f"aclose() ends the {what} that the provider started",
                     "keep hold of them, and in `aclose` cancel and await tasks, join threads, close clients",
-                    f"with every provider opened and closed there are more: {counts}, as {standing[-1][what][-1]}",
+                    f"with every provider opened and closed there are more: {counts}, as {grown[0]}",
                 )
 
     @pytest.mark.parametrize("trouble", ANSWERING)
@@ -244,7 +246,7 @@ async def _close(made: Any) -> None:
 
 def _standing() -> dict[str, list[str]]:
     """The tasks, threads and sockets of this process. Threads of the loop's own pool are not the provider's."""
-    tasks = [str(task.get_coro()) for task in asyncio.all_tasks()]
+    tasks = [getattr(task.get_coro(), "__qualname__", task.get_name()) for task in asyncio.all_tasks()]
     threads = [t.name for t in threading.enumerate() if not t.name.startswith("asyncio_")]
     return {"tasks": tasks, "threads": threads, "sockets": _sockets()}
 
