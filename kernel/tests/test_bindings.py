@@ -1,5 +1,6 @@
 """What boots works: a setting that names a provider nobody offers, or one that can't work, stops the boot."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,13 @@ def test_a_default_that_the_operator_s_plugins_don_t_meet_stops_too(tmp_path: Pa
     assert "there are: wordllama" in fault.message
     assert "ragwork plugins enable minilm" in fault.fix
     assert faults(tmp_path, RAGWORK_PLUGINS=plugins, EMBEDDING_PROVIDER="wordllama") == []
+
+
+def test_the_list_that_the_how_to_shows_is_met(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs/how-to/enable-and-order-plugins.md"
+    [shown] = re.findall(r"```toml\n(\[kernel\]\nplugins = .*?)```", page.read_text(), re.DOTALL)
+    (tmp_path / "ragwork.toml").write_text(shown)
+    assert faults(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def plugin_rows(assembly: Assembly) -> list[dict[str, str]]:
         elif name in enabled:
             state, note = "enabled", enabled[name].info.summary
         else:
-            state, note = "disabled", f"enable it by adding {name!r} to plugins in [kernel] of ragwork.toml"
+            state, note = "disabled", f"enable it with `ragwork plugins enable {name}`"
         rows.append({"name": name, "version": version, "state": state, "note": note})
     return rows
 

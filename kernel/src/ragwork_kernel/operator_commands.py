@@ -19,6 +19,7 @@ from ragwork_kernel import (
     jobs_admin,
     migrations,
     phase0,
+    plugin_switch,
 )
 from ragwork_kernel.boot import boot
 from ragwork_kernel.console import TerminalConsole
@@ -213,6 +214,18 @@ COMMANDS = (
         options=(doctor.OFFLINE,),
     ),
     OperatorCommand(path=("plugins",), help="What is installed, enabled, broken.", run=_plugins),
+    OperatorCommand(
+        path=("plugins", "enable"),
+        help="Enable a plugin in ragwork.toml.",
+        run=plugin_switch.enable,
+        options=(plugin_switch.NAME,),
+    ),
+    OperatorCommand(
+        path=("plugins", "disable"),
+        help="Disable a plugin in ragwork.toml.",
+        run=plugin_switch.disable,
+        options=(plugin_switch.NAME,),
+    ),
     OperatorCommand(
         path=("plugins", "lock"),
         help="Write the lock file: version and content of every enabled plugin.",
