@@ -195,6 +195,9 @@ class Roster(Protocol):
     async def known(self, tx: Transaction, kind: str, ids: Collection[str]) -> frozenset[str]:
         """Those of ``ids`` that exist in the transaction's tenant. One round trip."""
 
+    async def active(self, tx: Transaction, kind: str, ids: Collection[str]) -> frozenset[str]:
+        """Those of ``ids`` that are not disabled, suspended or over now. One round trip."""
+
     async def nearest(self, tx: Transaction, kind: str, wanted: str) -> str | None:
         """The id that somebody who wrote ``wanted`` most likely meant, if any is near. One round trip."""
 

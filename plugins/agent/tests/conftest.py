@@ -115,6 +115,7 @@ class World:
         self.db = CountingDb(pool)
         self.services = self
         self.providers = self.secrets = self.clock = self.metrics = self.blob = self.events = self
+        self.registry, self.rosters = self, ()
         self.model = Model()
         self.unreadable: set[str] = set()
         self.found: list[Passage] = [passage("d1", "The gate is green. Nobody waits.")]
@@ -135,6 +136,9 @@ class World:
     # services
     def use(self, capability: type) -> Any:
         return Search(self) if capability is CorpusSearch else self  # type: ignore[arg-type]
+
+    def use_optional(self, capability: type) -> None:
+        return None
 
     async def read_scope(self, principal: Principal, action: object) -> Everything:
         return Everything()

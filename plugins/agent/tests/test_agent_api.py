@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+from ragwork_hooks.auth import Directory
+
 QUESTION = "Which release gates does Agent 2.0 have?"
 
 
@@ -148,6 +150,69 @@ async def test_a_revoked_document_leaves_the_next_run_and_the_stored_answers(pla
         assert (stored[1]["text"], stored[1]["citations"]) == ("", [])
         # Names and texts of what was revoked stand nowhere in the reader's own history.
         assert first.data["text"] not in str(stored)
+
+
+SPOKEN = {"LLM_PROVIDER": "extractive", "TTS_PROVIDER": "fake"}
+
+
+async def _spoken(app: Any, key: str, session: str) -> tuple[str, str]:
+    """A spoken answer's path, and the document it quotes."""
+    body = ask(audio=True, session_id=session)
+    answer = await app.call("POST", "/v1/run", key, json=body, headers={"Accept": "application/json"})
+    assert answer.status == 200, answer.text
+    path = f"/v1/audio/{answer.data['audio']['audio_id']}.mp3"
+    assert (await app.call("GET", path)).status == 200
+    return path, answer.data["citations"][0]["document_id"]
+
+
+async def test_speech_is_heard_only_while_its_listener_may_read_what_it_quotes(platform: Any) -> None:
+    async with platform(settings=SPOKEN) as app:
+        await app.command("seed", tenant="t1")
+        admin = await app.key(role="admin", user="boss")
+        keys = {user: await app.key(role="reader", user=user) for user in ("u1", "u2", "u3")}
+        heard = {user: await _spoken(app, key, user) for user, key in keys.items()}
+        directory = app.platform.facades["apikeys"].use(Directory)
+
+        async def statuses() -> list[int]:
+            return [(await app.call("GET", path)).status for path, _document in heard.values()]
+
+        async with app.platform.parts.db.tenant("t1") as tx:
+            await directory.set_active(tx, "u1", False)
+        assert await statuses() == [404, 200, 200]
+        listed = (await app.call("GET", "/v1/admin/api-keys", admin)).data["items"]
+        key_id = next(k["key_id"] for k in listed if keys["u2"].split("_")[1] == k["key_id"])
+        await app.command("keys", "revoke", key_id=key_id)
+        assert await statuses() == [404, 404, 200]
+        async with app.platform.parts.db.tenant("t1") as tx:
+            await directory.set_active(tx, "u1", True)
+        assert await statuses() == [200, 404, 200]
+        _path, cited = heard["u3"]
+        path = f"/v1/admin/authz/documents/{cited}/permissions"
+        for grant in (await app.call("GET", path, admin)).data["items"]:
+            await app.call("DELETE", f"{path}/{grant['id']}", admin)
+        assert await statuses() == [404, 404, 404]
+
+
+async def test_speech_ends_with_the_group_that_opened_its_documents(platform: Any) -> None:
+    async with platform(settings=SPOKEN) as app:
+        await app.command("seed", tenant="t1")
+        admin = await app.key(role="admin", user="boss")
+        reader = await app.key(role="reader", user="u1")
+        directory = app.platform.facades["apikeys"].use(Directory)
+        async with app.platform.parts.db.tenant("t1") as tx:
+            await directory.ensure_group(tx, "g1", "G")
+            await directory.set_groups(tx, "u1", frozenset({"g1"}))
+            documents = await tx.fetch("SELECT id FROM documents.documents")
+        for document in documents:
+            path = f"/v1/admin/authz/documents/{document['id']}/permissions"
+            for grant in (await app.call("GET", path, admin)).data["items"]:
+                await app.call("DELETE", f"{path}/{grant['id']}", admin)
+            body = {"principal_type": "group", "principal_id": "g1", "permission": "read"}
+            assert (await app.call("POST", path, admin, json=body)).status == 201
+        path, _cited = await _spoken(app, reader, "s1")
+        async with app.platform.parts.db.tenant("t1") as tx:
+            await directory.set_groups(tx, "u1", frozenset())
+        assert (await app.call("GET", path)).status == 404
 
 
 async def test_a_swarm_on_one_session_is_ordered_and_a_client_that_leaves_frees_it(platform: Any) -> None:

@@ -394,6 +394,11 @@ async def test_speech_is_kept_for_its_tenant_and_expires(world: Any, asked: Make
     for forged in (audio_id[:-2] + "AA", "A" + audio_id, "", "é", "x" * 9000, audio_id + "AAAA"):
         with pytest.raises(Problem, match="NOT_FOUND"):
             await shop.voice.fetch(forged)
+    world.unreadable = {"d1"}
+    with pytest.raises(Problem, match="NOT_FOUND"):
+        await shop.voice.fetch(audio_id)
+    world.unreadable = set()
+    await shop.voice.fetch(audio_id)
     world.time = world.time.replace(year=world.time.year + 1)
     with pytest.raises(Problem, match="NOT_FOUND"):
         await shop.voice.fetch(audio_id)

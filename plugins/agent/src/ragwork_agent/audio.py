@@ -1,4 +1,8 @@
-"""Speech of answers: made after the answer, kept as a blob, reached by an unguessable id that expires."""
+"""Speech of answers: made after the answer, kept as a blob, reached by an unguessable id that expires.
+
+The id opens nothing by itself: who the answer was made for must still be there, and may still read every document
+that the answer goes back to.
+"""
 
 import base64
 import binascii
@@ -8,12 +12,15 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 import attrs
+from ragwork_hooks.auth import Directory, Principal
+from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.errors import ProviderError, not_found
 from ragwork_hooks.http import File
 from ragwork_hooks.plugin import Services
-from ragwork_hooks.storage import Transaction
+from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_agent.api import Speech
+from ragwork_agent.listeners import Present, kept
 from ragwork_agent.sessions import Key
 
 LIFETIME = timedelta(hours=1)
@@ -21,8 +28,8 @@ _MAC, _EXPIRY, _RANDOM = 32, 8, 16
 _CODES = frozenset({"TTS_CONFIG_MISSING", "TTS_AUTH_ERROR", "TTS_ERROR", "INTEGRATION_UNAVAILABLE"})
 
 _KEEP = """
-INSERT INTO agent.audio (tenant_id, key, user_id, session_id, mime, expires_at)
-VALUES (ragwork.tenant(), $1, $2, $3, $4, $5)"""
+INSERT INTO agent.audio (tenant_id, key, user_id, session_id, turn, listeners, mime, expires_at)
+VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7)"""
 _EXPIRED = """
 DELETE FROM agent.audio WHERE tenant_id = ragwork.tenant() AND key IN (
     SELECT key FROM agent.audio WHERE tenant_id = ragwork.tenant() AND expires_at <= now() LIMIT 20
@@ -31,8 +38,12 @@ RETURNING key"""
 _OF_SESSION = """
 DELETE FROM agent.audio WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND session_id = $2
 RETURNING key"""
-_MIME = """
-SELECT mime FROM agent.audio WHERE tenant_id = ragwork.tenant() AND key = $1 AND expires_at > now()"""
+# Without its message, or of a release that did not note the turn, nobody could say what it quotes.
+_SPOKEN = """
+SELECT a.mime, a.listeners, m.sources FROM agent.audio a
+JOIN agent.messages m ON m.tenant_id = a.tenant_id AND m.user_id = a.user_id
+    AND m.session_id = a.session_id AND m.turn = a.turn AND m.role = 'assistant'
+WHERE a.tenant_id = ragwork.tenant() AND a.key = $1 AND a.expires_at > now() AND a.listeners IS NOT NULL"""
 
 
 @attrs.frozen(kw_only=True)
@@ -82,14 +93,26 @@ class Tickets:
 class Voice:
     """Speaks answers with the configured provider."""
 
-    def __init__(self, services: Services, provider: str, base_url: str, key: bytes) -> None:
+    def __init__(
+        self,
+        services: Services,
+        catalog: DocumentCatalog,
+        directory: Directory | None,
+        *,
+        provider: str,
+        base_url: str,
+        key: bytes,
+    ) -> None:
         self._services = services
+        self._catalog = catalog
+        self._present = Present(services=services, directory=directory)
         self._provider = provider
         self._base_url = base_url.rstrip("/")
         self._tickets = Tickets(key)
 
-    async def speak(self, tenant_id: str, key: Key, text: str) -> Speech:
-        """The speech of ``text``, or why there is none. A failure never fails the run."""
+    async def speak(self, principal: Principal, key: Key, turn: int, text: str) -> Speech:
+        """The speech of ``text``, the answer of the turn, or why there is none. A failure never fails the run."""
+        tenant_id = principal.tenant_id
         if self._provider == "none":
             return Speech(code="TTS_CONFIG_MISSING", message="no speech provider is set (TTS_PROVIDER)")
         try:
@@ -106,7 +129,8 @@ class Voice:
         expires_at = self._services.clock.now() + LIFETIME
         audio_id, ticket = self._tickets.issue(tenant_id, expires_at)
         async with self._services.db.tenant(tenant_id) as tx:
-            await tx.execute(_KEEP, ticket.key, key.user_id, key.session_id, audio.mime, expires_at)
+            spoken = (key.user_id, key.session_id, turn, kept(principal), audio.mime, expires_at)
+            await tx.execute(_KEEP, ticket.key, *spoken)
             await self._services.blob.put(tx, ticket.key, audio.data)
             for row in await tx.fetch(_EXPIRED):
                 await self._services.blob.delete(tx, row["key"])
@@ -115,16 +139,28 @@ class Voice:
         )
 
     async def fetch(self, audio_id: str) -> File:
-        """The sound behind an id. Raises ``Problem`` 404 for one that is forged, over or erased."""
+        """The sound behind an id. Raises ``Problem`` 404 for one that is forged, over or erased, and for one that
+        may no longer be heard.
+        """
         ticket = self._tickets.read(audio_id, self._services.clock.now())
         if ticket is None:
             raise not_found("audio", audio_id)
         async with self._services.db.tenant(ticket.tenant_id, "read") as tx:
-            mime = await tx.fetchval(_MIME, ticket.key)
-            data = None if mime is None else await self._services.blob.get(tx, ticket.key)
+            row = await tx.fetchrow(_SPOKEN, ticket.key)
+            if row is None or not await self._may_hear(tx, row):
+                raise not_found("audio", audio_id)
+            data = await self._services.blob.get(tx, ticket.key)
         if data is None:
             raise not_found("audio", audio_id)
-        return File(data=data, mime=mime, headers={"Cache-Control": "private, no-store"})
+        return File(data=data, mime=row["mime"], headers={"Cache-Control": "private, no-store"})
+
+    async def _may_hear(self, tx: Transaction, row: Row) -> bool:
+        """Whether who it was made for is there and may read all that it goes back to, today."""
+        principal = await self._present.principal(tx, row["listeners"])
+        if principal is None:
+            return False
+        sources = frozenset(row["sources"])
+        return not sources or sources <= await self._catalog.readable(tx, principal, sorted(sources))
 
     async def forget(self, tx: Transaction, key: Key) -> None:
         """Erase all speech of a session."""

@@ -100,7 +100,7 @@ class Run:
             "finish_reason": answer.finish_reason,
         }
         await self._out.put(Frame(type="message.final", data=data))
-        speech = await self._speech(answer.text)
+        speech = await self._speech(answer.turn, answer.text)
         self.answer = attrs.evolve(answer, audio=speech)
 
     async def _corpus(self, corpus_id: str) -> Corpus:
@@ -186,11 +186,11 @@ class Run:
             session=totals,
         )
 
-    async def _speech(self, text: str) -> Speech | None:
+    async def _speech(self, turn: int, text: str) -> Speech | None:
         """Speak the answer when asked to, and when the grant leaves room for it."""
         if not self._asked.audio or not self._asked.degrade.audio:
             return None
-        speech = await self._shop.voice.speak(self._asked.principal.tenant_id, self._key, text)
+        speech = await self._shop.voice.speak(self._asked.principal, self._key, turn, text)
         if speech.code is None:
             data = {"audio_url": speech.audio_url, "audio_id": speech.audio_id, "mime": speech.mime}
             await self._out.put(Frame(type="audio.ready", data=data))

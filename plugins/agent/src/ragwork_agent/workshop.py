@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 import attrs
+from ragwork_hooks.auth import Directory
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
 from ragwork_hooks.plugin import Services
 
@@ -50,12 +51,20 @@ class Workshop:
     def of(cls, services: Services, config: Config) -> "Workshop":
         """What the plugin's services and settings make."""
         key = services.secrets.key("AUDIO_SIGNING_KEY")
+        catalog = services.use(DocumentCatalog)
         return cls(
             services=services,
             config=config,
-            catalog=services.use(DocumentCatalog),
+            catalog=catalog,
             search=services.use(CorpusSearch),
-            voice=Voice(services, config.tts_provider, config.audio_base_url, key),
+            voice=Voice(
+                services,
+                catalog,
+                services.use_optional(Directory),
+                provider=config.tts_provider,
+                base_url=config.audio_base_url,
+                key=key,
+            ),
         )
 
     def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

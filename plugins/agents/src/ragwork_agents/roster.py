@@ -10,6 +10,10 @@ _KNOWN: Final = """
 SELECT id FROM agents.agents
  WHERE tenant_id = ragwork.tenant() AND id = ANY ($1::text[]) AND status <> 'revoked'
 """
+_ACTIVE: Final = """
+SELECT id FROM agents.agents
+ WHERE tenant_id = ragwork.tenant() AND id = ANY ($1::text[]) AND status = 'active'
+"""
 _CANDIDATES: Final = """
 SELECT id, $1 IN (name, client_id) AS called FROM agents.agents
  WHERE tenant_id = ragwork.tenant() AND status <> 'revoked'
@@ -27,6 +31,11 @@ class AgentRoster:
         """See ``Roster``."""
         del kind  # there is one
         return frozenset(row["id"] for row in await tx.fetch(_KNOWN, list(ids)))
+
+    async def active(self, tx: Transaction, kind: str, ids: Collection[str]) -> frozenset[str]:
+        """See ``Roster``."""
+        del kind  # there is one
+        return frozenset(row["id"] for row in await tx.fetch(_ACTIVE, list(ids)))
 
     async def nearest(self, tx: Transaction, kind: str, wanted: str) -> str | None:
         """By name or client id, then by likeness of the ids."""

@@ -12,7 +12,7 @@ from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInf
 
 from ragwork_apikeys.areas import AREAS
 from ragwork_apikeys.authenticator import ApiKeyAuthenticator
-from ragwork_apikeys.bypass import DevBypass
+from ragwork_apikeys.bypass import BypassRoster, DevBypass
 from ragwork_apikeys.capability import CappedKeys
 from ragwork_apikeys.commands import commands
 from ragwork_apikeys.config import ApiKeysConfig
@@ -51,15 +51,16 @@ class ApiKeysPlugin:
         judge = Judge(config.inactive_days if config.inactive_enforced else None, services.clock.monotonic)
         capped = CappedKeys(store, directory, config.max_active_keys)
         keys = ApiKeyAuthenticator(store, directory, judge, usage, config.header)
+        bypass = _bypass(config, services.profile)
         return Contribution(
             areas=AREAS,
-            authenticators=(keys, *_bypass(config, services.profile)),
+            authenticators=(keys, *bypass),
             routes=AdminApi(services, store, directory, capped).routes(),
             tickers=(
                 Ticker(name="apikeys.last_used", every_s=5.0, run=usage.write),
                 Ticker(name="apikeys.expired", every_s=1.0, run=usage.end_expired),
             ),
-            rosters=(KeyRoster(store),),
+            rosters=(KeyRoster(store), *((BypassRoster(),) if bypass else ())),
             capabilities={KeyStore: store, ApiKeys: capped},
         )
 

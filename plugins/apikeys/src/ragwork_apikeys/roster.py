@@ -23,6 +23,11 @@ class KeyRoster:
         del kind  # there is one
         return await self._store.unrevoked(tx, ids)
 
+    async def active(self, tx: Transaction, kind: str, ids: Collection[str]) -> frozenset[str]:
+        """Keys that may be used, as far as they alone decide it: their user may be disabled."""
+        del kind  # there is one
+        return await self._store.usable(tx, ids)
+
     async def nearest(self, tx: Transaction, kind: str, wanted: str) -> str | None:
         """By the key's name or its shown beginning, then by likeness of the ids."""
         del kind  # there is one

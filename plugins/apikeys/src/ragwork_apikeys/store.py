@@ -30,6 +30,11 @@ _UNREVOKED: Final = """
 SELECT id FROM apikeys.keys
  WHERE tenant_id = ragwork.tenant() AND id = ANY ($1::text[]) AND revoked_at IS NULL
 """
+_USABLE: Final = """
+SELECT id FROM apikeys.keys
+ WHERE tenant_id = ragwork.tenant() AND id = ANY ($1::text[]) AND revoked_at IS NULL
+   AND disabled_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+"""
 # Revoked keys are kept, so the list is bounded; those that may work again come before them.
 _ALL: Final = """
 SELECT *, now() AS read_at FROM (
@@ -202,6 +207,10 @@ class KeyStore:
     async def unrevoked(self, tx: Transaction, ids: Collection[str]) -> frozenset[str]:
         """Those of ``ids`` that are keys which nobody has revoked."""
         return frozenset(row["id"] for row in await tx.fetch(_UNREVOKED, list(ids)))
+
+    async def usable(self, tx: Transaction, ids: Collection[str]) -> frozenset[str]:
+        """Those of ``ids`` that are keys neither revoked nor disabled nor over."""
+        return frozenset(row["id"] for row in await tx.fetch(_USABLE, list(ids)))
 
     async def page(
         self, tx: Transaction, *, only_inactive: bool, inactive_days: int, limit: int, offset: int

@@ -26,6 +26,17 @@ class DirectoryRoster:
         )
         return frozenset(row["id"] for row in rows)
 
+    async def active(self, tx: Transaction, kind: str, ids: Collection[str]) -> frozenset[str]:
+        """A group is never disabled."""
+        if kind == "group":
+            return await self.known(tx, kind, ids)
+        rows = await tx.fetch(
+            """SELECT id FROM directory.users
+            WHERE tenant_id = ragwork.tenant() AND id = ANY($1::text[]) AND active""",
+            list(ids),
+        )
+        return frozenset(row["id"] for row in rows)
+
     async def nearest(self, tx: Transaction, kind: str, wanted: str) -> str | None:
         """By e-mail address or display name first, then by likeness of the ids."""
         rows = await tx.fetch(

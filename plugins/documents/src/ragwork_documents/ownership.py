@@ -1,6 +1,5 @@
 """Whose a corpus is: the actions on what decides who reads its documents and where they go, and their gate."""
 
-from collections.abc import Sequence
 from typing import Final, Literal
 
 from ragwork_hooks.auth import Principal, Role
@@ -21,7 +20,7 @@ _OWNED: Final = frozenset({CONFIGURE.name, DELETE.name})
 
 def owner_of(principal: Principal) -> str:
     """Who owns what ``principal`` creates: the person that an agent acts for, else the principal itself."""
-    return _chain(principal)[-1]
+    return [who.user_id for who in principal.chain][-1]
 
 
 class CorpusOwnership:
@@ -43,7 +42,7 @@ class CorpusOwnership:
         if resource.tenant_id == principal.tenant_id:
             if principal.role >= Role.ADMIN or action.name not in (*_OWNED, ADMINISTER.name):
                 return ALLOW
-            if action.name in _OWNED and resource.owner in _chain(principal):
+            if action.name in _OWNED and resource.owner in [who.user_id for who in principal.chain]:
                 return ALLOW
         whose = "has no owner" if resource.owner is None else f"belongs to {resource.owner!r}"
         message = f"corpus {resource.id!r} {whose}; only its owner or an administrator may do this"
@@ -53,9 +52,3 @@ class CorpusOwnership:
         """``scope`` itself: whose a corpus is says nothing about who reads its documents."""
         del principal, action
         return scope
-
-
-def _chain(principal: Principal) -> Sequence[str]:
-    """The principal's user and those it acts for, the person last."""
-    person = principal.on_behalf_of
-    return [principal.user_id, *(_chain(person) if person is not None else ())]

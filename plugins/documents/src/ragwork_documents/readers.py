@@ -173,7 +173,7 @@ async def record(
             type=event,
             outcome="success",
             actor_type=by.kind,
-            actor_id=by.credential_id,
+            actor_id=by.actor_id or by.credential_id,
             actor_role=by.role.label,
             resource_type="corpus",
             resource_id=corpus_id,
