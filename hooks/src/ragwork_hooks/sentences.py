@@ -38,15 +38,12 @@ _SAMPLE: Final = 2_000
 
 def _read() -> dict[str, dict[str, frozenset[str]]]:
     """Section → language → words."""
-    sections: dict[str, dict[str, frozenset[str]]] = {}
     text = resources.files("ragwork_hooks").joinpath("abbreviations.txt").read_text("utf-8")
-    for line in text.splitlines():
-        if line.startswith("["):
-            section = sections.setdefault(line[1 : line.index("]")], {})
-        elif line and not line.startswith("#"):
-            language, _, words = line.partition(":")
-            section[language] = frozenset(words.split())
-    return sections
+    sections = {part[: part.index("]")]: part.splitlines()[1:] for part in text.split("\n[")[1:]}
+    return {
+        name: {line.partition(":")[0]: frozenset(line.partition(":")[2].split()) for line in lines if line}
+        for name, lines in sections.items()
+    }
 
 
 _BY_LANGUAGE: Final = MappingProxyType(_read())
@@ -55,20 +52,19 @@ _MONTHS, _STARTERS = (frozenset(chain(*_BY_LANGUAGE[name].values())) for name in
 _KIND: Final = MappingProxyType(
     {word: kind for kind in ("number", "either", "always") for word in chain(*_BY_LANGUAGE[kind].values())}
 )
-_KINDS: Final = ("ordinals", "plain")
-
-
-def _languages() -> dict[str, list[tuple[str, str]]]:
-    """Common word → the languages that it tells of, each with its kind."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for kind in _KINDS:
-        for language, words in _BY_LANGUAGE[kind].items():
-            for word in words:
-                found.setdefault(word, []).append((kind, language))
-    return found
-
-
-_LANGUAGES: Final = MappingProxyType(_languages())
+#: Common word → (section, language) of those that it tells of.
+_LANGUAGES: Final = MappingProxyType(
+    {
+        word: [
+            (k, name)
+            for k in ("ordinals", "plain")
+            for name, words in _BY_LANGUAGE[k].items()
+            if word in words
+        ]
+        for kind in ("ordinals", "plain")
+        for word in chain(*_BY_LANGUAGE[kind].values())
+    }
+)
 
 
 class Sentences:
@@ -149,16 +145,17 @@ class Sentences:
 
     def _looks_short(self, word: str) -> bool:
         """No vowel, and no acronym; or a German street."""
-        if _NO_VOWEL.fullmatch(word[:1].lower() + word[1:]) is not None:
-            return True
-        return word.endswith("str") and len(word) > 4 and self._has_ordinals
+        short = _NO_VOWEL.fullmatch(word[:1].lower() + word[1:]) is not None
+        return short or (word.endswith("str") and len(word) > 4 and self._has_ordinals)
 
     @cached_property
     def _has_ordinals(self) -> bool:
         """Whether the text's language writes ordinal numbers with a full stop."""
         sample = self._text[:_SAMPLE].lower()
-        said = Counter(
-            chain.from_iterable(_LANGUAGES[word] for word in _WORD.findall(sample) if word in _LANGUAGES)
+        words = (word for word in _WORD.findall(sample) if word in _LANGUAGES)
+        said = Counter(chain.from_iterable(_LANGUAGES[word] for word in words))
+        ordinals, plain = (
+            max((count for (kind, _), count in said.items() if kind == wanted), default=0)
+            for wanted in ("ordinals", "plain")
         )
-        best = {kind: max((said[name] for name in said if name[0] == kind), default=0) for kind in _KINDS}
-        return best["ordinals"] + len(_HINT.findall(sample)) > best["plain"]
+        return ordinals + len(_HINT.findall(sample)) > plain
