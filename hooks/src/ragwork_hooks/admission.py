@@ -13,7 +13,8 @@ from ragwork_hooks.storage import Transaction
 if TYPE_CHECKING:
     from ragwork_hooks.http import AnyRoute
 
-#: ``address`` is asked before authentication, without a principal; the others in this order after it.
+#: ``address`` is asked before authentication, without a principal and only about credentials that have not proved
+#: themselves in this process; the others in this order after it.
 #: A gate of ``capacity`` may wait for a place: nothing is held open meanwhile.
 Stage: TypeAlias = Literal["address", "switch", "rate", "entitlement", "capacity", "quota", "sla", "cost"]
 Open: TypeAlias = Callable[[], Awaitable[Transaction]]

@@ -10,17 +10,34 @@ from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem
 
 from ragwork_kernel.exchange import Exchange
+from ragwork_kernel.proven import Proven
 
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]+)")
 
 log = logging.getLogger(__name__)
 
 
-async def authenticate(authenticators: tuple[Authenticator, ...], exchange: Exchange) -> Principal | None:
-    """The caller; ``None`` on a public route. Raises ``Problem`` 401, or 503 when it can't be decided."""
+async def authenticate(
+    authenticators: tuple[Authenticator, ...], exchange: Exchange, proven: Proven
+) -> Principal | None:
+    """The caller; ``None`` on a public route. Raises ``Problem`` 401, or 503 when it can't be decided.
+
+    ``proven`` is told what became of the credential.
+    """
     exchange.stage = "authentication"
     if exchange.route.scope == "public":
         return None
+    try:
+        principal = await _recognised(authenticators, exchange)
+    except Problem as problem:
+        if problem.status == 401:
+            proven.forget(exchange.request)
+        raise
+    proven.note(exchange.request)
+    return principal
+
+
+async def _recognised(authenticators: tuple[Authenticator, ...], exchange: Exchange) -> Principal:
     request, since = exchange.request, time.perf_counter()
     credential = Credential(bearer=_bearer(request), peer=exchange.peer, headers=request.headers)
     for authenticator in authenticators:

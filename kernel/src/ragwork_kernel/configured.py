@@ -10,7 +10,7 @@ import asyncpg
 from ragwork_hooks.errors import ConfigError, Problem
 from ragwork_hooks.storage import DatabaseUrls
 
-from ragwork_kernel import bindings, migrations, names, phase0, roles
+from ragwork_kernel import bindings, migrations, names, peers, phase0, roles
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import gaps
 from ragwork_kernel.findings import Finding, failed, of_all, remarked
@@ -29,6 +29,8 @@ async def settings(assembly: Assembly) -> list[Finding]:
     if not assembly.plugins and not assembly.broken:
         fix = "install ragwork, or set RAGWORK_PLUGINS"
         found.append(Finding(check="plugins", state="warn", detail="none is enabled", fix=fix))
+    if assembly.kernel.production:
+        found.append(peers.unnamed_proxies(assembly.kernel.trusted_proxies))
     sound = "all set" if assembly.kernel.production else "what is unset is made once and shared"
     found += of_all("secrets", gaps(assembly), sound)
     errors = await asyncio.to_thread(bindings.faults, assembly)

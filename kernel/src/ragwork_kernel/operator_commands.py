@@ -18,6 +18,7 @@ from ragwork_kernel import (
     doctor,
     jobs_admin,
     migrations,
+    peers,
     phase0,
     plugin_switch,
 )
@@ -59,6 +60,9 @@ async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> 
             "  stop with Ctrl-C; a key for clients: `ragwork keys create --help`",
         )
 
+    proxies = peers.unnamed_proxies(assembly.kernel.trusted_proxies)
+    if not peers.is_loopback(host) and proxies.state == "warn":
+        log.warning("--host %s: %s. Fix: %s", host, proxies.detail, proxies.fix)
     async with boot(assembly, data_dir) as platform, command_socket.accepting(platform, data_dir):
         await run_server(platform, host, port, ready)
     return 0

@@ -27,6 +27,7 @@ from ragwork_kernel.body_memory import BodyMemory
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.db import TENANT_ID
 from ragwork_kernel.exchange import Exchange
+from ragwork_kernel.proven import Proven
 from ragwork_kernel.records import Records
 from ragwork_kernel.replies import SECURITY_HEADERS, Shape
 from ragwork_kernel.shares import address_of, working_for
@@ -68,6 +69,7 @@ class Pipeline:
         self._streams = streams
         self._telemetry = telemetry
         self._tracer = tracer
+        self._proven = Proven()
         self._bodies = BodyMemory(config.body_memory_bytes, telemetry.shares)
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -181,8 +183,9 @@ class Pipeline:
     async def _decide_and_run(self, exchange: Exchange, limit: asyncio.Timeout) -> web.Response | EventStream:
         """address → authenticate → switch → role → rate → memory → decode → entitlement → capacity, then the work."""
         refusals.unreadable(exchange.request)
-        await self._admission.ask(exchange, "address")
-        exchange.caller = await authenticate(self._authenticators, exchange)
+        if not self._proven.knows(exchange.request):
+            await self._admission.ask(exchange, "address")
+        exchange.caller = await authenticate(self._authenticators, exchange, self._proven)
         if exchange.caller is not None:
             working_for.set(exchange.caller.tenant_id)
         await self._admission.ask(exchange, "switch")

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import attrs
 import pytest
 from ragwork_hooks.admission import Admission
 from ragwork_hooks.authz import Deny
@@ -57,6 +58,17 @@ async def test_a_refusal_costs_nothing_in_either_bucket(world, clock, kit):
     # k1 has one token again, and the tenant all that its own rate gave back: three.
     assert await admitted(gate, [kit.ask(key="k1")] * 5) == 1
     assert await admitted(gate, [kit.ask(key="k2")] * 5) == 2
+
+
+@pytest.mark.parametrize("kind", ["agent", "sso_session"])
+async def test_new_tokens_and_sessions_of_one_agent_or_person_share_its_bucket(world, kit, kind):
+    gate = world(key_read_burst=3, tenant_read_burst=1000).gate
+    asks = [kit.ask(key=f"token{number}") for number in range(9)]
+    asks = [attrs.evolve(each, principal=attrs.evolve(each.principal, kind=kind)) for each in asks]
+    assert await admitted(gate, asks) == 3
+    other = attrs.evolve(asks[0], principal=attrs.evolve(asks[0].principal, user_id="another"))
+    assert await admitted(gate, [other] * 9) == 3
+    assert await admitted(gate, [kit.ask(key="k1"), kit.ask(key="k2")]) == 2
 
 
 async def test_public_routes_are_held_by_address_and_probes_by_nothing(world, kit):

@@ -109,6 +109,24 @@ async def test_an_address_that_fails_too_often_is_refused_before_its_key_is_look
         assert (await app.call("GET", "/v1/corpora", key)).status == 200
 
 
+async def test_a_flood_of_bad_keys_shuts_out_no_key_of_its_address_that_proved_itself(platform):
+    settings = {"RL_ADDRESS_FAILURES_BURST": "5", "RL_ADDRESS_FAILURES_RPS": "0.1"}
+    async with platform(plugins=PLUGINS, settings=settings) as app:
+        key, unused, revoked = await app.key(), await app.key(), await app.key()
+        for good in (key, revoked):
+            assert (await app.call("GET", "/v1/corpora", good)).status == 200
+        for _ in range(20):
+            answer = await app.call("GET", "/v1/corpora", "nrgk_0123456789abcdef_" + "x" * 40)
+        assert answer.status == 429
+        assert (await app.call("GET", "/v1/corpora", key)).status == 200
+        # Nobody can tell an unproven key from one more guess.
+        assert (await app.call("GET", "/v1/corpora", unused)).status == 429
+        # A proven one that is good no more is a failure like any other, and then a guess.
+        await app.command("keys", "revoke", key_id=revoked.split("_")[1])
+        assert (await app.call("GET", "/v1/corpora", revoked)).status == 401
+        assert (await app.call("GET", "/v1/corpora", revoked)).status == 429
+
+
 async def test_a_refused_run_leaves_no_trace_and_zero_means_closed(platform):
     settings = {"RL_TENANT_RUN_BURST": "0"}
     async with platform(plugins=PLUGINS, settings=settings) as app:

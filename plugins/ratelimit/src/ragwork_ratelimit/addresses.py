@@ -34,6 +34,7 @@ def client_of(peer: str) -> str:
 class FailureGate:
     """Refuses an address that failed to authenticate too often, before its credential is looked up.
 
+    Credentials that proved themselves in this process are not asked about: nobody shuts out his neighbours.
     Asking only looks; ``Failures`` counts. Both act on this process' memory: no I/O under a flood.
     """
 

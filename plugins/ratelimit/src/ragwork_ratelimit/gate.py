@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 from ragwork_hooks.admission import Admission, Ask, Stage, Wire
 from ragwork_hooks.audit import PLATFORM_TENANT
+from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.http import AnyRoute
@@ -102,7 +103,7 @@ class RateGate:
         else:
             name = ask.rate_class if ask.rate_class in self._classes else STRICTEST
             policies, scope = self._classes[name], ask.principal.tenant_id
-            names = [f"{name}:key:{ask.principal.credential_id}", f"{name}:tenant"]
+            names = [f"{name}:key:{_who(ask.principal)}", f"{name}:tenant"]
         return Held(
             scope=scope,
             policies=policies,
@@ -117,6 +118,15 @@ class RateGate:
         """The same draw from this process' own buckets, which know no scopes."""
         buckets = [attrs.evolve(bucket, key=f"{held.scope}:{bucket.key}") for bucket in held.buckets]
         return self._local.take(buckets, held.cost)
+
+
+def _who(principal: Principal) -> str:
+    """Whose bucket it is: a key's own, but of a session or a token, which anybody may get anew, the person's or
+    agent's behind it.
+    """
+    if principal.kind == "api_key":
+        return principal.credential_id
+    return f"{principal.kind}:{principal.user_id}"
 
 
 def _policies(name: str, config: RateLimitConfig) -> tuple[Policy, ...]:
