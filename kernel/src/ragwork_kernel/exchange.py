@@ -45,6 +45,14 @@ class Exchange:
     body: KernelShare | None = None
     sent_whole: int | None = None
 
+    @property
+    def server_timing(self) -> str:
+        """How long it took to decide and to do, as the header ``Server-Timing`` says it."""
+        now = time.perf_counter()
+        decided = self.decided_at or now
+        decide_ms, handle_ms = (decided - self.started) * 1000, (now - decided) * 1000
+        return f"decide;dur={decide_ms:.2f}, handle;dur={handle_ms:.2f}"
+
     def allowed(self, gate: str, since: float, headers: Mapping[str, str]) -> None:
         """Note a gate's yes; ``since`` is when it was asked, in performance time."""
         spent = time.perf_counter() - since

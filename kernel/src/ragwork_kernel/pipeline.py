@@ -291,7 +291,7 @@ class Pipeline:
     @staticmethod
     def _timed(exchange: Exchange, response: web.Response) -> web.Response:
         """How long it took to decide and to do, in milliseconds."""
-        response.headers["Server-Timing"] = _server_timing(exchange)
+        response.headers["Server-Timing"] = exchange.server_timing
         return response
 
     def _open(self, request: web.Request, route: AnyRoute, legacy: bool) -> Exchange:
@@ -430,7 +430,7 @@ class Pipeline:
             **exchange.grant.headers,
             **sse.STREAM_HEADERS,
             **stream.headers,
-            "Server-Timing": _server_timing(exchange),
+            "Server-Timing": exchange.server_timing,
         }
         response = web.StreamResponse(status=stream.status, headers=headers)
         with self._streams.registered(exchange.caller, exchange.started) as live:
@@ -462,10 +462,3 @@ def _given(tx: Transaction) -> Callable[[], Awaitable[Transaction]]:
         return tx
 
     return give
-
-
-def _server_timing(exchange: Exchange) -> str:
-    now = time.perf_counter()
-    decided = exchange.decided_at or now
-    decide_ms, handle_ms = (decided - exchange.started) * 1000, (now - decided) * 1000
-    return f"decide;dur={decide_ms:.2f}, handle;dur={handle_ms:.2f}"
