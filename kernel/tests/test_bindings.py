@@ -47,6 +47,12 @@ def test_a_name_that_nobody_offers_is_told_with_what_there_is_and_the_nearest(
     assert fault.fix == advice
 
 
+def test_only_what_is_none_by_default_can_be_none(tmp_path: Path) -> None:
+    assert faults(tmp_path, TTS_PROVIDER="none") == []
+    for setting in ("LLM_PROVIDER", "EMBEDDING_PROVIDER", "LLM_FALLBACK"):
+        assert [fault.where for fault in faults(tmp_path, **{setting: "none"})] == [setting]
+
+
 def test_the_place_is_the_line_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "ragwork.toml").write_text('[kernel]\n\n[agent]\n# why\nllm_provider = "nosuch"\n')
     [fault] = faults(tmp_path)

@@ -59,6 +59,14 @@ WRONG = {
         {"RAGWORK_PROFILE": "production", "AUTH_DEV_BYPASS": "true"},
         ("AUTH_DEV_BYPASS",),
     ),
+    "a policy agent that is away": (
+        {
+            "AGENT_POLICY_ENGINE": "opa",
+            "OPA_URL": "http://127.0.0.1:1",
+            "EGRESS_ALLOW_PRIVATE": "127.0.0.1/32",
+        },
+        ("opa", "does not answer"),
+    ),
     "a gate order of no gate": ({"RAGWORK_GATE_ORDER": "rbca"}, ("RAGWORK_GATE_ORDER", "'rbac'")),
 }
 #: Plugins that own the settings above, without those that take long to open.
@@ -69,6 +77,7 @@ MORE = {
     "a chat model without its key": _ANSWERS,
     "an embedder that is mistyped": ",minilm,pgvector,documents",
     "production whose issuer is not https": ",rego,agents",
+    "a policy agent that is away": ",opa",
 }
 
 
@@ -212,9 +221,14 @@ def test_names_of_others_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_what_does_nothing_says_why(tmp_path: Path) -> None:
-    settings = {"IDEMPOTENCY_TTL_SECONDS": "600", "OPA_URL": "http://127.0.0.1:8181"}
+    settings = {
+        "IDEMPOTENCY_TTL_SECONDS": "600",
+        "SERVICE_API_KEY": "k",
+        "OPA_URL": "http://127.0.0.1:8181",
+    }
     remarks = {each.where: each for each in names.strange(assemblies.survey(tmp_path, settings))}
     assert "IDEMPOTENCY_TTL_HOURS" in remarks["IDEMPOTENCY_TTL_SECONDS"].message
+    assert "ragwork keys create" in remarks["SERVICE_API_KEY"].message
     assert "ragwork plugins enable opa" in remarks["OPA_URL"].fix
 
 

@@ -51,7 +51,7 @@ def setting(
     in every output. ``ge``/``le`` bound numbers, ``choices`` bounds strings, ``form`` judges a string or
     each of a list (``header_value``, ``http_url``, ``network``); a violation stops the boot with a ``ConfigError``.
     A value that ``binds`` names providers of that kind: one that nobody offers, or that can't work with the
-    settings as they are, stops the boot, too. ``none`` binds nothing.
+    settings as they are, stops the boot, too. ``none`` binds nothing where it is the default.
     """
     info = SettingInfo(
         env=env, help=help, secret=secret, required_in_production=required_in_production, binds=binds

@@ -16,7 +16,7 @@ from ragwork_kernel.assembly import Assembly, Loaded
 from ragwork_kernel.kinds import KINDS
 from ragwork_kernel.layers import nearest
 
-#: The value that binds nothing.
+#: The value that binds nothing, of a setting that binds nothing by default.
 NONE = "none"
 Offered = Collection[tuple[str, str]]
 
@@ -43,10 +43,11 @@ def of_settings(assembly: Assembly) -> list[Named]:
             if info.binds is None or value is None:
                 continue
             where = assembly.configuration.place(loaded.name, field)
+            unbound = getattr(attrs.fields(loaded.info.config), field).default
             found += [
                 Named(kind=info.binds, name=name, plugin=loaded.name, where=where)
                 for name in ((value,) if isinstance(value, str) else value)
-                if name != NONE
+                if name != NONE or unbound != NONE
             ]
     return found
 

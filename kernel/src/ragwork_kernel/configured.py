@@ -8,12 +8,14 @@ from typing import Final
 
 import asyncpg
 from ragwork_hooks.errors import ConfigError, Problem
+from ragwork_hooks.plugin import Probe
 from ragwork_hooks.storage import DatabaseUrls
 
 from ragwork_kernel import bindings, migrations, names, peers, phase0, roles
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import gaps
 from ragwork_kernel.findings import Finding, failed, of_all, remarked
+from ragwork_kernel.health import PROBE_TIMEOUT_S
 from ragwork_kernel.rehearsal import Rehearsal, rehearse
 
 _CURRENT: Final = "current"
@@ -172,7 +174,23 @@ async def _plugins(
             found += await _stored(rehearsal)
         if not offline:
             found += await _opened(rehearsal, database=current)
+            found += await asyncio.gather(*(_asked(probe) for probe in rehearsal.probes))
     return found
+
+
+async def _asked(probe: Probe) -> Finding:
+    """A service that a plugin depends on, asked as health asks it."""
+    check = f"dependency {probe.component}"
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            await probe.check()
+    except Exception as error:
+        reason = str(error) or f"no answer within {PROBE_TIMEOUT_S:g} s"
+        fix = "start it, or correct the settings of its plugin: `ragwork config explain` shows them"
+        return Finding(
+            check=check, state="fail", detail=f"{probe.component} does not answer: {reason}", fix=fix
+        )
+    return Finding(check=check, state="ok", detail="answers")
 
 
 async def _stored(rehearsal: Rehearsal) -> list[Finding]:

@@ -26,6 +26,7 @@ from ragwork_kernel.boot import boot
 from ragwork_kernel.console import TerminalConsole
 from ragwork_kernel.job_worker import LEASE_S
 from ragwork_kernel.layers import nearest
+from ragwork_kernel.names import strange
 from ragwork_kernel.plugin_lock import PluginLock
 from ragwork_kernel.server import serve as run_server
 from ragwork_kernel.telemetry import configure_logging
@@ -49,7 +50,7 @@ async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> 
     host, port = options["host"], options["port"]
     assembly = assemblies.read()
     configure_logging(assembly.kernel.log_level)
-    _say_when_unlocked(assembly)
+    _warn(assembly)
 
     def ready(bound: int) -> None:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared, not bound
@@ -73,7 +74,7 @@ async def _worker(options: Options, data_dir: Path, console: TerminalConsole) ->
     if options["check"]:
         return await _check_worker(assembly, data_dir, console)
     configure_logging(assembly.kernel.log_level)
-    _say_when_unlocked(assembly)
+    _warn(assembly)
     async with boot(assembly, data_dir) as platform:
         console.say(f"ragwork worker runs {len(platform.plan.jobs)} kinds of jobs")
         await run_worker(platform)
@@ -130,7 +131,10 @@ async def _plugins_verify(_options: Options, _data_dir: Path, console: TerminalC
     return 1 if wrong else 0
 
 
-def _say_when_unlocked(assembly: assemblies.Assembly) -> None:
+def _warn(assembly: assemblies.Assembly) -> None:
+    """Once, when a process starts to serve or to work: other commands have other things to say."""
+    for remark in strange(assembly):
+        log.warning("%s", remark)
     if assembly.kernel.production and assembly.kernel.plugin_lock is None:
         log.warning("RAGWORK_PLUGIN_LOCK is unset: plugins run unverified; see `ragwork plugins lock`")
 

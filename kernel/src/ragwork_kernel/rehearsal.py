@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import ConfigError, ProviderError
-from ragwork_hooks.plugin import Binding
+from ragwork_hooks.plugin import Binding, Probe
 from ragwork_hooks.storage import DatabaseUrls, Mode, Transaction
 
 from ragwork_kernel import bindings, plan
@@ -38,6 +38,11 @@ class Rehearsal:
     collected: Collected
     frozen: plan.Plan | None
     faults: tuple[ConfigError, ...]
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """Of the services that plugins depend on."""
+        return self.frozen.probes if self.frozen else ()
 
     async def stored(self) -> list[ConfigError]:
         """Bindings in the database that nobody offers. The schema must be current."""

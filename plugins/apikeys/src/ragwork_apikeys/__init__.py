@@ -37,6 +37,11 @@ class ApiKeysPlugin:
             after=("directory",),
             critical=True,
             config=ApiKeysConfig,
+            explained=dict.fromkeys(
+                ("SERVICE_API_KEY", "SERVICE_TENANT_ID"),
+                "it belongs to the copilot's services, which this release does not have; `ragwork keys create`"
+                " makes a key of role editor for a service",
+            ),
             secrets=(_PEPPER,),
             schema="apikeys",
             migrations=Path(__file__).parent / "migrations",
