@@ -61,7 +61,8 @@ class Call(Generic[B, Q]):
     """One decoded, authorized and admitted request.
 
     ``request_id`` is the server's own id, ``echo_id`` the one clients see (theirs when it was well
-    formed, else the same). ``path`` holds the path's parameters. ``deadline`` is in loop time.
+    formed, else the same). ``path`` holds the path's parameters. ``origin`` is this service as the caller addressed
+    it (``https://rag.example.org``). ``deadline`` is in loop time.
     """
 
     request_id: str
@@ -71,6 +72,7 @@ class Call(Generic[B, Q]):
     body: B
     headers: Headers
     peer: str
+    origin: str
     grant: Grant
     deadline: float
     caller: Principal | None

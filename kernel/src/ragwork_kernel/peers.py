@@ -1,5 +1,6 @@
-"""The client's address: the TCP peer, or behind trusted proxies what they say of it."""
+"""The client's address and ours to it: what the connection says, or behind trusted proxies what they say of it."""
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeAlias
@@ -9,6 +10,7 @@ from aiohttp import web
 from ragwork_kernel.findings import Finding
 
 _HEADER = "X-Forwarded-For"
+_AUTHORITY = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 Address: TypeAlias = IPv4Address | IPv6Address
 
 
@@ -52,10 +54,24 @@ class Client:
                 return hop
         return peer
 
+    def origin(self, request: web.BaseRequest) -> str:
+        """Scheme and host that the client used. What is no host is left out, so the answer is a path then."""
+        scheme, host = request.scheme, request.host
+        if self.trusts(request.remote or ""):
+            said = _last(request, "X-Forwarded-Proto").lower()
+            scheme = said if said in ("http", "https") else scheme
+            host = _last(request, "X-Forwarded-Host") or host
+        return f"{scheme}://{host}" if _AUTHORITY.fullmatch(host) else ""
+
     def trusts(self, text: str) -> bool:
         """Whether this peer speaks for its clients."""
         address = _parsed(text)
         return address is not None and any(address in network for network in self._trusted)
+
+
+def _last(request: web.BaseRequest, header: str) -> str:
+    """What the nearest proxy said."""
+    return ",".join(request.headers.getall(header, [])).rpartition(",")[2].strip()
 
 
 def _parsed(text: str) -> Address | None:

@@ -400,6 +400,7 @@ class Pipeline:
             body=await self._bodies.decoded(exchange, limit),
             headers=request.headers,
             peer=exchange.peer,
+            origin=self._client.origin(exchange.request),
             grant=exchange.grant,
             deadline=exchange.deadline,
             caller=exchange.caller,

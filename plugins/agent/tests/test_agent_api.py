@@ -52,6 +52,7 @@ async def test_a_stream_follows_the_contract_and_cites_what_it_quotes(platform: 
             assert citation["quote"] in texts[citation["chunk_id"]]
             assert citation["end"] - citation["start"] == len(citation["quote"])
         audio_id = events[-2].data["audio_id"]
+        assert events[-2].data["audio_url"] == f"{app.base}/v1/audio/{audio_id}.mp3"
         for prefix in ("/v1", ""):
             sound = await app.call("GET", f"{prefix}/audio/{audio_id}.mp3")
             assert (sound.status, sound.headers["Content-Type"]) == (200, "audio/mpeg")

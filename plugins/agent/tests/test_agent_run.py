@@ -382,6 +382,25 @@ async def test_a_deleted_session_is_not_brought_back_by_its_running_run(world: A
     assert await messages(world, question) == []
 
 
+@pytest.mark.parametrize(
+    ("setting", "origin", "begins"),
+    [
+        (None, "http://127.0.0.1:8123", "http://127.0.0.1:8123/v1/audio/"),
+        ("https://a.example", "http://127.0.0.1:8123", "https://a.example/v1/audio/"),
+        ("https://a.example/", "", "https://a.example/v1/audio/"),
+        ("https://a.example/v1", "", "https://a.example/v1/audio/"),
+        ("https://a.example/rag/v1/", "", "https://a.example/rag/v1/audio/"),
+        (None, "", "/v1/audio/"),
+    ],
+)
+async def test_the_url_of_speech_is_where_the_caller_is_or_what_is_set(
+    world: Any, asked: Make, collect: Collect, setting: str | None, origin: str, begins: str
+) -> None:
+    shop = world.shop(tts_provider="x", audio_base_url=setting)
+    ready = (await collect(Run(shop, asked(audio=True, origin=origin))))[-1]
+    assert ready.data["audio_url"] == f"{begins}{ready.data['audio_id']}.mp3"
+
+
 async def test_speech_is_kept_for_its_tenant_and_expires(world: Any, asked: Make, collect: Collect) -> None:
     shop = world.shop(tts_provider="x", audio_base_url="https://a.example/")
     frames = await collect(Run(shop, asked(audio=True)))

@@ -82,8 +82,8 @@ async def call(keys: Any, here: Any, caller: Principal, name: str, given: Any, k
 
     def made(tx: Any) -> Call[Any, Any]:
         return Call(
-            request_id="r", echo_id="r", path={"key_id": key_id}, headers=CIMultiDict(), peer="", deadline=0,
-            query=given if route.body is NoFields else NoFields(), body=given, grant=Grant(), caller=caller,
+            request_id="r", echo_id="r", path={"key_id": key_id}, headers=CIMultiDict(), peer="", origin="",
+            deadline=0, query=given if route.body is NoFields else NoFields(), body=given, grant=Grant(), caller=caller,
             transaction=tx, resource=None, decision=None,
         )  # fmt: skip
 

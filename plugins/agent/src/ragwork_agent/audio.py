@@ -90,6 +90,11 @@ class Tickets:
         return hmac.new(self._key, b"ragwork audio id\0" + body, hashlib.sha256).digest()
 
 
+def audio_url(base_url: str, audio_id: str) -> str:
+    """Where a sound is fetched; ``base_url`` may end with the API's version or not."""
+    return f"{base_url.rstrip('/').removesuffix('/v1')}/v1/audio/{audio_id}.mp3"
+
+
 class Voice:
     """Speaks answers with the configured provider."""
 
@@ -100,18 +105,20 @@ class Voice:
         directory: Directory | None,
         *,
         provider: str,
-        base_url: str,
+        base_url: str | None,
         key: bytes,
     ) -> None:
         self._services = services
         self._catalog = catalog
         self._present = Present(services=services, directory=directory)
         self._provider = provider
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url
         self._tickets = Tickets(key)
 
-    async def speak(self, principal: Principal, key: Key, turn: int, text: str) -> Speech:
-        """The speech of ``text``, the answer of the turn, or why there is none. A failure never fails the run."""
+    async def speak(self, principal: Principal, key: Key, turn: int, text: str, *, origin: str) -> Speech:
+        """The speech of ``text``, the answer of the turn, or why there is none. A failure never fails the run.
+        ``origin`` is this service as the caller addressed it, for the URL.
+        """
         tenant_id = principal.tenant_id
         if self._provider == "none":
             return Speech(code="TTS_CONFIG_MISSING", message="no speech provider is set (TTS_PROVIDER)")
@@ -135,7 +142,7 @@ class Voice:
             for row in await tx.fetch(_EXPIRED):
                 await self._services.blob.delete(tx, row["key"])
         return Speech(
-            audio_id=audio_id, audio_url=f"{self._base_url}/v1/audio/{audio_id}.mp3", mime=audio.mime
+            audio_id=audio_id, audio_url=audio_url(self._base_url or origin, audio_id), mime=audio.mime
         )
 
     async def fetch(self, audio_id: str) -> File:

@@ -14,10 +14,10 @@ class Config:
     tts_provider: str = setting(
         "TTS_PROVIDER", "none", "provider of kind tts that speaks answers; none for no speech", binds="tts"
     )
-    audio_base_url: str = setting(
+    audio_base_url: str | None = setting(
         "AUDIO_BASE_URL",
-        "http://localhost:8000",
-        "this service as clients see it, for audio URLs",
+        None,
+        "this service as clients see it, for audio URLs; unset means as each request addressed it",
     )
     heartbeat_s: float = setting(
         "RUN_SSE_HEARTBEAT_S", 10.0, "seconds of silence in a stream before a heartbeat", ge=0.05, le=3600

@@ -115,6 +115,7 @@ def _asked(call: Call[RunRequest, NoFields]) -> Asked:
         audio=body.audio,
         degrade=call.grant.degrade,
         notices=call.grant.notices,
+        origin=call.origin,
     )
 
 

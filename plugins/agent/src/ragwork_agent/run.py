@@ -26,7 +26,9 @@ NO_TOKENS = TokenUsage(input_tokens=0, output_tokens=0, estimated=True)
 
 @attrs.frozen(kw_only=True)
 class Asked:
-    """What a run is asked, and what it must do without. ``request_id`` is the server's own."""
+    """What a run is asked, and what it must do without. ``request_id`` is the server's own, ``origin`` this service as
+    the caller addressed it.
+    """
 
     principal: Principal
     request_id: str
@@ -37,6 +39,7 @@ class Asked:
     audio: bool = False
     degrade: Degrade = attrs.field(factory=Degrade)
     notices: tuple[Notice, ...] = ()
+    origin: str = ""
 
 
 class Run:
@@ -190,7 +193,9 @@ class Run:
         """Speak the answer when asked to, and when the grant leaves room for it."""
         if not self._asked.audio or not self._asked.degrade.audio:
             return None
-        speech = await self._shop.voice.speak(self._asked.principal, self._key, turn, text)
+        speech = await self._shop.voice.speak(
+            self._asked.principal, self._key, turn, text, origin=self._asked.origin
+        )
         if speech.code is None:
             data = {"audio_url": speech.audio_url, "audio_id": speech.audio_id, "mime": speech.mime}
             await self._out.put(Frame(type="audio.ready", data=data))
