@@ -116,10 +116,7 @@ class EgressClient:
         except aiohttp.InvalidURL as error:
             raise refused("the address is ill-formed") from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            # The name of the fault only: its text may repeat the URL, and with it a secret.
-            raise _unavailable(
-                f"{target.host} does not answer as it should: {type(error).__name__}"
-            ) from error
+            raise _unavailable(f"{target.host} {_what_happened(error)}") from error
 
     async def close(self) -> None:
         """Close what is open. Idempotent."""
@@ -198,6 +195,15 @@ def _effective(address: Address) -> Address:
 def refused(message: str) -> ProviderError:
     """What policy forbids; another attempt is pointless."""
     return ProviderError("EGRESS_REFUSED", message)
+
+
+def _what_happened(error: Exception) -> str:
+    """In words: the error's own text may repeat the URL, and with it a secret."""
+    if isinstance(error, TimeoutError):
+        return "did not answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "can't be reached"
+    return "did not answer as it should"
 
 
 def _unavailable(message: str) -> ProviderError:

@@ -107,7 +107,7 @@ class Link:
 
 
 def _unavailable(error: Exception | None) -> ProviderError:
-    why = "is away" if error is None else f"failed ({type(error).__name__})"
+    why = "did not answer in time" if isinstance(error, TimeoutError) else "can't be reached"
     return ProviderError("STATE_UNAVAILABLE", f"the shared store {why}", retryable=True)
 
 
