@@ -115,6 +115,23 @@ def test_a_quote_is_found_whatever_its_white_space() -> None:
     assert locate("one  two\nthree", "two three") == (5, 14)
     assert locate("one", "two") is None
     assert locate("one", " ") is None
+    assert locate("\n one\u2003 two ", "one\ttwo") == (2, 10)
+    assert locate("xone  two", "one two") == (1, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("a " * 20_000, "a  " * 10_000 + "b"),
+        ("a" + " " * 40_000 + "c", "a b"),
+        (" ".join("ab" * 10_000), "  ".join("ab" * 5_000) + " c"),
+        ("a" * 40_000, "a" * 20_000 + " b"),
+    ],
+)
+def test_looking_for_a_quote_takes_time_by_its_length(text: str, quote: str) -> None:
+    since = time.process_time()
+    assert locate(text, quote) is None
+    assert time.process_time() - since < 0.5
 
 
 def test_years_and_indexes_of_four_digits_are_no_marks() -> None:

@@ -1,5 +1,6 @@
 """``ragwork ingest`` and ``ragwork seed``."""
 
+import codecs
 import json
 
 import pytest
@@ -105,3 +106,13 @@ async def test_the_seed_speaks_of_release_gates_and_testing():
     text = " ".join(d.text for d in seed_documents())
     assert "Agent 2.0" in text
     assert "release gates" in text.lower()
+
+
+async def test_a_byte_order_mark_before_the_first_line_is_skipped(tmp_path):
+    source = tmp_path / "a.jsonl"
+    source.write_bytes(codecs.BOM_UTF8 + b'{"document_id": "d", "text": "mine"}\n')
+    batches = list(jsonl.batches([source], "c1"))
+    assert [s.document_id for s in batches[0].submissions] == ["d"]
+    source.write_bytes(b'{"document_id": "d", "text": "mine"}\n' + codecs.BOM_UTF8 + b"{}\n")
+    with pytest.raises(jsonl.BadLine, match=":2: not valid JSON"):
+        list(jsonl.batches([source], "c1"))

@@ -9,6 +9,7 @@ Span: TypeAlias = tuple[int, int]
 
 QUOTE_LIMIT = 400
 _LINE = re.compile(r"[^\n]+")
+_SOLID = re.compile(r"\S+")
 _WORD = re.compile(r"\w{3,}")
 
 
@@ -20,9 +21,22 @@ def locate(text: str, quote: str) -> Span | None:
     start = text.find(quote)
     if start >= 0:
         return start, start + len(quote)
-    words = r"\s+".join(re.escape(word) for word in quote.split())
-    found = re.search(words, text)
-    return found.span() if found else None
+    flat, places = _single_spaced(text)
+    wanted = " ".join(quote.split())
+    start = flat.find(wanted)
+    return None if start < 0 else (places[start], places[start + len(wanted) - 1] + 1)
+
+
+def _single_spaced(text: str) -> tuple[str, list[int]]:
+    """``text`` with one space between words, and where each of its characters stands in ``text``."""
+    words: list[str] = []
+    places: list[int] = []
+    for word in _SOLID.finditer(text):
+        if words:
+            places.append(word.start() - 1)
+        words.append(word[0])
+        places.extend(range(*word.span()))
+    return " ".join(words), places
 
 
 def best_sentence(text: str, statement: str) -> Span | None:

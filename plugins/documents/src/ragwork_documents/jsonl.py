@@ -1,5 +1,6 @@
 """Reading JSON Lines for ``ragwork ingest``: checked whole before anything is sent."""
 
+import codecs
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -74,6 +75,8 @@ def batches(paths: Sequence[Path], corpus_id: str) -> Iterator[Batch]:
 def _read(path: Path, corpus_id: str) -> Iterator[tuple[int, Submission]]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
                 try:
                     yield number, _submission(line, corpus_id)
