@@ -23,7 +23,7 @@ async def test_every_field_of_every_route_keeps_a_time_or_refuses_it(postgres: P
         tenant = await Tenant.of(app)
         key = await tenant.key()
         await tenant.corpus(key)
-        await tenant.indexed(key)
+        await tenant.document(key)
         made = await app.call("POST", "/v1/self-serve/api-keys", key, json={"role": "reader"})
         ids = {"document_id": "d1", "key_id": made.data["key_id"], "tenant_id": tenant.name}
         tried: set[tuple[str, str]] = set()
@@ -77,5 +77,5 @@ def _path(route: AnyRoute, ids: dict[str, str]) -> str:
 def _body(route: AnyRoute, field: str, time: str) -> dict[str, object]:
     body: dict[str, object] = {field: time}
     if route.name.startswith("authz.permissions"):
-        body |= {"principal_type": "user", "principal_id": "u9", "permission": "read"}
+        body |= {"principal_type": "role", "principal_id": "reader", "permission": "read"}
     return body
