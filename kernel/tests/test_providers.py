@@ -1,6 +1,7 @@
 """The binding table: strict names and options, one opening, wraps composed once."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import attrs
@@ -8,6 +9,7 @@ import pytest
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext, Wrap
 from ragwork_kernel import discovery
+from ragwork_kernel import providers as providers_module
 from ragwork_kernel.providers import Offer, ProviderTable
 
 CONTEXT: ProviderContext[Any] = ProviderContext(services=None, config=None)  # type: ignore[arg-type]
@@ -143,3 +145,41 @@ def test_names_are_listed_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     made = table(monkeypatch, b=Factory(), a=Factory())
     assert made.names("embedding") == ["a", "b"]
     assert made.names("llm") == []
+
+
+class Deaf:
+    """Neither opens nor closes, and does not listen when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+
+    async def open(self, _context: ProviderContext[Any]) -> Any:
+        await self.hang()
+
+    async def hang(self) -> None:
+        while not self.let_go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.let_go.wait()
+
+    aclose = hang
+
+
+async def test_a_provider_that_hangs_while_it_opens_or_closes_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(providers_module, "CLOSE_S", 0.1)
+    deaf = Deaf()
+    sound = Factory()
+    providers = table(monkeypatch, deaf=deaf, stuck=Factory(opened=deaf), sound=sound)  # type: ignore[arg-type]
+    providers._open_timeout_s = 0.1
+    for _ in range(2):
+        with pytest.raises(ProviderError, match=r"'deaf' did not open within 0\.1 s") as refused:
+            await asyncio.wait_for(providers.embedder("deaf"), 2)
+        assert (refused.value.code, refused.value.retryable) == ("INTEGRATION_UNAVAILABLE", True)
+    assert "PROVIDER_OPEN_TIMEOUT_SECONDS" in caplog.text
+    assert await providers.embedder("sound") is sound.opened
+    await providers.embedder("stuck")
+    await asyncio.wait_for(providers.close(), 2)
+    assert sound.opened.closed == 1
+    deaf.let_go.set()
+    await asyncio.sleep(0)

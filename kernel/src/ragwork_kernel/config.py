@@ -113,6 +113,9 @@ class KernelConfig:
     stream_timeout_s: float = setting(
         "STREAM_TIMEOUT_SECONDS", 600.0, "longest life of an event stream", ge=1
     )
+    provider_open_timeout_s: float = setting(
+        "PROVIDER_OPEN_TIMEOUT_SECONDS", 30.0, "how long a provider may take to open at its first use", ge=0.1
+    )
     drain_timeout_s: float = setting(
         "DRAIN_TIMEOUT_SECONDS", 25.0, "how long SIGTERM waits for requests and streams", ge=0
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +22,16 @@ from ragwork_kernel.layers import nearest
 
 log = logging.getLogger(__name__)
 
+#: How long providers may take to close, all together.
+CLOSE_S = 3.0
+
+
+async def _close(provider: Any) -> None:
+    close: Callable[[], Any] | None = getattr(provider, "aclose", None)
+    if close is not None:
+        with suppress(Exception):
+            await close()
+
 
 @attrs.frozen(kw_only=True)
 class Offer:
@@ -35,7 +45,8 @@ class Offer:
 class ProviderTable:
     """Implements ``ragwork_hooks.plugin.Providers``. Filled at boot, then only opened from."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_timeout_s: float = 30.0) -> None:
+        self._open_timeout_s = open_timeout_s
         self._offers: dict[tuple[str, str], Offer] = {}
         self._wraps: dict[str, tuple[Wrap, ...]] = {}
         self._loaded: dict[tuple[str, str], Provider[Any]] = {}
@@ -109,11 +120,11 @@ class ProviderTable:
         for task in self._opened.values():
             task.cancel()
         await asyncio.gather(*self._opened.values(), return_exceptions=True)
-        for provider in self._bare:
-            close: Callable[[], Any] | None = getattr(provider, "aclose", None)
-            if close is not None:
-                with suppress(Exception):
-                    await close()
+        closing = [asyncio.create_task(_close(provider)) for provider in self._bare]
+        if closing:
+            _, hanging = await asyncio.wait(closing, timeout=CLOSE_S)
+            for task in hanging:
+                task.cancel()
         self._opened.clear()
         self._bare.clear()
 
@@ -127,13 +138,35 @@ class ProviderTable:
 
     async def _make(self, kind: str, name: str) -> Any:
         offer = self._offer(kind, name)
-        # Importing a provider's module may pull in a vendor SDK: never on the loop.
-        provider = await asyncio.to_thread(self._provider, kind, name)
-        opened = await provider.open(offer.context)
+        opened = await self._in_time(kind, name, self._bare_one(kind, name, offer))
         self._bare.append(opened)
         for wrap in self._wraps[kind]:
             opened = wrap.wrap(name, opened)
         return opened
+
+    async def _bare_one(self, kind: str, name: str, offer: Offer) -> Any:
+        # Importing a provider's module may pull in a vendor SDK: never on the loop.
+        provider = await asyncio.to_thread(self._provider, kind, name)
+        return await provider.open(offer.context)
+
+    async def _in_time(self, kind: str, name: str, opening: Coroutine[Any, Any, Any]) -> Any:
+        """What ``opening`` gives. One that hangs is left behind: it may ignore its cancellation."""
+        task = asyncio.create_task(opening)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._open_timeout_s)
+        finally:
+            task.cancel()
+        if not done:
+            log.error(
+                "%s provider %s did not open within %g s; see why it hangs, or raise PROVIDER_OPEN_TIMEOUT_SECONDS",
+                kind, name, self._open_timeout_s,
+            )  # fmt: skip
+            raise ProviderError(
+                "INTEGRATION_UNAVAILABLE",
+                f"{kind} provider {name!r} did not open within {self._open_timeout_s:g} s",
+                retryable=True,
+            )
+        return task.result()
 
     def _provider(self, kind: str, name: str) -> Provider[Any]:
         offer = self._offer(kind, name)

@@ -45,7 +45,7 @@ class Wiring:
     def __init__(self, assembly: Assembly, ground: Ground, data_dir: Path) -> None:
         kernel = assembly.kernel
         self.egress = EgressClient(kernel.egress_allow_private)
-        self.providers = ProviderTable()
+        self.providers = ProviderTable(assembly.kernel.provider_open_timeout_s)
         self.streams = StreamRegistry(ground.bus)
         self.authorization = AuthorizationPlan()
         self._registry = LateRegistry()
