@@ -178,6 +178,14 @@ async def test_an_agent_of_another_tenant_does_not_exist(authority: Any) -> None
     assert mine.code == "POLICY_NOT_FOUND"
 
 
+async def test_tokens_of_an_agent_that_does_not_exist_are_no_empty_list(authority: Any) -> None:
+    agent = await authority.agent(await authority.policy())
+    for path in ("/api/v1/tokens", "/api/v1/tokens/history"):
+        missing = await authority.call("GET", f"{path}?agent_id=none")
+        assert (missing.status, missing.code) == (404, "AGENT_NOT_FOUND")
+        assert (await authority.call("GET", f"{path}?agent_id={agent['id']}")).body["tokens"] == []
+
+
 async def test_a_secret_is_shown_once_even_to_a_repeated_request(platform: Any) -> None:
     async with platform(
         plugins=("directory", "apikeys", "rbac", "audit", "idempotency", "rego", "agents")

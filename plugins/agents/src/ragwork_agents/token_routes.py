@@ -322,6 +322,8 @@ class TokensApi:
 
     async def _page(self, call: Call[Any, Any], *, live: bool, reason: str | None) -> dict[str, Any]:
         query = call.query
+        if query.agent_id is not None:
+            await self._agents.get(call.tx, query.agent_id)
         page = await self._tokens.page(
             call.tx,
             agent_id=query.agent_id,

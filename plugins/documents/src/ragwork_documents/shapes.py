@@ -221,7 +221,7 @@ class DocumentPermissionRequest:
     permission: str = choice("read", "write", "delete", "reindex", "owner")
     #: When it ends; null for never.
     expires_at: datetime | None = attrs.field(default=None, validator=_aware)
-    #: Whether a user who is not known yet may be named.
+    #: Whether to create the user, as a reader, or the group, without members, that does not exist yet.
     create: bool = False
 
 
