@@ -191,10 +191,14 @@ async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Data
             }
             assert [w.silent_s < 5 for w in await queue.workers(tx)] == [True]
         healthy = True
-        assert await jobs.retry(connection, job_id)
+        async with bench.pool.tenant("t2") as tx:
+            assert not await jobs.retry(tx, job_id)
+        async with bench.pool.tenant("t1") as tx:
+            assert await jobs.retry(tx, job_id)
         await bench.until("t1", job_id, "succeeded")
-        assert not await jobs.retry(connection, job_id)
-        assert not await jobs.retry(connection, "nonsense")
+        async with bench.pool.tenant("t1") as tx:
+            assert not await jobs.retry(tx, job_id)
+            assert not await jobs.retry(tx, "nonsense")
         assert await jobs.why(connection, "nonsense") is None
     async with bench.pool.anonymous() as tx:
         assert await queue.workers(tx) == []

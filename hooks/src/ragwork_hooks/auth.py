@@ -149,7 +149,17 @@ class User:
 
 
 class Directory(Protocol):
-    """Capability: tenants, users, groups and memberships. All calls act inside the caller's transaction."""
+    """Capability: tenants, users, groups and memberships. All calls act inside the caller's transaction.
+
+    It is the one place where a role can rise, and it knows dual control: with it on, what would raise a role
+    waits as a request until two admins want it, and the user comes back with the role that holds meanwhile.
+    ``by`` is the user id of who wants the change, or the name of the machine that does (``operator:…``); only an
+    active admin counts as one of the two. A change that needs no second admin drops a request that waits.
+    """
+
+    @property
+    def dual_control(self) -> bool:
+        """Whether a rise takes two admins."""
 
     async def ensure_tenant(self, tx: Transaction) -> None:
         """Create the transaction's tenant when new."""
@@ -160,8 +170,14 @@ class Directory(Protocol):
     async def tenants(self) -> Sequence[str]:
         """Ids of all tenants, sorted: for system tasks that visit each in its own transaction."""
 
-    async def ensure_user(self, tx: Transaction, user_id: str, role: Role) -> User:
-        """The user, created with ``role`` when new; an existing user's role is left alone."""
+    async def ensure_user(
+        self, tx: Transaction, user_id: str, role: Role, *, by: str, founding: bool = False
+    ) -> User:
+        """The user, created with ``role`` when new; an existing user's role is left alone.
+
+        Under dual control a new user is a reader, and a higher ``role`` waits. ``founding`` is the operator's
+        word: it holds at once while the tenant has fewer than two active admins, who could agree on nobody.
+        """
 
     async def user(self, tx: Transaction, user_id: str) -> User | None:
         """The user or ``None``."""
@@ -169,14 +185,30 @@ class Directory(Protocol):
     async def users(self, tx: Transaction, user_ids: Collection[str]) -> Mapping[str, User]:
         """Those of ``user_ids`` that exist, by id. One round trip."""
 
+    async def page(self, tx: Transaction, limit: int, offset: int) -> Sequence[User]:
+        """The tenant's users, oldest first."""
+
     async def current(self, tenant_id: str, user_id: str) -> User | None:
         """The user from a cache that any change reaches within 1 s: no round trip when warm."""
 
-    async def set_active(self, tx: Transaction, user_id: str, active: bool) -> User:
-        """Enable or disable; disabling advances the epoch and ends every credential within 1 s."""
+    async def set_active(self, tx: Transaction, user_id: str, active: bool, *, by: str) -> User:
+        """Enable or disable; disabling advances the epoch and ends every credential within 1 s. Under dual
+        control who comes back is a reader until two admins want the role that was theirs.
+        """
 
-    async def set_role(self, tx: Transaction, user_id: str, role: Role) -> User:
-        """Change the role and advance the epoch."""
+    async def set_role(
+        self, tx: Transaction, user_id: str, role: Role, *, by: str, founding: bool = False
+    ) -> User:
+        """Change the role and advance the epoch; under dual control a rise waits. ``founding``: ``ensure_user``."""
+
+    async def agreed(
+        self, tx: Transaction, subject: tuple[str, str], role: Role, state: str, *, by: str
+    ) -> bool:
+        """Whether two admins want that ``subject`` (kind and id of what gives roles) gives ``role`` as ``state``
+        has it: always without dual control, else once a second one asks for the same as a first.
+
+        ``Problem`` 403 when ``by`` is no active admin of the tenant: a machine agrees to nothing.
+        """
 
     async def ensure_group(self, tx: Transaction, group_id: str, name: str) -> None:
         """Create or rename a group."""
@@ -234,7 +266,7 @@ class ApiKeys(Protocol):
     async def list(self, tx: Transaction) -> Sequence[ApiKey]:
         """All keys of the transaction's tenant, newest first."""
 
-    async def revoke(self, tx: Transaction, key_id: str) -> tuple[ApiKey, bool]:
+    async def revoke(self, tx: Transaction, by: Principal, key_id: str) -> tuple[ApiKey, bool]:
         """The revoked key and whether this call did it. Effective everywhere, open streams included, within
         1 s. ``Problem`` 404 for an unknown id.
         """

@@ -14,6 +14,7 @@ import attrs
 import pluggy
 
 from ragwork_hooks.admission import AdmitGate
+from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Authenticator, Principal, Roster
 from ragwork_hooks.authz import Action, Decision, Gate, ReadScope, Resource
 from ragwork_hooks.events import Events, Observer, Sink
@@ -208,12 +209,18 @@ class Console(Protocol):
 
 @attrs.frozen(kw_only=True)
 class CommandContext:
-    """What a command gets: booted services and its plugin's settings, without a listening server."""
+    """What a command gets: booted services and its plugin's settings, without a listening server.
+
+    ``actor`` is who typed it, ``operator:<user of the operating system>``. ``record`` writes what it did into the
+    audit log, in the transaction of the effect, as its ``Command.audit_event`` unless the note names another.
+    """
 
     services: "Services"
     config: Any
     console: Console
     options: Mapping[str, OptionValue]
+    actor: str
+    record: Callable[[Transaction, AuditNote], Awaitable[None]]
     #: Surround waiting for jobs with this: in embedded mode it works the queue in this process.
     working: Callable[[], AbstractAsyncContextManager[None]]
 
@@ -238,11 +245,15 @@ class CommandContext:
 
 @attrs.frozen(kw_only=True)
 class Command:
-    """A command ``ragwork <path>``; ``--data-dir`` and ``--json`` are added. ``run`` gives the exit status."""
+    """A command ``ragwork <path>``; ``--data-dir`` and ``--json`` are added. ``run`` gives the exit status.
+
+    ``audit_event`` is that of the route which does the same; ``None`` says that the command changes nothing.
+    """
 
     path: tuple[str, ...]
     help: str
     options: tuple[Option, ...]
+    audit_event: str | None
     run: Callable[[CommandContext], Awaitable[int]]
 
 

@@ -61,6 +61,7 @@ class Platform:
     off: Mapping[str, str]
     facades: Mapping[str, PluginServices]
     configs: Mapping[str, Any]
+    log: AuditLog | None
 
     @asynccontextmanager
     async def working_here(self) -> AsyncIterator[None]:
@@ -164,6 +165,7 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
             off=collected.off,
             facades=collected.facades,
             configs=collected.configs,
+            log=collected.capability(AuditLog),
         )
         for name, lifespan in frozen.lifespans:
             await _enter(stack, name, lifespan)

@@ -138,7 +138,13 @@ class _Commands:
         try:
             # The worker of this server runs the jobs that the command waits for.
             status = await plugin_commands.run(
-                self._platform, plugin, command, options, console, contextlib.nullcontext
+                self._platform,
+                plugin,
+                command,
+                options,
+                console,
+                contextlib.nullcontext,
+                _peer_uid(writer),
             )
         except plugin_commands.EXPECTED as error:
             _send(writer, {"refused": str(error), "status": plugin_commands.status_of(error)})

@@ -27,13 +27,6 @@ _REPORT = f"""SELECT job_id::text AS id, tenant_id, entrypoint AS kind, {_STATE}
 _WORKERS = """SELECT id::text, pid, extract(epoch FROM now() - seen_at)::double precision AS silent_s
     FROM ragwork.workers ORDER BY silent_s"""
 _SCHEDULES = "SELECT name, tick, started_at, succeeded_at, reason FROM ragwork.schedules ORDER BY name"
-_RETRY = """WITH again AS (
-        UPDATE ragwork.jobs AS job
-        SET status = 'queued', attempts = 0, execute_after = now(), updated = now(),
-            priority = (SELECT min(j.priority) FROM ragwork.jobs j
-                        WHERE j.entrypoint = job.entrypoint AND j.status <> 'queued')
-        WHERE job_id = $1 AND status = 'failed' RETURNING 1)
-    SELECT pg_notify('ragwork_jobs', '') FROM again"""
 
 
 class PostgresJobs:
@@ -106,9 +99,9 @@ async def why(connection: "asyncpg.Connection[Any]", job_id: str) -> JobReport |
     return None if row is None else JobReport(**row)
 
 
-async def retry(connection: "asyncpg.Connection[Any]", job_id: str) -> bool:
-    """Queue a dead job again with all its attempts; False when there is no such dead job."""
-    return _is_uuid(job_id) and await connection.fetchrow(_RETRY, UUID(job_id)) is not None
+async def retry(tx: Transaction, job_id: str) -> bool:
+    """Queue a dead job of the tenant again with all its attempts; False when there is no such dead job."""
+    return _is_uuid(job_id) and bool(await tx.fetchval("SELECT ragwork.retry_job($1)", UUID(job_id)))
 
 
 def _is_uuid(text: str) -> bool:

@@ -1,5 +1,6 @@
 """``ragwork jobs list|why|retry``: what waits, what failed and why, and another try."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,13 +8,17 @@ from typing import Any
 
 import asyncpg
 import attrs
+from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 
 from ragwork_kernel import assembly as assemblies
 from ragwork_kernel import jobs, phase0
+from ragwork_kernel.boot import boot
 from ragwork_kernel.console import TerminalConsole
+from ragwork_kernel.records import OperatorRecords, operator
 
+RETRIED = "jobs.retried"
 STATES = ("queued", "running", "retrying", "succeeded", "dead")
 LIST_OPTIONS = (
     Option(name="state", help="only jobs in this state", choices=STATES),
@@ -52,11 +57,23 @@ async def retry(options: dict[str, Any], data_dir: Path, console: TerminalConsol
     """Queue a dead job again."""
     job_id = options["job_id"]
     async with _dispatcher(data_dir) as connection:
-        queued = await jobs.retry(connection, job_id)
-    if not queued:
+        report = await jobs.why(connection, job_id)
+    if report is None or not await _retried(data_dir, report):
         return _missing(job_id, console, "is not a dead job")
     console.result({"id": job_id, "state": "queued"}, f"{job_id} is queued again")
     return 0
+
+
+async def _retried(data_dir: Path, report: jobs.JobReport) -> bool:
+    """Whether the job is queued again and the audit log of its tenant says so; both or neither."""
+    async with boot(assemblies.read(), data_dir) as platform:
+        record = OperatorRecords(log=platform.log, event=RETRIED, actor=operator(os.getuid()))
+        async with platform.parts.db.tenant(report.tenant_id) as tx:
+            if not await jobs.retry(tx, report.id):
+                return False
+            note = AuditNote(resource_type="job", resource_id=report.id, metadata={"kind": report.kind})
+            await record(tx, note)
+    return True
 
 
 def _missing(job_id: str, console: TerminalConsole, what: str = "is not a known job") -> int:

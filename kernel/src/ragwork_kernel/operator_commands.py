@@ -38,12 +38,16 @@ log = logging.getLogger(__name__)
 
 @attrs.frozen(kw_only=True)
 class OperatorCommand:
-    """A command of the kernel. ``run`` gets options, data directory and console; gives the exit status."""
+    """A command of the kernel. ``run`` gets options, data directory and console; gives the exit status.
+
+    ``audit_event`` is what it records when it changes something of a tenant.
+    """
 
     path: tuple[str, ...]
     help: str
     run: Callable[[Options, Path, TerminalConsole], Awaitable[int]]
     options: tuple[Option, ...] = ()
+    audit_event: str | None = None
 
 
 async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> int:
@@ -276,6 +280,7 @@ COMMANDS = (
         path=("jobs", "retry"),
         help="Queue a dead job again.",
         run=jobs_admin.retry,
+        audit_event=jobs_admin.RETRIED,
         options=jobs_admin.ID_OPTIONS,
     ),
 )

@@ -1,5 +1,6 @@
 """Commands of plugins: which there are, and running one on a booted platform."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -9,6 +10,7 @@ from ragwork_hooks.plugin import Command, CommandContext, Console, OptionValue, 
 
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import Platform
+from ragwork_kernel.records import OperatorRecords, operator
 
 #: What refuses a command with one line.
 EXPECTED: Final = (ConfigError, Problem, ProviderError)
@@ -41,17 +43,24 @@ async def run(
     options: Mapping[str, OptionValue],
     console: Console,
     working: Callable[[], AbstractAsyncContextManager[None]],
+    uid: int | None = None,
 ) -> int:
-    """The command's exit status. Raises ``ConfigError`` when its plugin is inactive or off, and what it raises."""
+    """The command's exit status; ``uid`` is of who typed it, by default of this process.
+
+    Raises ``ConfigError`` when its plugin is inactive or off, and what the command raises.
+    """
     if plugin in platform.inactive:
         raise ConfigError(f"plugin {plugin!r}", platform.inactive[plugin], "see `ragwork plugins`")
     if plugin in platform.off:
         raise ConfigError(f"plugin {plugin!r}", "is off", platform.off[plugin])
+    actor = operator(os.getuid() if uid is None else uid)
     context = CommandContext(
         services=platform.facades[plugin],
         config=platform.configs[plugin],
         console=console,
         options=options,
+        actor=actor,
+        record=OperatorRecords(log=platform.log, event=command.audit_event, actor=actor),
         working=working,
     )
     return await command.run(context)

@@ -30,6 +30,7 @@ class Shell:
     json: bool = True
     said: list[str] = attrs.field(factory=list)
     results: list[Any] = attrs.field(factory=list)
+    recorded: list[Any] = attrs.field(factory=list)
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -42,6 +43,9 @@ class Shell:
         assert all(set(columns) <= set(row) for row in rows)
         self.results.append((rows, empty))
 
+    async def record(self, _tx: Any, note: Any) -> None:
+        self.recorded.append(note)
+
     async def run(self, *path: str, **options: Any) -> Any:
         command = next(c for c in plugin.ragwork_commands() if c.path == path)
         context = CommandContext(
@@ -49,6 +53,8 @@ class Shell:
             config=ApiKeysConfig(),
             console=self,  # type: ignore[arg-type]
             options=option_values(command, options),
+            actor="operator:test",
+            record=self.record,
             working=None,  # type: ignore[arg-type]
         )
         assert await command.run(context) == 0
@@ -94,7 +100,8 @@ async def call(keys: Any, here: Any, caller: Principal, name: str, given: Any, k
 
 
 async def patch(keys: Any, here: Any, caller: Principal, key_id: str, **body: Any) -> Any:
-    return await call(keys, here, caller, "api_keys.patch", AdminApiKeyPatchRequest(**body), key_id)
+    reply = await call(keys, here, caller, "api_keys.patch", AdminApiKeyPatchRequest(**body), key_id)
+    return reply.data
 
 
 async def sign_in(keys: Any, token: str) -> Principal:
@@ -163,7 +170,7 @@ async def test_bad_options_are_named(shell: Shell, tenant: str, options: Any) ->
 async def test_a_disabled_users_key_is_not_made(here: Any, shell: Shell, tenant: str) -> None:
     await shell.run("keys", "create", tenant=tenant, role="reader", name="n", user="u")
     async with here.db.tenant(tenant) as tx:
-        await here.use(Directory).set_active(tx, "u", False)
+        await here.use(Directory).set_active(tx, "u", False, by="test")
     with pytest.raises(Problem, match="CONFLICT"):
         await shell.run("keys", "create", tenant=tenant, role="reader", name="n", user="u")
     assert [key["state"] for key in await shell.run("keys", "list", tenant=tenant)] == ["off"]
@@ -296,7 +303,7 @@ async def test_list_answers_the_contracts_shape(here: Any, keys: Any, shell: She
     )
     assert (item.is_active, item.is_expired, item.inactive_days) == (True, False, 0)
     async with here.db.tenant(tenant) as tx:
-        await here.use(Directory).set_active(tx, "u", False)
+        await here.use(Directory).set_active(tx, "u", False, by="test")
     answer = await call(keys, here, admin(tenant), "api_keys.list", ListQuery())
     assert not answer.items[0].is_active
 

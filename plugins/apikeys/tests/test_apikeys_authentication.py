@@ -26,7 +26,7 @@ def start(process: Any, **settings: Any) -> Any:
 
 async def mint(process: Any, tenant: str, role: Role = Role.EDITOR, **more: Any) -> Minted:
     async with process.db.tenant(tenant) as tx:
-        user = await process.use(Directory).ensure_user(tx, "alice", Role.EDITOR)
+        user = await process.use(Directory).ensure_user(tx, "alice", Role.EDITOR, by="test")
         values = {"name": "n", "role": role, "platform": False} | more
         minted: Minted = await process.use(KeyStore).create(tx, user_id=user.id, **values)
     return minted
@@ -92,7 +92,7 @@ async def test_unknown_keys_and_wrong_secrets_are_unauthorized_and_not_remembere
     stranger_id, stranger = KEY.mint()
     assert (await refusal(keys, stranger)).code == "AUTH_UNAUTHORIZED"
     async with here.db.tenant(tenant) as tx:
-        await here.use(Directory).ensure_user(tx, "alice", Role.READER)
+        await here.use(Directory).ensure_user(tx, "alice", Role.READER, by="test")
         await tx.execute(
             "INSERT INTO apikeys.keys (tenant_id, id, user_id, name, role, digest)"
             " VALUES (ragwork.tenant(), $1, 'alice', 'n', 'reader', $2)",
@@ -115,7 +115,7 @@ async def test_the_first_reason_in_the_contracts_order_is_given(here: Any, tenan
     await sql(here, tenant, "UPDATE apikeys.keys SET expires_at = now()")
     assert (await refusal(keys, minted.token)).code == "AUTH_EXPIRED_KEY"
     async with here.db.tenant(tenant) as tx:
-        await here.use(Directory).set_active(tx, "alice", False)
+        await here.use(Directory).set_active(tx, "alice", False, by="test")
     assert (await refusal(keys, minted.token)).code == "AUTH_UNAUTHORIZED"
     await sql(here, tenant, "UPDATE apikeys.keys SET revoked_at = now()")
     assert (await refusal(keys, minted.token)).code == "AUTH_REVOKED_KEY"
@@ -214,7 +214,7 @@ async def test_a_key_never_grants_more_than_its_user_has_now(here: Any, tenant: 
     assert (await ask(keys, admin.token)).role is Role.EDITOR  # what alice is
     async with here.db.tenant(tenant) as tx:
         await here.use(Directory).ensure_group(tx, "legal", "Legal")
-        await here.use(Directory).set_role(tx, "alice", Role.READER)
+        await here.use(Directory).set_role(tx, "alice", Role.READER, by="test")
         await here.use(Directory).set_groups(tx, "alice", frozenset({"legal"}))
     demoted = await ask(keys, admin.token)
     assert (demoted.role, demoted.groups) == (Role.READER, frozenset({"legal"}))
@@ -225,7 +225,7 @@ async def test_disabling_the_user_ends_every_key(here: Any, tenant: str) -> None
     minted = await mint(here, tenant)
     assert await ask(keys, minted.token)
     async with here.db.tenant(tenant) as tx:
-        await here.use(Directory).set_active(tx, "alice", False)
+        await here.use(Directory).set_active(tx, "alice", False, by="test")
     assert (await refusal(keys, minted.token)).code == "AUTH_UNAUTHORIZED"
 
 

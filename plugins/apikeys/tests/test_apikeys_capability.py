@@ -27,9 +27,13 @@ def far(elsewhere: Any) -> Any:
     return elsewhere
 
 
+def boss(tenant: str) -> Principal:
+    return Principal(tenant_id=tenant, user_id="boss", credential_id="k", kind="api_key", role=Role.ADMIN)
+
+
 async def maker(here: Any, tenant: str, role: Role = Role.ADMIN, *, platform: bool = False) -> Principal:
     async with here.db.tenant(tenant) as tx:
-        user = await here.use(Directory).ensure_user(tx, "boss", role)
+        user = await here.use(Directory).ensure_user(tx, "boss", role, by="test")
     return Principal(
         tenant_id=tenant, user_id=user.id, credential_id="k", kind="api_key", role=role, platform=platform
     )
@@ -65,7 +69,7 @@ async def test_sixty_racing_creations_on_two_processes_stop_exactly_at_the_cap(
     # Another tenant's keys count for nothing here, and a revoked key makes room for one.
     await create(here, await maker(here, f"{tenant}-b"))
     async with here.db.tenant(tenant) as tx:
-        await here.use(ApiKeys).revoke(tx, (await keys_of(here, tenant))[0].id)
+        await here.use(ApiKeys).revoke(tx, boss(tenant), (await keys_of(here, tenant))[0].id)
     again = await asyncio.gather(*(create(here, by) for _ in range(8)), return_exceptions=True)
     assert sum(not isinstance(o, Problem) for o in again) == 1
 
@@ -91,10 +95,10 @@ async def test_a_key_ends_with_its_maker(here: Any, authenticator: Any, tenant: 
     by = await maker(here, tenant)
     _, token = await create(here, by, role=Role.ADMIN)
     async with here.db.tenant(tenant) as tx:
-        await here.use(Directory).set_role(tx, "boss", Role.READER)
+        await here.use(Directory).set_role(tx, "boss", Role.READER, by="test")
     assert (await sign_in(authenticator, token)).role is Role.READER
     async with here.db.tenant(tenant) as tx:
-        await here.use(Directory).set_active(tx, "boss", False)
+        await here.use(Directory).set_active(tx, "boss", False, by="test")
     with pytest.raises(Problem, match="AUTH_UNAUTHORIZED") as refused:
         await sign_in(authenticator, token)
     assert refused.value.tenant_id == tenant
@@ -120,7 +124,7 @@ async def test_revoking_twice_does_it_once_and_foreign_keys_do_not_exist(
 
     async def revoke(where: str) -> Any:
         async with here.db.tenant(where) as tx:
-            return await here.use(ApiKeys).revoke(tx, key.id)
+            return await here.use(ApiKeys).revoke(tx, boss(tenant), key.id)
 
     with pytest.raises(Problem, match="NOT_FOUND"):
         await revoke(f"{tenant}-b")

@@ -1,9 +1,11 @@
 """The assembled server: keys over real HTTP, with nothing but the identity plugins."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ragwork_apikeys.store import KeyStore
 
 PLUGINS = ("directory", "apikeys", "rbac")
 
@@ -75,3 +77,38 @@ async def test_the_bypass_over_http(identity: Callable[..., Any]) -> None:
         assert (bad.status, bad.code) == (400, "AUTH_INVALID_ROLE")
         assert (await app.call("GET", path)).status == 401
         assert (await app.call("GET", path, "nrgk_x", headers={"X-Tenant-Id": "t9"})).status == 401
+
+
+async def test_the_log_is_told_of_every_key_and_once_an_hour_of_its_use(platform: Any) -> None:
+    plugins = ("directory", "apikeys", "rbac", "plans", "rollouts", "audit", "selfserve")
+    async with platform(plugins=plugins, settings={"PLAN_DEFAULT": "enterprise"}) as app:
+        admin = await app.key("t1")
+        made = await app.call("POST", "/v1/self-serve/api-keys", admin, json={"role": "reader"})
+        one, key_id = f"/v1/admin/api-keys/{made.data['key_id']}", made.data["key_id"]
+        for change in (
+            {"active": False},
+            {"active": True},
+            {"name": "n"},
+            {"revoke": True},
+            {"revoke": True},
+        ):
+            assert (await app.call("PATCH", one, admin, json=change)).status == 200
+        db = app.platform.facades["apikeys"].db
+        for _ in range(100):
+            async with db.tenant("t1", "read") as tx:
+                rows = await tx.fetch("SELECT * FROM audit.events ORDER BY id")
+            if any(row["event_type"] == "auth.access.success" for row in rows):
+                break
+            await asyncio.sleep(0.05)
+        of_key = [r["event_type"].removeprefix("auth.api_key.") for r in rows if r["resource_id"] == key_id]
+        assert of_key == [
+            "created", "selfserve.api_key.created", "deactivated", "reactivated", "updated", "revoked",
+        ]  # fmt: skip
+        [success] = [row for row in rows if row["event_type"] == "auth.access.success"]
+        assert (success["actor_type"], success["outcome"]) == ("api_key", "success")
+        async with db.tenant("t1") as tx:
+            # Another process, within the hour and after it.
+            store = app.platform.facades["apikeys"].use(KeyStore)
+            assert not await store.first_in_an_hour(tx, success["actor_id"])
+            await tx.execute("UPDATE apikeys.keys SET success_recorded_at = now() - interval '61 minutes'")
+            assert await store.first_in_an_hour(tx, success["actor_id"])

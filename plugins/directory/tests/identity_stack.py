@@ -90,6 +90,7 @@ class Process:
         return self.capabilities.get(capability)
 
     def boot(self, plugin: Any, config: object = None) -> Any:
+        config = config or plugin.ragwork_info().config()
         contribution = plugin.ragwork_contribute(PluginContext(services=self, config=config))
         self.capabilities |= contribution.capabilities
         return contribution

@@ -26,7 +26,7 @@ def far_directory(elsewhere: Any) -> Any:
 
 async def make(here: Any, directory: Any, tenant: str, user: str = "alice", role: Role = Role.EDITOR) -> Any:
     async with here.db.tenant(tenant) as tx:
-        return await directory.ensure_user(tx, user, role)
+        return await directory.ensure_user(tx, user, role, by="test")
 
 
 async def test_ensure_user_makes_tenant_and_user_once_and_leaves_an_existing_role(
@@ -48,11 +48,11 @@ async def test_twenty_concurrent_creations_give_one_user(here: Any, directory: A
 @pytest.mark.parametrize(
     ("change", "epochs", "cuts"),
     [
-        (lambda d, tx: d.set_active(tx, "alice", False), 1, 1),
-        (lambda d, tx: d.set_active(tx, "alice", True), 0, 0),
-        (lambda d, tx: d.set_role(tx, "alice", Role.READER), 1, 1),
-        (lambda d, tx: d.set_role(tx, "alice", Role.ADMIN), 1, 0),
-        (lambda d, tx: d.set_role(tx, "alice", Role.EDITOR), 0, 0),
+        (lambda d, tx: d.set_active(tx, "alice", False, by="test"), 1, 1),
+        (lambda d, tx: d.set_active(tx, "alice", True, by="test"), 0, 0),
+        (lambda d, tx: d.set_role(tx, "alice", Role.READER, by="test"), 1, 1),
+        (lambda d, tx: d.set_role(tx, "alice", Role.ADMIN, by="test"), 1, 0),
+        (lambda d, tx: d.set_role(tx, "alice", Role.EDITOR, by="test"), 0, 0),
         (lambda d, tx: d.set_groups(tx, "alice", frozenset({"a", "b"})), 1, 0),
         (lambda d, tx: d.set_groups(tx, "alice", frozenset()), 1, 1),
         (lambda d, tx: d.set_groups(tx, "alice", frozenset({"b"})), 1, 1),
@@ -83,7 +83,7 @@ async def test_a_change_elsewhere_reaches_the_cached_user_within_a_second(
     assert (await directory.current(tenant, "alice")).active
     assert (await far_directory.current(tenant, "alice")).active
     async with elsewhere.db.tenant(tenant) as tx:
-        await far_directory.set_active(tx, "alice", False)
+        await far_directory.set_active(tx, "alice", False, by="test")
     assert not (await far_directory.current(tenant, "alice")).active  # at once where it happened
     started = time.monotonic()
     while (await directory.current(tenant, "alice")).active:
@@ -99,8 +99,8 @@ async def test_a_warm_user_costs_no_transaction_and_a_rolled_back_change_drops_n
 
     async def fail_after_a_change() -> None:
         async with here.db.tenant(tenant) as tx:
-            await directory.set_role(tx, "alice", Role.READER)
-            await directory.set_role(tx, "nobody", Role.READER)
+            await directory.set_role(tx, "alice", Role.READER, by="test")
+            await directory.set_role(tx, "nobody", Role.READER, by="test")
 
     with pytest.raises(Problem, match="nobody"):
         await fail_after_a_change()
@@ -122,7 +122,7 @@ async def test_unknown_users_and_groups_are_404_and_change_nothing(
     user = await make(here, directory, tenant)
     with pytest.raises(Problem, match="NOT_FOUND"):
         async with here.db.tenant(tenant) as tx:
-            await directory.set_role(tx, "bob", Role.ADMIN)
+            await directory.set_role(tx, "bob", Role.ADMIN, by="test")
     with pytest.raises(Problem, match="NOT_FOUND: group 'ghost'"):
         async with here.db.tenant(tenant) as tx:
             await directory.set_groups(tx, "alice", frozenset({"ghost"}))
@@ -184,7 +184,7 @@ async def test_system_tasks_see_the_ids_of_all_tenants_in_order(
 async def test_nobody_belongs_to_the_platforms_own_tenant(here: Any, directory: Any) -> None:
     for attempt in (
         lambda tx: directory.ensure_tenant(tx),
-        lambda tx: directory.ensure_user(tx, "alice", Role.READER),
+        lambda tx: directory.ensure_user(tx, "alice", Role.READER, by="test"),
         lambda tx: directory.ensure_group(tx, "g", "G"),
     ):
         with pytest.raises(Problem, match="VALIDATION_ERROR"):

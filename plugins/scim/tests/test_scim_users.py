@@ -75,7 +75,7 @@ async def test_neither_omission_nor_repetition_lets_anybody_in(scim: Any) -> Non
     other = await scim.user("eve")
     services = scim.app.platform.facades["scim"]
     async with services.db.tenant(scim.tenant) as tx:
-        await services.use(Directory).set_active(tx, other["id"], False)
+        await services.use(Directory).set_active(tx, other["id"], False, by="test")
     again = {"op": "replace", "value": {"active": True, "title": "y"}}
     assert (await scim.patch(f"/Users/{other['id']}", again)).status == 200
     assert not (await scim.directory(other["id"])).active

@@ -56,7 +56,7 @@ class Browser:
 
 @attrs.define(kw_only=True)
 class Stage:
-    """A running platform and provider. ``admin`` is a key of tenant t1."""
+    """A running platform and provider. ``admin`` is a key of ``boss`` of tenant t1."""
 
     app: Any
     idp: OidcServer
@@ -66,13 +66,19 @@ class Stage:
         return Browser(self.app)
 
     async def provider(self, key: str | None = None, *, on: bool = True, **fields: Any) -> str:
-        """A new provider's id."""
+        """The id of the provider of an issuer, new or with ``fields`` from now on."""
         body = {
             "type": "oidc", "name": "Test", "client_id": CLIENT_ID, "client_secret_ref": "SSO_CLIENT_SECRET_T1",
             "default_role": "reader", "jit_enabled": True, **self.idp.endpoints(), **fields,
         }  # fmt: skip
-        made = await self.app.call("POST", PROVIDERS, key or self.admin, json=body)
-        assert made.status == 201, made.text
+        listed = await self.app.call("GET", PROVIDERS, key or self.admin)
+        known = [each["id"] for each in listed.data["items"] if each["issuer"] == body["issuer"]]
+        if known:
+            del body["type"]
+            made = await self.app.call("PATCH", f"{PROVIDERS}/{known[0]}", key or self.admin, json=body)
+        else:
+            made = await self.app.call("POST", PROVIDERS, key or self.admin, json=body)
+        assert made.status in (200, 201), made.text
         provider_id: str = made.data["id"]
         if on:
             enabled = await self.app.call("POST", f"{PROVIDERS}/{provider_id}/enable", key or self.admin)
@@ -106,7 +112,7 @@ def staged(platform: Callable[..., Any], idp: OidcServer) -> Callable[..., Any]:
     @asynccontextmanager
     async def run(**settings: str) -> AsyncIterator[Stage]:
         async with platform(plugins=PLUGINS, settings=SETTINGS | settings) as app:
-            yield Stage(app=app, idp=idp, admin=await app.key("t1"))
+            yield Stage(app=app, idp=idp, admin=await app.key("t1", user="boss"))
 
     return run
 

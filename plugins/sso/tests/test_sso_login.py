@@ -95,7 +95,7 @@ async def test_two_tabs_log_in_side_by_side(stage: Any) -> None:
 
 
 async def test_a_state_of_one_provider_is_nothing_at_another(stage: Any) -> None:
-    mine, other = await stage.provider(), await stage.provider()
+    mine, other = await stage.provider(), await stage.provider(issuer="https://other.example.com")
     foreign = await stage.provider(await stage.app.key("t2"), client_secret_ref="SSO_CLIENT_SECRET_T2")
     for elsewhere in (other, foreign):
         browser = stage.browser()

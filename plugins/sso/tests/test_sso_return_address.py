@@ -92,7 +92,7 @@ async def test_the_browser_gets_a_code_and_never_a_token(stage: Any) -> None:
     assert "nrgss_" not in location + back.text + str(back.headers)
     code = parse_qs(urlsplit(location).query)["sso_code"][0]
     path = f"/v1/auth/sso/oidc/{provider_id}/exchange"
-    other = await stage.provider()
+    other = await stage.provider(issuer="https://other.example.com")
     wrong = await stage.app.call("POST", f"/v1/auth/sso/oidc/{other}/exchange", json={"code": code})
     assert wrong.code == "SSO_INVALID_STATE"
     answers = await asyncio.gather(*(stage.app.call("POST", path, json={"code": code}) for _ in range(10)))

@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 import attrs
+from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.errors import Problem, ProviderError, not_found
 from ragwork_hooks.fields import is_visible
@@ -22,7 +23,10 @@ async def ask(context: CommandContext) -> int:
     """Print the answer as it comes and its citations below it; 1 when the run fails."""
     shop = Workshop.of(context.services, context.config)
     try:
-        run = Run(shop, await _asked(context))
+        asked = await _asked(context)
+        async with context.services.db.tenant(context.text("tenant")) as tx:
+            await context.record(tx, AuditNote(resource_type="run", resource_id=asked.request_id))
+        run = Run(shop, asked)
         async for frame in run.frames():
             if frame.type == "token.delta":
                 context.console.write(str(frame.data["delta"]))
@@ -95,4 +99,5 @@ COMMAND = Command(
         Option(name="user", help="whose rights to ask with; a plain reader when not given"),
     ),
     run=ask,
+    audit_event="run.invoked",
 )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import ApiKeys, Authenticator, Directory
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.jobs import Ticker
@@ -33,7 +34,7 @@ class ApiKeysPlugin:
             summary="API keys: authentication, admin API and commands",
             provides=(KeyStore, ApiKeys),
             requires=(Directory,),
-            optional=(Plans,),
+            optional=(Plans, AuditLog),
             after=("directory",),
             critical=True,
             config=ApiKeysConfig,
@@ -52,9 +53,10 @@ class ApiKeysPlugin:
         services, config = context.services, context.config
         directory = services.use(Directory)
         store = KeyStore(services, services.secrets.key(_PEPPER), config.cache_ttl_s)
-        usage = Usage(services, store)
+        log = services.use_optional(AuditLog)
+        usage = Usage(services, store, log)
         judge = Judge(config.inactive_days if config.inactive_enforced else None, services.clock.monotonic)
-        capped = CappedKeys(store, directory, config.max_active_keys)
+        capped = CappedKeys(store, directory, log, config.max_active_keys)
         keys = ApiKeyAuthenticator(store, directory, judge, usage, config.header)
         bypass = _bypass(config, services.profile)
         return Contribution(
@@ -64,6 +66,7 @@ class ApiKeysPlugin:
             tickers=(
                 Ticker(name="apikeys.last_used", every_s=5.0, run=usage.write),
                 Ticker(name="apikeys.expired", every_s=1.0, run=usage.end_expired),
+                Ticker(name="apikeys.success", every_s=1.0, run=usage.record),
             ),
             rosters=(KeyRoster(store), *((BypassRoster(),) if bypass else ())),
             capabilities={KeyStore: store, ApiKeys: capped},

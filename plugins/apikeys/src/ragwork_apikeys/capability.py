@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+from ragwork_hooks.audit import AuditEvent, AuditLog, AuditNote
 from ragwork_hooks.auth import ApiKey, Directory, Principal, Role, User, may_make_credential
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 
+from ragwork_apikeys import events
 from ragwork_apikeys.store import Change, KeyStore, KeyView
 from ragwork_apikeys.tokens import KEY
 
@@ -14,9 +16,10 @@ from ragwork_apikeys.tokens import KEY
 class CappedKeys:
     """Implements ``ragwork_hooks.auth.ApiKeys``. ``max_active`` bounds a tenant's usable keys."""
 
-    def __init__(self, store: KeyStore, directory: Directory, max_active: int) -> None:
+    def __init__(self, store: KeyStore, directory: Directory, log: AuditLog | None, max_active: int) -> None:
         self._store = store
         self._directory = directory
+        self._log = log
         self._max_active = max_active
 
     async def create(
@@ -25,7 +28,9 @@ class CappedKeys:
         ends_by = may_make_credential(by, role=role)
         await self.check_room(tx)
         # The key is its maker's: who is demoted or disabled later takes the key along.
-        user = await self._directory.ensure_user(tx, by.user_id, by.role)
+        user = await self._directory.ensure_user(tx, by.user_id, by.role, by=by.user_id)
+        if role > user.role:
+            raise Problem("AUTH_FORBIDDEN", f"a key can't be {role.label} when its user is {user.role.label}")
         minted = await self._store.create(
             tx,
             user_id=user.id,
@@ -35,6 +40,7 @@ class CappedKeys:
             lifetime=None if expires_in_days is None else timedelta(days=expires_in_days),
             ends_by=ends_by,
         )
+        await self._record(tx, by, events.CREATED, events.made(minted.id, user.id, role, name))
         return api_key(await self._store.locked(tx, minted.id), user), minted.token
 
     async def list(self, tx: Transaction) -> Sequence[ApiKey]:
@@ -42,9 +48,11 @@ class CappedKeys:
         users = await self._directory.users(tx, {view.user_id for view in views})
         return [api_key(view, users.get(view.user_id)) for view in views]
 
-    async def revoke(self, tx: Transaction, key_id: str) -> tuple[ApiKey, bool]:
+    async def revoke(self, tx: Transaction, by: Principal, key_id: str) -> tuple[ApiKey, bool]:
         before = await self._store.locked(tx, key_id)
         view = await self._store.change(tx, key_id, Change(revoke=True))
+        if before.revoked_at is None:
+            await self._record(tx, by, events.REVOKED, events.of(key_id))
         user = await self._directory.user(tx, view.user_id)
         return api_key(view, user), before.revoked_at is None
 
@@ -60,6 +68,23 @@ class CappedKeys:
                 f"the tenant has {usable} active keys, {self._max_active} are allowed: revoke one first",
                 details={"active": usable, "limit": self._max_active},
             )
+
+    async def _record(self, tx: Transaction, by: Principal, event: str, note: AuditNote) -> None:
+        if self._log is None:
+            return
+        await self._log.append(
+            tx,
+            AuditEvent(
+                type=event,
+                outcome="success",
+                actor_type=by.kind,
+                actor_id=by.credential_id,
+                actor_role=by.role.label,
+                resource_type=note.resource_type,
+                resource_id=note.resource_id,
+                metadata=note.metadata,
+            ),
+        )
 
 
 def api_key(view: KeyView, user: User | None) -> ApiKey:

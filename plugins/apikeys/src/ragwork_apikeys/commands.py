@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
+from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Directory, Role, User
 from ragwork_hooks.credentials import is_id, new_id
 from ragwork_hooks.errors import ConfigError, Problem, not_found
@@ -10,6 +11,7 @@ from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Command, CommandContext, Option
 from ragwork_hooks.storage import Transaction
 
+from ragwork_apikeys import events
 from ragwork_apikeys.known import KnownKey
 from ragwork_apikeys.store import Change, KeyStore, KeyView
 from ragwork_apikeys.tokens import KEY
@@ -48,6 +50,7 @@ def commands() -> tuple[Command, ...]:
                 Option(name="plan", help="the tenant's plan; a new tenant gets the default one"),
             ),
             run=create,
+            audit_event=events.CREATED,
         ),
         Command(
             path=("keys", "list"),
@@ -57,12 +60,14 @@ def commands() -> tuple[Command, ...]:
                 Option(name="inactive-only", help="only expired keys and those unused too long", flag=True),
             ),
             run=list_keys,
+            audit_event=None,
         ),
         Command(
             path=("keys", "revoke"),
             help="Revoke an API key for good, in every process within a second",
             options=(key_id,),
             run=revoke,
+            audit_event=events.REVOKED,
         ),
         Command(
             path=("keys", "rotate"),
@@ -77,6 +82,7 @@ def commands() -> tuple[Command, ...]:
                 ),
             ),
             run=rotate,
+            audit_event=events.ROTATED,
         ),
     )
 
@@ -100,6 +106,7 @@ async def create(context: CommandContext) -> int:
             lifetime=lifetime,
         )
         await _plan(context, tx)
+        await context.record(tx, events.made(minted.id, user.id, role, name))
     context.console.result(
         {"id": minted.id, "key": minted.token},
         f"{minted.token}\nThis key ({minted.id}) is shown once; keep it safe.",
@@ -135,7 +142,11 @@ async def revoke(context: CommandContext) -> int:
     """Revoke; a second time changes nothing."""
     key = await _key(context)
     async with context.services.db.tenant(key.tenant_id) as tx:
-        view = await context.services.use(KeyStore).change(tx, key.id, Change(revoke=True))
+        store = context.services.use(KeyStore)
+        before = await store.locked(tx, key.id)
+        view = await store.change(tx, key.id, Change(revoke=True))
+        if before.revoked_at is None:
+            await context.record(tx, events.of(view.id))
     assert view.revoked_at is not None  # what the statement has just set
     context.console.result(
         {"id": view.id, "revoked_at": view.revoked_at.isoformat()}, f"{view.id} is revoked"
@@ -149,6 +160,7 @@ async def rotate(context: CommandContext) -> int:
     key = await _key(context)
     async with context.services.db.tenant(key.tenant_id) as tx:
         minted, ends_at = await context.services.use(KeyStore).rotate(tx, key.id, overlap)
+        await context.record(tx, events.of(minted.id, replaces=key.id))
     context.console.result(
         {"id": minted.id, "key": minted.token, "replaces": key.id, "replaced_until": ends_at.isoformat()},
         f"{minted.token}\nThis key ({minted.id}) is shown once. {key.id} works until {ends_at.isoformat()}.",
@@ -157,14 +169,27 @@ async def rotate(context: CommandContext) -> int:
 
 
 async def _user(context: CommandContext, tx: Transaction, user_id: str, role: Role) -> User:
-    """The key's user. The operator's word counts: a role below the key's is raised."""
+    """The key's user. The operator's word counts: a role below the key's is raised, where nobody else must agree."""
     directory = context.services.use(Directory)
-    user = await directory.ensure_user(tx, user_id, role)
-    if not user.active:
+    before = await directory.ensure_user(tx, user_id, role, by=context.actor, founding=True)
+    if not before.active:
         raise Problem("CONFLICT", f"user {user_id!r} is disabled; a key of theirs would not work")
+    if before.role >= role:
+        return before
+    user = await directory.set_role(tx, user_id, role, by=context.actor, founding=True)
+    change = {"from": before.role.label, "to": role.label}
+    event = "identity.role.changed"
     if user.role < role:
-        context.console.say(f"user {user_id} was {user.role.label} and is now {role.label}")
-        user = await directory.set_role(tx, user_id, role)
+        event = "identity.role.requested"
+        context.console.say(
+            f"user {user_id} is {user.role.label}, and so is the key: two admins must approve {role.label},"
+            " see /v1/admin/identity/role-requests"
+        )
+    else:
+        context.console.say(f"user {user_id} was {before.role.label} and is now {role.label}")
+    await context.record(
+        tx, AuditNote(event=event, resource_type="user", resource_id=user_id, metadata=change)
+    )
     return user
 
 

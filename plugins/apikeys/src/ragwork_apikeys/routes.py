@@ -7,9 +7,10 @@ from ragwork_hooks.auth import Directory, Role, User, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import identifier, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
 
+from ragwork_apikeys import events
 from ragwork_apikeys.capability import CappedKeys
 from ragwork_apikeys.store import Change, KeyStore, KeyView
 from ragwork_apikeys.tokens import KEY
@@ -158,7 +159,7 @@ class AdminApi:
             items=[_response(key, users.get(key.user_id)) for key in keys],
         )
 
-    async def patch(self, call: Call[AdminApiKeyPatchRequest, NoFields]) -> AdminApiKeyResponse:
+    async def patch(self, call: Call[AdminApiKeyPatchRequest, NoFields]) -> Reply:
         change = _change(call.body)
         key = await self._store.locked(call.tx, call.path["key_id"])
         widens = change.active or change.expires_at is not None or change.name is not None
@@ -174,7 +175,11 @@ class AdminApi:
         changed = await self._store.change(call.tx, key.id, change)
         if changed.usable and not key.usable:
             await self._capped.check_room(call.tx, added=1)
-        return _response(changed, await self._directory.user(call.tx, changed.user_id))
+        shown = _response(changed, await self._directory.user(call.tx, changed.user_id))
+        did = attrs.evolve(changed, read_at=key.read_at) != key
+        return Reply(
+            data=shown, changed=did, audit=attrs.evolve(events.of(key.id), event=_event(change, key))
+        )
 
 
 def _change(body: AdminApiKeyPatchRequest) -> Change:
@@ -183,6 +188,15 @@ def _change(body: AdminApiKeyPatchRequest) -> Change:
     if body.expires_at is not None and body.expires_at.tzinfo is None:
         raise Problem("VALIDATION_ERROR", "expires_at needs an offset, such as +00:00")
     return Change(name=body.name, expires_at=body.expires_at, active=body.active, revoke=bool(body.revoke))
+
+
+def _event(change: Change, before: KeyView) -> str | None:
+    """What the change comes to; ``None`` for what is just an update."""
+    if change.revoke:
+        return events.REVOKED if before.revoked_at is None else None
+    if change.active is None or change.active == (before.disabled_at is None):
+        return None
+    return "auth.api_key.reactivated" if change.active else "auth.api_key.deactivated"
 
 
 def _response(key: KeyView, user: User | None) -> AdminApiKeyResponse:

@@ -83,6 +83,12 @@ SELECT ragwork.tenant(), $2, p.user_id, p.name, p.role, p.platform, $3, now() + 
   FROM prior p, ended
 RETURNING (SELECT expires_at FROM ended) AS old_expires_at
 """
+_FIRST: Final = """
+UPDATE apikeys.keys SET success_recorded_at = now()
+ WHERE tenant_id = ragwork.tenant() AND id = $1
+   AND (success_recorded_at IS NULL OR success_recorded_at <= now() - interval '1 hour')
+RETURNING true
+"""
 _TOUCH: Final = """
 UPDATE apikeys.keys k
    SET last_used_at = GREATEST(k.last_used_at, now() - make_interval(secs => used.ago_s))
@@ -255,3 +261,7 @@ class KeyStore:
     async def touch(self, tx: Transaction, seconds_ago: dict[str, float]) -> None:
         """Record when keys were last used; keys that are gone are passed over."""
         await tx.execute(_TOUCH, list(seconds_ago), list(seconds_ago.values()))
+
+    async def first_in_an_hour(self, tx: Transaction, key_id: str) -> bool:
+        """Whether no use of the key was recorded for an hour; one is from now on."""
+        return bool(await tx.fetchval(_FIRST, key_id))

@@ -26,6 +26,7 @@ def commands() -> Sequence[Command | Tool]:
             help="Verify the audit log against its seals, signed checkpoints and anchors",
             options=(Option(name="tenant", help="only this tenant; by default every one", type="tenant"),),
             run=verify,
+            audit_event=None,
         ),
         Command(
             path=("audit", "export"),
@@ -37,12 +38,14 @@ def commands() -> Sequence[Command | Tool]:
                 ),
             ),
             run=export,
+            audit_event=None,
         ),
         Command(
             path=("audit", "public-key"),
             help="Print the public key that verifies checkpoints and exports",
             options=(),
             run=public_key,
+            audit_event=None,
         ),
         Tool(
             path=("audit", "verify-export"),

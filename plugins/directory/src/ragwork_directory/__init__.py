@@ -5,7 +5,9 @@ from pathlib import Path
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
+from ragwork_directory.config import DirectoryConfig
 from ragwork_directory.roster import DirectoryRoster
+from ragwork_directory.routes import RoleRequestApi
 from ragwork_directory.users import PostgresDirectory
 
 
@@ -14,17 +16,21 @@ class DirectoryPlugin:
     def ragwork_info(self) -> PluginInfo:
         return PluginInfo(
             name="directory",
-            summary="tenants, users, groups and memberships",
+            summary="tenants, users, groups and memberships, and who must agree before a role rises",
             provides=(Directory,),
             critical=True,
+            config=DirectoryConfig,
             schema="directory",
             migrations=Path(__file__).parent / "migrations",
         )
 
     @hookimpl
-    def ragwork_contribute(self, context: PluginContext[object]) -> Contribution:
+    def ragwork_contribute(self, context: PluginContext[DirectoryConfig]) -> Contribution:
+        directory = PostgresDirectory(context.services, dual_control=context.config.dual_control)
         return Contribution(
-            capabilities={Directory: PostgresDirectory(context.services)}, rosters=(DirectoryRoster(),)
+            routes=RoleRequestApi(directory).routes(),
+            rosters=(DirectoryRoster(),),
+            capabilities={Directory: directory},
         )
 
 

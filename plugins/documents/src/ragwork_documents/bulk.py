@@ -1,14 +1,16 @@
 """Ingesting many documents from a command: accepted in batches, then awaited."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import attrs
+from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
+from ragwork_hooks.storage import Transaction
 
 from ragwork_documents.acl import DocumentAcl
 from ragwork_documents.catalog import Catalog, load_corpus
@@ -37,7 +39,13 @@ class BulkIngest:
     """The same acceptance as the API's, for one tenant and corpus, as the operator."""
 
     def __init__(
-        self, services: Services, tenant_id: str, corpus_id: str, readers: Sequence[str], access: DocumentAcl
+        self,
+        services: Services,
+        tenant_id: str,
+        corpus_id: str,
+        readers: Sequence[str],
+        access: DocumentAcl,
+        record: Callable[[Transaction, AuditNote], Awaitable[None]],
     ) -> None:
         self._services = services
         self._tenant_id = tenant_id
@@ -46,6 +54,7 @@ class BulkIngest:
         index = services.use(Index)
         self._intake = Intake(services, index, access)
         self._rights = CorpusRights.of(services, index)
+        self._record = record
         self._principal = Principal(
             tenant_id=tenant_id, user_id=OPERATOR, credential_id=OPERATOR, kind="system", role=Role.ADMIN
         )
@@ -61,6 +70,9 @@ class BulkIngest:
                 return False
             request = CorpusCreateRequest(id=self._corpus_id, name=self._corpus_id)
             await corpora.create(tx, self._principal, request)
+            await self._record(
+                tx, AuditNote(event="corpora.created", resource_type="corpus", resource_id=request.id)
+            )
             return True
 
     async def run(self, batches: Iterable[Batch], advance: Callable[[int], None]) -> Tally:
@@ -84,6 +96,11 @@ class BulkIngest:
             outcomes = await self._intake.accept(
                 tx, self._principal, self._corpus_id, batch.submissions, Overwrite.CHANGED, self._readers
             )
+            for outcome in outcomes:
+                if outcome.refusal is None and outcome.status != "succeeded":
+                    await self._record(
+                        tx, AuditNote(resource_type="document", resource_id=outcome.document_id)
+                    )
         waiting = []
         for outcome in outcomes:
             if outcome.refusal is not None:

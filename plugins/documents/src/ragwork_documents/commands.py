@@ -38,6 +38,7 @@ async def ingest(context: CommandContext) -> int:
         corpus_id,
         readers,
         DocumentAcl(admin_bypass=context.config.admin_bypass_acl),
+        context.record,
     )
     if not await _prepared(context, bulk, corpus_id):
         return 1
@@ -56,6 +57,7 @@ async def seed(context: CommandContext) -> int:
         SEED_CORPUS,
         [f"tenant:{tenant_id}"],
         DocumentAcl(admin_bypass=context.config.admin_bypass_acl),
+        context.record,
     )
     if not await _prepared(context, bulk, SEED_CORPUS):
         return 1
@@ -139,12 +141,14 @@ COMMANDS: Final = (
             ),
         ),
         run=ingest,
+        audit_event="documents.ingest.enqueued",
     ),
     Command(
         path=("seed",),
         help="Put the demonstration corpus c1 into a tenant",
         options=(_TENANT,),
         run=seed,
+        audit_event="documents.ingest.enqueued",
     ),
     smoke.COMMAND,
 )

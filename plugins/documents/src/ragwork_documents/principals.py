@@ -64,7 +64,7 @@ class Principals:
     async def _create(self, tx: Transaction, directory: Directory, one: Named) -> None:
         """As a reader, or as a group without members: a grant gives no other right than itself."""
         if one.kind == "user":
-            await directory.ensure_user(tx, one.id, Role.READER)
+            await directory.ensure_user(tx, one.id, Role.READER, by="grant")
         else:
             await directory.ensure_group(tx, one.id, one.id)
 

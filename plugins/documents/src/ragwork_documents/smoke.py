@@ -177,4 +177,5 @@ COMMAND: Final = Command(
         Option(name="user", help="whose rights to ask with; what the whole tenant may read when not given"),
     ),
     run=smoke,
+    audit_event=None,
 )

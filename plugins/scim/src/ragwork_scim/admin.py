@@ -222,12 +222,26 @@ class AdminApi:
         return Page(items=found[:limit], next_offset=offset + limit if len(found) > limit else None)
 
     async def bind(self, call: Call[GroupBindingRequest, NoFields]) -> Reply:
-        bound, before = await bindings.bind(call.tx, call.path["group_id"], call.body.role_binding)
-        members = await bindings.members(call.tx, bound.id)
+        group = await bindings.locked(call.tx, call.path["group_id"])
+        wanted = call.body.role_binding
+        metadata: dict[str, object] = {"operation": "bound", "from": group.role_binding, "to": wanted}
+        note = AuditNote(resource_type="group", resource_id=group.id, metadata=metadata)
+        if not await self._agreed(call, group, wanted):
+            asked = attrs.evolve(note, event="identity.scim.group.requested")
+            return Reply(data=group, status=202, audit=asked)
+        bound = await bindings.bind(call.tx, group, wanted)
+        members = await bindings.members(call.tx, group.id)
         await self._rights.recompute(call.tx, call.principal, members)
-        metadata: dict[str, object] = {"operation": "bound", "from": before, "to": bound.role_binding}
-        note = AuditNote(resource_type="group", resource_id=bound.id, metadata=metadata)
-        return Reply(data=bound, changed=before != bound.role_binding, audit=note)
+        return Reply(data=bound, changed=group.role_binding != wanted, audit=note)
+
+    async def _agreed(
+        self, call: Call[GroupBindingRequest, NoFields], group: GroupBinding, wanted: str | None
+    ) -> bool:
+        """Giving more needs two admins where the operator says so; giving less never does."""
+        old, new = (
+            Role.READER if name is None else Role.parse(name) for name in (group.role_binding, wanted)
+        )
+        return new <= old or await self._rights.may_bind(call.tx, call.principal, group.id, new)
 
 
 def _shown(minted: Minted) -> dict[str, Any]:

@@ -15,15 +15,12 @@ SELECT g.id, g.display_name, g.external_id, g.role_binding,
   FROM scim.groups g WHERE g.tenant_id = ragwork.tenant()
  ORDER BY g.created_at, g.id LIMIT $1 OFFSET $2
 """
-_BIND: Final = """
-WITH prior AS (
-    SELECT id, role_binding FROM scim.groups WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE
-)
-UPDATE scim.groups g SET role_binding = $2 FROM prior WHERE g.tenant_id = ragwork.tenant() AND g.id = prior.id
-RETURNING g.id, g.display_name, g.external_id, g.role_binding,
-          (SELECT count(*) FROM scim.members m WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS members,
-          prior.role_binding AS before
+_GET: Final = """
+SELECT g.id, g.display_name, g.external_id, g.role_binding,
+       (SELECT count(*) FROM scim.members m WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS members
+  FROM scim.groups g WHERE g.tenant_id = ragwork.tenant() AND g.id = $1 FOR UPDATE
 """
+_BIND: Final = "UPDATE scim.groups SET role_binding = $2 WHERE tenant_id = ragwork.tenant() AND id = $1"
 _MEMBERS: Final = "SELECT user_id FROM scim.members WHERE tenant_id = ragwork.tenant() AND group_id = $1"
 
 
@@ -48,15 +45,19 @@ async def page(tx: Transaction, limit: int, offset: int) -> list[GroupBinding]:
     return [GroupBinding(**row) for row in await tx.fetch(_PAGE, limit, offset)]
 
 
-async def bind(tx: Transaction, group_id: str, role: str | None) -> tuple[GroupBinding, str | None]:
-    """The group with its new role, in the tenant's turn, and the role before. Raises ``Problem`` 404."""
+async def locked(tx: Transaction, group_id: str) -> GroupBinding:
+    """The group, in the tenant's turn and held for a change. Raises ``Problem`` 404."""
     await queue(tx)
-    row = await tx.fetchrow(_BIND, group_id, role)
+    row = await tx.fetchrow(_GET, group_id)
     if row is None:
         raise not_found("group", group_id)
-    values = dict(row)
-    before = values.pop("before")
-    return GroupBinding(**values), before
+    return GroupBinding(**row)
+
+
+async def bind(tx: Transaction, group: GroupBinding, role: str | None) -> GroupBinding:
+    """The locked group with its new role."""
+    await tx.execute(_BIND, group.id, role)
+    return attrs.evolve(group, role_binding=role)
 
 
 async def members(tx: Transaction, group_id: str) -> Sequence[str]:

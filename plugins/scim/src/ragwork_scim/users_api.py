@@ -52,7 +52,7 @@ class UsersApi:
         wanted = Wanted.of(call.query)
         await queue(call.tx)
         stored = await people.insert(call.tx, person)
-        await self._rights.create(call.tx, stored.id, stored.active)
+        await self._rights.create(call.tx, call.principal, stored.id, stored.active)
         return _reply(stored, wanted, _note(_UPDATED, stored, "created"))
 
     async def replace(self, call: Call[dict[str, Any], Projection]) -> Reply:
@@ -72,7 +72,9 @@ class UsersApi:
 
     async def delete(self, call: Call[NoFields, NoFields]) -> Reply:
         stored = await self._held(call)
-        await self._rights.end(call.tx, stored.id, [group["value"] for group in stored.groups])
+        await self._rights.end(
+            call.tx, call.principal, stored.id, [group["value"] for group in stored.groups]
+        )
         await people.delete(call.tx, stored.id)
         return Reply(status=204, audit=_note(_DELETED, stored, "deleted"))
 
@@ -88,7 +90,7 @@ class UsersApi:
     ) -> Reply:
         wanted = Wanted.of(call.query)
         now = await people.update(call.tx, stored, person)
-        await self._rights.set_active(call.tx, stored.id, was=stored.active, now=now.active)
+        await self._rights.set_active(call.tx, call.principal, stored.id, was=stored.active, now=now.active)
         disabled = stored.active and not now.active
         note = _note(_DISABLED if disabled else _UPDATED, now, how)
         return _reply(now, wanted, note, changed=now is not stored)

@@ -173,7 +173,7 @@ class KeysApi:
         return ApiKeyListResponse(items=[_response(key) for key in keys])
 
     async def revoke(self, call: Call[NoFields, NoFields]) -> Reply:
-        key, did = await self._keys.revoke(call.tx, call.path["key_id"])
+        key, did = await self._keys.revoke(call.tx, call.principal, call.path["key_id"])
         return Reply(data=_response(key), changed=did, audit=_note(key))
 
     async def inactive(self, call: Call[NoFields, InactiveQuery]) -> ApiKeyInactiveReportResponse:

@@ -78,18 +78,14 @@ class SsoPlugin:
         )
         providers = ProviderApi(
             providers=parts.providers,
+            directory=parts.directory,
             sessions=parts.sessions,
             secrets=parts.secrets,
             check=ProviderCheck(services, parts.providers, parts.secrets, parts.openid),
             entitled=parts.entitled,
             production=production,
         )
-        users = UserApi(
-            directory=parts.directory,
-            providers=parts.providers,
-            entitled=parts.entitled,
-            dual_control=config.dual_control,
-        )
+        users = UserApi(directory=parts.directory, providers=parts.providers, entitled=parts.entitled)
         return Contribution(
             areas=AREAS,
             routes=(*people.routes(), *providers.routes(), *users.routes()),

@@ -1,4 +1,4 @@
-"""Accounts: which user a subject of an issuer is. Never found by address or name."""
+"""Accounts: which user a subject of a provider is. Never found by address or name."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,21 +10,32 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_sso.id_token import Identity
+from ragwork_sso.problems import no_account
+from ragwork_sso.providers import Provider
 
+# A server of the release before leaves the provider open; its issuer is that of one provider and stays it.
 _FIND: Final = """
-SELECT user_id FROM sso.accounts WHERE tenant_id = ragwork.tenant() AND issuer = $1 AND subject = $2
+SELECT user_id FROM sso.accounts
+ WHERE tenant_id = ragwork.tenant() AND issuer = $1 AND subject = $2 AND (provider_id = $3 OR provider_id IS NULL)
 """
 # The row is locked by the update, so logins of one subject take turns and the first one makes the user.
 _SEEN: Final = """
-INSERT INTO sso.accounts AS a (tenant_id, issuer, subject, user_id, email, display_name, last_login_at)
-VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, now())
+INSERT INTO sso.accounts AS a (
+    tenant_id, issuer, subject, provider_id, user_id, email, display_name, last_login_at
+)
+VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, now())
 ON CONFLICT (tenant_id, issuer, subject) DO UPDATE
-   SET email = EXCLUDED.email, display_name = EXCLUDED.display_name, last_login_at = now(), updated_at = now()
+   SET email = EXCLUDED.email, display_name = EXCLUDED.display_name, provider_id = EXCLUDED.provider_id,
+       last_login_at = now(), updated_at = now()
+ WHERE a.provider_id = EXCLUDED.provider_id OR a.provider_id IS NULL
 RETURNING a.user_id, xmax = 0 AS made
 """
 _LINK: Final = """
-INSERT INTO sso.accounts (tenant_id, issuer, subject, user_id) VALUES (ragwork.tenant(), $1, $2, $3)
-ON CONFLICT DO NOTHING RETURNING user_id
+INSERT INTO sso.accounts (tenant_id, issuer, subject, provider_id, user_id)
+VALUES (ragwork.tenant(), $1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING user_id
+"""
+_OF_PROVIDER: Final = """
+SELECT DISTINCT user_id FROM sso.accounts WHERE tenant_id = ragwork.tenant() AND (provider_id = $1 OR issuer = $2)
 """
 # One row a user: the account that was used last stands for all.
 _PAGE: Final = """
@@ -63,23 +74,31 @@ def new_user_id() -> str:
     return f"sso-{new_id()}"
 
 
-async def find(tx: Transaction, identity: Identity) -> str | None:
+async def find(tx: Transaction, provider: Provider, identity: Identity) -> str | None:
     """The identity's user id."""
-    found: str | None = await tx.fetchval(_FIND, identity.issuer, identity.subject)
+    found: str | None = await tx.fetchval(_FIND, provider.issuer, identity.subject, provider.id)
     return found
 
 
-async def seen(tx: Transaction, identity: Identity, user_id: str) -> tuple[str, bool]:
+async def seen(tx: Transaction, provider: Provider, identity: Identity, user_id: str) -> tuple[str, bool]:
     """Note a login. The account's user id (``user_id`` when the account is new), and whether it is new."""
-    row = await tx.fetchrow(_SEEN, identity.issuer, identity.subject, user_id, identity.email, identity.name)
-    assert row is not None  # INSERT … RETURNING with DO UPDATE always gives its row
+    row = await tx.fetchrow(
+        _SEEN, provider.issuer, identity.subject, provider.id, user_id, identity.email, identity.name
+    )
+    if row is None:
+        raise no_account()  # what had this issuer before is another provider: its subjects are other people
     return row["user_id"], row["made"]
 
 
-async def link(tx: Transaction, issuer: str, subject: str, user_id: str) -> None:
+async def link(tx: Transaction, provider: Provider, subject: str, user_id: str) -> None:
     """Make ``subject`` this user. ``Problem`` 409 when it is a user already."""
-    if await tx.fetchval(_LINK, issuer, subject, user_id) is None:
+    if await tx.fetchval(_LINK, provider.issuer, subject, provider.id, user_id) is None:
         raise Problem("CONFLICT", "this subject of the provider is a user already")
+
+
+async def users_of(tx: Transaction, provider: Provider) -> Sequence[str]:
+    """Ids of the users who can log in with the provider."""
+    return [row["user_id"] for row in await tx.fetch(_OF_PROVIDER, provider.id, provider.issuer)]
 
 
 async def page(tx: Transaction, limit: int, offset: int) -> Sequence[Account]:

@@ -30,9 +30,6 @@ class SsoConfig:
     public_discovery: bool = setting(
         "SSO_PUBLIC_DISCOVERY_ENABLED", False, "list a tenant's providers to anybody who names the tenant"
     )
-    dual_control: bool = setting(
-        "IDENTITY_DUAL_CONTROL_REQUIRED", False, "a role is only raised once a second admin approves"
-    )
 
     @property
     def login_ttl_s(self) -> int:

@@ -199,26 +199,29 @@ class Logins:
     ) -> User:
         """The identity's user, made or with its role set anew."""
         provider = await self._held(tx, provider_id)
-        known = await accounts.find(tx, identity)
+        known = await accounts.find(tx, provider, identity)
         if known is None:
             if not provider.jit_enabled:
                 raise no_account()
             await self._parts.entitled.check(tx.tenant_id, JIT)
-        user_id, made = await accounts.seen(tx, identity, known or accounts.new_user_id())
-        role = provider.default_role
+        user_id, made = await accounts.seen(tx, provider, identity, known or accounts.new_user_id())
+        role, by = provider.default_role, f"sso:{provider_id}"
         if provider.role_mapping is not None:
             role = role_mapping.role_for(provider.role_mapping, role, identity.claims)
-        user = await self._parts.directory.ensure_user(tx, user_id, role)
-        if not user.active:
+        before = await self._parts.directory.ensure_user(tx, user_id, role, by=by)
+        if not before.active:
             raise _inactive()
-        by = {"provider_id": provider_id, "role": role.label}
         if made:
-            await self._parts.records.did(tx, call, "identity.jit.user_created", user_id, by)
-        if provider.role_mapping is None or user.role == role:
-            return user
-        change = {"provider_id": provider_id, "from": user.role.label, "to": role.label}
-        await self._parts.records.did(tx, call, "identity.role.changed", user_id, change)
-        return await self._parts.directory.set_role(tx, user_id, role)
+            metadata = {"provider_id": provider_id, "role": before.role.label}
+            await self._parts.records.did(tx, call, "identity.jit.user_created", user_id, metadata)
+        if provider.role_mapping is None:
+            return before
+        user = await self._parts.directory.set_role(tx, user_id, role, by=by)
+        if role != before.role:
+            change = {"provider_id": provider_id, "from": before.role.label, "to": role.label}
+            event = "identity.role.changed" if user.role == role else "identity.role.requested"
+            await self._parts.records.did(tx, call, event, user_id, change)
+        return user
 
     async def _opened(self, tx: Transaction, call: Call[Any, Any], provider_id: str, user: User) -> Login:
         session = await self._parts.sessions.open(tx, user.id, provider_id)

@@ -6,9 +6,9 @@ from typing import Any, Final, Literal
 
 import attrs
 from ragwork_hooks.audit import AuditNote
-from ragwork_hooks.auth import Role
+from ragwork_hooks.auth import Directory, Role
 from ragwork_hooks.authz import Action
-from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, items, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.storage import Transaction
@@ -22,6 +22,7 @@ from ragwork_sso.problems import invalid
 from ragwork_sso.providers import Provider, ProviderFields, ProviderStore
 from ragwork_sso.secret_refs import ClientSecrets
 from ragwork_sso.sessions import SessionStore
+from ragwork_sso.trust import Trust
 
 _PATH: Final = "/v1/admin/identity/providers"
 _ENDPOINTS: Final = ("auth_url", "token_url", "jwks_url")
@@ -77,6 +78,8 @@ class IdentityProviderCreateRequest:
     jit_enabled: bool = False
     #: How its tokens may be signed; null for RS256 and ES256. Example: ["RS256"]
     algorithms_json: list[str] | None = items(default=None)
+    #: Whether its people are those that SCIM provisions. Example: true
+    links_scim_users: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -107,6 +110,8 @@ class IdentityProviderPatchRequest:
     jit_enabled: bool | None = None
     #: How its tokens may be signed; null for RS256 and ES256.
     algorithms_json: list[str] | None = items(default=None)
+    #: Whether its people are those that SCIM provisions. Example: true
+    links_scim_users: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -158,6 +163,8 @@ class IdentityProviderResponse:
     updated_at: datetime
     #: How its tokens may be signed; null for RS256 and ES256. Example: ["RS256"]
     algorithms_json: list[str]
+    #: Whether its people are those that SCIM provisions. Example: true
+    links_scim_users: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -185,6 +192,7 @@ class ProviderApi:
         self,
         *,
         providers: ProviderStore,
+        directory: Directory,
         sessions: SessionStore,
         secrets: ClientSecrets,
         check: ProviderCheck,
@@ -192,6 +200,7 @@ class ProviderApi:
         production: bool,
     ) -> None:
         self._providers = providers
+        self._trust = Trust(providers, directory)
         self._sessions = sessions
         self._secrets = secrets
         self._check = check
@@ -213,7 +222,7 @@ class ProviderApi:
             self._route(
                 "patch", "PATCH", one, self.patch, "updated", "Change an identity provider",
                 response=response, body=IdentityProviderPatchRequest, body_kind="json",
-                errors=("AUTH_INVALID_ROLE", "VALIDATION_ERROR", "NOT_FOUND"),
+                errors=("AUTH_INVALID_ROLE", "VALIDATION_ERROR", "NOT_FOUND", "CONFLICT"),
             ),
             self._route(
                 "rotate_secret_ref", "POST", f"{one}/rotate-secret-ref", self.rotate, "updated",
@@ -222,7 +231,7 @@ class ProviderApi:
             ),
             self._route(
                 "enable", "POST", f"{one}/enable", self.enable, "enabled", "Let people log in with it",
-                response=response, errors=("NOT_FOUND",),
+                response=response, errors=("AUTH_FORBIDDEN", "NOT_FOUND"),
             ),
             self._route(
                 "disable", "POST", f"{one}/disable", self.disable, "disabled",
@@ -249,7 +258,7 @@ class ProviderApi:
 
     async def patch(self, call: Call[IdentityProviderPatchRequest, NoFields]) -> Reply:
         fields = self._checked(call.tx, call.body)
-        return _reply(await self._providers.change(call.tx, call.path["provider_id"], fields), fields)
+        return _reply(await self._trust.change(call.tx, call.path["provider_id"], fields), fields)
 
     async def rotate(self, call: Call[IdentityProviderSecretRotateRequest, NoFields]) -> Reply:
         ref = call.body.client_secret_ref
@@ -268,13 +277,16 @@ class ProviderApi:
         return IdentityProviderTestResponse(ok=all(check.ok for check in checks), checks=checks)
 
     async def _switch(self, call: Call[NoFields, NoFields], *, on: bool) -> Reply:
-        provider_id = call.path["provider_id"]
-        before = await self._providers.held(call.tx, provider_id)
-        if before is None:
-            raise not_found("provider", provider_id)
-        fields = ProviderFields()
-        provider = await self._providers.change(call.tx, provider_id, fields, enabled=on)
-        ended = 0 if on else await self._sessions.revoke_all(call.tx, provider_id)
+        before = await self._providers.locked(call.tx, call.path["provider_id"])
+        if (
+            on
+            and not before.enabled
+            and not await self._trust.agreed(call.tx, before, call.principal.user_id)
+        ):
+            note = attrs.evolve(_note(before, {}), event="identity.provider.requested")
+            return Reply(data=_response(before), status=202, audit=note)
+        provider = await self._providers.change(call.tx, before.id, ProviderFields(), enabled=on)
+        ended = 0 if on else await self._sessions.revoke_all(call.tx, before.id)
         note = _note(provider, {"sessions_ended": ended})
         return Reply(data=_response(provider), changed=before.enabled != on, audit=note)
 
@@ -308,6 +320,7 @@ class ProviderApi:
             default_role=body.default_role,
             role_mapping=body.role_mapping_json,
             jit_enabled=body.jit_enabled,
+            links_scim_users=body.links_scim_users,
         )
 
     def _check_secret(self, tx: Transaction, ref: str) -> None:
@@ -398,4 +411,5 @@ def _response(provider: Provider) -> IdentityProviderResponse:
         created_at=provider.created_at,
         updated_at=provider.updated_at,
         algorithms_json=[*provider.algorithms],
+        links_scim_users=provider.links_scim_users,
     )

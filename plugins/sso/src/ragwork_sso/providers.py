@@ -17,16 +17,17 @@ _LIST: Final = """
 SELECT * FROM sso.providers WHERE tenant_id = ragwork.tenant() AND (enabled OR NOT $1) ORDER BY created_at, id
 """
 _GET: Final = "SELECT * FROM sso.providers WHERE tenant_id = ragwork.tenant() AND id = $1"
+_LOCK: Final = "SELECT * FROM sso.providers WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE"
 _HOLD: Final = "SELECT * FROM sso.providers WHERE tenant_id = ragwork.tenant() AND id = $1 FOR SHARE"
-# A tenant's additions take turns, so that the bound holds.
+# A tenant's additions and changes take turns, so that bounds hold.
 _TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('sso.providers/' || ragwork.tenant(), 0))"
 _INSERT: Final = """
 INSERT INTO sso.providers (
     tenant_id, id, name, issuer, client_id, client_secret_ref, auth_url, token_url, jwks_url,
-    algorithms, scopes, default_role, role_mapping, jit_enabled
+    algorithms, scopes, default_role, role_mapping, jit_enabled, links_scim_users
 )
-SELECT ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
- WHERE (SELECT count(*) FROM sso.providers WHERE tenant_id = ragwork.tenant()) < $14
+SELECT ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+ WHERE (SELECT count(*) FROM sso.providers WHERE tenant_id = ragwork.tenant()) < $15
 RETURNING *
 """
 _CHANGE: Final = """
@@ -36,15 +37,24 @@ UPDATE sso.providers
        token_url = COALESCE($7, token_url), jwks_url = COALESCE($8, jwks_url),
        algorithms = COALESCE($9, algorithms), scopes = COALESCE($10, scopes),
        default_role = COALESCE($11, default_role), role_mapping = COALESCE($12, role_mapping),
-       jit_enabled = COALESCE($13, jit_enabled), enabled = COALESCE($14, enabled), updated_at = now()
+       jit_enabled = COALESCE($13, jit_enabled), links_scim_users = COALESCE($14, links_scim_users),
+       enabled = COALESCE($15, enabled), updated_at = now()
  WHERE tenant_id = ragwork.tenant() AND id = $1
 RETURNING *
+"""
+# Written with or without a slash at its end and in any case, it is one issuer.
+_OTHER: Final = """
+SELECT id, lower(rtrim(issuer, '/')) = lower(rtrim($2, '/')) AS same_issuer FROM sso.providers
+ WHERE tenant_id = ragwork.tenant() AND id <> $1
+   AND (lower(rtrim(issuer, '/')) = lower(rtrim($2, '/')) OR (links_scim_users AND $3)) LIMIT 1
 """
 
 
 @attrs.frozen(kw_only=True)
 class Provider:
-    """One OpenID provider. ``role_mapping`` ``None`` leaves roles to this platform's admins."""
+    """One OpenID provider. ``role_mapping`` ``None`` leaves roles to this platform's admins. Its people are those that
+    SCIM provisions when it ``links_scim_users``.
+    """
 
     tenant_id: str
     id: str
@@ -61,6 +71,7 @@ class Provider:
     default_role: Role
     role_mapping: Mapping[str, object] | None
     jit_enabled: bool
+    links_scim_users: bool
     created_at: datetime
     updated_at: datetime
 
@@ -86,6 +97,7 @@ class ProviderFields:
     default_role: str | None = None
     role_mapping: Mapping[str, object] | None = None
     jit_enabled: bool | None = None
+    links_scim_users: bool | None = None
 
     def given(self) -> list[str]:
         """The names of the fields that are set."""
@@ -124,10 +136,17 @@ class ProviderStore:
         row = await tx.fetchrow(_HOLD, provider_id)
         return None if row is None else Provider.of(row)
 
+    async def locked(self, tx: Transaction, provider_id: str) -> Provider:
+        """The provider, held for a change. ``Problem`` 404."""
+        row = await tx.fetchrow(_LOCK, provider_id)
+        if row is None:
+            raise not_found("provider", provider_id)
+        return Provider.of(row)
+
     async def create(self, tx: Transaction, fields: ProviderFields) -> Provider:
-        """A new provider, switched off. ``Problem`` 409 when the tenant has too many."""
-        await tx.execute(_TURN)
+        """A new provider, switched off. ``Problem`` 409 when the tenant has too many, or another of this issuer."""
         provider_id = f"idp_{new_id()}"
+        await self._alone(tx, provider_id, fields)
         row = await tx.fetchrow(_INSERT, provider_id, *fields.arguments(), MAX_PROVIDERS)
         if row is None:
             raise Problem("CONFLICT", f"a tenant has at most {MAX_PROVIDERS} providers")
@@ -136,8 +155,19 @@ class ProviderStore:
     async def change(
         self, tx: Transaction, provider_id: str, fields: ProviderFields, *, enabled: bool | None = None
     ) -> Provider:
-        """The changed provider. ``Problem`` 404 for an unknown id."""
+        """The changed provider. ``Problem`` 404 for an unknown id, 409 when another one has the issuer."""
+        await self._alone(tx, provider_id, fields)
         row = await tx.fetchrow(_CHANGE, provider_id, *fields.arguments(), enabled)
         if row is None:
             raise not_found("provider", provider_id)
         return Provider.of(row)
+
+    async def _alone(self, tx: Transaction, provider_id: str, fields: ProviderFields) -> None:
+        """Take the tenant's turn, and refuse what another provider is already."""
+        if fields.issuer is None and not fields.links_scim_users:
+            return
+        await tx.execute(_TURN)
+        row = await tx.fetchrow(_OTHER, provider_id, fields.issuer or "", bool(fields.links_scim_users))
+        if row is not None:
+            what = "has this issuer" if row["same_issuer"] else "links SCIM's users"
+            raise Problem("CONFLICT", f"provider {row['id']!r} {what} already: change that one")

@@ -46,6 +46,12 @@ def role_for(mapping: Mapping[str, object], default: Role, claims: Mapping[str, 
     return max(earned, default=default)
 
 
+def roles(mapping: Mapping[str, object]) -> list[Role]:
+    """Every role that a checked ``mapping`` can give."""
+    tables = _tables(mapping).values()
+    return [_role(name) for table in tables if isinstance(table, dict) for name in table.values()]
+
+
 def _tables(mapping: Mapping[str, object]) -> Mapping[str, object]:
     if set(mapping) == {"claim", "mapping"} and isinstance(mapping["claim"], str):
         return {mapping["claim"]: mapping["mapping"]}

@@ -1,4 +1,4 @@
-"""The admin API of people: who has an account, roles with dual control, switching off, linking."""
+"""The admin API of people: who is there, roles, switching off, linking."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,14 +13,12 @@ from ragwork_hooks.fields import number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.storage import Transaction
 
-from ragwork_sso import accounts, role_requests
+from ragwork_sso import accounts
 from ragwork_sso.accounts import Account
 from ragwork_sso.entitled import Entitled
 from ragwork_sso.providers import ProviderStore
-from ragwork_sso.role_requests import RoleRequest
 
 _USERS: Final = "/v1/admin/identity/users"
-_REQUESTS: Final = "/v1/admin/identity/role-requests"
 _READ: Final = Action(name="identity_user.read", role=Role.ADMIN)
 _WRITE: Final = Action(name="identity_user.write", role=Role.ADMIN, makes_credential=True)
 #: What the contract also serves without `/v1`.
@@ -101,43 +99,16 @@ class TenantUserActionResponse:
     role: str
 
 
-@attrs.frozen(kw_only=True)
-class RoleRequestResponse:
-    """A higher role that waits for a second administrator."""
-
-    #: The request. Example: "4a3b2c1d-0e9f-4887-8665-544332211000"
-    id: str
-    #: The person. Example: "0d9c8b7a-6f5e-4d3c-8b2a-1f0e9d8c7b6a"
-    user_id: str
-    #: The role that was asked for. Example: "admin"
-    role: str
-    #: Who asked. Example: "grace"
-    requested_by: str
-    #: When it was made.
-    created_at: datetime
-
-
-@attrs.frozen(kw_only=True)
-class RoleRequestList:
-    """Role requests."""
-
-    #: The requests.
-    items: list[RoleRequestResponse]
-
-
 class UserApi:
-    """Handlers and declarations of ``/v1/admin/identity/users`` and ``/role-requests``."""
+    """Handlers and declarations of ``/v1/admin/identity/users``."""
 
-    def __init__(
-        self, *, directory: Directory, providers: ProviderStore, entitled: Entitled, dual_control: bool
-    ) -> None:
+    def __init__(self, *, directory: Directory, providers: ProviderStore, entitled: Entitled) -> None:
         self._directory = directory
         self._providers = providers
         self._entitled = entitled
-        self._dual_control = dual_control
 
     def routes(self) -> tuple[AnyRoute, ...]:
-        one, wish = f"{_USERS}/{{user_id}}", f"{_REQUESTS}/{{request_id}}"
+        one = f"{_USERS}/{{user_id}}"
         action = TenantUserActionResponse
         return (
             self._route(
@@ -163,19 +134,6 @@ class UserApi:
                 body_kind="json", response=action, status=201,
                 errors=("AUTH_FORBIDDEN", "NOT_FOUND", "CONFLICT"),
             ),
-            self._route(
-                "role_request.list", "GET", _REQUESTS, self.pending, None, "Roles that wait for a second admin",
-                response=RoleRequestList,
-            ),
-            self._route(
-                "role_request.approve", "POST", f"{wish}/approve", self.approve, "identity.role.changed",
-                "Approve another admin's wish", response=action,
-                errors=("AUTH_FORBIDDEN", "NOT_FOUND", "CONFLICT"),
-            ),
-            self._route(
-                "role_request.reject", "POST", f"{wish}/reject", self.reject, "identity.role.rejected",
-                "Drop a wish", response=action, errors=("NOT_FOUND",),
-            ),
         )  # fmt: skip
 
     async def list(self, call: Call[NoFields, UsersQuery]) -> TenantUserList:
@@ -187,10 +145,13 @@ class UserApi:
 
     async def set_role(self, call: Call[TenantUserRolePatch, NoFields]) -> Reply:
         role = _parsed(call.body.role)
-        user = await self._user(call.tx, call.path["user_id"])
-        if self._dual_control and role > user.role:
-            return await self._asked(call, user, role)
-        return await self._changed(call.tx, user, role, {})
+        before = await self._user(call.tx, call.path["user_id"])
+        user = await self._directory.set_role(call.tx, before.id, role, by=call.principal.user_id)
+        change = {"from": before.role.label, "to": role.label}
+        if user.role != role:
+            waits = attrs.evolve(_action(user), status="pending_approval")
+            return Reply(status=202, data=waits, audit=_note(user, change, event="identity.role.requested"))
+        return Reply(data=_action(user), changed=before.role != role, audit=_note(user, change))
 
     async def disable(self, call: Call[NoFields, NoFields]) -> Reply:
         return await self._switch(call, active=False)
@@ -200,59 +161,23 @@ class UserApi:
 
     async def link(self, call: Call[TenantUserLinkRequest, NoFields]) -> Reply:
         user = await self._user(call.tx, call.path["user_id"])
-        if self._dual_control and user.role > Role.READER:
-            # Whoever logs in as another admin could approve their own wishes.
-            raise Problem(
-                "AUTH_FORBIDDEN", "under dual control only readers are linked; raise the role after"
-            )
+        if self._directory.dual_control:
+            if user.role > Role.READER:
+                # Whoever logs in as another admin could approve their own wishes.
+                raise Problem(
+                    "AUTH_FORBIDDEN", "under dual control only readers are linked; raise the role after"
+                )
+            # What waits was asked for somebody whom nobody else could be.
+            await self._directory.set_role(call.tx, user.id, user.role, by=call.principal.user_id)
         provider = await self._providers.find(call.tx, call.body.provider_id)
         if provider is None:
             raise not_found("provider", call.body.provider_id)
-        await accounts.link(call.tx, provider.issuer, call.body.subject, user.id)
+        await accounts.link(call.tx, provider, call.body.subject, user.id)
         return Reply(data=_action(user), status=201, audit=_note(user, {"provider_id": provider.id}))
-
-    async def pending(self, call: Call[NoFields, NoFields]) -> RoleRequestList:
-        return RoleRequestList(items=[_wish(each) for each in await role_requests.pending(call.tx)])
-
-    async def approve(self, call: Call[NoFields, NoFields]) -> Reply:
-        wish = await role_requests.locked(call.tx, call.path["request_id"])
-        if call.principal.user_id in (wish.requested_by, wish.user_id):
-            raise Problem("AUTH_FORBIDDEN", "somebody else than who asked and who gains must approve")
-        await self._check_asker(call.tx, wish)
-        user = await self._user(call.tx, wish.user_id)
-        await role_requests.close(call.tx, wish.id)
-        return await self._changed(call.tx, user, wish.role, {"requested_by": wish.requested_by})
-
-    async def reject(self, call: Call[NoFields, NoFields]) -> Reply:
-        wish = await role_requests.locked(call.tx, call.path["request_id"])
-        await role_requests.close(call.tx, wish.id)
-        user = await self._user(call.tx, wish.user_id)
-        return Reply(data=_action(user), audit=_note(user, {"role": wish.role.label}))
-
-    async def _asked(self, call: Call[TenantUserRolePatch, NoFields], user: User, role: Role) -> Reply:
-        wish = await role_requests.ask(call.tx, user.id, role, call.principal.user_id)
-        return Reply(
-            status=202,
-            data=attrs.evolve(_action(user), status="pending_approval"),
-            audit=_note(user, {"role": role.label, "request_id": wish.id}, event="identity.role.requested"),
-        )
-
-    async def _check_asker(self, tx: Transaction, wish: RoleRequest) -> None:
-        """Two admins must want it at the same time; one who is none any more does not count."""
-        asker = await self._directory.user(tx, wish.requested_by)
-        if asker is None or not asker.active or asker.role < Role.ADMIN:
-            raise Problem("CONFLICT", "who asked for this is no active admin any more")
-
-    async def _changed(
-        self, tx: Transaction, before: User, role: Role, metadata: Mapping[str, object]
-    ) -> Reply:
-        user = await self._directory.set_role(tx, before.id, role)
-        change = {"from": before.role.label, "to": role.label, **metadata}
-        return Reply(data=_action(user), changed=before.role != role, audit=_note(user, change))
 
     async def _switch(self, call: Call[NoFields, NoFields], *, active: bool) -> Reply:
         before = await self._user(call.tx, call.path["user_id"])
-        user = await self._directory.set_active(call.tx, before.id, active)
+        user = await self._directory.set_active(call.tx, before.id, active, by=call.principal.user_id)
         return Reply(data=_action(user), changed=before.active != active, audit=_note(user, {}))
 
     async def _user(self, tx: Transaction, user_id: str) -> User:
@@ -308,16 +233,6 @@ def _status(user: User) -> str:
 
 def _action(user: User) -> TenantUserActionResponse:
     return TenantUserActionResponse(id=user.id, status=_status(user), role=user.role.label)
-
-
-def _wish(wish: RoleRequest) -> RoleRequestResponse:
-    return RoleRequestResponse(
-        id=wish.id,
-        user_id=wish.user_id,
-        role=wish.role.label,
-        requested_by=wish.requested_by,
-        created_at=wish.created_at,
-    )
 
 
 def _person(account: Account, user: User) -> TenantUserResponse:

@@ -1,0 +1,160 @@
+"""The admin API of dual control: what waits for a second admin, and their word on it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import attrs
+from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.auth import Role, User
+from ragwork_hooks.authz import Action
+from ragwork_hooks.fields import number
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Reply, Route
+
+from ragwork_directory import role_requests
+from ragwork_directory.role_requests import USER, RoleRequest
+from ragwork_directory.users import PostgresDirectory
+
+_READ: Final = Action(name="identity_user.read", role=Role.ADMIN)
+_WRITE: Final = Action(name="identity_user.write", role=Role.ADMIN, makes_credential=True)
+_REQUESTS: Final = "/v1/admin/identity/role-requests"
+
+
+@attrs.frozen(kw_only=True)
+class RequestsQuery:
+    """Which page of the list."""
+
+    #: How many at most.
+    limit: int = number(default=50, ge=1, le=200)
+    #: How many to pass over.
+    offset: int = number(default=0, ge=0, le=1_000_000)
+
+
+@attrs.frozen(kw_only=True)
+class RoleRequestResponse:
+    """``user_id`` is there when the subject is a user; else it is what gives ``role`` to users."""
+
+    #: The request. Example: "6Dx8v9hK35fHeOTw"
+    id: str
+    #: What it is about: ``user``, ``scim_group`` or ``identity_provider``. Example: "user"
+    subject_type: str
+    #: Which one. Example: "0d9c8b7a-6f5e-4d3c-8b2a-1f0e9d8c7b6a"
+    subject_id: str
+    #: The person, when it is about one. Example: "0d9c8b7a-6f5e-4d3c-8b2a-1f0e9d8c7b6a"
+    user_id: str | None
+    #: The role that would be had or given. Example: "admin"
+    role: str
+    #: Who asked: a user, or a machine's name. Example: "grace"
+    requested_by: str
+    #: When it was made.
+    created_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class RoleRequestDecision:
+    """The subject and its role of now; ``status`` is the user's (``active``, ``disabled``) once the role is theirs,
+    else ``pending_approval`` or ``rejected``.
+    """
+
+    #: The subject. Example: "0d9c8b7a-6f5e-4d3c-8b2a-1f0e9d8c7b6a"
+    id: str
+    #: ``active``, ``disabled``, ``pending_approval`` or ``rejected``. Example: "active"
+    status: str
+    #: The role of now. Example: "admin"
+    role: str
+
+
+class RoleRequestApi:
+    """Handlers and declarations of ``/v1/admin/identity/role-requests``."""
+
+    def __init__(self, directory: PostgresDirectory) -> None:
+        self._directory = directory
+
+    def routes(self) -> tuple[AnyRoute, ...]:
+        one = f"{_REQUESTS}/{{request_id}}"
+        return (
+            _route(
+                "list", "GET", _REQUESTS, self.list, None, "What waits for a second admin",
+                query=RequestsQuery, response=Page[RoleRequestResponse],
+            ),
+            _route(
+                "approve", "POST", f"{one}/approve", self.approve, "identity.role.changed",
+                "Approve what another admin wants", response=RoleRequestDecision,
+                errors=("AUTH_FORBIDDEN", "NOT_FOUND", "CONFLICT"),
+            ),
+            _route(
+                "reject", "POST", f"{one}/reject", self.reject, "identity.role.rejected", "Drop a request",
+                response=RoleRequestDecision, errors=("NOT_FOUND",),
+            ),
+        )  # fmt: skip
+
+    async def list(self, call: Call[NoFields, RequestsQuery]) -> Page[RoleRequestResponse]:
+        limit, offset = call.query.limit, call.query.offset
+        found = [_shown(each) for each in await role_requests.page(call.tx, limit + 1, offset)]
+        return Page(items=found[:limit], next_offset=offset + limit if len(found) > limit else None)
+
+    async def approve(self, call: Call[NoFields, NoFields]) -> Reply:
+        request_id, by = call.path["request_id"], call.principal.user_id
+        user, request = await self._directory.approve(call.tx, request_id, by)
+        metadata = {"to": request.role.label, "requested_by": request.requested_by, "request_id": request.id}
+        if user.role == request.role:
+            status = "active" if user.active else "disabled"
+            return Reply(data=_decision(user, status), audit=_note(request, None, metadata))
+        note = _note(request, "identity.role.requested", metadata)
+        return Reply(data=_decision(user, "pending_approval"), status=202, audit=note)
+
+    async def reject(self, call: Call[NoFields, NoFields]) -> Reply:
+        request = await role_requests.locked(call.tx, call.path["request_id"])
+        await role_requests.drop(call.tx, (request.subject_type, request.subject_id))
+        decided = RoleRequestDecision(id=request.subject_id, status="rejected", role=request.role.label)
+        return Reply(data=decided, audit=_note(request, None, {"role": request.role.label}))
+
+
+def _route(
+    name: str,
+    method: Literal["GET", "POST"],
+    path: str,
+    handler: Any,
+    event: str | None,
+    summary: str,
+    **own: Any,
+) -> AnyRoute:
+    read = method == "GET"
+    return Route(
+        name=f"identity_role_request.{name}",
+        method=method,
+        path=path,
+        summary=summary,
+        handler=handler,
+        scope="tenant",
+        action=_READ if read else _WRITE,
+        rate_class="read" if read else "mutation",
+        idempotency="none",
+        audit_event=event,
+        feature=None,
+        stale_reads=False,
+        transaction="read" if read else "write",
+        **own,
+    )
+
+
+def _shown(request: RoleRequest) -> RoleRequestResponse:
+    return RoleRequestResponse(
+        id=request.id,
+        subject_type=request.subject_type,
+        subject_id=request.subject_id,
+        user_id=request.subject_id if request.subject_type == USER else None,
+        role=request.role.label,
+        requested_by=request.requested_by,
+        created_at=request.created_at,
+    )
+
+
+def _decision(user: User, status: str) -> RoleRequestDecision:
+    return RoleRequestDecision(id=user.id, status=status, role=user.role.label)
+
+
+def _note(request: RoleRequest, event: str | None, metadata: Mapping[str, object]) -> AuditNote:
+    return AuditNote(
+        event=event, resource_type=request.subject_type, resource_id=request.subject_id, metadata=metadata
+    )

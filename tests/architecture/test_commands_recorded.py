@@ -1,0 +1,143 @@
+"""Every command that changes something leaves the record that its route would, in the operator's name."""
+
+import json
+import os
+import pwd
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.plugin import Command
+from ragwork_kernel import jobs_admin, plugin_commands
+from ragwork_kernel.operator_commands import COMMANDS
+from ragwork_kernel.records import operator
+from ragwork_testkit.platform import (
+    DEFAULT_PLUGINS,
+    DOOR_PLUGINS,
+    DOOR_SETTINGS,
+    IDENTITY_PLUGINS,
+    QuietConsole,
+)
+
+ACTOR = f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
+#: Commands that look, serve, or write nothing but files and the schema.
+HARMLESS = {
+    ("serve",), ("worker",), ("migrate",), ("doctor",), ("openapi",), ("dsn",), ("smoke",),
+    ("jobs", "list"), ("jobs", "why"), ("keys", "list"),
+    ("audit", "verify"), ("audit", "export"), ("audit", "public-key"),
+}  # fmt: skip
+#: Groups of the operator's own files.
+FILES = ("plugins", "config")
+
+
+async def key(app: Any) -> str:
+    console = await app.command("keys", "create", tenant="t1", role="admin", name="n", user="u")
+    return str(console.results[-1]["id"])
+
+
+async def create(app: Any, _folder: Path) -> None:
+    await key(app)
+
+
+async def revoke(app: Any, _folder: Path) -> None:
+    await app.command("keys", "revoke", key_id=await key(app))
+
+
+async def rotate(app: Any, _folder: Path) -> None:
+    await app.command("keys", "rotate", key_id=await key(app))
+
+
+async def seed(app: Any, _folder: Path) -> None:
+    await app.command("seed", tenant="t1")
+
+
+async def ingest(app: Any, folder: Path) -> None:
+    file = folder / "some.jsonl"
+    file.write_text(json.dumps({"document_id": "d", "text": "The moon is a stone."}) + "\n")
+    await app.command("ingest", tenant="t1", corpus="c1", jsonl=str(file))
+
+
+async def ask(app: Any, _folder: Path) -> None:
+    await app.command("seed", tenant="t1")
+    await app.command("ask", question="What is here?", tenant="t1", corpus="c1")
+
+
+async def retry(app: Any, folder: Path) -> None:
+    """The kernel's own, as typed: on the same database, in a process' worth of its own."""
+    connection = await asyncpg.connect(app.database_url)
+    job_id = await connection.fetchval(
+        """INSERT INTO ragwork.jobs (tenant_id, entrypoint, payload, priority, status)
+           VALUES ('t1', 'test', '{}', 0, 'failed') RETURNING job_id::text"""
+    )
+    console = QuietConsole()
+    assert await jobs_admin.retry({"job_id": job_id}, folder, console) == 0, console.said
+    assert await jobs_admin.retry({"job_id": job_id}, folder, console) == 1
+    await connection.close()
+
+
+Typed: TypeAlias = Callable[[Any, Path], Awaitable[None]]
+MUTATING: dict[tuple[str, ...], Typed] = {
+    ("keys", "create"): create, ("keys", "revoke"): revoke, ("keys", "rotate"): rotate,
+    ("seed",): seed, ("ingest",): ingest, ("ask",): ask, ("jobs", "retry"): retry,
+}  # fmt: skip
+ASSEMBLY: dict[str, Any] = {
+    "plugins": (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS),
+    "settings": {**DOOR_SETTINGS, "AUDIT_ANCHORS": ""},
+}
+
+
+def declared(app: Any) -> dict[tuple[str, ...], str | None]:
+    """Every command there is, and the event that it declares."""
+    plugins = [c for _, c in plugin_commands.of(app.platform.assembly) if isinstance(c, Command)]
+    return {command.path: command.audit_event for command in (*COMMANDS, *plugins)}
+
+
+async def test_every_command_that_changes_something_leaves_its_record(
+    platform: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with platform(**ASSEMBLY) as app:
+        events = declared(app)
+        silent = {path for path, event in events.items() if event is None and path[0] not in FILES}
+        assert silent == HARMLESS & set(events), "a command that changes something declares its audit_event"
+        assert set(MUTATING) == {path for path, event in events.items() if event is not None}
+        monkeypatch.setenv("DATABASE_URL", app.database_url)
+        monkeypatch.setenv("RAGWORK_PROFILE", "test")
+        monkeypatch.setenv("RAGWORK_PLUGINS", "directory,apikeys,rbac,audit")
+        monkeypatch.chdir(tmp_path)
+        services = app.platform.facades["documents"]
+        for path, typed in MUTATING.items():
+            async with services.db.tenant("t1", "read") as tx:
+                before = await tx.fetchval("SELECT COALESCE(max(id), 0) FROM audit.events")
+            await typed(app, tmp_path)
+            async with services.db.tenant("t1", "read") as tx:
+                rows = await tx.fetch("SELECT * FROM audit.events WHERE id > $1", before)
+            own = [row for row in rows if row["event_type"] == events[path]]
+            assert own, (path, [row["event_type"] for row in rows])
+            assert {(row["actor_type"], row["actor_id"]) for row in own} == {("system", ACTOR)}
+            assert all(row["resource_id"] for row in own)
+
+
+async def test_a_command_that_fails_leaves_no_record(platform: Callable[..., Any]) -> None:
+    """Effect and record are one transaction: a successor is made once."""
+    async with platform(plugins=("directory", "apikeys", "rbac", "audit")) as app:
+        key_id = await key(app)
+        await app.command("keys", "rotate", key_id=key_id)
+        with pytest.raises(Problem, match="rotated before"):
+            await app.command("keys", "rotate", key_id=key_id)
+        async with app.platform.facades["apikeys"].db.tenant("t1", "read") as tx:
+            count = await tx.fetchval(
+                "SELECT count(*) FROM audit.events WHERE event_type = 'auth.api_key.rotated'"
+            )
+        assert count == 1
+
+
+def test_the_operator_is_who_the_system_says_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOGNAME", "mallory")
+    monkeypatch.setenv("USER", "mallory")
+    assert operator(os.getuid()) == ACTOR
+    assert operator(4_000_000) == "operator:4000000"
