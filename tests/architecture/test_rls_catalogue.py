@@ -31,6 +31,7 @@ DEFINERS = {
     "ragwork.enqueue",
     "ragwork.queue_depth",
     "ragwork.claim_events",
+    "ragwork.retry_job",
     "apikeys.find",
     "directory.all_tenants",
     "audit.cut",

@@ -196,7 +196,11 @@ class Dialect(Protocol):
 
     @property
     def media_type(self) -> str:
-        """Of answers; bodies may have it, too, beside ``application/json``."""
+        """Of answers."""
+
+    @property
+    def body_types(self) -> tuple[str, ...]:
+        """What a JSON body may be called; the first is what clients are told."""
 
     @property
     def failure_type(self) -> type:

@@ -52,7 +52,7 @@ async def decode(request: web.Request, route: AnyRoute, limit: int) -> Any:
         return codec.structure(_form(request, route, raw), route.body, "body")
     if route.body_kind == "optional_json" and not raw.strip():
         return codec.structure({}, route.body, "body")
-    taken = ["application/json", *([route.dialect.media_type] if route.dialect else [])]
+    taken = [*(route.dialect.body_types if route.dialect else ("application/json",))]
     if request.content_type not in (*taken, "application/octet-stream"):
         raise _wrong_type(request, taken)
     return codec.structure(await jsontext.parse(raw), route.body, "body")

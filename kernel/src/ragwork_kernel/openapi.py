@@ -200,8 +200,7 @@ def _body_types(route: AnyRoute) -> tuple[str, ...]:
         return ("multipart/form-data",)
     if route.body_kind == "form":
         return ("application/x-www-form-urlencoded",)
-    dialect = () if route.dialect is None else (route.dialect.media_type,)
-    return tuple(dict.fromkeys((*dialect, _JSON)))
+    return (_JSON,) if route.dialect is None else route.dialect.body_types
 
 
 def _codes(route: AnyRoute, wires: Sequence[Wire]) -> list[str]:

@@ -12,13 +12,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MEDIA = "application/scim+json"
 
 
-async def test_scim2_tester_finds_no_error_and_skips_nothing(app: Any, scim: Any) -> None:
+@pytest.mark.parametrize("accept", [MEDIA, "*/*", "application/json"])
+async def test_scim2_tester_finds_no_error_and_skips_nothing(app: Any, scim: Any, accept: str) -> None:
     def check() -> Any:
         from httpx2 import Client
         from scim2_client.engines.httpx2 import SyncSCIMClient
         from scim2_tester import check_server
 
-        headers = {"Authorization": f"Bearer {scim.token}", "Accept": MEDIA}
+        headers = {"Authorization": f"Bearer {scim.token}", "Accept": accept}
         with Client(base_url=app.base + "/v1/scim/v2", headers=headers) as http:
             return check_server(SyncSCIMClient(http))
 

@@ -73,8 +73,7 @@ async def test_membership_speaks_the_dialects(scim: Any, operation: Any, left: s
     ({"op": "remove", "path": 'members[display eq "A"]'}, 400),
     ({"op": "remove", "path": 'members[value ne "A"]'}, 400),
     ({"op": "replace", "path": 'members[value eq "A"].display', "value": "x"}, 400),
-    ({"op": "replace", "path": "role_binding", "value": "admin"}, 400),
-    ({"op": "replace", "value": {"roleBinding": "admin"}}, 400),
+    ({"op": "replace", "path": "members[", "value": "x"}, 400),
     ({"op": "replace", "path": "displayName", "value": ""}, 400),
     ({"op": "replace", "path": "displayName", "value": "x" * 257}, 400),
     ({"op": "remove", "path": "displayName"}, 400),
@@ -205,13 +204,8 @@ async def test_a_group_is_read_without_its_members_when_they_are_not_wanted(scim
     assert named["members"] == [{"display": "Ann"}]
     found = await scim("GET", "/Groups", filter='displayName eq "TEAM"', excludedAttributes="members")
     assert found.body["Resources"] == [{k: v for k, v in group.items() if k != "members"}]
-    plain = await scim("GET", path, headers={"Accept": "application/json"})
-    assert plain.data["members"][0] | {"$ref": ""} == {
-        "value": ann["id"],
-        "display": "Ann",
-        "type": "User",
-        "$ref": "",
-    }
+    whole = await scim("GET", path)
+    assert whole.body["members"][0] | {"$ref": ""} == {"value": ann["id"], "type": "User", "$ref": ""}
 
 
 async def test_a_change_that_changes_nothing_is_no_change(scim: Any) -> None:

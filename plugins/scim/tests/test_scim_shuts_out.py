@@ -17,7 +17,7 @@ async def test_a_running_answer_ends_within_a_second_of_active_false(platform: C
             admin = await near.key("t1")
             made = await near.call("POST", "/v1/admin/identity/scim/token/create", admin)
             token = made.data["token"]
-            user = (await near.call("POST", "/v1/scim/v2/Users", token, json={"userName": "ann"})).data
+            user = (await near.call("POST", "/v1/scim/v2/Users", token, json={"userName": "ann"})).body
             key = await near.key("t1", "reader", user=user["id"])
             corpus = await near.call("POST", "/v1/corpora", admin, json={"id": "notes", "name": "notes"})
             assert corpus.status in (200, 201), corpus.text

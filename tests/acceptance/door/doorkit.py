@@ -39,6 +39,10 @@ async def looking(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]
         await connection.close()
 
 
+#: Records that say that something is in use, not that it was done.
+SAMPLES = ("billing.usage_recorded", "auth.access.success")
+
+
 @attrs.frozen
 class Tenant:
     """A tenant of its own on a running platform, and the operator, who lives in another one."""
@@ -110,14 +114,15 @@ class Tenant:
         return int(found or 0)
 
     async def events(self, since: int = 0) -> list[Any]:
-        """The tenant's audit log, oldest first, without samples of use."""
+        """The tenant's audit log, oldest first, without samples of use and what the stage's operator did."""
         async with looking(self.app.database_url) as db:
             return await db.fetch(
                 """SELECT id, event_type AS type, outcome, resource_id, error_code, actor_id, metadata
-                FROM audit.events WHERE tenant_id = $1 AND id > $2 AND event_type <> 'billing.usage_recorded'
-                ORDER BY id""",
+                FROM audit.events WHERE tenant_id = $1 AND id > $2 AND event_type <> ALL ($3::text[])
+                AND NOT COALESCE(starts_with(actor_id, 'operator:'), false) ORDER BY id""",
                 self.name,
                 since,
+                SAMPLES,
             )
 
 

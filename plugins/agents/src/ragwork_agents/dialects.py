@@ -87,6 +87,10 @@ class Oculus:
     def failure_type(self) -> type:
         return OculusError
 
+    @property
+    def body_types(self) -> tuple[str, ...]:
+        return ("application/json",)
+
     def speaks(self, headers: Headers) -> bool:
         return True
 
@@ -112,6 +116,10 @@ class Rfc6749:
     @property
     def failure_type(self) -> type:
         return OAuthError
+
+    @property
+    def body_types(self) -> tuple[str, ...]:
+        return ("application/json",)
 
     def speaks(self, headers: Headers) -> bool:
         return True

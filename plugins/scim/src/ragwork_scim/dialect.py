@@ -1,4 +1,4 @@
-"""The two tongues of SCIM routes: RFC 7644 for who asks for it, else the platform's envelope."""
+"""The tongue of SCIM routes: RFC 7644, whatever a client says that it accepts."""
 
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -14,6 +14,7 @@ ScimType = Literal[
 ]
 _SCIM_TYPE: Final = "scimType"
 #: What the kernel refuses by itself, in the words of RFC 7644 §3.12.
+_MALFORMED: Final = frozenset({"SCIM_PAYLOAD_INVALID", "REQUEST_VALIDATION_ERROR"})
 _TYPE_OF: Final[Mapping[str, str]] = {"REQUEST_VALIDATION_ERROR": "invalidSyntax"}
 
 
@@ -42,14 +43,18 @@ class ScimDialect:
     def failure_type(self) -> type:
         return ScimError
 
+    @property
+    def body_types(self) -> tuple[str, ...]:
+        """curl calls every body a form unless told otherwise, and some clients call JSON text."""
+        return (MEDIA_TYPE, "application/json", "application/x-www-form-urlencoded", "text/plain")
+
     def speaks(self, headers: Headers) -> bool:
-        """Whether the request accepts or sends ``application/scim+json``."""
-        named = f"{headers.get('Accept', '')},{headers.get('Content-Type', '')}"
-        return MEDIA_TYPE in named.lower()
+        """Always: an identity provider's client expects bare resources (RFC 7644 §3.8)."""
+        return True
 
     def failure(self, problem: Problem, request_id: str) -> tuple[int, object]:
-        """RFC 7644 §3.12: the status also as text; what does not fit the schema is 400 there, not 422."""
-        status = 400 if problem.status == 422 else problem.status
+        """RFC 7644 §3.12: the status also as text; what does not fit a schema is 400 there."""
+        status = 400 if problem.code in _MALFORMED else problem.status
         scim_type = problem.details.get(_SCIM_TYPE) or _TYPE_OF.get(problem.code)
         body: dict[str, object] = {"schemas": [ERROR], "status": str(status), "detail": _detail(problem)}
         return status, body | ({_SCIM_TYPE: scim_type} if scim_type else {})
@@ -62,6 +67,11 @@ DIALECT: Final = ScimDialect()
 def payload_invalid(scim_type: ScimType, message: str) -> Problem:
     """A body that can't be taken: 422 ``SCIM_PAYLOAD_INVALID``, in SCIM's own tongue 400."""
     return Problem("SCIM_PAYLOAD_INVALID", message, status=422, details={_SCIM_TYPE: scim_type})
+
+
+def wrong_schema(urn: str) -> Problem:
+    """A message that does not say it is one of ``urn``: 422, as the contract has it for PATCH."""
+    return Problem("VALIDATION_ERROR", f"schemas must name {urn}", details={_SCIM_TYPE: "invalidSyntax"})
 
 
 def query_invalid(scim_type: ScimType, message: str) -> Problem:

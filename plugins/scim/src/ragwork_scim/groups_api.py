@@ -10,7 +10,7 @@ from scim2_models import Context
 from ragwork_scim import groups, patches, payloads
 from ragwork_scim.columns import GROUP_COLUMNS
 from ragwork_scim.config import ScimConfig
-from ragwork_scim.dialect import DIALECT, MEDIA_TYPE
+from ragwork_scim.dialect import MEDIA_TYPE
 from ragwork_scim.discovery import listed
 from ragwork_scim.filters import Condition, condition, order
 from ragwork_scim.groups import StoredGroup
@@ -46,7 +46,7 @@ class GroupsApi:
         tag = {"ETag": etag(stored.version)}
         if is_known(call.headers, stored.version):
             return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
-        return Reply(data=_shown(call, stored, wanted), headers=tag)
+        return Reply(data=_shown(stored, wanted), headers=tag)
 
     async def create(self, call: Call[dict[str, Any], Projection]) -> Reply:
         sent = payloads.group_of(call.body, Context.RESOURCE_CREATION_REQUEST)
@@ -113,7 +113,7 @@ class GroupsApi:
     ) -> Reply:
         stored = await groups.get(call.tx, group_id, members=wanted.includes("members"))
         return Reply(
-            data=_shown(call, stored, wanted),
+            data=_shown(stored, wanted),
             status=201 if note.metadata["operation"] == "created" else 200,
             headers={"ETag": etag(stored.version), "Location": GROUPS + group_id},
             changed=changed,
@@ -136,13 +136,12 @@ class GroupsApi:
         by = order(Group, GROUP_COLUMNS, search.sort_by, search.descending)
         with_members = search.wanted.includes("members")
         found = await groups.page(call.tx, where, by, limit, offset, members=with_members)
-        return [_shown(call, group, search.wanted) for group in found]
+        return [_shown(group, search.wanted) for group in found]
 
 
-def _shown(call: Call[Any, Any], group: StoredGroup, wanted: Wanted) -> Mapping[str, object]:
-    """The resource. Members' names are there when asked for, and always for clients of the plain contract."""
-    names = not wanted.everything or not DIALECT.speaks(call.headers)
-    return projected(Group, group.resource(names=names), wanted)
+def _shown(group: StoredGroup, wanted: Wanted) -> Mapping[str, object]:
+    """The resource; members' names are there when they are asked for."""
+    return projected(Group, group.resource(names=not wanted.everything), wanted)
 
 
 def _members(group: Group) -> set[str]:

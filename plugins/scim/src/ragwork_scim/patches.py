@@ -1,5 +1,6 @@
 """PATCH: operations in the RFC's form and in those of the big identity providers, applied to users and groups."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -8,7 +9,7 @@ from scim2_models import AttributeBinding, Context, PatchOp, Path, Resource, SCI
 from scim2_models.path import CompareOperator, Comparison, FilterNode, LogicalExpr, LogicalOperator
 
 from ragwork_scim import payloads
-from ragwork_scim.dialect import payload_invalid
+from ragwork_scim.dialect import payload_invalid, wrong_schema
 from ragwork_scim.models import Group, Person
 
 PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -16,9 +17,12 @@ MAX_OPERATIONS: Final = 1_000
 #: Each operation on a user is checked against the whole user.
 MAX_USER_OPERATIONS: Final = 100
 MAX_PATH: Final = 1_000
-#: Unknown attributes are refused; what Microsoft Entra needs beyond the RFC is granted.
+#: What the server makes by itself, and clients send back with the rest of a resource.
+_DERIVED: Final = ("schemas", "meta", "groups")
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+#: What is not kept here is passed over, as in a POST; what Microsoft Entra needs beyond the RFC is granted.
 _POLICY: Final = ScimPolicy(
-    unknown=ScimPolicy.Unknown.forbid,
+    unknown=ScimPolicy.Unknown.ignore,
     remove_value_as_filter=ScimPolicy.RemoveValue.apply,
     unmatched_path_filter=ScimPolicy.UnmatchedPathFilter.create,
 )
@@ -44,7 +48,7 @@ def patched_user(user: Person, body: Mapping[str, Any]) -> Person:
     found = operations(body, str(user.id))
     if len(found) > MAX_USER_OPERATIONS:
         raise payload_invalid("invalidValue", f"a user takes {MAX_USER_OPERATIONS} operations at once")
-    plain = [_for_user(operation).plain() for operation in found]
+    plain = [kept.plain() for operation in found if (kept := _for_user(operation)) is not None]
     with payloads.refusing(), _POLICY:
         if plain:
             message = {"schemas": [PATCH_OP], "Operations": plain}
@@ -55,12 +59,13 @@ def patched_user(user: Person, body: Mapping[str, Any]) -> Person:
 def operations(body: Mapping[str, Any], resource_id: str) -> list[Operation]:
     """The operations, each on one attribute: those without a path are one for each key of their value.
 
-    Okta repeats the resource's id in there: the same id says nothing new and is passed over.
+    Clients repeat in there what is not theirs to set, such as the resource's id: that says nothing and is passed over.
+    Members of an operation that the RFC does not know are, too.
     """
     payloads.check_texts(body)
     schemas = _get(body, "schemas")
     if not isinstance(schemas, list) or not any(str(s).lower() == PATCH_OP.lower() for s in schemas):
-        raise payload_invalid("invalidSyntax", f"schemas must name {PATCH_OP}")
+        raise wrong_schema(PATCH_OP)
     listed = _get(body, "operations")
     if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_OPERATIONS:
         raise payload_invalid("invalidSyntax", f"Operations must be a list of 1 to {MAX_OPERATIONS}")
@@ -71,7 +76,7 @@ def _parts(item: object, resource_id: str) -> list[Operation]:
     if not isinstance(item, dict):
         raise payload_invalid("invalidSyntax", "an operation must be an object")
     names = {key.lower() for key in item}
-    if names - {"op", "path", "value"} or len(names) != len(item):
+    if len(names) != len(item):
         raise payload_invalid("invalidSyntax", "an operation has op, path and value, each once")
     verb, path, value = _verb(_get(item, "op")), _get(item, "path"), _get(item, "value")
     if path is not None and not isinstance(path, str):
@@ -93,7 +98,7 @@ def _parts(item: object, resource_id: str) -> list[Operation]:
 
 def _says_nothing(verb: Verb, key: str, value: object, resource_id: str) -> bool:
     name = key.lower()
-    return name == "schemas" or (name == "id" and value == resource_id) or (verb == "add" and value is None)
+    return name in _DERIVED or (name == "id" and value == resource_id) or (verb == "add" and value is None)
 
 
 def _verb(op: object) -> Verb:
@@ -103,9 +108,12 @@ def _verb(op: object) -> Verb:
     raise payload_invalid("invalidSyntax", f"{op!r} is no operation: add, replace or remove")
 
 
-def _for_user(operation: Operation) -> Operation:
-    """The operation with a value in the schema's form."""
-    binding = resolved(Person, operation.path)[1]
+def _for_user(operation: Operation) -> Operation | None:
+    """The operation with a value in the schema's form; ``None`` for an attribute that is not kept here."""
+    found = resolved(Person, operation.path)
+    if found is None or (found.binding is not None and found.binding.field_name == "groups"):
+        return None  # memberships are the groups' own
+    binding = found.binding
     if binding is None and isinstance(operation.value, dict):
         return attrs.evolve(operation, value=payloads.with_manager(operation.value))
     if binding is None or operation.verb == "remove" or binding.is_multivalued:
@@ -117,18 +125,35 @@ def _for_user(operation: Operation) -> Operation:
     return operation
 
 
-def resolved(model: type[Resource[Any]], text: str) -> tuple[Path[Any], AttributeBinding | None]:
-    """A path and the attribute it names; none for a whole extension. Raises ``Problem`` 422 invalidPath."""
+@attrs.frozen
+class Resolved:
+    """A path and the attribute that it names; none for a whole extension."""
+
+    path: Path[Any]
+    binding: AttributeBinding | None
+
+
+def resolved(model: type[Resource[Any]], text: str) -> Resolved | None:
+    """What a path names; ``None`` for what is not kept here, as a POST passes it over.
+
+    Raises ``Problem`` 422 invalidPath for a path that begins with one of our attributes and can't be read.
+    """
     try:
         path = Path.__class_getitem__(model)(text)
         if path.model is not None:
-            return path, None
+            return Resolved(path, None)
         binding = path.resolve()
     except SCIMException as error:
-        raise payload_invalid("invalidPath", error.detail) from None
-    if binding is None:
-        raise payload_invalid("invalidPath", f"{text!r} is not an attribute of the schema")
-    return path, binding
+        if _begins_with_ours(model, text):
+            raise payload_invalid("invalidPath", error.detail) from None
+        return None
+    return None if binding is None else Resolved(path, binding)
+
+
+def _begins_with_ours(model: type[Resource[Any]], text: str) -> bool:
+    own = f"{model.__schema__}:"
+    name = _NAME.match(text[len(own) :] if text.lower().startswith(own.lower()) else text)
+    return name is not None and Path.__class_getitem__(model)(name[0]).resolve() is not None
 
 
 @attrs.define
@@ -146,11 +171,12 @@ class GroupChange:
 
     def apply(self, operation: Operation) -> None:
         """Raises ``Problem`` 422."""
-        path, binding = resolved(Group, operation.path)
-        if binding is None:
-            raise payload_invalid("invalidPath", f"{operation.path!r} is not an attribute of a group")
+        found = resolved(Group, operation.path)
+        if found is None or found.binding is None:
+            return
+        binding = found.binding
         if binding.field_name == "members":
-            self._members(operation, path, binding)
+            self._members(operation, found.path, binding)
         elif binding.field_name == "display_name":
             if operation.verb == "remove":
                 raise payload_invalid("mutability", "displayName is required")

@@ -18,7 +18,7 @@ _OF_MEMBERS: Final = ("members", "value", "operations")
 MAX_USER_NAME: Final = 320
 MAX_EXTERNAL_ID: Final = 256
 MAX_GROUP_NAME: Final = 256
-#: RFC 7643 lets a service pass over what it does not know; a PATCH must not, or it would seem done.
+#: RFC 7643 lets a service pass over what it does not know.
 _LENIENT: Final = ScimPolicy(unknown=ScimPolicy.Unknown.ignore)
 
 

@@ -23,7 +23,9 @@ from ragwork_scim.search import Search, list_query
 from ragwork_scim.turn import queue
 from ragwork_scim.versions import is_known, require_version
 
-_UPDATED, _DISABLED, _DELETED = (f"identity.scim.user.{what}" for what in ("updated", "disabled", "deleted"))
+_CREATED, _UPDATED, _DISABLED, _DELETED = (
+    f"identity.scim.user.{what}" for what in ("created", "updated", "disabled", "deleted")
+)
 
 
 class UsersApi:
@@ -53,7 +55,7 @@ class UsersApi:
         await queue(call.tx)
         stored = await people.insert(call.tx, person)
         await self._rights.create(call.tx, call.principal, stored.id, stored.active)
-        return _reply(stored, wanted, _note(_UPDATED, stored, "created"))
+        return _reply(stored, wanted, _note(_CREATED, stored, "created"))
 
     async def replace(self, call: Call[dict[str, Any], Projection]) -> Reply:
         person = payloads.user_of(call.body, Context.RESOURCE_REPLACEMENT_REQUEST)
