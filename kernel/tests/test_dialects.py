@@ -25,6 +25,7 @@ async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
 @attrs.frozen
 class Scimlike:
     media_type: str = "application/scim+json"
+    body_types: tuple[str, ...] = ("application/scim+json", "application/json", "text/plain")
 
     def speaks(self, headers: Headers) -> bool:
         return self.media_type in (headers.get("Accept") or "")

@@ -90,6 +90,7 @@ class Bare:
     """Speaks its own media type."""
 
     media_type = "application/scim+json"
+    body_types = ("application/scim+json", "application/json")
     failure_type = Failure
 
     def speaks(self, headers: Any) -> bool:

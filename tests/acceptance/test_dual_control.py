@@ -219,7 +219,7 @@ PATHS: dict[str, list[Attempt]] = {
     "sso/user_routes.py:set_role": [by_route],
     "sso/user_routes.py:_switch": [by_switching_on_again],
     "sso/user_routes.py:link": [by_linking],
-    "sso/login.py:_person": [by_default_role, by_role_mapping],
+    "sso/login.py:_with_role": [by_default_role, by_role_mapping],
     "sso/trust.py:agreed": [by_default_role],
     "scim/rights.py:may_bind": [by_group_binding],
     "scim/rights.py:recompute": [by_group_binding, by_membership],

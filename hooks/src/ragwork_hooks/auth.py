@@ -185,9 +185,6 @@ class Directory(Protocol):
     async def users(self, tx: Transaction, user_ids: Collection[str]) -> Mapping[str, User]:
         """Those of ``user_ids`` that exist, by id. One round trip."""
 
-    async def page(self, tx: Transaction, limit: int, offset: int) -> Sequence[User]:
-        """The tenant's users, oldest first."""
-
     async def current(self, tenant_id: str, user_id: str) -> User | None:
         """The user from a cache that any change reaches within 1 s: no round trip when warm."""
 
@@ -232,6 +229,31 @@ class Roster(Protocol):
 
     async def nearest(self, tx: Transaction, kind: str, wanted: str) -> str | None:
         """The id that somebody who wrote ``wanted`` most likely meant, if any is near. One round trip."""
+
+
+@attrs.frozen(kw_only=True)
+class Provisioned:
+    """A user as the tenant's identity provider wrote them."""
+
+    user_id: str
+    user_name: str
+    display_name: str | None
+    email: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Provisioning(Protocol):
+    """Capability: the users whom the tenant's identity provider manages."""
+
+    async def first(self, tx: Transaction, limit: int) -> Sequence[tuple[datetime, str]]:
+        """When they were made, and their ids, oldest first."""
+
+    async def described(self, tx: Transaction, user_ids: Collection[str]) -> Mapping[str, Provisioned]:
+        """Those of ``user_ids`` who are managed. One round trip."""
+
+    async def match(self, tx: Transaction, external_ids: Collection[str], email: str | None) -> str | None:
+        """The one user who has one of the external ids or the address; ``None`` when none or several have."""
 
 
 @attrs.frozen(kw_only=True)

@@ -127,3 +127,24 @@ async def stage(staged: Callable[..., Any]) -> AsyncIterator[Stage]:
 def second(platform: Callable[..., Any]) -> Callable[[str], Any]:
     """Another process' worth of the platform over the same database."""
     return lambda database_url: platform(plugins=PLUGINS, settings=SETTINGS, database_url=database_url)
+
+
+@attrs.define(kw_only=True)
+class ScimStage(Stage):
+    """A stage whose tenant provisions with SCIM, too."""
+
+    scim: str
+
+    async def made(self, name: str, **more: Any) -> str:
+        """A provisioned user's id."""
+        made = await self.app.call("POST", "/v1/scim/v2/Users", self.scim, json={"userName": name, **more})
+        assert made.status == 201, made.text
+        return str(made.body["id"])
+
+
+@pytest_asyncio.fixture
+async def scim_stage(platform: Callable[..., Any], idp: OidcServer) -> AsyncIterator[ScimStage]:
+    async with platform(plugins=(*PLUGINS, "scim"), settings=SETTINGS) as app:
+        admin = await app.key("t1", user="boss")
+        token = await app.call("POST", "/v1/admin/identity/scim/token/create", admin)
+        yield ScimStage(app=app, idp=idp, admin=admin, scim=token.data["token"])

@@ -30,9 +30,6 @@ SELECT u.tenant_id, u.id, u.email, u.role, u.active, u.epoch, u.created_at,
   FROM directory.users u
  WHERE u.tenant_id = ragwork.tenant() AND u.id = ANY ($1::text[])
 """
-_PAGE: Final = """
-SELECT id FROM directory.users WHERE tenant_id = ragwork.tenant() ORDER BY created_at, id LIMIT $1 OFFSET $2
-"""
 # Two founders of one tenant take turns, so that the count is of what both have done.
 _FOUNDING: Final = "SELECT pg_advisory_xact_lock(hashtextextended('directory/' || ragwork.tenant(), 0))"
 _ADMINS: Final = """
@@ -129,11 +126,6 @@ class PostgresDirectory:
 
     async def users(self, tx: Transaction, user_ids: Collection[str]) -> Mapping[str, User]:
         return {row["id"]: _user(row) for row in await tx.fetch(_SELECT, list(user_ids))}
-
-    async def page(self, tx: Transaction, limit: int, offset: int) -> Sequence[User]:
-        ids = [row["id"] for row in await tx.fetch(_PAGE, limit, offset)]
-        found = await self.users(tx, ids)
-        return [found[user_id] for user_id in ids]
 
     async def current(self, tenant_id: str, user_id: str) -> User | None:
         async def load() -> User | None:

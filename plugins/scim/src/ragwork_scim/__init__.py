@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from ragwork_hooks.audit import AuditLog
-from ragwork_hooks.auth import Directory
+from ragwork_hooks.auth import Directory, Provisioning
 from ragwork_hooks.jobs import Ticker
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
@@ -14,6 +14,7 @@ from ragwork_scim.areas import AREAS
 from ragwork_scim.authenticator import TokenAuthenticator
 from ragwork_scim.config import ScimConfig
 from ragwork_scim.gates import ScimGate
+from ragwork_scim.provisioning import ScimProvisioning
 from ragwork_scim.rights import Rights
 from ragwork_scim.routes import ScimRoutes
 from ragwork_scim.token_store import TokenStore
@@ -27,6 +28,7 @@ class ScimPlugin:
         return PluginInfo(
             name="scim",
             summary="SCIM 2.0: users and groups from an identity provider",
+            provides=(Provisioning,),
             requires=(Directory,),
             optional=(AuditLog,),
             after=("directory",),
@@ -48,6 +50,7 @@ class ScimPlugin:
             areas=AREAS,
             routes=(*AdminApi(store, rights).routes(), *routes.all()),
             authenticators=(tokens,),
+            capabilities={Provisioning: ScimProvisioning()},
             gates=(ScimGate(config.enabled),),
             tickers=(Ticker(name="scim.last_used", every_s=5.0, run=tokens.write_used),),
             warm=routes.warm if config.enabled else None,

@@ -10,9 +10,9 @@ from ragwork_hooks.errors import not_found
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_scim.filters import Condition
+from ragwork_scim.folding import fold
 from ragwork_scim.locations import GROUPS, USERS, meta
 from ragwork_scim.models import Group
-from ragwork_scim.people import fold
 
 _COLUMNS: Final = (
     "g.id, g.display_name, g.external_id, g.role_binding, g.version, g.created_at, g.modified_at"

@@ -1,7 +1,6 @@
 """Users that SCIM manages, in Postgres. Writers hold the tenant's turn."""
 
 import json
-import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,6 +13,7 @@ from scim2_models import Context
 
 from ragwork_scim.dialect import payload_invalid, taken
 from ragwork_scim.filters import Condition
+from ragwork_scim.folding import fold
 from ragwork_scim.locations import GROUPS, USERS, meta
 from ragwork_scim.models import Person
 
@@ -146,12 +146,6 @@ def folded(value: Any) -> Any:
     if isinstance(value, list):
         return [folded(item) for item in value]
     return value
-
-
-def fold(text: str) -> str:
-    """A text in the form in which it is compared."""
-    lower = unicodedata.normalize("NFC", text).lower()
-    return unicodedata.normalize("NFC", lower)
 
 
 def _values(person: Person) -> tuple[str, str | None, bool, dict[str, Any], Any]:

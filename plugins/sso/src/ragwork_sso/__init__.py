@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ragwork_hooks.audit import AuditLog
-from ragwork_hooks.auth import Directory
+from ragwork_hooks.auth import Directory, Provisioning
 from ragwork_hooks.jobs import Ticker
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, Services, hookimpl
@@ -47,7 +47,7 @@ class SsoPlugin:
             name="sso",
             summary="single sign-on with OpenID Connect",
             requires=(Directory,),
-            optional=(Plans, AuditLog),
+            optional=(Plans, AuditLog, Provisioning),
             after=("directory",),
             config=SsoConfig,
             secrets=(_PEPPER,),
@@ -85,7 +85,12 @@ class SsoPlugin:
             entitled=parts.entitled,
             production=production,
         )
-        users = UserApi(directory=parts.directory, providers=parts.providers, entitled=parts.entitled)
+        users = UserApi(
+            directory=parts.directory,
+            provisioning=parts.provisioning,
+            providers=parts.providers,
+            entitled=parts.entitled,
+        )
         return Contribution(
             areas=AREAS,
             routes=(*people.routes(), *providers.routes(), *users.routes()),
@@ -109,6 +114,7 @@ def _parts(services: Services, config: SsoConfig) -> Parts:
         providers=ProviderStore(services),
         sessions=SessionStore(services, services.secrets.key(_PEPPER), lifetime),
         directory=services.use(Directory),
+        provisioning=services.use_optional(Provisioning),
         one_time=OneTimeValues(services.state, config.login_ttl_s),
         openid=openid,
         verifier=Verifier(Fetched(openid.keys, clock, fresh_s=_FRESH_S, spacing_s=_KEYS_SPACING_S)),

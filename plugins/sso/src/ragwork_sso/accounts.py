@@ -1,6 +1,6 @@
 """Accounts: which user a subject of a provider is. Never found by address or name."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -37,13 +37,14 @@ VALUES (ragwork.tenant(), $1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING user_
 _OF_PROVIDER: Final = """
 SELECT DISTINCT user_id FROM sso.accounts WHERE tenant_id = ragwork.tenant() AND (provider_id = $1 OR issuer = $2)
 """
+_FIRST: Final = """
+SELECT min(created_at) AS created_at, user_id FROM sso.accounts WHERE tenant_id = ragwork.tenant()
+ GROUP BY user_id ORDER BY 1, 2 LIMIT $1
+"""
 # One row a user: the account that was used last stands for all.
-_PAGE: Final = """
-SELECT * FROM (
-    SELECT DISTINCT ON (user_id) * FROM sso.accounts WHERE tenant_id = ragwork.tenant()
-     ORDER BY user_id, last_login_at DESC NULLS LAST, created_at
-) AS people
- ORDER BY created_at, user_id LIMIT $1 OFFSET $2
+_OF_USERS: Final = """
+SELECT DISTINCT ON (user_id) * FROM sso.accounts WHERE tenant_id = ragwork.tenant() AND user_id = ANY ($1::text[])
+ ORDER BY user_id, last_login_at DESC NULLS LAST, created_at
 """
 _OF: Final = """
 SELECT * FROM sso.accounts WHERE tenant_id = ragwork.tenant() AND user_id = $1
@@ -101,9 +102,14 @@ async def users_of(tx: Transaction, provider: Provider) -> Sequence[str]:
     return [row["user_id"] for row in await tx.fetch(_OF_PROVIDER, provider.id, provider.issuer)]
 
 
-async def page(tx: Transaction, limit: int, offset: int) -> Sequence[Account]:
-    """One account per user, oldest first."""
-    return [Account.of(row) for row in await tx.fetch(_PAGE, limit, offset)]
+async def first(tx: Transaction, limit: int) -> Sequence[tuple[datetime, str]]:
+    """When users got their first account, and their ids, oldest first."""
+    return [(row["created_at"], row["user_id"]) for row in await tx.fetch(_FIRST, limit)]
+
+
+async def of_users(tx: Transaction, user_ids: Collection[str]) -> Mapping[str, Account]:
+    """The account that each of the users used last."""
+    return {row["user_id"]: Account.of(row) for row in await tx.fetch(_OF_USERS, list(user_ids))}
 
 
 async def of_user(tx: Transaction, user_id: str) -> Account | None:

@@ -9,7 +9,7 @@ import hmac
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.auth import Directory, User
+from ragwork_hooks.auth import Directory, Provisioning, Role, User
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.http import Call
 from ragwork_hooks.plugin import Services
@@ -66,6 +66,7 @@ class Parts:
     providers: ProviderStore
     sessions: SessionStore
     directory: Directory
+    provisioning: Provisioning | None
     one_time: OneTimeValues
     openid: OpenIdClient
     verifier: Verifier
@@ -200,25 +201,61 @@ class Logins:
         """The identity's user, made or with its role set anew."""
         provider = await self._held(tx, provider_id)
         known = await accounts.find(tx, provider, identity)
-        if known is None:
+        linked = None if known else await self._scim_user(tx, provider, identity)
+        if known is None and linked is None:
             if not provider.jit_enabled:
                 raise no_account()
             await self._parts.entitled.check(tx.tenant_id, JIT)
-        user_id, made = await accounts.seen(tx, provider, identity, known or accounts.new_user_id())
-        role, by = provider.default_role, f"sso:{provider_id}"
+        new = linked or accounts.new_user_id()
+        user_id, made = await accounts.seen(tx, provider, identity, known or new)
+        if made and linked is not None:
+            by = {"provider_id": provider_id, "because": "scim"}
+            await self._parts.records.did(tx, call, "identity.user.linked", user_id, by)
+        user = await self._with_role(tx, call, provider, identity, user_id, made=made and linked is None)
+        if not user.active:
+            raise _inactive()
+        return user
+
+    async def _scim_user(self, tx: Transaction, provider: Provider, identity: Identity) -> str | None:
+        """The one user that SCIM made for the identity, where an admin has said that the provider's people are SCIM's.
+
+        An address counts only when the provider has verified it; who fits several, or nobody, has an account of
+        their own.
+        """
+        if self._parts.provisioning is None or not provider.links_scim_users:
+            return None
+        object_id = identity.claims.get("oid")
+        ids = [identity.subject, *([object_id] if isinstance(object_id, str) else [])]
+        verified = identity.claims.get("email_verified") is True
+        return await self._parts.provisioning.match(tx, ids, identity.email if verified else None)
+
+    async def _with_role(
+        self,
+        tx: Transaction,
+        call: Call[Any, Any],
+        provider: Provider,
+        identity: Identity,
+        user_id: str,
+        *,
+        made: bool,
+    ) -> User:
+        """The user with the role of today: the provider's to give, unless SCIM manages the user."""
+        directory, by = self._parts.directory, f"sso:{provider.id}"
+        provisioning = self._parts.provisioning if provider.links_scim_users else None
+        if provisioning is not None and await provisioning.described(tx, (user_id,)):
+            return await directory.ensure_user(tx, user_id, Role.READER, by=by)
+        role = provider.default_role
         if provider.role_mapping is not None:
             role = role_mapping.role_for(provider.role_mapping, role, identity.claims)
-        before = await self._parts.directory.ensure_user(tx, user_id, role, by=by)
-        if not before.active:
-            raise _inactive()
+        before = await directory.ensure_user(tx, user_id, role, by=by)
         if made:
-            metadata = {"provider_id": provider_id, "role": before.role.label}
+            metadata = {"provider_id": provider.id, "role": before.role.label}
             await self._parts.records.did(tx, call, "identity.jit.user_created", user_id, metadata)
-        if provider.role_mapping is None:
+        if provider.role_mapping is None or not before.active:
             return before
-        user = await self._parts.directory.set_role(tx, user_id, role, by=by)
+        user = await directory.set_role(tx, user_id, role, by=by)
         if role != before.role:
-            change = {"provider_id": provider_id, "from": before.role.label, "to": role.label}
+            change = {"provider_id": provider.id, "from": before.role.label, "to": role.label}
             event = "identity.role.changed" if user.role == role else "identity.role.requested"
             await self._parts.records.did(tx, call, event, user_id, change)
         return user

@@ -1,12 +1,12 @@
 """The admin API of people: who is there, roles, switching off, linking."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
 import attrs
 from ragwork_hooks.audit import AuditNote
-from ragwork_hooks.auth import Directory, Role, User
+from ragwork_hooks.auth import Directory, Provisioned, Provisioning, Role, User
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.fields import number, text
@@ -30,9 +30,9 @@ class UsersQuery:
     """A window of the list."""
 
     #: How many entries at most.
-    limit: int = number(default=200, ge=1, le=500)
+    limit: int = number(default=50, ge=1, le=200)
     #: How many entries to skip.
-    offset: int = number(default=0, ge=0, le=1_000_000)
+    offset: int = number(default=0, ge=0, le=20_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +85,8 @@ class TenantUserList:
 
     #: The people.
     items: list[TenantUserResponse]
+    #: Where the next page begins; null on the last. Example: 50
+    next_offset: int | None
 
 
 @attrs.frozen(kw_only=True)
@@ -102,8 +104,16 @@ class TenantUserActionResponse:
 class UserApi:
     """Handlers and declarations of ``/v1/admin/identity/users``."""
 
-    def __init__(self, *, directory: Directory, providers: ProviderStore, entitled: Entitled) -> None:
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        provisioning: Provisioning | None,
+        providers: ProviderStore,
+        entitled: Entitled,
+    ) -> None:
         self._directory = directory
+        self._provisioning = provisioning
         self._providers = providers
         self._entitled = entitled
 
@@ -112,7 +122,7 @@ class UserApi:
         action = TenantUserActionResponse
         return (
             self._route(
-                "user.list", "GET", _USERS, self.list, None, "Who has logged in or was linked",
+                "user.list", "GET", _USERS, self.list, None, "Who has logged in, was linked or was provisioned",
                 query=UsersQuery, response=TenantUserList,
             ),
             self._route(
@@ -137,11 +147,25 @@ class UserApi:
         )  # fmt: skip
 
     async def list(self, call: Call[NoFields, UsersQuery]) -> TenantUserList:
-        people = await accounts.page(call.tx, call.query.limit, call.query.offset)
-        users = await self._directory.users(call.tx, {person.user_id for person in people})
+        limit, offset = call.query.limit, call.query.offset
+        ids = await self._first(call.tx, offset + limit + 1)
+        shown = ids[offset : offset + limit]
+        users = await self._directory.users(call.tx, shown)
+        logins = await accounts.of_users(call.tx, shown)
+        managed = await self._provisioning.described(call.tx, shown) if self._provisioning else {}
         return TenantUserList(
-            items=[_person(person, users[person.user_id]) for person in people if person.user_id in users]
+            items=[
+                _person(users[each], logins.get(each), managed.get(each)) for each in shown if each in users
+            ],
+            next_offset=offset + limit if len(ids) > offset + limit else None,
         )
+
+    async def _first(self, tx: Transaction, count: int) -> Sequence[str]:
+        """Ids of those who have logged in, were linked or provisioned, oldest first."""
+        found = [*await accounts.first(tx, count)]
+        if self._provisioning is not None:
+            found += await self._provisioning.first(tx, count)
+        return list(dict.fromkeys(user_id for _, user_id in sorted(found)))[:count]
 
     async def set_role(self, call: Call[TenantUserRolePatch, NoFields]) -> Reply:
         role = _parsed(call.body.role)
@@ -235,16 +259,19 @@ def _action(user: User) -> TenantUserActionResponse:
     return TenantUserActionResponse(id=user.id, status=_status(user), role=user.role.label)
 
 
-def _person(account: Account, user: User) -> TenantUserResponse:
+def _person(user: User, login: Account | None, managed: Provisioned | None) -> TenantUserResponse:
+    """A user in the words of who manages them, else of their last login."""
+    told = managed or login
+    subject = managed.user_name if managed else login.subject if login else user.id
     return TenantUserResponse(
         id=user.id,
         tenant_id=user.tenant_id,
-        external_subject=account.subject,
-        email=account.email,
-        display_name=account.display_name,
+        external_subject=subject,
+        email=told.email if told else None,
+        display_name=told.display_name if told else None,
         status=_status(user),
         role=user.role.label,
-        last_login_at=account.last_login_at,
-        created_at=account.created_at,
-        updated_at=account.updated_at,
+        last_login_at=login.last_login_at if login else None,
+        created_at=told.created_at if told else user.created_at,
+        updated_at=told.updated_at if told else user.created_at,
     )

@@ -13,7 +13,6 @@ CREATE TABLE directory.role_requests (
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, subject_type, subject_id)
 );
-CREATE INDEX users_in_order ON directory.users (tenant_id, created_at, id);
 
 ALTER TABLE directory.role_requests ENABLE ROW LEVEL SECURITY;
 ALTER TABLE directory.role_requests FORCE ROW LEVEL SECURITY;
