@@ -93,9 +93,6 @@ class Bare:
     body_types = ("application/scim+json", "application/json")
     failure_type = Failure
 
-    def speaks(self, headers: Any) -> bool:
-        return True
-
     def failure(self, problem: Any, request_id: str) -> tuple[int, object]:
         return (400 if problem.status == 422 else problem.status), {"said": problem.code}
 

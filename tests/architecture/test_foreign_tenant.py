@@ -61,7 +61,7 @@ ASSEMBLY: dict[str, Any] = {
     "settings": {**DOOR_SETTINGS, "SSO_CLIENT_SECRET_T1": CLIENT_SECRET},
 }
 #: Writes that the contract exempts from idempotency keys.
-IDENTITY = ("sso.", "identity.", "scim.", "provisioning.", "oauth.")
+IDENTITY = ("sso.", "identity.", "approvals.", "scim.", "provisioning.", "oauth.")
 #: Requests with a body that change nothing.
 ASKING = {
     "retrieval.retrieve", "run.create", "scim.users.search", "scim.groups.search", "scim.search", "scim.bulk",

@@ -192,7 +192,9 @@ class Area:
 
 
 class Dialect(Protocol):
-    """How a family of routes speaks where a standard of its own asks for more than the envelope."""
+    """How a family of routes speaks where a standard of its own asks for more than the envelope: data bare, refusals
+    as ``failure`` gives them. The route decides it, never what a client says that it accepts.
+    """
 
     @property
     def media_type(self) -> str:
@@ -205,9 +207,6 @@ class Dialect(Protocol):
     @property
     def failure_type(self) -> type:
         """The class that describes what ``failure`` gives as a body."""
-
-    def speaks(self, headers: Headers) -> bool:
-        """Whether this request is answered in the dialect: data bare, refusals as ``failure`` gives them."""
 
     def failure(self, problem: Problem, request_id: str) -> tuple[int, object]:
         """Status and body of a refusal."""

@@ -313,8 +313,7 @@ class Pipeline:
         echo_id = sent if _SAFE_ID.fullmatch(sent) else request_id
         base = self._legacy_headers if legacy else SECURITY_HEADERS
         headers = {**base, "X-Request-Id": echo_id, **self._cors(request)}
-        spoken = dialect if dialect is not None and dialect.speaks(request.headers) else None
-        return request_id, Shape(echo_id=echo_id, legacy=legacy, headers=headers, dialect=spoken)
+        return request_id, Shape(echo_id=echo_id, legacy=legacy, headers=headers, dialect=dialect)
 
     def _cors(self, request: web.BaseRequest) -> Mapping[str, str]:
         origin = request.headers.get("Origin")

@@ -5,7 +5,6 @@ from types import MappingProxyType
 from typing import Final
 
 import attrs
-from ragwork_hooks.auth import Headers
 from ragwork_hooks.http import Problem
 
 _OCULUS_CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
@@ -91,9 +90,6 @@ class Oculus:
     def body_types(self) -> tuple[str, ...]:
         return ("application/json",)
 
-    def speaks(self, headers: Headers) -> bool:
-        return True
-
     def failure(self, problem: Problem, request_id: str) -> tuple[int, object]:
         status, code = _OCULUS_CODES.get(problem.code, (problem.status, problem.code))
         error: dict[str, object] = {
@@ -120,9 +116,6 @@ class Rfc6749:
     @property
     def body_types(self) -> tuple[str, ...]:
         return ("application/json",)
-
-    def speaks(self, headers: Headers) -> bool:
-        return True
 
     def failure(self, problem: Problem, request_id: str) -> tuple[int, object]:
         fallback = (problem.status, _BY_STATUS.get(problem.status, "invalid_request"))

@@ -5,6 +5,7 @@ from pathlib import Path
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
+from ragwork_directory.areas import AREAS
 from ragwork_directory.config import DirectoryConfig
 from ragwork_directory.roster import DirectoryRoster
 from ragwork_directory.routes import RoleRequestApi
@@ -28,6 +29,7 @@ class DirectoryPlugin:
     def ragwork_contribute(self, context: PluginContext[DirectoryConfig]) -> Contribution:
         directory = PostgresDirectory(context.services, dual_control=context.config.dual_control)
         return Contribution(
+            areas=AREAS,
             routes=RoleRequestApi(directory).routes(),
             rosters=(DirectoryRoster(),),
             capabilities={Directory: directory},

@@ -121,7 +121,7 @@ def _route(
 ) -> AnyRoute:
     read = method == "GET"
     return Route(
-        name=f"identity_role_request.{name}",
+        name=f"approvals.{name}",
         method=method,
         path=path,
         summary=summary,

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 import attrs
-from ragwork_hooks.auth import Headers
 from ragwork_hooks.errors import Problem
 
 MEDIA_TYPE: Final = "application/scim+json"
@@ -47,10 +46,6 @@ class ScimDialect:
     def body_types(self) -> tuple[str, ...]:
         """curl calls every body a form unless told otherwise, and some clients call JSON text."""
         return (MEDIA_TYPE, "application/json", "application/x-www-form-urlencoded", "text/plain")
-
-    def speaks(self, headers: Headers) -> bool:
-        """Always: an identity provider's client expects bare resources (RFC 7644 §3.8)."""
-        return True
 
     def failure(self, problem: Problem, request_id: str) -> tuple[int, object]:
         """RFC 7644 §3.12: the status also as text; what does not fit a schema is 400 there."""

@@ -13,12 +13,11 @@ AREAS: Final = (
     ),
     Area(
         name="identity",
-        about="Identity providers, the people who came from them, and their roles.",
+        about="Identity providers, the people who come from them, and their roles.",
         rank=42,
         path={
             "provider_id": "The identity provider's id.",
             "user_id": "The person's id.",
-            "request_id": "The role request's id.",
         },
     ),
 )
