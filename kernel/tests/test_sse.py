@@ -86,6 +86,26 @@ async def test_a_stream_is_not_cached_or_buffered(database: Database) -> None:
             assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
+async def test_nothing_but_our_frames_is_in_a_stream(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The response class would write pings of its own between them."""
+
+    async def frames() -> AsyncIterator[Frame]:
+        await asyncio.sleep(0.1)
+        yield Frame(type="token.delta", data={"delta": "x"})
+
+    made = sse.StreamResponse.__init__
+
+    def impatient(self: sse.StreamResponse, status: int, headers: Any) -> None:
+        made(self, status, headers)
+        self._ping_interval = 0.01
+
+    monkeypatch.setattr(sse.StreamResponse, "__init__", impatient)
+    async with serving(database.app, route(streams(frames))) as served:
+        assert [event.type for event in await whole(served)] == ["token.delta", "done"]
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

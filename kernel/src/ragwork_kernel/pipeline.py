@@ -428,11 +428,10 @@ class Pipeline:
         headers = {
             **exchange.shape.headers,
             **exchange.grant.headers,
-            **sse.STREAM_HEADERS,
             **stream.headers,
             "Server-Timing": exchange.server_timing,
         }
-        response = web.StreamResponse(status=stream.status, headers=headers)
+        response = sse.StreamResponse(stream.status, headers)
         with self._streams.registered(exchange.caller, exchange.started) as live:
             try:
                 await sse.send(

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 import asyncpg
 import attrs
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp_sse import EventSourceResponse
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.http import EventStream, Frame
@@ -31,12 +33,18 @@ STALLED_S = 30.0
 #: Ends that a request under way may have missed: between its authentication and its stream.
 RECENT = 4096
 MAX_BUFFERED = 65_536
-STREAM_HEADERS: Mapping[str, str] = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache",
-    "Connection": "keep-alive",
-    "X-Accel-Buffering": "no",
-}
+
+
+class StreamResponse(EventSourceResponse):
+    """A stream of events whose heartbeats and patience are the pump's, not the library's."""
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(status=status, headers=headers, allow_all_methods=True, send_timeout=None)
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        writer = await super().prepare(request)
+        self.stop_streaming()  # its pings alone
+        return writer
 
 
 @attrs.define(eq=False)
