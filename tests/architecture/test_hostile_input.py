@@ -177,6 +177,9 @@ async def test_no_large_body_holds_up_others_or_is_answered_at_length(platform: 
             sent = itertools.chain(*(bodies(route, [value]) for value in large_values(limit - 1_000)))
             for raw in chosen(sent, some, LARGE):
                 longest = await attack.large_body(route, raw)
+                # What is slow is slow again; what a busy machine made slow is not.
+                for _ in range(3 if longest > LONGEST_TURN_S else 0):
+                    longest = min(longest, await attack.large_body(route, raw))
                 if longest > LONGEST_TURN_S:
                     attack.faults.append(
                         f"{route.name} {raw[:60]!r} of {len(raw)}: kept the loop {longest:.3f} s"
