@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from ragwork_testkit.oidc_server import CLIENT_SECRET
 
 PROVIDERS = "/v1/admin/identity/providers"
 USERS = "/v1/admin/identity/users"
@@ -278,3 +279,18 @@ async def test_ended_sessions_are_pruned_after_their_time(stage: Any) -> None:
         )
     [task] = [t for t in facade.registry.maintenance if t.name == "prune_sso_sessions"]
     assert (await task.run(), await task.run()) == (1, 0)
+
+
+async def test_a_secret_of_another_name_is_its_tenants_when_the_operator_says_so(staged: Any) -> None:
+    async with staged(
+        SSO_CLIENT_SECRET_NAMES="OKTA_OIDC_CLIENT_SECRET=t1,OTHER_SECRET=t2",
+        OKTA_OIDC_CLIENT_SECRET=CLIENT_SECRET,
+        OTHER_SECRET="s",
+        UNBOUND_SECRET="s",
+    ) as stage:
+        provider_id = await stage.provider(client_secret_ref="OKTA_OIDC_CLIENT_SECRET")
+        assert (await stage.login(provider_id)).status == 200
+        rotate = f"{PROVIDERS}/{provider_id}/rotate-secret-ref"
+        for ref in ("OTHER_SECRET", "UNBOUND_SECRET", "APIKEY_PEPPER"):
+            answer = await stage.app.call("POST", rotate, stage.admin, json={"client_secret_ref": ref})
+            assert (answer.status, answer.code) == (422, "VALIDATION_ERROR"), ref

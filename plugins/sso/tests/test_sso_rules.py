@@ -58,7 +58,7 @@ def test_only_names_of_the_namespace_are_even_looked_up() -> None:
         " ",
         "",
     ):
-        assert ClientSecrets(values).resolve("t1", ref) is None
+        assert ClientSecrets(values, frozenset()).resolve("t1", ref) is None
     assert values.asked == []
 
 
@@ -72,7 +72,10 @@ def test_only_names_of_the_namespace_are_even_looked_up() -> None:
     ],
 )  # fmt: skip
 def test_a_secret_that_does_not_name_exactly_this_tenant_is_none(text: str) -> None:
-    assert ClientSecrets(Values(SSO_CLIENT_SECRET_A=text)).resolve("t1", "SSO_CLIENT_SECRET_A") is None
+    assert (
+        ClientSecrets(Values(SSO_CLIENT_SECRET_A=text), frozenset()).resolve("t1", "SSO_CLIENT_SECRET_A")
+        is None
+    )
 
 
 CASES: list[tuple[dict[str, object], dict[str, object], Role]] = [

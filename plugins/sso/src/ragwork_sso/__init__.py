@@ -28,7 +28,7 @@ from ragwork_sso.openid import OpenIdClient
 from ragwork_sso.provider_routes import ProviderApi
 from ragwork_sso.providers import ProviderStore
 from ragwork_sso.records import LoginRecords
-from ragwork_sso.secret_refs import ClientSecrets
+from ragwork_sso.secret_refs import ClientSecrets, bound_names
 from ragwork_sso.sessions import KEPT_DAYS, SessionStore
 from ragwork_sso.user_routes import UserApi
 
@@ -119,7 +119,7 @@ def _parts(services: Services, config: SsoConfig) -> Parts:
         openid=openid,
         verifier=Verifier(Fetched(openid.keys, clock, fresh_s=_FRESH_S, spacing_s=_KEYS_SPACING_S)),
         metadata=Fetched(openid.metadata, clock, fresh_s=_FRESH_S, spacing_s=_METADATA_SPACING_S),
-        secrets=ClientSecrets(services.secrets),
+        secrets=ClientSecrets(services.secrets, bound_names(config.client_secret_names)),
         entitled=Entitled(services.use_optional(Plans), enabled=config.enabled),
         records=LoginRecords(services, services.use_optional(AuditLog)),
         clock_skew_s=config.clock_skew_s,

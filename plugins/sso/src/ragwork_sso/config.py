@@ -31,6 +31,12 @@ class SsoConfig:
         "SSO_PUBLIC_DISCOVERY_ENABLED", False, "list a tenant's providers to anybody who names the tenant"
     )
 
+    client_secret_names: tuple[str, ...] = setting(
+        "SSO_CLIENT_SECRET_NAMES",
+        (),
+        "client secrets of other names and their tenants, as NAME=tenant; their value may be the secret alone",
+    )
+
     @property
     def login_ttl_s(self) -> int:
         """How long a login may take: its state and its nonce must both be alive."""

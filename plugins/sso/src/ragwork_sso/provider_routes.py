@@ -327,7 +327,8 @@ class ProviderApi:
         if self._secrets.resolve(tx.tenant_id, ref) is None:
             raise invalid(
                 "client_secret_ref",
-                "is not the name SSO_CLIENT_SECRET_… of a secret that the operator keeps for this tenant",
+                "is not the name of a secret that the operator keeps for this tenant: SSO_CLIENT_SECRET_…, or one that"
+                " SSO_CLIENT_SECRET_NAMES lists",
             )
 
     def _route(
