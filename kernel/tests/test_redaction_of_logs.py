@@ -8,8 +8,20 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_kernel.redaction import MAX_TEXT, REDACTED, redact, redact_text
+from ragwork_hooks.credentials import CredentialFormat
+from ragwork_hooks.redaction import REDACTED, Redactor
+from ragwork_kernel import redaction
+from ragwork_kernel.redaction import MAX_TEXT
 from ragwork_kernel.telemetry import JsonFormatter, request_id_var
+
+FORMATS = [
+    CredentialFormat(name="a key", prefix="nrgk_"),
+    CredentialFormat(name="a session", prefix="nrgss_"),
+    CredentialFormat(name="a SCIM token", prefix="nrgscim_"),
+]
+REDACTOR, FORMATTER = Redactor(), JsonFormatter()
+REDACTOR.learn(FORMATS, ["a-configured-value"])
+FORMATTER.redactor.learn(FORMATS, ["a-configured-value"])
 
 KEY = "nrgk_AbCdEf0123456789_" + "s3cretPart" * 5
 SECRETS = {
@@ -24,6 +36,11 @@ SECRETS = {
     "postgresql://ragwork:hunter2@db:5432/x": "hunter2",
     "https://token@host/path": "token@",
     "password=hunter2&x=1": "hunter2",
+    "redis://:hun/ter@2@cache:6379/0": "ter@2",
+    "Basic dXNlcjpwYXNzd29yZA==": "dXNlcjpw",
+    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw": "MfKQ9r8G",
+    "ours is a-configured-value, they say": "a-configured-value",
+    "client_assertion=abc123": "abc123",
     "client_secret: 'abc123'": "abc123",
     "api-key=abc123": "abc123",
     "OPENAI sk-proj-abcdefghijklmnopqrstuvwx": "abcdefghijkl",
@@ -39,12 +56,20 @@ HARMLESS = [
 ]  # fmt: skip
 
 
+def redact(value: object) -> object:
+    return redaction.redact(value, REDACTOR)
+
+
+def redact_text(text: str) -> str:
+    return redaction.redact_text(text, REDACTOR)
+
+
 def line(message: str, *args: object, **extra: Any) -> dict[str, Any]:
     exc_info = extra.pop("exc_info", None)
     record = logging.getLogger("t").makeRecord(
         "t", logging.ERROR, "f", 1, message, args, exc_info, extra=extra
     )
-    formatted: dict[str, Any] = orjson.loads(JsonFormatter().format(record))
+    formatted: dict[str, Any] = orjson.loads(FORMATTER.format(record))
     return formatted
 
 
@@ -107,7 +132,7 @@ def test_a_line_is_one_line_whatever_it_holds() -> None:
     record = logging.getLogger("t").makeRecord(
         "t", 20, "f", 1, "a\nb %d", ("x",), None, extra={"odd": Odd(), "raw": b"\xff"}
     )
-    text = JsonFormatter().format(record)
+    text = FORMATTER.format(record)
     assert "\n" not in text
     assert "s3cretPart" not in text
     assert orjson.loads(text)["raw"] == "[1 bytes]"

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.redaction import Redactor
 from ragwork_kernel import assembly, migrations, phase0, roles, secrets
 from ragwork_kernel.boot import boot
 from ragwork_kernel.config import ConfigErrors, KernelConfig, Layers
@@ -73,7 +74,7 @@ async def test_production_makes_no_key_and_names_every_missing_one(
 
 def test_a_key_that_the_plugin_did_not_declare_is_out_of_reach(tmp_path: Path) -> None:
     with pytest.raises(LookupError, match="not declared"):
-        secrets.KernelSecrets(layers(tmp_path), {"MINE": b"x"}).key("YOURS")
+        secrets.KernelSecrets(layers(tmp_path), {"MINE": b"x"}, Redactor()).key("YOURS")
 
 
 async def booted(tmp_path: Path, environ: Mapping[str, str]) -> None:

@@ -13,12 +13,28 @@ import string
 import zlib
 from typing import Final
 
+import attrs
+
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LENGTH: Final = 16
 _RANDOM_LENGTH: Final = 43
 _CHECKSUM_LENGTH: Final = 6
 _SHOWN_LENGTH: Final = 12
 _ID: Final = re.compile(rf"[0-9A-Za-z]{{{_ID_LENGTH}}}", re.ASCII)
+
+
+@attrs.frozen(kw_only=True)
+class CredentialFormat:
+    """How credentials of one kind look, as the plugin that mints them declares it in its contribution.
+
+    All begin with ``prefix``, which tells the kind and may be shown; ``rest`` is a pattern of what follows, which is
+    kept out of logs and records. A bearer token that begins with ``prefix`` is shown to that plugin's authenticators
+    alone.
+    """
+
+    name: str
+    prefix: str
+    rest: str = r"[\w-]+"
 
 
 class TokenFormat:
@@ -29,6 +45,10 @@ class TokenFormat:
         self.length = len(prefix) + _ID_LENGTH + 1 + _RANDOM_LENGTH + _CHECKSUM_LENGTH
         secret = rf"[0-9A-Za-z]{{{_RANDOM_LENGTH + _CHECKSUM_LENGTH}}}"
         self._form = re.compile(rf"{re.escape(prefix)}({_ID.pattern})_{secret}", re.ASCII)
+
+    def declared(self, name: str) -> CredentialFormat:
+        """The same as a declaration; ``name`` is what people call such a token."""
+        return CredentialFormat(name=name, prefix=self.prefix)
 
     def mint(self) -> tuple[str, str]:
         """A new token's id and text. The text is for its owner's eyes, once."""

@@ -17,6 +17,7 @@ from ragwork_hooks.admission import AdmitGate
 from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Authenticator, Principal, Roster
 from ragwork_hooks.authz import Action, Decision, Gate, ReadScope, Resource
+from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.events import Events, Observer, Sink
 from ragwork_hooks.governance import Control, DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area
@@ -24,6 +25,7 @@ from ragwork_hooks.jobs import JobKind, Jobs, Schedule, Ticker
 from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.notification import Channel
 from ragwork_hooks.policy import PolicyEngine
+from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.retrieval import Embedder, Retriever
 from ragwork_hooks.shares import Shares
 from ragwork_hooks.storage import Blob, Caches, Database, DatabaseServer, State, Transaction
@@ -133,6 +135,7 @@ class Contribution:
     routes: tuple[AnyRoute, ...] = ()
     areas: tuple[Area, ...] = ()
     authenticators: tuple[Authenticator, ...] = ()
+    credential_formats: tuple[CredentialFormat, ...] = ()
     gates: tuple[Gate, ...] = ()
     admits: tuple[AdmitGate, ...] = ()
     sinks: tuple[Sink, ...] = ()
@@ -508,6 +511,10 @@ class Services(Protocol):
     def tracer(self) -> Tracer: ...
     @property
     def registry(self) -> Registry: ...
+    @property
+    def redactor(self) -> Redactor:
+        """Takes credentials out of texts: knows every active plugin's formats and the configured secrets."""
+
     @property
     def profile(self) -> Literal["development", "test", "production"]: ...
     @property

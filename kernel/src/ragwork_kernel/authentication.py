@@ -3,7 +3,9 @@
 import logging
 import re
 import time
+from collections.abc import Mapping
 
+import attrs
 from aiohttp import web
 from ragwork_hooks.auth import Authenticator, Credential, Principal
 from ragwork_hooks.authz import Deny
@@ -17,8 +19,21 @@ _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]+)")
 log = logging.getLogger(__name__)
 
 
+@attrs.frozen(kw_only=True)
+class Authenticators:
+    """All in the operator's order, and by the prefix of the credentials that a plugin minted its own alone."""
+
+    ordered: tuple[Authenticator, ...]
+    of_prefix: Mapping[str, tuple[Authenticator, ...]]
+
+    def of(self, bearer: str | None) -> tuple[Authenticator, ...]:
+        """Who is asked: nobody else is shown a token that says whose it is."""
+        known = (self.of_prefix[prefix] for prefix in self.of_prefix if bearer and bearer.startswith(prefix))
+        return next(known, self.ordered)
+
+
 async def authenticate(
-    authenticators: tuple[Authenticator, ...], exchange: Exchange, proven: Proven
+    authenticators: Authenticators, exchange: Exchange, proven: Proven
 ) -> Principal | None:
     """The caller; ``None`` on a public route. Raises ``Problem`` 401, or 503 when it can't be decided.
 
@@ -37,10 +52,10 @@ async def authenticate(
     return principal
 
 
-async def _recognised(authenticators: tuple[Authenticator, ...], exchange: Exchange) -> Principal:
+async def _recognised(authenticators: Authenticators, exchange: Exchange) -> Principal:
     request, since = exchange.request, time.perf_counter()
     credential = Credential(bearer=_bearer(request), peer=exchange.peer, headers=request.headers)
-    for authenticator in authenticators:
+    for authenticator in authenticators.of(credential.bearer):
         try:
             principal = await authenticator.authenticate(credential)
         except Problem as problem:

@@ -21,6 +21,7 @@ from ragwork_hooks.storage import Database, DatabaseUrls
 from ragwork_kernel import bindings, migrations, phase0, plan, roles, secrets
 from ragwork_kernel.admission import AdmissionPlan
 from ragwork_kernel.assembly import Assembly
+from ragwork_kernel.authentication import Authenticators
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.config import KernelConfig, raise_all
 from ragwork_kernel.contributions import collect
@@ -84,9 +85,17 @@ class Platform:
             )
         async with AsyncExitStack() as stack:
             # The relay leaves last: what jobs publish while they drain still goes out.
-            await stack.enter_async_context(Relay(dispatcher, self.plan.sinks, self.telemetry))
             await stack.enter_async_context(
-                Worker(dispatcher, self.plan.jobs, self.plan.schedules, self.telemetry)
+                Relay(dispatcher, self.plan.sinks, self.telemetry, redactor=self.parts.redactor)
+            )
+            await stack.enter_async_context(
+                Worker(
+                    dispatcher,
+                    self.plan.jobs,
+                    self.plan.schedules,
+                    self.telemetry,
+                    redactor=self.parts.redactor,
+                )
             )
             yield
 
@@ -147,7 +156,9 @@ async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
                 config=kernel,
                 db=traced_db,
                 authorization=wiring.authorization,
-                authenticators=frozen.authenticators,
+                authenticators=Authenticators(
+                    ordered=frozen.authenticators, of_prefix=frozen.authenticators_of
+                ),
                 admission=AdmissionPlan(traced_db, frozen.admits),
                 claims=Replays(collected.capability(Replay)),
                 records=Records(traced_db, collected.capability(AuditLog)),

@@ -9,6 +9,7 @@ import typing
 from collections import abc
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import attrs
 from ragwork_hooks.errors import ConfigError
@@ -284,6 +285,16 @@ class Configuration:
             if info.required_in_production and self._layers.lookup(name, field, info.env) is None
         ]
 
+    def secret_values(self) -> list[str]:
+        """What the settings that are secret hold, and the passwords of the addresses among them."""
+        found = [
+            str(getattr(self.section(name), field))
+            for name, config in self._classes.items()
+            for field, info in settings_of(config).items()
+            if info.secret and isinstance(getattr(self.section(name), field), str)
+        ]
+        return found + [password for value in found if (password := _password(value))]
+
     def explain(self) -> list[Explained]:
         """Every setting with its value and layer."""
         return [row for name in self._classes for row in self._explain_section(name)]
@@ -332,6 +343,13 @@ class Configuration:
                 if key not in known:
                     where = f"{toml.at(f'{section}.{key}')} [{section}] {key}"
                     yield ConfigError(where, "unknown key", nearest(key, known))
+
+
+def _password(url: str) -> str | None:
+    try:
+        return unquote(urlsplit(url).password or "") or None
+    except ValueError:
+        return None
 
 
 def _check_field(config: type, field: str, value: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 from croniter import croniter
 from ragwork_hooks.jobs import Schedule
+from ragwork_hooks.redaction import Redactor
 
 from ragwork_kernel.background import stop
 
@@ -29,7 +30,8 @@ class Scheduler:
     a schedule that is new to the database waits for its next tick.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", schedules: Sequence[Schedule]) -> None:
+    def __init__(self, pool: "asyncpg.Pool[Any]", schedules: Sequence[Schedule], redactor: Redactor) -> None:
+        self._redactor = redactor
         for schedule in schedules:
             if not croniter.is_valid(schedule.cron):
                 raise ValueError(f"schedule {schedule.name}: {schedule.cron!r} is not a cron expression")
@@ -64,7 +66,8 @@ class Scheduler:
             await schedule.run()
         except Exception as error:
             log.exception("schedule %s failed", schedule.name)
-            await self._pool.execute(_FAILED, schedule.name, f"{type(error).__name__}: {error}"[:500])
+            reason = self._redactor.text(f"{type(error).__name__}: {error}")
+            await self._pool.execute(_FAILED, schedule.name, reason[:500])
         else:
             await self._pool.execute(_SUCCEEDED, schedule.name)
 

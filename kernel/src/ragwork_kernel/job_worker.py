@@ -23,6 +23,7 @@ import attrs
 import orjson
 from ragwork_hooks.jobs import GiveUp, Job, JobKind, Schedule
 from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row
 
 from ragwork_kernel.background import AWAY, Bell, close_pool, forever, open_pool, stop
@@ -119,12 +120,14 @@ class Worker:
         schedules: Sequence[Schedule],
         metrics: Metrics,
         stop_s: float = 20.0,
+        redactor: Redactor | None = None,
     ) -> None:
         self.id = uuid4()
         self._dsn = dsn
         self._kinds = {kind.name: kind for kind in kinds}
         self._schedules = schedules
         self._metrics = metrics
+        self._redactor = redactor or Redactor()
         self._stop_s = stop_s
         self._host = host()
         self._bell = Bell(dsn, CHANNEL)
@@ -134,7 +137,7 @@ class Worker:
 
     async def __aenter__(self) -> Self:
         self._pool = await open_pool(self._dsn, "ragwork worker", CONNECTIONS)
-        self._scheduler = Scheduler(self._pool, self._schedules)
+        self._scheduler = Scheduler(self._pool, self._schedules, self._redactor)
         steps = {
             "worker bell": self._bell.listen,
             "worker heartbeat": self._beat,
@@ -218,17 +221,21 @@ class Worker:
         try:
             await kind.run(job)
         except GiveUp as error:
-            return await self._bury(claim, _text(str(error) or "given up"))
+            return await self._bury(claim, self._text(str(error) or "given up"))
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             # A cancellation that is not ours is the job's own failure, or it would run for ever.
             if isinstance(error, asyncio.CancelledError) and claim.task and claim.task.cancelling():
                 raise
-            reason = _text(f"{type(error).__name__}: {error}")
+            reason = self._text(f"{type(error).__name__}: {error}")
             log.warning("job %s %s, attempt %d: %s", kind.name, job.id, job.attempt, reason, exc_info=True)
             if job.attempt >= kind.max_attempts:
                 return await self._bury(claim, reason)
             return Outcome(status="queued", label="retried", delay_s=self._backoff(claim), reason=reason)
         return Outcome(status="successful", label="succeeded")
+
+    def _text(self, reason: str) -> str:
+        """What Postgres can store and anybody may read, 500 characters at most."""
+        return self._redactor.text(reason.replace("\x00", "").encode("utf-8", "replace").decode())[:500]
 
     async def _bury(self, claim: _Claim, reason: str) -> Outcome:
         """Tell the owner first: a crash in between makes it hear twice, never not at all."""
@@ -312,11 +319,6 @@ class Worker:
         if gone:
             await self._pool.execute(_BURY, gone)
             self._bell.rung.set()
-
-
-def _text(reason: str) -> str:
-    """What Postgres can store, 500 characters at most."""
-    return reason.replace("\x00", "").encode("utf-8", "replace").decode()[:500]
 
 
 def host() -> str:

@@ -18,6 +18,7 @@ import orjson
 from ragwork_hooks.events import Delivery, Event, Sink
 from ragwork_hooks.jobs import GiveUp
 from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_kernel.background import AWAY, Bell, close_pool, forever, open_pool, stop
@@ -76,7 +77,15 @@ class Relay:
     up its own lane only, until it is delivered or dead.
     """
 
-    def __init__(self, dsn: str, sinks: Sequence[Sink], metrics: Metrics, max_attempts: int = 12) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        sinks: Sequence[Sink],
+        metrics: Metrics,
+        max_attempts: int = 12,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self._redactor = redactor or Redactor()
         self._dsn = dsn
         self._sinks = {sink.name: sink for sink in sinks}
         self._metrics = metrics
@@ -150,7 +159,7 @@ class Relay:
                 await sink.deliver(delivery)
         except Exception as error:
             log.warning("sink %s, event %d, attempt %d: %r", sink.name, delivery.id, delivery.attempt, error)
-            return Failure(reason=_storable(error), final=isinstance(error, GiveUp))
+            return Failure(reason=self._redactor.text(_storable(error)), final=isinstance(error, GiveUp))
         self._count(sink, "delivered")
         return None
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import attrs
 from aiohttp import web
-from ragwork_hooks.auth import Authenticator
 from ragwork_hooks.authz import Decision, Deny
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.events import Observer
@@ -21,7 +20,7 @@ from ragwork_hooks.storage import Database, Transaction
 
 from ragwork_kernel import body, peers, refusals, replays, sse
 from ragwork_kernel.admission import AdmissionPlan
-from ragwork_kernel.authentication import authenticate
+from ragwork_kernel.authentication import Authenticators, authenticate
 from ragwork_kernel.authorize import AuthorizationPlan, refuse
 from ragwork_kernel.body_memory import BodyMemory
 from ragwork_kernel.config import KernelConfig
@@ -48,7 +47,7 @@ class Pipeline:
         config: KernelConfig,
         db: Database,
         authorization: AuthorizationPlan,
-        authenticators: tuple[Authenticator, ...],
+        authenticators: Authenticators,
         admission: AdmissionPlan,
         claims: replays.Replays,
         records: Records,

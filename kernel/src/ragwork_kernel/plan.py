@@ -11,6 +11,7 @@ import attrs
 from ragwork_hooks.admission import AdmitGate
 from ragwork_hooks.auth import Authenticator, Roster
 from ragwork_hooks.authz import Gate
+from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.events import Observer, Sink
 from ragwork_hooks.governance import Control, DataStore, Signal
@@ -32,6 +33,9 @@ class Plan:
     routes: tuple[AnyRoute, ...]
     areas: tuple[Area, ...]
     authenticators: tuple[Authenticator, ...]
+    credential_formats: tuple[CredentialFormat, ...]
+    #: Who is shown a bearer token that begins so.
+    authenticators_of: Mapping[str, tuple[Authenticator, ...]]
     gates: tuple[Gate, ...]
     admits: Mapping[str, tuple[AdmitGate, ...]]
     sinks: tuple[Sink, ...]
@@ -85,10 +89,16 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
     authenticators = merge.all("authenticators", object, lambda a: a.name)
     _check_order(gate_order, [gate.name for _, gate in (*gates, *admits, *authenticators)])
     admits_in_order = _by_order(admits, gate_order)
+    formats = merge.all("credential_formats", CredentialFormat, lambda f: f.prefix)
     return Plan(
         routes=tuple(route for _, route in routes),
         areas=merge.plain("areas", Area, lambda a: a.name),
         authenticators=_by_order(authenticators, gate_order),
+        credential_formats=tuple(known for _, known in formats),
+        authenticators_of={
+            known.prefix: _by_order([pair for pair in authenticators if pair[0] == owner], gate_order)
+            for owner, known in formats
+        },
         gates=_by_order(gates, gate_order),
         admits={stage: tuple(g for g in admits_in_order if g.stage == stage) for stage in STAGES},
         sinks=merge.plain("sinks", object, lambda s: s.name),

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 
 import asyncpg
 from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.redaction import Redactor
 
 from ragwork_kernel.config import raise_all
 from ragwork_kernel.layers import Layers
+from ragwork_kernel.telemetry import teach_logging
 
 MIN_BYTES = 32
 
@@ -16,9 +18,11 @@ MIN_BYTES = 32
 class KernelSecrets:
     """Implements ``ragwork_hooks.plugin.Secrets`` over values resolved at boot."""
 
-    def __init__(self, layers: Layers, keys: Mapping[str, bytes]) -> None:
+    def __init__(self, layers: Layers, keys: Mapping[str, bytes], redactor: Redactor) -> None:
         self._layers = layers
         self._keys = keys
+        self._redactor = redactor
+        self._told: set[str] = set()
 
     def key(self, name: str) -> bytes:
         try:
@@ -28,7 +32,15 @@ class KernelSecrets:
 
     def value(self, name: str) -> str | None:
         found = self._layers.lookup("", "", name)
-        return None if found is None else str(found[0])
+        if found is None:
+            return None
+        value = str(found[0])
+        if value not in self._told:
+            # Known only now that somebody uses it; from here on neither log nor record may have it.
+            self._told.add(value)
+            self._redactor.learn((), (value,))
+            teach_logging((), (value,))
+        return value
 
 
 async def resolve(names: Iterable[str], layers: Layers, app_dsn: str, production: bool) -> dict[str, bytes]:

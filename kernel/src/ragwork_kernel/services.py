@@ -20,6 +20,7 @@ from ragwork_hooks.plugin import (
     Streams,
     Tracer,
 )
+from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.shares import Shares
 from ragwork_hooks.storage import Blob, Caches, Database, State, Transaction
 
@@ -49,6 +50,7 @@ class Parts:
     shares: SharesFactory
     authorization: AuthorizationPlan
     registry: Registry
+    redactor: Redactor
     profile: Literal["development", "test", "production"]
     embedded: bool
     data_dir: Path
@@ -77,6 +79,7 @@ class PluginServices:
         self.metrics = parts.metrics
         self.tracer = parts.tracer
         self.registry = parts.registry
+        self.redactor = parts.redactor
         self.profile = parts.profile
         self.embedded = parts.embedded
         self.data_dir = parts.data_dir

@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeVar
@@ -16,7 +16,9 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.plugin import Sample
+from ragwork_hooks.redaction import Redactor
 
 from ragwork_kernel.redaction import redact, redact_text
 from ragwork_kernel.shares import SharesFactory
@@ -170,7 +172,18 @@ class Telemetry:
         return metric
 
 
-class JsonFormatter(logging.Formatter):
+class RedactingFormatter(logging.Formatter):
+    """A formatter whose every text passes ``redactor``. Kernels of this process teach it what their plugins mint."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.redactor = Redactor()
+
+    def clean(self, text: str) -> str:
+        return redact_text(text, self.redactor)
+
+
+class JsonFormatter(RedactingFormatter):
     """One JSON object a line; every text in it, tracebacks included, has passed redaction."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -178,21 +191,21 @@ class JsonFormatter(logging.Formatter):
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": redact_text(_message(record)),
+            "message": self.clean(_message(record)),
         }
         request_id = request_id_var.get()
         if request_id:
             line["request_id"] = request_id
         for name, value in _extra(record).items():
-            line[name] = redact(value, name)
+            line[name] = redact(value, self.redactor, name)
         if record.exc_info:
-            line["exception"] = redact_text(self.formatException(record.exc_info))
+            line["exception"] = self.clean(self.formatException(record.exc_info))
         if record.stack_info:
-            line["stack"] = redact_text(self.formatStack(record.stack_info))
+            line["stack"] = self.clean(self.formatStack(record.stack_info))
         return orjson.dumps(line, default=repr).decode()
 
 
-class TextFormatter(logging.Formatter):
+class TextFormatter(RedactingFormatter):
     """The same for a person at a terminal: time, level, message, then what else the line has; redacted alike."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -200,11 +213,15 @@ class TextFormatter(logging.Formatter):
         parts = [
             f"{datetime.fromtimestamp(record.created):%H:%M:%S}",
             f"{record.levelname:<7}",
-            redact_text(_message(record)),
-            *(f"{name}={redact(value, name)}" for name, value in fields.items() if value != ""),
+            self.clean(_message(record)),
+            *(
+                f"{name}={redact(value, self.redactor, name)}"
+                for name, value in fields.items()
+                if value != ""
+            ),
         ]
         if record.exc_info:
-            parts.append("\n" + redact_text(self.formatException(record.exc_info)))
+            parts.append("\n" + self.clean(self.formatException(record.exc_info)))
         return " ".join(parts)
 
 
@@ -236,3 +253,10 @@ def _message(record: logging.LogRecord) -> str:
 def _metric_prefix(app_name: str) -> str:
     name = re.sub(r"[^a-zA-Z0-9_]", "_", app_name) or "ragwork"
     return f"_{name}" if name[0].isdigit() else name
+
+
+def teach_logging(formats: Iterable[CredentialFormat], values: Iterable[str]) -> None:
+    """Keep these credentials out of the process's log lines, too."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, RedactingFormatter):
+            handler.formatter.redactor.learn(formats, values)

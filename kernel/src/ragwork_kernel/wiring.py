@@ -6,6 +6,7 @@ from pathlib import Path
 import attrs
 from ragwork_hooks.events import Sink
 from ragwork_hooks.plugin import Probe
+from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Blob, Database, State
 
 from ragwork_kernel import clock, secrets
@@ -23,7 +24,7 @@ from ragwork_kernel.plan import LateRegistry, Plan
 from ragwork_kernel.providers import ProviderTable
 from ragwork_kernel.services import Parts
 from ragwork_kernel.sse import StreamRegistry
-from ragwork_kernel.telemetry import Telemetry
+from ragwork_kernel.telemetry import Telemetry, teach_logging
 from ragwork_kernel.tracing import KernelTracer
 
 
@@ -49,6 +50,8 @@ class Wiring:
         self.streams = StreamRegistry(ground.bus)
         self.authorization = AuthorizationPlan()
         self._registry = LateRegistry()
+        self._redactor, self._secrets = Redactor(), assembly.configuration.secret_values()
+        self._redactor.learn((), self._secrets)
         self._sinks: list[Sink] = []
         self._job_kinds: set[str] = set()
         self._tracer = ground.tracer
@@ -62,13 +65,14 @@ class Wiring:
             egress=self.egress,
             providers=self.providers,
             streams=self.streams,
-            secrets=secrets.KernelSecrets(assembly.layers, ground.keys),
+            secrets=secrets.KernelSecrets(assembly.layers, ground.keys, self._redactor),
             clock=clock.SystemClock(),
             metrics=ground.telemetry,
             tracer=ground.tracer,
             shares=ground.telemetry.shares,
             authorization=self.authorization,
             registry=self._registry,
+            redactor=self._redactor,
             profile=kernel.profile,
             embedded=kernel.database_url is None,
             data_dir=data_dir,
@@ -78,6 +82,8 @@ class Wiring:
         """Nothing is added after this."""
         self.authorization.freeze(plan.gates)
         self.streams.freeze(plan.ended)
+        self._redactor.learn(plan.credential_formats)
+        teach_logging(plan.credential_formats, self._secrets)
         self._registry.freeze(plan, probes)
         self._sinks.extend(plan.sinks)
         self._job_kinds.update(kind.name for kind in plan.jobs)

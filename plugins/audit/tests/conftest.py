@@ -16,6 +16,7 @@ from ragwork_audit.config import AuditConfig
 from ragwork_audit.keeper import Keeper
 from ragwork_audit.verification import summary
 from ragwork_hooks.audit import AuditEvent, Origin
+from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Mode, Transaction
 from ragwork_kernel.db import Pool
 from ragwork_kernel.migrations import KERNEL, Source
@@ -86,6 +87,7 @@ class FakeServices:
     data_dir: Path
     metrics: Counts = attrs.field(factory=Counts)
     clock: TurnableClock = attrs.field(factory=TurnableClock)
+    redactor: Redactor = attrs.field(factory=Redactor)
 
 
 @attrs.define(kw_only=True)

@@ -8,16 +8,24 @@ import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_audit import record
-from ragwork_audit.redaction import MAX_METADATA, REDACTED, clean, clean_text
+from ragwork_audit import record, redaction
+from ragwork_audit.redaction import MAX_METADATA
 from ragwork_hooks.audit import AuditEvent, Origin
+from ragwork_hooks.credentials import CredentialFormat
+from ragwork_hooks.redaction import REDACTED, Redactor
 
+REDACTOR = Redactor()
+REDACTOR.learn([CredentialFormat(name="API key", prefix="nrgk_")])
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 PEM = (
     "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg\n-----END PRIVATE KEY-----"
 )
 KEY = "nrgk_0123456789abcdef_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN"
 AWS = "AKIA" + "IOSFODNN7EXAMPLE"
+
+
+def clean(value: object) -> object:
+    return redaction.clean(value, REDACTOR)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +69,7 @@ def test_counts_and_types_survive() -> None:
 @pytest.mark.parametrize("around", ["{}", "failed with {} today", "url=https://u:{}@h/"])
 def test_values_that_look_like_secrets_are_not_stored(secret: str, around: str) -> None:
     text = around.format(secret)
-    found = json.dumps([clean({"note": [text]}), clean_text(text), clean({text: 1})])
+    found = json.dumps([clean({"note": [text]}), redaction.clean_text(text, REDACTOR), clean({text: 1})])
     assert secret not in found
     assert secret.split()[-1][-12:] not in found
 
@@ -74,7 +82,7 @@ def test_client_supplied_fields_are_bounded_and_lose_control_characters() -> Non
         user_agent="a\r\nSet-Cookie: x\x00\u202e" + "b" * 10_000,
     )
     row = record.columns(
-        AuditEvent(type="run.invoked", outcome="success", actor_type="api_key", origin=origin), 0
+        AuditEvent(type="run.invoked", outcome="success", actor_type="api_key", origin=origin), 0, REDACTOR
     )
     agent = row["user_agent"]
     assert isinstance(agent, str)
@@ -86,7 +94,7 @@ def test_client_supplied_fields_are_bounded_and_lose_control_characters() -> Non
 def test_a_megabyte_of_metadata_becomes_a_note_of_it() -> None:
     metadata = {f"key{n}": "x" * 1000 for n in range(1000)}
     event = AuditEvent(type="e", outcome="success", actor_type="system", metadata=metadata)
-    text = record.columns(event, 0)["metadata"]
+    text = record.columns(event, 0, REDACTOR)["metadata"]
     assert isinstance(text, str)
     assert len(text) <= MAX_METADATA
     assert json.loads(text)["too_large_bytes"] > MAX_METADATA
@@ -156,7 +164,7 @@ def test_the_hash_is_the_same_before_and_after_storage(
         type="documents.deleted", outcome="success", actor_type="api_key", resource_id=resource, metadata=metadata,
         origin=Origin(request_id="r", echo_id="e", peer="p", user_agent=agent),
     )  # fmt: skip
-    written = record.columns(event, 3)
+    written = record.columns(event, 3, REDACTOR)
     back, at = text_column(written)
     own = {"id": 1, "xid": "9", "occurred_at": at, "voucher": b"v"}
     assert record.leaf("t1", {**written, **own}) == record.leaf("t1", {**back, **own})

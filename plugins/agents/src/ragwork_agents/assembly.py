@@ -6,6 +6,7 @@ from ragwork_hooks.errors import ConfigError, NotConfigured
 from ragwork_hooks.jobs import Schedule
 from ragwork_hooks.plugin import Contribution, PluginContext, Services
 
+from ragwork_agents import opaque
 from ragwork_agents.agent_routes import AgentsApi
 from ragwork_agents.agents import AgentStore
 from ragwork_agents.areas import AREAS
@@ -138,6 +139,7 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
         areas=AREAS,
         routes=tuple(route for api in apis for route in api.routes()),
         authenticators=(authenticator,),
+        credential_formats=opaque.FORMATS,
         rosters=(AgentRoster(),),
         schedules=(Schedule(name="agents.credential_expiry", cron="17 * * * *", run=sweep),),
         ended=delegations.ended,

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import attrs
+from ragwork_hooks.credentials import CredentialFormat
 
 from ragwork_agents import lineage
 from ragwork_agents.lineage import Lineage
@@ -26,6 +27,13 @@ API_KEY: Final = "oak_live_"
 ENROLL: Final = "oet_live_"
 REFRESH: Final = "ort_live_"
 SDK: Final = "oct_sdk_"
+FORMATS: Final = (
+    CredentialFormat(name="client secret", prefix=CLIENT_SECRET),
+    CredentialFormat(name="agent's API key", prefix=API_KEY),
+    CredentialFormat(name="enroll token", prefix=ENROLL),
+    CredentialFormat(name="refresh token", prefix=REFRESH),
+    CredentialFormat(name="SDK's service token", prefix=SDK, rest=r"[\w.-]+"),
+)
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _SECRET_LENGTH: Final = 43
 _ID_LENGTH: Final = 16

@@ -21,6 +21,7 @@ from ragwork_apikeys.known import Judge
 from ragwork_apikeys.roster import KeyRoster
 from ragwork_apikeys.routes import AdminApi
 from ragwork_apikeys.store import KeyStore
+from ragwork_apikeys.tokens import FORMAT
 from ragwork_apikeys.usage import Usage
 
 _PEPPER: Final = "APIKEY_PEPPER"
@@ -62,6 +63,7 @@ class ApiKeysPlugin:
         return Contribution(
             areas=AREAS,
             authenticators=(keys, *bypass),
+            credential_formats=(FORMAT,),
             routes=AdminApi(services, store, directory, capped).routes(),
             tickers=(
                 Ticker(name="apikeys.last_used", every_s=5.0, run=usage.write),

@@ -5,3 +5,4 @@ from typing import Final
 from ragwork_hooks.credentials import TokenFormat
 
 KEY: Final = TokenFormat("nrgk_")
+FORMAT: Final = KEY.declared("API key")

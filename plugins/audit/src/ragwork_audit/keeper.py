@@ -39,7 +39,9 @@ class Keeper:
         self.sealer = Sealer(
             services, self.signer, self._verifier, self._vouching, self._journal, self.anchors
         )
-        self.log = PostgresAuditLog(self._vouching, self._journal, self._floods, self.sealer.mark)
+        self.log = PostgresAuditLog(
+            self._vouching, self._journal, self._floods, self.sealer.mark, services.redactor
+        )
         self.pruning = Pruning(services, self.signer, self._verifier, self.anchors, config.retention_days)
 
     @asynccontextmanager

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from ragwork_hooks.audit import AuditEvent, Tally
+from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Transaction
 
 from ragwork_audit import record
@@ -22,8 +23,14 @@ class PostgresAuditLog:
     """Implements ``ragwork_hooks.audit.AuditLog``. ``sealable`` is told of a tenant that has something to seal."""
 
     def __init__(
-        self, vouching: Vouching, journal: Journal, floods: Floods, sealable: Callable[[str], None]
+        self,
+        vouching: Vouching,
+        journal: Journal,
+        floods: Floods,
+        sealable: Callable[[str], None],
+        redactor: Redactor,
     ) -> None:
+        self._redactor = redactor
         self._vouching = vouching
         self._journal = journal
         self._floods = floods
@@ -54,7 +61,7 @@ class PostgresAuditLog:
         return Tally(count=row["count"], last_at=row["last_at"])
 
     async def _insert(self, tx: Transaction, event: AuditEvent, repeats: int, paid: int) -> None:
-        written = record.columns(event, repeats)
+        written = record.columns(event, repeats, self._redactor)
         voucher = self._vouching.voucher(tx.tenant_id, written)
         made = await tx.fetchrow(_APPEND, tx.tenant_id, voucher, *(written[name] for name in WRITTEN))
         if made is None:

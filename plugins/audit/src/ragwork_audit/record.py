@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 import orjson
 from ragwork_hooks.audit import AuditEvent, Origin
+from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row
 
 from ragwork_audit.merkle import leaf_hash
@@ -39,7 +40,7 @@ _LIMITS: Final = {
 Value = str | int | None
 
 
-def columns(event: AuditEvent, repeats: int) -> dict[str, Value]:
+def columns(event: AuditEvent, repeats: int, redactor: Redactor) -> dict[str, Value]:
     """What is written of ``event``: bounded, redacted, without control characters."""
     given = {
         "actor_type": event.actor_type,
@@ -52,9 +53,14 @@ def columns(event: AuditEvent, repeats: int) -> dict[str, Value]:
         **_request(event.origin),
     }
     kept: dict[str, Value] = {
-        name: None if value is None else clean_text(value, _LIMITS[name]) for name, value in given.items()
+        name: None if value is None else clean_text(value, redactor, _LIMITS[name])
+        for name, value in given.items()
     }
-    return kept | {"outcome": event.outcome, "metadata": _metadata(event.metadata), "repeats": repeats}
+    return kept | {
+        "outcome": event.outcome,
+        "metadata": _metadata(event.metadata, redactor),
+        "repeats": repeats,
+    }
 
 
 def _request(origin: Origin | None) -> dict[str, str | None]:
@@ -69,13 +75,13 @@ def _request(origin: Origin | None) -> dict[str, str | None]:
     }
 
 
-def _metadata(metadata: Mapping[str, object]) -> str | None:
+def _metadata(metadata: Mapping[str, object], redactor: Redactor) -> str | None:
     if not metadata:
         return None
-    text = orjson.dumps(clean(metadata), option=orjson.OPT_SORT_KEYS).decode()
+    text = orjson.dumps(clean(metadata, redactor), option=orjson.OPT_SORT_KEYS).decode()
     if len(text.encode()) <= MAX_METADATA:
         return text
-    names = sorted(clean_text(str(name), 64) for name in metadata)[:50]
+    names = sorted(clean_text(str(name), redactor, 64) for name in metadata)[:50]
     return orjson.dumps({"too_large_bytes": len(text.encode()), "names": names}).decode()
 
 

@@ -18,6 +18,7 @@ from ragwork_scim.provisioning import ScimProvisioning
 from ragwork_scim.rights import Rights
 from ragwork_scim.routes import ScimRoutes
 from ragwork_scim.token_store import TokenStore
+from ragwork_scim.tokens import FORMAT
 
 _PEPPER: Final = "SCIM_TOKEN_PEPPER"
 
@@ -50,6 +51,7 @@ class ScimPlugin:
             areas=AREAS,
             routes=(*AdminApi(store, rights).routes(), *routes.all()),
             authenticators=(tokens,),
+            credential_formats=(FORMAT,),
             capabilities={Provisioning: ScimProvisioning()},
             gates=(ScimGate(config.enabled),),
             tickers=(Ticker(name="scim.last_used", every_s=5.0, run=tokens.write_used),),

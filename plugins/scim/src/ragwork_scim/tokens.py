@@ -5,3 +5,4 @@ from typing import Final
 from ragwork_hooks.credentials import TokenFormat
 
 SCIM: Final = TokenFormat("nrgscim_")
+FORMAT: Final = SCIM.declared("SCIM token")

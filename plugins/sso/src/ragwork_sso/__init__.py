@@ -30,6 +30,7 @@ from ragwork_sso.providers import ProviderStore
 from ragwork_sso.records import LoginRecords
 from ragwork_sso.secret_refs import ClientSecrets, bound_names
 from ragwork_sso.sessions import KEPT_DAYS, SessionStore
+from ragwork_sso.tokens import FORMAT
 from ragwork_sso.user_routes import UserApi
 
 _PEPPER: Final = "SSO_SESSION_PEPPER"
@@ -95,6 +96,7 @@ class SsoPlugin:
             areas=AREAS,
             routes=(*people.routes(), *providers.routes(), *users.routes()),
             authenticators=(authenticator,),
+            credential_formats=(FORMAT,),
             tickers=(Ticker(name="sso.expired", every_s=1.0, run=authenticator.end_expired),),
             warm=_warm,
             maintenance=(

@@ -8,6 +8,7 @@ from typing import Final
 from ragwork_hooks.credentials import TokenFormat
 
 SESSION: Final = TokenFormat("nrgss_")
+FORMAT: Final = SESSION.declared("session")
 
 
 def secret() -> str:
