@@ -19,6 +19,7 @@ from ragwork_hooks.replay import Replay
 from ragwork_hooks.storage import Transaction
 from ragwork_kernel import plan
 from ragwork_kernel.admission import AdmissionPlan
+from ragwork_kernel.authentication import Authenticators
 from ragwork_kernel.authorize import AuthorizationPlan
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.config import KernelConfig
@@ -214,7 +215,7 @@ async def serving(
             config=config,
             db=pool,
             authorization=authorization,
-            authenticators=frozen.authenticators,
+            authenticators=Authenticators(ordered=frozen.authenticators),
             admission=AdmissionPlan(pool, frozen.admits),
             claims=Replays(replay),
             records=Records(pool, audit),

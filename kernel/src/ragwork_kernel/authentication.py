@@ -10,6 +10,7 @@ from aiohttp import web
 from ragwork_hooks.auth import Authenticator, Credential, Principal
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem
+from ragwork_hooks.http import AnyRoute
 
 from ragwork_kernel.exchange import Exchange
 from ragwork_kernel.proven import Proven
@@ -24,7 +25,7 @@ class Authenticators:
     """All in the operator's order, and by the prefix of the credentials that a plugin minted its own alone."""
 
     ordered: tuple[Authenticator, ...]
-    of_prefix: Mapping[str, tuple[Authenticator, ...]]
+    of_prefix: Mapping[str, tuple[Authenticator, ...]] = attrs.field(factory=dict)
 
     def of(self, bearer: str | None) -> tuple[Authenticator, ...]:
         """Who is asked: nobody else is shown a token that says whose it is."""
@@ -54,7 +55,8 @@ async def authenticate(
 
 async def _recognised(authenticators: Authenticators, exchange: Exchange) -> Principal:
     request, since = exchange.request, time.perf_counter()
-    credential = Credential(bearer=_bearer(request), peer=exchange.peer, headers=request.headers)
+    bearer = _bearer(request, _key_header(exchange.route))
+    credential = Credential(bearer=bearer, peer=exchange.peer, headers=request.headers)
     for authenticator in authenticators.of(credential.bearer):
         try:
             principal = await authenticator.authenticate(credential)
@@ -73,10 +75,19 @@ async def _recognised(authenticators: Authenticators, exchange: Exchange) -> Pri
     )
 
 
-def _bearer(request: web.Request) -> str | None:
-    """The one bearer token; two Authorization headers are as good as none."""
+def _key_header(route: AnyRoute) -> str | None:
+    """The header that may carry the credential beside ``Authorization``, where a route declares one."""
+    declared = (scheme.fields for scheme in route.security)
+    return next((f["name"] for f in declared if (f.get("type"), f.get("in")) == ("apiKey", "header")), None)
+
+
+def _bearer(request: web.Request, key_header: str | None) -> str | None:
+    """The one bearer token, or what the route's own header has; two credentials are as good as none."""
     sent = request.headers.getall("Authorization", [])
-    if len(sent) != 1:
+    keys = request.headers.getall(key_header, []) if key_header else []
+    if keys and not sent:
+        return keys[0].strip() if len(keys) == 1 else None
+    if len(sent) != 1 or keys:
         return None
     match = _BEARER.fullmatch(sent[0].strip())
     return match[1] if match else None

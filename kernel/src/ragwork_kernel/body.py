@@ -115,13 +115,15 @@ async def _read(request: web.Request, limit: int) -> bytes:
 
 
 def _form(request: web.Request, route: AnyRoute, raw: bytes) -> dict[str, object]:
-    """Known fields of a form; unknown ones are dropped, repeated ones refused (RFC 6749 §3.2)."""
+    """Known fields of a form. Unknown ones are dropped, repeated ones refused, and one without a value counts as
+    left out (RFC 6749 §3.2).
+    """
     if request.content_type != "application/x-www-form-urlencoded":
         raise _wrong_type(request, ["application/x-www-form-urlencoded"])
     known = {codec.wire_name(a.name): a for a in attrs.fields(route.body)}
     values: dict[str, object] = {}
     try:
-        pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+        pairs = parse_qsl(raw.decode(), errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError as error:
         raise _malformed(str(error)) from None
     _refuse_repeated((name for name, _ in pairs if name in known), "body")

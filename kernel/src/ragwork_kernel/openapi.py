@@ -106,7 +106,7 @@ class _Document:
         named: list[dict[str, list[str]]] = [{scheme.name: []} for scheme in route.security]
         if route.scope == "public":
             return [*named, {}] if named else []
-        return named or None
+        return [{parts.BEARER: []}, *named] if named else None
 
     def _body(self, route: AnyRoute) -> dict[str, object]:
         kind = route.body_shape or route.body

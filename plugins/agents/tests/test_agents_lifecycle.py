@@ -121,11 +121,12 @@ async def test_a_rotated_key_verifies_and_a_compromised_one_does_not(authority: 
     assert stated["revocation"]["termination_reason"] == "key_compromised"
 
 
-async def test_twenty_key_rotations_leave_one_active_key(authority: Any) -> None:
+async def test_of_twenty_key_rotations_at_once_few_happen_and_one_key_is_active(authority: Any) -> None:
     answers = await asyncio.gather(
         *(authority.call("POST", "/api/v1/signing-keys/rotate") for _ in range(20))
     )
-    assert {a.status for a in answers} == {200}
+    assert {a.status for a in answers} <= {200, 409, 429}
+    assert 1 <= [a.status for a in answers].count(200) <= 2
     keys = (await authority.call("GET", "/api/v1/signing-keys")).body["keys"]
     assert sorted(k["status"] for k in keys if k["status"] != "retired") == ["active", "next"]
 

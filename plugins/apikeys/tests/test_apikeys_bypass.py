@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 from ragwork_apikeys import _bypass
-from ragwork_apikeys.bypass import DevBypass, is_loopback
+from ragwork_apikeys.bypass import FORWARDING, DevBypass, is_loopback
 from ragwork_apikeys.config import ApiKeysConfig
 from ragwork_hooks.auth import Credential, Role
 from ragwork_hooks.errors import ConfigError, Problem
@@ -41,6 +41,12 @@ async def test_any_other_peer_is_no_business_of_it(peer: str) -> None:
     assert not is_loopback(peer)
     forged = credential(peer, X_Tenant_Id="t1", X_Forwarded_For="127.0.0.1", X_Real_Ip="127.0.0.1")
     assert await DevBypass("Authorization").authenticate(forged) is None
+
+
+@pytest.mark.parametrize("name", FORWARDING)
+async def test_what_a_proxy_passes_on_is_no_business_of_it(name: str) -> None:
+    passed = credential(X_Tenant_Id="t1", **{name: "127.0.0.1"})
+    assert await DevBypass("Authorization").authenticate(passed) is None
 
 
 @pytest.mark.parametrize(

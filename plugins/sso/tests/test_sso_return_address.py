@@ -23,6 +23,8 @@ HOSTILE = [
     "data:text/html,x", "https://", "https:///app.example.com", "https://app.example.com:444/",
     "https://app.example.com:443:443/", "https://app.example.com:", "https://[::1]/", "https://.app.example.com",
     "https://app.example.com./", "app.example.com", "/relative", "", "https://localhost/", "HTTPS://app.example.com",
+    "https://app.example.com/?sso_code=x", "https://app.example.com/cb?a=1&sso_code=", "https://app.example.com/?sso%5Fcode=x",
+    "https://app.example.com/?x=1&sso_provider=p",
     "https://app.example.com/a b", 'https://app.example.com/"onload=', "https://app.example.com/%zz",
 ]  # fmt: skip
 FINE = [

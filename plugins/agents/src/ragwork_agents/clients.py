@@ -19,6 +19,10 @@ from ragwork_agents.issuing import invalid_credentials, standing
 from ragwork_agents.jose import Unverified
 from ragwork_agents.opaque import Mint
 
+#: Why proofs that name their addressee can't be taken.
+NAMELESS: Final = (
+    "the operator has not set OAUTH_ISSUER, so this server has no name that it could be made for"
+)
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _CLIENT_ID: Final = re.compile(r"agt_[0-9a-f]{24}", re.ASCII)
 _MAX_ASSERTION_S: Final = 300
@@ -58,7 +62,7 @@ class Clients:
     async def authenticate(
         self, headers: Headers, form: ClientFields, audiences: tuple[str, ...]
     ) -> Snapshot:
-        """``audiences`` are what an assertion may be addressed to."""
+        """``audiences`` are what an assertion may be addressed to; none when this server has no name."""
         basic = _basic(headers)
         used = [basic is not None, form.client_secret is not None, form.client_assertion is not None]
         if sum(used) > 1:
@@ -83,6 +87,8 @@ class Clients:
 
     async def _by_assertion(self, form: ClientFields, audiences: tuple[str, ...]) -> Snapshot:
         assertion = form.client_assertion or ""
+        if not audiences:
+            raise invalid_credentials(f"the client assertion can't be checked: {NAMELESS}")
         if form.client_assertion_type != ASSERTION_TYPE:
             raise Problem("VALIDATION_ERROR", f"client_assertion_type must be {ASSERTION_TYPE}", status=400)
         try:

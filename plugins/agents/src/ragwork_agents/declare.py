@@ -45,6 +45,7 @@ def public(
     body: Any = NoFields,
     kind: Kind = "none",
     security: tuple[Scheme, ...] = (),
+    query: Any = NoFields,
 ) -> AnyRoute:
     """A route whose handler authenticates for itself, or that anybody may read."""
     return Route(
@@ -64,6 +65,7 @@ def public(
         response=response,
         body=body,
         body_kind=kind,
+        query=query,
         dialect=dialect,
         security=security,
     )

@@ -8,6 +8,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
 
 from ragwork_agents import jose
+from ragwork_agents.clients import NAMELESS
 from ragwork_agents.jose import Unverified
 from ragwork_agents.opaque import Mint
 
@@ -29,8 +30,9 @@ class Proofs:
     def nonce(self) -> str:
         return self._mint.nonce(self._clock.now().timestamp())
 
-    async def thumbprint(self, headers: Headers, url: str) -> str | None:
-        """The thumbprint of the key that a POST to ``url`` proves to hold; ``None`` without a proof.
+    async def thumbprint(self, headers: Headers, url: str | None) -> str | None:
+        """The thumbprint of the key that a POST to ``url`` proves to hold; ``None`` without a proof. Without a
+        ``url`` none can be checked.
 
         Raises ``Problem`` 400 INVALID_DPOP_PROOF, or USE_DPOP_NONCE with a nonce to use.
         """
@@ -39,6 +41,8 @@ class Proofs:
             return None
         if len(proofs) > 1:
             raise _invalid("there is more than one DPoP header")
+        if url is None:
+            raise _invalid(NAMELESS)
         try:
             return await self._checked(proofs[0], url)
         except Unverified as error:

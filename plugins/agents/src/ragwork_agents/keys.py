@@ -20,7 +20,18 @@ from ragwork_agents.sealing import Vault
 #: Longer than any token lives, so that no token outlives the publication of its key.
 _KEEP: Final = timedelta(seconds=MAX_TTL_S + 300)
 _ALL: Final = "all"
+#: How many of its keys a tenant publishes beside those it signs with, and how soon it may rotate again.
+MOST_RETIRED: Final = 8
+ROTATE_EVERY_S: Final = 60
 _TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('agents.keys/' || ragwork.tenant(), 0))"
+_TRY: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended('agents.keys/' || ragwork.tenant(), 0))"
+_RETIRED: Final = """
+SELECT count(*) AS published,
+       ceil(extract(epoch FROM max(retired_at) + make_interval(secs => $2) - clock_timestamp()))::bigint AS pause_s,
+       ceil(extract(epoch FROM min(retired_at) + $1::interval - clock_timestamp()))::bigint AS room_s
+  FROM agents.signing_keys
+ WHERE tenant_id = ragwork.tenant() AND status = 'retired' AND retired_at > clock_timestamp() - $1::interval
+"""
 _ACTIVE: Final = """
 SELECT kid, sealed FROM agents.signing_keys WHERE tenant_id = ragwork.tenant() AND status = 'active'
 """
@@ -58,11 +69,20 @@ class SigningKey:
 
 @attrs.frozen(kw_only=True)
 class Published:
-    """The public keys of all tenants: the JWKS, its entity tag, and which tenant each key signs for."""
+    """The public keys of all tenants: the JWKS, its entity tag, and which tenant each key signs for. A key is
+    imported when a token first names it.
+    """
 
     document: bytes
     etag: str
-    keys: Mapping[tuple[str, str], RSAKey]
+    keys: Mapping[tuple[str, str], Mapping[str, str]]
+    imported: dict[str, RSAKey] = attrs.field(factory=dict)
+
+    def key(self, tenant_id: str, kid: str) -> RSAKey | None:
+        public = self.keys.get((tenant_id, kid))
+        if public is not None and kid not in self.imported:
+            self.imported[kid] = RSAKey.import_key(dict(public))
+        return None if public is None else self.imported[kid]
 
 
 class Keyring:
@@ -106,23 +126,29 @@ class Keyring:
 
     async def public_key(self, tenant_id: str, kid: str) -> RSAKey | None:
         """The key that may verify this tenant's tokens under ``kid``."""
-        return (await self.published()).keys.get((tenant_id, kid))
+        return (await self.published()).key(tenant_id, kid)
 
     async def list(self, tx: Transaction) -> Sequence[SigningKey]:
         """The tenant's keys, newest first."""
         return [SigningKey(algorithm=jose.ALGORITHM, **dict(row)) for row in await tx.fetch(_LIST)]
 
     async def rotate(self, tx: Transaction) -> str:
-        """Retire the active key and use the next one, the id of which is given. Tokens of the old stay valid."""
-        await tx.execute(_TURN)
+        """Retire the active key and use the next one, the id of which is given. Tokens of the old stay valid.
+
+        ``Problem`` 409 while another change is under way, 429 when the tenant would publish too many.
+        """
+        await self._take_turn(tx)
+        await self._check_room(tx)
         active = await tx.fetchrow(_ACTIVE)
         if active is None:
             return str((await self._first_keys(tx))["kid"])
         return await self._replace(tx, active["kid"], "retired")
 
     async def compromise(self, tx: Transaction, kid: str) -> None:
-        """Give a key up at once: it verifies nothing any more. ``Problem`` 404 for an unknown one."""
-        await tx.execute(_TURN)
+        """Give a key up at once: it verifies nothing any more. ``Problem`` 404 for an unknown one, 409 while another
+        change is under way.
+        """
+        await self._take_turn(tx)
         status = await tx.fetchval(_ONE, kid)
         if status is None:
             raise not_found("signing key", kid)
@@ -133,6 +159,32 @@ class Keyring:
         if status == "next":
             await self._add(tx, await asyncio.to_thread(jose.new_key), "next")
         await self._changed(tx)
+
+    @staticmethod
+    async def _take_turn(tx: Transaction) -> None:
+        """Nobody waits for another's turn with a connection in hand."""
+        if not await tx.fetchval(_TRY):
+            raise Problem(
+                "CONFLICT",
+                "another change of the tenant's signing keys is under way; try again",
+                headers={"Retry-After": "1"},
+            )
+
+    @staticmethod
+    async def _check_room(tx: Transaction) -> None:
+        """Everybody downloads every tenant's keys, so each has a share of the list."""
+        row = await tx.fetchrow(_RETIRED, _KEEP, float(ROTATE_EVERY_S)) or {}
+        full = row["published"] >= MOST_RETIRED
+        wait_s = row["room_s"] if full else row["pause_s"] or 0
+        if wait_s <= 0:
+            return
+        why = f"{MOST_RETIRED} retired keys are published" if full else f"once in {ROTATE_EVERY_S} s at most"
+        raise Problem(
+            "RATE_LIMITED",
+            f"signing keys can be rotated again in {wait_s} s: {why}; a key that leaked is given up by its compromise",
+            status=429,
+            headers={"Retry-After": str(wait_s)},
+        )
 
     async def _replace(self, tx: Transaction, kid: str, status: str) -> str:
         await tx.execute(_RETIRE, kid, status)
@@ -178,5 +230,5 @@ def _publish(rows: Sequence[Row]) -> Published:
     return Published(
         document=body,
         etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
-        keys={(row["tenant_id"], row["kid"]): RSAKey.import_key(row["public"]) for row in rows},
+        keys={(row["tenant_id"], row["kid"]): row["public"] for row in rows},
     )

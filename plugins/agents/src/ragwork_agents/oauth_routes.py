@@ -7,7 +7,7 @@ import attrs
 from ragwork_hooks.audit import AuditEvent, AuditLog
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import items, number, text
-from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply, Scheme
 from ragwork_hooks.plugin import Services
 
 from ragwork_agents import scopes
@@ -24,6 +24,8 @@ from ragwork_agents.tokens import TokenStore
 from ragwork_agents.verifying import Issuer, Verifier
 
 _KEYS_AGE_S: Final = 300
+_TENANT: Final = r"[A-Za-z0-9][A-Za-z0-9._:\-]*"
+_API_KEY: Final = Scheme(name="apiKeyHeader", fields={"type": "apiKey", "in": "header", "name": "X-API-Key"})
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +81,14 @@ class EnrollForm:
 
     #: The token, good once. Example: "oet_…"
     enroll_token: str = text(max_length=200)
+
+
+@attrs.frozen(kw_only=True)
+class RevokedQuery:
+    """Whose list."""
+
+    #: Whose ids; without it everybody's, of which the list has the longest-lived of each tenant.
+    tenant_id: str | None = text(default=None, min_length=1, max_length=128, pattern=_TENANT)
 
 
 @attrs.frozen(kw_only=True)
@@ -192,6 +202,7 @@ class OculusOAuth:
                 self.revoked,
                 dict[str, object],
                 OCULUS,
+                query=RevokedQuery,
             ),
             public(
                 "oauth.jwks",
@@ -216,6 +227,7 @@ class OculusOAuth:
                     body_kind="form",
                 ),
                 transaction="none",
+                security=(_API_KEY,),
                 rate_class="read",
                 idempotency="none",
             ),
@@ -244,7 +256,7 @@ class OculusOAuth:
         )
         if form.grant_type not in (CLIENT_CREDENTIALS, REFRESH, EXCHANGE):
             raise Problem("UNSUPPORTED_GRANT_TYPE", "this grant type is not served", status=400)
-        agent = await self._clients.authenticate(call.headers, form, (issuer, f"{issuer}/oauth/token"))
+        agent = await self._clients.authenticate(call.headers, form, self._audiences(call))
         if form.grant_type == CLIENT_CREDENTIALS:
             return _reply(await self._grants.client_credentials(agent, asked))
         if form.grant_type == REFRESH:
@@ -252,6 +264,10 @@ class OculusOAuth:
             return _reply(await self._grants.refresh(token, agent, asked))
         subject = _given(form.subject_token, "subject_token")
         return _reply(await self._grants.exchange(agent, subject, form.subject_token_type, asked))
+
+    def _audiences(self, call: Call[TokenForm, NoFields]) -> tuple[str, ...]:
+        known = self._issuer.audience(call.headers, call.peer)
+        return () if known is None else (known, f"{known}/oauth/token")
 
     async def delegate(self, call: Call[DelegateRequest, NoFields]) -> Reply:
         asked = Asked(issuer=self._issuer.of(call.headers), origin=origin(call), task_id=call.body.task_id)
@@ -309,8 +325,8 @@ class OculusOAuth:
                 )
         return Reply(data={"client_id": agent.client_id, "client_secret": secret.text, "agent_id": agent.id})
 
-    async def revoked(self, call: Call[NoFields, NoFields]) -> File:
-        listed = await self._tokens.listed()
+    async def revoked(self, call: Call[NoFields, RevokedQuery]) -> File:
+        listed = await self._tokens.listed(call.query.tenant_id)
         return conditional(call, listed.document, listed.etag, 0)
 
     async def jwks(self, call: Call[NoFields, NoFields]) -> File:

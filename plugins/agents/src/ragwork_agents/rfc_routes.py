@@ -174,7 +174,8 @@ class StrictOAuth:
         if form.grant_type not in (CLIENT_CREDENTIALS, REFRESH, EXCHANGE):
             raise Problem("UNSUPPORTED_GRANT_TYPE", "this grant type is not served", status=400)
         agent = await self._client(call, _TOKEN)
-        jkt = await self._proofs.thumbprint(call.headers, issuer + _TOKEN)
+        known = self._issuer.audience(call.headers, call.peer)
+        jkt = await self._proofs.thumbprint(call.headers, None if known is None else known + _TOKEN)
         asked = Asked(
             issuer=issuer,
             origin=origin(call),
@@ -219,11 +220,10 @@ class StrictOAuth:
     async def _client(
         self, call: Call[StrictTokenForm, NoFields] | Call[PresentedForm, NoFields], path: str
     ) -> Snapshot:
-        issuer = self._issuer.of(call.headers)
+        known = self._issuer.audience(call.headers, call.peer)
+        audiences = () if known is None else (known, known + _TOKEN, known + path)
         try:
-            return await self._clients.authenticate(
-                call.headers, call.body, (issuer, issuer + _TOKEN, issuer + path)
-            )
+            return await self._clients.authenticate(call.headers, call.body, audiences)
         except Problem as problem:
             if problem.status == 401:
                 problem.headers = {**problem.headers, "WWW-Authenticate": 'Basic realm="oauth2"'}

@@ -14,6 +14,8 @@ from ragwork_hooks.storage import Cache, Row, Transaction
 from ragwork_agents.agents import Snapshot
 from ragwork_agents.opaque import Minted
 
+#: Ids of one tenant in the list of everybody's.
+MOST_LISTED: Final = 1000
 Reason = Literal["manual_revocation", "system_kill", "key_compromised"]
 _ALL: Final = "all"
 # One statement decides and writes: agent, key, parent token and delegation are held as the decision saw
@@ -287,14 +289,15 @@ class TokenStore:
 
         return await self._ended.get(tenant_id, load)
 
-    async def listed(self) -> RevocationList:
-        """The list as it is served, from such a cache."""
+    async def listed(self, tenant_id: str | None) -> RevocationList:
+        """The list as it is served, from such a cache: one tenant's, or everybody's with ``MOST_LISTED`` of each."""
+        if tenant_id is not None:
+            return _document(sorted(await self.revoked(tenant_id)))
 
         async def load() -> RevocationList:
             async with self._services.db.anonymous() as tx:
-                jtis = [row["jti"] for row in await tx.fetch("SELECT jti FROM agents.revoked_ids()")]
-            body = json.dumps({"revoked_jtis": jtis}, separators=(",", ":")).encode()
-            return RevocationList(document=body, etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+                rows = await tx.fetch("SELECT jti FROM agents.listed_revocations($1)", MOST_LISTED)
+            return _document([row["jti"] for row in rows])
 
         return await self._listed.get(_ALL, load)
 
@@ -305,3 +308,8 @@ class TokenStore:
     async def consume(self, tx: Transaction, credential_id: str) -> bool:
         """Use a refresh token up; ``False`` when somebody else did, or it ended."""
         return await tx.fetchval(_CONSUME, credential_id) is not None
+
+
+def _document(jtis: Sequence[str]) -> RevocationList:
+    body = json.dumps({"revoked_jtis": jtis}, separators=(",", ":")).encode()
+    return RevocationList(document=body, etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"')

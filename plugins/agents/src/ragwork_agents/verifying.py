@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Any, Final
 
 import attrs
@@ -100,6 +101,22 @@ class Issuer:
         ):
             raise Problem("VALIDATION_ERROR", "the Host header is no host name", status=400)
         return f"http://{host}"
+
+    def audience(self, headers: Headers, peer: str) -> str | None:
+        """What proofs and assertions must be addressed to. A Host header is believed only between two programs on
+        this machine: else whoever was sent a proof could pass it on to us under their own name.
+        """
+        if self.configured is not None:
+            return self.configured
+        host = (headers.get("Host") or "").rpartition(":")[0] or headers.get("Host") or ""
+        return self.of(headers) if _is_loopback(peer) and _is_loopback(host.strip("[]")) else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def default_audience(tenant_id: str) -> str:

@@ -6,12 +6,19 @@ from collections.abc import Collection
 from typing import Final
 
 from ragwork_hooks.audit import PLATFORM_TENANT
-from ragwork_hooks.auth import Credential, Principal, Role
+from ragwork_hooks.auth import Credential, Headers, Principal, Role
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 
 from ragwork_apikeys.known import unauthorized
 
+#: What proxies and load balancers add. One of them is enough: it may be the only one that knows the caller.
+FORWARDING: Final = (
+    "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port",
+    "x-forwarded-server", "x-forwarded", "forwarded-for", "x-real-ip", "x-client-ip", "x-cluster-client-ip",
+    "x-original-forwarded-for", "x-original-host", "x-envoy-external-address", "true-client-ip", "cf-connecting-ip",
+    "fastly-client-ip", "x-azure-clientip", "x-appengine-user-ip",
+)  # fmt: skip
 CREDENTIAL_ID: Final = "dev-bypass"
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 
@@ -28,7 +35,7 @@ class DevBypass:
 
     async def authenticate(self, credential: Credential) -> Principal | None:
         carries_token = credential.bearer is not None or credential.headers.get(self._header) is not None
-        if carries_token or not is_loopback(credential.peer):
+        if carries_token or forwarded(credential.headers) or not is_loopback(credential.peer):
             return None
         tenant_id = credential.headers.get("x-tenant-id")
         if tenant_id is None or tenant_id == PLATFORM_TENANT or not _TENANT.fullmatch(tenant_id):
@@ -64,6 +71,11 @@ class BypassRoster:
         """Nobody means the bypass by mistake."""
         del tx, kind, wanted
         return None
+
+
+def forwarded(headers: Headers) -> bool:
+    """Whether a proxy says that it passes the request on: then the caller is somebody else, wherever it is."""
+    return any(headers.get(name) is not None for name in FORWARDING)
 
 
 def is_loopback(peer: str) -> bool:

@@ -9,12 +9,14 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from ragwork_hooks.errors import ConfigError, Problem
 
 from ragwork_sso.problems import invalid
 
+#: What this server adds to the address that a browser is sent back to: an application turns it into a session.
+_OWN: Final = ("sso_provider", "sso_code")
 _LONGEST: Final = 2048
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST: Final = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])"
@@ -77,6 +79,11 @@ def with_query(url: str, **parameters: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(parameters)}"
 
 
+def own_parameters(provider_id: str, code: str) -> dict[str, str]:
+    """What an application exchanges for a session."""
+    return dict(zip(_OWN, (provider_id, code), strict=True))
+
+
 class ReturnAddresses:
     """Where a browser may be sent after a login: exactly the hosts that the operator lists."""
 
@@ -94,6 +101,9 @@ class ReturnAddresses:
         if self._production and scheme != "https":
             raise _refused("must be https")
         own_port = port in (None, _DEFAULT_PORTS[scheme])
+        taken = [name for name, _ in parse_qsl(match[6][1:], keep_blank_values=True) if name in _OWN]
+        if taken:
+            raise _refused(f"has a parameter {taken[0]}, which this server adds itself")
         if (host if own_port else f"{host}:{port}") not in self._allowed:
             raise _refused("leads to a host that SSO_ALLOWED_REDIRECT_HOSTS does not list")
         return url

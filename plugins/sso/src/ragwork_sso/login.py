@@ -16,7 +16,7 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Transaction
 
 from ragwork_sso import accounts, role_mapping, tokens
-from ragwork_sso.addresses import with_query
+from ragwork_sso.addresses import own_parameters, with_query
 from ragwork_sso.entitled import JIT, SSO, Entitled
 from ragwork_sso.fetched import Fetched
 from ragwork_sso.id_token import Expected, Identity, Verifier
@@ -118,7 +118,7 @@ class Logins:
             await self._parts.records.failed(call, tenant_id, provider_id, problem)
             raise
         code = await self._parts.one_time.give_code(tenant_id, provider_id, user.id)
-        location = with_query(attempt.return_to, sso_provider=provider_id, sso_code=code)
+        location = with_query(attempt.return_to, **own_parameters(provider_id, code))
         return Login(tenant_id=tenant_id, provider_id=provider_id, user=user, location=location)
 
     async def redeem(self, call: Call[Any, Any], provider_id: str, code: str) -> Login:
