@@ -106,7 +106,9 @@ class _Document:
         named: list[dict[str, list[str]]] = [{scheme.name: []} for scheme in route.security]
         if route.scope == "public":
             return [*named, {}] if named else []
-        return [{parts.BEARER: []}, *named] if named else None
+        # A header of its own carries the same keys as the bearer, which is taken there, too.
+        beside = any(scheme.fields.get("type") == "apiKey" for scheme in route.security)
+        return [*([{parts.BEARER: []}] if beside else []), *named] or None
 
     def _body(self, route: AnyRoute) -> dict[str, object]:
         kind = route.body_shape or route.body

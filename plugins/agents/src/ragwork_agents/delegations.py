@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.auth import Directory, Principal
-from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.errors import not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
 
@@ -133,9 +133,3 @@ class Delegations:
             if user is None or not user.active:
                 await tx.execute(_END_BY_PERSON, user_id)
                 await self._tokens.end(tx, "person", user_id, "system_kill", "person_disabled")
-
-
-def person_only(kind: str) -> None:
-    """``Problem`` 403 for an agent: who acts for somebody can't hand that on as if it were its own."""
-    if kind == "agent":
-        raise Problem("AUTH_FORBIDDEN", "only a person lets an agent act in their name")

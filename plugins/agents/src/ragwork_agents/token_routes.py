@@ -14,7 +14,7 @@ from ragwork_hooks.plugin import Services
 from ragwork_agents import scopes
 from ragwork_agents.agents import AgentStore
 from ragwork_agents.declare import PageQuery, noted, reads, writes
-from ragwork_agents.delegations import Delegations, person_only
+from ragwork_agents.delegations import Delegations
 from ragwork_agents.keys import Keyring
 from ragwork_agents.tokens import TokenStore, TokenView
 from ragwork_agents.verifying import Issuer
@@ -286,7 +286,6 @@ class TokensApi:
         return noted({"kid": kid, "tokens_revoked": ended}, "signing_key", kid, ended=ended)
 
     async def delegate(self, call: Call[DelegationCreate, NoFields]) -> Reply:
-        person_only(call.principal.kind)
         agent = await self._agents.get(call.tx, call.body.agent_id)
         wanted = scopes.checked(call.body.scopes)
         if not wanted:
