@@ -108,7 +108,7 @@ class _Document:
             return [*named, {}] if named else []
         # A header of its own carries the same keys as the bearer, which is taken there, too.
         beside = any(scheme.fields.get("type") == "apiKey" for scheme in route.security)
-        return [*([{parts.BEARER: []}] if beside else []), *named] or None
+        return [{parts.BEARER: []}, *named] if beside else named or None
 
     def _body(self, route: AnyRoute) -> dict[str, object]:
         kind = route.body_shape or route.body
