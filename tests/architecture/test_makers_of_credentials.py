@@ -23,14 +23,14 @@ SHOWN = {"token", "api_key", "client_secret", "enroll_token", "subject_token", "
 #: Mutations that open no door. A new route is added here, or its action says ``makes_credential``.
 OPENS_NO_DOOR = {
     # content, and who may read it
-    "corpora.create", "corpora.patch", "corpora.delete", "documents.upload", "documents.text",
-    "documents.reindex", "documents.delete", "authz.permissions.give", "authz.permissions.bulk",
-    "authz.permissions.revoke", "sessions.delete",
+    "corpora.create", "corpora.patch", "corpora.delete", "documents.upload", "documents.ingest_text",
+    "documents.reindex", "documents.delete", "documents.permissions.give", "documents.permissions.bulk",
+    "documents.permissions.revoke", "sessions.delete",
     # plans, limits and switches
     "plans.assign", "plans.override", "quotas.patch", "rollouts.killswitches.patch", "rollouts.canary.patch",
     "selfserve.plan.ask_upgrade",
     # they only end or narrow
-    "selfserve.api_keys.revoke", "scim_tokens.revoke", "sso.logout", "oauth.revoke", "agents.delete",
+    "selfserve.api_keys.revoke", "provisioning.tokens.revoke", "sso.logout", "oauth.revoke", "agents.delete",
     "agents.suspend", "agents.revoke", "agents.keys.revoke", "policies.delete", "policies.shadow",
     "policies.deactivate", "tokens.revoke", "signing_keys.compromise", "delegations.revoke",
     "integrations.delete",
@@ -60,7 +60,7 @@ async def test_every_route_that_makes_a_credential_says_so(platform: Start) -> N
     showing = {name for name, route in routes.items() if shows_a_secret(route)}
     assert {
         "agents.create",
-        "scim_tokens.create",
+        "provisioning.tokens.create",
         "selfserve.api_keys.create",
         "delegations.create",
     } <= showing
