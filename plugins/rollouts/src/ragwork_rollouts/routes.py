@@ -21,7 +21,7 @@ UPDATE: Final = Action(name="rollout.update", role=Role.ADMIN, platform=True)
 class KillSwitchesPatchRequest:
     """Switches to turn."""
 
-    #: true stops, false lets go on; unknown names are ignored unless all are. Example: {"kill.run": true}
+    #: true stops, false lets go on; unknown names are ignored unless all are. Example: {"kill.run": false}
     kill_switches: dict[str, object]
 
 
@@ -37,7 +37,7 @@ class KillSwitchesResponse:
 class CanaryPatchRequest:
     """Shares to set."""
 
-    #: How many of 100 tenants have a feature; cut to 0 to 100. Example: {"rollout.tts": 5}
+    #: How many of 100 tenants have a feature; cut to 0 to 100. Example: {"rollout.tts": 100}
     canary_percentages: dict[str, object]
 
 
