@@ -29,6 +29,7 @@ from ragwork_kernel.db import Pool
 from ragwork_kernel.health import DATABASE, Health
 from ragwork_kernel.job_worker import Worker
 from ragwork_kernel.kernel_routes import KernelRoutes
+from ragwork_kernel.leaving import AtWorst
 from ragwork_kernel.outbox import Relay
 from ragwork_kernel.pipeline import Pipeline
 from ragwork_kernel.records import Records
@@ -101,12 +102,17 @@ class Platform:
 
 
 @asynccontextmanager
-async def boot(assembly: Assembly, data_dir: Path) -> AsyncIterator[Platform]:
-    """A platform ready to serve; everything it opened is closed on leaving, whatever happens."""
+async def boot(
+    assembly: Assembly, data_dir: Path, at_worst: AtWorst | None = None
+) -> AsyncIterator[Platform]:
+    """A platform ready to serve; everything it opened is closed on leaving, whatever happens.
+
+    ``at_worst`` is told what must be stopped, too, when that takes too long.
+    """
     await refuse_faults(assembly)
     kernel = assembly.kernel
     async with AsyncExitStack() as stack:
-        urls = await stack.enter_async_context(phase0.database(kernel, data_dir))
+        urls = await stack.enter_async_context(phase0.database(kernel, data_dir, at_worst=at_worst))
         await _bring_schema(assembly, urls)
         keys = await secrets.resolve(assembly.secrets(), assembly.layers, urls.app, kernel.production)
         telemetry = Telemetry(kernel.app_name)

@@ -26,6 +26,7 @@ from ragwork_kernel.boot import boot
 from ragwork_kernel.console import TerminalConsole
 from ragwork_kernel.job_worker import LEASE_S
 from ragwork_kernel.layers import nearest
+from ragwork_kernel.leaving import Leaving, suppress_told
 from ragwork_kernel.names import strange
 from ragwork_kernel.plugin_lock import PluginLock
 from ragwork_kernel.server import serve as run_server
@@ -68,8 +69,13 @@ async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> 
     proxies = peers.unnamed_proxies(assembly.kernel.trusted_proxies)
     if not peers.is_loopback(host) and proxies.state == "warn":
         log.warning("--host %s: %s. Fix: %s", host, proxies.detail, proxies.fix)
-    async with boot(assembly, data_dir) as platform, command_socket.accepting(platform, data_dir):
-        await run_server(platform, host, port, ready)
+    leaving = Leaving(assembly.kernel.drain_timeout_s)
+    with suppress_told(leaving):
+        async with (
+            boot(assembly, data_dir, leaving.at_worst) as platform,
+            command_socket.accepting(platform, data_dir),
+        ):
+            await run_server(platform, host, port, ready, leaving)
     return 0
 
 
@@ -79,9 +85,11 @@ async def _worker(options: Options, data_dir: Path, console: TerminalConsole) ->
         return await _check_worker(assembly, data_dir, console)
     configure_logging(assembly.kernel.log_level)
     _warn(assembly)
-    async with boot(assembly, data_dir) as platform:
-        console.say(f"ragwork worker runs {len(platform.plan.jobs)} kinds of jobs")
-        await run_worker(platform)
+    leaving = Leaving(assembly.kernel.drain_timeout_s)
+    with suppress_told(leaving):
+        async with boot(assembly, data_dir, leaving.at_worst) as platform:
+            console.say(f"ragwork worker runs {len(platform.plan.jobs)} kinds of jobs")
+            await run_worker(platform, leaving)
     return 0
 
 

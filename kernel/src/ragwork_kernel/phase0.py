@@ -15,6 +15,7 @@ from ragwork_hooks.storage import DatabaseUrls, State
 
 from ragwork_kernel import discovery, roles
 from ragwork_kernel.config import KernelConfig
+from ragwork_kernel.leaving import AtWorst
 from ragwork_kernel.state import LocalState
 
 GROUP = "ragwork.database"
@@ -29,15 +30,21 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def database(
-    config: KernelConfig, data_dir: Path, *, over_tcp: bool = False, patience_s: float = PATIENCE_S
+    config: KernelConfig,
+    data_dir: Path,
+    *,
+    over_tcp: bool = False,
+    patience_s: float = PATIENCE_S,
+    at_worst: AtWorst | None = None,
 ) -> AsyncIterator[DatabaseUrls]:
     """The roles' connection strings; starts and stops the embedded server when no DSN is configured.
 
     ``over_tcp`` asks for strings that any client understands, rather than the fastest. A configured server
-    that does not answer yet is asked again for ``patience_s`` seconds.
+    that does not answer yet is asked again for ``patience_s`` seconds. ``at_worst`` is told how to stop the
+    embedded one when this block can't be left.
     """
     if config.database_url is None:
-        async with _embedded(data_dir, over_tcp) as urls:
+        async with _embedded(data_dir, over_tcp, at_worst) as urls:
             yield urls
     else:
         yield await _configured(config, config.database_url, patience_s)
@@ -63,7 +70,7 @@ async def shared_state(config: KernelConfig) -> AsyncIterator[tuple[State, tuple
 
 
 @asynccontextmanager
-async def _embedded(data_dir: Path, over_tcp: bool) -> AsyncIterator[DatabaseUrls]:
+async def _embedded(data_dir: Path, over_tcp: bool, at_worst: AtWorst | None) -> AsyncIterator[DatabaseUrls]:
     if EMBEDDED not in discovery.installed(GROUP):
         raise ConfigError(
             "DATABASE_URL",
@@ -72,6 +79,8 @@ async def _embedded(data_dir: Path, over_tcp: bool) -> AsyncIterator[DatabaseUrl
         )
     provider: DatabaseProvider = discovery.load(GROUP, EMBEDDED)
     server = provider.open(data_dir)
+    if at_worst is not None:
+        at_worst.append(server.stop)
     admin = await server.start()
     try:
         urls = roles.derived(admin if over_tcp else server.socket_url or admin)

@@ -5,7 +5,6 @@ import errno
 import gc
 import logging
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +15,7 @@ from ragwork_hooks.errors import ConfigError, Problem
 from ragwork_kernel.boot import Platform, background
 from ragwork_kernel.connections import Connection, Connections
 from ragwork_kernel.http import application
+from ragwork_kernel.leaving import Leaving
 
 log = logging.getLogger(__name__)
 _GOODBYE_S = 2.0
@@ -72,18 +72,17 @@ async def accepting(
         await runner.cleanup()
 
 
-async def serve(platform: Platform, host: str, port: int, ready: Callable[[int], None]) -> None:
-    """Serve until SIGTERM or SIGINT. ``ready`` is called once with the bound port."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+async def serve(
+    platform: Platform, host: str, port: int, ready: Callable[[int], None], leaving: Leaving
+) -> None:
+    """Serve until told to leave. ``ready`` is called once with the bound port."""
+    leaving.serving = True
     async with listening(platform, host, port) as bound:
         # What the boot made lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         ready(bound)
-        await stop.wait()
+        await leaving.told.wait()
         log.info("stopping: draining requests and streams")
 
 

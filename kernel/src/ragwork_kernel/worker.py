@@ -1,12 +1,10 @@
 """``ragwork worker``: work the queue until told to stop."""
 
-import asyncio
-import signal
-
 import asyncpg
 
 from ragwork_kernel.boot import Platform, background
 from ragwork_kernel.job_worker import host
+from ragwork_kernel.leaving import Leaving
 
 _SILENCE = """SELECT min(extract(epoch FROM now() - seen_at))::double precision
     FROM ragwork.workers WHERE host = $1"""
@@ -24,11 +22,8 @@ async def silence(dsn: str) -> float | None:
     return found
 
 
-async def run_worker(platform: Platform) -> None:
-    """Work until SIGTERM or SIGINT; running jobs are finished within the worker's own bound."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+async def run_worker(platform: Platform, leaving: Leaving) -> None:
+    """Work until told to leave; running jobs are finished within the worker's own bound."""
+    leaving.serving = True
     async with platform.working(), background(platform):
-        await stop.wait()
+        await leaving.told.wait()
