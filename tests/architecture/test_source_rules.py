@@ -71,7 +71,7 @@ def code_lines(path: Path) -> int:
     return len(lines - docstrings)
 
 
-@pytest.mark.parametrize(("folder", "budget"), [("hooks/src", 2250), ("kernel/src", 9300)])
+@pytest.mark.parametrize(("folder", "budget"), [("hooks/src", 2250), ("kernel/src", 9600)])
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))
     assert used <= budget, f"{folder} has {used} lines of code, {budget} are allowed"
