@@ -198,7 +198,7 @@ async def test_a_token_for_somebody_elses_service_is_not_exchanged_for_one_here(
 async def _set_active(world: World, user: str, active: bool) -> None:
     services = world.here.platform.facades["agents"]
     async with services.db.tenant(world.tenant) as tx:
-        await services.use(Directory).set_active(tx, user, active)
+        await services.use(Directory).set_active(tx, user, active, by="test")
 
 
 @attrs.frozen(kw_only=True)
