@@ -178,14 +178,14 @@ async def test_speech_is_heard_only_while_its_listener_may_read_what_it_quotes(p
             return [(await app.call("GET", path)).status for path, _document in heard.values()]
 
         async with app.platform.parts.db.tenant("t1") as tx:
-            await directory.set_active(tx, "u1", False)
+            await directory.set_active(tx, "u1", False, by="boss")
         assert await statuses() == [404, 200, 200]
         listed = (await app.call("GET", "/v1/admin/api-keys", admin)).data["items"]
         key_id = next(k["key_id"] for k in listed if keys["u2"].split("_")[1] == k["key_id"])
         await app.command("keys", "revoke", key_id=key_id)
         assert await statuses() == [404, 404, 200]
         async with app.platform.parts.db.tenant("t1") as tx:
-            await directory.set_active(tx, "u1", True)
+            await directory.set_active(tx, "u1", True, by="boss")
         assert await statuses() == [200, 404, 200]
         _path, cited = heard["u3"]
         path = f"/v1/admin/authz/documents/{cited}/permissions"

@@ -84,6 +84,9 @@ async def test_a_refused_run_shows_the_gates_up_to_the_one_that_refused(app: Run
         await tenant.limit(daily_requests_limit=None)
     told = await explained(app, admin, refused)
     path = path_of_a_run(app)
+    if gate == "ratelimit.buckets":
+        # The run before has proven the key: its address is not asked about again.
+        path = [step for step in path if step[0] != "address"]
     assert asked(told) == path[: [name for _, name in path].index(gate) + 1]
     last = told["steps"][-1]
     assert (last["gate"], last["verdict"]) == (gate, "deny")

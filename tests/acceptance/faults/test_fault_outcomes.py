@@ -167,7 +167,24 @@ async def test_a_provider_that_answers_badly(platform: Start, fault: str) -> Non
         assert await trouble.counted('ragwork_runs_total{outcome="failed"}') == 1
 
 
-@pytest.mark.parametrize("how", ["stall", "drop", "truncate", "garbage", "error_frame"])
+@pytest.mark.parametrize("how", ["truncate", "garbage"])
+async def test_an_answer_that_ends_without_saying_so_is_told_as_incomplete(platform: Start, how: Any) -> None:
+    async with (
+        openai_server.serving() as server,
+        troubled(
+            platform, "openai", LLM_PROVIDER="openai", OPENAI_API_KEY=openai_server.KEY,
+            OPENAI_BASE_URL=server.base_url,
+        ) as trouble,
+    ):  # fmt: skip
+        await trouble.app.call("POST", "/v1/corpora", trouble.key, json={"id": "bad", "name": "bad"})
+        server.fail(how, pieces=2)
+        body = {"session_id": "s1", "corpus_id": "bad", "message": "one two three four five"}
+        events = await trouble.app.events("/v1/run", trouble.key, body)
+        assert [e.type for e in events][-2:] == ["message.final", "done"]
+        assert events[-2].data["finish_reason"] == "incomplete"
+
+
+@pytest.mark.parametrize("how", ["stall", "drop", "error_frame"])
 async def test_an_answer_that_breaks_off_keeps_what_was_said(platform: Start, how: Any) -> None:
     async with (
         openai_server.serving() as server,
