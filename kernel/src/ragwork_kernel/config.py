@@ -287,12 +287,13 @@ class Configuration:
 
     def secret_values(self) -> list[str]:
         """What the settings that are secret hold, and the passwords of the addresses among them."""
-        found = [
-            str(getattr(self.section(name), field))
+        held = [
+            getattr(self.lenient(name), field)
             for name, config in self._classes.items()
             for field, info in settings_of(config).items()
-            if info.secret and isinstance(getattr(self.section(name), field), str)
+            if info.secret
         ]
+        found = [value for value in held if isinstance(value, str)]
         return found + [password for value in found if (password := _password(value))]
 
     def explain(self) -> list[Explained]:

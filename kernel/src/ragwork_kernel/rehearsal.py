@@ -5,7 +5,7 @@ providers that configuration names are opened.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -89,8 +89,17 @@ class Rehearsal:
 @asynccontextmanager
 async def rehearse(assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None) -> AsyncIterator[Rehearsal]:
     """Put ``assembly`` together over the database of ``urls``; without, over none."""
+    async with AsyncExitStack() as stack:
+        pool = None if urls is None else await Pool.open(urls.app, size=_POOL, statement_timeout_ms=5_000)
+        if pool is not None:
+            stack.push_async_callback(pool.close)
+        yield await _put_together(stack, assembly, data_dir, urls, pool)
+
+
+async def _put_together(
+    stack: AsyncExitStack, assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None, pool: Pool | None
+) -> Rehearsal:
     telemetry = Telemetry(assembly.kernel.app_name)
-    pool = None if urls is None else await Pool.open(urls.app, size=_POOL, statement_timeout_ms=5_000)
     ground = Ground(
         db=_NoDatabase() if pool is None else pool,
         state=LocalState(),
@@ -101,24 +110,20 @@ async def rehearse(assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None
         keys={name: os.urandom(32) for name in assembly.secrets()},
     )
     wiring = Wiring(assembly, ground, data_dir)
+    stack.push_async_callback(wiring.egress.close)
+    stack.push_async_callback(wiring.providers.close)
+    collected = collect(assembly, wiring.parts)
+    faults = [*collected.faults]
+    faults += bindings.inactive(assembly, collected.offered, collected.inactive)
+    frozen: plan.Plan | None = None
     try:
-        collected = collect(assembly, wiring.parts)
-        faults = [*collected.faults]
-        faults += bindings.inactive(assembly, collected.offered, collected.inactive)
-        frozen: plan.Plan | None = None
-        try:
-            frozen = plan.freeze(collected.contributions, assembly.kernel.gate_order)
-            wiring.freeze(frozen, collected, frozen.probes)
-        except ConfigError as error:
-            faults.append(error)
-        yield Rehearsal(
-            assembly=assembly, wiring=wiring, collected=collected, frozen=frozen, faults=tuple(faults)
-        )
-    finally:
-        await wiring.providers.close()
-        await wiring.egress.close()
-        if pool is not None:
-            await pool.close()
+        frozen = plan.freeze(collected.contributions, assembly.kernel.gate_order)
+        wiring.freeze(frozen, collected, frozen.probes)
+    except ConfigError as error:
+        faults.append(error)
+    return Rehearsal(
+        assembly=assembly, wiring=wiring, collected=collected, frozen=frozen, faults=tuple(faults)
+    )
 
 
 class _NoDatabase:
