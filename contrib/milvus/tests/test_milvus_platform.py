@@ -54,9 +54,9 @@ async def test_a_corpus_on_milvus_answers_and_follows_every_change(platform: Any
         assert await found() == set()
 
 
-async def test_without_an_address_the_plugin_is_inactive_and_says_what_to_set(platform: Any) -> None:
+async def test_without_an_address_the_plugin_is_off_and_says_what_to_set(platform: Any) -> None:
     async with platform(plugins=PLUGINS) as app:
-        assert "MILVUS_URI" in str(app.platform.inactive["milvus"])
+        assert "MILVUS_URI" in app.platform.off["milvus"]
 
 
 def test_neither_the_plugin_nor_its_provider_imports_the_sdk() -> None:

@@ -189,7 +189,10 @@ async def test_a_bad_policy_is_refused_by_the_path_of_its_fault(it, body, code, 
 async def test_huge_policies_are_refused_at_once(it):
     admin = await it.key("root", "admin")
     best = 1.0
-    for condition in ({"all": [{}] * 250_000}, {"eq": ["x" * 900_000, 1]}):
+    for condition, code in (
+        ({"all": [{}] * 250_000}, "REQUEST_VALIDATION_ERROR"),  # more values than any body may have
+        ({"eq": ["x" * 900_000, 1]}, "AUTHZ_POLICY_TOO_COMPLEX"),
+    ):
         body = {
             "name": "p",
             "effect": "deny",
@@ -201,7 +204,7 @@ async def test_huge_policies_are_refused_at_once(it):
             started = time.perf_counter()
             answer = await it.app.call("POST", POLICIES, admin, json=body)
             timing = answer.headers.get("Server-Timing", "")
-            assert (answer.status, answer.code) == (422, "AUTHZ_POLICY_TOO_COMPLEX"), timing
+            assert (answer.status, answer.code) == (422, code), timing
             best = min(best, time.perf_counter() - started)
     # The client's own encoding and the loopback are in it: the refusal itself is far quicker.
     assert best < 0.1

@@ -152,7 +152,7 @@ async def test_patch_speaks_the_dialects(scim: Any, operation: Any, becomes: dic
     ({"op": "remove", "path": "userName"}, "mutability"),
     ({"op": "replace", "path": "userName", "value": ""}, None),
     ({"op": "replace", "path": "userName", "value": 5}, "invalidValue"),
-    ({"op": "replace", "path": "title", "value": "a\x00b"}, "invalidValue"),
+    ({"op": "replace", "path": "title", "value": "a\x00b"}, "invalidSyntax"),
     ({"op": "replace", "path": 'emails[value co "zzz"].value', "value": "x"}, "noTarget"),
     ({"op": "remove"}, "noTarget"),
     ({"op": "move", "path": "title"}, "invalidSyntax"),

@@ -28,7 +28,7 @@ class MilvusPlugin:
 
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[MilvusConfig]) -> Contribution:
-        """See ``PluginSpec``. Raises ``ConfigError`` for a ``MILVUS_URI`` that is missing or no address."""
+        """See ``PluginSpec``. Raises ``NotConfigured`` without a ``MILVUS_URI``, else what ``address`` raises."""
         services = context.services
         engine = Engine(context.config)
         mirror = Mirror(services.db, services.use(PassageSource), engine)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from ragwork_hooks.errors import ConfigError, ProviderError
+from ragwork_hooks.errors import ConfigError, NotConfigured, ProviderError
 
 from ragwork_milvus.config import MilvusConfig
 
@@ -108,10 +108,12 @@ class Connection:
 
 
 def address(uri: str | None) -> str:
-    """``uri`` if it names a server or a Milvus Lite file. Raises ``ConfigError``."""
+    """``uri`` if it names a server or a Milvus Lite file. Raises ``ConfigError``, ``NotConfigured`` without one."""
     where, fix = "MILVUS_URI", "set it to http(s)://host:19530, or to a file ending in .db for Milvus Lite"
     if not uri:
-        raise ConfigError(where, "is not set", fix)
+        raise NotConfigured(
+            f"set {where} to http(s)://host:19530, or to a file ending in .db for Milvus Lite"
+        )
     if not uri.startswith(_SERVER) and (not uri.endswith(_LITE) or "://" in uri):
         raise ConfigError(where, "is neither a server's address nor a file ending in .db", fix)
     return uri
