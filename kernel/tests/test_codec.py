@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import number, text
+from ragwork_hooks.fields import free_json, number, text
 from ragwork_kernel import codec
 
 
@@ -231,3 +231,26 @@ def test_a_long_input_is_not_echoed_whole() -> None:
     with pytest.raises(Problem) as refused:
         codec.structure({"name": "x" * 100_000}, Leaf, "body")
     assert len(codec.dumps(refused.value.details)) < 1000
+
+
+@attrs.frozen(kw_only=True)
+class Free:
+    anything: dict[str, Any] | None = None
+    several: list[dict[str, Any]] | None = None
+    large: dict[str, Any] | None = free_json(default=None, max_bytes=40_000)
+    words: str | None = None
+
+
+def test_json_of_any_form_is_measured_and_a_field_may_take_more() -> None:
+    fits = {"k": "x" * (16_384 - len('{"k":""}'))}
+    assert codec.structure({"anything": fits}, Free, "body").anything == fits
+    more = {"k": fits["k"] + "x"}
+    assert errors({"anything": more}, Free) == {("body", "anything"): "json_too_large"}
+    assert errors({"several": [{"k": "x" * 9_000}] * 2}, Free) == {("body", "several"): "json_too_large"}
+    assert codec.structure({"large": more}, Free, "body").large == more
+    assert errors({"large": {"k": "x" * 40_000}}, Free) == {("body", "large"): "json_too_large"}
+
+
+def test_a_text_without_a_bound_of_its_own_has_one() -> None:
+    assert codec.structure({"words": "x" * 65_536}, Free, "body").words
+    assert errors({"words": "x" * 65_537}, Free) == {("body", "words"): "string_too_long"}

@@ -18,7 +18,7 @@ import aiohttp
 import attrs
 from ragwork_hooks.fields import SCHEMA
 from ragwork_hooks.http import AnyRoute
-from ragwork_kernel import codec
+from ragwork_kernel import bounds
 from ragwork_kernel.body import limit_of
 from ragwork_testkit.hostile import SEGMENTS, bodies, fields_of, large_values, queries, small_values
 from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
@@ -194,7 +194,7 @@ def lists_in(kind: Any, seen: set[Any]) -> Iterator["attrs.Attribute[Any]"]:
         return
     seen.add(kind)
     for field, hint in fields_of(kind):
-        if codec.is_list(field.type):
+        if bounds.is_list(field.type):
             yield field
         for inner in [
             hint,

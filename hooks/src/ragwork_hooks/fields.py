@@ -14,6 +14,11 @@ SCHEMA: Final = "ragwork.schema"
 #: What a list and the texts in it take when nothing else is said.
 MAX_ITEMS: Final = 100
 MAX_ITEM_LENGTH: Final = 1000
+#: What a text takes when nothing is said, in characters, and JSON of any form, in encoded bytes.
+MAX_TEXT: Final = 65_536
+MAX_JSON: Final = 16_384
+#: The schema's keyword for the latter; JSON Schema has none.
+JSON_BYTES: Final = "x-maxBytes"
 _UNSET: Final = attrs.NOTHING
 
 
@@ -116,10 +121,12 @@ def items(
     min_items: int = 0,
     max_items: int = MAX_ITEMS,
     max_length: int = MAX_ITEM_LENGTH,
+    max_bytes: int = MAX_JSON,
 ) -> Any:
     """A list of ``min_items`` to ``max_items`` entries, texts among them of at most ``max_length`` characters.
 
-    The upper bound is checked before the entries are looked at.
+    The upper bound is checked before the entries are looked at. ``max_bytes`` bounds the encoded list when its
+    entries are JSON of any form.
     """
 
     def check(value: Any) -> None:
@@ -132,7 +139,15 @@ def items(
                     f"entry {index} has {len(item)} characters, at most {max_length} are taken",
                 )
 
-    return _field(default, {"minItems": min_items, "maxItems": max_items}, check)
+    schema: dict[str, object] = {"minItems": min_items, "maxItems": max_items}
+    return _field(default, {**schema, JSON_BYTES: max_bytes} if max_bytes != MAX_JSON else schema, check)
+
+
+def free_json(*, default: Any = _UNSET, max_bytes: int) -> Any:
+    """JSON of any form (as annotated), at most ``max_bytes`` long when encoded; a field that is not declared
+    takes ``MAX_JSON``.
+    """
+    return attrs.field(default=default, kw_only=True, metadata={SCHEMA: {JSON_BYTES: max_bytes}})
 
 
 def _field(default: Any, schema: dict[str, object], check: Callable[[Any], None]) -> Any:

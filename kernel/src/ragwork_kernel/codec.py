@@ -21,8 +21,10 @@ from cattrs.cols import is_sequence, list_structure_factory
 from cattrs.errors import ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import MAX_ITEMS, SCHEMA, FieldError
+from ragwork_hooks.fields import FieldError
 from ragwork_hooks.http import Upload
+
+from ragwork_kernel import bounds
 
 T = TypeVar("T")
 #: What a refusal says at most, however much is wrong.
@@ -138,40 +140,21 @@ def _make_body_converter() -> cattrs.Converter:
 
 
 def _class(target: type, converter: cattrs.Converter) -> Any:
-    """Keys and lists are counted before anything in them is looked at."""
+    """Keys are counted and fields measured before anything in them is looked at."""
     fill: Any = make_dict_structure_fn(
         target, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True
     )
     fields = attrs.fields(target)
-    lists = [(a.name, max_items(a)) for a in fields if is_list(a.type)]
+    measure = bounds.measured(fields)
 
     def structure(value: Any, _target: Any) -> Any:
         if isinstance(value, dict):
             if len(value) > len(fields) + _MAX_EXTRA_KEYS:
                 raise ForbiddenExtraKeysError("", target, value.keys() - {a.name for a in fields})
-            for name, most in lists:
-                _count(value.get(name), name, most)
+            measure(value)
         return fill(value, target)
 
     return structure
-
-
-def _count(value: Any, name: str, most: int) -> None:
-    if isinstance(value, list) and len(value) > most:
-        error = FieldError("list_length", f"has {len(value)} entries, at most {most} are taken")
-        error.field = name
-        raise error
-
-
-def is_list(target: Any) -> bool:
-    """Whether a field of this type takes a list, ``None`` beside it or not."""
-    options = target.__args__ if isinstance(target, types.UnionType) else (target,)
-    return any(is_sequence(option) for option in options)
-
-
-def max_items(field: "attrs.Attribute[Any]") -> int:
-    """The bound of a field that takes a list."""
-    return int(field.metadata.get(SCHEMA, {}).get("maxItems", MAX_ITEMS))
 
 
 _body_converter = _make_body_converter()

@@ -3,17 +3,23 @@
 from datetime import datetime
 
 import attrs
-from ragwork_hooks.fields import choice, number, text
+from ragwork_hooks.fields import choice, free_json, number, text
 
 _LARGEST_PRIORITY = 1_000_000
+#: More than a body has: the language refuses what is too large in words of its own.
+_LARGEST_CONDITION = 16_777_216
 
 
 @attrs.frozen(kw_only=True)
 class PolicyListQuery:
-    """Whether the built-in policies are listed too."""
+    """Which policies to list."""
 
     #: Whether the built-in policies are listed, too.
     include_global: bool = True
+    #: How many entries at most.
+    limit: int = number(default=50, ge=1, le=200)
+    #: How many entries to skip.
+    offset: int = number(default=0, ge=0, le=1_000_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +56,7 @@ class PolicyResponse:
 
 @attrs.frozen(kw_only=True)
 class PolicyListResponse:
-    """All policies, in the order in which they are asked."""
+    """Policies, in the order in which they are asked."""
 
     #: The policies.
     items: list[PolicyResponse]
@@ -69,7 +75,7 @@ class PolicyCreateRequest:
     #: What is done: read, write, delete, reindex, run, manage, or `*`. Example: "read"
     action: str = text(min_length=1, max_length=64)
     #: When it matches; null for always. Example: {"eq": [{"var": "resource.labels.sensitivity"}, "high"]}
-    condition_json: dict[str, object] | None = None
+    condition_json: dict[str, object] | None = free_json(default=None, max_bytes=_LARGEST_CONDITION)
     #: The higher is asked first. Example: 200
     priority: int = number(default=100, ge=-_LARGEST_PRIORITY, le=_LARGEST_PRIORITY)
     #: Whether it is asked at all. Example: true
@@ -89,7 +95,7 @@ class PolicyPatchRequest:
     #: What is done.
     action: str | None = text(default=None, min_length=1, max_length=64)
     #: When it matches.
-    condition_json: dict[str, object] | None = None
+    condition_json: dict[str, object] | None = free_json(default=None, max_bytes=_LARGEST_CONDITION)
     #: The higher is asked first. Example: 300
     priority: int | None = number(default=None, ge=-_LARGEST_PRIORITY, le=_LARGEST_PRIORITY)
     #: Whether it is asked at all.

@@ -290,6 +290,7 @@ class AgentsApi:
                 self.keys,
                 dict[str, Any],
                 kind=_READ,
+                query=PageQuery,
             ),
             writes(
                 "agents.keys.revoke",
@@ -408,9 +409,11 @@ class AgentsApi:
         reply = noted(shown, "agent", agent.id, replay={**said, "api_key": None}, key_id=key.id)
         return attrs.evolve(reply, status=201)
 
-    async def keys(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
+    async def keys(self, call: Call[NoFields, PageQuery]) -> dict[str, Any]:
         agent = await self._agents.get(call.tx, call.path["agent_id"])
-        return {"api_keys": list(await self._credentials.keys(call.tx, agent.id))}
+        query = call.query
+        keys = await self._credentials.keys(call.tx, agent.id, limit=query.limit, offset=query.offset)
+        return {"api_keys": keys}
 
     async def revoke_key(self, call: Call[NoFields, NoFields]) -> Reply:
         agent_id, key_id = call.path["agent_id"], call.path["key_id"]

@@ -27,7 +27,7 @@ RETURNING id, name, scopes, created_at, expires_at, revoked_at
 _LIST: Final = """
 SELECT id, name, scopes, created_at, expires_at, revoked_at FROM agents.credentials
  WHERE tenant_id = ragwork.tenant() AND agent_id = $1 AND kind = 'api_key'
- ORDER BY created_at DESC, id LIMIT 200
+ ORDER BY created_at DESC, id LIMIT $2 OFFSET $3
 """
 _REVOKE: Final = """
 UPDATE agents.credentials SET revoked_at = COALESCE(revoked_at, now())
@@ -127,9 +127,9 @@ class CredentialStore:
         )
         return AgentKey(**(row or {})), minted.text
 
-    async def keys(self, tx: Transaction, agent_id: str) -> Sequence[AgentKey]:
-        """Newest first."""
-        return [AgentKey(**row) for row in await tx.fetch(_LIST, agent_id)]
+    async def keys(self, tx: Transaction, agent_id: str, *, limit: int, offset: int) -> Sequence[AgentKey]:
+        """A window of the agent's keys, newest first."""
+        return [AgentKey(**row) for row in await tx.fetch(_LIST, agent_id, limit, offset)]
 
     async def revoke_key(self, tx: Transaction, agent_id: str, key_id: str) -> AgentKey:
         """For good, everywhere within 1 s. ``Problem`` 404."""

@@ -19,7 +19,8 @@ RETURNING name, capabilities, deny_always, credential_type
 """
 _LIST: Final = """
 SELECT name, capabilities, deny_always, credential_type FROM agents.integrations
- WHERE tenant_id = ragwork.tenant() AND ($1::text[] IS NULL OR name = ANY ($1)) ORDER BY name LIMIT 500
+ WHERE tenant_id = ragwork.tenant() AND ($1::text[] IS NULL OR name = ANY ($1))
+ ORDER BY name LIMIT $2 OFFSET $3
 """
 _CREDENTIAL: Final = """
 SELECT credential_type, sealed FROM agents.integrations
@@ -68,9 +69,11 @@ class Integrations:
         row = await tx.fetchrow(_PUT, name, capabilities, denied, kind, sealed)
         return Integration.of(row or {})
 
-    async def list(self, tx: Transaction, names: Sequence[str] | None = None) -> Sequence[Integration]:
-        """All, or those of ``names`` that exist."""
-        rows = await tx.fetch(_LIST, None if names is None else list(names))
+    async def page(
+        self, tx: Transaction, names: Sequence[str] | None, *, limit: int, offset: int
+    ) -> Sequence[Integration]:
+        """A window of all, or of those of ``names`` that exist, by name."""
+        rows = await tx.fetch(_LIST, None if names is None else list(names), limit, offset)
         return [Integration.of(row) for row in rows]
 
     async def credential(self, tx: Transaction, name: str) -> tuple[str, str]:

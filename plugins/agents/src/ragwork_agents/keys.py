@@ -49,7 +49,7 @@ RETURNING kid
 """
 _LIST: Final = """
 SELECT kid, status, created_at, retired_at FROM agents.signing_keys
- WHERE tenant_id = ragwork.tenant() ORDER BY created_at DESC, kid LIMIT 200
+ WHERE tenant_id = ragwork.tenant() ORDER BY created_at DESC, kid LIMIT $1 OFFSET $2
 """
 _ONE: Final = (
     "SELECT status FROM agents.signing_keys WHERE tenant_id = ragwork.tenant() AND kid = $1 FOR UPDATE"
@@ -128,9 +128,10 @@ class Keyring:
         """The key that may verify this tenant's tokens under ``kid``."""
         return (await self.published()).key(tenant_id, kid)
 
-    async def list(self, tx: Transaction) -> Sequence[SigningKey]:
-        """The tenant's keys, newest first."""
-        return [SigningKey(algorithm=jose.ALGORITHM, **dict(row)) for row in await tx.fetch(_LIST)]
+    async def page(self, tx: Transaction, *, limit: int, offset: int) -> Sequence[SigningKey]:
+        """A window of the tenant's keys, newest first."""
+        rows = await tx.fetch(_LIST, limit, offset)
+        return [SigningKey(algorithm=jose.ALGORITHM, **dict(row)) for row in rows]
 
     async def rotate(self, tx: Transaction) -> str:
         """Retire the active key and use the next one, the id of which is given. Tokens of the old stay valid.

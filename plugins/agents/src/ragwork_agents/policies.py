@@ -51,7 +51,7 @@ UPDATE agents.policies SET mode = $2, updated_at = now() WHERE tenant_id = ragwo
 """
 _VERSIONS: Final = """
 SELECT revision, name, content, source, created_by, created_at FROM agents.policy_versions
- WHERE tenant_id = ragwork.tenant() AND policy_id = $1 ORDER BY revision DESC LIMIT 500
+ WHERE tenant_id = ragwork.tenant() AND policy_id = $1 ORDER BY revision DESC LIMIT $2 OFFSET $3
 """
 _VERSION: Final = """
 SELECT revision, name, content, source, created_by, created_at FROM agents.policy_versions
@@ -168,9 +168,11 @@ class PolicyStore:
         await self._agents.policy_changed(tx, policy_id)
         await tx.execute(_UNASSIGN, policy_id)
 
-    async def versions(self, tx: Transaction, policy_id: str) -> Sequence[Version]:
-        """Newest first, 500 at most."""
-        return [Version.of(row) for row in await tx.fetch(_VERSIONS, policy_id)]
+    async def versions(
+        self, tx: Transaction, policy_id: str, *, limit: int, offset: int
+    ) -> Sequence[Version]:
+        """A window of the versions, newest first."""
+        return [Version.of(row) for row in await tx.fetch(_VERSIONS, policy_id, limit, offset)]
 
     async def version(self, tx: Transaction, policy_id: str, revision: int) -> Version:
         """Raises ``Problem`` 404."""

@@ -224,10 +224,11 @@ class PoliciesApi:
             reads(
                 "policies.versions",
                 _ONE + "/versions",
-                "All versions, newest first",
+                "Versions, newest first",
                 self.versions,
                 dict[str, Any],
                 kind=_READ,
+                query=PageQuery,
             ),
             reads(
                 "policies.compare",
@@ -354,9 +355,10 @@ class PoliciesApi:
         await self._policies.delete(call.tx, policy.id)
         return attrs.evolve(noted(None, "policy", policy.id), status=204)
 
-    async def versions(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
+    async def versions(self, call: Call[NoFields, PageQuery]) -> dict[str, Any]:
         policy = await self._policies.get(call.tx, call.path["policy_id"])
-        versions = await self._policies.versions(call.tx, policy.id)
+        query = call.query
+        versions = await self._policies.versions(call.tx, policy.id, limit=query.limit, offset=query.offset)
         return {"versions": [_version(v) for v in versions]}
 
     async def version(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from ragwork_hooks.fields import items, text
 from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply
 
 from ragwork_agents.authenticator import INTEGRATION_SCOPE, SDK_SCOPE
-from ragwork_agents.declare import conditional, noted, origin, reads, writes
+from ragwork_agents.declare import PageQuery, conditional, noted, origin, reads, writes
 from ragwork_agents.integrations import Integrations
 from ragwork_agents.standing import KIND
 
 _MANAGE: Final = "agent_integration.manage"
 _NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
 _MAX_EVENTS: Final = 100
+_MAX_DENIED: Final = 100
 _MAX_EVENT_BYTES: Final = 8192
 _BASE: Final = "/api/v1/integrations"
 
@@ -50,7 +51,7 @@ class IntegrationPut:
     #: Actions by scope. Example: {"mail:read": ["list", "get"]}
     capabilities: dict[str, Any] | None = None
     #: Actions that nobody may. Example: ["delete"]
-    deny_always: list[str] | None = items(default=None, max_items=1_000)
+    deny_always: list[str] | None = items(default=None, max_items=_MAX_DENIED, max_length=128)
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +59,7 @@ class EventsBatch:
     """What an agent's SDK saw."""
 
     #: The events, oldest first. Example: [{"event_type": "tool.called", "resource": "mail"}]
-    events: list[dict[str, Any]] = items(max_items=_MAX_EVENTS)
+    events: list[dict[str, Any]] = items(max_items=_MAX_EVENTS, max_bytes=_MAX_EVENTS * _MAX_EVENT_BYTES)
 
 
 class SyncApi:
@@ -78,6 +79,7 @@ class SyncApi:
                 self.capability_maps,
                 answer,
                 kind=SDK_SCOPE,
+                query=PageQuery,
                 role=reader,
             ),
             # Handing a secret out is recorded before it is, so this is no plain read.
@@ -119,7 +121,15 @@ class SyncApi:
                 body=RegisterRequest,
                 status=201,
             ),
-            reads("integrations.list", _BASE, "All integrations", self.list, answer, kind=_MANAGE),
+            reads(
+                "integrations.list",
+                _BASE,
+                "Integrations, by name",
+                self.list,
+                answer,
+                kind=_MANAGE,
+                query=PageQuery,
+            ),
             writes(
                 "integrations.put",
                 "PUT",
@@ -145,9 +155,11 @@ class SyncApi:
             ),
         )
 
-    async def capability_maps(self, call: Call[NoFields, NoFields]) -> File:
+    async def capability_maps(self, call: Call[NoFields, PageQuery]) -> File:
         names = sorted(_integrations_of(call.principal))
-        found = await self._integrations.list(call.tx, names)
+        found = await self._integrations.page(
+            call.tx, names, limit=call.query.limit, offset=call.query.offset
+        )
         maps = {i.name: {"capabilities": i.capabilities, "deny_always": i.deny_always} for i in found}
         body = json.dumps({"integrations": maps}, separators=(",", ":"), sort_keys=True).encode()
         reply = conditional(call, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"', 0)
@@ -181,8 +193,10 @@ class SyncApi:
         said = {"integration": kept.name, "credential_type": kept.credential_type}
         return attrs.evolve(noted(said, "integration", kept.name), status=201)
 
-    async def list(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
-        return {"integrations": list(await self._integrations.list(call.tx))}
+    async def list(self, call: Call[NoFields, PageQuery]) -> dict[str, Any]:
+        query = call.query
+        found = await self._integrations.page(call.tx, None, limit=query.limit, offset=query.offset)
+        return {"integrations": found}
 
     async def put(self, call: Call[IntegrationPut, NoFields]) -> Reply:
         name, body = _name(call), call.body

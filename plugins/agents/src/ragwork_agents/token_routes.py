@@ -176,7 +176,13 @@ class TokensApi:
         kind = "agent_key.manage"
         return (
             reads(
-                "signing_keys.list", _KEYS, "Signing keys, newest first", self.keys, dict[str, Any], kind=kind
+                "signing_keys.list",
+                _KEYS,
+                "Signing keys, newest first",
+                self.keys,
+                dict[str, Any],
+                kind=kind,
+                query=PageQuery,
             ),
             writes(
                 "signing_keys.rotate",
@@ -271,8 +277,9 @@ class TokensApi:
         certificate = await asyncio.to_thread(signer.sign, claims, _CERTIFICATE_TYP)
         return {"certificate": certificate, "kid": signer.kid, "token": _response(token)}
 
-    async def keys(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
-        return {"keys": list(await self._keys.list(call.tx))}
+    async def keys(self, call: Call[NoFields, PageQuery]) -> dict[str, Any]:
+        query = call.query
+        return {"keys": await self._keys.page(call.tx, limit=query.limit, offset=query.offset)}
 
     async def rotate(self, call: Call[NoFields, NoFields]) -> Reply:
         kid = await self._keys.rotate(call.tx)

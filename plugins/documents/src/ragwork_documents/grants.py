@@ -14,17 +14,23 @@ from ragwork_documents.shapes import (
     DocumentPermissionList,
     DocumentPermissionRequest,
     DocumentPermissionResponse,
+    GrantListQuery,
 )
 
 _PATH: Final = "/v1/admin/authz/documents/{document_id}/permissions"
 
 
-async def page(tx: Transaction, document_id: str) -> list[DocumentPermissionResponse]:
-    """All grants on the document, oldest first."""
+async def page(
+    tx: Transaction, document_id: str, *, limit: int, offset: int
+) -> list[DocumentPermissionResponse]:
+    """A window of the grants on the document, oldest first."""
     rows = await tx.fetch(
         f"""SELECT {COLUMNS} FROM documents.grants
-        WHERE tenant_id = ragwork.tenant() AND document_id = $1 ORDER BY created_at, id""",  # noqa: S608
+        WHERE tenant_id = ragwork.tenant() AND document_id = $1 ORDER BY created_at, id
+        LIMIT $2 OFFSET $3""",  # noqa: S608
         document_id,
+        limit,
+        offset,
     )
     return [_response(row) for row in rows]
 
@@ -35,8 +41,10 @@ def routes(readers: Readers, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
     async def load(call: Call[object, object]) -> Resource:
         return await access.load(call.tx, call.principal, call.path["document_id"])
 
-    async def list_(call: Call[NoFields, NoFields]) -> DocumentPermissionList:
-        return DocumentPermissionList(items=await page(call.tx, call.path["document_id"]))
+    async def list_(call: Call[NoFields, GrantListQuery]) -> DocumentPermissionList:
+        query = call.query
+        found = await page(call.tx, call.path["document_id"], limit=query.limit, offset=query.offset)
+        return DocumentPermissionList(items=found)
 
     async def give(call: Call[DocumentPermissionRequest, NoFields]) -> Reply:
         document_id = call.path["document_id"]
@@ -59,7 +67,7 @@ def routes(readers: Readers, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
             name="documents.permissions.list", method="GET", path=_PATH, summary="Grants on a document",
             handler=list_, scope="tenant", action=acl.ADMINISTER, rate_class="read", idempotency="none",
             audit_event=None, feature=None, stale_reads=False, transaction="read",
-            response=DocumentPermissionList, resource=load, errors=("NOT_FOUND",), legacy=True,
+            response=DocumentPermissionList, query=GrantListQuery, resource=load, errors=("NOT_FOUND",), legacy=True,
         ),
         Route(
             name="documents.permissions.give", method="POST", path=_PATH, summary="Give a grant on a document",

@@ -43,6 +43,16 @@ class DocumentListQuery(ListQuery):
 
 
 @attrs.frozen(kw_only=True)
+class GrantListQuery:
+    """A window of the grants."""
+
+    #: How many entries at most.
+    limit: int = number(default=50, ge=1, le=200)
+    #: How many entries to skip.
+    offset: int = number(default=0, ge=0, le=1_000_000)
+
+
+@attrs.frozen(kw_only=True)
 class CorpusCreateRequest:
     """A new corpus."""
 

@@ -106,7 +106,7 @@ class ScimTokenList:
 
 
 @attrs.frozen(kw_only=True)
-class GroupQuery:
+class PageQuery:
     """A window of the list."""
 
     #: How many entries at most.
@@ -160,14 +160,14 @@ class AdminApi:
                 summary="SCIM tokens without their secrets, newest first", handler=self.list, scope="tenant",
                 action=_MANAGE_TOKENS, rate_class="read", idempotency="none", audit_event=None,
                 feature=FEATURE, stale_reads=False, transaction="read", response=ScimTokenList,
-                errors=("FEATURE_NOT_ENABLED",),
+                query=PageQuery, errors=("FEATURE_NOT_ENABLED",),
             ),
             Route(
                 name="provisioning.groups.list", method="GET", path=f"{_BASE}/groups",
                 summary="Provisioned groups and the roles they are bound to", handler=self.groups,
                 scope="tenant", action=_MANAGE_GROUPS, rate_class="read", idempotency="none",
                 audit_event=None, feature=FEATURE, stale_reads=False, transaction="read",
-                response=Page[GroupBinding], query=GroupQuery, errors=("FEATURE_NOT_ENABLED",),
+                response=Page[GroupBinding], query=PageQuery, errors=("FEATURE_NOT_ENABLED",),
             ),
             Route(
                 name="provisioning.groups.bind", method="PATCH", path=f"{_BASE}/groups/{{group_id}}",
@@ -200,8 +200,8 @@ class AdminApi:
         ended = ScimTokenRevokeResponse(token_id=token_id, revoked=True, revoked_at=at)
         return Reply(data=ended, changed=now, audit=_note(token_id))
 
-    async def list(self, call: Call[NoFields, NoFields]) -> ScimTokenList:
-        rows = await self._store.list(call.tx)
+    async def list(self, call: Call[NoFields, PageQuery]) -> ScimTokenList:
+        rows = await self._store.page(call.tx, limit=call.query.limit, offset=call.query.offset)
         return ScimTokenList(
             items=[
                 ScimTokenResponse(
@@ -216,7 +216,7 @@ class AdminApi:
             ]
         )
 
-    async def groups(self, call: Call[NoFields, GroupQuery]) -> Page[GroupBinding]:
+    async def groups(self, call: Call[NoFields, PageQuery]) -> Page[GroupBinding]:
         limit, offset = call.query.limit, call.query.offset
         found = await bindings.page(call.tx, limit + 1, offset)
         return Page(items=found[:limit], next_offset=offset + limit if len(found) > limit else None)

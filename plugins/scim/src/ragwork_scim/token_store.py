@@ -14,7 +14,6 @@ from ragwork_scim.tokens import SCIM
 
 #: Upper bound on a cached token's age, should an invalidation ever be lost.
 CACHE_TTL_S: Final = 15.0
-_MAX_LISTED: Final = 200
 
 _INSERT: Final = """
 INSERT INTO scim.tokens (tenant_id, id, digest, created_by, expires_at)
@@ -22,7 +21,7 @@ VALUES (ragwork.tenant(), $1, $2, $3, LEAST(now() + $4::interval, $5)) RETURNING
 """
 _LIST: Final = """
 SELECT id, created_at, last_used_at, expires_at, revoked_at FROM scim.tokens
- WHERE tenant_id = ragwork.tenant() ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT $1
+ WHERE tenant_id = ragwork.tenant() ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT $1 OFFSET $2
 """
 _REVOKE: Final = """
 WITH prior AS (
@@ -122,9 +121,9 @@ class TokenStore:
         expires_at = await tx.fetchval(_INSERT, token_id, *values)
         return Minted(id=token_id, token=token, expires_at=expires_at)
 
-    async def list(self, tx: Transaction) -> Sequence[Row]:
-        """The tenant's tokens, newest first, revoked ones last."""
-        return await tx.fetch(_LIST, _MAX_LISTED)
+    async def page(self, tx: Transaction, *, limit: int, offset: int) -> Sequence[Row]:
+        """A window of the tenant's tokens, newest first, revoked ones last."""
+        return await tx.fetch(_LIST, limit, offset)
 
     async def revoke(self, tx: Transaction, token_id: str) -> tuple[datetime, bool]:
         """When it was revoked, and whether this call did it. Raises ``Problem`` 404."""

@@ -1,5 +1,6 @@
 """A tenant's own API keys. Only the answer that makes a key holds its text, and only the first time."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -71,7 +72,17 @@ class ApiKeyListResponse:
 
 
 @attrs.frozen(kw_only=True)
-class InactiveQuery:
+class KeyListQuery:
+    """A window of the list."""
+
+    #: How many entries at most.
+    limit: int = number(default=50, ge=1, le=200)
+    #: How many entries to skip.
+    offset: int = number(default=0, ge=0, le=1_000_000)
+
+
+@attrs.frozen(kw_only=True)
+class InactiveQuery(KeyListQuery):
     """What counts as inactive."""
 
     #: From how many days without use; 90 if absent.
@@ -134,7 +145,7 @@ class KeysApi:
                 summary="The tenant's API keys, newest first, without their secrets", handler=self.list,
                 scope="tenant", action=LIST, rate_class="read", idempotency="none",
                 audit_event="selfserve.api_key.listed", feature=None, stale_reads=False, transaction="read",
-                response=ApiKeyListResponse, legacy=True,
+                response=ApiKeyListResponse, query=KeyListQuery, legacy=True,
             ),
             Route(
                 name="selfserve.api_keys.revoke", method="POST", path=f"{path}/{{key_id}}/revoke",
@@ -168,8 +179,8 @@ class KeysApi:
             audit=_note(key, role=body.role, expires_in_days=body.expires_in_days),
         )
 
-    async def list(self, call: Call[NoFields, NoFields]) -> ApiKeyListResponse:
-        keys = await self._keys.list(call.tx)
+    async def list(self, call: Call[NoFields, KeyListQuery]) -> ApiKeyListResponse:
+        keys = _window(await self._keys.list(call.tx), call.query)
         return ApiKeyListResponse(items=[_response(key) for key in keys])
 
     async def revoke(self, call: Call[NoFields, NoFields]) -> Reply:
@@ -178,14 +189,19 @@ class KeysApi:
 
     async def inactive(self, call: Call[NoFields, InactiveQuery]) -> ApiKeyInactiveReportResponse:
         threshold = call.query.inactive_days or INACTIVE_DAYS
+        found = [
+            key
+            for key in await self._keys.list(call.tx)
+            if key.revoked_at is None and (key.expired or key.inactive_days >= threshold)
+        ]
         return ApiKeyInactiveReportResponse(
             inactive_days_threshold=threshold,
-            items=[
-                _inactive(key)
-                for key in await self._keys.list(call.tx)
-                if key.revoked_at is None and (key.expired or key.inactive_days >= threshold)
-            ],
+            items=[_inactive(key) for key in _window(found, call.query)],
         )
+
+
+def _window(keys: Sequence[ApiKey], query: KeyListQuery) -> Sequence[ApiKey]:
+    return keys[query.offset : query.offset + query.limit]
 
 
 def _response(key: ApiKey) -> ApiKeyResponse:

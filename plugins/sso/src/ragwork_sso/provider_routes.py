@@ -9,7 +9,7 @@ from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Directory, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import choice, items, text
+from ragwork_hooks.fields import choice, items, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.storage import Transaction
 
@@ -45,6 +45,16 @@ def _client_id(default: Any) -> Any:
 
 def _role(default: Any) -> Any:
     return text(default=default, min_length=1, max_length=32)
+
+
+@attrs.frozen(kw_only=True)
+class ProviderListQuery:
+    """A window of the list."""
+
+    #: How many entries at most.
+    limit: int = number(default=50, ge=1, le=200)
+    #: How many entries to skip.
+    offset: int = number(default=0, ge=0, le=1_000_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -212,7 +222,8 @@ class ProviderApi:
         response = IdentityProviderResponse
         return (
             self._route(
-                "list", "GET", _PATH, self.list, None, "All identity providers", response=IdentityProviderList
+                "list", "GET", _PATH, self.list, None, "Identity providers, oldest first",
+                response=IdentityProviderList, query=ProviderListQuery,
             ),
             self._route(
                 "create", "POST", _PATH, self.create, "created", "Add an identity provider, switched off",
@@ -244,8 +255,11 @@ class ProviderApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Call[NoFields, NoFields]) -> IdentityProviderList:
-        return IdentityProviderList(items=[_response(each) for each in await self._providers.all(call.tx)])
+    async def list(self, call: Call[NoFields, ProviderListQuery]) -> IdentityProviderList:
+        # A tenant has a bounded number of providers.
+        found, query = await self._providers.all(call.tx), call.query
+        window = found[query.offset : query.offset + query.limit]
+        return IdentityProviderList(items=[_response(each) for each in window])
 
     async def create(self, call: Call[IdentityProviderCreateRequest, NoFields]) -> Reply:
         if call.body.type != "oidc":
