@@ -266,7 +266,7 @@ def test_only_one_file_writes_roles_and_it_asks_before_each_write() -> None:
     assert writers == {"ensure_user", "set_active", "_given"}
     for path in ROOT.glob("plugins/directory/src/**/*.py"):
         if path != users:
-            assert not re.search(r"(INTO|UPDATE|FROM) directory\.users", path.read_text()), path
+            assert not re.search(r"(INTO|UPDATE|DELETE FROM) directory\.users", path.read_text()), path
 
 
 TRIED = sorted({attempt for attempts in PATHS.values() for attempt in attempts}, key=lambda a: a.__name__)

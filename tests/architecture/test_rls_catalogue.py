@@ -27,6 +27,7 @@ NO_TENANT = {
 }
 #: SECURITY DEFINER functions; each maps a credential or an id to its tenant, writes for it, or gives ids alone.
 DEFINERS = {
+    "agents.listed_revocations",
     "ragwork.shared_secret",
     "ragwork.enqueue",
     "ragwork.queue_depth",

@@ -66,8 +66,8 @@ async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> 
             "  stop with Ctrl-C; a key for clients: `ragwork keys create --help`",
         )
 
-    proxies = peers.unnamed_proxies(assembly.kernel.trusted_proxies)
-    if not peers.is_loopback(host) and proxies.state == "warn":
+    if not peers.is_loopback(host) and not assembly.kernel.trusted_proxies:
+        proxies = peers.unnamed_proxies(())
         log.warning("--host %s: %s. Fix: %s", host, proxies.detail, proxies.fix)
     leaving = Leaving(assembly.kernel.drain_timeout_s)
     with suppress_told(leaving):

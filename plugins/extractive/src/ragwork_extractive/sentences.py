@@ -43,7 +43,7 @@ def sentences(passage: int, text: str) -> list[Sentence]:
     found: list[Sentence] = []
     headings: dict[int, str] = {}
     names: list[str] = []
-    parts = list(_parts(text))
+    parts, stop = list(_parts(text)), len(text.rstrip())
     for index, part in enumerate(parts):
         if part.kind == "heading":
             headings = {level: title for level, title in headings.items() if level < part.level}
@@ -55,7 +55,7 @@ def sentences(passage: int, text: str) -> list[Sentence]:
         else:
             end, shown = _with_followers(text, parts, index)
             if len(shown) > 2:
-                whole = part.kind != "text" or _is_whole(text, part.start, end)
+                whole = part.kind != "text" or _is_whole(text, part.start, end, stop)
                 above, quote = " ".join(headings.values()), text[part.start : end]
                 found.append(Sentence(passage, len(found), part.kind, quote, shown, shown, above, whole))
     return found
@@ -71,10 +71,10 @@ def _row(
         yield Sentence(passage, order, "row", text[part.start : part.end], shown, own, above, True)
 
 
-def _is_whole(text: str, start: int, end: int) -> bool:
-    """Whether ``text[start:end]`` neither begins in the middle, nor ends there, at the passage's border."""
+def _is_whole(text: str, start: int, end: int, stop: int) -> bool:
+    """Whether ``text[start:end]`` neither begins in the middle, nor ends there, at the passage's border ``stop``."""
     begins = start > 0 or not text[start].islower()
-    return begins and (end < len(text.rstrip()) or text[end - 1] in _ENDS)
+    return begins and (end < stop or text[end - 1] in _ENDS)
 
 
 def _parts(text: str) -> Iterator[Block]:
