@@ -21,6 +21,7 @@ HEAVY = (
     "aiohttp",
     "asyncpg",
     "pydantic",
+    "pgvector",
 )
 
 

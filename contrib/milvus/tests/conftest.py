@@ -85,7 +85,9 @@ async def index_database(postgres: PostgresServer) -> AsyncIterator[Database]:
 
 @pytest_asyncio.fixture
 async def stack(index_database: Database, milvus_lite: Path) -> AsyncIterator[Stack]:
-    pool = await Pool.open(index_database.app, size=4, statement_timeout_ms=30_000)
+    pool = await Pool.open(
+        index_database.app, size=4, statement_timeout_ms=30_000, codecs=plugin.ragwork_info().codecs
+    )
     admin = await asyncpg.connect(index_database.admin)
     embedder, source, clock = WordEmbedder(), LocalSource(), SystemClock()
     engine = Engine(MilvusConfig(uri=str(milvus_lite), timeout_s=30.0))

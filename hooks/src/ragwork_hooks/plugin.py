@@ -38,6 +38,9 @@ HOOKS_API = 1
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
+#: Given asyncpg's connection, which is no type of this package; it must not be kept.
+RegisterCodecs: TypeAlias = Callable[[Any], Awaitable[None]]
+
 C = TypeVar("C")
 P = TypeVar("P")
 V = TypeVar("V")
@@ -54,6 +57,8 @@ class PluginInfo:
     vendor's SDK in it, reads of the environment: ``SSO_CLIENT_SECRET_<NAME>``, ``AWS_<NAME>``.
     ``explained`` has names that people know from elsewhere and that do nothing here, each with why.
     ``migrations`` is the folder of ``NNNN_name.sql`` files; they own the Postgres schema ``schema``.
+    ``codecs`` are awaited with each database connection when it is made, and never again for a request: they say how
+    a Postgres extension's types travel. The extension may not be there yet, which must not be an error.
     """
 
     name: str
@@ -70,6 +75,7 @@ class PluginInfo:
     explained: Mapping[str, str] = attrs.field(factory=dict)
     schema: str | None = None
     migrations: Path | None = None
+    codecs: tuple[RegisterCodecs, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pluggy
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import HOOKS_API, PROJECT, PluginInfo, PluginSpec
+from ragwork_hooks.plugin import HOOKS_API, PROJECT, PluginInfo, PluginSpec, RegisterCodecs
 
 from ragwork_kernel import discovery, migrations
 from ragwork_kernel.config import Configuration, KernelConfig, raise_all
@@ -66,6 +66,10 @@ class Assembly:
     def secrets(self) -> tuple[str, ...]:
         """Names of the key material of all plugins."""
         return tuple(name for loaded in self.plugins for name in loaded.info.secrets)
+
+    def codecs(self) -> tuple[RegisterCodecs, ...]:
+        """What each connection to the database is given to, in boot order."""
+        return tuple(register for loaded in self.plugins for register in loaded.info.codecs)
 
     def require_whole(self) -> None:
         """Raise what is broken: a gate that can't be loaded must not be skipped."""

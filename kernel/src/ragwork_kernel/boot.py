@@ -23,7 +23,7 @@ from ragwork_kernel.admission import AdmissionPlan
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.authentication import Authenticators
 from ragwork_kernel.bus import Bus
-from ragwork_kernel.config import KernelConfig, raise_all
+from ragwork_kernel.config import raise_all
 from ragwork_kernel.contributions import collect
 from ragwork_kernel.db import Pool
 from ragwork_kernel.health import DATABASE, Health
@@ -121,12 +121,13 @@ async def boot(
             size=kernel.pool_size + kernel.pool_overflow,
             statement_timeout_ms=kernel.statement_timeout_ms,
             shares=telemetry.shares,
+            codecs=assembly.codecs(),
         )
         stack.push_async_callback(db.close)
         tracer = make_tracer(kernel)
         # Exporting what is left can take seconds: off the loop.
         stack.push_async_callback(asyncio.to_thread, tracer.close)
-        traced_db = tracer.database(await _with_replica(stack, kernel, db, telemetry))
+        traced_db = tracer.database(await _with_replica(stack, assembly, db, telemetry))
         state, state_probes = await stack.enter_async_context(phase0.shared_state(kernel))
         bus = Bus(urls.app)
         await bus.start()
@@ -214,9 +215,10 @@ def gaps(assembly: Assembly) -> list[ConfigError]:
 
 
 async def _with_replica(
-    stack: AsyncExitStack, kernel: KernelConfig, primary: Pool, telemetry: Telemetry
+    stack: AsyncExitStack, assembly: Assembly, primary: Pool, telemetry: Telemetry
 ) -> Database:
     """``primary``, beside a replica when one is configured; a replica that is away does not stop the boot."""
+    kernel = assembly.kernel
     if kernel.database_read_url is None:
         return primary
     dsn = roles.normalise(kernel.database_read_url)
@@ -229,6 +231,7 @@ async def _with_replica(
             acquire_timeout_s=1.0,
             shares=telemetry.shares,
             name="database.replica",
+            codecs=assembly.codecs(),
         )
     except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
         log.warning(

@@ -7,6 +7,7 @@ round trips. Row level security does the rest; without a tenant no row exists.
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +15,7 @@ import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
 from ragwork_hooks.errors import Problem
+from ragwork_hooks.plugin import RegisterCodecs
 from ragwork_hooks.storage import Mode, Row
 
 from ragwork_kernel.shares import KernelShare, KernelShares, SharesFactory, busy
@@ -162,11 +164,13 @@ def unavailable() -> Problem:
     )
 
 
-async def _register_codecs(connection: "asyncpg.Connection[Any]") -> None:
+async def _register_codecs(codecs: Sequence[RegisterCodecs], connection: "asyncpg.Connection[Any]") -> None:
     for name in ("json", "jsonb"):
         await connection.set_type_codec(
             name, schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="text"
         )
+    for register in codecs:
+        await register(connection)
 
 
 def _encode_json(value: object) -> str:
@@ -195,8 +199,10 @@ class Pool:
         acquire_timeout_s: float = 5.0,
         shares: SharesFactory | None = None,
         name: str = "database",
+        codecs: Sequence[RegisterCodecs] = (),
     ) -> "Pool":
-        """Connect with ``size`` connections at most; ``name`` is what ``shares`` call them.
+        """Connect with ``size`` connections at most; ``name`` is what ``shares`` call them. ``codecs`` are awaited
+        with each connection, once.
 
         Raises what asyncpg raises.
         """
@@ -204,7 +210,7 @@ class Pool:
             dsn,
             min_size=min(2, size),
             max_size=size,
-            init=_register_codecs,
+            init=partial(_register_codecs, codecs),
             reset=_keep,
             command_timeout=statement_timeout_ms / 1000 + 5,
             server_settings={

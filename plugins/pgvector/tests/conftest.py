@@ -29,7 +29,9 @@ async def index_database(postgres: PostgresServer) -> AsyncIterator[Database]:
 
 @pytest_asyncio.fixture
 async def bench(index_database: Database) -> AsyncIterator[Bench]:
-    pool = await Pool.open(index_database.app, size=4, statement_timeout_ms=30_000)
+    pool = await Pool.open(
+        index_database.app, size=4, statement_timeout_ms=30_000, codecs=plugin.ragwork_info().codecs
+    )
     embedder = WordEmbedder()
 
     async def by_name(name: str) -> Embedder:

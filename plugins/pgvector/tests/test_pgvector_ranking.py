@@ -142,7 +142,7 @@ async def test_one_round_trip_a_query(bench: Bench) -> None:
 async def test_statements_depend_on_shapes_never_on_values() -> None:
     def sql(text: str, readers: set[str], filter: dict[str, object]) -> str:
         question = ranking.Question(
-            corpus_id=text, text=text, vector=f"[{len(text)}]", dimension=256, embedder=text,
+            corpus_id=text, text=text, vector=vectors.packed([len(text)]), dimension=256, embedder=text,
             top_k=len(text), lexical_weight=0.5, filter=filter, distinct=None,
         )  # fmt: skip
         return ranking.ranking(question, vectors.table_of(256), ReadableBy(frozenset(readers)))[0]

@@ -8,6 +8,7 @@ from ragwork_hooks.retrieval import Index, PassageSource
 
 from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.source import LocalSource
+from ragwork_pgvector.vectors import register_codecs
 
 
 class PgvectorPlugin:
@@ -21,6 +22,7 @@ class PgvectorPlugin:
             provides=(Index, PassageSource),
             schema="pgvector",
             migrations=Path(__file__).parent / "migrations",
+            codecs=(register_codecs,),
         )
 
     @hookimpl

@@ -12,7 +12,7 @@ from ragwork_hooks.events import Event, Events
 from ragwork_hooks.retrieval import INDEX_CHANGED, Chunk, IndexedDocument
 from ragwork_hooks.storage import Transaction
 
-from ragwork_pgvector.vectors import ALL_TABLES, VectorTable, literal, table_of
+from ragwork_pgvector.vectors import ALL_TABLES, VectorTable, packed, table_of
 
 #: Characters of a piece that is analysed at once. Half of them can be terms at most, and a tsvector
 #: keeps 255 positions of one: so no term frequency is cut short, however long a chunk is.
@@ -143,7 +143,7 @@ def _granted(readers: Mapping[str, str | None]) -> tuple[list[str], list[datetim
 def _columns(chunks: Sequence[Chunk]) -> Iterator[Sequence[object]]:
     rows = [(c.ordinal, c.id, c.digest, c.start, c.end, c.text) for c in chunks]
     yield from ([row[i] for row in rows] for i in range(6))
-    yield [None if c.vector is None else literal(c.vector) for c in chunks]
+    yield [None if c.vector is None else packed(c.vector) for c in chunks]
 
 
 _SWAP = """
@@ -173,7 +173,7 @@ document AS (
 ),
 piece AS (
     SELECT * FROM unnest(
-        $14::integer[], $15::text[], $16::text[], $17::integer[], $18::integer[], $19::text[], $20::text[]
+        $14::integer[], $15::text[], $16::text[], $17::integer[], $18::integer[], $19::text[], $20::public.halfvec[]
     ) AS c (ordinal, chunk_id, digest, start_offset, end_offset, text, vector)
 ),
 new_chunks AS (

@@ -11,13 +11,16 @@ row, ``_among`` a hash look-up, and the legs meet in a GROUP BY instead of joins
 # ruff: noqa: S608 -- what enters the text are constants and placeholders; every value is a parameter
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 from ragwork_hooks.authz import ReadScope
 
 from ragwork_pgvector.scope import Parameters, predicate
 from ragwork_pgvector.vectors import VectorTable
+
+if TYPE_CHECKING:
+    from pgvector import HalfVector
 
 #: Candidates that each leg hands to the fusion.
 POOL: Final = 200
@@ -42,11 +45,11 @@ _EMBEDDED: Final = "SELECT generation FROM permitted WHERE embedded"
 
 @attrs.frozen(kw_only=True)
 class Question:
-    """A question with its vector (as pgvector's text) and what the corpus chose."""
+    """A question with its vector and what the corpus chose."""
 
     corpus_id: str
     text: str
-    vector: str
+    vector: "HalfVector"
     dimension: int
     embedder: str
     top_k: int
@@ -64,8 +67,8 @@ def ranking(question: Question, table: VectorTable, scope: ReadScope) -> tuple[s
     top_k = p.bind(question.top_k, "integer")
     weight = p.bind(question.lexical_weight, "float8")
     parts = [
-        # Read once: as an expression in place, the cast would parse the vector anew for every row.
-        f"asked AS MATERIALIZED (SELECT {p.bind(question.vector, 'text')}::{table.type} AS vector)",
+        # Read once: as an expression in place, the cast would check the vector anew for every row.
+        f"asked AS MATERIALIZED (SELECT {p.bind(question.vector, table.type)} AS vector)",
         _permitted(p, question, corpus, scope),
         _lexical(corpus, text),
         _graph(table, vector) if table.has_graph else _NO_GRAPH,

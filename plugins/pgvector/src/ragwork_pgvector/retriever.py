@@ -11,7 +11,7 @@ from ragwork_hooks.storage import Transaction
 
 from ragwork_pgvector.config import DEFAULT_LEXICAL_WEIGHT, CorpusOptions
 from ragwork_pgvector.ranking import Question, ranking
-from ragwork_pgvector.vectors import VectorTable, literal, table_of
+from ragwork_pgvector.vectors import VectorTable, packed, table_of
 
 
 @attrs.frozen
@@ -58,7 +58,7 @@ class LocalRetriever:
         question = Question(
             corpus_id=query.corpus_id,
             text=query.text.replace("\x00", " "),
-            vector=literal(vector),
+            vector=packed(vector),
             dimension=len(vector),
             embedder=query.embedder,
             top_k=query.top_k,

@@ -13,9 +13,7 @@ from ragwork_pgvector.scope import Parameters, predicate
 from ragwork_pgvector.vectors import ALL_TABLES
 
 _VECTORS: Final = " UNION ALL ".join(
-    "SELECT v.ordinal, v.embedding::public.halfvec::real[] AS embedding"
-    f" FROM {table} v WHERE v.generation = d.generation"
-    for table in ALL_TABLES
+    f"SELECT v.ordinal, v.embedding FROM {table} v WHERE v.generation = d.generation" for table in ALL_TABLES
 )
 # One row per chunk; a document without chunks gives one row whose ordinal is null.
 _DOCUMENT: Final = f"""
@@ -99,7 +97,7 @@ def _chunk(row: Row) -> Chunk:
         start=row["start_offset"],
         end=row["end_offset"],
         digest=row["digest"],
-        vector=row["embedding"],
+        vector=row["embedding"].to_list(),
     )
 
 

@@ -1,10 +1,14 @@
-"""Which table holds the vectors of a dimension, and how a vector is written."""
+"""Which table holds the vectors of a dimension, and how a vector travels to the database and back."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from ragwork_hooks.errors import ProviderError
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+    from pgvector import HalfVector
 
 #: Dimensions with a graph index of their own, as migration 0001 makes them.
 GRAPH_DIMENSIONS: Final = (256, 384, 768, 1024, 1536)
@@ -36,6 +40,19 @@ def table_of(dimension: int) -> VectorTable:
     return VectorTable(PLAIN_TABLE, "public.halfvec", False)
 
 
-def literal(vector: Sequence[float]) -> str:
-    """The vector as pgvector reads it. Five digits are more than a half-precision float keeps."""
-    return "[" + ",".join([f"{x:.5g}" for x in vector]) + "]"
+def packed(vector: Sequence[float]) -> "HalfVector":
+    """The vector as the database takes it, alone and in an array. Raises ``OverflowError`` above 65,504."""
+    from pgvector import HalfVector
+
+    return HalfVector(list(vector))
+
+
+async def register_codecs(connection: "Connection[Any]") -> None:
+    """Let vectors travel in pgvector's binary form. Without the extension nothing can, and nothing is registered."""
+    from pgvector.asyncpg import register_vector
+
+    try:
+        await register_vector(connection, schema="public")
+    except ValueError as error:
+        if not str(error).startswith("unknown type:"):
+            raise
