@@ -342,3 +342,24 @@ async def test_json_columns_travel_as_objects(database: Database) -> None:
     async with pooled(database) as pool, pool.tenant("t1", "read") as tx:
         value = {"a": [1, None, "ü"], "b": {"c": 1.5}}
         assert await tx.fetchval("SELECT $1::jsonb", value) == value
+
+
+async def test_codecs_are_awaited_once_a_connection_and_never_for_a_request(database: Database) -> None:
+    seen: list[int] = []
+
+    async def register(connection: "asyncpg.Connection[Any]") -> None:
+        seen.append(connection.get_server_pid())
+        await connection.set_type_codec(
+            "money", schema="pg_catalog", encoder=str, decoder=lambda v: ("money", v)
+        )
+
+    pool = await Pool.open(database.app, size=3, statement_timeout_ms=5000, codecs=(register,))
+    try:
+        for _ in range(3):
+            async with pool.tenant("t1") as one, pool.tenant("t2") as two, pool.tenant("t1") as three:
+                for tx in (one, two, three):
+                    assert (await tx.fetchval("SELECT 3::money"))[0] == "money"
+                    assert await tx.fetchval("SELECT '[1]'::jsonb") == [1]  # the kernel's own stay
+        assert len(seen) == len(set(seen)) == 3
+    finally:
+        await pool.close()

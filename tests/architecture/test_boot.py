@@ -11,6 +11,7 @@ from ragwork_hooks.authz import Allow
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Contribution, PluginInfo, hookimpl
 from ragwork_kernel import assembly, plan
+from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import Running
 
 PLUGINS = sorted(p.parent.name for p in Path(__file__).parents[2].glob("plugins/*/pyproject.toml"))
@@ -38,6 +39,20 @@ async def test_each_plugin_alone_boots_or_says_why_not(platform: Start, plugin: 
         reason = app.platform.inactive.get(plugin)
         assert reason is None or "needs" in reason
         assert answer.data["inactive_plugins"] == dict(app.platform.inactive)
+
+
+async def test_codecs_of_a_plugin_reach_the_connections_to_the_primary_and_to_the_replica(
+    postgres: PostgresServer, platform: Start
+) -> None:
+    async with postgres.database([]) as fresh:
+        replica = {"DATABASE_READ_URL": fresh.app}
+        async with platform(plugins=("pgvector",), database_url=fresh.admin, settings=replica) as app:
+            for stale in (False, True):
+                async with app.platform.parts.db.tenant("t1", "read", stale=stale) as tx:
+                    vector = await tx.fetchval("SELECT '[1,0.5]'::public.halfvec")
+                    assert vector.to_list() == [1.0, 0.5]
+            counts = [s for s in app.platform.telemetry.read() if s.name.endswith("stale_reads_total")]
+            assert [s.labels["source"] for s in counts] == ["replica"]
 
 
 async def test_without_an_authenticator_every_route_refuses(platform: Start) -> None:

@@ -8,6 +8,7 @@ from ragwork_hooks.retrieval import INDEX_CHANGED, Hit
 from ragwork_hooks.storage import Transaction
 from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.source import LocalSource
+from ragwork_pgvector.vectors import packed
 from ragwork_testkit.retrieval import ANN, FUTURE, OTHER, PAST, TENANT, Bench, WordEmbedder
 
 SOURCE = LocalSource()
@@ -34,7 +35,7 @@ async def test_a_document_comes_back_whole(bench: Bench, dimension: int) -> None
     got = (await indexed(bench, "a")).document
     assert got.readers == {"user:ann": None, "group:g": FUTURE}
     for sent, kept in zip(given.chunks, got.chunks, strict=True):
-        assert kept.vector == pytest.approx(sent.vector, abs=1e-3)
+        assert kept.vector == packed(sent.vector).to_list()
     bare = [attrs.evolve(chunk, vector=None) for chunk in given.chunks]
     stripped = [attrs.evolve(chunk, vector=None) for chunk in got.chunks]
     assert attrs.evolve(got, chunks=stripped, readers={}) == attrs.evolve(given, chunks=bare, readers={})
