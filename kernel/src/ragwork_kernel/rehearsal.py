@@ -92,9 +92,7 @@ async def rehearse(assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None
     async with AsyncExitStack() as stack:
         pool = None
         if urls is not None:
-            pool = await Pool.open(
-                urls.app, size=_POOL, statement_timeout_ms=5_000, codecs=assembly.codecs()
-            )
+            pool = await Pool.open(urls.app, size=_POOL, statement_timeout_ms=5_000, codecs=assembly.codecs())
             stack.push_async_callback(pool.close)
         yield await _put_together(stack, assembly, data_dir, urls, pool)
 
