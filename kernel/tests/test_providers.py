@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from typing import Any
 
 import attrs
@@ -131,14 +132,32 @@ async def test_closing_reaches_what_a_wrap_hides_and_survives_a_failure(
     assert (bad.closed, good.closed) == (1, 1)
 
 
-def test_options_are_held_against_the_providers_class(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_options_are_held_against_the_providers_class(monkeypatch: pytest.MonkeyPatch) -> None:
     made = table(monkeypatch, one=Factory())
-    made.check("embedding", "one", {"depth": 5}, "t1")
+    await made.check("embedding", "one", {"depth": 5}, "t1")
     with pytest.raises(Problem, match="Validation") as refused:
-        made.check("embedding", "one", {"detph": 5}, "t1")
+        await made.check("embedding", "one", {"detph": 5}, "t1")
     assert "did you mean 'depth'" in str(refused.value.details)
     with pytest.raises(Problem):
-        made.check("embedding", "one", {"depth": "deep"}, "t1")
+        await made.check("embedding", "one", {"depth": "deep"}, "t1")
+
+
+@pytest.mark.parametrize("first", ["check", "open"])
+async def test_a_provider_is_imported_off_the_loop_and_once(
+    monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    made, threads = table(monkeypatch, one=Factory()), []
+    inner = discovery.load
+
+    def load(group: str, name: str) -> object:
+        threads.append(threading.get_ident())
+        return inner(group, name)
+
+    monkeypatch.setattr(discovery, "load", load)
+    await (made.check("embedding", "one", {}, "t1") if first == "check" else made.embedder("one"))
+    await made.check("embedding", "one", {"depth": 5}, "t1")
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
 
 
 def test_names_are_listed_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:

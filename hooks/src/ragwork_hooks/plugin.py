@@ -369,7 +369,7 @@ class Providers(Protocol):
 
     def names(self, kind: str) -> Sequence[str]: ...
 
-    def check(self, kind: str, name: str, options: Mapping[str, object], tenant_id: str) -> None:
+    async def check(self, kind: str, name: str, options: Mapping[str, object], tenant_id: str) -> None:
         """Hold ``options`` against the provider's class, and against what it permits the tenant; ``Problem`` 422
         names a wrong key's nearest match.
         """

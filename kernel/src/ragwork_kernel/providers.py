@@ -62,8 +62,8 @@ class ProviderTable:
     def names(self, kind: str) -> Sequence[str]:
         return sorted(name for offered, name in self._offers if offered == kind)
 
-    def check(self, kind: str, name: str, options: Mapping[str, object], tenant_id: str) -> None:
-        provider = self._provider(kind, name)
+    async def check(self, kind: str, name: str, options: Mapping[str, object], tenant_id: str) -> None:
+        provider = await self._imported(kind, name)
         known = provider.options
         if known is NoOptions and not options:
             return
@@ -145,8 +145,7 @@ class ProviderTable:
         return opened
 
     async def _bare_one(self, kind: str, name: str, offer: Offer) -> Any:
-        # Importing a provider's module may pull in a vendor SDK: never on the loop.
-        provider = await asyncio.to_thread(self._provider, kind, name)
+        provider = await self._imported(kind, name)
         return await provider.open(offer.context)
 
     async def _in_time(self, kind: str, name: str, opening: Coroutine[Any, Any, Any]) -> Any:
@@ -167,6 +166,12 @@ class ProviderTable:
                 retryable=True,
             )
         return task.result()
+
+    async def _imported(self, kind: str, name: str) -> Provider[Any]:
+        if (kind, name) in self._loaded:
+            return self._loaded[kind, name]
+        # Importing a provider's module may pull in a vendor SDK: never on the loop.
+        return await asyncio.to_thread(self._provider, kind, name)
 
     def _provider(self, kind: str, name: str) -> Provider[Any]:
         offer = self._offer(kind, name)

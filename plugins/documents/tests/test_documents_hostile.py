@@ -17,7 +17,7 @@ class Known:
     def names(self, kind):
         return {"retrieval": ["local_pgvector", "gcp_vertex"], "embedding": ["minilm", "wordllama"]}[kind]
 
-    def check(self, kind, name, options, tenant_id):
+    async def check(self, kind, name, options, tenant_id):
         self.checked = (kind, name, dict(options))
 
 
@@ -129,22 +129,22 @@ def test_deep_wide_and_long_metadata_is_refused():
     assert check_metadata({"labels": {"team": "x"}, "n": 1}) == {"team": "x"}
 
 
-def test_an_empty_configuration_is_the_local_retriever():
-    binding = bind({}, Known(), "t1")
+async def test_an_empty_configuration_is_the_local_retriever():
+    binding = await bind({}, Known(), "t1")
     assert binding.json == {"retrieval": {"provider": "local_pgvector", "top_k_default": 5}}
     assert binding.embedder is None
     assert list(binding.default_readers) == []
 
 
-def test_a_full_configuration_is_read_once():
+async def test_a_full_configuration_is_read_once():
     known = Known()
     acl = {"default_readers": ["tenant", "group:g1", "user:u:2", "role:reader", "tenant"]}
     config = {"retrieval": {"provider": "gcp_vertex", "embedder": "wordllama", "project": "p"}, "acl": acl}
-    binding = bind(config, known, "t1")
+    binding = await bind(config, known, "t1")
     assert known.checked == ("retrieval", "gcp_vertex", {"project": "p"})
     assert binding.embedder == "wordllama"
     assert list(binding.default_readers) == ["group:g1", "role:reader", "tenant:t1", "user:u:2"]
-    assert bind(binding.json, known, "t1").json == binding.json
+    assert (await bind(binding.json, known, "t1")).json == binding.json
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_a_full_configuration_is_read_once():
         ({"retrieval": {"x": "\x00"}}, ["retrieval", "x"], "NUL"),
     ],
 )
-def test_wrong_configurations_name_path_and_nearest_match(config, where, hint):
+async def test_wrong_configurations_name_path_and_nearest_match(config, where, hint):
     with pytest.raises(Problem) as refused:
-        bind(config, Known(), "t1")
+        await bind(config, Known(), "t1")
     assert refused.value.status == 422
     assert location(refused.value) == ["body", "provider_config_json", *where]
     assert hint in refused.value.details["errors"][0]["msg"]

@@ -62,7 +62,7 @@ class Corpora:
         """A new corpus, the principal's. Raises ``Problem`` 409 when the id is taken, 422 for a wrong
         configuration.
         """
-        binding = bind(request.provider_config_json, self._services.providers, tx.tenant_id)
+        binding = await bind(request.provider_config_json, self._services.providers, tx.tenant_id)
         embedder = binding.embedder or check_embedder(
             self._embedder, self._services.providers, ["settings", "EMBEDDING_PROVIDER"]
         )
@@ -109,7 +109,7 @@ class Corpora:
         self, tx: Transaction, principal: Principal, row: Row, config: Mapping[str, object]
     ) -> None:
         """Bind the locked corpus anew; a configuration that says what is in force changes nothing."""
-        binding = bind(config, self._services.providers, tx.tenant_id)
+        binding = await bind(config, self._services.providers, tx.tenant_id)
         embedder = binding.embedder or row["embedder"]
         if binding.json == row["provider_config"] and embedder == row["embedder"]:
             return

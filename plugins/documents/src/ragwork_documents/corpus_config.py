@@ -43,7 +43,7 @@ class Binding:
     create_readers: bool
 
 
-def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> Binding:
+async def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> Binding:
     """Normalise ``config``; ``{}`` is the local retriever with 5 passages.
 
     Raises ``Problem`` 422 naming the path of a wrong value and the nearest match of an unknown key.
@@ -57,8 +57,8 @@ def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> 
         raise invalid([*_ROOT, "acl", "create"], "must be true or false")
     retriever = _retriever(retrieval, providers)
     options = {key: value for key, value in retrieval.items() if key not in _OWN_KEYS}
-    providers.check("retrieval", retriever, options, tenant_id)
-    shadow, shadow_options = _shadow(retrieval, providers, tenant_id)
+    await providers.check("retrieval", retriever, options, tenant_id)
+    shadow, shadow_options = await _shadow(retrieval, providers, tenant_id)
     top_k = _top_k(retrieval.get("top_k_default", DEFAULT_TOP_K))
     normalised: dict[str, object] = {
         "retrieval": {**retrieval, "provider": retriever, "top_k_default": top_k}
@@ -106,7 +106,7 @@ def _fallback(retrieval: Mapping[str, object], providers: Providers) -> Sequence
     return [_one_of(name, known, [*path, number]) for number, name in enumerate(names)]
 
 
-def _shadow(
+async def _shadow(
     retrieval: Mapping[str, object], providers: Providers, tenant_id: str
 ) -> tuple[str | None, Mapping[str, object]]:
     """The shadow may be the corpus' own provider: its other options are what is compared then."""
@@ -118,7 +118,7 @@ def _shadow(
         return None, {}
     shadow = _one_of(retrieval["shadow"], providers.names("retrieval"), [*path, "shadow"])
     try:
-        providers.check("retrieval", shadow, options, tenant_id)
+        await providers.check("retrieval", shadow, options, tenant_id)
     except Problem as problem:
         raise _within(problem, [*path, "shadow_options"]) from None
     return shadow, options
