@@ -1,5 +1,6 @@
 """Passages as a list of sentences that could stand in an answer."""
 
+import re
 from collections.abc import Iterator
 
 import attrs
@@ -15,6 +16,7 @@ MAX_ROW_CHARS = 2_000
 #: How much of the list, code or table below a "… as follows:" line is taken along, in characters.
 _FOLLOW_CHARS = 400
 _FOLLOW_BLOCKS = 6
+_BLANKS = re.compile(r"\s*")
 
 _ENDS = '.!?:)"\u2026\u3002\uff01\uff1f'
 
@@ -99,7 +101,8 @@ def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         cuts = (text.rfind(sign, start + MAX_CHARS // 2, limit) for sign in ("\n", "; ", " "))
         cut = next((cut + 1 for cut in cuts if cut >= 0), limit)
         yield start, start + len(text[start:cut].rstrip())
-        start = cut + len(text[cut:end]) - len(text[cut:end].lstrip())
+        blanks = _BLANKS.match(text, cut, end)
+        start = blanks.end() if blanks else cut
     if start < end:
         yield start, end
 
