@@ -35,12 +35,17 @@ def valkey(servers: ValkeyServer) -> ValkeyServer:
 
 @asynccontextmanager
 async def shared(
-    postgres: PostgresServer, valkey: ValkeyServer, **settings: str
+    postgres: PostgresServer, valkey: ValkeyServer, *, timeout_s: float = 0.25, **settings: str
 ) -> AsyncIterator[tuple[Running, Proxy]]:
     """The assembly with its state in ``valkey``, behind a network that can be made bad."""
     async with between(valkey.url) as net:
         url = valkey.url.replace(f":{valkey.port}/", f":{urlsplit(net.url).port}/")
-        more = {**LIMITED, "REDIS_URL": url, "RL_KEY_READ_RPS": "0.000001", **settings}
+        more = {
+            **LIMITED,
+            "REDIS_URL": f"{url}?timeout={timeout_s}",
+            "RL_KEY_READ_RPS": "0.000001",
+            **settings,
+        }
         async with opened(postgres, more, plugins=(*ASSEMBLY, "redis")) as app:
             yield app, net
 
@@ -144,7 +149,8 @@ async def test_closed_nothing_passes_nothing_is_charged_and_probes_answer(
 async def test_flushed_while_serving_only_the_buckets_are_new(
     postgres: PostgresServer, valkey: ValkeyServer
 ) -> None:
-    async with shared(postgres, valkey) as (app, _):
+    # Patient: a busy machine must not look like a store that is away.
+    async with shared(postgres, valkey, timeout_s=5) as (app, _):
         tenant = await Tenant.of(app)
         key = await tenant.key()
         await tenant.corpus(key, "c1", Idempotency_Key="once")
