@@ -17,10 +17,18 @@ AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectio
 log = logging.getLogger(__name__)
 
 
+def cancelled() -> bool:
+    """Whether the present task was told to end. A loop asks before it goes on: what it awaited may have finished in
+    the very moment of the cancellation, and ``asyncio.wait_for`` then gives the result and loses the other.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def forever(name: str, step: Callable[[], Awaitable[None]]) -> None:
     """Repeat ``step`` until cancelled; after a failure with growing pauses, and say so in the log."""
     delay = FIRST_DELAY_S
-    while True:
+    while not cancelled():
         try:
             await step()
         except AWAY as error:

@@ -22,6 +22,7 @@ from ragwork_kernel import bindings, migrations, phase0, plan, roles, secrets
 from ragwork_kernel.admission import AdmissionPlan
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.authentication import Authenticators
+from ragwork_kernel.background import cancelled
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.config import raise_all
 from ragwork_kernel.contributions import collect
@@ -268,7 +269,7 @@ async def _enter(stack: AsyncExitStack, name: str, lifespan: plan.Lifespan) -> N
 
 async def repeat(name: str, every_s: float, run: Callable[[], Any]) -> None:
     """A ticker: run, wait, again; a failure is logged and does not end it."""
-    while True:
+    while not cancelled():
         await asyncio.sleep(every_s)
         try:
             await run()

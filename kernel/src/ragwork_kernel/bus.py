@@ -16,6 +16,8 @@ import asyncpg
 import orjson
 from ragwork_hooks.storage import Transaction
 
+from ragwork_kernel.background import cancelled
+
 CHANNEL = "ragwork"
 BEAT_S = 0.3
 FRESH_S = 1.0
@@ -66,7 +68,7 @@ class Bus:
 
     async def _listen(self, ready: asyncio.Event) -> None:
         delay = 0.1
-        while True:
+        while not cancelled():
             try:
                 connection = await asyncpg.connect(self._dsn, timeout=5)
             except (OSError, TimeoutError, asyncpg.PostgresError) as error:
@@ -86,7 +88,7 @@ class Bus:
                 connection.terminate()
 
     async def _beat(self, connection: "asyncpg.Connection[Any]", ready: asyncio.Event) -> None:
-        while True:
+        while not cancelled():
             sent = time.monotonic()
             try:
                 await connection.execute("SELECT 1", timeout=FRESH_S)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 from ragwork_hooks.plugin import Probe
 
+from ragwork_kernel.background import cancelled
 from ragwork_kernel.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Health:
 
     async def watch(self, probes: Sequence[Probe]) -> None:
         """Probe everything again and again; runs until cancelled."""
-        while True:
+        while not cancelled():
             await self.probe(probes)
             await asyncio.sleep(PROBE_EVERY_S)
 
