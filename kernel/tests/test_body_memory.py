@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+from ragwork_hooks import fields
 from ragwork_kernel import body_memory
 from ragwork_testkit.database import Database
 from serving import Served, route, serving
@@ -17,7 +18,7 @@ KIB = 1024
 
 @attrs.frozen
 class Body:
-    text: str
+    text: str = fields.text(max_length=400 * KIB)
 
 
 async def size_of(call: Any) -> object:
@@ -89,7 +90,8 @@ async def test_a_body_for_which_there_is_no_room_is_refused_unread_and_another_t
         assert b"\r\nRetry-After: 1\r\n" in answer
         assert b"\r\nConnection: close\r\n" in answer
         status, data, _ = await post(served, "modest", 390 * KIB)
-        assert (status, data["data"]) == (200, {"size": 390 * KIB})
+        assert status == 200, data
+        assert data["data"] == {"size": 390 * KIB}
         small, _, _ = await post(served, "greedy", 10 * KIB)
         assert small == 200
     await until_held(served, 0)

@@ -76,6 +76,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
         server.wait(timeout=60)
 
 
+@pytest.mark.program("curl")
 @pytest.mark.parametrize("name", WALKED)
 def test_the_commands_of_the_page_print_what_it_shows(name: str, instance: Instance, tmp_path: Path) -> None:
     page = read((HOW_TO / name).read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ import json
 import socket
 from pathlib import Path
 
+import pytest
 from page import DOCS, Environment, fences
 
 PAGE = (DOCS / "tutorial.md").read_text(encoding="utf-8")
@@ -15,6 +16,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.program("curl")
 def test_the_commands_of_the_page_lead_to_a_cited_answer(tmp_path: Path) -> None:
     environment = Environment.make(tmp_path / "env", with_pip=False)
     stop_even_on_failure = "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
