@@ -11,6 +11,7 @@ import pytest_asyncio
 from job_bench import Bench, Recorder, bench_on, kind, until
 from ragwork_hooks.jobs import GiveUp, Job
 from ragwork_kernel import jobs
+from ragwork_kernel.failures import UNEXPECTED
 from ragwork_kernel.job_claims import Turn, shared_out
 from ragwork_kernel.job_worker import Worker
 from ragwork_testkit.database import Database
@@ -107,9 +108,10 @@ async def test_a_failure_is_tried_again_with_growing_delay_then_told_and_kept(
         first = await bench.until("t1", job_id, "retrying")
         status = await bench.until("t1", job_id, "dead")
     assert first.next_attempt_at is not None
-    assert first.reason == "RuntimeError: attempt 1"
-    assert (status.attempt, status.reason, status.next_attempt_at) == (3, "RuntimeError: attempt 3", None)
-    assert told == [(job_id, "RuntimeError: attempt 3")]
+    assert first.reason == "unexpected failure: RuntimeError: attempt 1"
+    assert status.reason == "unexpected failure: RuntimeError: attempt 3"
+    assert (status.attempt, status.next_attempt_at) == (3, None)
+    assert told == [(job_id, UNEXPECTED)]
     first_gap, second_gap = starts[1] - starts[0], starts[2] - starts[1]
     assert 0.15 <= first_gap < 0.35
     assert 0.30 <= second_gap < 0.60
@@ -158,8 +160,8 @@ async def test_an_end_that_could_not_be_told_is_told_again(database: Database, b
 
     async with Worker(database.dispatcher, [kind(run, dead, max_attempts=1)], [], Recorder()):
         status = await bench.until("t1", await bench.enqueue("t1"), "dead")
-    assert tries == ["RuntimeError: broken"] * 2
-    assert status.reason == "RuntimeError: broken"
+    assert tries == [UNEXPECTED] * 2
+    assert status.reason == "unexpected failure: RuntimeError: broken"
 
 
 async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Database, bench: Bench) -> None:

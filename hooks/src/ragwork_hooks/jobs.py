@@ -30,10 +30,10 @@ class GiveUp(Exception):
 class JobKind:
     """How a kind of job runs.
 
-    A raise retries with growing delay from ``backoff_s`` until ``max_attempts``, then ``dead`` is
-    called once with the reason. A worker that dies loses its lease and the job is claimed again: that
-    counts as an attempt. ``concurrency`` is how many jobs of one tenant a
-    worker runs at once; of all tenants together it runs one more.
+    A raise retries with growing delay from ``backoff_s`` until ``max_attempts``, then ``dead`` is called once with
+    the reason, in words for users: those of a ``GiveUp``, ``ProviderError`` or ``Problem``, else that it was
+    unexpected. A worker that dies loses its lease and the job is claimed again: that counts as an attempt.
+    ``concurrency`` is how many jobs of one tenant a worker runs at once; of all tenants together it runs one more.
     """
 
     name: str
@@ -46,7 +46,7 @@ class JobKind:
 
 @attrs.frozen(kw_only=True)
 class JobStatus:
-    """Where a job stands; ``reason`` is the last failure's text."""
+    """Where a job stands; ``reason`` is the last failure's text, for operators."""
 
     id: str
     kind: str

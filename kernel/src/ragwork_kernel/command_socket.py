@@ -26,6 +26,7 @@ from ragwork_kernel import plugin_commands
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import Platform
 from ragwork_kernel.console import TerminalConsole
+from ragwork_kernel.failures import UNEXPECTED
 
 log = logging.getLogger(__name__)
 NAME: Final = "serve.sock"
@@ -150,7 +151,7 @@ class _Commands:
             _send(writer, {"refused": str(error), "status": plugin_commands.status_of(error)})
         except Exception:
             log.exception("command %s failed", " ".join(command.path))
-            _send(writer, {"refused": "unexpected failure; the server's log has the cause", "status": 1})
+            _send(writer, {"refused": UNEXPECTED, "status": 1})
         else:
             _send(writer, {"status": status})
 

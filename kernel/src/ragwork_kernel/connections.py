@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import LineTooLong
 from ragwork_hooks.errors import DEFAULT_CODES, Problem
 
 from ragwork_kernel.config import KernelConfig
+from ragwork_kernel.failures import UNEXPECTED
 from ragwork_kernel.peers import Client
 from ragwork_kernel.pipeline import Pipeline
 from ragwork_kernel.telemetry import Telemetry
@@ -315,7 +316,7 @@ class _LastWord(web.Response):
 def _unreadable(status: int, error: BaseException | None, one_line: bool) -> Problem:
     """Why there was no request, without a byte of what came instead."""
     if status >= 500:
-        return Problem("INTERNAL_ERROR", "unexpected failure; the operator's log has the cause")
+        return Problem("INTERNAL_ERROR", UNEXPECTED)
     text = str(error)
     if isinstance(error, LineTooLong):
         if one_line:

@@ -27,6 +27,7 @@ from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row
 
 from ragwork_kernel.background import AWAY, Bell, close_pool, forever, open_pool, stop
+from ragwork_kernel.failures import cause, told
 from ragwork_kernel.job_claims import Claims
 from ragwork_kernel.job_schedules import Scheduler
 from ragwork_kernel.jobs import CHANNEL
@@ -221,12 +222,12 @@ class Worker:
         try:
             await kind.run(job)
         except GiveUp as error:
-            return await self._bury(claim, self._text(str(error) or "given up"))
+            return await self._bury(claim, self._text(cause(error)))
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             # A cancellation that is not ours is the job's own failure, or it would run for ever.
             if isinstance(error, asyncio.CancelledError) and claim.task and claim.task.cancelling():
                 raise
-            reason = self._text(f"{type(error).__name__}: {error}")
+            reason = self._text(cause(error))
             log.warning("job %s %s, attempt %d: %s", kind.name, job.id, job.attempt, reason, exc_info=True)
             if job.attempt >= kind.max_attempts:
                 return await self._bury(claim, reason)
@@ -240,7 +241,7 @@ class Worker:
     async def _bury(self, claim: _Claim, reason: str) -> Outcome:
         """Tell the owner first: a crash in between makes it hear twice, never not at all."""
         try:
-            await claim.kind.dead(claim.job, reason)
+            await claim.kind.dead(claim.job, told(reason))
         except Exception:
             log.exception(
                 "job %s %s: its end could not be told; next try later", claim.kind.name, claim.job.id

@@ -10,6 +10,7 @@ from ragwork_hooks.errors import Problem, ProviderError
 
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.exchange import Exchange
+from ragwork_kernel.failures import UNEXPECTED
 
 _MAX_ID: Final = 256
 
@@ -56,4 +57,4 @@ def unforeseen(error: Exception) -> Problem:
     log.error("a request failed", exc_info=error)
     if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
         return Problem("DB_ERROR", "the database refused; the operator's log has the cause")
-    return Problem("INTERNAL_ERROR", "unexpected failure; the operator's log has the cause")
+    return Problem("INTERNAL_ERROR", UNEXPECTED)

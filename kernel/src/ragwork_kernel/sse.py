@@ -26,6 +26,7 @@ from ragwork_hooks.storage import Transaction
 
 from ragwork_kernel import codec
 from ragwork_kernel.bus import Bus
+from ragwork_kernel.failures import UNEXPECTED
 
 log = logging.getLogger(__name__)
 TOPIC = "cut"
@@ -289,4 +290,4 @@ def describe(error: BaseException) -> tuple[str, str]:
     log.error("a stream failed", exc_info=error)
     if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
         return "DB_ERROR", "the database refused; the operator's log has the cause"
-    return "UNKNOWN_ERROR", "unexpected failure; the operator's log has the cause"
+    return "UNKNOWN_ERROR", UNEXPECTED

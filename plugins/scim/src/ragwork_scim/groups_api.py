@@ -49,21 +49,21 @@ class GroupsApi:
         return Reply(data=_shown(stored, wanted), headers=tag)
 
     async def create(self, call: Call[dict[str, Any], Projection]) -> Reply:
-        sent = payloads.group_of(call.body, Context.RESOURCE_CREATION_REQUEST)
-        members, wanted = _members(sent), Wanted.of(call.query)
+        sent, members = payloads.group_of(call.body, Context.RESOURCE_CREATION_REQUEST)
+        added, wanted = patches.member_ids(members), Wanted.of(call.query)
         name = payloads.group_name(sent.display_name)
         await queue(call.tx)
         group_id = await groups.insert(call.tx, name, sent.external_id)
         await self._rights.name_group(call.tx, group_id, name)
-        joined = await groups.join(call.tx, group_id, members)
+        joined = await groups.join(call.tx, group_id, added)
         await self._rights.moved(call.tx, call.principal, group_id, joined, ())
         return await self._reply(call, group_id, wanted, _note(group_id, "created", joined, ()))
 
     async def replace(self, call: Call[dict[str, Any], Projection]) -> Reply:
-        sent = payloads.group_of(call.body, Context.RESOURCE_REPLACEMENT_REQUEST)
+        sent, members = payloads.group_of(call.body, Context.RESOURCE_REPLACEMENT_REQUEST)
         stored = await self._held(call)
         name = payloads.group_name(sent.display_name)
-        change = GroupChange(name, sent.external_id, cleared=True, added=_members(sent))
+        change = GroupChange(name, sent.external_id, cleared=True, added=patches.member_ids(members))
         return await self._changed(call, stored, change, "replaced")
 
     async def patch(self, call: Call[dict[str, Any], Projection]) -> Reply:
@@ -142,10 +142,6 @@ class GroupsApi:
 def _shown(group: StoredGroup, wanted: Wanted) -> Mapping[str, object]:
     """The resource; members' names are there when they are asked for."""
     return projected(Group, group.resource(names=not wanted.everything), wanted)
-
-
-def _members(group: Group) -> set[str]:
-    return patches.member_ids([{"value": m.value, "type": m.type} for m in group.members or ()])
 
 
 def _note(group_id: str, operation: str, joined: Collection[str], left: Collection[str]) -> AuditNote:

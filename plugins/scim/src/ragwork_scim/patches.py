@@ -255,4 +255,6 @@ def _text(value: object) -> str | None:
 
 
 def _get(body: Mapping[str, Any], name: str) -> Any:
+    if name in body:
+        return body[name]
     return next((value for key, value in body.items() if key.lower() == name), None)

@@ -40,13 +40,19 @@ def user_of(body: Mapping[str, Any], context: Context) -> Person:
         return checked_user(Person.model_validate(plain, scim_ctx=context, scim_policy=_LENIENT))
 
 
-def group_of(body: Mapping[str, Any], context: Context) -> Group:
-    """The group that a POST or PUT describes. Raises ``Problem`` 422 ``SCIM_PAYLOAD_INVALID``."""
+def group_of(body: Mapping[str, Any], context: Context) -> tuple[Group, object]:
+    """The group that a POST or PUT describes, and its list of members as it came: there may be tens of thousands.
+
+    Raises ``Problem`` 422 ``SCIM_PAYLOAD_INVALID``.
+    """
+    plain = dict(_checked(body))
+    key = _key(plain, "members")
+    members = None if key is None else plain.pop(key)
     with refusing():
-        group = Group.model_validate(dict(_checked(body)), scim_ctx=context, scim_policy=_LENIENT)
+        group = Group.model_validate(plain, scim_ctx=context, scim_policy=_LENIENT)
     group.display_name = group_name(group.display_name)
     group.external_id = external_id(group.external_id)
-    return group
+    return group, members
 
 
 def says_active(body: Mapping[str, Any]) -> bool:

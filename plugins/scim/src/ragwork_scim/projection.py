@@ -51,12 +51,21 @@ class Wanted:
 def projected(
     model: type[Resource[Any]], resource: Mapping[str, Any], wanted: Wanted
 ) -> Mapping[str, object]:
-    """``resource`` with the attributes that are wanted, those that are always returned included."""
+    """``resource`` with the attributes that are wanted, those that are always returned included.
+
+    One member stands for all: a group may have tens of thousands, and what is wanted of one is wanted of each.
+    """
     if wanted.everything:
         return resource
+    members = resource.get("members", ())
+    if len(members) > 1:
+        resource = {**resource, "members": members[:1]}
     answer: dict[str, Any] = model.model_validate(resource, scim_ctx=Context.DEFAULT).model_dump(
         scim_ctx=Context.RESOURCE_QUERY_RESPONSE, response_parameters=wanted.parameters()
     )
+    if "members" in answer:
+        kept = answer["members"][0].keys()
+        answer["members"] = [{key: member[key] for key in kept if key in member} for member in members]
     if "meta" in answer:
         # Times are written like everywhere else.
         answer["meta"] = {key: resource["meta"][key] for key in answer["meta"]}
