@@ -181,6 +181,20 @@ async def test_a_form_arrives_with_its_file_and_typed_fields(database: Database)
     }
 
 
+@pytest.mark.parametrize(("filename", "label"), [("a.JSON", None), ("a", "application/json; charset=utf-8")])
+async def test_a_file_of_json_is_looked_over_like_a_body(
+    database: Database, filename: str, label: str | None
+) -> None:
+    declared = route(uploaded, method="POST", body=Form, body_kind="multipart")
+    form = aiohttp.FormData()
+    form.add_field("name", "n")
+    form.add_field("file", b"[" + b"[]," * 100_001 + b"[]]", filename=filename, content_type=label)
+    async with serving(database.app, declared) as served:
+        status, answer, _ = await served.call("POST", data=form)
+    assert status == 422
+    assert answer["error"]["details"]["errors"][0]["type"] == "too_many_values"
+
+
 PART = '--b\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n'
 FILE = PART.format("file", '; filename="f"', "x")
 NAME = PART.format("name", "", "n")

@@ -47,7 +47,7 @@ async def decode(request: web.Request, route: AnyRoute, limit: int) -> Any:
         raise _wrong_type(request, ["multipart/form-data"])
     raw = await _read(request, limit)
     if route.body_kind == "multipart":
-        return codec.structure(_multipart(request, route, raw), route.body, "body")
+        return codec.structure(await _multipart(request, route, raw), route.body, "body")
     if route.body_kind == "form":
         return codec.structure(_form(request, route, raw), route.body, "body")
     if route.body_kind == "optional_json" and not raw.strip():
@@ -141,7 +141,8 @@ def _wrong_type(request: web.Request, accepted: list[str]) -> Problem:
     )
 
 
-def _multipart(request: web.Request, route: AnyRoute, raw: bytes) -> dict[str, object]:
+async def _multipart(request: web.Request, route: AnyRoute, raw: bytes) -> dict[str, object]:
+    """Fields and files. What is JSON is looked over as a body is: whoever decodes it does so in one step."""
     kinds = {a.name: a.type for a in attrs.fields(route.body)}
     values: dict[str, object] = {}
     try:
@@ -150,6 +151,8 @@ def _multipart(request: web.Request, route: AnyRoute, raw: bytes) -> dict[str, o
         raise _malformed(str(error)) from None
     _refuse_repeated((part.name for part in parts), "body")
     for part in parts:
+        if part.is_json:
+            await jsontext.survey(part.data)
         values[part.name] = _value(part, kinds.get(part.name))
     return values
 

@@ -26,19 +26,24 @@ _LONGEST_ESCAPE: Final = 6
 
 async def parse(raw: bytes) -> Any:
     """Plain values; a byte order mark is skipped. ``Problem`` 422 for anything else, or too much of it."""
-    raw, survey = raw.removeprefix(BOM), _Survey()
-    if len(raw) <= _SLICE:
-        survey.look(raw)
-        return _decoded(raw, survey)
-    for start in range(0, len(raw), _SLICE):
-        survey.look(raw[start : start + _SLICE])
+    raw = raw.removeprefix(BOM)
+    value = _decoded(raw, await survey(raw))
+    if len(raw) > _SLICE:
         await asyncio.sleep(0)
-    value = _decoded(raw, survey)
-    await asyncio.sleep(0)
     return value
 
 
-def _decoded(raw: bytes, survey: "_Survey") -> Any:
+async def survey(raw: bytes) -> "Survey":
+    """What stands in JSON text, before anybody decodes it. Raises ``Problem`` 422 when that is too much."""
+    found = Survey()
+    for start in range(0, len(raw), _SLICE):
+        found.look(raw[start : start + _SLICE])
+        if len(raw) > _SLICE:
+            await asyncio.sleep(0)
+    return found
+
+
+def _decoded(raw: bytes, found: "Survey") -> Any:
     # New values have no cycles: looking for some, again and again while they are made, would double the time.
     collecting = gc.isenabled()
     gc.disable()
@@ -49,7 +54,7 @@ def _decoded(raw: bytes, survey: "_Survey") -> Any:
     finally:
         if collecting:
             gc.enable()
-    if survey.has_nul:
+    if found.has_nul:
         raise _refusal("string_nul", "must not contain NUL characters", *(_path_to_nul(value) or ()))
     return value
 
@@ -75,7 +80,7 @@ def _path_to_nul(value: Any) -> tuple[str | int, ...] | None:
     return None
 
 
-class _Survey:
+class Survey:
     """Counts values and nesting outside of strings, piece by piece; JSON that is none gets through."""
 
     def __init__(self) -> None:

@@ -22,6 +22,11 @@ class Part:
     content_type: str
     data: bytes
 
+    @property
+    def is_json(self) -> bool:
+        """Whether its label or its name says so."""
+        return self.content_type == "application/json" or (self.filename or "").lower().endswith(".json")
+
 
 def parts(raw: bytes, content_type: str) -> list[Part]:
     """All parts in their order. ``ValueError`` says what is wrong, without words of the body."""
