@@ -7,6 +7,10 @@ MEMBERS := hooks kernel $(addprefix plugins/,$(filter-out kernel,$(DEFAULT))) .
 EXTRAS := tests/testkit $(filter-out $(addsuffix /,$(MEMBERS)),$(sort $(dir $(wildcard plugins/*/pyproject.toml))))
 CONTRIB := $(sort $(dir $(wildcard contrib/*/pyproject.toml)))
 MANIFESTS := pyproject.toml $(wildcard */pyproject.toml plugins/*/pyproject.toml contrib/*/pyproject.toml tests/testkit/pyproject.toml)
+# Tests run in as many processes as there are cores; each has a Postgres of its own.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 8))')
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := $(PYTEST) --numprocesses=$(WORKERS) --dist=worksteal
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # Certificates of this machine's store, as pip and git use them: a proxy's own authority is only there.
 export UV_SYSTEM_CERTS ?= 1
@@ -45,31 +49,31 @@ serve: install
 	$(BIN)/python -m ragwork.demo serve
 
 test: develop
-	$(BIN)/python -m pytest
+	$(PARALLEL)
 
 prove: develop
-	RAGWORK_PROVE=1 $(BIN)/python -m pytest
+	RAGWORK_PROVE=1 $(PARALLEL)
 
 # `make test` by parts: what a change calls for, without waiting for the rest. A test holds that nothing falls between them.
 CONTRACTS = $(shell find tests/testkit plugins -path '*/tests/test_*contract*.py')
 unit: develop
-	$(BIN)/python -m pytest hooks kernel
+	$(PARALLEL) hooks kernel
 
 contract: develop
-	$(BIN)/python -m pytest tests/testkit $(CONTRACTS)
+	$(PARALLEL) tests/testkit $(CONTRACTS)
 
 integration: develop
-	$(BIN)/python -m pytest plugins tests/acceptance $(addprefix --ignore=,$(CONTRACTS))
+	$(PARALLEL) plugins tests/acceptance $(addprefix --ignore=,$(CONTRACTS))
 
 contrib: develop
-	$(BIN)/python -m pytest contrib
+	$(PARALLEL) contrib
 
 test-docs: develop
-	$(BIN)/python -m pytest tests/docs
+	$(PARALLEL) tests/docs
 
 # Tests that need programs which .venv does not hold; .ci/install-programs brings them on Debian.
 test-programs: develop
-	RAGWORK_REQUIRE_PROGRAMS=1 $(BIN)/python -m pytest -m program
+	RAGWORK_REQUIRE_PROGRAMS=1 $(PYTEST) -m program
 
 lint: style types imports
 
@@ -84,7 +88,7 @@ imports: develop
 	$(BIN)/lint-imports
 
 arch: imports
-	$(BIN)/python -m pytest tests/architecture
+	$(PYTEST) tests/architecture
 
 format: develop
 	$(BIN)/ruff check --fix .

@@ -12,7 +12,7 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
-from ragwork_kernel import migrations
+from ragwork_kernel import db, migrations
 from ragwork_kernel.db import TENANT_ID, Pool, check_tenant_id
 from ragwork_testkit.database import Database, PostgresServer
 from serving import route, serving
@@ -129,7 +129,7 @@ HOSTILE = [
 @pytest.mark.parametrize("tenant", HOSTILE, ids=repr)
 async def test_a_hostile_tenant_id_reaches_no_database(tenant: str) -> None:
     with pytest.raises(ValueError, match="tenant"):
-        Pool(None, 1, None).tenant(tenant)  # type: ignore[arg-type]  # never touched: refused before
+        Pool(None, 1, None, None).tenant(tenant)  # type: ignore[arg-type]  # never touched: refused before
 
 
 @given(tenant=st.text(max_size=140))
@@ -275,14 +275,24 @@ async def test_a_connection_lost_while_idle_costs_at_most_one_503(database: Data
 
 
 async def test_an_exhausted_pool_answers_503_in_bounded_time(database: Database) -> None:
-    async with pooled(database, size=1, acquire_timeout_s=0.3) as pool:
+    taken, over = asyncio.Event(), asyncio.Event()
+
+    async def hold(pool: Pool) -> None:
         async with pool.tenant("t1"):
-            started = time.monotonic()
-            with pytest.raises(Problem) as refused:
-                async with pool.tenant("t2"):
-                    pass
-            assert refused.value.status == 503
-            assert time.monotonic() - started < 1
+            taken.set()
+            await over.wait()
+
+    async with pooled(database, size=1, acquire_timeout_s=0.3) as pool:
+        holder = asyncio.create_task(hold(pool))
+        await taken.wait()
+        started = time.monotonic()
+        with pytest.raises(Problem) as refused:
+            async with pool.tenant("t2"):
+                pass
+        assert refused.value.status == 503
+        assert time.monotonic() - started < 1
+        over.set()
+        await holder
         async with pool.tenant("t2") as tx:
             assert await tx.fetchval("SELECT 1") == 1
 
@@ -304,8 +314,29 @@ async def test_a_tenant_with_many_transactions_delays_another_by_one(database: D
         await asyncio.gather(*crowd)
 
 
-async def test_one_connection_is_enough_for_a_whole_request(database: Database) -> None:
+async def test_who_holds_a_connection_gets_a_second_although_all_hold_one(database: Database) -> None:
+    """As where each of many requests comes to a cache that loads, within its transaction."""
+
+    async def nested(pool: Pool, tenant: str) -> int:
+        async with pool.tenant(tenant):
+            for _ in range(2):
+                async with asyncio.TaskGroup() as group:
+                    load = group.create_task(one(pool, tenant))
+            return load.result()
+
+    async def one(pool: Pool, tenant: str) -> int:
+        async with pool.tenant(tenant, "read") as tx:
+            return int(await tx.fetchval("SELECT 1"))
+
+    async with pooled(database, size=3, acquire_timeout_s=3) as pool:
+        assert await asyncio.gather(*(nested(pool, f"t{n}") for n in range(30))) == [1] * 30
+
+
+async def test_one_connection_is_enough_for_a_whole_request(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A request that holds its transaction must never wait for a second connection."""
+    monkeypatch.setattr(db, "needs_second", lambda: False)
 
     async def handler(call: Any) -> object:
         await call.tx.execute(ADD, call.principal.tenant_id, 1)

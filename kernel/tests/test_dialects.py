@@ -1,5 +1,6 @@
 """Routes that speak a standard's own language, credentials with scopes, and agents that act for somebody."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -200,9 +201,15 @@ async def test_stale_reads_survive_a_replica_that_is_away(database: Database) ->
     primary = await Pool.open(database.app, size=2, statement_timeout_ms=5000)
     replica = await Pool.open(database.app, size=1, statement_timeout_ms=5000, acquire_timeout_s=0.2)
     both = Replicated(primary, replica, telemetry)
-    async with both.tenant("t1", "read", stale=True) as tx, both.tenant("t1", "read", stale=True) as other:
-        # The replica's only connection is taken: the second read falls back.
-        assert (await tx.fetchval("SELECT 1"), await other.fetchval("SELECT 1")) == (1, 1)
+    together = asyncio.Barrier(2)
+
+    async def read() -> int:
+        async with both.tenant("t1", "read", stale=True) as tx:
+            await together.wait()
+            return int(await tx.fetchval("SELECT 1"))
+
+    # The replica's only connection is taken: the second read falls back.
+    assert await asyncio.gather(read(), read()) == [1, 1]
     sources = {s.labels["source"]: s.value for s in telemetry.read() if s.name.endswith("stale_reads_total")}
     assert sources == {"replica": 1.0, "primary": 1.0}
     await replica.close()

@@ -2,16 +2,21 @@
 
 A transaction is BEGIN and SET LOCAL in one message, the plugin's statements, COMMIT: statements + 2
 round trips. Row level security does the rest; without a tenant no row exists.
+
+Who waits for a second connection with one in hand (a cache that loads within a transaction) could wait for others
+who do the same, for ever. So one connection more than the pool has places is for them alone.
 """
 
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 import asyncpg
+import attrs
 import orjson
 from asyncpg.pool import PoolConnectionProxy
 from ragwork_hooks.errors import Problem
@@ -35,6 +40,31 @@ _MAYBE_AWAY = (OSError, TimeoutError, asyncpg.InterfaceError)
 
 #: Transactions that may wait for a connection: more would not begin within their time.
 MAX_WAITING = 2_000
+
+
+@attrs.define(eq=False)
+class _InHand:
+    """A connection that a task holds, or the one that started it. ``outer`` is the one it held before."""
+
+    outer: "_InHand | None"
+    given_back: bool = False
+
+
+_in_hand: ContextVar[_InHand | None] = ContextVar("connection_in_hand", default=None)
+
+
+def _held() -> _InHand | None:
+    """What the present task has in hand last, of what it has not given back."""
+    held = _in_hand.get()
+    while held is not None and held.given_back:
+        held = held.outer
+    return held
+
+
+def needs_second() -> bool:
+    """Whether the present task would wait with a connection in hand; who has two already waits like all."""
+    held = _held()
+    return held is not None and held.outer is None
 
 
 def check_tenant_id(tenant_id: str) -> str:
@@ -93,7 +123,7 @@ class TenantTransaction:
 class _TenantScope:
     """Async context manager of one transaction; a class because it stands on every request's path."""
 
-    __slots__ = ("_begin", "_connection", "_mode", "_place", "_pool", "_tenant_id", "_tx")
+    __slots__ = ("_begin", "_connection", "_in_hand", "_mode", "_place", "_pool", "_tenant_id", "_tx")
 
     def __init__(self, pool: "Pool", tenant_id: str, mode: Mode) -> None:
         self._pool = pool
@@ -104,7 +134,10 @@ class _TenantScope:
         self._begin = f"BEGIN {access}; SET LOCAL ragwork.tenant = '{tenant}'"
 
     async def __aenter__(self) -> TenantTransaction:
-        self._connection, self._place = await self._pool.acquire(self._tenant_id or None)
+        tenant = self._tenant_id or None
+        self._connection, self._place = await self._pool.acquire(tenant, second=needs_second())
+        self._in_hand = _InHand(_held())
+        _in_hand.set(self._in_hand)
         try:
             await self._connection.execute(self._begin)
         except BaseException as error:
@@ -129,7 +162,7 @@ class _TenantScope:
             cause = self._translated(failure)
             await asyncio.shield(self._abandon())
             raise cause from failure
-        await self._pool.release(self._connection, self._place)
+        await self._give_back()
         self._tx.committed()
 
     async def _abandon(self) -> None:
@@ -139,6 +172,10 @@ class _TenantScope:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
             if not self._lost():
                 self._connection.terminate()
+        await self._give_back()
+
+    async def _give_back(self) -> None:
+        self._in_hand.given_back = True
         await self._pool.release(self._connection, self._place)
 
     def _lost(self) -> bool:
@@ -184,10 +221,13 @@ async def _keep(_connection: object) -> None:
 class Pool:
     """The application's connections, shared by tenants. Implements ``ragwork_hooks.storage.Database``."""
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", acquire_timeout_s: float, places: KernelShares) -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[Any]", acquire_timeout_s: float, places: KernelShares, seconds: KernelShares
+    ) -> None:
         self._pool = pool
         self._acquire_timeout_s = acquire_timeout_s
         self._places = places
+        self._seconds = seconds
 
     @classmethod
     async def open(
@@ -201,15 +241,15 @@ class Pool:
         name: str = "database",
         codecs: Sequence[RegisterCodecs] = (),
     ) -> "Pool":
-        """Connect with ``size`` connections at most; ``name`` is what ``shares`` call them. ``codecs`` are awaited
-        with each connection, once.
+        """Connect with ``size`` connections at most, and one for second ones; ``name`` is what ``shares`` call
+        them. ``codecs`` are awaited with each connection, once.
 
         Raises what asyncpg raises.
         """
         pool = await asyncpg.create_pool(
             dsn,
             min_size=min(2, size),
-            max_size=size,
+            max_size=size + 1,
             init=partial(_register_codecs, codecs),
             reset=_keep,
             command_timeout=statement_timeout_ms / 1000 + 5,
@@ -219,14 +259,19 @@ class Pool:
                 "jit": "off",  # short statements: compiling them costs more than it saves
             },
         )
-        places = (shares or SharesFactory("")).make(name, size, waiting=MAX_WAITING)
-        return cls(pool, acquire_timeout_s, places)
+        shares = shares or SharesFactory("")
+        places = shares.make(name, size, waiting=MAX_WAITING)
+        seconds = shares.make(f"{name}.second", 1, waiting=MAX_WAITING)
+        return cls(pool, acquire_timeout_s, places, seconds)
 
-    async def acquire(self, tenant_id: str | None) -> "tuple[PoolConnectionProxy[Any], KernelShare]":
-        """A connection, and its place among those that the tenant holds."""
+    async def acquire(
+        self, tenant_id: str | None, *, second: bool = False
+    ) -> "tuple[PoolConnectionProxy[Any], KernelShare]":
+        """A connection, and its place among those that the tenant holds; ``second`` for who holds one already."""
+        places = self._seconds if second else self._places
         try:
             async with asyncio.timeout(self._acquire_timeout_s):
-                place = await self._places.take(tenant=tenant_id)
+                place = await places.take(tenant=tenant_id)
         except TimeoutError:
             raise busy(f"no database connection came free in {self._acquire_timeout_s:g} s") from None
         try:

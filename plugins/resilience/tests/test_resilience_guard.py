@@ -102,7 +102,7 @@ async def test_a_provider_that_ignores_cancellation_keeps_its_place_but_nobody_w
 
 async def test_a_full_bulkhead_is_busy_and_leaves_other_providers_alone(world, kit):
     w = world(ext_timeout_ms=5000, provider_concurrency=2, budget_s=0.1)
-    slow = w.embedder(kit.Scripted(0.4, 0.4), "slow")
+    slow = w.embedder(kit.Scripted("deaf", "deaf"), "slow")
     held = [asyncio.create_task(embed(slow)) for _ in range(2)]
     await asyncio.sleep(0)
     error = await failing(embed(slow))

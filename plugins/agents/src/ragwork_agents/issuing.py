@@ -185,12 +185,13 @@ class TokenIssuer:
 
     async def _again(self, agent: Snapshot, wish: Wish) -> Snapshot:
         """The agent as it is now; a refusal when it, or what the token is derived from, has ended."""
+        signer = await self._keys.signer(agent.tenant_id)
         async with self._services.db.tenant(agent.tenant_id) as tx:
             fresh = await self._agents.fresh(tx, agent.id)
             if fresh is not None:
                 fresh = attrs.evolve(fresh, proven_by=agent.proven_by)
             stands = await self._tokens.stands(tx, wish.parent, wish.delegation_id)
-            await self._keys.recheck(tx)
+            await self._keys.recheck(tx, signer)
         if not stands:
             raise Problem("INVALID_GRANT", "what it would be derived from was revoked", status=400)
         return standing(fresh, agent.tenant_id)

@@ -108,9 +108,9 @@ class Keyring:
 
         return await self._signers.get(tenant_id, load)
 
-    async def recheck(self, tx: Transaction) -> None:
-        """Let the cached signer go if it is no longer the active one."""
-        held, row = await self.signer(tx.tenant_id), await tx.fetchrow(_ACTIVE)
+    async def recheck(self, tx: Transaction, held: jose.Signer) -> None:
+        """Let the cached signer ``held`` go if it is no longer the active one."""
+        row = await tx.fetchrow(_ACTIVE)
         if row is None or row["kid"] != held.kid:
             await self._signers.invalidate(tx, tx.tenant_id)
 
