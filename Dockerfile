@@ -8,9 +8,10 @@ COPY requirements-bootstrap.txt requirements.txt pyproject.toml README.md ./
 RUN pip install --no-cache-dir --require-hashes -r requirements-bootstrap.txt
 COPY src ./src
 COPY hooks ./hooks
+COPY toolkit ./toolkit
 COPY kernel ./kernel
 COPY plugins ./plugins
-RUN for member in hooks kernel plugins/*/ .; do \
+RUN for member in hooks toolkit kernel plugins/*/ .; do \
       uv build --quiet --wheel --no-sources --out-dir /wheels "$member" || exit 1; \
     done
 # As constraints the pins and their hashes hold for what the wheels need, and leave out the test tools.

@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 import click
 import ragwork_hooks
+import ragwork_toolkit
 from ragwork_hooks.errors import DEFAULT_CODES, STATUS_OF
 from ragwork_hooks.settings import settings_of
 from ragwork_kernel import assembly as assemblies
@@ -55,6 +56,7 @@ def pages() -> Mapping[str, str]:
     made = {
         "configuration.md": configuration(assembly),
         "hooks.md": hooks(),
+        "toolkit.md": toolkit(),
         "commands.md": commands(),
         "errors.md": errors(document),
         "http.md": http(document),
@@ -124,12 +126,25 @@ What a plugin author imports: every public name of `ragwork_hooks`, by module, w
 in the source. Which seam to use for what: [seams](../explanation/seams.md). A whole example:
 [write a provider](../tutorial-write-a-provider.md).
 """
-    folder = Path(ragwork_hooks.__file__).parent
-    for path in sorted(folder.glob("[!_]*.py")):
+    return text + "".join(_modules(ragwork_hooks.__name__, Path(ragwork_hooks.__file__).parent))
+
+
+def toolkit() -> str:
+    """The same of ``ragwork_toolkit``."""
+    text = """# Toolkit
+
+What plugins share beside the types of [hooks](hooks.md): every public name of `ragwork_toolkit`, by module. A plugin may
+import it; it is versioned like hooks, and needs nothing else of Ragwork.
+"""
+    return text + "".join(_modules(ragwork_toolkit.__name__, Path(ragwork_toolkit.__file__).parent))
+
+
+def _modules(package: str, folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("[!_]*.py")):
         module = ast.parse(path.read_text(encoding="utf-8"))
-        text += f"\n## `ragwork_hooks.{path.stem}`\n\n{ast.get_docstring(module) or ''}\n"
-        text += "".join(_documented(node) for node in module.body)
-    return text
+        name = ".".join((package, *path.relative_to(folder).with_suffix("").parts))
+        yield f"\n## `{name}`\n\n{ast.get_docstring(module) or ''}\n"
+        yield from (_documented(node) for node in module.body)
 
 
 def _documented(node: ast.stmt) -> str:

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))
 SOURCES = sorted(
     path
-    for folder in ("hooks/src", "kernel/src", "src", "plugins/*/src", "contrib/*/src", "tests/testkit/src")
-    for root in ROOT.glob(folder)
+    for folder in ("hooks", "toolkit", "kernel", ".", "plugins/*", "contrib/*", "tests/testkit")
+    for root in ROOT.glob(f"{folder}/src")
     for path in root.rglob("*.py")
 )
 #: Words of features. A kernel that knows one of them has a feature in it.
@@ -71,7 +71,9 @@ def code_lines(path: Path) -> int:
     return len(lines - docstrings)
 
 
-@pytest.mark.parametrize(("folder", "budget"), [("hooks/src", 2250), ("kernel/src", 9600)])
+@pytest.mark.parametrize(
+    ("folder", "budget"), [("hooks/src", 1750), ("toolkit/src", 1400), ("kernel/src", 9600)]
+)
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))
     assert used <= budget, f"{folder} has {used} lines of code, {budget} are allowed"

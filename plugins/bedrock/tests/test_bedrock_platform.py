@@ -9,10 +9,10 @@ import uuid
 import pytest
 import pytest_asyncio
 from ragwork_bedrock.credentials import PREFIX
-from ragwork_hooks.vendor import secret_name
 from ragwork_testkit.bedrock_server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, result
 from ragwork_testkit.platform import DEFAULT_PLUGINS, running
 from ragwork_testkit.remote_corpus import TEXTS, RemoteCorpus
+from ragwork_toolkit.vendor.tenant_credentials import secret_name
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,10 +12,10 @@ from ragwork_bedrock.credentials import PREFIX
 from ragwork_bedrock.results import MAX_PASSAGE_CHARS, uri_id
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import ProviderContext
-from ragwork_hooks.vendor import secret_name
 from ragwork_testkit import bedrock_server
 from ragwork_testkit.bedrock_server import REGION, result
 from ragwork_testkit.remote_retrieval import Codes, Remote, RemoteRetrieverContract, hits
+from ragwork_toolkit.vendor.tenant_credentials import secret_name
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

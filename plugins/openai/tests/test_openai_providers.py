@@ -5,7 +5,6 @@ import math
 
 import pytest
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import ProviderContext
 from ragwork_hooks.tts import Audio
 from ragwork_openai import chat, embedding, speech, transcription
@@ -16,6 +15,7 @@ from ragwork_testkit.llm import ChatModelContract, collect, passages, request, t
 from ragwork_testkit.mp3 import count_frames
 from ragwork_testkit.speech import SpeechSynthesizerContract
 from ragwork_testkit.wav import silent
+from ragwork_toolkit.citation_marks import Marks
 
 
 @pytest.fixture(autouse=True)

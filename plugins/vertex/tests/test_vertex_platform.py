@@ -8,11 +8,11 @@ import uuid
 
 import pytest
 import pytest_asyncio
-from ragwork_hooks.vendor import secret_name
 from ragwork_testkit.google_search import Part
 from ragwork_testkit.google_server import LOCATION, PROJECT
 from ragwork_testkit.platform import DEFAULT_PLUGINS, running
 from ragwork_testkit.remote_corpus import TEXTS, RemoteCorpus
+from ragwork_toolkit.vendor.tenant_credentials import secret_name
 from ragwork_vertex.credentials import PREFIX
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

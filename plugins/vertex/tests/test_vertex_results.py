@@ -1,7 +1,7 @@
 """Filters and results of Vertex AI Search, and marks in an answer, by themselves."""
 
 import pytest
-from ragwork_hooks.marks import Marks
+from ragwork_toolkit.citation_marks import Marks
 from ragwork_vertex.filters import NothingMatches, expression
 from ragwork_vertex.results import pieces, ranked
 

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import ProviderContext
-from ragwork_hooks.vendor import secret_name
 from ragwork_testkit import google_server
 from ragwork_testkit.google_search import Part
 from ragwork_testkit.remote_retrieval import Codes, Remote, RemoteRetrieverContract
+from ragwork_toolkit.vendor.tenant_credentials import secret_name
 from ragwork_vertex import retriever
 from ragwork_vertex.credentials import PREFIX
 from ragwork_vertex.results import MAX_PASSAGE_CHARS

@@ -7,9 +7,9 @@ import pytest_asyncio
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import ProviderContext
 from ragwork_hooks.retrieval import Query
-from ragwork_hooks.vendor import secret_name
 from ragwork_testkit.google_search import Part
 from ragwork_testkit.google_server import LOCATION, PROJECT
+from ragwork_toolkit.vendor.tenant_credentials import secret_name
 from ragwork_vertex import retriever
 from ragwork_vertex.credentials import PREFIX
 

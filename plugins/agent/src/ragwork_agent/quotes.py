@@ -3,7 +3,7 @@
 import re
 from typing import TypeAlias
 
-from ragwork_hooks.sentences import Sentences
+from ragwork_toolkit.sentences import Sentences
 
 Span: TypeAlias = tuple[int, int]
 

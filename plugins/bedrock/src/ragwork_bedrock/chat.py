@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
-from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.shares import provider_busy
+from ragwork_toolkit.citation_marks import Marks
 
 from ragwork_bedrock.calls import MAX_WAITING, Call, Calls
 from ragwork_bedrock.clients import Clients, Service

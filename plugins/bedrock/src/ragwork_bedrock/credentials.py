@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Secrets
-from ragwork_hooks.vendor import secret_name, tenant_secret
+from ragwork_toolkit.vendor.tenant_credentials import secret_name, tenant_secret
 
 PREFIX = "BEDROCK_CREDENTIALS"
 

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import attrs
 from ragwork_hooks.fields import is_visible
-from ragwork_hooks.sentences import Sentences
+from ragwork_toolkit.sentences import Sentences
 
 from ragwork_documents.tables import Table, Tables
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import attrs
-from ragwork_hooks.sentences import Sentences
+from ragwork_toolkit.sentences import Sentences
 
 from ragwork_extractive import display
 from ragwork_extractive.markdown import Block, Kind, blocks

@@ -18,9 +18,9 @@ import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
-from ragwork_hooks.rego.dialect import modern
-from ragwork_hooks.rego.source import judged, module
 from ragwork_hooks.shares import Shares
+from ragwork_toolkit.rego.source_rules import judged, module
+from ragwork_toolkit.rego.v0_syntax import modern
 
 from ragwork_opa.client import EvaluationError, OpaClient, unavailable
 from ragwork_opa.config import OpaConfig

@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from typing import TYPE_CHECKING, Any
 
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
-from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_toolkit.citation_marks import Marks
 
 from ragwork_openai.client import connect, received
 from ragwork_openai.config import OpenAIConfig, ready

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.vendor import retry_after_s
+from ragwork_toolkit.vendor.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     import openai

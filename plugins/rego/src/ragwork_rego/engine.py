@@ -12,9 +12,9 @@ import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
-from ragwork_hooks.rego.dialect import modern
-from ragwork_hooks.rego.source import PACKAGE, Module, judged, module
 from ragwork_hooks.shares import Shares
+from ragwork_toolkit.rego.source_rules import PACKAGE, Module, judged, module
+from ragwork_toolkit.rego.v0_syntax import modern
 
 from ragwork_rego.config import RegoConfig
 from ragwork_rego.processes import MAX_KNOWN, Answer, Processes, Told

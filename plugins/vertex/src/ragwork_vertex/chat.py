@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
-from ragwork_hooks.marks import Marks
 from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_toolkit.citation_marks import Marks
 
 from ragwork_vertex.ahead import read_ahead
 from ragwork_vertex.config import VertexConfig, ready

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.vendor import MAX_RETRY_AFTER_S, retry_after_s
+from ragwork_toolkit.vendor.retry_after import MAX_RETRY_AFTER_S, retry_after_s
 
 if TYPE_CHECKING:
     from google.auth.exceptions import GoogleAuthError

@@ -1,6 +1,6 @@
 """Which data stores a tenant may search without credentials of its own."""
 
-from ragwork_hooks.vendor import Profile, may_share
+from ragwork_toolkit.vendor.tenant_credentials import Profile, may_share
 
 from ragwork_vertex.config import DatastoreOptions, VertexConfig
 

@@ -19,6 +19,7 @@ from ragwork_testkit.package import Broken, Package, same_name, words
 from ragwork_testkit.sealed import Sealed
 
 HOOKS: Final = "ragwork-hooks"
+TOOLKIT: Final = "ragwork-toolkit"
 KINDS: Final = (
     "asr",
     "database",
@@ -31,7 +32,7 @@ KINDS: Final = (
     "tts",
 )
 #: What importing a plugin may bring along: the hooks, what they stand on, and what loads in a millisecond.
-LIGHT: Final = frozenset({"ragwork_hooks", "attr", "attrs", "pluggy", "orjson"})
+LIGHT: Final = frozenset({"ragwork_hooks", "ragwork_toolkit", "attr", "attrs", "pluggy", "orjson"})
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _README_CHARS = 200
 #: Everything wrong with one side of a package, one sentence each; empty when all is well.
@@ -64,12 +65,13 @@ def gives_ranges_not_pins(package: Package) -> Iterator[str]:
 
 
 def depends_on_the_hooks_alone(package: Package) -> Iterator[str]:
-    """Of Ragwork, a plugin declares and imports ``ragwork_hooks`` and nothing else."""
+    """Of Ragwork, a plugin declares and imports ``ragwork_hooks``, ``ragwork_toolkit`` if it likes, nothing else."""
     ours = [r.name for r in package.dependencies if r.name.replace("_", "-").startswith("ragwork-")]
     if not any(same_name(name, HOOKS) for name in ours):
         yield f"{HOOKS} is not among the dependencies"
-    yield from (f"depends on {name}" for name in ours if not same_name(name, HOOKS))
-    allowed = {"ragwork_hooks", package.module}
+    theirs = [name for name in ours if not same_name(name, HOOKS) and not same_name(name, TOOLKIT)]
+    yield from (f"depends on {name}" for name in theirs)
+    allowed = {"ragwork_hooks", "ragwork_toolkit", package.module}
     foreign = {(p.name, m) for p, m in package.imports() if m.startswith("ragwork_") and m not in allowed}
     yield from (f"{name} imports {module}" for name, module in sorted(foreign))
 

@@ -295,7 +295,7 @@ class RemoteRetrieverContract(EntryPointContract):
 
     async def test_a_tenant_can_not_use_the_credentials_of_another(self, remote: Remote) -> None:
         """A tenant can't use the credentials of another: look `credentials_ref` up with
-        `ragwork_hooks.vendor.tenant_secret`.
+        `ragwork_toolkit.vendor.tenant_credentials.tenant_secret`.
         """
         options = remote.service.serve(hits(3), TENANT)
         error = await remote.failure(options, tenant=OTHER)

@@ -5,9 +5,9 @@ from itertools import pairwise, takewhile
 from typing import Final
 
 import attrs
-
 from ragwork_hooks.policy import PolicySourceError
-from ragwork_hooks.rego.tokens import Token, tokens
+
+from ragwork_toolkit.rego.lexer import Token, tokens
 
 PACKAGE: Final = "oculus.authz"
 MAX_SOURCE_BYTES: Final = 65_536

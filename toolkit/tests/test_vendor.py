@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import pytest
-from ragwork_hooks.vendor import Profile, may_share, retry_after_s, secret_name, tenant_secret
+from ragwork_toolkit.vendor.retry_after import retry_after_s
+from ragwork_toolkit.vendor.tenant_credentials import Profile, may_share, secret_name, tenant_secret
 
 PROFILES: Sequence[Profile] = ("development", "test", "production")
 NOW = datetime(2015, 10, 21, 7, 28, 0, tzinfo=UTC)

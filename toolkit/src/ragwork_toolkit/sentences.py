@@ -38,7 +38,7 @@ _SAMPLE: Final = 2_000
 
 def _read() -> dict[str, dict[str, frozenset[str]]]:
     """Section → language → words."""
-    text = resources.files("ragwork_hooks").joinpath("abbreviations.txt").read_text("utf-8")
+    text = resources.files("ragwork_toolkit").joinpath("abbreviations.txt").read_text("utf-8")
     sections = {part[: part.index("]")]: part.splitlines()[1:] for part in text.split("\n[")[1:]}
     return {
         name: {line.partition(":")[0]: frozenset(line.partition(":")[2].split()) for line in lines if line}

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ragwork_hooks.sentences import Sentences
+from ragwork_toolkit.sentences import Sentences
 
 #: One text each; a bar where a sentence ends.
 WHOLE = Path(__file__).with_name("sentences.txt").read_text("utf-8")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias, cast
 
 import attrs
-
 from ragwork_hooks.policy import PolicySourceError
 
 Kind: TypeAlias = Literal["word", "text", "number", "mark"]

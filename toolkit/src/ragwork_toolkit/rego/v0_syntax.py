@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ragwork_hooks.rego.tokens import Token, tokens
+from ragwork_toolkit.rego.lexer import Token, tokens
 
 #: After one of these an opening brace begins a value, not a rule's body. A word that is none of them ends a head.
 _BEFORE_VALUES = frozenset({"if", "in", "contains", "default", "import", "package", "with", "as", "not"})
