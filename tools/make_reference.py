@@ -133,8 +133,8 @@ def toolkit() -> str:
     """The same of ``ragwork_toolkit``."""
     text = """# Toolkit
 
-What plugins share beside the types of [hooks](hooks.md): every public name of `ragwork_toolkit`, by module. A plugin may
-import it; it is versioned like hooks, and needs nothing else of Ragwork.
+What plugins share beside the types of [hooks](hooks.md): every public name of `ragwork_toolkit`, by module. A plugin
+may import it; it is versioned like hooks, and needs nothing else of Ragwork.
 """
     return text + "".join(_modules(ragwork_toolkit.__name__, Path(ragwork_toolkit.__file__).parent))
 
