@@ -28,6 +28,7 @@ from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.guard import Guard
 from ragwork_resilience.wraps import GuardedEmbedder, GuardedModel
 from ragwork_testkit import openai_server, tcpproxy
+from ragwork_toolkit.background import BackgroundTasks
 
 from ragwork import DEFAULT_PLUGINS
 
@@ -79,7 +80,7 @@ def guard() -> Guard:
         )
     )
     places = metrics.shares.make("bench", config.provider_concurrency, waiting=640)
-    return Guard("bench", config.policy("embedding", "bench"), circuits, metrics, places)
+    return Guard("bench", config.policy("embedding", "bench"), circuits, metrics, places, BackgroundTasks())
 
 
 async def timed(call: Callable[[], Awaitable[object]], count: int = CALLS) -> tuple[float, float]:

@@ -209,7 +209,7 @@ async def test_a_run_cancelled_at_any_step_leaves_the_session_free(world: Any, a
     reader.cancel()
     with suppress(asyncio.CancelledError):
         await reader
-    await shop.finish()
+    await shop.tasks.finish()
     assert world.db.open == 0
     world.model.before = None
     assert (await _drain(Run(shop, asked()).frames()))[-1].type == "message.final"
@@ -238,7 +238,7 @@ async def test_a_cancel_during_the_closing_commit_still_releases_the_turn(world:
     reader.cancel()
     with suppress(asyncio.CancelledError):
         await reader
-    await shop.finish()
+    await shop.tasks.finish()
     world.db.tenant = tenant
     assert not await busy(world, asked())
     assert (await messages(world, asked()))[-1][0].status == "complete"

@@ -101,7 +101,7 @@ async def test_draining_waits_for_shadows_but_not_for_ever(it, monkeypatch):
     async with services.db.tenant(it.tenant, "read") as tx:
         await prepared.passages(tx, Everything())
     started = time.monotonic()
-    await shadows.finish()
+    await shadows.tasks.finish()
     assert 0.15 < time.monotonic() - started < 1
     lines = await counted(it, name, 'outcome="failed"')
     assert any('retriever="own"' in line for line in lines)

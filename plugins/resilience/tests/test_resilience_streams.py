@@ -18,6 +18,7 @@ from ragwork_resilience.guard import Guard
 from ragwork_resilience.streams import AHEAD
 from ragwork_resilience.wraps import GuardedModel
 from ragwork_testkit.llm import ChatModelContract
+from ragwork_toolkit.background import BackgroundTasks
 
 ASK = ChatRequest(messages=(), passages=(), question="?")
 
@@ -38,7 +39,7 @@ class TestAGuardedModelKeepsTheContract(ChatModelContract):
             )
         )
         places = SharesFactory("test").make("far", 64, waiting=640)
-        guard = Guard("far", config.policy("llm", "far"), circuits, NoMetrics(), places)
+        guard = Guard("far", config.policy("llm", "far"), circuits, NoMetrics(), places, BackgroundTasks())
         return GuardedModel(FakeModel(FakeConfig()), guard)
 
 

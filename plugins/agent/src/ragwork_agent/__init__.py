@@ -1,7 +1,6 @@
 """The agent: ``POST /v1/run`` answers from a corpus as a cited stream, within sessions."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from ragwork_hooks.auth import Directory
@@ -34,15 +33,12 @@ class AgentPlugin:
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[Config]) -> Contribution:
         workshop = Workshop.of(context.services, context.config)
-
-        @asynccontextmanager
-        async def serving() -> AsyncIterator[None]:
-            try:
-                yield
-            finally:
-                await workshop.finish()
-
-        return Contribution(areas=AREAS, routes=routes(workshop), lifespan=serving, warm=workshop.warm)
+        return Contribution(
+            areas=AREAS,
+            routes=routes(workshop),
+            lifespan=workshop.tasks.lifespan,
+            warm=workshop.warm,
+        )
 
     @hookimpl
     def ragwork_commands(self) -> Sequence[Command]:

@@ -34,7 +34,7 @@ async def ask(context: CommandContext) -> int:
         context.console.say(f"\n{error}")
         return 1
     finally:
-        await shop.finish()
+        await shop.tasks.finish()
     if run.answer is None:
         raise RuntimeError("the run ended without an answer")
     context.console.result(attrs.asdict(run.answer), _below(run.answer))

@@ -80,7 +80,7 @@ class Hold:
     async def close(self, spoken: Spoken) -> None:
         """Keep the answer and release the session, even if the run is cancelled meanwhile. Only once."""
         self._closed = True
-        await asyncio.shield(self._shop.start(self._release(spoken)))
+        await asyncio.shield(self._shop.tasks.start(self._release(spoken), "end of turn"))
 
     async def note(self, corpus_ids: Sequence[str], question: str) -> None:
         """Keep the question of a run that failed before it could take its turn."""

@@ -68,7 +68,7 @@ class Run:
         yield Frame(type="request.accepted", data={"accepted_at": now.isoformat()})
         for notice in self._asked.notices:
             yield Frame(type=notice.type, data=notice.data, event=notice.type)
-        work = self._shop.start(self._work())
+        work = self._shop.tasks.start(self._work(), "run")
         work.add_done_callback(self._ended)
         pause = self._shop.config.flush_interval_ms / 1000
         try:

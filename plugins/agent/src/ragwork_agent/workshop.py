@@ -1,13 +1,13 @@
 """What all runs of a process share: the graph, the settings, the work under way."""
 
 import asyncio
-from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 import attrs
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.background import BackgroundTasks
 
 from ragwork_agent.audio import Voice
 from ragwork_agent.config import Config
@@ -45,7 +45,7 @@ class Workshop:
     search: CorpusSearch
     voice: Voice
     graphs: GraphLoader = attrs.field(factory=GraphLoader)
-    _under_way: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
+    tasks: BackgroundTasks = attrs.field(factory=BackgroundTasks)
 
     @classmethod
     def of(cls, services: Services, config: Config) -> "Workshop":
@@ -67,19 +67,7 @@ class Workshop:
             ),
         )
 
-    def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """A task that ``finish`` waits for."""
-        task = asyncio.create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return task
-
     async def warm(self) -> None:
         """Load the graph and the model before the first run needs them."""
         await self.graphs.get()
         await self.services.providers.chat_model(self.config.llm_provider)
-
-    async def finish(self) -> None:
-        """Wait until every run has closed its turn."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)

@@ -1,7 +1,6 @@
 """Corpora, documents, their permissions and their ingestion."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,13 +75,6 @@ class DocumentsPlugin:
         def shadow(name: str, retriever: Any) -> Any:
             return Shadowed(name, retriever, shadows)
 
-        @asynccontextmanager
-        async def serving() -> AsyncIterator[None]:
-            try:
-                yield
-            finally:
-                await shadows.finish()
-
         return Contribution(
             areas=AREAS,
             routes=(
@@ -102,7 +94,7 @@ class DocumentsPlugin:
             jobs=(ingestion.kind(max_attempts=config.max_attempts, concurrency=config.concurrency),),
             bindings=(StoredBindings(name="documents.corpora", read=partial(bound, services.db)),),
             capabilities={DocumentCatalog: catalog, CorpusSearch: search},
-            lifespan=serving,
+            lifespan=shadows.tasks.lifespan,
         )
 
     @hookimpl

@@ -12,6 +12,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Passage, PreparedQuery, Query, Retriever
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.background import BackgroundTasks
 
 log = logging.getLogger(__name__)
 
@@ -33,25 +34,19 @@ class Reading:
 
 
 class Shadows:
-    """Runs the shadow reads of a process."""
+    """Runs the shadow reads of a process, in ``tasks``."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._under_way: set[asyncio.Task[None]] = set()
+        # A read ends itself in time; the second more lets it count that it did.
+        self.tasks = BackgroundTasks(at_most=MAX_UNDER_WAY, finish_s=TIME_LIMIT_S + 1)
 
     def read(self, shadow: str, reading: Reading) -> None:
         """Ask ``shadow`` in the background, or drop it when enough are under way. Never waits, never fails."""
-        if len(self._under_way) >= MAX_UNDER_WAY:
+        if self.tasks.full:
             self._count(shadow, reading, "dropped")
-            return
-        task = asyncio.create_task(self._compare(shadow, reading), name=f"shadow {shadow}")
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-
-    async def finish(self) -> None:
-        """Wait for what is under way, no longer than one read may take."""
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=TIME_LIMIT_S)
+        else:
+            self.tasks.start(self._compare(shadow, reading), f"shadow {shadow}")
 
     async def _compare(self, shadow: str, reading: Reading) -> None:
         started = time.perf_counter()

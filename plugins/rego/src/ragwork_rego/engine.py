@@ -13,6 +13,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
 from ragwork_hooks.shares import Shares
+from ragwork_toolkit.background import BackgroundTasks
 from ragwork_toolkit.rego.source_rules import PACKAGE, Module, judged, module
 from ragwork_toolkit.rego.v0_syntax import modern
 
@@ -47,7 +48,7 @@ class RegoEngine:
         self._processes = Processes(places, config.cpu_ms / 1000, config.memory_mb * 1_048_576)
         self._ready: OrderedDict[tuple[str, str, int, str], Prepared] = OrderedDict()
         self._refused: dict[str, float] = {}
-        self._running: set[asyncio.Task[Any]] = set()
+        self._tasks = BackgroundTasks()
         self._closed = False
 
     @property
@@ -90,7 +91,7 @@ class RegoEngine:
         """End the processes. What comes later is refused."""
         if not self._closed:
             self._closed = True
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await self._tasks.finish()
             await self._processes.close()
 
     async def _decisions(
@@ -154,10 +155,7 @@ class RegoEngine:
         if self._closed:
             work.close()
             raise ProviderError("POLICY_ENGINE_UNAVAILABLE", "The policy engine is closed")
-        task = asyncio.ensure_future(self._limited(work))
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._tasks.start(self._limited(work), "policy decision"))
 
     async def _limited(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -170,11 +168,6 @@ class RegoEngine:
                 retryable=True,
                 retry_after_s=1.0,
             ) from error
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen: its caller may have left
 
     def _is_refused(self, key: str) -> bool:
         until = self._refused.get(key)

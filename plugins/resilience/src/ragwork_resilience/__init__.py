@@ -49,6 +49,7 @@ class ResiliencePlugin:
         return Contribution(
             wraps=tuple(Wrap(kind=kind, name="resilience", wrap=wrap) for kind, wrap in kinds.items()),
             admits=(RunGate(runs),),
+            lifespan=workshop.tasks.lifespan,
         )
 
 

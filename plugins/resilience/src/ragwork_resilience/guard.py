@@ -10,6 +10,7 @@ import attrs
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.shares import Share, Shares
+from ragwork_toolkit.background import BackgroundTasks
 
 from ragwork_resilience.breaker import Breaker, CircuitOpen, Circuits, Ticket
 from ragwork_resilience.config import Policy
@@ -45,14 +46,20 @@ class Guard:
     """
 
     def __init__(
-        self, service: str, policy: Policy, circuits: Circuits, metrics: Metrics, places: Shares
+        self,
+        service: str,
+        policy: Policy,
+        circuits: Circuits,
+        metrics: Metrics,
+        places: Shares,
+        tasks: BackgroundTasks,
     ) -> None:
         self.service = service
         self.policy = policy
         self._circuits = circuits
         self._metrics = metrics
         self._places = places
-        self._telling: set[asyncio.Task[None]] = set()
+        self._tasks = tasks
 
     @property
     def under_way(self) -> int:
@@ -178,9 +185,7 @@ class Guard:
 
     def tell_later(self, leave: Leave) -> None:
         """Report that nothing is known, from code that is being cancelled."""
-        task = asyncio.create_task(self.tell(leave, asyncio.CancelledError()))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._tasks.start(self.tell(leave, asyncio.CancelledError()), f"outcome of {self.service}")
 
     async def _attempt(self, work: Callable[[], Coroutine[Any, Any, T]], leave: Leave, tries: Tries) -> T:
         began = asyncio.get_running_loop().time()

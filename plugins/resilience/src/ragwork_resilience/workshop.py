@@ -9,6 +9,7 @@ from ragwork_hooks.notification import Channel
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Embedder, Retriever
 from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
+from ragwork_toolkit.background import BackgroundTasks
 
 from ragwork_resilience.breaker import Breaker, Circuits, Condition
 from ragwork_resilience.config import ResilienceConfig
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: Calls that may wait for each place at a provider: more would not be served within their time.
 _WAITING_PER_PLACE: Final = 10
+#: Seconds at shutdown for what is still to be told about calls that were given up.
+_FINISH_S: Final = 1.0
 
 
 class Workshop:
@@ -36,6 +39,7 @@ class Workshop:
     def __init__(self, services: Services, config: ResilienceConfig) -> None:
         self._services = services
         self._config = config
+        self.tasks: Final = BackgroundTasks(finish_s=_FINISH_S)
         self._bench: Final = Bench(providers=services.providers, metrics=services.metrics)
 
     def retriever(self, name: str, inner: Retriever) -> Retriever:
@@ -81,7 +85,7 @@ class Workshop:
             waiting=_WAITING_PER_PLACE * policy.concurrency,
             refusal=too_many,
         )
-        return Guard(name, policy, circuits, self._services.metrics, places)
+        return Guard(name, policy, circuits, self._services.metrics, places, self.tasks)
 
     def _circuit(self, kind: str, name: str, account: str) -> Breaker:
         def changed(is_open: bool) -> None:
