@@ -112,6 +112,33 @@ class Problem(Exception):
         return f"{self.code}: {self.message}"
 
 
+def retry_after(seconds: float) -> Mapping[str, str]:
+    """The header that says when to ask again: in whole seconds, one at least."""
+    return {"Retry-After": str(max(1, round(seconds)))}
+
+
+def unauthenticated(
+    code: str, message: str, tenant_id: str | None = None, *, challenge: str = "Bearer"
+) -> Problem:
+    """A 401 of ``code`` with its ``challenge``.
+
+    ``tenant_id`` is given for a credential that was proven: a mere claim to be somebody's must not write into
+    their audit log.
+    """
+    headers = {"WWW-Authenticate": challenge}
+    return Problem(code, message, status=401, headers=headers, tenant_id=tenant_id)
+
+
+def busy(message: str, retry_after_s: float = 1.0) -> Problem:
+    """503 SERVICE_BUSY: others have all places; one may be free in ``retry_after_s`` seconds."""
+    return Problem("SERVICE_BUSY", message, headers=retry_after(retry_after_s))
+
+
+def unavailable(message: str, retry_after_s: float = 1.0) -> Problem:
+    """503 SERVICE_UNAVAILABLE: what is needed does not answer; it may in ``retry_after_s`` seconds."""
+    return Problem("SERVICE_UNAVAILABLE", message, headers=retry_after(retry_after_s))
+
+
 def not_found(what: str, identifier: str) -> Problem:
     """The one answer for an id that does not exist or belongs to another tenant."""
     return Problem("NOT_FOUND", f"{what} {identifier!r} does not exist")

@@ -9,7 +9,7 @@ import attrs
 from aiohttp import web
 from ragwork_hooks.auth import Authenticator, Credential, Principal
 from ragwork_hooks.authz import Deny
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.http import AnyRoute
 
 from ragwork_kernel.exchange import Exchange
@@ -69,7 +69,7 @@ async def _recognised(authenticators: Authenticators, exchange: Exchange) -> Pri
         if isinstance(principal, Principal):
             exchange.allowed(authenticator.name, since, {})
             return principal
-    raise Problem(
+    raise unauthenticated(
         "AUTH_UNAUTHORIZED",
         "send a valid key as `Authorization: Bearer <key>`; `ragwork keys create` makes one",
     )

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from aiohttp import web
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import Problem, retry_after
 
 from ragwork_kernel import body
 from ragwork_kernel.exchange import Exchange
@@ -51,4 +51,4 @@ class BodyMemory:
 
 
 def _busy(said: str) -> Problem:
-    return Problem("SERVICE_BUSY", said, headers={"Retry-After": "1", "Connection": "close"})
+    return Problem("SERVICE_BUSY", said, headers={**retry_after(1), "Connection": "close"})

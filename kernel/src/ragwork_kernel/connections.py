@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aiohttp import HttpVersion10, web
 from aiohttp.http_exceptions import LineTooLong
-from ragwork_hooks.errors import DEFAULT_CODES, Problem
+from ragwork_hooks.errors import DEFAULT_CODES, Problem, busy
 
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.failures import UNEXPECTED
@@ -33,9 +33,7 @@ _RESERVED: Final = 128
 _LOOKED_AT: Final = 100
 #: What the parser takes of a target or a header, in bytes.
 _LONGEST_LINE: Final = 8190
-_BUSY: Final = Problem(
-    "SERVICE_BUSY", "too many connections are open; try again", headers={"Retry-After": "1"}
-)
+_BUSY: Final = busy("too many connections are open; try again")
 _NO_REQUEST: Final = Problem(
     "BAD_REQUEST", "this is no HTTP/1.1 request; speak HTTP/1.1, without TLS, to this port"
 )

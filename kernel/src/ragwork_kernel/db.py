@@ -19,11 +19,11 @@ import asyncpg
 import attrs
 import orjson
 from asyncpg.pool import PoolConnectionProxy
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import Problem, busy, unavailable
 from ragwork_hooks.plugin import RegisterCodecs
 from ragwork_hooks.storage import Mode, Row
 
-from ragwork_kernel.shares import KernelShare, KernelShares, SharesFactory, busy
+from ragwork_kernel.shares import KernelShare, KernelShares, SharesFactory
 
 # The one place where a tenant id becomes SQL text; nothing that could end the quote passes.
 TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
@@ -188,17 +188,13 @@ class _TenantScope:
         """``error``, or 503 when the database rather than the statement is its cause."""
         closed = self._lost()
         if isinstance(error, _AWAY) or (closed and isinstance(error, _MAYBE_AWAY)):
-            return unavailable()
+            return away()
         return error
 
 
-def unavailable() -> Problem:
-    """The answer while the database is away."""
-    return Problem(
-        "SERVICE_UNAVAILABLE",
-        "the database does not answer; try again shortly",
-        headers={"Retry-After": "1"},
-    )
+def away() -> Problem:
+    """The answer while the database does not answer."""
+    return unavailable("the database does not answer; try again shortly")
 
 
 async def _register_codecs(codecs: Sequence[RegisterCodecs], connection: "asyncpg.Connection[Any]") -> None:
@@ -279,7 +275,7 @@ class Pool:
         except BaseException as error:
             place.release()
             if isinstance(error, (*_AWAY, *_MAYBE_AWAY)):
-                raise unavailable() from error
+                raise away() from error
             raise
 
     async def release(self, connection: "PoolConnectionProxy[Any]", place: KernelShare) -> None:
@@ -312,7 +308,7 @@ class Pool:
         try:
             await connection.execute("SELECT 1")
         except (*_AWAY, *_MAYBE_AWAY) as error:
-            raise unavailable() from error
+            raise away() from error
         finally:
             await self.release(connection, place)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.http import AnyRoute, Area, Call, File, Route
 from ragwork_hooks.plugin import Clock
 
@@ -107,7 +107,7 @@ class KernelRoutes:
         if self.metrics_token is not None:
             sent = call.headers.get("Authorization") or ""
             if not hmac.compare_digest(sent.encode(), f"Bearer {self.metrics_token}".encode()):
-                raise Problem("AUTH_UNAUTHORIZED", "metrics need the token of METRICS_TOKEN")
+                raise unauthenticated("AUTH_UNAUTHORIZED", "metrics need the token of METRICS_TOKEN")
         return File(data=self.telemetry.expose(), mime="text/plain; version=0.0.4; charset=utf-8")
 
     async def _openapi(self, _call: Call[Any, Any]) -> File:

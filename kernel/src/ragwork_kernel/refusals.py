@@ -6,7 +6,7 @@ from typing import Final
 
 import asyncpg
 from aiohttp import web
-from ragwork_hooks.errors import Problem, ProviderError
+from ragwork_hooks.errors import Problem, ProviderError, unavailable
 
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.exchange import Exchange
@@ -43,11 +43,7 @@ def too_slow(exchange: Exchange, config: KernelConfig) -> Problem:
             f"the body did not arrive within {config.body_timeout_s:g} s",
             headers={"Connection": "close"},
         )
-    return Problem(
-        "SERVICE_UNAVAILABLE",
-        f"not done within {config.request_timeout_s:g} s; nothing was changed",
-        headers={"Retry-After": "1"},
-    )
+    return unavailable(f"not done within {config.request_timeout_s:g} s; nothing was changed")
 
 
 def unforeseen(error: Exception) -> Problem:

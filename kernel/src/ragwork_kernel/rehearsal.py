@@ -18,7 +18,7 @@ from ragwork_kernel import bindings, plan
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.contributions import Collected, collect
-from ragwork_kernel.db import Pool, unavailable
+from ragwork_kernel.db import Pool, away
 from ragwork_kernel.state import LocalState
 from ragwork_kernel.telemetry import Telemetry
 from ragwork_kernel.tracing import NoTracer
@@ -133,7 +133,7 @@ class _NoDatabase:
     def tenant(
         self, tenant_id: str, mode: Mode = "write", *, stale: bool = False
     ) -> AbstractAsyncContextManager[Transaction]:
-        raise unavailable()
+        raise away()
 
     def anonymous(self) -> AbstractAsyncContextManager[Transaction]:
-        raise unavailable()
+        raise away()

@@ -8,7 +8,7 @@ import attrs
 import orjson
 from aiohttp import web
 from multidict import CIMultiDict
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import Problem, retry_after
 from ragwork_hooks.http import Call, Reply, Upload
 from ragwork_hooks.replay import Claim, Claimed, Conflict, InProgress, Miss, Replay, StoredReply
 from ragwork_hooks.storage import Transaction
@@ -91,7 +91,7 @@ def refuse(claimed: Claimed) -> None:
         raise Problem(
             "IDEMPOTENCY_KEY_CONFLICT",
             "the same request is being worked on; ask again shortly",
-            headers={"Retry-After": str(max(1, round(claimed.retry_after_s)))},
+            headers=retry_after(claimed.retry_after_s),
         )
 
 

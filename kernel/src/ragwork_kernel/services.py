@@ -7,6 +7,7 @@ from typing import Literal, TypeVar, cast
 import attrs
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Action, Decision, ReadScope, Resource
+from ragwork_hooks.errors import busy
 from ragwork_hooks.events import Events
 from ragwork_hooks.jobs import Jobs
 from ragwork_hooks.plugin import (
@@ -25,7 +26,7 @@ from ragwork_hooks.shares import Shares
 from ragwork_hooks.storage import Blob, Caches, Database, State, Transaction
 
 from ragwork_kernel.authorize import AuthorizationPlan
-from ragwork_kernel.shares import SharesFactory, busy
+from ragwork_kernel.shares import SharesFactory
 
 C = TypeVar("C")
 

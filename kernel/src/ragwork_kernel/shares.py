@@ -13,7 +13,7 @@ from typing import Final, Self
 
 import attrs
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import busy
 
 #: Who the present task works for: a tenant, ``address_of(peer)`` before one is known, "" for the platform itself.
 working_for: ContextVar[str] = ContextVar("working_for", default="")
@@ -39,11 +39,6 @@ def work_for(tenant: str) -> Iterator[None]:
         yield
     finally:
         working_for.reset(token)
-
-
-def busy(said: str) -> Problem:
-    """The refusal where nothing else was asked for: 503 SERVICE_BUSY."""
-    return Problem("SERVICE_BUSY", said, headers={"Retry-After": "1"})
 
 
 @attrs.define(eq=False)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from ragwork_hooks.auth import Credential, Principal, Role
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.plugin import Services
 
 from ragwork_agents import jose, opaque, scopes
@@ -125,4 +125,4 @@ def _role(held: frozenset[str]) -> Role:
 
 
 def _refused(message: str) -> Problem:
-    return Problem("AUTH_UNAUTHORIZED", message, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+    return unauthenticated("AUTH_UNAUTHORIZED", message, challenge='Bearer error="invalid_token"')

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from ragwork_hooks.errors import Problem, ProviderError
+from ragwork_hooks.errors import Problem, ProviderError, retry_after
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicyEngine
 
@@ -38,10 +38,10 @@ async def _reached(work: Awaitable[T]) -> T:
     try:
         return await work
     except ProviderError as error:
-        after = _RETRY_AFTER_S if error.retry_after_s is None else max(1, round(error.retry_after_s))
+        after = _RETRY_AFTER_S if error.retry_after_s is None else error.retry_after_s
         raise Problem(
             "POLICY_ENGINE_UNAVAILABLE",
             "policies can't be evaluated right now",
             status=503,
-            headers={"Retry-After": str(after)},
+            headers=retry_after(after),
         ) from error

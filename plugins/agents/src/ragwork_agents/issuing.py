@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 from ragwork_hooks.audit import AuditEvent, AuditLog, Origin
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import Problem, unauthenticated, unavailable
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Transaction
 
@@ -123,9 +123,7 @@ class TokenIssuer:
                 "agent_token_issue_seconds", "Time to issue an agent's token", time.perf_counter() - began
             )
             return issued
-        raise Problem(
-            "SERVICE_UNAVAILABLE", "the agent keeps changing; try again", headers={"Retry-After": "1"}
-        )
+        raise unavailable("the agent keeps changing; try again")
 
     async def _attempt(self, agent: Snapshot, wish: Wish) -> Issued:
         ruling = await self._ruled(agent, wish)
@@ -269,7 +267,7 @@ def standing(agent: Snapshot | None, tenant_id: str | None) -> Snapshot:
     if agent is None:
         raise invalid_credentials()
     if agent.status == "revoked":
-        raise Problem("AUTH_AGENT_REVOKED", "the agent was revoked", status=401, tenant_id=tenant_id)
+        raise unauthenticated("AUTH_AGENT_REVOKED", "the agent was revoked", tenant_id)
     if agent.status == "suspended":
         raise Problem("AUTH_AGENT_SUSPENDED", "the agent is suspended", status=403, tenant_id=tenant_id)
     return agent
@@ -277,7 +275,7 @@ def standing(agent: Snapshot | None, tenant_id: str | None) -> Snapshot:
 
 def invalid_credentials(message: str = "the client credentials are wrong") -> Problem:
     """401 AUTH_INVALID_CREDENTIALS, the same for an unknown client and a wrong secret."""
-    return Problem("AUTH_INVALID_CREDENTIALS", message, status=401)
+    return unauthenticated("AUTH_INVALID_CREDENTIALS", message)
 
 
 def _credential_end(agent: Snapshot, latest: datetime) -> datetime:

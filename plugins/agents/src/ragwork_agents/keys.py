@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 from joserfc.jwk import RSAKey
-from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.errors import Problem, not_found, retry_after
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 
@@ -168,7 +168,7 @@ class Keyring:
             raise Problem(
                 "CONFLICT",
                 "another change of the tenant's signing keys is under way; try again",
-                headers={"Retry-After": "1"},
+                headers=retry_after(1),
             )
 
     @staticmethod
@@ -184,7 +184,7 @@ class Keyring:
             "RATE_LIMITED",
             f"signing keys can be rotated again in {wait_s} s: {why}; a key that leaked is given up by its compromise",
             status=429,
-            headers={"Retry-After": str(wait_s)},
+            headers=retry_after(wait_s),
         )
 
     async def _replace(self, tx: Transaction, kid: str, status: str) -> str:

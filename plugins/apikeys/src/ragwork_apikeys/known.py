@@ -6,10 +6,9 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.auth import Role, User
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.storage import Row
 
-CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 _UNAUTHORIZED: Final = "AUTH_UNAUTHORIZED"
 
 
@@ -62,14 +61,16 @@ class Judge:
     def check(self, key: KnownKey, user: User | None) -> User:
         """The key's user. Raises ``Problem`` 401 with the code of the first reason found."""
         if key.revoked_at is not None or key.disabled_at is not None:
-            raise refused("AUTH_REVOKED_KEY", "this API key was revoked or switched off", key.tenant_id)
+            raise unauthenticated(
+                "AUTH_REVOKED_KEY", "this API key was revoked or switched off", key.tenant_id
+            )
         if user is None or not user.active:
-            raise refused(_UNAUTHORIZED, "the user of this API key is not active", key.tenant_id)
+            raise unauthenticated(_UNAUTHORIZED, "the user of this API key is not active", key.tenant_id)
         now = key.now(self.monotonic())
         if key.expired(now):
-            raise refused("AUTH_EXPIRED_KEY", "this API key has expired", key.tenant_id)
+            raise unauthenticated("AUTH_EXPIRED_KEY", "this API key has expired", key.tenant_id)
         if self.inactive_days is not None and now - key.unused_since() >= timedelta(days=self.inactive_days):
-            raise refused(
+            raise unauthenticated(
                 "AUTH_INACTIVE_KEY",
                 f"this API key was not used for {self.inactive_days} days; an admin can reactivate it",
                 key.tenant_id,
@@ -79,13 +80,4 @@ class Judge:
 
 def unauthorized(message: str = "the credential is missing, malformed or unknown") -> Problem:
     """401 ``AUTH_UNAUTHORIZED`` with its challenge."""
-    return refused(_UNAUTHORIZED, message)
-
-
-def refused(code: str, message: str, tenant_id: str | None = None) -> Problem:
-    """A 401 of code ``code`` with its challenge.
-
-    ``tenant_id`` is given for a credential that was proven: a mere claim to be somebody's key must not
-    write into their audit log.
-    """
-    return Problem(code, message, headers=CHALLENGE, tenant_id=tenant_id)
+    return unauthenticated(_UNAUTHORIZED, message)

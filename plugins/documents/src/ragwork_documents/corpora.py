@@ -5,7 +5,7 @@ from typing import Final
 
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import readers_of
-from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.errors import Problem, not_found, retry_after
 from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
@@ -171,7 +171,7 @@ class Corpora:
             raise Problem(
                 "INGEST_IN_PROGRESS",
                 "a document of the corpus is being ingested; try again when it is done",
-                headers={"Retry-After": RETRY_AFTER_S},
+                headers=retry_after(RETRY_AFTER_S),
             )
 
 

@@ -10,7 +10,7 @@ import attrs
 import orjson
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Action, Deny, Resource, readers_of, refusal
-from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.errors import Problem, not_found, retry_after
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
 from ragwork_hooks.storage import Row, Transaction
@@ -23,7 +23,7 @@ from ragwork_documents.targets import JOB_KIND, Target, payload
 MAX_CHUNKS: Final = 20_000
 REQUEUE_BATCH: Final = 32
 #: Most documents are indexed within this.
-RETRY_AFTER_S: Final = "2"
+RETRY_AFTER_S: Final = 2
 _IN_FLIGHT: Final = ("queued", "processing")
 
 
@@ -355,7 +355,7 @@ def in_progress(document_id: str) -> Problem:
     return Problem(
         "INGEST_IN_PROGRESS",
         f"document {document_id!r} is being ingested; try again when it is done",
-        headers={"Retry-After": RETRY_AFTER_S},
+        headers=retry_after(RETRY_AFTER_S),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import Answers, Corpus, CorpusSearch, Found
-from ragwork_hooks.errors import Problem, ProviderError, not_found
+from ragwork_hooks.errors import Problem, ProviderError, not_found, retry_after
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Query
@@ -140,9 +140,7 @@ def _check_filter(filter: Mapping[str, object]) -> None:
 
 
 def _unavailable(error: ProviderError) -> Problem:
-    headers = {}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    headers = None if error.retry_after_s is None else retry_after(error.retry_after_s)
     return Problem(error.code, error.message, status=503, headers=headers)
 
 

@@ -8,7 +8,7 @@ from ragwork_hooks.admission import Admission, Ask, Stage, Wire
 from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny
-from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.errors import ProviderError, retry_after
 from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.storage import Bucket, Draw, State
@@ -153,5 +153,5 @@ def _unavailable() -> Deny:
     return Deny(
         "RATE_LIMIT_UNAVAILABLE",
         "the store of the rate limits does not answer",
-        headers={**headers.DEGRADED, "Retry-After": "1"},
+        headers={**headers.DEGRADED, **retry_after(1)},
     )

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ragwork_hooks.authz import Deny
+from ragwork_hooks.errors import retry_after
 from ragwork_hooks.storage import Draw
 
 from ragwork_ratelimit.limits import Policy
@@ -44,7 +45,7 @@ def refusal(policy: Policy, route_class: str, draw: Draw, headers: Mapping[str, 
     wait_ms = None if math.isinf(draw.wait_s) else max(1, math.ceil(draw.wait_s * 1000))
     own = {"X-RateLimit-Scope": policy.scope, "X-RateLimit-Route-Class": route_class}
     if wait_ms is not None:
-        own["Retry-After"] = str(math.ceil(wait_ms / 1000))
+        own |= retry_after(math.ceil(wait_ms / 1000))
         own["X-RateLimit-Retry-After-Ms"] = str(wait_ms)
     return Deny(
         "RATE_LIMITED",

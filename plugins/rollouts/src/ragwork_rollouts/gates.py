@@ -4,6 +4,7 @@ from typing import Final
 
 from ragwork_hooks.admission import Admission, Ask, Stage, Wire
 from ragwork_hooks.authz import Deny
+from ragwork_hooks.errors import retry_after
 from ragwork_hooks.http import AnyRoute
 
 from ragwork_rollouts.canary import reaches
@@ -80,5 +81,5 @@ def _refusal(control: str, why: str) -> Deny:
         "FEATURE_TEMPORARILY_DISABLED",
         f"{name} {why}; try again later",
         details={"switch": control},
-        headers={"Retry-After": str(RETRY_AFTER_S)},
+        headers=retry_after(RETRY_AFTER_S),
     )

@@ -4,7 +4,7 @@ import hmac
 from typing import Final
 
 from ragwork_hooks.auth import Credential, Principal, Role
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.plugin import Services
 
 from ragwork_scim.token_store import TokenStore
@@ -69,6 +69,4 @@ class TokenAuthenticator:
 def _unauthorized(
     message: str = "the SCIM token is malformed or unknown", tenant_id: str | None = None
 ) -> Problem:
-    """401. ``tenant_id`` is given for a token that was proven: a mere claim must not write into their log."""
-    headers = {"WWW-Authenticate": "Bearer"}
-    return Problem("SCIM_UNAUTHORIZED", message, status=401, headers=headers, tenant_id=tenant_id)
+    return unauthenticated("SCIM_UNAUTHORIZED", message, tenant_id)

@@ -4,7 +4,7 @@ import hmac
 from typing import Final
 
 from ragwork_hooks.auth import Credential, Directory, Principal, User
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.plugin import Services
 
 from ragwork_sso.sessions import Session, SessionStore
@@ -81,9 +81,4 @@ class SessionAuthenticator:
 
 def _refused(message: str, proven: Session | None = None, code: str = "AUTH_UNAUTHORIZED") -> Problem:
     """A 401. Only a session that was proven may write into its tenant's audit log."""
-    return Problem(
-        code,
-        message,
-        headers={"WWW-Authenticate": "Bearer"},
-        tenant_id=None if proven is None else proven.tenant_id,
-    )
+    return unauthenticated(code, message, None if proven is None else proven.tenant_id)

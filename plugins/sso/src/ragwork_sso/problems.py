@@ -1,6 +1,6 @@
 """The refusals of single sign-on, each with its wire code."""
 
-from ragwork_hooks.errors import Problem
+from ragwork_hooks.errors import Problem, unauthenticated
 
 
 def disabled() -> Problem:
@@ -32,7 +32,7 @@ def bad_state() -> Problem:
 
 def bad_token(reason: str) -> Problem:
     """What the provider says about the person can't be believed."""
-    return Problem("SSO_ID_TOKEN_INVALID", f"the provider's answer is not valid: {reason}", status=401)
+    return unauthenticated("SSO_ID_TOKEN_INVALID", f"the provider's answer is not valid: {reason}")
 
 
 def exchange_failed(reason: str) -> Problem:
