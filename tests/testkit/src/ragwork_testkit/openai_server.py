@@ -26,6 +26,7 @@ _MAX_SPEECH_CHARS = 4096
 _MAX_AUDIO_BYTES = 25 * 1024 * 1024
 # 8,191 tokens of plain English.
 _MAX_EMBEDDING_CHARS = 4 * 8191
+_FIRST_PASSAGE = re.compile(r'<passage n="?1\b')
 
 How: TypeAlias = Literal[
     "status",  # answer with ``status`` and an error body
@@ -210,7 +211,7 @@ def embedding(text: str, dimension: int) -> list[float]:
 def _answer(body: Mapping[str, Any]) -> list[str]:
     """The last message word by word, and a mark in three pieces when the prompt holds passages."""
     said = re.findall(r"\s*\S+", "You asked: " + body["messages"][-1]["content"])
-    cited = "<passage n=1>" in body["messages"][0]["content"]
+    cited = any(_FIRST_PASSAGE.search(message["content"]) for message in body["messages"])
     return [*said, " [", "1", "]"] if cited else said
 
 
