@@ -1,7 +1,10 @@
 """The how-to pages do what they say: their commands run against a fresh instance and print what the pages show."""
 
+import asyncio
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,23 +13,21 @@ from pathlib import Path
 import attrs
 import pytest
 from page import DOCS, Environment
-from walker import agrees, read, walk
+from ragwork_testkit.valkey import free_port
+from walker import Page, agrees, read, walk
+from worlds import WORLDS, nothing
 
 HOW_TO = DOCS / "how-to"
 #: Pages whose commands need what a test has not, and what that is.
 NOT_WALKED = {
-    "add-audio.md": "a vendor of speech",
-    "provision-people-with-scim.md": "an identity provider",
     "publish-a-plugin.md": "an index of packages; tests/docs/test_tutorial_write_a_provider.py walks the tutorial",
-    "receive-billing-webhooks.md": "a receiver",
     "run-in-production.md": "docker",
     "run-several-processes.md": "a Postgres, a replica and a Redis",
     "share-cloud-stores.md": "a store in a cloud",
-    "sign-in-with-openid-connect.md": "an identity provider",
     "test-against-a-recorded-vendor.md": "a vendor",
-    "use-an-openai-compatible-model.md": "a model server",
 }
 WALKED = sorted(page.name for page in HOW_TO.glob("*.md") if page.name not in NOT_WALKED)
+_PORT = re.compile(r"--port (\d+)")
 UNHURRIED = {
     f"RL_{whose}_{kind}_{what}": "1000"
     for whose in ("KEY", "TENANT")
@@ -37,10 +38,14 @@ UNHURRIED = {
 
 @attrs.frozen
 class Instance:
-    """A server that the pages' commands reach."""
+    """A server that the pages' commands reach: where pages have its address, and what they run with.
 
-    base: str
+    ``fresh`` is a data directory in which nothing happened yet, to be copied.
+    """
+
+    replace: dict[str, str]
     environ: dict[str, str]
+    fresh: Path
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +59,9 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
         "RAGWORK_DATA_DIR": str(folder / "data"),
         "LOG_LEVEL": "WARNING",
     }
+    made = [tools.bin / "ragwork", "migrate", "--data-dir", folder / "fresh"]
+    subprocess.run(made, cwd=folder, env=environ, check=True, capture_output=True)
+    shutil.copytree(folder / "fresh", folder / "data")
     server = subprocess.Popen(
         [tools.bin / "ragwork", "serve", "--port", "0", "--json"],
         stdout=subprocess.PIPE,
@@ -70,20 +78,37 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
             if line == "}\n":
                 break
         assert announced, (folder / "server.log").read_text()
-        yield Instance(json.loads(announced)["url"], environ)
+        yield Instance({"http://127.0.0.1:8000": json.loads(announced)["url"]}, environ, folder / "fresh")
     finally:
         server.terminate()
         server.wait(timeout=60)
 
 
+def apart(page: Page, instance: Instance, folder: Path) -> Instance:
+    """For a page that starts servers: ports and data of its own."""
+    replace: dict[str, str] = {}
+    for port in {port for command in page.commands for port in _PORT.findall(command.text)}:
+        here = free_port()
+        replace |= {f"--port {port}": f"--port {here}", f"127.0.0.1:{port}": f"127.0.0.1:{here}"}
+    data = shutil.copytree(instance.fresh, folder / "data")
+    settings = {**UNHURRIED, "EMBEDDING_PROVIDER": "wordllama", "RAGWORK_DATA_DIR": str(data)}
+    return attrs.evolve(instance, replace=replace, environ=instance.environ | settings)
+
+
 @pytest.mark.program("curl")
 @pytest.mark.parametrize("name", WALKED)
-def test_the_commands_of_the_page_print_what_it_shows(name: str, instance: Instance, tmp_path: Path) -> None:
+async def test_the_commands_of_the_page_print_what_it_shows(
+    name: str, instance: Instance, tmp_path: Path
+) -> None:
     page = read((HOW_TO / name).read_text(encoding="utf-8"))
     assert page.commands or page.left_out, "a page without commands belongs elsewhere"
-    # A tenant of its own keeps pages apart.
-    replace = {"http://127.0.0.1:8000": instance.base, "acme": f"acme-{name.removesuffix('.md')}"}
-    for command, printed in walk(page, tmp_path, instance.environ, replace):
+    reached = apart(page, instance, tmp_path) if page.serves else instance
+    async with WORLDS.get(name, nothing)(tmp_path) as world:
+        # A tenant of its own keeps pages apart.
+        replace = {**world.replace, **reached.replace, "acme": f"acme-{name.removesuffix('.md')}"}
+        environ = reached.environ | world.environ
+        walked = await asyncio.to_thread(lambda: list(walk(page, tmp_path, environ, replace)))
+    for command, printed in walked:
         if command.shown is not None:
             assert agrees(command.shown, printed), (
                 f"$ {command.text}\nshown:\n{command.shown}\nprinted:\n{printed}"

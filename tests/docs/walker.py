@@ -2,11 +2,14 @@
 
 A fence ``console`` has commands after ``$`` and what each prints; a fence ``sh`` has commands alone. ``…`` on the page
 stands for anything. Identifiers, times and figures of speed may differ. A fence after a comment
-``<!-- not run: reason -->`` is left out, and the reason is listed.
+``<!-- not run: reason -->`` is left out, and the reason is listed. What a page leaves running in the background,
+such as a server, ends with the page.
 """
 
+import os
 import re
 import shlex
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,9 @@ _FENCE = re.compile(
 )
 _FILE = re.compile(r"^File `([^`]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _END = "\x1e"
+_PATIENCE_S = 100
+#: Both outputs in one; at the end of the page, whatever its commands left running ends too.
+_PROLOGUE = "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
 #: What may differ between the page and a run of it.
 _VARIES = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -41,6 +47,11 @@ class Page:
     files: dict[str, str]
     commands: list[Command]
     left_out: list[str]
+
+    @property
+    def serves(self) -> bool:
+        """Whether it starts servers itself."""
+        return any("ragwork serve" in command.text for command in self.commands)
 
 
 def read(text: str) -> Page:
@@ -87,24 +98,36 @@ def walk(
     """Every command with what it printed; both outputs together, as a terminal shows them."""
     for name, content in page.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
+        (folder / name).write_text(_replaced(content, replace))
     script = "".join(f"{command.text}\nprintf '{_END}'\n" for command in page.commands)
-    for old, new in replace.items():
-        script = script.replace(old, new)
-    ended = subprocess.run(
-        ["bash", "-c", f"exec 2>&1\n{script}"],
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
-    printed = ended.stdout
-    for old, new in replace.items():
-        printed = printed.replace(new, old)
+    ended = _printed(_replaced(script, replace), folder, environ)
+    printed = _replaced(ended, {new: old for old, new in reversed(replace.items()) if new})
     outputs = printed.split(_END)
     assert len(outputs) > len(page.commands), f"the page ends the shell: {outputs[-1]}"
     yield from zip(page.commands, outputs, strict=False)
+
+
+def _replaced(text: str, replace: dict[str, str]) -> str:
+    for old, new in replace.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _printed(script: str, folder: Path, environ: dict[str, str]) -> str:
+    """What a script prints until its end."""
+    with subprocess.Popen(
+        ["bash", "-c", _PROLOGUE + script],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as shell:
+        try:
+            return shell.communicate(timeout=_PATIENCE_S)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(shell.pid, signal.SIGTERM)
+            raise AssertionError(f"the page does not end; it printed:\n{shell.communicate()[0]}") from None
 
 
 def agrees(shown: str, printed: str) -> bool:
