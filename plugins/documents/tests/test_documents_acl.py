@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 from ragwork_documents import acl
-from ragwork_documents.scope_sql import condition
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import (
     ALLOW,
@@ -21,6 +20,7 @@ from ragwork_hooks.authz import (
     Resource,
     readers_of,
 )
+from ragwork_toolkit.scope_sql import Parameters
 
 GRANTS = ("read", "write", "delete", "reindex", "owner")
 ACTIONS = {"read": acl.READ, "write": acl.WRITE, "delete": acl.DELETE, "reindex": acl.REINDEX}
@@ -110,10 +110,8 @@ def test_scope_values_never_enter_the_sql():
             ReadableBy(frozenset({hostile})),
         )
     )
-    args: list[object] = ["first"]
-    sql = condition(scope, args)
+    parameters = Parameters(["first"])
+    sql = acl.scope_condition(scope, parameters)
     assert "DROP" not in sql
-    assert len(args) == 6
+    assert len(parameters.values) == 6
     assert "$6" in sql
-    assert condition(AllOf(()), []) == "true"
-    assert condition(AnyOf(()), []) == "false"

@@ -19,6 +19,8 @@ from ragwork_hooks.authz import (
 )
 from ragwork_hooks.errors import not_found
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit import scope_sql
+from ragwork_toolkit.scope_sql import Parameters
 
 DOCUMENT: Final = "document"
 READ: Final = Action(name="document.read", role=Role.READER)
@@ -66,6 +68,18 @@ def permissions(granted: Iterable[str]) -> frozenset[str]:
     """All that a holder of the grants ``granted`` may do."""
     held = frozenset(granted)
     return frozenset(name for name, satisfying in SATISFIED_BY.items() if held & satisfying)
+
+
+def scope_condition(scope: ReadScope, parameters: Parameters) -> str:
+    """What of ``documents.documents d`` lies in ``scope``; true or false, never null."""
+
+    def granted(readers: str) -> str:
+        return f"""EXISTS (SELECT FROM documents.grants g
+        WHERE g.tenant_id = d.tenant_id AND g.document_id = d.id AND g.reader = ANY({readers})
+          AND g.permission = ANY({parameters.bind(READ_GRANTS, "text[]")})
+          AND (g.expires_at IS NULL OR g.expires_at > now()))"""  # placeholders only
+
+    return scope_sql.compile(scope, parameters, document_id="d.id", granted=granted)
 
 
 class DocumentAcl:

@@ -9,9 +9,9 @@ from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.documents import Corpus, Ingestion
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Transaction
+from ragwork_toolkit.scope_sql import Parameters
 
 from ragwork_documents import acl
-from ragwork_documents.scope_sql import condition
 
 _CACHE_TTL_S: Final = 60.0
 # What changed in the window; a duration is from being accepted to being indexed.
@@ -32,12 +32,12 @@ _INGESTION: Final = """WITH recent AS (
 
 async def within(tx: Transaction, scope: ReadScope, document_ids: Iterable[str]) -> frozenset[str]:
     """Those of ``document_ids`` that exist within ``scope`` now. One round trip."""
-    args: list[object] = [sorted(set(document_ids))]
+    p = Parameters()
     rows = await tx.fetch(
         f"""SELECT d.id FROM documents.documents d
-        WHERE d.tenant_id = ragwork.tenant() AND d.id = ANY($1::text[])
-          AND {condition(scope, args)}""",  # noqa: S608  # the condition holds parameters only
-        *args,
+        WHERE d.tenant_id = ragwork.tenant() AND d.id = ANY({p.bind(sorted(set(document_ids)), "text[]")})
+          AND {acl.scope_condition(scope, p)}""",  # noqa: S608  # placeholders only
+        *p.values,
     )
     return frozenset(row["id"] for row in rows)
 

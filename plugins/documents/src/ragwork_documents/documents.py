@@ -10,11 +10,11 @@ from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
 from ragwork_hooks.jobs import JobStatus
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.scope_sql import Parameters
 
 from ragwork_documents import acl
 from ragwork_documents.catalog import Catalog
 from ragwork_documents.intake import Intake, Outcome, Overwrite, Submission
-from ragwork_documents.scope_sql import condition
 from ragwork_documents.shapes import (
     DocumentAccepted,
     DocumentListQuery,
@@ -42,18 +42,18 @@ class Documents:
         self, tx: Transaction, principal: Principal, query: DocumentListQuery
     ) -> list[DocumentResponse]:
         """Readable documents, newest first. Raises ``Problem`` 404 for a corpus that does not exist."""
-        args: list[object] = [query.limit, query.offset]
-        where = condition(await self._services.read_scope(principal, acl.READ), args)
+        p = Parameters()
+        where = acl.scope_condition(await self._services.read_scope(principal, acl.READ), p)
         if query.corpus_id is not None:
             if await self._catalog.corpus(tx.tenant_id, query.corpus_id) is None:
                 raise not_found("corpus", query.corpus_id)
-            args.append(query.corpus_id)
-            where += f" AND d.corpus_id = ${len(args)}"
+            where += f" AND d.corpus_id = {p.bind(query.corpus_id, 'text')}"
         rows = await tx.fetch(
             f"""SELECT {_COLUMNS} FROM documents.documents d
             WHERE d.tenant_id = ragwork.tenant() AND {where}
-            ORDER BY d.created_at DESC, d.id LIMIT $1 OFFSET $2""",  # noqa: S608  # parameters only
-            *args,
+            ORDER BY d.created_at DESC, d.id
+            LIMIT {p.bind(query.limit, "bigint")} OFFSET {p.bind(query.offset, "bigint")}""",  # noqa: S608  # placeholders
+            *p.values,
         )
         return [_response(row, None) for row in rows]
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 from ragwork_hooks.authz import ReadScope
+from ragwork_toolkit.scope_sql import Parameters
 
-from ragwork_pgvector.scope import Parameters, predicate
+from ragwork_pgvector.readers import scope_condition
 from ragwork_pgvector.vectors import VectorTable
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def ranking(question: Question, table: VectorTable, scope: ReadScope) -> tuple[s
 
 def _permitted(p: Parameters, question: Question, corpus: str, scope: ReadScope) -> str:
     embedder, dimension = p.bind(question.embedder, "text"), p.bind(question.dimension, "integer")
-    wanted = f"d.corpus_id = {corpus} AND {predicate(scope, p)}"
+    wanted = f"d.corpus_id = {corpus} AND {scope_condition(scope, p)}"
     if question.filter:
         wanted += f" AND {_matches(p.bind(_alternatives(question.filter), 'jsonb'))}"
     return f"""

@@ -8,8 +8,9 @@ from typing import Final
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.retrieval import Chunk, Hit, Indexed, IndexedDocument, Passage
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.scope_sql import Parameters
 
-from ragwork_pgvector.scope import Parameters, predicate
+from ragwork_pgvector.readers import scope_condition
 from ragwork_pgvector.vectors import ALL_TABLES
 
 _VECTORS: Final = " UNION ALL ".join(
@@ -63,7 +64,7 @@ class LocalSource:
             FROM unnest({revisions}, {ordinals}, {scores}) WITH ORDINALITY AS h (generation, ordinal, score, n)
             JOIN pgvector.documents d USING (generation)
             JOIN pgvector.chunks c USING (generation, ordinal)
-            WHERE {predicate(scope, p)}
+            WHERE {scope_condition(scope, p)}
             ORDER BY h.n""",
             *p.values,
         )
