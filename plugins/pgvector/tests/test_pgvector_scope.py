@@ -22,7 +22,8 @@ async def pool(index_database):
         await tx.execute(
             """INSERT INTO pgvector.documents (tenant_id, document_id, generation, corpus_id, version, source,
                 owner, embedder, dimension, metadata, labels, chunks, terms)
-            SELECT ragwork.tenant(), d.id, nextval('pgvector.generations'), 'c', 1, '', d.owner, '', 256, '{}', d.labels, 0, 0
+            SELECT ragwork.tenant(), d.id, nextval('pgvector.generations'), 'c', 1, '',
+                d.owner, '', 256, '{}', d.labels, 0, 0
             FROM jsonb_to_recordset($1::jsonb) AS d(id text, owner text, labels jsonb)""",
             [{"id": d.id, "owner": d.owner, "labels": dict(d.labels)} for d in DOCUMENTS],
         )
