@@ -136,6 +136,25 @@ async def test_concurrent_misses_load_once_and_a_failed_load_is_tried_again(data
     assert len(calls) == 2
 
 
+async def test_what_is_absent_is_answered_and_asked_for_again_until_it_is_there(database: Database) -> None:
+    calls: list[object] = []
+    async with process(database) as here:
+        asked = [here.cache.get_optional("k", counted(None, calls)) for _ in range(3)]
+        assert await asyncio.gather(*asked) == [None] * 3
+        assert await here.cache.get_optional("k", counted(None, calls)) is None
+        assert await here.cache.get_optional("k", counted("made", calls)) == "made"
+        assert await here.cache.get_optional("k", counted("unused", calls)) == "made"
+    assert calls == [None, None, "made"]
+
+
+async def test_an_answer_of_none_is_kept_where_it_is_a_value(database: Database) -> None:
+    calls: list[object] = []
+    async with process(database) as here:
+        assert await here.cache.get("k", counted(None, calls)) is None
+        assert await here.cache.get("k", counted("unused", calls)) is None
+    assert calls == [None]
+
+
 async def test_a_caller_that_gives_up_does_not_spoil_the_load_for_others(database: Database) -> None:
     async def load() -> object:
         await asyncio.sleep(0.1)

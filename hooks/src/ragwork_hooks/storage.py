@@ -138,6 +138,9 @@ class Cache(Protocol[V]):
     async def get(self, key: str, load: Callable[[], Awaitable[V]]) -> V:
         """The cached value, else ``await load()`` (also stored). Concurrent misses load once."""
 
+    async def get_optional(self, key: str, load: Callable[[], Awaitable[V | None]]) -> V | None:
+        """The same for what may be absent: ``None`` is answered and never kept, so what is made next is found."""
+
     async def invalidate(self, tx: Transaction, key: str) -> None:
         """Drop ``key`` everywhere when ``tx`` commits; in this process before the commit returns."""
 

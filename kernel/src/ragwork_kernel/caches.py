@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 from ragwork_hooks.storage import Transaction
 
@@ -23,15 +23,23 @@ class TenantCache(Generic[V]):
         self._ttl_s = ttl_s
         self._size = size
         self._entries: OrderedDict[str, tuple[float, V]] = OrderedDict()
-        self._loading: dict[str, asyncio.Task[V]] = {}
+        self._loading: dict[str, asyncio.Task[Any]] = {}
 
-    async def get(self, key: str, load: Callable[[], Awaitable[V]]) -> V:
+    def get(self, key: str, load: Callable[[], Awaitable[V]]) -> Coroutine[Any, Any, V]:
+        return self._read(key, load, keeps_none=True)
+
+    def get_optional(
+        self, key: str, load: Callable[[], Awaitable[V | None]]
+    ) -> Coroutine[Any, Any, V | None]:
+        return self._read(key, load, keeps_none=False)
+
+    async def _read(self, key: str, load: Callable[[], Awaitable[Any]], *, keeps_none: bool) -> Any:
         entry = self._entries.get(key)
         if entry is not None and entry[0] > time.monotonic() and self._bus.fresh:
             return entry[1]
         task = self._loading.get(key)
         if task is None:
-            task = asyncio.create_task(self._load(key, load))
+            task = asyncio.create_task(self._load(key, load, keeps_none))
             self._loading[key] = task
         return await asyncio.shield(task)
 
@@ -47,7 +55,7 @@ class TenantCache(Generic[V]):
         self._entries.clear()
         self._loading.clear()
 
-    async def _load(self, key: str, load: Callable[[], Awaitable[V]]) -> V:
+    async def _load(self, key: str, load: Callable[[], Awaitable[Any]], keeps_none: bool) -> Any:
         mine = asyncio.current_task()
         try:
             value = await load()
@@ -57,6 +65,8 @@ class TenantCache(Generic[V]):
             raise
         if self._loading.get(key) is mine:
             del self._loading[key]
+            if value is None and not keeps_none:
+                return None
             self._entries[key] = (time.monotonic() + self._ttl_s, value)
             if len(self._entries) > self._size:
                 self._entries.popitem(last=False)

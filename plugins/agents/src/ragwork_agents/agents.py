@@ -194,10 +194,6 @@ def _policies(row: Row, mode: str) -> tuple[Policy, ...]:
     )
 
 
-class _Unknown(Exception):
-    """No such agent: raised through the cache, so that absence is never kept."""
-
-
 class AgentStore:
     """All that touches agents and their credentials. Writes act inside the caller's transaction."""
 
@@ -210,36 +206,26 @@ class AgentStore:
     async def tenant_of(self, handle: str) -> str | None:
         """The tenant of a client id, or of the id of a credential or refresh token."""
 
-        async def load() -> str:
+        async def load() -> str | None:
             async with self._services.db.anonymous() as tx:
-                tenant_id = await tx.fetchval("SELECT agents.tenant_of($1)", handle)
-            if tenant_id is None:
-                raise _Unknown
-            return str(tenant_id)
+                tenant_id: str | None = await tx.fetchval("SELECT agents.tenant_of($1)", handle)
+            return tenant_id
 
-        try:
-            return await self._tenants.get(handle, load)
-        except _Unknown:
-            return None
+        return await self._tenants.get_optional(handle, load)
 
     async def snapshot(self, tenant_id: str, handle: str) -> Snapshot | None:
         """The agent of an id or client id, from a cache that any change reaches within 1 s."""
 
-        async def load() -> Snapshot:
+        async def load() -> Snapshot | None:
             async with self._services.db.tenant(tenant_id, "read") as tx:
-                return await self._read(tx, handle)
+                return await self.fresh(tx, handle)
 
-        try:
-            return await self._snapshots.get(f"{tenant_id}/{handle}", load)
-        except _Unknown:
-            return None
+        return await self._snapshots.get_optional(f"{tenant_id}/{handle}", load)
 
     async def fresh(self, tx: Transaction, handle: str) -> Snapshot | None:
         """The same as the transaction sees it."""
-        try:
-            return await self._read(tx, handle)
-        except _Unknown:
-            return None
+        row = await tx.fetchrow(_SNAPSHOT, handle)
+        return None if row is None else Snapshot.of(row)
 
     async def create(
         self, tx: Transaction, by: str, values: Mapping[str, Any], ends: datetime | None
@@ -339,12 +325,6 @@ class AgentStore:
         if unknown is not None:
             raise Problem("POLICY_NOT_FOUND", f"policy {unknown!r} does not exist", status=404)
         await tx.execute(_ASSIGN, agent_id, list(policy_ids))
-
-    async def _read(self, tx: Transaction, handle: str) -> Snapshot:
-        row = await tx.fetchrow(_SNAPSHOT, handle)
-        if row is None:
-            raise _Unknown
-        return Snapshot.of(row)
 
 
 def agent_not_found(agent_id: str) -> Problem:

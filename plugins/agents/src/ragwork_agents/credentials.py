@@ -82,10 +82,6 @@ class KnownKey:
     revoked: bool
 
 
-class _Unknown(Exception):
-    """No such key: raised through the cache, so that absence is never kept."""
-
-
 class CredentialStore:
     """All that touches API keys and enrolment. Writes act inside the caller's transaction."""
 
@@ -143,17 +139,12 @@ class CredentialStore:
     async def known(self, tenant_id: str, key_id: str) -> KnownKey | None:
         """The key, from a cache that revocation reaches within 1 s."""
 
-        async def load() -> KnownKey:
+        async def load() -> KnownKey | None:
             async with self._services.db.tenant(tenant_id, "read") as tx:
                 row = await tx.fetchrow(_FIND, key_id)
-            if row is None:
-                raise _Unknown
-            return KnownKey(**{**row, "scopes": tuple(row["scopes"])})
+            return None if row is None else KnownKey(**{**row, "scopes": tuple(row["scopes"])})
 
-        try:
-            return await self._known.get(key_id, load)
-        except _Unknown:
-            return None
+        return await self._known.get_optional(key_id, load)
 
     async def check_key(self, text: str) -> tuple[str, KnownKey] | None:
         """The tenant and key that ``text`` proves; ``None`` for anything wrong, expired or revoked."""

@@ -152,10 +152,6 @@ class Minted:
     token: str = attrs.field(repr=False)
 
 
-class _Unknown(Exception):
-    """No such key: raised through the cache, so that absence is never kept."""
-
-
 class KeyStore:
     """All that touches the table. Writes act inside the caller's transaction."""
 
@@ -170,18 +166,13 @@ class KeyStore:
     async def known(self, key_id: str) -> KnownKey | None:
         """The key whatever its tenant, from a cache that any change reaches within 1 s."""
 
-        async def load() -> KnownKey:
+        async def load() -> KnownKey | None:
             asked = self._services.clock.monotonic()
             async with self._services.db.anonymous() as tx:
                 row = await tx.fetchrow("SELECT * FROM apikeys.find($1)", key_id)
-            if row is None:
-                raise _Unknown
-            return KnownKey.of(row, asked)
+            return None if row is None else KnownKey.of(row, asked)
 
-        try:
-            return await self._known.get(key_id, load)
-        except _Unknown:
-            return None
+        return await self._known.get_optional(key_id, load)
 
     async def create(
         self,

@@ -82,10 +82,6 @@ class Minted:
     old_expires_at: datetime | None = None
 
 
-class _Unknown(Exception):
-    """No such token: raised through the cache, so that absence is never kept."""
-
-
 class TokenStore:
     """All that touches the table. Writes act inside the caller's transaction."""
 
@@ -101,18 +97,13 @@ class TokenStore:
     async def known(self, token_id: str) -> KnownToken | None:
         """The token whatever its tenant, from a cache that any change reaches within 1 s."""
 
-        async def load() -> KnownToken:
+        async def load() -> KnownToken | None:
             asked = self._services.clock.monotonic()
             async with self._services.db.anonymous() as tx:
                 row = await tx.fetchrow("SELECT * FROM scim.find_token($1)", token_id)
-            if row is None:
-                raise _Unknown
-            return KnownToken(**row, read_monotonic=asked)
+            return None if row is None else KnownToken(**row, read_monotonic=asked)
 
-        try:
-            return await self._known.get(token_id, load)
-        except _Unknown:
-            return None
+        return await self._known.get_optional(token_id, load)
 
     async def create(self, tx: Transaction, by: str, ends_by: datetime | None) -> Minted:
         """A new token of the configured life, which ends at ``ends_by`` at the latest."""

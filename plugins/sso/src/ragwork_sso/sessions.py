@@ -76,10 +76,6 @@ class Opened:
     expires_at: datetime
 
 
-class _Unknown(Exception):
-    """No such session: raised through the cache, so that absence is never kept."""
-
-
 class SessionStore:
     """All that touches the table. Writes act inside the caller's transaction."""
 
@@ -94,10 +90,7 @@ class SessionStore:
 
     async def known(self, session_id: str) -> Session | None:
         """The session whatever its tenant, from a cache that any change reaches within 1 s."""
-        try:
-            return await self._known.get(session_id, lambda: self._load(session_id))
-        except _Unknown:
-            return None
+        return await self._known.get_optional(session_id, lambda: self._load(session_id))
 
     async def open(self, tx: Transaction, user_id: str, provider_id: str) -> Opened:
         session_id, token = SESSION.mint()
@@ -127,14 +120,12 @@ class SessionStore:
         await self._known.invalidate(tx, session_id)
         await self._services.streams.cut(tx, credential_id=session_id)
 
-    async def _load(self, session_id: str) -> Session:
+    async def _load(self, session_id: str) -> Session | None:
         asked = self._services.clock.monotonic()
         async with self._services.db.anonymous() as tx:
             tenant_id = await tx.fetchval("SELECT sso.tenant_of($1)", session_id)
         if tenant_id is None:
-            raise _Unknown
+            return None
         async with self._services.db.tenant(tenant_id, "read") as tx:
             row = await tx.fetchrow(_FIND, session_id)
-        if row is None:
-            raise _Unknown
-        return Session.of(row, asked)
+        return None if row is None else Session.of(row, asked)
