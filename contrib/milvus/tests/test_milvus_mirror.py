@@ -73,7 +73,7 @@ async def test_an_event_that_comes_again_changes_nothing(stack: Any, monkeypatch
     await bench.add(bench.document("a", *(f"tide {n}" for n in range(450))))
     await stack.settled()
     before = await stored(stack, "a")
-    client = await stack.engine._connection._client()
+    client = await stack.engine._connection._client.get()
     monkeypatch.setattr(client, "upsert", lambda *_, **__: pytest.fail("sent what is there"))
     await asyncio.gather(*(stack.mirror.deliver(delivery("a")) for _ in range(3)))
     assert await stored(stack, "a") == before
@@ -86,7 +86,7 @@ async def test_an_interrupted_copy_goes_on_with_what_is_missing(
     await bench.add(bench.document("a", *(f"tide {n}" for n in range(450))))
     await stack.settled()
     await stack.engine._delete(f"{Place.of(TENANT, 'a').expression} and ordinal == 250")
-    client, sent = await stack.engine._connection._client(), []
+    client, sent = await stack.engine._connection._client.get(), []
     upsert = client.upsert
     monkeypatch.setattr(
         client, "upsert", lambda name, data, **more: (sent.append(len(data)), upsert(name, data, **more))

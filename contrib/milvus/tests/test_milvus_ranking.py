@@ -178,7 +178,7 @@ async def test_each_error_of_the_engine_has_a_code(
         raise MilvusException(code, "with the caller's text in it")
 
     await stack.engine.ping()
-    monkeypatch.setattr(await stack.engine._connection._client(), "list_collections", fails)
+    monkeypatch.setattr(await stack.engine._connection._client.get(), "list_collections", fails)
     with pytest.raises(ProviderError) as refused:
         await stack.engine.ping()
     assert (refused.value.code, refused.value.retryable) == (expected, retryable)

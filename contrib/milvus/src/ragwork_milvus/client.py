@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from ragwork_hooks.errors import ConfigError, NotConfigured, ProviderError
+from ragwork_toolkit.lazy import LazyImport
 
 from ragwork_milvus.config import MilvusConfig
 
@@ -65,7 +66,7 @@ class Connection:
 
     def __init__(self, config: MilvusConfig) -> None:
         self._uri, self._token, self._timeout_s = address(config.uri), config.token, config.timeout_s
-        self._opening: asyncio.Task[Client] | None = None
+        self._client = LazyImport(lambda: _translated(self._open))
 
     @property
     def lite(self) -> bool:
@@ -77,24 +78,14 @@ class Connection:
 
         Raises ``ProviderError`` RETRIEVAL_ERROR for what Milvus refuses, INTEGRATION_UNAVAILABLE when it is away.
         """
-        client = await self._client()
+        client = await self._client.get()
         return await asyncio.to_thread(_translated, lambda: work(client, self._timeout_s))
 
     async def aclose(self) -> None:
         """Close the client if there is one. Idempotent."""
-        opening, self._opening = self._opening, None
-        if opening is not None:
-            (client,) = await asyncio.gather(opening, return_exceptions=True)
-            if not isinstance(client, BaseException):
-                await asyncio.to_thread(client.close)
-
-    async def _client(self) -> Client:
-        # A task of its own: the import takes seconds, and a caller who gives up must not undo it.
-        if self._opening is None or (self._opening.done() and _failed(self._opening)):
-            self._opening = asyncio.create_task(
-                asyncio.to_thread(_translated, self._open), name="milvus: connect"
-            )
-        return await asyncio.shield(self._opening)
+        client = await self._client.release()
+        if client is not None:
+            await asyncio.to_thread(client.close)
 
     def _open(self) -> Client:
         if self.lite:
@@ -117,10 +108,6 @@ def address(uri: str | None) -> str:
     if not uri.startswith(_SERVER) and (not uri.endswith(_LITE) or "://" in uri):
         raise ConfigError(where, "is neither a server's address nor a file ending in .db", fix)
     return uri
-
-
-def _failed(task: "asyncio.Task[Client]") -> bool:
-    return task.cancelled() or task.exception() is not None
 
 
 def _translated(work: Callable[[], R]) -> R:

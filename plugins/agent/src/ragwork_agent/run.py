@@ -114,7 +114,7 @@ class Run:
 
     async def _converse(self, hold: Hold, corpora: Sequence[Corpus]) -> RunAnswer:
         asked = self._asked
-        graph = await self._shop.graphs.get()
+        graph = await self._shop.graph.get()
         model = await self._services.providers.chat_model(self._shop.config.llm_provider)
         retrieval = await prepare(
             self._shop, asked.principal, corpora, asked.message, asked.top_k, asked.degrade

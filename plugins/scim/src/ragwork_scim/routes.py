@@ -2,13 +2,14 @@
 event loop, while the process warms up or with the first request.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
+from ragwork_toolkit.lazy import LazyImport
 
 from ragwork_scim.config import ScimConfig
 from ragwork_scim.dialect import DIALECT
@@ -43,13 +44,11 @@ class ScimRoutes:
     """Declarations, and the handlers' late loading."""
 
     def __init__(self, config: ScimConfig, rights: Rights) -> None:
-        self._config = config
-        self._rights = rights
-        self._api: Api | None = None
+        self._api = LazyImport(partial(_load, config, rights))
 
     async def warm(self) -> None:
         """Load what handles the routes."""
-        await self._loaded()
+        await self._api.get()
 
     def all(self) -> tuple[AnyRoute, ...]:
         return (*self._discovery(), *self._users(), *self._groups(), *self._unserved())
@@ -162,14 +161,9 @@ class ScimRoutes:
 
     def _on(self, work: Work[B, Q]) -> Callable[[Call[B, Q]], Awaitable[object]]:
         async def handle(call: Call[B, Q]) -> object:
-            return await work(await self._loaded(), call)
+            return await work(await self._api.get(), call)
 
         return handle
-
-    async def _loaded(self) -> "Api":
-        if self._api is None:
-            self._api = await asyncio.to_thread(_load, self._config, self._rights)
-        return self._api
 
 
 def _load(config: ScimConfig, rights: Rights) -> "Api":
