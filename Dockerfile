@@ -10,8 +10,9 @@ COPY src ./src
 COPY hooks ./hooks
 COPY toolkit ./toolkit
 COPY kernel ./kernel
+COPY cli ./cli
 COPY plugins ./plugins
-RUN for member in hooks toolkit kernel plugins/*/ .; do \
+RUN for member in hooks toolkit kernel cli plugins/*/ .; do \
       uv build --quiet --wheel --no-sources --out-dir /wheels "$member" || exit 1; \
     done
 # As constraints the pins and their hashes hold for what the wheels need, and leave out the test tools.

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEFAULT := $(shell sed -n 's/^  "ragwork-\([a-z0-9]*\)>=.*/\1/p' pyproject.toml)
-MEMBERS := hooks toolkit kernel $(addprefix plugins/,$(filter-out kernel,$(DEFAULT))) .
+MEMBERS := hooks toolkit kernel cli $(addprefix plugins/,$(filter-out kernel cli,$(DEFAULT))) .
 EXTRAS := tests/testkit $(filter-out $(addsuffix /,$(MEMBERS)),$(sort $(dir $(wildcard plugins/*/pyproject.toml))))
 CONTRIB := $(sort $(dir $(wildcard contrib/*/pyproject.toml)))
 MANIFESTS := pyproject.toml $(wildcard */pyproject.toml plugins/*/pyproject.toml contrib/*/pyproject.toml tests/testkit/pyproject.toml)
@@ -57,7 +57,7 @@ prove: develop
 # `make test` by parts: what a change calls for, without waiting for the rest. A test holds that nothing falls between them.
 CONTRACTS = $(shell find tests/testkit plugins -path '*/tests/test_*contract*.py')
 unit: develop
-	$(PARALLEL) hooks toolkit kernel
+	$(PARALLEL) hooks toolkit kernel cli
 
 contract: develop
 	$(PARALLEL) tests/testkit $(CONTRACTS)

@@ -18,12 +18,12 @@ import attrs
 import click
 import ragwork_hooks
 import ragwork_toolkit
+from ragwork_cli.command_line import command_line
 from ragwork_hooks.errors import DEFAULT_CODES, STATUS_OF
 from ragwork_hooks.settings import settings_of
 from ragwork_kernel import assembly as assemblies
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import boot
-from ragwork_kernel.cli import command_line
 from ragwork_kernel.config import KernelConfig
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"

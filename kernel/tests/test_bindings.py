@@ -9,7 +9,6 @@ from ragwork_kernel import assembly as assemblies
 from ragwork_kernel import bindings
 from ragwork_kernel.boot import boot
 from ragwork_kernel.config import ConfigErrors
-from ragwork_kernel.rehearsal import rehearse
 
 #: Every setting that binds, with a name that is nearly one of an enabled plugin.
 MISTYPED = {
@@ -110,10 +109,3 @@ async def test_the_boot_tells_all_of_it_before_it_opens_anything(tmp_path: Path)
         async with boot(assemblies.read(tmp_path, wrong), tmp_path / "data"):
             raise AssertionError("it must not boot")
     assert [error.where for error in refused.value.errors] == ["LLM_PROVIDER", "TTS_PROVIDER"]
-
-
-async def test_a_gate_order_that_names_no_gate_is_told(tmp_path: Path) -> None:
-    settings = {"RAGWORK_PLUGINS": "directory,apikeys,rbac", "RAGWORK_GATE_ORDER": "rbca"}
-    async with rehearse(assemblies.read(tmp_path, settings), tmp_path, None) as rehearsal:
-        [fault] = rehearsal.faults
-    assert (fault.where, fault.fix) == ("RAGWORK_GATE_ORDER", "did you mean 'rbac'?")

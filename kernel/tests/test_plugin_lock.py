@@ -1,75 +1,36 @@
 """The lock file: what is not listed, or is not what was listed, is refused before any of its code runs."""
 
 import json
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 from ragwork_hooks.errors import ConfigError
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import cli, discovery
-from ragwork_kernel.plugin_lock import PluginLock
-from stevedore.extension import ExtensionManager
-
-Install = Callable[..., Path]
-CODE = """
-from ragwork_hooks.plugin import PluginInfo, hookimpl
-
-class Plugin:
-    @hookimpl
-    def ragwork_info(self):
-        return PluginInfo(name="lockling", summary="for a test")
-
-plugin = Plugin()
-"""
+from ragwork_kernel import discovery
+from ragwork_kernel.plugin_lock import FORMAT, PluginLock, measured
+from ragwork_testkit import sample_plugin
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of installed packages with the plugin ``lockling`` in it."""
-    folder = tmp_path / "site"
-    info = folder / "ragwork_lockling-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "ragwork_lockling").mkdir()
-    (folder / "ragwork_lockling/__init__.py").write_text(CODE)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ragwork-lockling\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[ragwork.plugins]\nlockling = ragwork_lockling:plugin\n")
-    (info / "RECORD").write_text(
-        "ragwork_lockling/__init__.py,,\nragwork_lockling-1.0.dist-info/METADATA,,\n"
-        "ragwork_lockling-1.0.dist-info/entry_points.txt,,\nragwork_lockling-1.0.dist-info/RECORD,,\n"
-    )
-    monkeypatch.syspath_prepend(str(folder))
-    # stevedore lists a group once per process; another test may have listed it without this folder.
-    monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
-    monkeypatch.delitem(sys.modules, "ragwork_lockling", raising=False)
-    return folder
+    return sample_plugin.install(tmp_path / "site", monkeypatch)
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration that enables it, and no setting in the environment."""
-    for name in ("RAGWORK_PLUGINS", "RAGWORK_PLUGIN_LOCK", "RAGWORK_CONFIG_DIR", "RAGWORK_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "home"
-    folder.mkdir()
-    (folder / "ragwork.toml").write_text('[kernel]\nplugins = ["lockling"]\n')
-    monkeypatch.chdir(folder)
-    return folder
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *argv: str) -> int:
-    monkeypatch.setattr("sys.argv", ["ragwork", *argv])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
+    return sample_plugin.enable(tmp_path / "home", monkeypatch)
 
 
 def locked(home: Path) -> PluginLock:
-    lock = PluginLock.of_installed(home / "ragwork.lock", ["lockling"])
-    lock.write()
-    return PluginLock.read(lock.path)
+    """The lock file of the plugin as it is installed."""
+    entry = measured(sample_plugin.NAME, discovery.installed(discovery.PLUGINS))
+    path = home / "ragwork.lock"
+    path.write_text(json.dumps({"format": FORMAT, "plugins": {sample_plugin.NAME: attrs.asdict(entry)}}))
+    return PluginLock.read(path)
 
 
 def error(home: Path, **environ: str) -> str:
@@ -83,7 +44,7 @@ def error(home: Path, **environ: str) -> str:
     return str(refused.value)
 
 
-def test_locking_imports_nothing_and_what_was_locked_is_let_in(site: Path, home: Path) -> None:
+def test_measuring_imports_nothing_and_what_was_locked_is_let_in(site: Path, home: Path) -> None:
     lock = locked(home)
     assert "ragwork_lockling" not in sys.modules
     entry = lock.entries["lockling"]
@@ -124,7 +85,6 @@ def test_a_disabled_plugin_s_section_does_not_import_it_unlocked(site: Path, hom
     with pytest.raises(ConfigError, match="is not listed"):
         assemblies.read(home, {"RAGWORK_PLUGIN_LOCK": "ragwork.lock"})
     assert "ragwork_lockling" not in sys.modules
-    assert assemblies.to_lock(home, {})[1] == ("lockling",)
 
 
 @pytest.mark.parametrize(
@@ -159,39 +119,3 @@ def test_an_editable_installation_counts_the_code_that_it_points_to(site: Path, 
         code.write("\n# one more line\n")
     with pytest.raises(ConfigError, match="sha256"):
         lock.require("lockling", discovery.installed(discovery.PLUGINS))
-
-
-def test_the_commands_lock_and_compare_and_plugins_alone_still_lists(
-    site: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, "plugins", "verify") == 2
-    assert "ragwork plugins lock" in capsys.readouterr().err
-    assert run(monkeypatch, "plugins", "lock", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["plugins"].keys() == {"lockling"}
-    assert run(monkeypatch, "plugins", "verify") == 0
-    with (site / "ragwork_lockling/__init__.py").open("a") as code:
-        code.write("\n# one more line\n")
-    assert run(monkeypatch, "plugins", "verify") == 1
-    assert "sha256 is" in capsys.readouterr().out
-    monkeypatch.setenv("RAGWORK_PLUGIN_LOCK", "ragwork.lock")
-    assert run(monkeypatch, "plugins") == 1
-    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert "broken" in rows["lockling"]
-
-
-@pytest.mark.parametrize(("lock", "warned"), [(None, 1), ("ragwork.lock", 0)])
-def test_production_without_a_lock_says_so_in_one_line(
-    site: Path, home: Path, lock: str | None, warned: int
-) -> None:
-    locked(home)
-    more = {} if lock is None else {"RAGWORK_PLUGIN_LOCK": lock}
-    done = subprocess.run(
-        [sys.executable, "-c", "from ragwork_kernel.cli import main; main()", "worker"],
-        env={"PATH": "", "PYTHONPATH": str(site), "RAGWORK_PROFILE": "production", **more},
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 2  # production has no database here
-    assert (done.stdout + done.stderr).count("RAGWORK_PLUGIN_LOCK is unset") == warned

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
+from ragwork_cli import job_commands, plugin_commands
+from ragwork_cli.operator_commands import COMMANDS
+from ragwork_cli.operator_records import operator
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Command
-from ragwork_kernel import jobs_admin, plugin_commands
-from ragwork_kernel.operator_commands import COMMANDS
-from ragwork_kernel.records import operator
 from ragwork_testkit.platform import (
     DEFAULT_PLUGINS,
     DOOR_PLUGINS,
@@ -73,8 +73,8 @@ async def retry(app: Any, folder: Path) -> None:
            VALUES ('t1', 'test', '{}', 0, 'failed') RETURNING job_id::text"""
     )
     console = QuietConsole()
-    assert await jobs_admin.retry({"job_id": job_id}, folder, console) == 0, console.said
-    assert await jobs_admin.retry({"job_id": job_id}, folder, console) == 1
+    assert await job_commands.retry({"job_id": job_id}, folder, console) == 0, console.said
+    assert await job_commands.retry({"job_id": job_id}, folder, console) == 1
     await connection.close()
 
 

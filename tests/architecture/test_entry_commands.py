@@ -48,7 +48,7 @@ def test_the_parts_of_the_suite_are_the_whole_suite_each_test_once() -> None:
     parts = [_tests(_recipe(target)) for target in PARTS]
     whole = {
         path
-        for folder in ("hooks", "toolkit", "kernel", "plugins", "contrib", "tests")
+        for folder in ("hooks", "toolkit", "kernel", "cli", "plugins", "contrib", "tests")
         for path in (ROOT / folder).rglob("test_*.py")
         if "node_modules" not in path.parts
     }

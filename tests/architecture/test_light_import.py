@@ -38,6 +38,6 @@ def test_importing_a_plugin_is_light(plugin: str) -> None:
 
 
 def test_the_kernel_starts_without_a_vendor_sdk() -> None:
-    code = f"import sys, ragwork_kernel.cli\nprint(*[m for m in {HEAVY[:9]!r} if m in sys.modules])"
+    code = f"import sys, ragwork_cli.command_line\nprint(*[m for m in {HEAVY[:9]!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

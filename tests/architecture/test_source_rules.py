@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))
 SOURCES = sorted(
     path
-    for folder in ("hooks", "toolkit", "kernel", ".", "plugins/*", "contrib/*", "tests/testkit")
+    for folder in ("hooks", "toolkit", "kernel", "cli", ".", "plugins/*", "contrib/*", "tests/testkit")
     for root in ROOT.glob(f"{folder}/src")
     for path in root.rglob("*.py")
 )
@@ -72,7 +72,7 @@ def code_lines(path: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("folder", "budget"), [("hooks/src", 1900), ("toolkit/src", 1400), ("kernel/src", 9600)]
+    ("folder", "budget"), [("hooks/src", 1900), ("toolkit/src", 1400), ("kernel/src", 7900), ("cli/src", 1700)]
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))

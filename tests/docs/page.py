@@ -41,7 +41,7 @@ class Environment:
         # A plain path would not read the .pth files in it, and with them the editable installs.
         (site / "here.pth").write_text(f"import site; site.addsitedir({here!r})\n")
         command = folder / "bin" / "ragwork"
-        command.write_text(f"#!{python}\nfrom ragwork_kernel.cli import main\n\nmain()\n")
+        command.write_text(f"#!{python}\nfrom ragwork_cli.command_line import main\n\nmain()\n")
         command.chmod(0o755)
         return cls(bin=folder / "bin")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from page import DOCS, ROOT
+from ragwork_cli.command_line import command_line
 from ragwork_hooks.settings import settings_of
 from ragwork_kernel import assembly as assemblies
 from ragwork_kernel import discovery
-from ragwork_kernel.cli import command_line
 from ragwork_kernel.config import KernelConfig
 
 sys.path.insert(0, str(ROOT / "tools"))

@@ -16,7 +16,7 @@ from ragwork_hooks.plugin import HOOKS_API, PROJECT, PluginInfo, PluginSpec, Reg
 from ragwork_kernel import discovery, migrations
 from ragwork_kernel.config import Configuration, KernelConfig, raise_all
 from ragwork_kernel.layers import Layers, nearest
-from ragwork_kernel.plugin_lock import FILE, PluginLock
+from ragwork_kernel.plugin_lock import PluginLock
 
 KERNEL_SECTION = "kernel"
 _FORBIDDEN = ("tryfirst", "trylast", "hookwrapper", "wrapper", "optionalhook")
@@ -88,9 +88,9 @@ def read(folder: Path | None = None, environ: Mapping[str, str] | None = None) -
 
 def survey(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Assembly:
     """The same for commands that inspect: what is wrong stands in ``faults``, and defaults in its place."""
-    place = _place(folder, environ)
+    place = folder or config_folder(environ)
     layers = Layers.read(place, environ)
-    kernel = _section_alone(layers)
+    kernel = kernel_settings(layers)
     faults: list[ConfigError] = [*_contradictions(kernel)]
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(PluginSpec)
@@ -124,29 +124,13 @@ def survey(folder: Path | None = None, environ: Mapping[str, str] | None = None)
     )
 
 
-def to_lock(
-    folder: Path | None = None, environ: Mapping[str, str] | None = None
-) -> tuple[Path, tuple[str, ...]]:
-    """Where the lock file is or belongs, and the plugins that this configuration would import. Imports none."""
-    place = _place(folder, environ)
-    layers = Layers.read(place, environ)
-    kernel = _section_alone(layers)
-    found = discovery.installed(discovery.PLUGINS)
-    sections = [section for section in layers.toml.values if section in found]
-    return place / (kernel.plugin_lock or FILE), (*discovery.enabled_names(kernel), *sections)
-
-
 def config_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Where ``ragwork.toml`` and ``.env`` are read from."""
     env = os.environ if environ is None else environ
     return Path(env.get("RAGWORK_CONFIG_DIR") or ".")
 
 
-def _place(folder: Path | None, environ: Mapping[str, str] | None) -> Path:
-    return folder or config_folder(environ)
-
-
-def _section_alone(layers: Layers) -> KernelConfig:
+def kernel_settings(layers: Layers) -> KernelConfig:
     """The kernel's settings, before it is known which other sections exist."""
     alone = Configuration(layers.narrowed(KERNEL_SECTION), {KERNEL_SECTION: KernelConfig})
     config: KernelConfig = alone.lenient(KERNEL_SECTION)

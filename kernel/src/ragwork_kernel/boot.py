@@ -67,15 +67,6 @@ class Platform:
     log: AuditLog | None
 
     @asynccontextmanager
-    async def working_here(self) -> AsyncIterator[None]:
-        """For commands that wait for jobs: work the queue here when no worker of its own is expected."""
-        if self.assembly.kernel.works_in_serve and self.urls.dispatcher is not None:
-            async with self.working():
-                yield
-        else:
-            yield
-
-    @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Run the job worker and the outbox relay in this process for the duration."""
         dispatcher = self.urls.dispatcher

@@ -169,18 +169,6 @@ class KernelConfig:
         return not self.production if self.serve_worker is None else self.serve_worker
 
 
-@attrs.frozen(kw_only=True)
-class Explained:
-    """One setting, for ``config explain``. ``value`` is masked when secret."""
-
-    env: str
-    section: str
-    field: str
-    value: str
-    layer: Layer
-    help: str
-
-
 class ConfigErrors(ConfigError):
     """Everything that is wrong at once, one line each."""
 
@@ -200,16 +188,16 @@ def raise_all(errors: Sequence[ConfigError]) -> None:
 
 
 class Configuration:
-    """All settings objects of one process, with where each value came from."""
+    """All settings objects of one process, with where each value came from. ``classes`` has theirs, by section."""
 
     def __init__(self, layers: Layers, classes: Mapping[str, type]) -> None:
         self._layers = layers
-        self._classes = classes
+        self.classes = classes
 
     def faults(self) -> list[ConfigError]:
         """All that is wrong with files, keys and values, each with its place."""
         found = [*self._layers.faults, *self._two_owners(), *self._unknown_keys()]
-        for name in self._classes:
+        for name in self.classes:
             found += self._read(name)[1]
         return found
 
@@ -228,7 +216,7 @@ class Configuration:
         return self._read(name)[0]
 
     def _read(self, name: str) -> tuple[Any, list[ConfigError]]:
-        config = self._classes[name]
+        config = self.classes[name]
         hints = typing.get_type_hints(config)
         values: dict[str, object] = {}
         faults: list[ConfigError] = []
@@ -249,9 +237,9 @@ class Configuration:
 
     def placed(self, error: ConfigError, section: str) -> ConfigError:
         """``error`` with file and line in place of the bare name of a setting of ``section``."""
-        if section not in self._classes:
+        if section not in self.classes:
             return error
-        for field, info in settings_of(self._classes[section]).items():
+        for field, info in settings_of(self.classes[section]).items():
             if error.where == info.env:
                 try:
                     place = self._layers.place(section, field, info.env)
@@ -262,8 +250,13 @@ class Configuration:
 
     def place(self, section: str, field: str) -> str:
         """Where the value of a setting was written: file and line, or its name in the environment."""
-        env = settings_of(self._classes[section])[field].env
+        env = settings_of(self.classes[section])[field].env
         return self._layers.place(section, field, env)
+
+    def layer(self, section: str, field: str) -> Layer:
+        """The layer that sets a value; ``default`` when none does."""
+        found = self._found(section, field, settings_of(self.classes[section])[field].env)
+        return found[1] if found else "default"
 
     def _found(self, section: str, field: str, env: str) -> tuple[Any, Layer] | None:
         """The raw value of one setting; of a pattern, a table of what its variables say over the file's."""
@@ -281,7 +274,7 @@ class Configuration:
         """Environment names that the production profile demands of ``name`` and no layer sets."""
         return [
             info.env
-            for field, info in settings_of(self._classes[name]).items()
+            for field, info in settings_of(self.classes[name]).items()
             if info.required_in_production and self._layers.lookup(name, field, info.env) is None
         ]
 
@@ -289,40 +282,16 @@ class Configuration:
         """What the settings that are secret hold, and the passwords of the addresses among them."""
         held = [
             getattr(self.lenient(name), field)
-            for name, config in self._classes.items()
+            for name, config in self.classes.items()
             for field, info in settings_of(config).items()
             if info.secret
         ]
         found = [value for value in held if isinstance(value, str)]
         return found + [password for value in found if (password := _password(value))]
 
-    def explain(self) -> list[Explained]:
-        """Every setting with its value and layer."""
-        return [row for name in self._classes for row in self._explain_section(name)]
-
-    def _explain_section(self, name: str) -> list[Explained]:
-        config = self._classes[name]
-        values = self.section(name)
-        rows = []
-        for field, info in settings_of(config).items():
-            found = self._found(name, field, info.env)
-            value = getattr(values, field)
-            shown = "********" if info.secret and value is not None else repr(value)
-            rows.append(
-                Explained(
-                    env=info.env,
-                    section=name,
-                    field=field,
-                    value=shown,
-                    layer=found[1] if found else "default",
-                    help=info.help,
-                )
-            )
-        return rows
-
     def _two_owners(self) -> Iterator[ConfigError]:
         owners: dict[str, str] = {}
-        for name, config in self._classes.items():
+        for name, config in self.classes.items():
             for info in settings_of(config).values():
                 other = owners.setdefault(info.env, name)
                 if other != name:
@@ -333,13 +302,13 @@ class Configuration:
     def _unknown_keys(self) -> Iterator[ConfigError]:
         toml = self._layers.toml
         for section, table in toml.values.items():
-            if section not in self._classes:
+            if section not in self.classes:
                 where = f"{toml.at(section)} [{section}]"
                 yield ConfigError(
-                    where, "no installed plugin has this section", nearest(section, list(self._classes))
+                    where, "no installed plugin has this section", nearest(section, list(self.classes))
                 )
                 continue
-            known = list(settings_of(self._classes[section]))
+            known = list(settings_of(self.classes[section]))
             for key in table:
                 if key not in known:
                     where = f"{toml.at(f'{section}.{key}')} [{section}] {key}"

@@ -63,13 +63,6 @@ class Layers:
         """Files that can't be read as what they should be."""
         return (*self.toml.faults, *self.dotenv.faults)
 
-    @property
-    def sources(self) -> Sequence[str]:
-        """What was read, for people."""
-        files = [str(file.path.absolute()) for file in (self.toml, self.dotenv) if file.exists]
-        secrets = [str(self.secrets_dir)] if self.secrets_dir.is_dir() else []
-        return [*files, "environment", *secrets]
-
     def narrowed(self, section: str) -> "Layers":
         """The same layers with only one section of ``ragwork.toml``."""
         tables = {name: table for name, table in self.toml.values.items() if name == section}

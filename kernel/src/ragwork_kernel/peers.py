@@ -7,33 +7,9 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from ragwork_kernel.findings import Finding
-
 _HEADER = "X-Forwarded-For"
 _AUTHORITY = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 Address: TypeAlias = IPv4Address | IPv6Address
-
-
-def unnamed_proxies(trusted: Sequence[str]) -> Finding:
-    """What no trusted proxy means for a server that others than its own machine reach. Whether there is a proxy is
-    only known to the operator, so that this is told and never a fault.
-    """
-    if trusted:
-        return Finding(
-            check="proxies", state="ok", detail=f"X-Forwarded-For is believed of {', '.join(trusted)}"
-        )
-    return Finding(
-        check="proxies",
-        state="ok",
-        detail="TRUSTED_PROXIES is unset: behind a proxy all clients have one address, and share its limits",
-        fix="name the proxy's network (CIDR); without a proxy this is as it should be",
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on ``host``."""
-    address = _parsed(host)
-    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 class Client:

@@ -6,7 +6,7 @@ write for themselves are not part of the content.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -15,8 +15,7 @@ from ragwork_hooks.errors import ConfigError
 
 from ragwork_kernel import discovery
 
-FILE = "ragwork.lock"
-_FORMAT = 1
+FORMAT = 1
 #: Files of a ``.dist-info`` that differ between two installations of one wheel.
 _INSTALLERS_OWN = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"})
 
@@ -42,8 +41,8 @@ class PluginLock:
         """Raises ``ConfigError`` when the file is missing or is no lock file."""
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
-            if document["format"] != _FORMAT:
-                raise ValueError(f"format {document['format']!r} is not {_FORMAT}")
+            if document["format"] != FORMAT:
+                raise ValueError(f"format {document['format']!r} is not {FORMAT}")
             entries = {name: Entry(**fields) for name, fields in document["plugins"].items()}
         except OSError as error:
             raise ConfigError(
@@ -55,19 +54,6 @@ class PluginLock:
             ) from None
         return cls(path=path, entries=entries)
 
-    @classmethod
-    def of_installed(cls, path: Path, names: Iterable[str]) -> "PluginLock":
-        """The installed plugins called ``names`` as they are. Raises ``ConfigError`` for one that is not there."""
-        found = discovery.installed(discovery.PLUGINS)
-        return cls(path=path, entries={name: _measured(name, found) for name in sorted(set(names))})
-
-    def write(self) -> None:
-        document = {
-            "format": _FORMAT,
-            "plugins": {name: attrs.asdict(entry) for name, entry in self.entries.items()},
-        }
-        self.path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-
     def require(self, name: str, found: Mapping[str, discovery.Found]) -> None:
         """Raise ``ConfigError`` unless the installed plugin ``name`` is listed and is what was listed."""
         if name not in self.entries:
@@ -76,7 +62,7 @@ class PluginLock:
                 f"is not listed in {self.path}",
                 "disable it, or review it and run `ragwork plugins lock`",
             )
-        locked, here = self.entries[name], _measured(name, found)
+        locked, here = self.entries[name], measured(name, found)
         for field in ("distribution", "version", "sha256"):
             was, now = getattr(locked, field), getattr(here, field)
             if was != now:
@@ -88,7 +74,8 @@ class PluginLock:
                 )
 
 
-def _measured(name: str, found: Mapping[str, discovery.Found]) -> Entry:
+def measured(name: str, found: Mapping[str, discovery.Found]) -> Entry:
+    """The installed plugin ``name`` as it is. Raises ``ConfigError`` when it is not there, or a file of it is not."""
     if name not in found:
         raise ConfigError(f"plugin {name!r}", "is not installed", "install it or disable it")
     distribution = metadata.distribution(found[name].distribution)

@@ -1,8 +1,5 @@
-"""What a request leaves in the audit log: its mutation, or its refusal; and what an operator's command does."""
+"""What a request leaves in the audit log: its mutation, or its refusal."""
 
-import pwd
-
-import attrs
 from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, AuditLog, AuditNote, Origin
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny
@@ -66,40 +63,6 @@ class Records:
                 await self._log.append(tx, event)
             if denial.record is not None:
                 await denial.record(tx)
-
-
-def operator(uid: int) -> str:
-    """The operating system's user ``uid``, as records name them. The environment's word does not count."""
-    try:
-        return f"operator:{pwd.getpwuid(uid).pw_name}"
-    except KeyError:  # a container's user may have no name
-        return f"operator:{uid}"
-
-
-@attrs.frozen(kw_only=True)
-class OperatorRecords:
-    """Writes what a command does, as ``event`` unless a note names another; nothing without an audit log."""
-
-    log: AuditLog | None
-    event: str | None
-    actor: str
-
-    async def __call__(self, tx: Transaction, note: AuditNote) -> None:
-        name = note.event or self.event
-        if name is None:
-            raise LookupError("a command that changes something declares its audit_event")
-        if self.log is None:
-            return
-        event = AuditEvent(
-            type=name,
-            outcome="success",
-            actor_type="system",
-            actor_id=self.actor,
-            resource_type=note.resource_type,
-            resource_id=note.resource_id,
-            metadata=note.metadata,
-        )
-        await self.log.append(tx, event)
 
 
 def _event(

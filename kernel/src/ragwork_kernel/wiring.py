@@ -1,4 +1,4 @@
-"""The kernel's parts, put together: by the boot over what it opened, by a rehearsal over what is at hand."""
+"""The kernel's parts, put together: over what the boot opened, or over what stands in for it."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from ragwork_cli import configuration_checks
 from ragwork_hooks.errors import ConfigError
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import configured
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import DEFAULT_PLUGINS, running
 
@@ -22,7 +22,7 @@ async def test_a_corpus_of_a_provider_that_is_gone_stops_the_boot_and_is_named(
             async with running(postgres, OTHERS, settings, database_url=fresh.admin):
                 raise AssertionError("it must not boot")
         environ = {**settings, "RAGWORK_PLUGINS": ",".join(OTHERS), "DATABASE_URL": fresh.admin}
-        found = await configured.live(assemblies.read(tmp_path, environ), tmp_path, offline=False)
+        found = await configuration_checks.live(assemblies.read(tmp_path, environ), tmp_path, offline=False)
     assert refused.value.where == "corpus 'c1' of tenant 't1', and 1 more"
     assert "embedding provider 'wordllama'" in refused.value.message
     assert "there are: minilm" in refused.value.message

@@ -9,7 +9,7 @@ from ragwork_hooks.errors import ConfigError
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 MAX_LENGTH: Final = 20
 #: Names that mean something else where a plugin's name stands: a config section, a schema, a module.
-_TAKEN: Final = frozenset({"hooks", "kernel", "public", "ragwork", "testkit", "toolkit"})
+_TAKEN: Final = frozenset({"cli", "hooks", "kernel", "public", "ragwork", "testkit", "toolkit"})
 
 
 def check(name: str) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ragwork_cli import command_line, toml_lists
 from ragwork_hooks.errors import ConfigError
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import cli, toml_lists
 
 NOTES = """# ours
 [kernel]   # the kernel
@@ -30,7 +30,7 @@ def run(
 ) -> tuple[int, str, str]:
     monkeypatch.setattr("sys.argv", ["ragwork", *argv])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        command_line.main()
     read = capsys.readouterr()
     return int(ended.value.code or 0), read.out, read.err
 

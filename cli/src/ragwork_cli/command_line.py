@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,17 +12,17 @@ import asyncpg
 import click
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Command, Option, OptionValue, Tool, ToolContext
-
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import command_socket, plugin_commands
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import boot
-from ragwork_kernel.command_options import parameter
 from ragwork_kernel.config import ConfigErrors
-from ragwork_kernel.console import TerminalConsole
 from ragwork_kernel.layers import nearest
-from ragwork_kernel.operator_commands import COMMANDS
 from ragwork_kernel.telemetry import configure_logging
+
+from ragwork_cli import command_socket, plugin_commands
+from ragwork_cli.command_options import parameter
+from ragwork_cli.console import TerminalConsole
+from ragwork_cli.operator_commands import COMMANDS
 
 
 def default_data_dir() -> Path:
@@ -75,7 +76,7 @@ def _fail(message: str, status: int) -> NoReturn:
 
 
 def command_line() -> click.Group:
-    """The whole command tree. A broken configuration leaves the kernel's own commands."""
+    """The whole command tree. A broken configuration leaves the operator's commands."""
     root = CommandGroup("ragwork", help="A multi-tenant RAG agent platform. See `ragwork COMMAND --help`.")
     for operator in COMMANDS:
         _add(root, operator.path, operator.help, operator.options, _operator_callback(operator.run))
@@ -185,7 +186,8 @@ async def _run_plugin_command(
         return status
     async with boot(assembly, data_dir) as platform:
         console = TerminalConsole(as_json)
-        return await plugin_commands.run(platform, plugin, command, options, console, platform.working_here)
+        working = partial(plugin_commands.working_here, platform)
+        return await plugin_commands.run(platform, plugin, command, options, console, working)
 
 
 def run_async(main: Any) -> Any:

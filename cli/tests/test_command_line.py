@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from ragwork_cli import command_line
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel import cli
 
 
 def run(
@@ -16,7 +16,7 @@ def run(
     monkeypatch.setattr("sys.argv", ["ragwork", *argv])
     status = 0
     try:
-        cli.main()
+        command_line.main()
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else 1
     out = capsys.readouterr()
@@ -36,7 +36,7 @@ def test_the_tree_holds_the_kernels_commands_and_those_of_enabled_plugins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RAGWORK_PLUGINS", "directory,apikeys")
-    root = cli.command_line()
+    root = command_line.command_line()
     assert {
         "serve",
         "worker",
@@ -135,22 +135,22 @@ def test_help_needs_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def test_the_data_directory_is_found_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAGWORK_DATA_DIR", "XDG_DATA_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
-    assert cli.default_data_dir().is_absolute()
+    assert command_line.default_data_dir().is_absolute()
     monkeypatch.setenv("HOME", "")
-    assert cli.default_data_dir().is_absolute()
+    assert command_line.default_data_dir().is_absolute()
     monkeypatch.setenv("HOME", "/home/ann")
-    assert cli.default_data_dir() == Path("/home/ann/.local/share/ragwork")
+    assert command_line.default_data_dir() == Path("/home/ann/.local/share/ragwork")
     monkeypatch.setenv("RAGWORK_DATA_DIR", "/data")
-    assert cli.default_data_dir() == Path("/data")
+    assert command_line.default_data_dir() == Path("/data")
 
 
 def test_an_unexpected_failure_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(cli, "command_line", broken)
+    monkeypatch.setattr(command_line, "command_line", broken)
     with pytest.raises(RuntimeError):
-        cli.main()
+        command_line.main()
 
 
 def test_an_expected_failure_shows_its_own_text(
@@ -159,5 +159,5 @@ def test_an_expected_failure_shows_its_own_text(
     def refuses() -> None:
         raise ConfigError("X", "is wrong", "mend it")
 
-    monkeypatch.setattr(cli, "command_line", refuses)
+    monkeypatch.setattr(command_line, "command_line", refuses)
     assert run(monkeypatch, capsys) == (2, "", "ragwork: X: is wrong. Fix: mend it\n")

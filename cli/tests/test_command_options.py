@@ -7,8 +7,8 @@ import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ragwork_cli.command_options import parameter, value_of
 from ragwork_hooks.plugin import Option, OptionType
-from ragwork_kernel.command_options import parameter, value_of
 
 TYPES: tuple[OptionType, ...] = ("text", "integer", "duration", "tenant", "path")
 

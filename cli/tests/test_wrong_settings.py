@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from ragwork_cli import command_line, unknown_names
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import cli, migrations, names
+from ragwork_kernel import migrations
 from ragwork_testkit.database import Database, PostgresServer
 
 #: What is wrong → its settings, and words that must stand in the line. ``{…}`` is filled in by the test.
@@ -93,7 +94,7 @@ def refused(
 ) -> tuple[int, str, str]:
     monkeypatch.setattr("sys.argv", ["ragwork", *argv])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        command_line.main()
     read = capsys.readouterr()
     return int(ended.value.code or 0), read.out, read.err
 
@@ -200,7 +201,7 @@ def test_everything_wrong_is_told_at_once_each_with_its_place(
     ],
 )
 def test_a_name_that_is_nearly_a_setting_is_warned_of(tmp_path: Path, name: str, nearest: str) -> None:
-    [remark] = names.strange(assemblies.survey(tmp_path, {name: "x"}))
+    [remark] = unknown_names.strange(assemblies.survey(tmp_path, {name: "x"}))
     assert remark.where == name
     assert f"'{nearest}'" in remark.fix
 
@@ -217,7 +218,7 @@ def test_names_of_others_are_left_alone(tmp_path: Path) -> None:
         "AWS_REGION",
     )
     more = ("OTEL_SERVICE_NAME", "SSO_CLIENT_SECRET_OKTA", "TIMEOUT_OPENAI_SECONDS", "RAGWORK_DATA_DIR")
-    assert names.strange(assemblies.survey(tmp_path, dict.fromkeys((*others, *more), "x"))) == []
+    assert unknown_names.strange(assemblies.survey(tmp_path, dict.fromkeys((*others, *more), "x"))) == []
 
 
 def test_what_does_nothing_says_why(tmp_path: Path) -> None:
@@ -226,7 +227,7 @@ def test_what_does_nothing_says_why(tmp_path: Path) -> None:
         "SERVICE_API_KEY": "k",
         "OPA_URL": "http://127.0.0.1:8181",
     }
-    remarks = {each.where: each for each in names.strange(assemblies.survey(tmp_path, settings))}
+    remarks = {each.where: each for each in unknown_names.strange(assemblies.survey(tmp_path, settings))}
     assert "IDEMPOTENCY_TTL_HOURS" in remarks["IDEMPOTENCY_TTL_SECONDS"].message
     assert "ragwork keys create" in remarks["SERVICE_API_KEY"].message
     assert "ragwork plugins enable opa" in remarks["OPA_URL"].fix

@@ -1,16 +1,16 @@
 """Commands of plugins: which there are, and running one on a booted platform."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from ragwork_hooks.errors import ConfigError, Problem, ProviderError
 from ragwork_hooks.plugin import Command, CommandContext, Console, OptionValue, Tool
-
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import Platform
-from ragwork_kernel.records import OperatorRecords, operator
+
+from ragwork_cli.operator_records import OperatorRecords, operator
 
 #: What refuses a command with one line.
 EXPECTED: Final = (ConfigError, Problem, ProviderError)
@@ -64,3 +64,13 @@ async def run(
         working=working,
     )
     return await command.run(context)
+
+
+@asynccontextmanager
+async def working_here(platform: Platform) -> AsyncIterator[None]:
+    """For commands that wait for jobs: work the queue here when no worker of its own is expected."""
+    if platform.assembly.kernel.works_in_serve and platform.urls.dispatcher is not None:
+        async with platform.working():
+            yield
+    else:
+        yield

@@ -7,8 +7,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
-from ragwork_kernel import doctor, migrations, phase0
-from ragwork_kernel.doctor import Finding
+from ragwork_cli import doctor
+from ragwork_cli.doctor import Finding
+from ragwork_kernel import migrations, phase0
 from ragwork_testkit.database import Database, PostgresServer
 
 

@@ -21,12 +21,13 @@ from typing import Any, Final
 
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Command, OptionValue
-
-from ragwork_kernel import plugin_commands
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import Platform
-from ragwork_kernel.console import TerminalConsole
 from ragwork_kernel.failures import UNEXPECTED
+
+from ragwork_cli import plugin_commands
+from ragwork_cli.console import TerminalConsole
+from ragwork_cli.settings_report import explain
 
 log = logging.getLogger(__name__)
 NAME: Final = "serve.sock"
@@ -256,7 +257,7 @@ def _settings(assembly: Assembly) -> list[tuple[str, str, bool]]:
     """Name, digest of the value, and whether it is the default, of every setting."""
     values: dict[str, Any] = {}
     rows = []
-    for row in assembly.configuration.explain():
+    for row in explain(assembly.configuration):
         section = values.setdefault(row.section, None) or assembly.configuration.section(row.section)
         values[row.section] = section
         digest = hashlib.sha256(repr(getattr(section, row.field)).encode()).hexdigest()

@@ -8,7 +8,6 @@ from typing import Final
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import PluginInfo
 from ragwork_hooks.settings import settings_of
-
 from ragwork_kernel import discovery
 from ragwork_kernel.assembly import Assembly, disabled_plugins
 from ragwork_kernel.config import KernelConfig

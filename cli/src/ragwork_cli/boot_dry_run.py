@@ -1,5 +1,5 @@
-"""What a boot would do with the plugins, without serving: every contribution is asked for and checked, and the
-providers that configuration names are opened.
+"""Dry run of a boot: every contribution is asked for and checked, and the providers that configuration names are
+opened. Nobody is served.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ import attrs
 from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.plugin import Binding, Probe
 from ragwork_hooks.storage import DatabaseUrls, Mode, Transaction
-
 from ragwork_kernel import bindings, plan
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.bus import Bus
@@ -30,7 +29,7 @@ _POOL: Final = 2
 
 
 @attrs.frozen(kw_only=True)
-class Rehearsal:
+class BootDryRun:
     """An assembly that is put together and serves nobody. ``faults`` would stop the boot."""
 
     assembly: Assembly
@@ -87,7 +86,7 @@ class Rehearsal:
 
 
 @asynccontextmanager
-async def rehearse(assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None) -> AsyncIterator[Rehearsal]:
+async def dry_run(assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None) -> AsyncIterator[BootDryRun]:
     """Put ``assembly`` together over the database of ``urls``; without, over none."""
     async with AsyncExitStack() as stack:
         pool = None
@@ -99,7 +98,7 @@ async def rehearse(assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None
 
 async def _put_together(
     stack: AsyncExitStack, assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None, pool: Pool | None
-) -> Rehearsal:
+) -> BootDryRun:
     telemetry = Telemetry(assembly.kernel.app_name)
     ground = Ground(
         db=_NoDatabase() if pool is None else pool,
@@ -122,7 +121,7 @@ async def _put_together(
         wiring.freeze(frozen, collected, frozen.probes)
     except ConfigError as error:
         faults.append(error)
-    return Rehearsal(
+    return BootDryRun(
         assembly=assembly, wiring=wiring, collected=collected, frozen=frozen, faults=tuple(faults)
     )
 

@@ -6,9 +6,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
-from tqdm import tqdm
-
 from ragwork_kernel import codec
+from tqdm import tqdm
 
 
 class TextStream(Protocol):

@@ -1,4 +1,4 @@
-"""The kernel's own commands. Those that inspect work on a broken set of plugins too."""
+"""The operator's commands. Those that inspect work on a broken set of plugins too."""
 
 import logging
 import sys
@@ -9,29 +9,29 @@ from typing import Any
 import attrs
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
-
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import (
-    command_socket,
-    configured,
-    discovery,
-    doctor,
-    jobs_admin,
-    migrations,
-    peers,
-    phase0,
-    plugin_switch,
-)
+from ragwork_kernel import discovery, migrations, phase0
 from ragwork_kernel.boot import boot
-from ragwork_kernel.console import TerminalConsole
 from ragwork_kernel.job_worker import LEASE_S
 from ragwork_kernel.layers import nearest
 from ragwork_kernel.leaving import Leaving, suppress_told
-from ragwork_kernel.names import strange
 from ragwork_kernel.plugin_lock import PluginLock
 from ragwork_kernel.server import serve as run_server
 from ragwork_kernel.telemetry import configure_logging
 from ragwork_kernel.worker import run_worker, silence
+
+from ragwork_cli import (
+    command_socket,
+    configuration_checks,
+    doctor,
+    job_commands,
+    lock_file,
+    plugin_switch,
+    proxies,
+    settings_report,
+)
+from ragwork_cli.console import TerminalConsole
+from ragwork_cli.unknown_names import strange
 
 Options = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @attrs.frozen(kw_only=True)
 class OperatorCommand:
-    """A command of the kernel. ``run`` gets options, data directory and console; gives the exit status.
+    """A command that no plugin brings. ``run`` gets options, data directory and console; gives the exit status.
 
     ``audit_event`` is what it records when it changes something of a tenant.
     """
@@ -66,9 +66,9 @@ async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> 
             "  stop with Ctrl-C; a key for clients: `ragwork keys create --help`",
         )
 
-    if not peers.is_loopback(host) and not assembly.kernel.trusted_proxies:
-        proxies = peers.unnamed_proxies(())
-        log.warning("--host %s: %s. Fix: %s", host, proxies.detail, proxies.fix)
+    if not proxies.is_loopback(host) and not assembly.kernel.trusted_proxies:
+        unnamed = proxies.unnamed(())
+        log.warning("--host %s: %s. Fix: %s", host, unnamed.detail, unnamed.fix)
     leaving = Leaving(assembly.kernel.drain_timeout_s)
     with suppress_told(leaving):
         async with (
@@ -121,16 +121,16 @@ async def _plugins(_options: Options, _data_dir: Path, console: TerminalConsole)
 
 
 async def _plugins_lock(_options: Options, _data_dir: Path, console: TerminalConsole) -> int:
-    path, names = assemblies.to_lock()
-    lock = PluginLock.of_installed(path, names)
-    lock.write()
+    path, names = lock_file.to_lock()
+    lock = lock_file.of_installed(path, names)
+    lock_file.write(lock)
     rows = {name: attrs.asdict(entry) for name, entry in lock.entries.items()}
     console.result({"path": str(path), "plugins": rows}, f"locked {len(rows)} plugins in {path}")
     return 0
 
 
 async def _plugins_verify(_options: Options, _data_dir: Path, console: TerminalConsole) -> int:
-    path, names = assemblies.to_lock()
+    path, names = lock_file.to_lock()
     lock, found = PluginLock.read(path), discovery.installed(discovery.PLUGINS)
     wrong: dict[str, str] = {}
     for name in sorted(set(names)):
@@ -153,12 +153,12 @@ def _warn(assembly: assemblies.Assembly) -> None:
 
 async def _config_check(options: Options, data_dir: Path, console: TerminalConsole) -> int:
     assembly = assemblies.survey()
-    findings = await configured.settings(assembly)
-    findings += await configured.live(assembly, data_dir, offline=bool(options["offline"]))
+    findings = await configuration_checks.settings(assembly)
+    findings += await configuration_checks.live(assembly, data_dir, offline=bool(options["offline"]))
     wrong = [finding for finding in findings if finding.state != "ok"]
     bad = any(finding.state == "fail" for finding in wrong)
-    sources = list(assembly.layers.sources)
-    rows = [] if assembly.faults else assembly.configuration.explain()
+    sources = list(settings_report.sources(assembly.layers))
+    rows = [] if assembly.faults else settings_report.explain(assembly.configuration)
     text = f"read: {', '.join(sources)}" + ("" if bad else f"\n{len(rows)} settings are valid")
     if not console.json:
         for finding in wrong:
@@ -170,7 +170,7 @@ async def _config_check(options: Options, data_dir: Path, console: TerminalConso
 
 async def _config_explain(options: Options, _data_dir: Path, console: TerminalConsole) -> int:
     wanted = options["key"]
-    rows = assemblies.read().configuration.explain()
+    rows = settings_report.explain(assemblies.read().configuration)
     if wanted:
         names = {row.env for row in rows} | {row.field for row in rows}
         rows = [row for row in rows if wanted in (row.env, row.field, f"{row.section}.{row.field}")]
@@ -278,17 +278,17 @@ COMMANDS = (
     OperatorCommand(
         path=("jobs", "list"),
         help="Jobs, latest first.",
-        run=jobs_admin.list_jobs,
-        options=jobs_admin.LIST_OPTIONS,
+        run=job_commands.list_jobs,
+        options=job_commands.LIST_OPTIONS,
     ),
     OperatorCommand(
-        path=("jobs", "why"), help="Why a job failed.", run=jobs_admin.why, options=jobs_admin.ID_OPTIONS
+        path=("jobs", "why"), help="Why a job failed.", run=job_commands.why, options=job_commands.ID_OPTIONS
     ),
     OperatorCommand(
         path=("jobs", "retry"),
         help="Queue a dead job again.",
-        run=jobs_admin.retry,
-        audit_event=jobs_admin.RETRIED,
-        options=jobs_admin.ID_OPTIONS,
+        run=job_commands.retry,
+        audit_event=job_commands.RETRIED,
+        options=job_commands.ID_OPTIONS,
     ),
 )

@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
-
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import bindings, discovery, toml_lists
+from ragwork_kernel import bindings, discovery
 from ragwork_kernel.assembly import KERNEL_SECTION
-from ragwork_kernel.console import TerminalConsole
 from ragwork_kernel.layers import CONFIG_FILE, Layers, nearest
+
+from ragwork_cli import toml_lists
+from ragwork_cli.console import TerminalConsole
 
 NAME: Final = Option(name="name", help="a plugin", positional=True, required=True)
 _LIST, _ADD, _REMOVE = "plugins", "plugins_add", "plugins_remove"

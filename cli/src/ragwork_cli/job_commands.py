@@ -11,12 +11,12 @@ import attrs
 from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
-
 from ragwork_kernel import assembly as assemblies
 from ragwork_kernel import jobs, phase0
 from ragwork_kernel.boot import boot
-from ragwork_kernel.console import TerminalConsole
-from ragwork_kernel.records import OperatorRecords, operator
+
+from ragwork_cli.console import TerminalConsole
+from ragwork_cli.operator_records import OperatorRecords, operator
 
 RETRIED = "jobs.retried"
 STATES = ("queued", "running", "retrying", "succeeded", "dead")

@@ -12,12 +12,13 @@ import attrs
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 from ragwork_hooks.storage import DatabaseUrls
-
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import configured, discovery
+from ragwork_kernel import discovery
 from ragwork_kernel.assembly import Assembly
-from ragwork_kernel.console import TerminalConsole
-from ragwork_kernel.findings import Finding, failed, lines
+
+from ragwork_cli import configuration_checks
+from ragwork_cli.console import TerminalConsole
+from ragwork_cli.findings import Finding, failed, lines
 
 OFFLINE: Final = Option(name="offline", help="open no store and no provider that needs a network", flag=True)
 _MIN_FREE_BYTES = 500_000_000
@@ -37,11 +38,11 @@ async def examine(data_dir: Path, *, offline: bool = False) -> list[Finding]:
     findings = [_python(), _disk(data_dir), _port(8000)]
     try:
         assembly = assemblies.survey()
-        findings += await configured.settings(assembly)
+        findings += await configuration_checks.settings(assembly)
     except ConfigError as error:
         return [*findings, failed("configuration", error)]
     more = (_version, _clock, _dispatcher)
-    return findings + await configured.live(assembly, data_dir, offline=offline, more=more)
+    return findings + await configuration_checks.live(assembly, data_dir, offline=offline, more=more)
 
 
 def plugin_rows(assembly: Assembly) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Everything that configuration names, tried: what ``config check`` and ``doctor`` have in common."""
+"""Checks of a configuration, and of everything that it names: what ``config check`` and ``doctor`` have in common."""
 
 import asyncio
 import os
@@ -10,13 +10,14 @@ import asyncpg
 from ragwork_hooks.errors import ConfigError, Problem
 from ragwork_hooks.plugin import Probe
 from ragwork_hooks.storage import DatabaseUrls
-
-from ragwork_kernel import bindings, migrations, names, peers, phase0, roles
+from ragwork_kernel import bindings, migrations, phase0, roles
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import gaps
-from ragwork_kernel.findings import Finding, failed, of_all, remarked
 from ragwork_kernel.health import PROBE_TIMEOUT_S
-from ragwork_kernel.rehearsal import Rehearsal, rehearse
+
+from ragwork_cli import proxies, settings_report, unknown_names
+from ragwork_cli.boot_dry_run import BootDryRun, dry_run
+from ragwork_cli.findings import Finding, failed, of_all, remarked
 
 _CURRENT: Final = "current"
 Check = Callable[[DatabaseUrls], Awaitable[Finding]]
@@ -24,15 +25,15 @@ Check = Callable[[DatabaseUrls], Awaitable[Finding]]
 
 async def settings(assembly: Assembly) -> list[Finding]:
     """Files, keys, values, key material, plugins and bindings. Nothing is opened."""
-    sound = f"profile {assembly.kernel.profile}, read: {', '.join(assembly.layers.sources)}"
+    sound = f"profile {assembly.kernel.profile}, read: {', '.join(settings_report.sources(assembly.layers))}"
     found = of_all("configuration", assembly.faults, sound)
-    found += [remarked("configuration", strange) for strange in names.strange(assembly)]
+    found += [remarked("configuration", strange) for strange in unknown_names.strange(assembly)]
     found += [failed(f"plugin {broken.name}", broken.error) for broken in assembly.broken]
     if not assembly.plugins and not assembly.broken:
         fix = "install ragwork, or set RAGWORK_PLUGINS"
         found.append(Finding(check="plugins", state="warn", detail="none is enabled", fix=fix))
     if assembly.kernel.production:
-        found.append(peers.unnamed_proxies(assembly.kernel.trusted_proxies))
+        found.append(proxies.unnamed(assembly.kernel.trusted_proxies))
     sound = "all set" if assembly.kernel.production else "what is unset is made once and shared"
     found += of_all("secrets", gaps(assembly), sound)
     errors = await asyncio.to_thread(bindings.faults, assembly)
@@ -152,9 +153,9 @@ async def _plugins(
     offline: bool,
 ) -> list[Finding]:
     """Every plugin's contribution, the bindings in the database, and the named providers, opened."""
-    async with rehearse(assembly, data_dir, urls) as rehearsal:
-        found = [failed("plugins", error) for error in rehearsal.faults]
-        told = {error.message for error in rehearsal.faults}
+    async with dry_run(assembly, data_dir, urls) as run:
+        found = [failed("plugins", error) for error in run.faults]
+        told = {error.message for error in run.faults}
         found += [
             Finding(
                 check=f"plugin {name}",
@@ -162,19 +163,19 @@ async def _plugins(
                 detail=f"is inactive: {reason}",
                 fix=f"enable what it needs, or `ragwork plugins disable {name}`",
             )
-            for name, reason in rehearsal.collected.inactive.items()
+            for name, reason in run.collected.inactive.items()
             if not any(message in reason for message in told)
         ]
         found += [
             Finding(check=f"plugin {name}", state="ok", detail=f"off; {how}")
-            for name, how in rehearsal.collected.off.items()
+            for name, how in run.collected.off.items()
         ]
         current = schema is not None and schema.detail == _CURRENT
         if current:
-            found += await _stored(rehearsal)
+            found += await _stored(run)
         if not offline:
-            found += await _opened(rehearsal, database=current)
-            found += await asyncio.gather(*(_asked(probe) for probe in rehearsal.probes))
+            found += await _opened(run, database=current)
+            found += await asyncio.gather(*(_asked(probe) for probe in run.probes))
     return found
 
 
@@ -193,16 +194,16 @@ async def _asked(probe: Probe) -> Finding:
     return Finding(check=check, state="ok", detail="answers")
 
 
-async def _stored(rehearsal: Rehearsal) -> list[Finding]:
+async def _stored(run: BootDryRun) -> list[Finding]:
     try:
-        return of_all("stored bindings", await rehearsal.stored(), "name providers that are there")
+        return of_all("stored bindings", await run.stored(), "name providers that are there")
     except (Problem, asyncpg.PostgresError, OSError) as error:
         return [Finding(check="stored bindings", state="fail", detail=str(error), fix="see the server's log")]
 
 
-async def _opened(rehearsal: Rehearsal, *, database: bool) -> list[Finding]:
+async def _opened(run: BootDryRun, *, database: bool) -> list[Finding]:
     # What lacks a setting is told among the bindings.
-    told = {error.where for error in bindings.faults(rehearsal.assembly)}
-    named = [each for each in await rehearsal.named(database=database) if each.where not in told]
+    told = {error.where for error in bindings.faults(run.assembly)}
+    named = [each for each in await run.named(database=database) if each.where not in told]
     sound = f"{', '.join(sorted({each.name for each in named})) or 'none is named'}: open"
-    return of_all("providers", await rehearsal.opened(named), sound)
+    return of_all("providers", await run.opened(named), sound)

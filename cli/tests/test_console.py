@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from ragwork_kernel.console import TerminalConsole
+from ragwork_cli.console import TerminalConsole
 
 ROWS = [
     {

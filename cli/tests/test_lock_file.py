@@ -1,0 +1,90 @@
+"""``ragwork plugins lock`` and ``verify``: the lock file is written from what is installed, and compared with it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ragwork_cli import command_line, lock_file
+from ragwork_kernel import assembly as assemblies
+from ragwork_kernel.plugin_lock import PluginLock
+from ragwork_testkit import sample_plugin
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages with the plugin ``lockling`` in it."""
+    return sample_plugin.install(tmp_path / "site", monkeypatch)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration that enables it, and no setting in the environment."""
+    return sample_plugin.enable(tmp_path / "home", monkeypatch)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *argv: str) -> int:
+    monkeypatch.setattr("sys.argv", ["ragwork", *argv])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    return int(ended.value.code or 0)
+
+
+def locked(home: Path) -> PluginLock:
+    lock = lock_file.of_installed(home / "ragwork.lock", ["lockling"])
+    lock_file.write(lock)
+    return PluginLock.read(lock.path)
+
+
+def test_locking_imports_nothing_and_what_was_locked_is_let_in(site: Path, home: Path) -> None:
+    lock = locked(home)
+    assert "ragwork_lockling" not in sys.modules
+    entry = lock.entries["lockling"]
+    assert (entry.distribution, entry.version, len(entry.sha256)) == ("ragwork-lockling", "1.0", 64)
+    assembly = assemblies.read(home, {"RAGWORK_PLUGIN_LOCK": "ragwork.lock"})
+    assert [loaded.name for loaded in assembly.plugins] == ["lockling"]
+
+
+def test_a_disabled_plugin_with_a_section_is_locked_too_since_its_settings_are_checked(
+    site: Path, home: Path
+) -> None:
+    (home / "ragwork.toml").write_text("[kernel]\nplugins = []\n[lockling]\n")
+    assert lock_file.to_lock(home, {}) == (home / "ragwork.lock", ("lockling",))
+    assert "ragwork_lockling" not in sys.modules
+
+
+def test_the_commands_lock_and_compare_and_plugins_alone_still_lists(
+    site: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "plugins", "verify") == 2
+    assert "ragwork plugins lock" in capsys.readouterr().err
+    assert run(monkeypatch, "plugins", "lock", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["plugins"].keys() == {"lockling"}
+    assert run(monkeypatch, "plugins", "verify") == 0
+    with (site / "ragwork_lockling/__init__.py").open("a") as code:
+        code.write("\n# one more line\n")
+    assert run(monkeypatch, "plugins", "verify") == 1
+    assert "sha256 is" in capsys.readouterr().out
+    monkeypatch.setenv("RAGWORK_PLUGIN_LOCK", "ragwork.lock")
+    assert run(monkeypatch, "plugins") == 1
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "broken" in rows["lockling"]
+
+
+@pytest.mark.parametrize(("lock", "warned"), [(None, 1), ("ragwork.lock", 0)])
+def test_production_without_a_lock_says_so_in_one_line(
+    site: Path, home: Path, lock: str | None, warned: int
+) -> None:
+    locked(home)
+    more = {} if lock is None else {"RAGWORK_PLUGIN_LOCK": lock}
+    done = subprocess.run(
+        [sys.executable, "-c", "from ragwork_cli.command_line import main; main()", "worker"],
+        env={"PATH": "", "PYTHONPATH": str(site), "RAGWORK_PROFILE": "production", **more},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2  # production has no database here
+    assert (done.stdout + done.stderr).count("RAGWORK_PLUGIN_LOCK is unset") == warned
