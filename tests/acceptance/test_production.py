@@ -114,7 +114,7 @@ def test_production_by_the_book_is_healthy_and_doctor_is_content(deployment: Dep
 
 def made_by_the_book(api: Installed) -> str:
     """The key of the how-to's own command."""
-    [line] = re.findall(r"^docker compose exec api ragwork (keys create.*)$", HOW_TO, re.MULTILINE)
+    [line] = re.findall(r"^docker compose exec api ragwork (keys create.*) > key.json$", HOW_TO, re.MULTILINE)
     made = api.json(*[word for word in shlex.split(line) if word != "--json"])
     return str(made["key"])
 

@@ -1,21 +1,14 @@
 """A third party's view: from wheels alone, in an environment that has nothing else, the page is followed to its end."""
 
-import os
 import re
 import subprocess
-import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
-from page import DOCS, ROOT, fences, files
+import wheels
+from page import DOCS, fences, files
 
 PAGE = (DOCS / "tutorial-write-a-provider.md").read_text(encoding="utf-8")
-UV = Path(sys.executable).with_name("uv")
-#: What pip does, done by uv from its cache: the page is followed without a network.
-PIP = f"""#!/bin/sh
-exec {UV} pip "$@"
-"""
 
 
 def run(script: str, folder: Path, **more: str) -> str:
@@ -46,29 +39,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The wheels, and a ``pip`` that takes what they need from the cache, at the versions installed here."""
-    folder = tmp_path_factory.mktemp("clone")
-    pins = [f"{found.name}=={found.version}" for found in metadata.distributions() if found.name]
-    (folder / "pins.txt").write_text("\n".join(pin for pin in pins if not pin.startswith("ragwork")))
-    (folder / "pip").write_text(PIP)
-    (folder / "pip").chmod(0o755)
-    build = [UV, "build", "--quiet", "--all-packages", "--wheel", "--no-build-isolation", "--offline"]
-    path = f"{UV.parent}:{os.environ['PATH']}"
-    built = subprocess.run(
-        [*build, "--out-dir", folder / "dist"],
-        cwd=ROOT,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-    )
-    assert built.returncode == 0, built.stderr.decode()
-    subprocess.run([sys.executable, ROOT / "tools" / "make_index.py", folder / "dist"], check=True)
-    cache = subprocess.run([UV, "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
-    return {
-        "RAGWORK": str(folder),
-        "PATH": f"{folder}:/usr/bin:/bin",
-        "UV_OFFLINE": "1",
-        "UV_CACHE_DIR": cache,
-        "UV_CONSTRAINT": str(folder / "pins.txt"),
-    }
+    return wheels.built(tmp_path_factory.mktemp("clone"))
 
 
 def test_the_provider_imports_nothing_of_ragwork_but_the_hooks(package: Path) -> None:
@@ -89,13 +60,14 @@ def test_every_distribution_is_linked_with_its_hash(offline: dict[str, str]) -> 
 def installed(package: Path, offline: dict[str, str]) -> dict[str, str]:
     """The environment of the page's first step."""
     install = fences(PAGE, "sh")[0]
-    made = install.replace("python3 -m venv .venv", f"{UV} venv --quiet --python {sys.executable} .venv")
+    [(venv, here)] = wheels.VENV.items()
+    made = install.replace(venv, here)
     assert made != install
     ended = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", made], cwd=package, env=offline, capture_output=True, text=True
     )
-    if ended.returncode != 0 and re.search("found in the cache|network (?:is|was) disabled", ended.stderr):
-        pytest.skip(f"uv's cache does not hold what the wheels need: {ended.stderr.splitlines()[-1]}")
+    if missing := wheels.missing(ended.stderr):
+        pytest.skip(f"uv's cache does not hold what the wheels need: {missing}")
     assert ended.returncode == 0, ended.stderr
     return offline
 

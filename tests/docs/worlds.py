@@ -1,5 +1,8 @@
 """What how-to pages presuppose, for the walker: the services of others that a page names, started on this machine."""
 
+import asyncio
+import os
+import shutil
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -7,8 +10,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 import attrs
-from ragwork_testkit import openai_server
-from ragwork_testkit.valkey import free_port
+import wheels
+from page import ROOT
+from ragwork_testkit import bedrock_server, openai_server
+from ragwork_testkit.valkey import ValkeyServer, free_port
+from replicated import replicated
 
 
 @attrs.frozen(kw_only=True)
@@ -41,6 +47,15 @@ async def model_server(_folder: Path) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
+async def recorded_vendor(_folder: Path) -> AsyncIterator[World]:
+    """The same in place of a vendor with a key."""
+    async with openai_server.serving() as server:
+        yield World(
+            replace={"https://api.vendor.example/v1": server.base_url, "sk-of-yours": openai_server.KEY}
+        )
+
+
+@asynccontextmanager
 async def port_of_a_receiver(_folder: Path) -> AsyncIterator[World]:
     """The page's own receiver listens on a port that is free."""
     yield World(replace={"9099": str(free_port())})
@@ -63,9 +78,60 @@ async def identity_provider(_folder: Path) -> AsyncIterator[World]:
             )
 
 
+@asynccontextmanager
+async def knowledge_base(_folder: Path) -> AsyncIterator[World]:
+    """A server that speaks Bedrock's wire and has one page, for the operator's key."""
+    async with bedrock_server.serving() as server:
+        server.secrets = {"AKIAOPERATOR": "operators-secret"}
+        text = "Every employee has 30 days of paid leave a year."
+        server.bases["KB12345678"] = [bedrock_server.result("leave", text, 0.9)]
+        yield World(
+            environ={"AWS_EC2_METADATA_DISABLED": "true", "BEDROCK_AGENT_ENDPOINT_URL": server.base_url}
+        )
+
+
+@asynccontextmanager
+async def several_machines(folder: Path) -> AsyncIterator[World]:
+    """A Postgres with a replica, and a Valkey."""
+    valkey = ValkeyServer(folder=folder, password="password").start()
+    try:
+        async with replicated(folder) as (primary, replica):
+            yield World(
+                replace={
+                    "@db:5432/": f"@127.0.0.1:{primary}/",
+                    "@replica:5432/": f"@127.0.0.1:{replica}/",
+                    "@redis:6379/": f"@127.0.0.1:{valkey.port}/",
+                },
+                # The usual burst, and a second that lasts ten: this machine may be slow.
+                environ={"RL_KEY_RUN_BURST": "5", "RL_KEY_RUN_RPS": "0.1"},
+            )
+    finally:
+        valkey.kill()
+
+
+@asynccontextmanager
+async def clone(folder: Path) -> AsyncIterator[World]:
+    """A clone with its wheels built, and no network."""
+    environ = await asyncio.to_thread(wheels.built, folder)
+    path = f"{folder}:{wheels.UV.parent}:{os.environ['PATH']}"
+    yield World(replace=wheels.VENV, environ={**environ, "PATH": path, "UV_NO_BUILD_ISOLATION": "1"})
+
+
+@asynccontextmanager
+async def no_containers(folder: Path) -> AsyncIterator[World]:
+    """The folder of a clone; what is run inside a container is run here."""
+    shutil.copy(ROOT / ".env.example", folder)
+    yield World(replace={"docker compose exec api ": "", "docker compose exec worker ": ""})
+
+
 #: By page; the argument is a folder for what they keep.
 WORLDS: dict[str, Opened] = {
+    "publish-a-plugin.md": clone,
     "receive-billing-webhooks.md": port_of_a_receiver,
+    "run-in-production.md": no_containers,
+    "run-several-processes.md": several_machines,
+    "share-cloud-stores.md": knowledge_base,
     "sign-in-with-openid-connect.md": identity_provider,
+    "test-against-a-recorded-vendor.md": recorded_vendor,
     "use-an-openai-compatible-model.md": model_server,
 }
