@@ -9,6 +9,7 @@ import attrs
 import pytest
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext, Wrap
+from ragwork_hooks.provider_kinds import EMBEDDING, LLM
 from ragwork_kernel import discovery
 from ragwork_kernel import providers as providers_module
 from ragwork_kernel.providers import Offer, ProviderTable
@@ -49,7 +50,7 @@ class Factory:
 
 
 def table(
-    monkeypatch: pytest.MonkeyPatch, wraps: tuple[Wrap, ...] = (), **factories: Factory
+    monkeypatch: pytest.MonkeyPatch, wraps: tuple[Wrap[Any], ...] = (), **factories: Factory
 ) -> ProviderTable:
     """A table of embedding providers that come from ``factories`` instead of entry points."""
     providers: dict[str, Provider[Any]] = {
@@ -66,17 +67,17 @@ async def test_an_unknown_name_is_a_typed_error_with_the_nearest_match(
 ) -> None:
     made = table(monkeypatch, minilm=Factory())
     with pytest.raises(ProviderError, match="did you mean 'minilm'") as refused:
-        await made.embedder("minlm")
+        await made.open(EMBEDDING, "minlm")
     assert refused.value.code == "EMBEDDING_CONFIG_INVALID"
     with pytest.raises(ProviderError):
-        await made.chat_model("minilm")
+        await made.open(LLM, "minilm")
 
 
 async def test_a_provider_is_opened_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     factory = Factory()
     made = table(monkeypatch, one=factory)
     assert factory.calls == 0
-    opened = await asyncio.gather(*(made.embedder("one") for _ in range(10)))
+    opened = await asyncio.gather(*(made.open(EMBEDDING, "one") for _ in range(10)))
     assert factory.calls == 1
     assert len({id(o) for o in opened}) == 1
 
@@ -84,18 +85,18 @@ async def test_a_provider_is_opened_once_however_many_ask(monkeypatch: pytest.Mo
 async def test_a_caller_that_gives_up_does_not_stop_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
     factory = Factory()
     made = table(monkeypatch, one=factory)
-    first = asyncio.create_task(made.embedder("one"))
+    first = asyncio.create_task(made.open(EMBEDDING, "one"))
     await asyncio.sleep(0.005)
     first.cancel()
-    assert await made.embedder("one") is factory.opened
+    assert await made.open(EMBEDDING, "one") is factory.opened
     assert factory.calls == 1
 
 
 async def test_a_failed_opening_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     made = table(monkeypatch, one=Factory(failures=1))
     with pytest.raises(ProviderError):
-        await made.embedder("one")
-    assert await made.embedder("one")
+        await made.open(EMBEDDING, "one")
+    assert await made.open(EMBEDDING, "one")
 
 
 async def test_wraps_of_the_kind_are_composed_once_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,14 +110,14 @@ async def test_wraps_of_the_kind_are_composed_once_in_order(monkeypatch: pytest.
         return wrap
 
     wraps = (
-        Wrap(kind="embedding", name="a", wrap=wrapping("inner")),
-        Wrap(kind="llm", name="b", wrap=wrapping("other kind")),
-        Wrap(kind="embedding", name="c", wrap=wrapping("outer")),
+        Wrap(kind=EMBEDDING, name="a", wrap=wrapping("inner")),
+        Wrap(kind=LLM, name="b", wrap=wrapping("other kind")),
+        Wrap(kind=EMBEDDING, name="c", wrap=wrapping("outer")),
     )
     factory = Factory()
     made = table(monkeypatch, wraps, one=factory)
     for _ in range(3):
-        assert await made.embedder("one") == ("outer", ("inner", factory.opened))  # type: ignore[comparison-overlap]
+        assert await made.open(EMBEDDING, "one") == ("outer", ("inner", factory.opened))  # type: ignore[comparison-overlap]
     assert log == ["inner one", "outer one"]
 
 
@@ -124,22 +125,22 @@ async def test_closing_reaches_what_a_wrap_hides_and_survives_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bad, good = Opened(fails_to_close=True), Opened()
-    hide = Wrap(kind="embedding", name="hide", wrap=lambda _name, _inner: object())
+    hide = Wrap(kind=EMBEDDING, name="hide", wrap=lambda _name, _inner: object())
     made = table(monkeypatch, (hide,), bad=Factory(opened=bad), good=Factory(opened=good))
-    await made.embedder("bad")
-    await made.embedder("good")
+    await made.open(EMBEDDING, "bad")
+    await made.open(EMBEDDING, "good")
     await made.close()
     assert (bad.closed, good.closed) == (1, 1)
 
 
 async def test_options_are_held_against_the_providers_class(monkeypatch: pytest.MonkeyPatch) -> None:
     made = table(monkeypatch, one=Factory())
-    await made.check("embedding", "one", {"depth": 5}, "t1")
+    await made.check(EMBEDDING, "one", {"depth": 5}, "t1")
     with pytest.raises(Problem, match="Validation") as refused:
-        await made.check("embedding", "one", {"detph": 5}, "t1")
+        await made.check(EMBEDDING, "one", {"detph": 5}, "t1")
     assert "did you mean 'depth'" in str(refused.value.details)
     with pytest.raises(Problem):
-        await made.check("embedding", "one", {"depth": "deep"}, "t1")
+        await made.check(EMBEDDING, "one", {"depth": "deep"}, "t1")
 
 
 @pytest.mark.parametrize("first", ["check", "open"])
@@ -154,16 +155,16 @@ async def test_a_provider_is_imported_off_the_loop_and_once(
         return inner(group, name)
 
     monkeypatch.setattr(discovery, "load", load)
-    await (made.check("embedding", "one", {}, "t1") if first == "check" else made.embedder("one"))
-    await made.check("embedding", "one", {"depth": 5}, "t1")
+    await (made.check(EMBEDDING, "one", {}, "t1") if first == "check" else made.open(EMBEDDING, "one"))
+    await made.check(EMBEDDING, "one", {"depth": 5}, "t1")
     assert len(threads) == 1
     assert threads[0] != threading.get_ident()
 
 
 def test_names_are_listed_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     made = table(monkeypatch, b=Factory(), a=Factory())
-    assert made.names("embedding") == ["a", "b"]
-    assert made.names("llm") == []
+    assert made.names(EMBEDDING) == ["a", "b"]
+    assert made.names(LLM) == []
 
 
 class Deaf:
@@ -193,11 +194,11 @@ async def test_a_provider_that_hangs_while_it_opens_or_closes_holds_up_nobody(
     providers._open_timeout_s = 0.1
     for _ in range(2):
         with pytest.raises(ProviderError, match=r"'deaf' did not open within 0\.1 s") as refused:
-            await asyncio.wait_for(providers.embedder("deaf"), 2)
+            await asyncio.wait_for(providers.open(EMBEDDING, "deaf"), 2)
         assert (refused.value.code, refused.value.retryable) == ("INTEGRATION_UNAVAILABLE", True)
     assert "PROVIDER_OPEN_TIMEOUT_SECONDS" in caplog.text
-    assert await providers.embedder("sound") is sound.opened
-    await providers.embedder("stuck")
+    assert await providers.open(EMBEDDING, "sound") is sound.opened
+    await providers.open(EMBEDDING, "stuck")
     await asyncio.wait_for(providers.close(), 2)
     assert sound.opened.closed == 1
     deaf.let_go.set()

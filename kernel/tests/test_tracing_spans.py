@@ -13,6 +13,7 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from ragwork_hooks.llm import Delta, Usage
 from ragwork_hooks.plugin import Wrap
+from ragwork_hooks.provider_kinds import KINDS
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.tracing import NoTracer, make_tracer
 
@@ -89,15 +90,15 @@ class Database:
     async def __aexit__(self, *_: object) -> None: ...
 
 
-def wrapped(wraps: tuple[Wrap, ...], kind: str, provider: object) -> Any:
-    return next(w for w in wraps if w.kind == kind).wrap("the-name", provider)
+def wrapped(wraps: tuple[Wrap[Any], ...], kind: str, provider: object) -> Any:
+    return next(w for w in wraps if w.kind.name == kind).wrap("the-name", provider)
 
 
 async def test_requests_statements_and_providers_make_spans(collector: Collector) -> None:
     tracer = make_tracer(KernelConfig(otlp_endpoint=collector.endpoint + "/"))
     database = tracer.database(Database())  # type: ignore[arg-type]
-    model = wrapped(tracer.wraps(), "llm", Model())
-    embedder = wrapped(tracer.wraps(), "embedding", Embedder())
+    model = wrapped(tracer.wraps(KINDS), "llm", Model())
+    embedder = wrapped(tracer.wraps(KINDS), "embedding", Embedder())
 
     async def handle(_request: object) -> web.Response:
         async with database.tenant("t1", "read") as tx:
@@ -131,7 +132,7 @@ async def test_requests_statements_and_providers_make_spans(collector: Collector
 
 async def test_a_stream_that_is_left_early_closes_its_model_and_span(collector: Collector) -> None:
     tracer = make_tracer(KernelConfig(otlp_endpoint=collector.endpoint))
-    deltas = wrapped(tracer.wraps(), "llm", Model()).stream(None)
+    deltas = wrapped(tracer.wraps(KINDS), "llm", Model()).stream(None)
     await anext(deltas)
     await deltas.aclose()
     await asyncio.to_thread(tracer.close)
@@ -144,7 +145,7 @@ async def test_without_an_endpoint_nothing_is_wrapped() -> None:
     assert isinstance(tracer, NoTracer)
     assert tracer.database(database) is database  # type: ignore[arg-type,comparison-overlap]
     assert tracer.handler(handle, "GET", "/x") is handle  # type: ignore[arg-type,comparison-overlap]
-    assert tracer.wraps() == ()
+    assert tracer.wraps(KINDS) == ()
     started = time.perf_counter()
     for _ in range(10_000):
         async with tracer.span("x"):

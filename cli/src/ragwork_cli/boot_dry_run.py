@@ -71,7 +71,7 @@ class BootDryRun:
         provider = f"{binding.kind} provider {binding.name!r}"
         try:
             async with asyncio.timeout(OPEN_LIMIT_S):
-                await self.wiring.providers.opened(binding.kind, binding.name)
+                await self.wiring.providers.open(self.assembly.kinds[binding.kind], binding.name)
         except TimeoutError:
             what = f"names {provider}, which is not open after {OPEN_LIMIT_S:g} s"
             return ConfigError(binding.where, what, "see what it waits for, or name another provider")

@@ -7,11 +7,11 @@ from typing import Final
 
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import PluginInfo
+from ragwork_hooks.provider_kinds import KINDS
 from ragwork_hooks.settings import settings_of
 from ragwork_kernel import discovery
 from ragwork_kernel.assembly import Assembly, disabled_plugins
 from ragwork_kernel.config import KernelConfig
-from ragwork_kernel.kinds import KINDS
 from ragwork_kernel.layers import nearest
 from ragwork_kernel.plugin_lock import PluginLock
 
@@ -74,7 +74,8 @@ class Known:
         self._patterns = [name for name in names if "<" in name]
         self._explained = {name: why for info in infos.values() for name, why in info.explained.items()}
         self._words = {name.partition("_")[0] for name in self._names} - _COMMON
-        self._providers = {entry for kind in KINDS for entry in discovery.installed(f"ragwork.{kind}")}
+        kinds = {kind.name for kind in (*KINDS, *(kind for info in infos.values() for kind in info.kinds))}
+        self._providers = {entry for kind in kinds for entry in discovery.installed(f"ragwork.{kind}")}
 
     def looks_like_ours(self, name: str) -> bool:
         """Whether a name of the environment was meant for us."""

@@ -22,14 +22,10 @@ from ragwork_hooks.events import Events, Observer, Sink
 from ragwork_hooks.governance import Control, DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area
 from ragwork_hooks.jobs import JobKind, Jobs, Schedule, Ticker
-from ragwork_hooks.llm import ChatModel
-from ragwork_hooks.notification import Channel
-from ragwork_hooks.policy import PolicyEngine
+from ragwork_hooks.provider_kinds import ProviderKind
 from ragwork_hooks.redaction import Redactor
-from ragwork_hooks.retrieval import Embedder, Retriever
 from ragwork_hooks.shares import Shares
 from ragwork_hooks.storage import Blob, Caches, Database, DatabaseServer, State, Transaction
-from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
 
 PROJECT = "ragwork"
 #: Version of this contract. A plugin written for another major number is refused.
@@ -55,6 +51,7 @@ class PluginInfo:
     any other becomes inactive with its reason. ``config`` is a class of ``setting()`` fields.
     ``secrets`` names the key material it takes from ``Services.secrets.key``. ``reads`` names what else it, or a
     vendor's SDK in it, reads of the environment: ``SSO_CLIENT_SECRET_<NAME>``, ``AWS_<NAME>``.
+    ``kinds`` are the kinds of providers that it opens and the contract does not have.
     ``explained`` has names that people know from elsewhere and that do nothing here, each with why.
     ``migrations`` is the folder of ``NNNN_name.sql`` files; they own the Postgres schema ``schema``.
     ``codecs`` are awaited with each database connection when it is made, and never again for a request: they say how
@@ -72,6 +69,7 @@ class PluginInfo:
     config: type | None = None
     secrets: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    kinds: tuple[ProviderKind[Any], ...] = ()
     explained: Mapping[str, str] = attrs.field(factory=dict)
     schema: str | None = None
     migrations: Path | None = None
@@ -79,12 +77,12 @@ class PluginInfo:
 
 
 @attrs.frozen(kw_only=True)
-class Wrap:
+class Wrap(Generic[P]):
     """A layer around every provider of ``kind``, composed once when the provider is bound."""
 
-    kind: str
+    kind: ProviderKind[P]
     name: str
-    wrap: Callable[[str, Any], Any]
+    wrap: Callable[[str, P], P]
 
 
 @attrs.frozen(kw_only=True)
@@ -146,7 +144,7 @@ class Contribution:
     admits: tuple[AdmitGate, ...] = ()
     sinks: tuple[Sink, ...] = ()
     observers: tuple[Observer, ...] = ()
-    wraps: tuple[Wrap, ...] = ()
+    wraps: tuple[Wrap[Any], ...] = ()
     jobs: tuple[JobKind, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     tickers: tuple[Ticker, ...] = ()
@@ -365,22 +363,19 @@ class StateProvider:
 
 
 class Providers(Protocol):
-    """The binding table. Unknown names raise ``ProviderError`` naming what is there."""
+    """The binding table. Unknown names raise ``ProviderError`` with the kind's code, naming what is there."""
 
-    def names(self, kind: str) -> Sequence[str]: ...
+    def names(self, kind: ProviderKind[Any]) -> Sequence[str]: ...
 
-    async def check(self, kind: str, name: str, options: Mapping[str, object], tenant_id: str) -> None:
+    async def open(self, kind: ProviderKind[P], name: str) -> P:
+        """The provider, opened by the first who asks and shared by all."""
+
+    async def check(
+        self, kind: ProviderKind[Any], name: str, options: Mapping[str, object], tenant_id: str
+    ) -> None:
         """Hold ``options`` against the provider's class, and against what it permits the tenant; ``Problem`` 422
         names a wrong key's nearest match.
         """
-
-    async def retriever(self, name: str) -> Retriever: ...
-    async def embedder(self, name: str) -> Embedder: ...
-    async def chat_model(self, name: str) -> ChatModel: ...
-    async def synthesizer(self, name: str) -> SpeechSynthesizer: ...
-    async def recognizer(self, name: str) -> SpeechRecognizer: ...
-    async def channel(self, name: str) -> Channel: ...
-    async def policy_engine(self, name: str) -> PolicyEngine: ...
 
 
 class Clock(Protocol):

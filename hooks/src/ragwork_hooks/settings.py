@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.provider_kinds import ProviderKind
 
 SETTING: Final = "ragwork.setting"
 #: Judges a text: ``None``, or what is wrong with it and what to do.
@@ -22,14 +23,14 @@ Form: TypeAlias = Callable[[str], tuple[str, str] | None]
 class SettingInfo:
     """What the kernel knows of one field. ``env`` may hold one pattern part such as ``<PROVIDER>``.
 
-    ``binds`` is the kind of provider (``llm``) that the value names, a list of names, or ``none``.
+    ``binds`` is the kind of provider (``LLM``) that the value names, a list of names, or ``none``.
     """
 
     env: str
     help: str
     secret: bool = False
     required_in_production: bool = False
-    binds: str | None = None
+    binds: ProviderKind[Any] | None = None
 
 
 def setting(
@@ -43,7 +44,7 @@ def setting(
     le: float | None = None,
     choices: tuple[str, ...] = (),
     form: Form | None = None,
-    binds: str | None = None,
+    binds: ProviderKind[Any] | None = None,
 ) -> Any:
     """Declare one field of a settings class.
 

@@ -12,8 +12,9 @@ import attrs
 import pluggy
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import HOOKS_API, PROJECT, PluginInfo, PluginSpec, RegisterCodecs
+from ragwork_hooks.provider_kinds import ProviderKind
 
-from ragwork_kernel import discovery, migrations
+from ragwork_kernel import discovery, kinds, migrations
 from ragwork_kernel.config import Configuration, KernelConfig, raise_all
 from ragwork_kernel.layers import Layers, nearest
 from ragwork_kernel.plugin_lock import PluginLock
@@ -51,6 +52,8 @@ class Assembly:
     plugins: tuple[Loaded, ...]
     broken: tuple[Broken, ...]
     faults: tuple[ConfigError, ...]
+    #: The kinds of providers that the enabled plugins know, by name.
+    kinds: Mapping[str, ProviderKind[Any]]
     manager: pluggy.PluginManager
 
     def call(self, loaded: Loaded, hook: str, **arguments: object) -> Any:
@@ -113,6 +116,11 @@ def survey(folder: Path | None = None, environ: Mapping[str, str] | None = None)
     except ConfigError as error:
         ordered = loaded
         faults.append(error)
+    try:
+        known_kinds = kinds.declared(each.info for each in loaded)
+    except ConfigError as error:
+        known_kinds = kinds.declared(())
+        faults.append(error)
     return Assembly(
         kernel=kernel,
         layers=layers,
@@ -120,6 +128,7 @@ def survey(folder: Path | None = None, environ: Mapping[str, str] | None = None)
         plugins=tuple(ordered),
         broken=tuple(broken),
         faults=tuple(faults),
+        kinds=known_kinds,
         manager=manager,
     )
 

@@ -13,7 +13,6 @@ from ragwork_hooks.settings import settings_of
 
 from ragwork_kernel import discovery
 from ragwork_kernel.assembly import Assembly, Loaded
-from ragwork_kernel.kinds import KINDS
 from ragwork_kernel.layers import nearest
 
 #: The value that binds nothing, of a setting that binds nothing by default.
@@ -45,7 +44,7 @@ def of_settings(assembly: Assembly) -> list[Named]:
             where = assembly.configuration.place(loaded.name, field)
             unbound = getattr(attrs.fields(loaded.info.config), field).default
             found += [
-                Named(kind=info.binds, name=name, plugin=loaded.name, where=where)
+                Named(kind=info.binds.name, name=name, plugin=loaded.name, where=where)
                 for name in ((value,) if isinstance(value, str) else value)
                 if name != NONE or unbound != NONE
             ]
@@ -66,7 +65,7 @@ def offers(assembly: Assembly) -> dict[tuple[str, str], str]:
     owners = {loaded.distribution: loaded.name for loaded in assembly.plugins}
     return {
         (kind, entry.name): owners[entry.distribution]
-        for kind in KINDS
+        for kind in assembly.kinds
         for entry in discovery.installed(f"ragwork.{kind}").values()
         if entry.distribution in owners
     }
@@ -78,6 +77,10 @@ def faults(assembly: Assembly) -> list[ConfigError]:
     errors = []
     for named in of_settings(assembly):
         owner = offered.get((named.kind, named.name))
+        if named.kind not in assembly.kinds:
+            what = f"binds providers of kind {named.kind!r}, which no enabled plugin declares"
+            errors.append(ConfigError(f"plugin {named.plugin!r}", what, "list the kind in PluginInfo.kinds"))
+            continue
         if owner is None:
             errors.append(missing(named.where, named.kind, named.name, offered))
             continue

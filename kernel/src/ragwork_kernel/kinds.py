@@ -1,14 +1,24 @@
-"""The kinds of providers that bindings name at run time, and the code of "there is no such provider"."""
+"""The kinds of providers that bindings may name: the contract's own, and what enabled plugins declare."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable
+from typing import Any
 
-KINDS: Final[Mapping[str, str]] = {
-    "retrieval": "RETRIEVAL_CONFIG_INVALID",
-    "embedding": "EMBEDDING_CONFIG_INVALID",
-    "llm": "LLM_CONFIG_INVALID",
-    "tts": "TTS_CONFIG_MISSING",
-    "asr": "ASR_CONFIG_INVALID",
-    "notification": "NOTIFICATION_CONFIG_INVALID",
-    "policy_engine": "POLICY_ENGINE_UNAVAILABLE",
-}
+from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.plugin import PluginInfo
+from ragwork_hooks.provider_kinds import KINDS, ProviderKind
+
+
+def declared(infos: Iterable[PluginInfo]) -> dict[str, ProviderKind[Any]]:
+    """By name. Raises ``ConfigError`` for a name that stands for two of them."""
+    found = {kind.name: kind for kind in KINDS}
+    owners = dict.fromkeys(found, "ragwork_hooks")
+    for info in infos:
+        for kind in info.kinds:
+            if found.setdefault(kind.name, kind) != kind:
+                raise ConfigError(
+                    f"provider kind {kind.name!r}",
+                    f"declared by both {owners[kind.name]} and plugin {info.name}, and not the same",
+                    "disable one of the two plugins, or rename its kind",
+                )
+            owners.setdefault(kind.name, f"plugin {info.name}")
+    return found

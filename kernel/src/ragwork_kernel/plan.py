@@ -40,7 +40,7 @@ class Plan:
     admits: Mapping[str, tuple[AdmitGate, ...]]
     sinks: tuple[Sink, ...]
     observers: tuple[Observer, ...]
-    wraps: tuple[Wrap, ...]
+    wraps: tuple[Wrap[Any], ...]
     jobs: tuple[JobKind, ...]
     schedules: tuple[Schedule, ...]
     tickers: tuple[Ticker, ...]
@@ -103,7 +103,7 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
         admits={stage: tuple(g for g in admits_in_order if g.stage == stage) for stage in STAGES},
         sinks=merge.plain("sinks", object, lambda s: s.name),
         observers=merge.plain("observers", object, lambda o: o.name),
-        wraps=merge.plain("wraps", Wrap, lambda w: f"{w.kind} {w.name}"),
+        wraps=merge.plain("wraps", Wrap, lambda w: f"{w.kind.name} {w.name}"),
         jobs=merge.plain("jobs", JobKind, lambda j: j.name),
         schedules=merge.plain("schedules", Schedule, lambda s: s.name),
         tickers=merge.plain("tickers", Ticker, lambda t: t.name),

@@ -4,21 +4,18 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import attrs
 from ragwork_hooks.errors import ConfigError, ProviderError
-from ragwork_hooks.llm import ChatModel
-from ragwork_hooks.notification import Channel
 from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext, Wrap
-from ragwork_hooks.policy import PolicyEngine
-from ragwork_hooks.retrieval import Embedder, Retriever
-from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
+from ragwork_hooks.provider_kinds import ProviderKind
 
 from ragwork_kernel import codec
 from ragwork_kernel.bindings import provider_of
-from ragwork_kernel.kinds import KINDS
 from ragwork_kernel.layers import nearest
+
+P = TypeVar("P")
 
 log = logging.getLogger(__name__)
 
@@ -48,21 +45,30 @@ class ProviderTable:
     def __init__(self, open_timeout_s: float = 30.0) -> None:
         self._open_timeout_s = open_timeout_s
         self._offers: dict[tuple[str, str], Offer] = {}
-        self._wraps: dict[str, tuple[Wrap, ...]] = {}
+        self._wraps: Sequence[Wrap[Any]] = ()
         self._loaded: dict[tuple[str, str], Provider[Any]] = {}
         self._opened: dict[tuple[str, str], asyncio.Task[Any]] = {}
         # Without their wraps, which need not pass ``aclose`` on.
         self._bare: list[Any] = []
 
-    def fill(self, offers: Sequence[Offer], wraps: Sequence[Wrap]) -> None:
+    def fill(self, offers: Sequence[Offer], wraps: Sequence[Wrap[Any]]) -> None:
         self._offers = {(offer.kind, offer.name): offer for offer in offers}
-        for kind in KINDS:
-            self._wraps[kind] = tuple(wrap for wrap in wraps if wrap.kind == kind)
+        self._wraps = wraps
 
-    def names(self, kind: str) -> Sequence[str]:
-        return sorted(name for offered, name in self._offers if offered == kind)
+    def names(self, kind: ProviderKind[Any]) -> Sequence[str]:
+        return sorted(name for offered, name in self._offers if offered == kind.name)
 
-    async def check(self, kind: str, name: str, options: Mapping[str, object], tenant_id: str) -> None:
+    async def open(self, kind: ProviderKind[P], name: str) -> P:
+        key = (kind.name, name)
+        task = self._opened.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = asyncio.create_task(self._make(kind, name), name=f"open {kind.name} {name}")
+            self._opened[key] = task
+        return cast(P, await asyncio.shield(task))
+
+    async def check(
+        self, kind: ProviderKind[Any], name: str, options: Mapping[str, object], tenant_id: str
+    ) -> None:
         provider = await self._imported(kind, name)
         known = provider.options
         if known is NoOptions and not options:
@@ -72,48 +78,16 @@ class ProviderTable:
             if key not in fields:
                 row: dict[str, object] = {
                     "type": "extra_forbidden",
-                    "loc": ["body", "provider_config_json", kind, key],
+                    "loc": ["body", "provider_config_json", kind.name, key],
                     "msg": f"{name} has no option {key!r}; {nearest(key, fields)}",
                 }
                 raise codec.invalid([row])
-        checked: object = codec.structure(dict(options), known, f"provider_config_json.{kind}")
+        checked: object = codec.structure(dict(options), known, f"provider_config_json.{kind.name}")
         context = self._offer(kind, name).context
         reason = provider.permit(context, tenant_id, checked) if provider.permit is not None else None
         if reason is not None:
-            loc = ["body", "provider_config_json", kind]
+            loc = ["body", "provider_config_json", kind.name]
             raise codec.invalid([{"type": "value_error", "loc": loc, "msg": reason}])
-
-    async def retriever(self, name: str) -> Retriever:
-        opened: Retriever = await self._open("retrieval", name)
-        return opened
-
-    async def embedder(self, name: str) -> Embedder:
-        opened: Embedder = await self._open("embedding", name)
-        return opened
-
-    async def chat_model(self, name: str) -> ChatModel:
-        opened: ChatModel = await self._open("llm", name)
-        return opened
-
-    async def synthesizer(self, name: str) -> SpeechSynthesizer:
-        opened: SpeechSynthesizer = await self._open("tts", name)
-        return opened
-
-    async def recognizer(self, name: str) -> SpeechRecognizer:
-        opened: SpeechRecognizer = await self._open("asr", name)
-        return opened
-
-    async def channel(self, name: str) -> Channel:
-        opened: Channel = await self._open("notification", name)
-        return opened
-
-    async def policy_engine(self, name: str) -> PolicyEngine:
-        opened: PolicyEngine = await self._open("policy_engine", name)
-        return opened
-
-    async def opened(self, kind: str, name: str) -> Any:
-        """A provider of any kind, for checks."""
-        return await self._open(kind, name)
 
     async def close(self) -> None:
         """Close every opened provider; one that fails, or is still opening, does not keep the others open."""
@@ -128,27 +102,20 @@ class ProviderTable:
         self._opened.clear()
         self._bare.clear()
 
-    async def _open(self, kind: str, name: str) -> Any:
-        key = (kind, name)
-        task = self._opened.get(key)
-        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = asyncio.create_task(self._make(kind, name), name=f"open {kind} {name}")
-            self._opened[key] = task
-        return await asyncio.shield(task)
-
-    async def _make(self, kind: str, name: str) -> Any:
+    async def _make(self, kind: ProviderKind[Any], name: str) -> Any:
         offer = self._offer(kind, name)
         opened = await self._in_time(kind, name, self._bare_one(kind, name, offer))
         self._bare.append(opened)
-        for wrap in self._wraps[kind]:
-            opened = wrap.wrap(name, opened)
+        for wrap in self._wraps:
+            if wrap.kind.name == kind.name:
+                opened = wrap.wrap(name, opened)
         return opened
 
-    async def _bare_one(self, kind: str, name: str, offer: Offer) -> Any:
+    async def _bare_one(self, kind: ProviderKind[Any], name: str, offer: Offer) -> Any:
         provider = await self._imported(kind, name)
         return await provider.open(offer.context)
 
-    async def _in_time(self, kind: str, name: str, opening: Coroutine[Any, Any, Any]) -> Any:
+    async def _in_time(self, kind: ProviderKind[Any], name: str, opening: Coroutine[Any, Any, Any]) -> Any:
         """What ``opening`` gives. One that hangs is left behind: it may ignore its cancellation."""
         task = asyncio.create_task(opening)
         try:
@@ -158,39 +125,39 @@ class ProviderTable:
         if not done:
             log.error(
                 "%s provider %s did not open within %g s; see why it hangs, or raise PROVIDER_OPEN_TIMEOUT_SECONDS",
-                kind, name, self._open_timeout_s,
+                kind.name, name, self._open_timeout_s,
             )  # fmt: skip
             raise ProviderError(
                 "INTEGRATION_UNAVAILABLE",
-                f"{kind} provider {name!r} did not open within {self._open_timeout_s:g} s",
+                f"{kind.name} provider {name!r} did not open within {self._open_timeout_s:g} s",
                 retryable=True,
             )
         return task.result()
 
-    async def _imported(self, kind: str, name: str) -> Provider[Any]:
-        if (kind, name) in self._loaded:
-            return self._loaded[kind, name]
+    async def _imported(self, kind: ProviderKind[Any], name: str) -> Provider[Any]:
+        if (kind.name, name) in self._loaded:
+            return self._loaded[kind.name, name]
         # Importing a provider's module may pull in a vendor SDK: never on the loop.
         return await asyncio.to_thread(self._provider, kind, name)
 
-    def _provider(self, kind: str, name: str) -> Provider[Any]:
+    def _provider(self, kind: ProviderKind[Any], name: str) -> Provider[Any]:
         offer = self._offer(kind, name)
         key = (offer.kind, offer.name)
         if key not in self._loaded:
             try:
-                loaded = provider_of(kind, name)
+                loaded = provider_of(kind.name, name)
             except ConfigError as error:
                 # Its reason is the operator's business, not a tenant's.
-                log.error("%s provider %s can't be loaded: %s", kind, name, error)
-                raise ProviderError(KINDS[kind], f"{kind} provider {name!r} can't be loaded") from error
+                log.error("%s provider %s can't be loaded: %s", kind.name, name, error)
+                raise ProviderError(kind.unknown, f"{kind.name} provider {name!r} can't be loaded") from error
             self._loaded[key] = loaded
         return self._loaded[key]
 
-    def _offer(self, kind: str, name: str) -> Offer:
-        offer = self._offers.get((kind, name))
+    def _offer(self, kind: ProviderKind[Any], name: str) -> Offer:
+        offer = self._offers.get((kind.name, name))
         if offer is None:
             raise ProviderError(
-                KINDS[kind],
-                f"no enabled plugin offers {kind} provider {name!r}; {nearest(name, self.names(kind))}",
+                kind.unknown,
+                f"no enabled plugin offers {kind.name} provider {name!r}; {nearest(name, self.names(kind))}",
             )
         return offer

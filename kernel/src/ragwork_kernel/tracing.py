@@ -6,12 +6,13 @@ the semantic conventions (HTTP, database, generative AI) stand in this module.
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from aiohttp import web
 from ragwork_hooks.plugin import Wrap
+from ragwork_hooks.provider_kinds import ProviderKind
 from ragwork_hooks.storage import Database, Mode, Row, Transaction
 
 from ragwork_kernel.config import KernelConfig
@@ -28,14 +29,6 @@ _DB_SYSTEM, _DB_OPERATION = "db.system.name", "db.operation.name"
 _ERROR: Final = "error.type"
 _GEN_AI_OPERATION, _GEN_AI_PROVIDER = "gen_ai.operation.name", "gen_ai.provider.name"
 _INPUT_TOKENS, _OUTPUT_TOKENS = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
-#: Provider kind → its calls and the operation that the generative AI conventions call them.
-_OPERATIONS: Final = {
-    "llm": {"stream": "chat"},
-    "embedding": {"embed": "embeddings"},
-    "retrieval": {"prepare": "retrieval"},
-    "tts": {"synthesize": "speech"},
-    "asr": {"recognize": "transcription"},
-}
 
 
 class KernelTracer(Protocol):
@@ -49,8 +42,8 @@ class KernelTracer(Protocol):
     def database(self, db: Database) -> Database:
         """``db`` with a span per statement."""
 
-    def wraps(self) -> tuple[Wrap, ...]:
-        """Layers around providers, one span per call."""
+    def wraps(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[Wrap[Any], ...]:
+        """Layers around the providers of ``kinds``, one span per call."""
 
     def close(self) -> None:
         """Export what is left. Blocks for a few seconds at most."""
@@ -89,7 +82,7 @@ class NoTracer:
     def database(self, db: Database) -> Database:
         return db
 
-    def wraps(self) -> tuple[Wrap, ...]:
+    def wraps(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[Wrap[Any], ...]:
         return ()
 
     def close(self) -> None: ...
@@ -136,10 +129,11 @@ class OtlpTracer:
         verb = sql.split(maxsplit=1)[0].upper()
         return self._client(f"postgresql {verb}", {_DB_SYSTEM: "postgresql", _DB_OPERATION: verb})
 
-    def wraps(self) -> tuple[Wrap, ...]:
+    def wraps(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[Wrap[Any], ...]:
         return tuple(
-            Wrap(kind=kind, name="tracing", wrap=functools.partial(_TracedProvider, self, calls))
-            for kind, calls in _OPERATIONS.items()
+            Wrap(kind=kind, name="tracing", wrap=functools.partial(_TracedProvider, self, kind.spans))
+            for kind in kinds
+            if kind.spans
         )
 
     def close(self) -> None:
@@ -233,7 +227,7 @@ class _TracedTransaction:
 class _TracedProvider:
     """A provider whose calls in ``calls`` make spans; everything else is the provider's own."""
 
-    def __init__(self, tracer: OtlpTracer, calls: dict[str, str], name: str, inner: Any) -> None:
+    def __init__(self, tracer: OtlpTracer, calls: Mapping[str, str], name: str, inner: Any) -> None:
         self._tracer = tracer
         self._calls = calls
         self._name = name
@@ -244,32 +238,32 @@ class _TracedProvider:
         operation = self._calls.get(attribute)
         if operation is None:
             return value
-        return self._stream(operation, value) if operation == "chat" else self._call(operation, value)
 
-    def _call(self, operation: str, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def traced(*args: Any, **named: Any) -> Any:
-            with self._tracer.call(operation, self._name):
-                return await call(*args, **named)
-
-        return traced
-
-    def _stream(self, operation: str, call: Callable[..., AsyncIterator[Any]]) -> Callable[..., Any]:
-        async def traced(*args: Any, **named: Any) -> AsyncIterator[Any]:
-            span = self._tracer.begin(operation, self._name)
-            deltas = call(*args, **named)
-            try:
-                async for delta in deltas:
-                    if delta.usage is not None:
-                        span.set_attribute(_INPUT_TOKENS, delta.usage.input_tokens)
-                        span.set_attribute(_OUTPUT_TOKENS, delta.usage.output_tokens)
-                    yield delta
-            except Exception as error:  # a client that leaves is no fault
-                self._tracer.fail(span, error)
-                raise
-            finally:
-                span.end()
-                close = getattr(deltas, "aclose", None)
-                if close is not None:
-                    await close()
+        def traced(*args: Any, **named: Any) -> Any:
+            answer = value(*args, **named)
+            made = self._stream if hasattr(answer, "__aiter__") else self._call
+            return made(operation, answer)
 
         return traced
+
+    async def _call(self, operation: str, answer: Awaitable[Any]) -> Any:
+        with self._tracer.call(operation, self._name):
+            return await answer
+
+    async def _stream(self, operation: str, deltas: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        span = self._tracer.begin(operation, self._name)
+        try:
+            async for delta in deltas:
+                usage = getattr(delta, "usage", None)
+                if usage is not None:
+                    span.set_attribute(_INPUT_TOKENS, usage.input_tokens)
+                    span.set_attribute(_OUTPUT_TOKENS, usage.output_tokens)
+                yield delta
+        except Exception as error:  # a client that leaves is no fault
+            self._tracer.fail(span, error)
+            raise
+        finally:
+            span.end()
+            close = getattr(deltas, "aclose", None)
+            if close is not None:
+                await close()

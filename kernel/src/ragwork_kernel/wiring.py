@@ -54,7 +54,7 @@ class Wiring:
         self._redactor.learn((), self._secrets)
         self._sinks: list[Sink] = []
         self._job_kinds: set[str] = set()
-        self._tracer = ground.tracer
+        self._tracer, self._kinds = ground.tracer, tuple(assembly.kinds.values())
         self.parts = Parts(
             db=ground.db,
             state=ground.state,
@@ -87,7 +87,7 @@ class Wiring:
         self._registry.freeze(plan, probes)
         self._sinks.extend(plan.sinks)
         self._job_kinds.update(kind.name for kind in plan.jobs)
-        self.providers.fill(collected.offers, (*plan.wraps, *self._tracer.wraps()))
+        self.providers.fill(collected.offers, (*plan.wraps, *self._tracer.wraps(self._kinds)))
 
 
 def _blobs(kernel: KernelConfig) -> Blob:

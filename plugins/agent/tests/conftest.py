@@ -21,6 +21,7 @@ from ragwork_hooks.authz import Everything
 from ragwork_hooks.documents import Corpus, CorpusSearch
 from ragwork_hooks.http import Frame
 from ragwork_hooks.llm import Delta, Usage
+from ragwork_hooks.provider_kinds import LLM, ProviderKind
 from ragwork_hooks.retrieval import Passage
 from ragwork_hooks.storage import Mode
 from ragwork_hooks.tts import Audio
@@ -170,14 +171,8 @@ class World:
         self.published.append(event)
 
     # providers
-    async def retriever(self, name: str) -> Any:
-        return self
-
-    async def chat_model(self, name: str) -> Any:
-        return self.model
-
-    async def synthesizer(self, name: str) -> Any:
-        return self
+    async def open(self, kind: ProviderKind[Any], name: str) -> Any:
+        return self.model if kind is LLM else self
 
     async def synthesize(self, text: str) -> Audio:
         if self.speech:

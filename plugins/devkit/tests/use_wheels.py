@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ragwork_hooks.provider_kinds import ASR, TTS
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import DEFAULT_PLUGINS, Running, running
 
@@ -59,7 +60,7 @@ async def see(app: Running, folder: Path, names: Mapping[str, str]) -> dict[str,
     }
     if "asr" in names and "tts" in names:
         providers = app.platform.parts.providers
-        voice, ears = await providers.synthesizer(names["tts"]), await providers.recognizer(names["asr"])
+        voice, ears = await providers.open(TTS, names["tts"]), await providers.open(ASR, names["asr"])
         seen["heard"] = await ears.recognize(await voice.synthesize("hello 42"))
     if "route" in names:
         path = f"/v1/{names['route']}/notes"

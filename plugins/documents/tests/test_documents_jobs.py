@@ -7,6 +7,7 @@ from ragwork_documents.ingestion import Ingestion
 from ragwork_documents.targets import Target, payload, targets_of
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.jobs import Job
+from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Index
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -27,8 +28,9 @@ class Faulty:
     def providers(self):
         return self
 
-    async def embedder(self, name):
-        self._real = await self._services.providers.embedder(name)
+    async def open(self, kind, name):
+        assert kind is EMBEDDING
+        self._real = await self._services.providers.open(kind, name)
         return self
 
     async def embed(self, texts, purpose):

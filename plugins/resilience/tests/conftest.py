@@ -42,18 +42,12 @@ class Providers:
         self.bound = {}
 
     def names(self, kind):
-        return sorted(name for k, name in self.bound if k == kind)
+        return sorted(name for k, name in self.bound if k == kind.name)
 
-    async def retriever(self, name):
-        return self._get("retrieval", name)
-
-    async def chat_model(self, name):
-        return self._get("llm", name)
-
-    def _get(self, kind, name):
-        if (kind, name) not in self.bound:
-            raise ProviderError("LLM_CONFIG_INVALID", f"no {name}")
-        return self.bound[kind, name]
+    async def open(self, kind, name):
+        if (kind.name, name) not in self.bound:
+            raise ProviderError(kind.unknown, f"no {name}")
+        return self.bound[kind.name, name]
 
 
 class Scripted:

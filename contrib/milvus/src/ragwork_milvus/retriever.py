@@ -1,12 +1,14 @@
 """The provider ``milvus``: Milvus ranks, the local index turns its hits into passages under the caller's rights."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Clock, Provider, ProviderContext
+from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Embedder, Hit, Passage, PassageSource, Query, Retriever
 from ragwork_hooks.storage import Transaction
 
@@ -76,7 +78,7 @@ class MilvusRetriever:
 async def _open(context: ProviderContext[Any]) -> Retriever:
     services = context.services
     return MilvusRetriever(
-        embedder=services.providers.embedder,
+        embedder=partial(services.providers.open, EMBEDDING),
         engine=services.use(Engine),
         source=services.use(PassageSource),
         clock=services.clock,

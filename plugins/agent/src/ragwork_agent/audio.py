@@ -17,6 +17,7 @@ from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.errors import ProviderError, not_found
 from ragwork_hooks.http import File
 from ragwork_hooks.plugin import Services
+from ragwork_hooks.provider_kinds import TTS
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_agent.api import Speech
@@ -123,7 +124,7 @@ class Voice:
         if self._provider == "none":
             return Speech(code="TTS_CONFIG_MISSING", message="no speech provider is set (TTS_PROVIDER)")
         try:
-            synthesizer = await self._services.providers.synthesizer(self._provider)
+            synthesizer = await self._services.providers.open(TTS, self._provider)
             audio = await synthesizer.synthesize(text)
         except ProviderError as error:
             code = error.code if error.code in _CODES else "TTS_ERROR"

@@ -1,6 +1,7 @@
 """Settings of the agent."""
 
 import attrs
+from ragwork_hooks.provider_kinds import LLM, TTS
 from ragwork_hooks.settings import setting
 
 
@@ -9,10 +10,10 @@ class Config:
     """How runs answer, stream and speak."""
 
     llm_provider: str = setting(
-        "LLM_PROVIDER", "extractive", "provider of kind llm that answers runs", binds="llm"
+        "LLM_PROVIDER", "extractive", "provider of kind llm that answers runs", binds=LLM
     )
     tts_provider: str = setting(
-        "TTS_PROVIDER", "none", "provider of kind tts that speaks answers; none for no speech", binds="tts"
+        "TTS_PROVIDER", "none", "provider of kind tts that speaks answers; none for no speech", binds=TTS
     )
     audio_base_url: str | None = setting(
         "AUDIO_BASE_URL",

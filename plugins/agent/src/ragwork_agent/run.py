@@ -11,6 +11,7 @@ from ragwork_hooks.documents import Corpus
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.http import Frame
 from ragwork_hooks.notification import Notice
+from ragwork_hooks.provider_kinds import LLM
 from ragwork_hooks.storage import Transaction
 
 from ragwork_agent.api import RunAnswer, SessionTotals, Speech, TokenUsage
@@ -115,7 +116,7 @@ class Run:
     async def _converse(self, hold: Hold, corpora: Sequence[Corpus]) -> RunAnswer:
         asked = self._asked
         graph = await self._shop.graph.get()
-        model = await self._services.providers.chat_model(self._shop.config.llm_provider)
+        model = await self._services.providers.open(LLM, self._shop.config.llm_provider)
         retrieval = await prepare(
             self._shop, asked.principal, corpora, asked.message, asked.top_k, asked.degrade
         )

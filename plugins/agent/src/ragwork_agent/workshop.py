@@ -6,6 +6,7 @@ import attrs
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
 from ragwork_hooks.plugin import Services
+from ragwork_hooks.provider_kinds import LLM
 from ragwork_toolkit.background import BackgroundTasks
 from ragwork_toolkit.lazy import LazyImport
 
@@ -51,7 +52,7 @@ class Workshop:
     async def warm(self) -> None:
         """Load the graph and the model before the first run needs them."""
         await self.graph.get()
-        await self.services.providers.chat_model(self.config.llm_provider)
+        await self.services.providers.open(LLM, self.config.llm_provider)
 
 
 def _graph() -> "Graph":

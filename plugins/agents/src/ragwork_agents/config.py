@@ -1,6 +1,7 @@
 """Settings of agent identity."""
 
 import attrs
+from ragwork_hooks.provider_kinds import POLICY_ENGINE
 from ragwork_hooks.settings import http_url, setting
 
 
@@ -25,7 +26,7 @@ class AgentsConfig:
         "AGENT_POLICY_ENGINE",
         "rego",
         "provider of kind policy_engine that decides: rego or opa",
-        binds="policy_engine",
+        binds=POLICY_ENGINE,
     )
     decision_cache_s: int = setting(
         "AGENT_DECISION_CACHE_S",

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 from ragwork_hooks.errors import Problem, ProviderError, retry_after
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicyEngine
+from ragwork_hooks.provider_kinds import POLICY_ENGINE
 
 T = TypeVar("T")
 _RETRY_AFTER_S: Final = 5
@@ -31,7 +32,7 @@ class Engine:
         return await _reached(engine.decide(tenant_id, policies, question))
 
     async def _engine(self) -> PolicyEngine:
-        return await _reached(self._services.providers.policy_engine(self._name))
+        return await _reached(self._services.providers.open(POLICY_ENGINE, self._name))
 
 
 async def _reached(work: Awaitable[T]) -> T:

@@ -8,6 +8,7 @@ from ragwork_hooks.events import Delivery
 from ragwork_hooks.jobs import GiveUp
 from ragwork_hooks.notification import Destination, Notice
 from ragwork_hooks.plugin import Services
+from ragwork_hooks.provider_kinds import NOTIFICATION
 
 from ragwork_billing.channel import NAME
 
@@ -34,7 +35,7 @@ class BillingSink:
 
     async def deliver(self, delivery: Delivery) -> None:
         """Raises ``GiveUp`` when trying again is pointless, else what the channel raises."""
-        channel = await self._services.providers.channel(NAME)
+        channel = await self._services.providers.open(NOTIFICATION, NAME)
         destination = Destination(id=NAME, tenant_id=delivery.tenant_id, url=self._url)
         notice = Notice(type=delivery.event.type, data=delivery.event.payload)
         try:

@@ -17,6 +17,7 @@ from ragwork_hooks.plugin import (
     Wrap,
     hookimpl,
 )
+from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.retrieval import Index
 
 from ragwork_documents import commands, corpora, documents, grants
@@ -88,8 +89,8 @@ class DocumentsPlugin:
             ),
             gates=(access, CorpusOwnership()),
             wraps=(
-                Wrap(kind="retrieval", name="documents.recheck", wrap=recheck),
-                Wrap(kind="retrieval", name="documents.shadow", wrap=shadow),
+                Wrap(kind=RETRIEVAL, name="documents.recheck", wrap=recheck),
+                Wrap(kind=RETRIEVAL, name="documents.shadow", wrap=shadow),
             ),
             jobs=(ingestion.kind(max_attempts=config.max_attempts, concurrency=config.concurrency),),
             bindings=(StoredBindings(name="documents.corpora", read=partial(bound, services.db)),),

@@ -1,6 +1,7 @@
 """Settings of corpora, documents and ingestion."""
 
 import attrs
+from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.settings import setting
 
 MIB = 1024 * 1024
@@ -15,7 +16,7 @@ class DocumentsConfig:
         "EMBEDDING_PROVIDER",
         "minilm",
         "embedder of a corpus that names none when it is created",
-        binds="embedding",
+        binds=EMBEDDING,
     )
     max_bytes: int = setting(
         "INGEST_MAX_BYTES",

@@ -8,6 +8,7 @@ import attrs
 from ragwork_hooks.auth import Role
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Providers
+from ragwork_hooks.provider_kinds import EMBEDDING, RETRIEVAL
 
 from ragwork_documents.hostile import check_storable, invalid
 
@@ -57,7 +58,7 @@ async def bind(config: Mapping[str, object], providers: Providers, tenant_id: st
         raise invalid([*_ROOT, "acl", "create"], "must be true or false")
     retriever = _retriever(retrieval, providers)
     options = {key: value for key, value in retrieval.items() if key not in _OWN_KEYS}
-    await providers.check("retrieval", retriever, options, tenant_id)
+    await providers.check(RETRIEVAL, retriever, options, tenant_id)
     shadow, shadow_options = await _shadow(retrieval, providers, tenant_id)
     top_k = _top_k(retrieval.get("top_k_default", DEFAULT_TOP_K))
     normalised: dict[str, object] = {
@@ -81,20 +82,20 @@ async def bind(config: Mapping[str, object], providers: Providers, tenant_id: st
 
 def check_embedder(name: str, providers: Providers, path: list[str | int]) -> str:
     """``name`` if an embedding provider is called so, else ``Problem`` 422."""
-    return _one_of(name, providers.names("embedding"), path)
+    return _one_of(name, providers.names(EMBEDDING), path)
 
 
 def _retriever(retrieval: Mapping[str, object], providers: Providers) -> str:
     path: list[str | int] = [*_ROOT, "retrieval", "provider"]
     name = retrieval.get("provider", DEFAULT_RETRIEVER)
-    return _one_of(name, providers.names("retrieval"), path)
+    return _one_of(name, providers.names(RETRIEVAL), path)
 
 
 def _embedder(retrieval: Mapping[str, object], providers: Providers) -> str | None:
     if "embedder" not in retrieval:
         return None
     path: list[str | int] = [*_ROOT, "retrieval", "embedder"]
-    return _one_of(retrieval["embedder"], providers.names("embedding"), path)
+    return _one_of(retrieval["embedder"], providers.names(EMBEDDING), path)
 
 
 def _fallback(retrieval: Mapping[str, object], providers: Providers) -> Sequence[str]:
@@ -102,7 +103,7 @@ def _fallback(retrieval: Mapping[str, object], providers: Providers) -> Sequence
     names = retrieval.get("fallback", [])
     if not isinstance(names, list):
         raise invalid(path, "must be a list of retrieval providers")
-    known = providers.names("retrieval")
+    known = providers.names(RETRIEVAL)
     return [_one_of(name, known, [*path, number]) for number, name in enumerate(names)]
 
 
@@ -116,9 +117,9 @@ async def _shadow(
         if options:
             raise invalid([*path, "shadow_options"], "needs shadow, the provider they are for")
         return None, {}
-    shadow = _one_of(retrieval["shadow"], providers.names("retrieval"), [*path, "shadow"])
+    shadow = _one_of(retrieval["shadow"], providers.names(RETRIEVAL), [*path, "shadow"])
     try:
-        await providers.check("retrieval", shadow, options, tenant_id)
+        await providers.check(RETRIEVAL, shadow, options, tenant_id)
     except Problem as problem:
         raise _within(problem, [*path, "shadow_options"]) from None
     return shadow, options

@@ -14,6 +14,7 @@ import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.jobs import GiveUp, Job, JobKind
 from ragwork_hooks.plugin import Services
+from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument
 from ragwork_hooks.storage import Row, Transaction
 
@@ -181,7 +182,7 @@ class Ingestion:
         vectors: dict[str, Sequence[float]] = {}
         if not fresh:
             return vectors
-        provider = await self._services.providers.embedder(embedder)
+        provider = await self._services.providers.open(EMBEDDING, embedder)
         digests, reported = list(fresh), self._services.clock.monotonic()
         for start in range(0, len(digests), EMBED_BATCH):
             batch = digests[start : start + EMBED_BATCH]

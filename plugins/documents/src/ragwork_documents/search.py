@@ -8,6 +8,7 @@ from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.documents import Answers, Found, PreparedSearch
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Providers
+from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.retrieval import Passage, PreparedQuery, Query
 from ragwork_hooks.storage import Transaction
 
@@ -63,7 +64,7 @@ class Search:
         return await asyncio.to_thread(merge, question, answers.found, top_k, distinct=distinct)
 
     async def _prepare(self, tenant_id: str, name: str, query: Query) -> PreparedQuery:
-        retriever = await self.providers.retriever(name)
+        retriever = await self.providers.open(RETRIEVAL, name)
         return await retriever.prepare(tenant_id, query)
 
 

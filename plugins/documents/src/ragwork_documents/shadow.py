@@ -10,6 +10,7 @@ import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Services
+from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.retrieval import Passage, PreparedQuery, Query, Retriever
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.background import BackgroundTasks
@@ -62,7 +63,7 @@ class Shadows:
 
     async def _documents(self, shadow: str, reading: Reading) -> frozenset[str]:
         # From the binding table: its passages pass the same checks as anybody's.
-        retriever = await self._services.providers.retriever(shadow)
+        retriever = await self._services.providers.open(RETRIEVAL, shadow)
         prepared = await retriever.prepare(reading.tenant_id, reading.query)
         async with self._services.db.tenant(reading.tenant_id, "read") as tx:
             return _documents(await prepared.passages(tx, reading.scope))

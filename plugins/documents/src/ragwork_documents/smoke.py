@@ -11,6 +11,7 @@ from ragwork_hooks.documents import Corpus, DocumentCatalog
 from ragwork_hooks.errors import Problem, ProviderError, not_found
 from ragwork_hooks.fields import is_visible
 from ragwork_hooks.plugin import Command, CommandContext, Option, Services
+from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.retrieval import Passage, Query
 
 from ragwork_documents import acl
@@ -82,7 +83,7 @@ async def _ask(context: CommandContext, corpus: Corpus, top_k: int | None) -> Ou
         # No fallback: another provider's answer would hide this one's failure.
         scope=scope,
     )
-    retriever = await services.providers.retriever(corpus.retriever)
+    retriever = await services.providers.open(RETRIEVAL, corpus.retriever)
     started = time.perf_counter()
     prepared = await retriever.prepare(corpus.tenant_id, query)
     with counting_blocked() as blocked:

@@ -1,11 +1,13 @@
 """The provider ``local_pgvector``: embeds the question, then ranks in the caller's transaction."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Embedder, Passage, Query, Retriever
 from ragwork_hooks.storage import Transaction
 
@@ -77,7 +79,7 @@ def _lexical_weight(options: Mapping[str, object]) -> float:
 
 
 async def _open(context: ProviderContext[Any]) -> Retriever:
-    return LocalRetriever(context.services.providers.embedder)
+    return LocalRetriever(partial(context.services.providers.open, EMBEDDING))
 
 
 provider: Provider[Retriever] = Provider(name="local_pgvector", open=_open, options=CorpusOptions)

@@ -1,9 +1,9 @@
 """Plugin ``resilience``: timeouts, retries, circuits, shared places and fallbacks around every provider."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, Wrap, hookimpl
+from ragwork_hooks.provider_kinds import ASR, EMBEDDING, LLM, NOTIFICATION, RETRIEVAL, TTS
 
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.gates import RunGate
@@ -38,16 +38,15 @@ class ResiliencePlugin:
             waiting=max(LEAST_WAITING, WAITING_PER_RUN * config.run_concurrency),
             wait_s=config.run_wait_ms / 1000,
         )
-        kinds: dict[str, Callable[[str, Any], Any]] = {
-            "retrieval": workshop.retriever,
-            "embedding": workshop.embedder,
-            "llm": workshop.chat_model,
-            "tts": workshop.synthesizer,
-            "asr": workshop.recognizer,
-            "notification": workshop.channel,
-        }
         return Contribution(
-            wraps=tuple(Wrap(kind=kind, name="resilience", wrap=wrap) for kind, wrap in kinds.items()),
+            wraps=(
+                Wrap(kind=RETRIEVAL, name="resilience", wrap=workshop.retriever),
+                Wrap(kind=EMBEDDING, name="resilience", wrap=workshop.embedder),
+                Wrap(kind=LLM, name="resilience", wrap=workshop.chat_model),
+                Wrap(kind=TTS, name="resilience", wrap=workshop.synthesizer),
+                Wrap(kind=ASR, name="resilience", wrap=workshop.recognizer),
+                Wrap(kind=NOTIFICATION, name="resilience", wrap=workshop.channel),
+            ),
             admits=(RunGate(runs),),
             lifespan=workshop.tasks.lifespan,
         )

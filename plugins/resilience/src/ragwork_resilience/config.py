@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 import attrs
 from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.provider_kinds import LLM
 from ragwork_hooks.settings import setting
 
 N = TypeVar("N", int, float)
@@ -120,7 +121,7 @@ class ResilienceConfig:
         "LLM_FALLBACK",
         (),
         "chat models that answer, in this order, when the configured one can't",
-        binds="llm",
+        binds=LLM,
     )
     run_max_concurrency: int = setting(
         "RUN_MAX_CONCURRENCY", 10, "runs under way at once, per process", ge=1, le=100_000

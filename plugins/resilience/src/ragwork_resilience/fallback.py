@@ -8,6 +8,7 @@ import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta
 from ragwork_hooks.plugin import Metrics, Providers
+from ragwork_hooks.provider_kinds import LLM, RETRIEVAL
 from ragwork_hooks.retrieval import PreparedQuery, Query, Retriever
 
 from ragwork_resilience.outcome import Exhausted
@@ -63,7 +64,7 @@ class RetrieverWithFallback:
             others = [name for name in query.fallback if name != self.name]
             for name in others:
                 try:
-                    retriever = await self.bench.providers.retriever(name)
+                    retriever = await self.bench.providers.open(RETRIEVAL, name)
                     prepared = await retriever.prepare(
                         tenant_id, attrs.evolve(query, options={}, fallback=())
                     )
@@ -115,7 +116,7 @@ class ModelWithFallback:
         for name in self.others:
             begun = False
             try:
-                model = await self.bench.providers.chat_model(name)
+                model = await self.bench.providers.open(LLM, name)
                 async with aclosing(model.stream(stand_in)) as deltas:
                     async for delta in deltas:
                         if not begun:

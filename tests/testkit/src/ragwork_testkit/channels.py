@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import attrs
 import pytest
 from ragwork_hooks.notification import Channel, Destination, Notice
+from ragwork_hooks.provider_kinds import NOTIFICATION
 
 from ragwork_testkit.contract import ProviderContract
 from ragwork_testkit.entry_point import EntryPoint
@@ -19,7 +20,7 @@ def notice(text: str = "quota") -> Notice:
 class ChannelContract(ProviderContract):
     """The contract of kind ``notification``."""
 
-    kind = "notification"
+    kind = NOTIFICATION
 
     def destination(self) -> Destination:
         """Where the channel delivers to in the test."""

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 
 import pytest
 from ragwork_hooks.errors import ConfigError, ProviderError
+from ragwork_hooks.provider_kinds import RETRIEVAL, ProviderKind
 
 from ragwork_testkit.bad_service import ANSWERING, ENDLESS_BYTES, STAYING, BadService, Trouble, bad_service
 from ragwork_testkit.calling import cancel, check_cancellation, check_loop_goes_on, check_stall
@@ -35,7 +36,7 @@ class EntryPointContract(Sealed):
     ``settings`` holds the environment that the plugin needs for that, ``secrets`` its tenants' secrets by name.
     """
 
-    kind: ClassVar[str]
+    kind: ClassVar[ProviderKind[Any]]
     settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
     secrets: ClassVar[Mapping[str, str]] = MappingProxyType({})
     _services: OpeningServices
@@ -62,7 +63,7 @@ class EntryPointContract(Sealed):
         async with watching_loop() as watch:
             opened = await self._open(point)
         name = getattr(opened, "name", point.name)
-        if name != point.name and self.kind != "retrieval":
+        if name != point.name and self.kind.name != RETRIEVAL.name:
             raise BrokenPromise(
                 "a provider has the name of its entry point",
                 f"set `name = {point.name!r}`: errors, metrics and bindings go by it",
@@ -85,8 +86,8 @@ class ProviderContract(EntryPointContract):
         points = entry_points(type(self), self.kind)
         if not points:
             raise BrokenPromise(
-                f"the package offers a provider of kind {self.kind}",
-                f'declare it in pyproject.toml below [project.entry-points."ragwork.{self.kind}"]',
+                f"the package offers a provider of kind {self.kind.name}",
+                f'declare it in pyproject.toml below [project.entry-points."ragwork.{self.kind.name}"]',
             )
         try:
             return await self._open(points[0])

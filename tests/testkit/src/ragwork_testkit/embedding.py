@@ -16,6 +16,7 @@ from typing import Final, Literal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Embedder
 
 from ragwork_testkit.contract import ProviderContract
@@ -63,7 +64,7 @@ def cosine(a: Vector, b: Vector) -> float:
 class EmbedderContract(ProviderContract):
     """Tests that every ``Embedder`` passes. Override ``make`` and nothing else."""
 
-    kind = "embedding"
+    kind = EMBEDDING
 
     async def make(self) -> Embedder:
         """A new, open embedder."""

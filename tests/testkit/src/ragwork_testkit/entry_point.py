@@ -10,13 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.llm import ChatModel
-from ragwork_hooks.notification import Channel
 from ragwork_hooks.plugin import Provider, ProviderContext
-from ragwork_hooks.policy import PolicyEngine
-from ragwork_hooks.retrieval import Embedder, Retriever
+from ragwork_hooks.provider_kinds import LLM, ProviderKind
 from ragwork_hooks.settings import settings_of
-from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
 from ragwork_kernel.config import Configuration
 from ragwork_kernel.layers import Layers
 
@@ -24,15 +20,6 @@ from ragwork_testkit.promises import BrokenPromise
 from ragwork_testkit.services import OpeningServices
 from ragwork_testkit.watched import translated
 
-PROTOCOLS: Final[Mapping[str, type]] = {
-    "llm": ChatModel,
-    "embedding": Embedder,
-    "retrieval": Retriever,
-    "tts": SpeechSynthesizer,
-    "asr": SpeechRecognizer,
-    "notification": Channel,
-    "policy_engine": PolicyEngine,
-}
 #: Longest time in seconds for ``open``.
 OPEN_S: Final = 20.0
 _ADDRESS: Final = re.compile(r"_(URL|URI|ENDPOINT)$")
@@ -43,7 +30,7 @@ _SCHEME: Final = re.compile(r"https?://[^/]+")
 class EntryPoint:
     """One provider that a package offers: of ``kind``, called ``name``, at ``target`` (``module:attribute``)."""
 
-    kind: str
+    kind: ProviderKind[Any]
     name: str
     target: str
     plugin_name: str
@@ -84,7 +71,7 @@ class EntryPoint:
 
     async def open(self, services: OpeningServices, environ: Mapping[str, str]) -> Any:
         """The provider, held against its protocol. What its seam allows is raised as it is."""
-        where = f"open() of the {self.kind} provider {self.name!r}"
+        where = f"open() of the {self.kind.name} provider {self.name!r}"
         provider: Provider[Any] = await asyncio.to_thread(self._provider)
         context = ProviderContext[Any](services=services, config=self.config(environ))  # type: ignore[arg-type]
         try:
@@ -106,15 +93,15 @@ class EntryPoint:
         if isinstance(found, Provider):
             return found
         raise BrokenPromise(
-            f"the entry point {self.name} of the group ragwork.{self.kind} names a Provider",
+            f"the entry point {self.name} of the group ragwork.{self.kind.name} names a Provider",
             f"let it name `provider = Provider(name={self.name!r}, open=…)`",
             f"{self.target} is {found!r}",
         )
 
 
-def check_opened(kind: str, opened: object, where: str) -> None:
+def check_opened(kind: ProviderKind[Any], opened: object, where: str) -> None:
     """Raises ``BrokenPromise`` when ``opened`` is not what its kind needs."""
-    protocol = PROTOCOLS[kind]
+    protocol = kind.protocol
     if opened is None:
         raise BrokenPromise(
             f"{where} gives a {protocol.__name__}, not None", "return the provider at its end"
@@ -126,13 +113,13 @@ def check_opened(kind: str, opened: object, where: str) -> None:
             f"return an object with {', '.join(f'`{name}`' for name in missing)} too",
             repr(opened),
         )
-    if kind == "llm" and inspect.iscoroutinefunction(getattr(opened, "stream", None)):
+    if kind.name == LLM.name and inspect.iscoroutinefunction(getattr(opened, "stream", None)):
         raise BrokenPromise(
             "stream() is an asynchronous generator", "write `async def stream` with `yield`, without `return`"
         )
 
 
-def entry_points(test: type, kind: str) -> list[EntryPoint]:
+def entry_points(test: type, kind: ProviderKind[Any]) -> list[EntryPoint]:
     """The providers of ``kind`` that the package of the test class offers, by the ``pyproject.toml`` above its file."""
     file = Path(inspect.getfile(test)).resolve()
     for folder in file.parents:
@@ -141,11 +128,11 @@ def entry_points(test: type, kind: str) -> list[EntryPoint]:
     return []
 
 
-def _declared(folder: Path, kind: str) -> Iterator[EntryPoint]:
+def _declared(folder: Path, kind: ProviderKind[Any]) -> Iterator[EntryPoint]:
     project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("project", {})
     groups = project.get("entry-points", {})
     for plugin_name, plugin_target in groups.get("ragwork.plugins", {}).items():
-        for name, target in groups.get(f"ragwork.{kind}", {}).items():
+        for name, target in groups.get(f"ragwork.{kind.name}", {}).items():
             yield EntryPoint(
                 kind=kind, name=name, target=target, plugin_name=plugin_name, plugin_target=plugin_target
             )

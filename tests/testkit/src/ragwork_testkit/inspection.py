@@ -34,6 +34,7 @@ def plugin_facts(target: str) -> Mapping[str, object]:
         "summary": info.summary,
         "hooks_api": info.hooks_api,
         "hooks_api_here": HOOKS_API,
+        "kinds": [kind.name for kind in info.kinds],
         "schema": info.schema,
         "migrations": None if info.migrations is None else str(info.migrations),
         "settings": [] if info.config is None else [s.env for s in settings_of(info.config).values()],

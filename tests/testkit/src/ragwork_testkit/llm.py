@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Message
+from ragwork_hooks.provider_kinds import LLM
 from ragwork_hooks.retrieval import Passage
 
 from ragwork_testkit.contract import ProviderContract
@@ -83,7 +84,7 @@ class ChatModelContract(ProviderContract):
     ``counts_usage``, it knows its tokens, else it must say that it estimates them.
     """
 
-    kind = "llm"
+    kind = LLM
     output_limit: ClassVar[bool] = True
     counts_usage: ClassVar[bool] = False
 

@@ -1,6 +1,7 @@
 """A plugin's package as its installer sees it: metadata from a source folder or from what is installed."""
 
 import ast
+import contextlib
 import gc
 import json
 import re
@@ -146,6 +147,15 @@ def _parsed(source: str) -> ast.Module:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def declared() -> set[str]:
+    """The kinds of providers that installed plugins declare; what can't be imported declares none."""
+    found: set[str] = set()
+    for point in metadata.entry_points(group=PLUGINS):
+        with contextlib.suppress(Exception):
+            found.update(kind.name for kind in point.load().ragwork_info().kinds)
+    return found
 
 
 def _places(module: str) -> list[Path]:

@@ -13,24 +13,16 @@ from typing import ClassVar, Final, TypeAlias
 
 import pytest
 from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.provider_kinds import KINDS
 from ragwork_kernel import migrations
 
-from ragwork_testkit.package import Broken, Package, same_name, words
+from ragwork_testkit.package import Broken, Package, declared, same_name, words
 from ragwork_testkit.sealed import Sealed
 
 HOOKS: Final = "ragwork-hooks"
 TOOLKIT: Final = "ragwork-toolkit"
-KINDS: Final = (
-    "asr",
-    "database",
-    "embedding",
-    "llm",
-    "notification",
-    "policy_engine",
-    "retrieval",
-    "state",
-    "tts",
-)
+#: Entry point groups ``ragwork.<name>`` that the kernel opens before any plugin.
+EARLY: Final = ("database", "state")
 #: What importing a plugin may bring along: the hooks, what they stand on, and what loads in a millisecond.
 LIGHT: Final = frozenset({"ragwork_hooks", "ragwork_toolkit", "attr", "attrs", "pluggy", "orjson"})
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -82,9 +74,12 @@ def offers_entry_points(package: Package) -> Iterator[str]:
     if not _NAME.fullmatch(name):
         yield f"the plugin's name {name!r} is not lower case letters, digits and underscores"
     facts = package.facts["providers"]
+    known = {*EARLY, *(kind.name for kind in KINDS), *package.facts["plugin"]["kinds"]}
+    if not known.issuperset(kind for kind, _, _ in package.providers):
+        known |= declared()
     for kind, provider, target in package.providers:
-        if kind not in KINDS:
-            yield f"ragwork.{kind} is no kind of provider: {', '.join(KINDS)}"
+        if kind not in known:
+            yield f"ragwork.{kind} is no kind of provider that an installed plugin declares: {', '.join(sorted(known))}"
         elif facts[target]["name"] != provider:
             yield f"the {kind} provider {provider!r} calls itself {facts[target]['name']!r}"
 

@@ -17,6 +17,7 @@ from typing import Final
 import pytest
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicyEngine, PolicySourceError
+from ragwork_hooks.provider_kinds import POLICY_ENGINE
 
 from ragwork_testkit.contract import ProviderContract
 from ragwork_testkit.policy_texts import (
@@ -52,7 +53,7 @@ def policy(source: str, policy_id: str = "p1", revision: int = 1) -> Policy:
 class PolicyEngineContract(ProviderContract):
     """Tests that every ``PolicyEngine`` passes."""
 
-    kind = "policy_engine"
+    kind = POLICY_ENGINE
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[PolicyEngine]:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import pytest
+from ragwork_hooks.provider_kinds import RETRIEVAL
 
 from ragwork_testkit.calling import check_loop_goes_on
 from ragwork_testkit.contract import EntryPointContract
@@ -41,7 +42,7 @@ class RemoteRetrieverContract(EntryPointContract):
     gives the best passage of each document. Where one is off, such a query raises ``NotSupported``.
     """
 
-    kind = "retrieval"
+    kind = RETRIEVAL
     filters: ClassVar[bool] = True
     distinct: ClassVar[bool] = True
 

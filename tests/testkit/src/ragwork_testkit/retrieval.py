@@ -29,6 +29,7 @@ from ragwork_hooks.authz import (
     ReadScope,
 )
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.provider_kinds import RETRIEVAL
 
 from ragwork_testkit.bench import ANN as ANN
 from ragwork_testkit.bench import TENANT as TENANT
@@ -47,7 +48,7 @@ class RetrieverContract(EntryPointContract):
     ``distinct``, it gives the best passage of each document. Where one is off, such a query raises ``NotSupported``.
     """
 
-    kind = "retrieval"
+    kind = RETRIEVAL
     filters: ClassVar[bool] = True
     distinct: ClassVar[bool] = True
 

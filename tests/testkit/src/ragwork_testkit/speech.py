@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.provider_kinds import ASR, TTS
 from ragwork_hooks.tts import Audio, SpeechRecognizer, SpeechSynthesizer
 
 from ragwork_testkit.contract import ProviderContract
@@ -57,7 +58,7 @@ async def _outcome(voice: SpeechSynthesizer, text: str) -> Audio | ProviderError
 class SpeechSynthesizerContract(ProviderContract):
     """The contract of kind ``tts``. A text without a word gives valid audio or ``TTS_ERROR``."""
 
-    kind = "tts"
+    kind = TTS
 
     async def make(self) -> SpeechSynthesizer:
         voice: SpeechSynthesizer = await super().make()
@@ -155,7 +156,7 @@ class SpeechRecognizerContract(ProviderContract):
     Flag: ``phrases``, it takes what to listen for; else a call with phrases raises ``NotSupported``.
     """
 
-    kind = "asr"
+    kind = ASR
     phrases: ClassVar[bool] = True
 
     async def make(self) -> SpeechRecognizer:

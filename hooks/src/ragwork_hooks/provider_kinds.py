@@ -1,0 +1,80 @@
+"""Kinds of providers: what a binding may name. The contract's own stand in ``KINDS``; a plugin declares more."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from ragwork_hooks.llm import ChatModel
+from ragwork_hooks.notification import Channel
+from ragwork_hooks.policy import PolicyEngine
+from ragwork_hooks.retrieval import Embedder, Retriever
+from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
+
+P = TypeVar("P")
+
+#: Entry point groups ``ragwork.<name>`` that hold something other than providers that a binding names.
+RESERVED: Final = frozenset({"plugins", "assembly", "database", "state"})
+
+
+@attrs.frozen(kw_only=True)
+class ProviderKind(Generic[P]):
+    """One kind: every provider of it is an entry point of the group ``ragwork.<name>``, opened by
+    ``Providers.open``.
+
+    A kind beyond ``KINDS`` is declared in ``PluginInfo.kinds`` by the plugin that opens its providers::
+
+        class Parser(Protocol):
+            async def text(self, data: bytes) -> str: ...
+
+        PARSER = ProviderKind(name="parser", protocol=Parser, unknown="PARSER_CONFIG_INVALID")
+
+    Raises ``ValueError`` for a name that can't be one.
+    """
+
+    #: Lower case, digits and underscores: ``policy_engine``.
+    name: str
+    #: What an opened provider implements.
+    protocol: type[P]
+    #: Code of the ``ProviderError`` that a name raises which nobody offers: ``LLM_CONFIG_INVALID``.
+    unknown: str
+    #: Its calls that make spans → what OpenTelemetry's conventions call them: ``{"embed": "embeddings"}``.
+    spans: Mapping[str, str] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name) or self.name in RESERVED:
+            raise ValueError(f"{self.name!r} can't name a kind of providers: choose another lower case word")
+
+
+RETRIEVAL: Final = ProviderKind(
+    name="retrieval", protocol=Retriever, unknown="RETRIEVAL_CONFIG_INVALID", spans={"prepare": "retrieval"}
+)
+EMBEDDING: Final = ProviderKind(
+    name="embedding", protocol=Embedder, unknown="EMBEDDING_CONFIG_INVALID", spans={"embed": "embeddings"}
+)
+LLM: Final = ProviderKind(
+    name="llm", protocol=ChatModel, unknown="LLM_CONFIG_INVALID", spans={"stream": "chat"}
+)
+TTS: Final = ProviderKind(
+    name="tts", protocol=SpeechSynthesizer, unknown="TTS_CONFIG_MISSING", spans={"synthesize": "speech"}
+)
+ASR: Final = ProviderKind(
+    name="asr", protocol=SpeechRecognizer, unknown="ASR_CONFIG_INVALID", spans={"recognize": "transcription"}
+)
+NOTIFICATION: Final = ProviderKind(
+    name="notification", protocol=Channel, unknown="NOTIFICATION_CONFIG_INVALID"
+)
+POLICY_ENGINE: Final = ProviderKind(
+    name="policy_engine", protocol=PolicyEngine, unknown="POLICY_ENGINE_UNAVAILABLE"
+)
+
+KINDS: Final[tuple[ProviderKind[Any], ...]] = (
+    RETRIEVAL,
+    EMBEDDING,
+    LLM,
+    TTS,
+    ASR,
+    NOTIFICATION,
+    POLICY_ENGINE,
+)
