@@ -1,4 +1,4 @@
-"""What views that join many plugins see: data stores, signals, controls and rules; never tables."""
+"""What views that join many plugins see: data stores and signals; never tables."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
@@ -37,23 +37,6 @@ class DataStore(Protocol):
         """Erase what is past its age by database time, held rows excepted; how many rows went."""
 
 
-@attrs.frozen(kw_only=True)
-class Evidence:
-    """A control's finding. Without a signal it is not a pass: ``passed`` is ``None``."""
-
-    control: str
-    passed: bool | None
-    detail: Mapping[str, object]
-
-
-class Control(Protocol):
-    """A compliance control that a plugin can prove."""
-
-    name: str
-
-    async def evaluate(self, tx: Transaction) -> Evidence: ...
-
-
 class Signal(Protocol):
     """A live number, by window."""
 
@@ -61,13 +44,3 @@ class Signal(Protocol):
 
     async def value(self, tenant_id: str | None, window: timedelta) -> float | None:
         """``None`` when nothing was measured."""
-
-
-@attrs.frozen(kw_only=True)
-class Rule:
-    """A threshold on a signal."""
-
-    signal: str
-    window: timedelta
-    above: float | None = None
-    below: float | None = None

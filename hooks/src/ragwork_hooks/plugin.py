@@ -19,7 +19,7 @@ from ragwork_hooks.auth import Authenticator, Principal, Roster
 from ragwork_hooks.authz import Action, Decision, Gate, ReadScope, Resource
 from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.events import Events, Observer, Sink
-from ragwork_hooks.governance import Control, DataStore, Signal
+from ragwork_hooks.governance import DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area
 from ragwork_hooks.jobs import JobKind, Jobs, Schedule, Ticker
 from ragwork_hooks.provider_kinds import ProviderKind
@@ -154,7 +154,6 @@ class Contribution:
     data_stores: tuple[DataStore, ...] = ()
     rosters: tuple[Roster, ...] = ()
     signals: tuple[Signal, ...] = ()
-    controls: tuple[Control, ...] = ()
     capabilities: Mapping[type, object] = attrs.field(factory=dict)
     lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None
     warm: Callable[[], Awaitable[None]] | None = None
@@ -473,8 +472,6 @@ class Registry(Protocol):
     def schedules(self) -> tuple[Schedule, ...]: ...
     @property
     def signals(self) -> tuple[Signal, ...]: ...
-    @property
-    def controls(self) -> tuple[Control, ...]: ...
     @property
     def data_stores(self) -> tuple[DataStore, ...]: ...
     @property

@@ -18,7 +18,7 @@ P = TypeVar("P")
 RESERVED: Final = frozenset({"plugins", "assembly", "database", "state"})
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class ProviderKind(Generic[P]):
     """One kind: every provider of it is an entry point of the group ``ragwork.<name>``, opened by
     ``Providers.open``.
@@ -47,34 +47,14 @@ class ProviderKind(Generic[P]):
             raise ValueError(f"{self.name!r} can't name a kind of providers: choose another lower case word")
 
 
-RETRIEVAL: Final = ProviderKind(
-    name="retrieval", protocol=Retriever, unknown="RETRIEVAL_CONFIG_INVALID", spans={"prepare": "retrieval"}
-)
-EMBEDDING: Final = ProviderKind(
-    name="embedding", protocol=Embedder, unknown="EMBEDDING_CONFIG_INVALID", spans={"embed": "embeddings"}
-)
-LLM: Final = ProviderKind(
-    name="llm", protocol=ChatModel, unknown="LLM_CONFIG_INVALID", spans={"stream": "chat"}
-)
-TTS: Final = ProviderKind(
-    name="tts", protocol=SpeechSynthesizer, unknown="TTS_CONFIG_MISSING", spans={"synthesize": "speech"}
-)
-ASR: Final = ProviderKind(
-    name="asr", protocol=SpeechRecognizer, unknown="ASR_CONFIG_INVALID", spans={"recognize": "transcription"}
-)
-NOTIFICATION: Final = ProviderKind(
-    name="notification", protocol=Channel, unknown="NOTIFICATION_CONFIG_INVALID"
-)
-POLICY_ENGINE: Final = ProviderKind(
-    name="policy_engine", protocol=PolicyEngine, unknown="POLICY_ENGINE_UNAVAILABLE"
-)
+RETRIEVAL: Final = ProviderKind("retrieval", Retriever, "RETRIEVAL_CONFIG_INVALID", {"prepare": "retrieval"})
+EMBEDDING: Final = ProviderKind("embedding", Embedder, "EMBEDDING_CONFIG_INVALID", {"embed": "embeddings"})
+LLM: Final = ProviderKind("llm", ChatModel, "LLM_CONFIG_INVALID", {"stream": "chat"})
+TTS: Final = ProviderKind("tts", SpeechSynthesizer, "TTS_CONFIG_MISSING", {"synthesize": "speech"})
+ASR: Final = ProviderKind("asr", SpeechRecognizer, "ASR_CONFIG_INVALID", {"recognize": "transcription"})
+NOTIFICATION: Final = ProviderKind("notification", Channel, "NOTIFICATION_CONFIG_INVALID")
+POLICY_ENGINE: Final = ProviderKind("policy_engine", PolicyEngine, "POLICY_ENGINE_UNAVAILABLE")
 
 KINDS: Final[tuple[ProviderKind[Any], ...]] = (
-    RETRIEVAL,
-    EMBEDDING,
-    LLM,
-    TTS,
-    ASR,
-    NOTIFICATION,
-    POLICY_ENGINE,
-)
+    RETRIEVAL, EMBEDDING, LLM, TTS, ASR, NOTIFICATION, POLICY_ENGINE
+)  # fmt: skip

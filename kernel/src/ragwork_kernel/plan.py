@@ -14,7 +14,7 @@ from ragwork_hooks.authz import Gate
 from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.events import Observer, Sink
-from ragwork_hooks.governance import Control, DataStore, Signal
+from ragwork_hooks.governance import DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area, Route
 from ragwork_hooks.jobs import JobKind, Schedule, Ticker
 from ragwork_hooks.plugin import Contribution, Ended, MaintenanceTask, Probe, StoredBindings, Wrap
@@ -50,7 +50,6 @@ class Plan:
     data_stores: tuple[DataStore, ...]
     rosters: tuple[Roster, ...]
     signals: tuple[Signal, ...]
-    controls: tuple[Control, ...]
     lifespans: tuple[tuple[str, Lifespan], ...]
     warms: tuple[tuple[str, Callable[[], Any]], ...]
     ended: tuple[Ended, ...]
@@ -64,15 +63,13 @@ class LateRegistry:
         self.maintenance: tuple[MaintenanceTask, ...] = ()
         self.schedules: tuple[Schedule, ...] = ()
         self.signals: tuple[Signal, ...] = ()
-        self.controls: tuple[Control, ...] = ()
         self.data_stores: tuple[DataStore, ...] = ()
         self.rosters: tuple[Roster, ...] = ()
 
     def freeze(self, plan: Plan, probes: tuple[Probe, ...]) -> None:
         """``probes`` has the kernel's own, too."""
         self.probes, self.maintenance, self.schedules = probes, plan.maintenance, plan.schedules
-        self.signals, self.controls, self.data_stores = plan.signals, plan.controls, plan.data_stores
-        self.rosters = plan.rosters
+        self.signals, self.data_stores, self.rosters = plan.signals, plan.data_stores, plan.rosters
 
 
 def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...]) -> Plan:
@@ -113,7 +110,6 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
         data_stores=merge.plain("data_stores", object, lambda d: d.name),
         rosters=merge.plain("rosters", object, lambda r: r.name),
         signals=merge.plain("signals", object, lambda s: s.name),
-        controls=merge.plain("controls", object, lambda c: c.name),
         lifespans=tuple((n, c.lifespan) for n, c in contributions.items() if c.lifespan),
         warms=tuple((n, c.warm) for n, c in contributions.items() if c.warm),
         ended=tuple(c.ended for c in contributions.values() if c.ended),

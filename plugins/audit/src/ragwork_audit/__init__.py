@@ -20,7 +20,7 @@ from ragwork_hooks.plugin import (
 from ragwork_audit.areas import AREAS
 from ragwork_audit.commands import commands
 from ragwork_audit.config import AuditConfig
-from ragwork_audit.keeper import ChainControl, Keeper
+from ragwork_audit.keeper import Keeper
 from ragwork_audit.routes import AuditApi
 
 _SIGNING_KEY: Final = "AUDIT_SIGNING_KEY"
@@ -65,7 +65,6 @@ class AuditPlugin:
                     name="prune_audit", run=keeper.pruning.run, keeps_days=context.config.retention_days
                 ),
             ),
-            controls=(ChainControl(keeper),),
             capabilities={AuditLog: keeper.log, Keeper: keeper},
             lifespan=keeper.lifespan,
         )

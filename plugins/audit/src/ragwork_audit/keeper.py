@@ -7,9 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.governance import Evidence
 from ragwork_hooks.plugin import Services
-from ragwork_hooks.storage import Transaction
 
 from ragwork_audit.anchors import AnchorFiles, DamagedAnchors, Journal, Unsealed
 from ragwork_audit.config import AuditConfig
@@ -120,20 +118,6 @@ class Keeper:
         for tenant_id in self._journal.tenants():
             self.sealer.mark(tenant_id)
         log.debug("audit log is signed as %s", self.signer.verifier_key)
-
-
-class ChainControl:
-    """The compliance control that a tenant's audit log verifies."""
-
-    name = "audit.chain"
-
-    def __init__(self, keeper: Keeper) -> None:
-        self._keeper = keeper
-
-    async def evaluate(self, tx: Transaction) -> Evidence:
-        """In a snapshot of its own, which ``tx`` may no longer give."""
-        found = summary(await self._keeper.verify([tx.tenant_id]))
-        return Evidence(control=self.name, passed=bool(found["valid"]), detail=found)
 
 
 def _verifier(config: AuditConfig, signer: Signer) -> Verifier:
