@@ -198,3 +198,25 @@ async def test_a_secret_is_shown_once_even_to_a_repeated_request(platform: Any) 
         assert again.body["id"] == first.body["id"]
         assert first.body["client_secret"].startswith("cs_live_")
         assert again.body["client_secret"] is None
+
+
+async def test_what_ended_long_ago_is_swept_and_the_rest_stays(authority: Any) -> None:
+    agent = await authority.agent(await authority.policy())
+    facade = authority.app.platform.facades["agents"]
+    [sweep] = [s for s in facade.registry.schedules if s.name == "agents.credential_expiry"]
+    async with facade.db.tenant(authority.tenant) as tx:
+        kept = await tx.fetchval("SELECT count(*) FROM agents.credentials")
+        await tx.execute(
+            """INSERT INTO agents.refresh_tokens (tenant_id, id, family, agent_id, digest, scopes, audience, expires_at)
+            SELECT ragwork.tenant(), $1 || age, 'f', $1, sha256('x'), '{}', '', now() - make_interval(hours => age)
+            FROM unnest(ARRAY[1, 30]) AS age""",
+            agent["id"],
+        )
+    await sweep.run()
+    async with facade.db.tenant(authority.tenant) as tx:
+        assert await tx.fetchval("SELECT count(*) FROM agents.credentials") == kept
+        assert await tx.fetchval("SELECT array_agg(id) FROM agents.refresh_tokens") == [f"{agent['id']}1"]
+        await tx.execute("UPDATE agents.credentials SET revoked_at = now() - interval '31 days'")
+    await sweep.run()
+    async with facade.db.tenant(authority.tenant, "read") as tx:
+        assert await tx.fetchval("SELECT count(*) FROM agents.credentials") == 0

@@ -74,3 +74,14 @@ async def test_a_cut_cannot_be_made_up_moved_or_removed(here: Any, sql: str) -> 
     assert (await here.verify())["valid"]
     await here.superuser(sql)
     assert not (await here.verify())["valid"]
+
+
+async def test_a_log_that_was_tampered_with_keeps_no_other_from_being_pruned(here: Any) -> None:
+    await aged(here, "t1", 5, 1)
+    await here.keeper.pruning.run()
+    await here.superuser("UPDATE audit.cuts SET note = replace(note, '/cut/', '/checkpoint/')")
+    await aged(here, "t2", 3, 1)
+    with pytest.raises(RuntimeError, match="1 of 2 tenants failed, the others are done: t1;"):
+        await here.keeper.pruning.run()
+    async with here.services.db.tenant("t2", "read") as tx:
+        assert await tx.fetchval("SELECT size FROM audit.cuts") == 3

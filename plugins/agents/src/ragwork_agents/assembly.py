@@ -5,6 +5,7 @@ from ragwork_hooks.auth import Directory
 from ragwork_hooks.errors import ConfigError, NotConfigured
 from ragwork_hooks.jobs import Schedule
 from ragwork_hooks.plugin import Contribution, PluginContext, Services
+from ragwork_toolkit.tenants import for_each_tenant
 
 from ragwork_agents import opaque
 from ragwork_agents.agent_routes import AgentsApi
@@ -131,9 +132,7 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
     )
 
     async def sweep() -> None:
-        for tenant_id in await directory.tenants():
-            async with services.db.tenant(tenant_id) as tx:
-                await credentials.sweep(tx)
+        (await for_each_tenant(services.db, await directory.tenants(), credentials.sweep)).complete()
 
     return Contribution(
         areas=AREAS,

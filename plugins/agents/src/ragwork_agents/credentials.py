@@ -49,12 +49,17 @@ _END_ENROL: Final = """
 UPDATE agents.credentials SET revoked_at = now()
  WHERE tenant_id = ragwork.tenant() AND agent_id = $1 AND kind = 'enroll' AND used_at IS NULL AND revoked_at IS NULL
 """
-_EXPIRED: Final = """
-DELETE FROM agents.credentials
- WHERE tenant_id = ragwork.tenant() AND COALESCE(LEAST(expires_at, revoked_at), used_at) < now() - interval '30 days'
-"""
-_EXPIRED_REFRESH: Final = """
-DELETE FROM agents.refresh_tokens WHERE tenant_id = ragwork.tenant() AND expires_at < now() - interval '1 day'
+_SWEEP: Final = """
+WITH credentials AS (
+    DELETE FROM agents.credentials
+     WHERE tenant_id = ragwork.tenant()
+       AND COALESCE(LEAST(expires_at, revoked_at), used_at) < now() - interval '30 days'
+    RETURNING 1
+), refresh_tokens AS (
+    DELETE FROM agents.refresh_tokens WHERE tenant_id = ragwork.tenant() AND expires_at < now() - interval '1 day'
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM credentials) + (SELECT count(*) FROM refresh_tokens)
 """
 
 
@@ -179,7 +184,6 @@ class CredentialStore:
         row = await tx.fetchrow(_ENROL, opaque.id_of(token, opaque.ENROLL), self._mint.digest(token))
         return None if row is None else (row["agent_id"], row["ends_by"])
 
-    async def sweep(self, tx: Transaction) -> None:
-        """Remove credentials that ended 30 days ago and refresh tokens that ended yesterday."""
-        await tx.execute(_EXPIRED)
-        await tx.execute(_EXPIRED_REFRESH)
+    async def sweep(self, tx: Transaction) -> int:
+        """Remove credentials that ended 30 days ago and refresh tokens that ended yesterday; how many rows went."""
+        return int(await tx.fetchval(_SWEEP))

@@ -5,6 +5,7 @@ from typing import Final
 
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.tenants import visit
 
 from ragwork_audit.anchors import AnchorFiles
 from ragwork_audit.merkle import Frontier
@@ -41,15 +42,17 @@ class Pruning:
         self._retention_days = retention_days
 
     async def run(self) -> int:
-        """How many records went. Raises ``Broken`` for a log whose cut is not as it was signed."""
+        """How many records went. Raises ``RuntimeError`` naming the tenants that failed, as one does whose cut is not
+        as it was signed.
+        """
         async with self._services.db.anonymous() as tx:
             tenants = [
                 row["id"] for row in await tx.fetch("SELECT t.id FROM audit.tenants() AS t(id) ORDER BY 1")
             ]
-        return sum([await self.prune(tenant_id) for tenant_id in tenants])
+        return (await visit(tenants, self.prune)).complete()
 
     async def prune(self, tenant_id: str) -> int:
-        """The same for one tenant."""
+        """How many records of one tenant went. Raises ``Broken`` for a log whose cut is not as it was signed."""
         total = 0
         while True:
             async with self._services.db.tenant(tenant_id) as tx:

@@ -6,6 +6,7 @@ from ragwork_hooks.auth import Directory
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.replay import Claim, Claimed, Conflict, Hit, InProgress, Miss, StoredReply
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.tenants import visit
 
 _CLAIM = "SELECT * FROM idempotency.claim($1, $2, $3, $4, $5, $6)"
 _STORE = """UPDATE idempotency.answers SET status = $5, headers = $6, body = $7, echo_id = $8
@@ -58,16 +59,17 @@ class NoAnswers:
 
 
 async def prune(services: Services) -> int:
-    """Delete expired answers of every tenant, in batches; how many rows went."""
-    removed = 0
-    for tenant_id in await services.use(Directory).tenants():
-        more = True
-        while more:
+    """Delete expired answers of every tenant, in batches; how many rows went. ``RuntimeError`` when a tenant failed."""
+
+    async def of(tenant_id: str) -> int:
+        removed, count = 0, _BATCH
+        while count == _BATCH:
             async with services.db.tenant(tenant_id) as tx:
                 count = int((await tx.execute(_EXPIRE)).split()[-1])
             removed += count
-            more = count == _BATCH
-    return removed
+        return removed
+
+    return (await visit(await services.use(Directory).tenants(), of)).complete()
 
 
 def _identity(claim: Claim) -> tuple[str, str, str, str]:

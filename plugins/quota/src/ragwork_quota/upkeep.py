@@ -5,6 +5,7 @@ from typing import Final
 
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.storage import Database, Transaction
+from ragwork_toolkit.tenants import for_each_tenant
 
 from ragwork_quota.ledger import QuotaLedger
 
@@ -37,11 +38,11 @@ class Upkeep:
         self._retention_days = retention_days
 
     async def expire(self) -> None:
-        """Settle or release every expired reservation."""
+        """Settle or release every expired reservation. Raises ``RuntimeError`` when a tenant's failed."""
         await self._each(self._ledger.expire)
 
     async def prune(self) -> int:
-        """Delete counters of periods that ended longer ago than they are kept; how many rows went."""
+        """Delete counters of periods that ended longer ago than they are kept; how many rows went. Raises alike."""
 
         async def prune(tx: Transaction) -> int:
             return int(await tx.fetchval(_PRUNE, self._retention_days))
@@ -49,8 +50,4 @@ class Upkeep:
         return await self._each(prune)
 
     async def _each(self, chore: Callable[[Transaction], Awaitable[int]]) -> int:
-        done = 0
-        for tenant_id in await self._directory.tenants():
-            async with self._db.tenant(tenant_id) as tx:
-                done += await chore(tx)
-        return done
+        return (await for_each_tenant(self._db, await self._directory.tenants(), chore)).complete()

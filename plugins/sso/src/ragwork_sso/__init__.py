@@ -12,6 +12,7 @@ from ragwork_hooks.auth import Directory, Provisioning
 from ragwork_hooks.jobs import Ticker
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, Services, hookimpl
+from ragwork_toolkit.tenants import for_each_tenant
 
 from ragwork_sso.addresses import ReturnAddresses, base_url
 from ragwork_sso.areas import AREAS
@@ -135,11 +136,8 @@ async def _warm() -> None:
 
 def _pruning(services: Services, parts: Parts) -> Callable[[], Awaitable[int]]:
     async def prune() -> int:
-        pruned = 0
-        for tenant_id in await parts.directory.tenants():
-            async with services.db.tenant(tenant_id) as tx:
-                pruned += await parts.sessions.prune(tx)
-        return pruned
+        tenants = await parts.directory.tenants()
+        return (await for_each_tenant(services.db, tenants, parts.sessions.prune)).complete()
 
     return prune
 
