@@ -1,7 +1,7 @@
 """Routes as declarations: the kernel decodes, decides, runs and encodes; a plugin only handles."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import attrs
 
@@ -13,6 +13,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 
 __all__ = [
+    "RUN_COST",
     "AnyRoute",
     "Area",
     "AuditNote",
@@ -37,6 +38,8 @@ T = TypeVar("T")
 #: ``probe`` is never limited: liveness, readiness and metrics. ``identity``, for those who provision people,
 #: is limited by address and counted on no quota.
 RateClass: TypeAlias = Literal["probe", "public", "identity", "read", "mutation", "run", "ops"]
+#: Units that a run costs, of quotas and of rate limits; every other request costs one.
+RUN_COST: Final = 3
 Features: TypeAlias = str | tuple[str, ...] | None
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from ragwork_hooks.admission import Admission, Ask, Hold, Stage, Wire
 from ragwork_hooks.authz import Deny
-from ragwork_hooks.http import AnyRoute
+from ragwork_hooks.http import RUN_COST, AnyRoute
 from ragwork_hooks.plugin import Metrics
 
 from ragwork_quota.announce import HARD_CAP
@@ -14,7 +14,6 @@ from ragwork_quota.limits import LimitStore
 from ragwork_quota.meter import Charged, Meter
 from ragwork_quota.standing import MEANINGS, Standing
 
-RUN_UNITS: Final = 3
 #: Requests that write nothing of their own tenant before they are charged: mutations pay in their transaction.
 _LEASED: Final = frozenset({"read", "ops", "run"})
 _NAMES: Final = {"day": "Daily", "month": "Monthly"}
@@ -107,7 +106,7 @@ class QuotaGate:
 
 
 def _cost(rate_class: str) -> int:
-    return RUN_UNITS if rate_class == "run" else 1
+    return RUN_COST if rate_class == "run" else 1
 
 
 class PlanGate:

@@ -1,16 +1,15 @@
 """Settings of the plugin ``ratelimit``."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import attrs
 from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.http import RUN_COST
 from ragwork_hooks.settings import SETTING, setting
 
 from ragwork_ratelimit.limits import ClassLimits, Limit
 
-#: Tokens that a run draws; every other request draws one.
-RUN_COST: Final = 3
 _SLOWEST, _FASTEST, _LARGEST = 1e-6, 1e6, 1_000_000
 
 
