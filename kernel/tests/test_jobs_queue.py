@@ -11,7 +11,7 @@ import pytest_asyncio
 from job_bench import Bench, Recorder, bench_on, kind, until
 from ragwork_hooks.jobs import GiveUp, Job
 from ragwork_kernel import jobs
-from ragwork_kernel.failures import UNEXPECTED
+from ragwork_kernel.error_answers import UNEXPECTED
 from ragwork_kernel.job_claims import Turn, shared_out
 from ragwork_kernel.job_worker import Worker
 from ragwork_testkit.database import Database

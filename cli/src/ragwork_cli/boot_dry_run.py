@@ -17,7 +17,8 @@ from ragwork_kernel import bindings, plan
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.contributions import Collected, collect
-from ragwork_kernel.db import Pool, away
+from ragwork_kernel.db import Pool
+from ragwork_kernel.error_answers import database_unavailable
 from ragwork_kernel.state import LocalState
 from ragwork_kernel.telemetry import Telemetry
 from ragwork_kernel.tracing import NoTracer
@@ -132,7 +133,7 @@ class _NoDatabase:
     def tenant(
         self, tenant_id: str, mode: Mode = "write", *, stale: bool = False
     ) -> AbstractAsyncContextManager[Transaction]:
-        raise away()
+        raise database_unavailable()
 
     def anonymous(self) -> AbstractAsyncContextManager[Transaction]:
-        raise away()
+        raise database_unavailable()

@@ -23,7 +23,7 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Command, OptionValue
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import Platform
-from ragwork_kernel.failures import UNEXPECTED
+from ragwork_kernel.error_answers import UNEXPECTED
 
 from ragwork_cli import plugin_commands
 from ragwork_cli.console import TerminalConsole

@@ -7,12 +7,10 @@ from typing import Any
 
 import asyncpg
 
+from ragwork_kernel.error_answers import DATABASE_TROUBLE
+
 FIRST_DELAY_S, LAST_DELAY_S = 0.1, 2.0
 PING_S = 5.0
-
-#: What an asyncpg call raises when the server, not the statement, is the trouble.
-AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +29,7 @@ async def forever(name: str, step: Callable[[], Awaitable[None]]) -> None:
     while not cancelled():
         try:
             await step()
-        except AWAY as error:
+        except DATABASE_TROUBLE as error:
             log.warning("%s: the database does not answer (%s); next try in %.1f s", name, error, delay)
         except Exception:
             log.exception("%s failed; next try in %.1f s", name, delay)
@@ -99,7 +97,7 @@ async def close_pool(pool: "asyncpg.Pool[Any]") -> None:
     """In order if the server answers, else at once."""
     try:
         await asyncio.wait_for(pool.close(), 2)
-    except (*AWAY, asyncpg.PostgresError):
+    except (*DATABASE_TROUBLE, asyncpg.PostgresError):
         pool.terminate()
 
 

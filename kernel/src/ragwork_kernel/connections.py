@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import LineTooLong
 from ragwork_hooks.errors import DEFAULT_CODES, Problem, busy
 
 from ragwork_kernel.config import KernelConfig
-from ragwork_kernel.failures import UNEXPECTED
+from ragwork_kernel.error_answers import UNEXPECTED
 from ragwork_kernel.peers import Client
 from ragwork_kernel.pipeline import Pipeline
 from ragwork_kernel.telemetry import Telemetry

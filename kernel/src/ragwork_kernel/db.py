@@ -19,24 +19,15 @@ import asyncpg
 import attrs
 import orjson
 from asyncpg.pool import PoolConnectionProxy
-from ragwork_hooks.errors import Problem, busy, unavailable
+from ragwork_hooks.errors import busy
 from ragwork_hooks.plugin import RegisterCodecs
 from ragwork_hooks.storage import Mode, Row
 
+from ragwork_kernel.error_answers import CONNECTION_FAILED, DATABASE_AWAY, database_unavailable
 from ragwork_kernel.shares import KernelShare, KernelShares, SharesFactory
 
 # The one place where a tenant id becomes SQL text; nothing that could end the quote passes.
 TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
-
-_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InternalClientError,  # the connection broke between two of its own states
-)
-_MAYBE_AWAY = (OSError, TimeoutError, asyncpg.InterfaceError)
 
 #: Transactions that may wait for a connection: more would not begin within their time.
 MAX_WAITING = 2_000
@@ -187,14 +178,9 @@ class _TenantScope:
     def _translated(self, error: BaseException) -> BaseException:
         """``error``, or 503 when the database rather than the statement is its cause."""
         closed = self._lost()
-        if isinstance(error, _AWAY) or (closed and isinstance(error, _MAYBE_AWAY)):
-            return away()
+        if isinstance(error, DATABASE_AWAY) or (closed and isinstance(error, CONNECTION_FAILED)):
+            return database_unavailable()
         return error
-
-
-def away() -> Problem:
-    """The answer while the database does not answer."""
-    return unavailable("the database does not answer; try again shortly")
 
 
 async def _register_codecs(codecs: Sequence[RegisterCodecs], connection: "asyncpg.Connection[Any]") -> None:
@@ -274,8 +260,8 @@ class Pool:
             return await self._pool.acquire(timeout=self._acquire_timeout_s), place
         except BaseException as error:
             place.release()
-            if isinstance(error, (*_AWAY, *_MAYBE_AWAY)):
-                raise away() from error
+            if isinstance(error, (*DATABASE_AWAY, *CONNECTION_FAILED)):
+                raise database_unavailable() from error
             raise
 
     async def release(self, connection: "PoolConnectionProxy[Any]", place: KernelShare) -> None:
@@ -307,8 +293,8 @@ class Pool:
         connection, place = await self.acquire(None)
         try:
             await connection.execute("SELECT 1")
-        except (*_AWAY, *_MAYBE_AWAY) as error:
-            raise away() from error
+        except (*DATABASE_AWAY, *CONNECTION_FAILED) as error:
+            raise database_unavailable() from error
         finally:
             await self.release(connection, place)
 

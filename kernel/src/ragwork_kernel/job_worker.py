@@ -26,8 +26,8 @@ from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row
 
-from ragwork_kernel.background import AWAY, Bell, close_pool, forever, open_pool, stop
-from ragwork_kernel.failures import cause, told
+from ragwork_kernel.background import Bell, close_pool, forever, open_pool, stop
+from ragwork_kernel.error_answers import DATABASE_TROUBLE, cause, told
 from ragwork_kernel.job_claims import Claims
 from ragwork_kernel.job_schedules import Scheduler
 from ragwork_kernel.jobs import CHANNEL
@@ -157,7 +157,7 @@ class Worker:
         await stop(*(t for t in self._loops if t not in keepers))
         await asyncio.gather(self._drain(), self._scheduler.finish(self._stop_s))
         await stop(*keepers)
-        with contextlib.suppress(*AWAY, asyncpg.PostgresError):
+        with contextlib.suppress(*DATABASE_TROUBLE, asyncpg.PostgresError):
             await self._pool.execute(_LEAVE, self.id, timeout=2)
         await close_pool(self._pool)
 
@@ -267,7 +267,7 @@ class Worker:
         while not claim.lost:
             try:
                 await self._pool.execute(_SETTLE, *values)
-            except AWAY:
+            except DATABASE_TROUBLE:
                 await asyncio.sleep(0.2)
             else:
                 if outcome.delay_s:

@@ -21,7 +21,8 @@ from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row, Transaction
 
-from ragwork_kernel.background import AWAY, Bell, close_pool, forever, open_pool, stop
+from ragwork_kernel.background import Bell, close_pool, forever, open_pool, stop
+from ragwork_kernel.error_answers import DATABASE_TROUBLE
 
 CHANNEL = "ragwork_outbox"
 LEASE_S, DELIVER_S, RUN_S = 30.0, 10.0, 10.0
@@ -111,7 +112,7 @@ class Relay:
         if self._lanes:
             await asyncio.wait(self._lanes, timeout=DELIVER_S)
         await stop(*self._lanes)
-        with contextlib.suppress(*AWAY, asyncpg.PostgresError):
+        with contextlib.suppress(*DATABASE_TROUBLE, asyncpg.PostgresError):
             await self._pool.execute(_LEAVE, self._id, timeout=2)
         await close_pool(self._pool)
 

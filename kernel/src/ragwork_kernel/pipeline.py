@@ -25,6 +25,7 @@ from ragwork_kernel.authorize import AuthorizationPlan, refuse
 from ragwork_kernel.body_memory import BodyMemory
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.db import TENANT_ID
+from ragwork_kernel.error_answers import classify
 from ragwork_kernel.exchange import Exchange
 from ragwork_kernel.proven import Proven
 from ragwork_kernel.records import Records
@@ -452,7 +453,8 @@ class Pipeline:
             return refusals.too_slow(exchange, self._config)
         if not isinstance(error, ProviderError):
             self._telemetry.error("unhandled")
-        return refusals.unforeseen(error)
+        code, message, status = classify(error)
+        return Problem(code, message, status=status)
 
 
 def _given(tx: Transaction) -> Callable[[], Awaitable[Transaction]]:

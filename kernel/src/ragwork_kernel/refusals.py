@@ -1,20 +1,15 @@
-"""What the request path refuses by itself, and the words for what nobody foresaw."""
+"""What the request path refuses by itself."""
 
-import logging
 from collections.abc import Mapping
 from typing import Final
 
-import asyncpg
 from aiohttp import web
-from ragwork_hooks.errors import Problem, ProviderError, unavailable
+from ragwork_hooks.errors import Problem, unavailable
 
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.exchange import Exchange
-from ragwork_kernel.failures import UNEXPECTED
 
 _MAX_ID: Final = 256
-
-log = logging.getLogger(__name__)
 
 
 def unreadable(request: web.Request) -> None:
@@ -44,13 +39,3 @@ def too_slow(exchange: Exchange, config: KernelConfig) -> Problem:
             headers={"Connection": "close"},
         )
     return unavailable(f"not done within {config.request_timeout_s:g} s; nothing was changed")
-
-
-def unforeseen(error: Exception) -> Problem:
-    """The refusal for an exception that nobody turned into one; its cause goes to the log only."""
-    if isinstance(error, ProviderError):
-        return Problem(error.code, error.message, status=503)
-    log.error("a request failed", exc_info=error)
-    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-        return Problem("DB_ERROR", "the database refused; the operator's log has the cause")
-    return Problem("INTERNAL_ERROR", UNEXPECTED)

@@ -13,20 +13,19 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-import asyncpg
 import attrs
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp_sse import EventSourceResponse
 from ragwork_hooks.auth import Principal
-from ragwork_hooks.errors import Problem, ProviderError
+from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import EventStream, Frame
 from ragwork_hooks.plugin import Ended
 from ragwork_hooks.storage import Transaction
 
 from ragwork_kernel import codec
 from ragwork_kernel.bus import Bus
-from ragwork_kernel.failures import UNEXPECTED
+from ragwork_kernel.error_answers import classify
 
 log = logging.getLogger(__name__)
 TOPIC = "cut"
@@ -276,18 +275,6 @@ async def _close(stream: EventStream) -> None:
 
 
 async def _write_error(writer: FrameWriter, error: BaseException) -> str:
-    code, message = describe(error)
+    code, message, _ = classify(error, of="stream")
     await writer.write(Frame(type="error", data={"code": code, "message": message}))
     return code
-
-
-def describe(error: BaseException) -> tuple[str, str]:
-    """Code and message of an ``error`` frame; what nobody foresaw is logged and kept to ourselves."""
-    if isinstance(error, Problem | ProviderError):
-        return error.code, error.message
-    if isinstance(error, TimeoutError):
-        return "INTEGRATION_UNAVAILABLE", "the run took longer than this server allows"
-    log.error("a stream failed", exc_info=error)
-    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-        return "DB_ERROR", "the database refused; the operator's log has the cause"
-    return "UNKNOWN_ERROR", UNEXPECTED
