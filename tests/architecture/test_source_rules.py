@@ -154,9 +154,7 @@ QUEUING = re.compile(
 BEHIND_SHARES = "a place of Shares for each thread"
 #: Why what stands here is no queue of tenants.
 NO_QUEUE_OF_TENANTS = {
-    "minilm/lane.py: ThreadPoolExecutor": BEHIND_SHARES,
-    "wordllama/embedder.py: ThreadPoolExecutor": BEHIND_SHARES,
-    "espeak/voice.py: ThreadPoolExecutor": BEHIND_SHARES,
+    "toolkit/worker_threads.py: ThreadPoolExecutor": BEHIND_SHARES,
     "pocketsphinx/recognizer.py: ThreadPoolExecutor": BEHIND_SHARES,
     "bedrock/calls.py: ThreadPoolExecutor": BEHIND_SHARES,
     "vertex/lines.py: ThreadPoolExecutor": BEHIND_SHARES,
@@ -201,7 +199,7 @@ def test_what_tenants_wait_for_is_shared_by_the_kernel() -> None:
     found = {
         f"{path.parent.name.removeprefix('ragwork_')}/{path.name}: {name}"
         for path in SOURCES
-        if path.is_relative_to(ROOT / "plugins") or path.is_relative_to(ROOT / "contrib")
+        if any(path.is_relative_to(ROOT / folder) for folder in ("plugins", "contrib", "toolkit"))
         for name in queues(path)
     }
     new = found - set(NO_QUEUE_OF_TENANTS)

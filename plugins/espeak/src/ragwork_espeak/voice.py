@@ -2,14 +2,14 @@
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
-from ragwork_hooks.shares import Shares, in_thread, provider_busy
+from ragwork_hooks.shares import Shares, provider_busy
 from ragwork_hooks.tts import Audio, SpeechSynthesizer
+from ragwork_toolkit.worker_threads import WorkerThreads
 
 from ragwork_espeak import engine
 from ragwork_espeak.config import EspeakConfig
@@ -30,8 +30,7 @@ class EspeakVoice:
 
     def __init__(self, config: EspeakConfig, places: Shares) -> None:
         self._config = config
-        self._places = places
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="espeak")
+        self._worker = WorkerThreads("espeak", places)
 
     async def synthesize(self, text: str) -> Audio:
         """Speech of ``text``, as far as ``text.MAX_CHARS`` and ten minutes go. A cancelled call stops the work.
@@ -43,13 +42,13 @@ class EspeakVoice:
             raise ProviderError("TTS_ERROR", "there is no text to speak")
         stop = threading.Event()
         try:
-            return await in_thread(self._places, self._worker, partial(self._make, words, stop))
+            return await self._worker.run(partial(self._make, words, stop))
         finally:
             stop.set()
 
     async def aclose(self) -> None:
         """Wait for what is being spoken, then end the thread."""
-        await asyncio.to_thread(self._worker.shutdown)
+        await self._worker.aclose()
 
     def _make(self, text: str, stop: threading.Event) -> Audio:
         config, spoken = self._config, bytearray()

@@ -6,17 +6,22 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.shares import Shares, provider_busy
+from ragwork_toolkit.worker_threads import WorkerThreads
 
 from ragwork_minilm.config import MinilmConfig
-from ragwork_minilm.lane import MAX_WAITING, Lane, Vectors
 
 if TYPE_CHECKING:
     from ragwork_minilm.encoder import Encoder
 
+Vectors: TypeAlias = list[list[float]]
+#: Slices that may wait; more is refused rather than queued without end.
+MAX_WAITING: Final = 1_000
+#: Texts per slice: what a cancelled call may still cost, and how often a thread turns to the next call.
+SLICE: Final = 4
 #: Scheduling priority of document threads: the event loop, the database and queries go first.
 _DOCUMENT_NICENESS: Final = 10
 
@@ -25,8 +30,9 @@ class MinilmEmbedder:
     """all-MiniLM-L6-v2. Queries and documents have threads of their own, so neither waits for the other."""
 
     def __init__(self, work: Callable[[Sequence[str]], Vectors], queries: Shares, documents: Shares) -> None:
-        self._queries = Lane("minilm-query", work, queries)
-        self._documents = Lane("minilm-document", work, documents, _yield_to_others)
+        self._work = work
+        self._queries = WorkerThreads("minilm-query", queries)
+        self._documents = WorkerThreads("minilm-document", documents, _yield_to_others)
 
     @property
     def name(self) -> str:
@@ -37,11 +43,14 @@ class MinilmEmbedder:
         return 384
 
     async def embed(self, texts: Sequence[str], purpose: Literal["query", "document"]) -> Vectors:
-        """See ``Embedder.embed``. A text is read up to 256 tokens."""
+        """See ``Embedder.embed``. A text is read up to 256 tokens.
+
+        Raises ``ProviderError`` SERVICE_BUSY when too many wait, INTEGRATION_UNAVAILABLE after ``aclose``.
+        """
         if not texts:
             return []
-        lane = self._queries if purpose == "query" else self._documents
-        return await lane.run(texts)
+        threads = self._queries if purpose == "query" else self._documents
+        return await threads.run_slices(self._work, texts, SLICE)
 
     async def aclose(self) -> None:
         """Stop the threads; idempotent."""

@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext
-from ragwork_hooks.shares import Shares, in_thread, provider_busy
+from ragwork_hooks.shares import Shares, provider_busy
+from ragwork_toolkit.worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
     from ragwork_wordllama.encoder import Encoder
@@ -28,12 +26,8 @@ class WordllamaEmbedder:
 
     def __init__(self, work: Callable[[Sequence[str]], Vectors], queries: Shares, documents: Shares) -> None:
         self._work = work
-        self._places = {"query": queries, "document": documents}
-        self._threads = {
-            purpose: ThreadPoolExecutor(places.places, thread_name_prefix=f"wordllama-{purpose}")
-            for purpose, places in self._places.items()
-        }
-        self._closed = False
+        self._queries = WorkerThreads("wordllama-query", queries)
+        self._documents = WorkerThreads("wordllama-document", documents)
 
     @property
     def name(self) -> str:
@@ -48,41 +42,15 @@ class WordllamaEmbedder:
 
         Raises ``ProviderError`` SERVICE_BUSY when too many wait, INTEGRATION_UNAVAILABLE after ``aclose``.
         """
-        self._refuse_closed()
+        threads = self._queries if purpose == "query" else self._documents
+        threads.refuse_if_closed()
         if purpose == "query" and len(texts) <= SLICE and sum(map(len, texts)) <= INLINE_CHARACTERS:
             return self._work(texts)
-        return await self._slices(texts, purpose)
+        return await threads.run_slices(self._work, texts, SLICE)
 
     async def aclose(self) -> None:
         """End after the slices that run now; what waits is refused. Idempotent."""
-        self._closed = True
-        for pool in self._threads.values():
-            pool.shutdown(wait=False, cancel_futures=True)
-        for pool in self._threads.values():
-            await asyncio.to_thread(pool.shutdown)
-
-    async def _slices(self, texts: Sequence[str], purpose: str) -> Vectors:
-        places, threads = self._places[purpose], self._threads[purpose]
-        vectors: Vectors = []
-        for start in range(0, len(texts), SLICE):
-            self._refuse_closed()
-            try:
-                work = partial(self._work, texts[start : start + SLICE])
-                vectors += await in_thread(places, threads, work)
-            except RuntimeError:
-                self._refuse_closed()
-                raise
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is not None and not task.cancelling():
-                    # The queue was emptied by aclose; nobody cancelled this call.
-                    self._refuse_closed()
-                raise
-        return vectors
-
-    def _refuse_closed(self) -> None:
-        if self._closed:
-            raise ProviderError("INTEGRATION_UNAVAILABLE", "The embedder is closed")
+        await asyncio.gather(self._queries.aclose(), self._documents.aclose())
 
 
 async def open_embedder(context: ProviderContext[NoOptions]) -> WordllamaEmbedder:
