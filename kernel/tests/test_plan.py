@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import attrs
 import pytest
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.jobs import Ticker
-from ragwork_hooks.plugin import Contribution
+from ragwork_hooks.plugin import Contribution, Services
 from ragwork_kernel import plan
+from ragwork_kernel.services import PluginServices
 from serving import RoleGate, StepAdmit, public, route
 
 
@@ -117,3 +119,19 @@ def test_the_plan_does_not_change_when_its_sources_do() -> None:
     made = plan.freeze(sources, ())
     sources.clear()
     assert [t.name for t in made.tickers] == ["t"]
+
+
+def test_every_tuple_of_a_contribution_is_collected_and_its_owner_named_when_it_holds_something_else() -> (
+    None
+):
+    several = [f.name for f in attrs.fields(Contribution) if f.default == ()]
+    assert several
+    for field in several:
+        wrong: dict[str, Any] = {field: 5}
+        with pytest.raises(ConfigError, match=rf"plugin 'one'.*as {field}.*give a tuple"):
+            plan.freeze({"one": Contribution(**wrong)}, ())
+
+
+def test_every_service_of_the_contract_is_a_plugin_s() -> None:
+    there = {f.name for f in attrs.fields(PluginServices)} | set(vars(PluginServices))
+    assert {name for name in vars(Services) if not name.startswith("_")} <= there

@@ -86,7 +86,7 @@ def _contribute(
     if missing:
         raise LookupError(f"needs {', '.join(missing)}, which no active plugin provides")
     config = assembly.configuration.section(loaded.name) if loaded.info.config else None
-    services = PluginServices(loaded.info, parts, capabilities)
+    services = PluginServices.of(parts, loaded.info, capabilities)
     found.facades[loaded.name] = services
     found.configs[loaded.name] = config
     context: PluginContext[Any] = PluginContext(services=services, config=config)

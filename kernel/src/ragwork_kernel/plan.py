@@ -5,7 +5,7 @@ pluggy accepts anything; what is not exactly of the declared type stops here, wi
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from ragwork_hooks.admission import AdmitGate
@@ -72,83 +72,97 @@ class LateRegistry:
         self.signals, self.data_stores, self.rosters = plan.signals, plan.data_stores, plan.rosters
 
 
+def _name(item: Any) -> str:
+    name: str = item.name
+    return name
+
+
+def _shape(path: str) -> str:
+    """A path with anonymous parameters, so that ``/a/{x}`` and ``/a/{y}`` collide."""
+    return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
+
+
+#: Field of ``Contribution`` → the type of its items (``object`` for a protocol), and what no two may share.
+_ITEMS: Final[Mapping[str, tuple[type, Callable[[Any], str]]]] = {
+    "routes": (Route, lambda route: f"{route.method} {_shape(route.path)}"),
+    "areas": (Area, _name),
+    "authenticators": (object, _name),
+    "credential_formats": (CredentialFormat, lambda known: known.prefix),
+    "gates": (object, _name),
+    "admits": (object, _name),
+    "sinks": (object, _name),
+    "observers": (object, _name),
+    "wraps": (Wrap, lambda wrap: f"{wrap.kind.name} {wrap.name}"),
+    "jobs": (JobKind, _name),
+    "schedules": (Schedule, _name),
+    "tickers": (Ticker, _name),
+    "probes": (Probe, lambda probe: probe.component),
+    "maintenance": (MaintenanceTask, _name),
+    "bindings": (StoredBindings, _name),
+    "data_stores": (object, _name),
+    "rosters": (object, _name),
+    "signals": (object, _name),
+}
+
+
 def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...]) -> Plan:
     """Merge ``contributions`` (by plugin, in boot order). Duplicates raise ``ConfigError`` naming both owners."""
-    merge = _Merge(contributions)
-    routes = merge.all("routes", Route, lambda r: f"{r.method} {_shape(r.path)}")
-    merge.unique("route name", routes, lambda r: r.name.replace(".", "_"))
+    found = {field: _collect(contributions, field, *of) for field, of in _ITEMS.items()}
+    routes, gates, admits = found["routes"], found["gates"], found["admits"]
+    authenticators, formats = found["authenticators"], found["credential_formats"]
+    _unique("route name", routes, lambda route: route.name.replace(".", "_"))
     for owner, route in routes:
         _check_route(owner, route)
-    gates = merge.all("gates", object, lambda g: g.name)
     _check_stages(gates, GATE_STAGES)
-    admits = merge.all("admits", object, lambda g: g.name)
     _check_stages(admits, STAGES)
-    authenticators = merge.all("authenticators", object, lambda a: a.name)
     _check_order(gate_order, [gate.name for _, gate in (*gates, *admits, *authenticators)])
     admits_in_order = _by_order(admits, gate_order)
-    formats = merge.all("credential_formats", CredentialFormat, lambda f: f.prefix)
+    items: dict[str, Any] = {field: tuple(item for _, item in pairs) for field, pairs in found.items()}
+    items |= {
+        "authenticators": _by_order(authenticators, gate_order),
+        "gates": _by_order(gates, gate_order),
+        "admits": {stage: tuple(g for g in admits_in_order if g.stage == stage) for stage in STAGES},
+    }
     return Plan(
-        routes=tuple(route for _, route in routes),
-        areas=merge.plain("areas", Area, lambda a: a.name),
-        authenticators=_by_order(authenticators, gate_order),
-        credential_formats=tuple(known for _, known in formats),
+        **items,
         authenticators_of={
             known.prefix: _by_order([pair for pair in authenticators if pair[0] == owner], gate_order)
             for owner, known in formats
         },
-        gates=_by_order(gates, gate_order),
-        admits={stage: tuple(g for g in admits_in_order if g.stage == stage) for stage in STAGES},
-        sinks=merge.plain("sinks", object, lambda s: s.name),
-        observers=merge.plain("observers", object, lambda o: o.name),
-        wraps=merge.plain("wraps", Wrap, lambda w: f"{w.kind.name} {w.name}"),
-        jobs=merge.plain("jobs", JobKind, lambda j: j.name),
-        schedules=merge.plain("schedules", Schedule, lambda s: s.name),
-        tickers=merge.plain("tickers", Ticker, lambda t: t.name),
-        probes=merge.plain("probes", Probe, lambda p: p.component),
-        maintenance=merge.plain("maintenance", MaintenanceTask, lambda m: m.name),
-        bindings=merge.plain("bindings", StoredBindings, lambda b: b.name),
-        data_stores=merge.plain("data_stores", object, lambda d: d.name),
-        rosters=merge.plain("rosters", object, lambda r: r.name),
-        signals=merge.plain("signals", object, lambda s: s.name),
         lifespans=tuple((n, c.lifespan) for n, c in contributions.items() if c.lifespan),
         warms=tuple((n, c.warm) for n, c in contributions.items() if c.warm),
         ended=tuple(c.ended for c in contributions.values() if c.ended),
     )
 
 
-class _Merge:
-    def __init__(self, contributions: Mapping[str, Contribution]) -> None:
-        self._contributions = contributions
+def _collect(
+    contributions: Mapping[str, Contribution], field: str, kind: type, key: Callable[[Any], str]
+) -> list[tuple[str, Any]]:
+    """(owner, item) for every item of ``field``; wrong types and duplicate keys refused."""
+    found: list[tuple[str, Any]] = []
+    for owner, contribution in contributions.items():
+        items = getattr(contribution, field)
+        if not isinstance(items, tuple):
+            raise _wrong(owner, field, items, "a tuple")
+        for item in items:
+            if not isinstance(item, kind):
+                raise _wrong(owner, field, item, f"{kind.__name__} objects")
+            found.append((owner, item))
+    _unique(field, found, key)
+    return found
 
-    def all(self, field: str, kind: type, key: Callable[[Any], str]) -> list[tuple[str, Any]]:
-        """(owner, item) for every item of ``field``; wrong types and duplicate keys refused."""
-        found: list[tuple[str, Any]] = []
-        for owner, contribution in self._contributions.items():
-            items = getattr(contribution, field)
-            if not isinstance(items, tuple):
-                raise _wrong(owner, field, items, "a tuple")
-            for item in items:
-                if not isinstance(item, kind):
-                    raise _wrong(owner, field, item, f"{kind.__name__} objects")
-                found.append((owner, item))
-        self.unique(field, found, key)
-        return found
 
-    def plain(self, field: str, kind: type, key: Callable[[Any], str]) -> tuple[Any, ...]:
-        return tuple(item for _, item in self.all(field, kind, key))
-
-    @staticmethod
-    def unique(what: str, items: Iterable[tuple[str, Any]], key: Callable[[Any], str]) -> None:
-        owners: dict[str, str] = {}
-        for owner, item in items:
-            name = key(item)
-            if name in owners:
-                raise ConfigError(
-                    f"{what} {name!r}",
-                    f"contributed by both {owners[name]} and {owner}",
-                    "disable one of the two plugins",
-                )
-            owners[name] = owner
+def _unique(what: str, items: Iterable[tuple[str, Any]], key: Callable[[Any], str]) -> None:
+    owners: dict[str, str] = {}
+    for owner, item in items:
+        name = key(item)
+        if name in owners:
+            raise ConfigError(
+                f"{what} {name!r}",
+                f"contributed by both {owners[name]} and {owner}",
+                "disable one of the two plugins",
+            )
+        owners[name] = owner
 
 
 def _check_order(order: tuple[str, ...], known: list[str]) -> None:
@@ -161,11 +175,6 @@ def _check_order(order: tuple[str, ...], known: list[str]) -> None:
 def _by_order(items: list[tuple[str, Any]], order: tuple[str, ...]) -> tuple[Any, ...]:
     ranked = {name: rank for rank, name in enumerate(order)}
     return tuple(sorted((item for _, item in items), key=lambda g: ranked.get(g.name, len(ranked))))
-
-
-def _shape(path: str) -> str:
-    """A path with anonymous parameters, so that ``/a/{x}`` and ``/a/{y}`` collide."""
-    return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
 
 
 def _check_route(owner: str, route: AnyRoute) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import attrs
 from ragwork_hooks.auth import Principal
@@ -33,7 +33,10 @@ C = TypeVar("C")
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """The kernel's own services, shared by every plugin's facade."""
+    """The kernel's own services, shared by every plugin's facade: a field here and one in ``Services`` make a new one.
+
+    What begins with an underscore is for the methods of the facade.
+    """
 
     db: Database
     state: State
@@ -48,8 +51,8 @@ class Parts:
     clock: Clock
     metrics: Metrics
     tracer: Tracer
-    shares: SharesFactory
-    authorization: AuthorizationPlan
+    _shares: SharesFactory
+    _authorization: AuthorizationPlan
     registry: Registry
     redactor: Redactor
     profile: Literal["development", "test", "production"]
@@ -57,33 +60,21 @@ class Parts:
     data_dir: Path
 
 
-class PluginServices:
-    """Implements ``ragwork_hooks.plugin.Services`` for one plugin."""
+@attrs.frozen(kw_only=True)
+class PluginServices(Parts):
+    """Implements ``ragwork_hooks.plugin.Services`` for the plugin of ``info``.
 
-    def __init__(self, info: PluginInfo, parts: Parts, capabilities: Mapping[type, object]) -> None:
-        self._info = info
-        self._authorization = parts.authorization
-        self._shares = parts.shares
-        # Filled as the boot goes on; a plugin only looks up what stands before it.
-        self._capabilities = capabilities
-        self.db = parts.db
-        self.state = parts.state
-        self.blob = parts.blob
-        self.caches = parts.caches
-        self.jobs = parts.jobs
-        self.events = parts.events
-        self.egress = parts.egress
-        self.providers = parts.providers
-        self.streams = parts.streams
-        self.secrets = parts.secrets
-        self.clock = parts.clock
-        self.metrics = parts.metrics
-        self.tracer = parts.tracer
-        self.registry = parts.registry
-        self.redactor = parts.redactor
-        self.profile = parts.profile
-        self.embedded = parts.embedded
-        self.data_dir = parts.data_dir
+    ``capabilities`` is filled as the boot goes on; a plugin only looks up what stands before it.
+    """
+
+    _info: PluginInfo
+    _capabilities: Mapping[type, object]
+
+    @classmethod
+    def of(cls, parts: Parts, info: PluginInfo, capabilities: Mapping[type, object]) -> "PluginServices":
+        """``parts``, limited to what ``info`` declares."""
+        shared: dict[str, Any] = {str(f.alias): getattr(parts, f.name) for f in attrs.fields(Parts)}
+        return cls(info=info, capabilities=capabilities, **shared)
 
     def shares(
         self,

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ragwork_cli import doctor
 from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.plugin import PluginInfo
 from ragwork_hooks.provider_kinds import KINDS, LLM, ProviderKind
 from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import bindings, doctor, kinds
+from ragwork_kernel import bindings, kinds
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.package import Package, declared
 from ragwork_testkit.packaging import offers_entry_points, problems
