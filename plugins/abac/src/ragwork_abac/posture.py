@@ -5,8 +5,9 @@ from typing import Final
 import attrs
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.routes import ops_route
 
 from ragwork_abac.config import AbacConfig
 
@@ -60,10 +61,9 @@ def route(config: AbacConfig) -> AnyRoute:
     async def view(call: Call[NoFields, NoFields]) -> AuthzPostureResponse:
         return await posture(call.tx, config)
 
-    return Route(
-        name="authz.posture.get", method="GET", path="/v1/ops/authz/posture",
-        summary="How tenants and documents are guarded, as verified", handler=view, scope="tenant",
-        action=_VIEW, rate_class="ops", idempotency="none", audit_event=None,
-        feature="ops_admin_access", stale_reads=False, transaction="read",
-        response=AuthzPostureResponse, errors=("FEATURE_NOT_ENABLED",), legacy=True,
+    return ops_route(
+        name="authz.posture.get", path="/v1/ops/authz/posture",
+        summary="How tenants and documents are guarded, as verified", handler=view, action=_VIEW,
+        feature="ops_admin_access", transaction="read", response=AuthzPostureResponse,
+        errors=("FEATURE_NOT_ENABLED",), legacy=True,
     )  # fmt: skip

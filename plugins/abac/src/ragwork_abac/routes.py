@@ -7,6 +7,7 @@ import attrs
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_abac.config import AbacConfig
 from ragwork_abac.gate import MANAGE, READ, SIMULATE
@@ -117,38 +118,33 @@ class PolicyApi:
         """Their declarations."""
         taken = ("AUTHZ_POLICY_INVALID", "AUTHZ_POLICY_TOO_COMPLEX")
         return (
-            Route(
-                name="authz.policies.list", method="GET", path=_PATH, summary="List policies",
-                handler=self.list, scope="tenant", action=READ, rate_class="read", idempotency="none",
-                audit_event=None, feature=None, stale_reads=False, transaction="read",
-                response=PolicyListResponse, query=PolicyListQuery, legacy=True,
+            read_route(
+                name="authz.policies.list", path=_PATH, summary="List policies", handler=self.list,
+                action=READ, response=PolicyListResponse, query=PolicyListQuery, legacy=True,
             ),
-            Route(
+            write_route(
                 name="authz.policies.create", method="POST", path=_PATH, summary="Create a policy",
-                handler=self.create, scope="tenant", action=MANAGE, rate_class="mutation",
-                idempotency="accepted", audit_event="authz.policy.created", feature=None,
-                stale_reads=False, transaction="write", response=PolicyResponse,
-                body=PolicyCreateRequest, body_kind="json", status=201, errors=taken, legacy=True,
+                handler=self.create, action=MANAGE, audit_event="authz.policy.created",
+                idempotency="accepted", response=PolicyResponse, body=PolicyCreateRequest, status=201,
+                errors=taken, legacy=True,
             ),
-            Route(
+            write_route(
                 name="authz.policies.patch", method="PATCH", path=f"{_PATH}/{{policy_id}}",
-                summary="Change a policy", handler=self.patch, scope="tenant", action=MANAGE,
-                rate_class="mutation", idempotency="accepted", audit_event="authz.policy.updated",
-                feature=None, stale_reads=False, transaction="write", response=PolicyResponse,
-                body=PolicyPatchRequest, body_kind="json", errors=("NOT_FOUND", *taken), legacy=True,
+                summary="Change a policy", handler=self.patch, action=MANAGE,
+                audit_event="authz.policy.updated", idempotency="accepted", response=PolicyResponse,
+                body=PolicyPatchRequest, errors=("NOT_FOUND", *taken), legacy=True,
             ),
-            *(
-                Route(
-                    name=f"authz.policies.{name}", method="POST", path=f"{_PATH}/{{policy_id}}/{name}",
-                    summary=summary, handler=handler, scope="tenant", action=MANAGE,
-                    rate_class="mutation", idempotency="accepted", audit_event=f"authz.policy.{name}d",
-                    feature=None, stale_reads=False, transaction="write", response=PolicyResponse,
-                    errors=("NOT_FOUND",), legacy=True,
-                )
-                for name, summary, handler in (
-                    ("enable", "Put a policy in force", self.enable),
-                    ("disable", "Put a policy out of force", self.disable),
-                )
+            write_route(
+                name="authz.policies.enable", method="POST", path=f"{_PATH}/{{policy_id}}/enable",
+                summary="Put a policy in force", handler=self.enable, action=MANAGE,
+                audit_event="authz.policy.enabled", idempotency="accepted", response=PolicyResponse,
+                errors=("NOT_FOUND",), legacy=True,
+            ),
+            write_route(
+                name="authz.policies.disable", method="POST", path=f"{_PATH}/{{policy_id}}/disable",
+                summary="Put a policy out of force", handler=self.disable, action=MANAGE,
+                audit_event="authz.policy.disabled", idempotency="accepted", response=PolicyResponse,
+                errors=("NOT_FOUND",), legacy=True,
             ),
             Route(
                 name="authz.policies.simulate", method="POST", path=f"{_PATH}/{{policy_id}}/simulate",

@@ -6,6 +6,7 @@ import attrs
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import not_found
 from ragwork_hooks.http import AnyRoute, Call, EventStream, File, Frame, NoFields, Route
+from ragwork_toolkit.routes import public_route, read_route, write_route
 
 from ragwork_agent import sessions
 from ragwork_agent.api import MessageView, Paging, RunAnswer, RunRequest, SessionView
@@ -155,74 +156,46 @@ def routes(workshop: Workshop) -> tuple[AnyRoute, ...]:
             errors=("NOT_FOUND", "SESSION_BUSY"),
             legacy=True,
         ),
-        Route(
+        public_route(
             name="audio.get",
             method="GET",
             path="/v1/audio/{audio_id}.mp3",
             summary="The speech of an answer",
             handler=do.audio,
-            scope="public",
-            action=None,
-            rate_class="public",
-            idempotency="none",
-            audit_event=None,
-            feature=None,
-            stale_reads=False,
-            transaction="none",
             response=None,
             media_type="audio/mpeg",
             errors=("NOT_FOUND",),
             legacy=True,
         ),
-        Route(
+        read_route(
             name="sessions.list",
-            method="GET",
             path="/v1/sessions",
             summary="Your sessions, newest first",
             handler=do.list_sessions,
-            scope="tenant",
             action=LIST,
-            rate_class="read",
-            idempotency="none",
-            audit_event=None,
-            feature=None,
             stale_reads=True,
-            transaction="read",
             response=list[SessionView],
             query=Paging,
         ),
-        Route(
+        read_route(
             name="sessions.messages",
-            method="GET",
             path="/v1/sessions/{session_id}/messages",
             summary="The messages of one of your sessions, in order",
             handler=do.messages,
-            scope="tenant",
             action=READ,
-            rate_class="read",
-            idempotency="none",
-            audit_event=None,
-            feature=None,
-            stale_reads=False,
-            transaction="read",
             response=list[MessageView],
             query=Paging,
             errors=("NOT_FOUND",),
         ),
-        Route(
+        write_route(
             name="sessions.delete",
             method="DELETE",
             path="/v1/sessions/{session_id}",
             summary="Erase one of your sessions with its messages and speech",
             handler=do.delete,
-            scope="tenant",
             action=DELETE,
-            rate_class="mutation",
-            idempotency="accepted",
             audit_event="sessions.deleted",
-            feature=None,
-            stale_reads=False,
-            transaction="write",
+            idempotency="accepted",
             response=None,
             status=204,
             errors=("NOT_FOUND",),

@@ -4,24 +4,30 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.auth import may_make_credential
+from ragwork_hooks.auth import Role, may_make_credential
+from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, items, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.paging import PageQuery
+from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_agents import constraints, jose, scopes
 from ragwork_agents.agents import Agent, AgentStore, Status
+from ragwork_agents.answers import noted
 from ragwork_agents.config import AgentsConfig
 from ragwork_agents.credentials import CredentialStore
-from ragwork_agents.declare import PageQuery, noted, reads, writes
+from ragwork_agents.dialects import OCULUS
 from ragwork_agents.jose import Unverified
 from ragwork_agents.tokens import TokenStore
 
 _BASE: Final = "/api/v1/agents"
 _ONE: Final = _BASE + "/{agent_id}"
-_READ: Final = "agent_identity.read"
-_WRITE: Final = "agent_identity.update"
+_READ: Final = Action(name="agent_identity.read", role=Role.ADMIN)
+_WRITE: Final = Action(name="agent_identity.update", role=Role.ADMIN)
+#: What lets somebody in who could not come in before.
+_WRITE_CREDENTIAL: Final = attrs.evolve(_WRITE, makes_credential=True)
 _MAX_LIST: Final = 100
 _DEFAULT_OVERLAP_S: Final = 900
 _MAX_KEYS: Final = 10
@@ -176,131 +182,170 @@ class AgentsApi:
 
     def _agent_routes(self) -> tuple[AnyRoute, ...]:
         return (
-            writes(
-                "agents.create",
-                "POST",
-                _BASE,
-                "Create an agent; its client secret is shown this once",
-                self.create,
-                AgentCreatedResponse,
-                kind="agent_identity.create",
-                event="agent.created",
-                makes_credential=True,
+            write_route(
+                name="agents.create",
+                method="POST",
+                path=_BASE,
+                summary="Create an agent; its client secret is shown this once",
+                handler=self.create,
+                action=Action(name="agent_identity.create", role=Role.ADMIN, makes_credential=True),
+                audit_event="agent.created",
+                idempotency="accepted",
+                response=AgentCreatedResponse,
                 body=AgentCreate,
                 status=201,
+                dialect=OCULUS,
             ),
-            reads(
-                "agents.list",
-                _BASE,
-                "List agents, newest first",
-                self.list,
-                AgentList,
-                kind=_READ,
+            read_route(
+                name="agents.list",
+                path=_BASE,
+                summary="List agents, newest first",
+                handler=self.list,
+                action=_READ,
+                response=AgentList,
                 query=AgentsQuery,
+                dialect=OCULUS,
             ),
-            reads("agents.get", _ONE, "One agent", self.get, AgentResponse, kind=_READ),
-            writes(
-                "agents.patch",
-                "PATCH",
-                _ONE,
-                "Change an agent or its policies",
-                self.patch,
-                AgentResponse,
-                kind=_WRITE,
-                event="agent.updated",
-                makes_credential=True,
+            read_route(
+                name="agents.get",
+                path=_ONE,
+                summary="One agent",
+                handler=self.get,
+                action=_READ,
+                response=AgentResponse,
+                dialect=OCULUS,
+            ),
+            write_route(
+                name="agents.patch",
+                method="PATCH",
+                path=_ONE,
+                summary="Change an agent or its policies",
+                handler=self.patch,
+                action=_WRITE_CREDENTIAL,
+                audit_event="agent.updated",
+                idempotency="accepted",
+                response=AgentResponse,
                 body=AgentPatch,
+                dialect=OCULUS,
             ),
-            writes(
-                "agents.delete",
-                "DELETE",
-                _ONE,
-                "Revoke an agent for good, with all its tokens and credentials",
-                self.revoke,
-                AgentResponse,
-                kind="agent_identity.delete",
-                event="agent.revoked",
+            write_route(
+                name="agents.delete",
+                method="DELETE",
+                path=_ONE,
+                summary="Revoke an agent for good, with all its tokens and credentials",
+                handler=self.revoke,
+                action=Action(name="agent_identity.delete", role=Role.ADMIN),
+                audit_event="agent.revoked",
+                idempotency="accepted",
+                response=AgentResponse,
+                dialect=OCULUS,
             ),
         )
 
     def _status_routes(self) -> tuple[AnyRoute, ...]:
-        return tuple(
-            writes(
-                f"agents.{verb}",
-                "POST",
-                f"{_ONE}/{verb}",
-                summary,
-                handler,
-                AgentResponse,
-                kind=_WRITE,
-                event=f"agent.{event}",
-                makes_credential=verb == "unsuspend",
-            )
-            for verb, event, summary, handler in (
-                ("suspend", "suspended", "Stop an agent; its live tokens are revoked", self.suspend),
-                ("unsuspend", "unsuspended", "Let a suspended agent have tokens again", self.unsuspend),
-                ("revoke", "revoked", "Revoke an agent for good", self.revoke),
-            )
+        return (
+            write_route(
+                name="agents.suspend",
+                method="POST",
+                path=_ONE + "/suspend",
+                summary="Stop an agent; its live tokens are revoked",
+                handler=self.suspend,
+                action=_WRITE,
+                audit_event="agent.suspended",
+                idempotency="accepted",
+                response=AgentResponse,
+                dialect=OCULUS,
+            ),
+            write_route(
+                name="agents.unsuspend",
+                method="POST",
+                path=_ONE + "/unsuspend",
+                summary="Let a suspended agent have tokens again",
+                handler=self.unsuspend,
+                action=_WRITE_CREDENTIAL,
+                audit_event="agent.unsuspended",
+                idempotency="accepted",
+                response=AgentResponse,
+                dialect=OCULUS,
+            ),
+            write_route(
+                name="agents.revoke",
+                method="POST",
+                path=_ONE + "/revoke",
+                summary="Revoke an agent for good",
+                handler=self.revoke,
+                action=_WRITE,
+                audit_event="agent.revoked",
+                idempotency="accepted",
+                response=AgentResponse,
+                dialect=OCULUS,
+            ),
         )
 
     def _credential_routes(self) -> tuple[AnyRoute, ...]:
         return (
-            writes(
-                "agents.rotate",
-                "POST",
-                _ONE + "/credentials/rotate",
-                "Make a new client secret; the old one works for the overlap",
-                self.rotate,
-                dict[str, Any],
-                kind=_WRITE,
-                event="agent.credentials_rotated",
-                makes_credential=True,
+            write_route(
+                name="agents.rotate",
+                method="POST",
+                path=_ONE + "/credentials/rotate",
+                summary="Make a new client secret; the old one works for the overlap",
+                handler=self.rotate,
+                action=_WRITE_CREDENTIAL,
+                audit_event="agent.credentials_rotated",
+                idempotency="accepted",
+                response=dict[str, Any],
                 body=RotateRequest,
                 body_kind="optional_json",
+                dialect=OCULUS,
             ),
-            writes(
-                "agents.enroll_token",
-                "POST",
-                _ONE + "/enroll-token",
-                "Make a one-time token that the agent enrols with",
-                self.enroll_token,
-                dict[str, Any],
-                kind=_WRITE,
-                event="agent.enroll_token_created",
-                makes_credential=True,
+            write_route(
+                name="agents.enroll_token",
+                method="POST",
+                path=_ONE + "/enroll-token",
+                summary="Make a one-time token that the agent enrols with",
+                handler=self.enroll_token,
+                action=_WRITE_CREDENTIAL,
+                audit_event="agent.enroll_token_created",
+                idempotency="accepted",
+                response=dict[str, Any],
                 status=201,
+                dialect=OCULUS,
             ),
-            writes(
-                "agents.keys.create",
-                "POST",
-                _ONE + "/api-keys",
-                "Make an API key for an agent that can't do OAuth",
-                self.create_key,
-                dict[str, Any],
-                kind=_WRITE,
-                event="agent.api_key_created",
-                makes_credential=True,
+            write_route(
+                name="agents.keys.create",
+                method="POST",
+                path=_ONE + "/api-keys",
+                summary="Make an API key for an agent that can't do OAuth",
+                handler=self.create_key,
+                action=_WRITE_CREDENTIAL,
+                audit_event="agent.api_key_created",
+                idempotency="accepted",
+                response=dict[str, Any],
                 body=KeyCreate,
                 status=201,
+                dialect=OCULUS,
             ),
-            reads(
-                "agents.keys.list",
-                _ONE + "/api-keys",
-                "An agent's API keys",
-                self.keys,
-                dict[str, Any],
-                kind=_READ,
+            read_route(
+                name="agents.keys.list",
+                path=_ONE + "/api-keys",
+                summary="An agent's API keys",
+                handler=self.keys,
+                action=_READ,
+                response=dict[str, Any],
                 query=PageQuery,
+                dialect=OCULUS,
             ),
-            writes(
-                "agents.keys.revoke",
-                "DELETE",
-                _ONE + "/api-keys/{key_id}",
-                "Revoke an agent's API key",
-                self.revoke_key,
-                dict[str, Any],
-                kind=_WRITE,
-                event="agent.api_key_revoked",
+            write_route(
+                name="agents.keys.revoke",
+                method="DELETE",
+                path=_ONE + "/api-keys/{key_id}",
+                summary="Revoke an agent's API key",
+                handler=self.revoke_key,
+                action=_WRITE,
+                audit_event="agent.api_key_revoked",
+                idempotency="accepted",
+                response=dict[str, Any],
+                dialect=OCULUS,
             ),
         )
 

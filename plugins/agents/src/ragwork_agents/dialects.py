@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 import attrs
-from ragwork_hooks.http import Problem
+from ragwork_hooks.http import Problem, Scheme
 
 _OCULUS_CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
     {
@@ -123,6 +123,14 @@ class Rfc6749:
             fallback = (400, "invalid_request")
         status, code = _RFC_CODES.get(problem.code, fallback)
         return status, {"error": code, "error_description": _described(problem)}
+
+
+OCULUS: Final = Oculus()
+#: How a client may authenticate beside the fields of its form (RFC 6749 §2.3.1).
+CLIENT_BASIC: Final = Scheme(
+    name="ClientBasic",
+    fields={"type": "http", "scheme": "basic", "description": "An agent's `client_id` and `client_secret`."},
+)
 
 
 def _described(problem: Problem) -> str:

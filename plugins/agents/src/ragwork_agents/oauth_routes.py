@@ -5,16 +5,20 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.audit import AuditEvent, AuditLog
+from ragwork_hooks.auth import Role
+from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import items, number, text
-from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply, Scheme
+from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply, Route, Scheme
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.routes import public_route, write_route
 
 from ragwork_agents import scopes
 from ragwork_agents.agents import AgentStore, agent_not_found
+from ragwork_agents.answers import conditional, noted, origin
 from ragwork_agents.clients import Clients
 from ragwork_agents.credentials import CredentialStore
-from ragwork_agents.declare import CLIENT_BASIC, OCULUS, conditional, noted, origin, public, writes
+from ragwork_agents.dialects import CLIENT_BASIC, OCULUS
 from ragwork_agents.grants import CLIENT_CREDENTIALS, EXCHANGE, REFRESH, Asked, Grants
 from ragwork_agents.introspection import Introspection
 from ragwork_agents.issuing import Issued, invalid_credentials, standing
@@ -160,88 +164,91 @@ class OculusOAuth:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
-            public(
-                "oauth.token",
-                "POST",
-                "/oauth/token",
-                "Issue an agent's token: client credentials, refresh or token exchange",
-                self.token,
-                IssuedToken,
-                OCULUS,
-                TokenForm,
-                "form",
-                (CLIENT_BASIC,),
+            public_route(
+                name="oauth.token",
+                method="POST",
+                path="/oauth/token",
+                summary="Issue an agent's token: client credentials, refresh or token exchange",
+                handler=self.token,
+                response=IssuedToken,
+                body=TokenForm,
+                body_kind="form",
+                dialect=OCULUS,
+                security=(CLIENT_BASIC,),
             ),
-            public(
-                "oauth.delegate",
-                "POST",
-                "/oauth/delegate",
-                "Delegate a part of an agent's token to another agent",
-                self.delegate,
-                dict[str, object],
-                OCULUS,
-                DelegateRequest,
-                "json",
+            public_route(
+                name="oauth.delegate",
+                method="POST",
+                path="/oauth/delegate",
+                summary="Delegate a part of an agent's token to another agent",
+                handler=self.delegate,
+                response=dict[str, object],
+                body=DelegateRequest,
+                dialect=OCULUS,
             ),
-            public(
-                "oauth.enroll",
-                "POST",
-                "/oauth/enroll",
-                "Exchange a one-time enroll token for client credentials",
-                self.enroll,
-                dict[str, object],
-                OCULUS,
-                EnrollForm,
-                "form",
+            public_route(
+                name="oauth.enroll",
+                method="POST",
+                path="/oauth/enroll",
+                summary="Exchange a one-time enroll token for client credentials",
+                handler=self.enroll,
+                response=dict[str, object],
+                body=EnrollForm,
+                body_kind="form",
+                dialect=OCULUS,
             ),
-            public(
-                "oauth.revoked_tokens",
-                "GET",
-                "/oauth/revoked-tokens",
-                "The ids of unexpired revoked tokens",
-                self.revoked,
-                dict[str, object],
-                OCULUS,
+            public_route(
+                name="oauth.revoked_tokens",
+                method="GET",
+                path="/oauth/revoked-tokens",
+                summary="The ids of unexpired revoked tokens",
+                handler=self.revoked,
+                response=dict[str, object],
                 query=RevokedQuery,
+                dialect=OCULUS,
             ),
-            public(
-                "oauth.jwks",
-                "GET",
-                "/.well-known/jwks.json",
-                "The public keys that verify agents' tokens",
-                self.jwks,
-                KeySet,
-                OCULUS,
+            public_route(
+                name="oauth.jwks",
+                method="GET",
+                path="/.well-known/jwks.json",
+                summary="The public keys that verify agents' tokens",
+                handler=self.jwks,
+                response=KeySet,
+                dialect=OCULUS,
             ),
-            attrs.evolve(
-                writes(
-                    "oauth.introspect",
-                    "POST",
-                    "/oauth/introspect/v2",
-                    "Say whether a token of the tenant is active",
-                    self.introspect,
-                    dict[str, object],
-                    kind="agent_token.introspect",
-                    event="oauth.token_introspected",
-                    body=OneTokenForm,
-                    body_kind="form",
-                ),
-                transaction="none",
-                security=(_API_KEY,),
+            Route(
+                name="oauth.introspect",
+                method="POST",
+                path="/oauth/introspect/v2",
+                summary="Say whether a token of the tenant is active",
+                handler=self.introspect,
+                scope="tenant",
+                action=Action(name="agent_token.introspect", role=Role.ADMIN),
                 rate_class="read",
                 idempotency="none",
-            ),
-            writes(
-                "oauth.revoke",
-                "POST",
-                "/oauth/revoke",
-                "Revoke a token of the tenant and all that came of it",
-                self.revoke,
-                dict[str, object],
-                kind="agent_token.revoke",
-                event="oauth.token_revoked",
+                audit_event="oauth.token_introspected",
+                feature=None,
+                stale_reads=False,
+                transaction="none",
+                response=dict[str, object],
                 body=OneTokenForm,
                 body_kind="form",
+                dialect=OCULUS,
+                security=(_API_KEY,),
+            ),
+            write_route(
+                name="oauth.revoke",
+                method="POST",
+                path="/oauth/revoke",
+                summary="Revoke a token of the tenant and all that came of it",
+                handler=self.revoke,
+                action=Action(name="agent_token.revoke", role=Role.ADMIN),
+                audit_event="oauth.token_revoked",
+                idempotency="accepted",
+                response=dict[str, object],
+                body=OneTokenForm,
+                body_kind="form",
+                dialect=OCULUS,
             ),
         )
 

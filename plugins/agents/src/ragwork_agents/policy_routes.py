@@ -5,24 +5,31 @@ from datetime import datetime
 from typing import Any, Final
 
 import attrs
+from ragwork_hooks.auth import Role
+from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
+from ragwork_toolkit.paging import PageQuery
+from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_agents import scopes
 from ragwork_agents.agents import AgentStore, Snapshot, agent_not_found
+from ragwork_agents.answers import noted
 from ragwork_agents.decisions import Request, described, question_of
-from ragwork_agents.declare import PageQuery, noted, reads, writes
+from ragwork_agents.dialects import OCULUS
 from ragwork_agents.engine import Engine
 from ragwork_agents.policies import PolicyStore, StoredPolicy, Version, difference
 from ragwork_agents.verifying import default_audience
 
 _BASE: Final = "/api/v1/policies"
 _ONE: Final = _BASE + "/{policy_id}"
-_READ: Final = "agent_policy.read"
-_WRITE: Final = "agent_policy.update"
+_READ: Final = Action(name="agent_policy.read", role=Role.ADMIN)
+_WRITE: Final = Action(name="agent_policy.update", role=Role.ADMIN)
+#: What lets agents have more than before.
+_WRITE_CREDENTIAL: Final = attrs.evolve(_WRITE, makes_credential=True)
 _MAX_CONTENT: Final = 65_536
 _MODES: Final = ("active", "shadow", "inactive")
 
@@ -171,148 +178,190 @@ class PoliciesApi:
 
     def _policy_routes(self) -> tuple[AnyRoute, ...]:
         return (
-            writes(
-                "policies.create",
-                "POST",
-                _BASE,
-                "Create a policy",
-                self.create,
-                AgentPolicyResponse,
-                kind="agent_policy.create",
-                event="policy.created",
-                makes_credential=True,
+            write_route(
+                name="policies.create",
+                method="POST",
+                path=_BASE,
+                summary="Create a policy",
+                handler=self.create,
+                action=Action(name="agent_policy.create", role=Role.ADMIN, makes_credential=True),
+                audit_event="policy.created",
+                idempotency="accepted",
+                response=AgentPolicyResponse,
                 body=PolicyCreate,
                 status=201,
+                dialect=OCULUS,
             ),
-            reads(
-                "policies.list",
-                _BASE,
-                "List policies, newest first",
-                self.list,
-                AgentPolicyList,
-                kind=_READ,
+            read_route(
+                name="policies.list",
+                path=_BASE,
+                summary="List policies, newest first",
+                handler=self.list,
+                action=_READ,
+                response=AgentPolicyList,
                 query=PoliciesQuery,
+                dialect=OCULUS,
             ),
-            reads("policies.get", _ONE, "One policy", self.get, AgentPolicyResponse, kind=_READ),
-            writes(
-                "policies.put",
-                "PUT",
-                _ONE,
-                "Change a policy; the version before is kept",
-                self.put,
-                AgentPolicyResponse,
-                kind=_WRITE,
-                event="policy.updated",
-                makes_credential=True,
+            read_route(
+                name="policies.get",
+                path=_ONE,
+                summary="One policy",
+                handler=self.get,
+                action=_READ,
+                response=AgentPolicyResponse,
+                dialect=OCULUS,
+            ),
+            write_route(
+                name="policies.put",
+                method="PUT",
+                path=_ONE,
+                summary="Change a policy; the version before is kept",
+                handler=self.put,
+                action=_WRITE_CREDENTIAL,
+                audit_event="policy.updated",
+                idempotency="accepted",
+                response=AgentPolicyResponse,
                 body=PolicyPut,
+                dialect=OCULUS,
             ),
-            writes(
-                "policies.delete",
-                "DELETE",
-                _ONE,
-                "Delete a policy and take it from every agent",
-                self.delete,
-                None,
-                kind="agent_policy.delete",
-                event="policy.deleted",
+            write_route(
+                name="policies.delete",
+                method="DELETE",
+                path=_ONE,
+                summary="Delete a policy and take it from every agent",
+                handler=self.delete,
+                action=Action(name="agent_policy.delete", role=Role.ADMIN),
+                audit_event="policy.deleted",
+                idempotency="accepted",
+                response=None,
                 status=204,
+                dialect=OCULUS,
             ),
         )
 
     def _version_routes(self) -> tuple[AnyRoute, ...]:
         return (
-            reads(
-                "policies.versions",
-                _ONE + "/versions",
-                "Versions, newest first",
-                self.versions,
-                dict[str, Any],
-                kind=_READ,
+            read_route(
+                name="policies.versions",
+                path=_ONE + "/versions",
+                summary="Versions, newest first",
+                handler=self.versions,
+                action=_READ,
+                response=dict[str, Any],
                 query=PageQuery,
+                dialect=OCULUS,
             ),
-            reads(
-                "policies.compare",
-                _ONE + "/compare",
-                "What changed between two versions",
-                self.compare,
-                dict[str, Any],
-                kind=_READ,
+            read_route(
+                name="policies.compare",
+                path=_ONE + "/compare",
+                summary="What changed between two versions",
+                handler=self.compare,
+                action=_READ,
+                response=dict[str, Any],
                 query=CompareQuery,
+                dialect=OCULUS,
             ),
-            reads(
-                "policies.version",
-                _ONE + "/versions/{version}",
-                "One version",
-                self.version,
-                dict[str, Any],
-                kind=_READ,
+            read_route(
+                name="policies.version",
+                path=_ONE + "/versions/{version}",
+                summary="One version",
+                handler=self.version,
+                action=_READ,
+                response=dict[str, Any],
+                dialect=OCULUS,
             ),
-            writes(
-                "policies.rollback",
-                "POST",
-                _ONE + "/rollback",
-                "Make an earlier version's text the newest version",
-                self.rollback,
-                AgentPolicyResponse,
-                kind=_WRITE,
-                event="policy.rolled_back",
-                makes_credential=True,
+            write_route(
+                name="policies.rollback",
+                method="POST",
+                path=_ONE + "/rollback",
+                summary="Make an earlier version's text the newest version",
+                handler=self.rollback,
+                action=_WRITE_CREDENTIAL,
+                audit_event="policy.rolled_back",
+                idempotency="accepted",
+                response=AgentPolicyResponse,
                 query=VersionQuery,
+                dialect=OCULUS,
             ),
-            *(
-                writes(
-                    f"policies.{verb}",
-                    "POST",
-                    f"{_ONE}/{verb}",
-                    summary,
-                    handler,
-                    AgentPolicyResponse,
-                    kind=_WRITE,
-                    event=f"policy.{event}",
-                    makes_credential=verb == "activate",
-                )
-                for verb, event, summary, handler in (
-                    ("activate", "activated", "Let a policy decide", self.activate),
-                    (
-                        "shadow",
-                        "shadowed",
-                        "Evaluate and record a policy without letting it decide",
-                        self.shadow,
-                    ),
-                    ("deactivate", "deactivated", "Switch a policy off", self.deactivate),
-                )
+            write_route(
+                name="policies.activate",
+                method="POST",
+                path=_ONE + "/activate",
+                summary="Let a policy decide",
+                handler=self.activate,
+                action=_WRITE_CREDENTIAL,
+                audit_event="policy.activated",
+                idempotency="accepted",
+                response=AgentPolicyResponse,
+                dialect=OCULUS,
+            ),
+            write_route(
+                name="policies.shadow",
+                method="POST",
+                path=_ONE + "/shadow",
+                summary="Evaluate and record a policy without letting it decide",
+                handler=self.shadow,
+                action=_WRITE,
+                audit_event="policy.shadowed",
+                idempotency="accepted",
+                response=AgentPolicyResponse,
+                dialect=OCULUS,
+            ),
+            write_route(
+                name="policies.deactivate",
+                method="POST",
+                path=_ONE + "/deactivate",
+                summary="Switch a policy off",
+                handler=self.deactivate,
+                action=_WRITE,
+                audit_event="policy.deactivated",
+                idempotency="accepted",
+                response=AgentPolicyResponse,
+                dialect=OCULUS,
             ),
         )
 
     def _trial_routes(self) -> tuple[AnyRoute, ...]:
-        trials = (
-            writes(
-                "policies.simulate",
-                "POST",
-                _BASE + "/simulate",
-                "What the policies would say to a request, and in which line",
-                self.simulate,
-                dict[str, Any],
-                kind=_READ,
-                event="policy.simulated",
-                body=SimulateRequest,
-            ),
-            writes(
-                "policies.validate",
-                "POST",
-                _BASE + "/validate",
-                "Whether a text is a policy, and where it is wrong",
-                self.validate,
-                dict[str, Any],
-                kind=_READ,
-                event="policy.validated",
-                body=ValidateRequest,
-            ),
-        )
         # They change nothing, and the engine must not be waited for inside a transaction.
-        return tuple(
-            attrs.evolve(route, transaction="none", rate_class="read", idempotency="none", audit_event=None)
-            for route in trials
+        return (
+            Route(
+                name="policies.simulate",
+                method="POST",
+                path=_BASE + "/simulate",
+                summary="What the policies would say to a request, and in which line",
+                handler=self.simulate,
+                scope="tenant",
+                action=_READ,
+                rate_class="read",
+                idempotency="none",
+                audit_event=None,
+                feature=None,
+                stale_reads=False,
+                transaction="none",
+                response=dict[str, Any],
+                body=SimulateRequest,
+                body_kind="json",
+                dialect=OCULUS,
+            ),
+            Route(
+                name="policies.validate",
+                method="POST",
+                path=_BASE + "/validate",
+                summary="Whether a text is a policy, and where it is wrong",
+                handler=self.validate,
+                scope="tenant",
+                action=_READ,
+                rate_class="read",
+                idempotency="none",
+                audit_event=None,
+                feature=None,
+                stale_reads=False,
+                transaction="none",
+                response=dict[str, Any],
+                body=ValidateRequest,
+                body_kind="json",
+                dialect=OCULUS,
+            ),
         )
 
     async def create(self, call: Call[PolicyCreate, NoFields]) -> Reply:

@@ -8,12 +8,13 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.routes import public_route
 
 from ragwork_agents import jose
 from ragwork_agents.agents import Snapshot
+from ragwork_agents.answers import origin
 from ragwork_agents.clients import Clients
-from ragwork_agents.declare import CLIENT_BASIC, origin, public
-from ragwork_agents.dialects import Rfc6749
+from ragwork_agents.dialects import CLIENT_BASIC, Rfc6749
 from ragwork_agents.dpop import ALGORITHMS, Proofs
 from ragwork_agents.grants import ACCESS_TOKEN_TYPE, CLIENT_CREDENTIALS, EXCHANGE, REFRESH, Asked, Grants
 from ragwork_agents.introspection import Introspection
@@ -104,50 +105,50 @@ class StrictOAuth:
     def routes(self) -> tuple[AnyRoute, ...]:
         answer = dict[str, object]
         return (
-            public(
-                "oauth2.metadata",
-                "GET",
-                "/.well-known/oauth-authorization-server",
-                "Metadata of the authorization server (RFC 8414)",
-                self.metadata,
-                answer,
-                _RFC,
+            public_route(
+                name="oauth2.metadata",
+                method="GET",
+                path="/.well-known/oauth-authorization-server",
+                summary="Metadata of the authorization server (RFC 8414)",
+                handler=self.metadata,
+                response=answer,
+                dialect=_RFC,
             ),
-            public(
-                "oauth2.token",
-                "POST",
-                _TOKEN,
-                "Issue a token",
-                self.token,
-                IssuedToken,
-                _RFC,
-                StrictTokenForm,
-                "form",
-                (CLIENT_BASIC,),
+            public_route(
+                name="oauth2.token",
+                method="POST",
+                path=_TOKEN,
+                summary="Issue a token",
+                handler=self.token,
+                response=IssuedToken,
+                body=StrictTokenForm,
+                body_kind="form",
+                dialect=_RFC,
+                security=(CLIENT_BASIC,),
             ),
-            public(
-                "oauth2.introspect",
-                "POST",
-                _INTROSPECT,
-                "Introspect a token (RFC 7662)",
-                self.introspect,
-                answer,
-                _RFC,
-                PresentedForm,
-                "form",
-                (CLIENT_BASIC,),
+            public_route(
+                name="oauth2.introspect",
+                method="POST",
+                path=_INTROSPECT,
+                summary="Introspect a token (RFC 7662)",
+                handler=self.introspect,
+                response=answer,
+                body=PresentedForm,
+                body_kind="form",
+                dialect=_RFC,
+                security=(CLIENT_BASIC,),
             ),
-            public(
-                "oauth2.revoke",
-                "POST",
-                _REVOKE,
-                "Revoke a token (RFC 7009)",
-                self.revoke,
-                answer,
-                _RFC,
-                PresentedForm,
-                "form",
-                (CLIENT_BASIC,),
+            public_route(
+                name="oauth2.revoke",
+                method="POST",
+                path=_REVOKE,
+                summary="Revoke a token (RFC 7009)",
+                handler=self.revoke,
+                response=answer,
+                body=PresentedForm,
+                body_kind="form",
+                dialect=_RFC,
+                security=(CLIENT_BASIC,),
             ),
         )
 

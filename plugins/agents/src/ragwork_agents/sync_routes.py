@@ -7,16 +7,23 @@ from typing import Any, Final
 import attrs
 from ragwork_hooks.audit import AuditEvent, AuditLog
 from ragwork_hooks.auth import Principal, Role
+from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import items, text
 from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply
+from ragwork_toolkit.paging import PageQuery
+from ragwork_toolkit.routes import read_route, write_route
 
+from ragwork_agents.answers import conditional, noted, origin
 from ragwork_agents.authenticator import INTEGRATION_SCOPE, SDK_SCOPE
-from ragwork_agents.declare import PageQuery, conditional, noted, origin, reads, writes
+from ragwork_agents.dialects import OCULUS
 from ragwork_agents.integrations import Integrations
 from ragwork_agents.standing import KIND
 
-_MANAGE: Final = "agent_integration.manage"
+_USE: Final = Action(name=SDK_SCOPE, role=Role.READER)
+_MANAGE: Final = Action(name="agent_integration.manage", role=Role.ADMIN)
+#: What agents then log in with elsewhere, or may ask for.
+_MANAGE_CREDENTIAL: Final = attrs.evolve(_MANAGE, makes_credential=True)
 _NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
 _MAX_EVENTS: Final = 100
 _MAX_DENIED: Final = 100
@@ -70,88 +77,92 @@ class SyncApi:
         self._log = log
 
     def routes(self) -> tuple[AnyRoute, ...]:
-        answer, reader = dict[str, Any], Role.READER
+        answer = dict[str, Any]
         return (
-            reads(
-                "sync.capability_maps",
-                "/v1/sync/capability-maps",
-                "The capabilities of the integrations that the agent's scopes name",
-                self.capability_maps,
-                answer,
-                kind=SDK_SCOPE,
+            read_route(
+                name="sync.capability_maps",
+                path="/v1/sync/capability-maps",
+                summary="The capabilities of the integrations that the agent's scopes name",
+                handler=self.capability_maps,
+                action=_USE,
+                response=answer,
                 query=PageQuery,
-                role=reader,
+                dialect=OCULUS,
             ),
             # Handing a secret out is recorded before it is, so this is no plain read.
-            attrs.evolve(
-                reads(
-                    "sync.credential",
-                    "/v1/credentials/fetch",
-                    "The credential of an integration that the agent's scopes name",
-                    self.fetch,
-                    answer,
-                    kind=SDK_SCOPE,
-                    query=FetchQuery,
-                    role=reader,
-                ),
+            read_route(
+                name="sync.credential",
+                path="/v1/credentials/fetch",
+                summary="The credential of an integration that the agent's scopes name",
+                handler=self.fetch,
+                action=_USE,
                 audit_event="credential.fetched",
+                response=answer,
+                query=FetchQuery,
+                dialect=OCULUS,
             ),
-            writes(
-                "sync.events",
-                "POST",
-                "/v1/audit/events/batch",
-                "Record what an agent's tools were asked to do",
-                self.events,
-                answer,
-                kind=SDK_SCOPE,
-                event="agent.events_received",
+            write_route(
+                name="sync.events",
+                method="POST",
+                path="/v1/audit/events/batch",
+                summary="Record what an agent's tools were asked to do",
+                handler=self.events,
+                action=_USE,
+                audit_event="agent.events_received",
+                idempotency="accepted",
+                response=answer,
                 body=EventsBatch,
-                role=reader,
+                dialect=OCULUS,
             ),
-            writes(
-                "sync.register",
-                "POST",
-                "/v1/credentials/register",
-                "Keep the credential of an integration",
-                self.register,
-                answer,
-                kind=_MANAGE,
-                event="credential.registered",
-                makes_credential=True,
+            write_route(
+                name="sync.register",
+                method="POST",
+                path="/v1/credentials/register",
+                summary="Keep the credential of an integration",
+                handler=self.register,
+                action=_MANAGE_CREDENTIAL,
+                audit_event="credential.registered",
+                idempotency="accepted",
+                response=answer,
                 body=RegisterRequest,
                 status=201,
+                dialect=OCULUS,
             ),
-            reads(
-                "integrations.list",
-                _BASE,
-                "Integrations, by name",
-                self.list,
-                answer,
-                kind=_MANAGE,
+            read_route(
+                name="integrations.list",
+                path=_BASE,
+                summary="Integrations, by name",
+                handler=self.list,
+                action=_MANAGE,
+                response=answer,
                 query=PageQuery,
+                dialect=OCULUS,
             ),
-            writes(
-                "integrations.put",
-                "PUT",
-                _BASE + "/{name}",
-                "Say what an integration can do",
-                self.put,
-                answer,
-                kind=_MANAGE,
-                event="integration.updated",
-                makes_credential=True,
+            write_route(
+                name="integrations.put",
+                method="PUT",
+                path=_BASE + "/{name}",
+                summary="Say what an integration can do",
+                handler=self.put,
+                action=_MANAGE_CREDENTIAL,
+                audit_event="integration.updated",
+                idempotency="accepted",
+                response=answer,
                 body=IntegrationPut,
+                dialect=OCULUS,
             ),
-            writes(
-                "integrations.delete",
-                "DELETE",
-                _BASE + "/{name}",
-                "Forget an integration and its credential",
-                self.delete,
-                None,
-                kind=_MANAGE,
-                event="integration.deleted",
+            write_route(
+                name="integrations.delete",
+                method="DELETE",
+                path=_BASE + "/{name}",
+                summary="Forget an integration and its credential",
+                handler=self.delete,
+                action=_MANAGE,
+                audit_event="integration.deleted",
+                idempotency="accepted",
+                response=None,
                 status=204,
+                dialect=OCULUS,
             ),
         )
 

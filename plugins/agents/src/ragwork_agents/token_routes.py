@@ -6,15 +6,19 @@ from typing import Any, Final
 
 import attrs
 from ragwork_hooks.auth import Role
+from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, items, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.paging import PageQuery
+from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_agents import scopes
 from ragwork_agents.agents import AgentStore
-from ragwork_agents.declare import PageQuery, noted, reads, writes
+from ragwork_agents.answers import noted
 from ragwork_agents.delegations import Delegations
+from ragwork_agents.dialects import OCULUS
 from ragwork_agents.keys import Keyring
 from ragwork_agents.tokens import TokenStore, TokenView
 from ragwork_agents.verifying import Issuer
@@ -22,7 +26,9 @@ from ragwork_agents.verifying import Issuer
 _TOKENS: Final = "/api/v1/tokens"
 _KEYS: Final = "/api/v1/signing-keys"
 _DELEGATIONS: Final = "/api/v1/delegations"
-_READ: Final = "agent_token.read"
+_READ: Final = Action(name="agent_token.read", role=Role.ADMIN)
+_MANAGE_KEYS: Final = Action(name="agent_key.manage", role=Role.ADMIN)
+_DELEGATE: Final = Action(name="agent_delegation.manage", role=Role.READER)
 _CERTIFICATE_TYP: Final = "revocation-certificate+jwt"
 _SUBJECT_TYPE: Final = "urn:ietf:params:oauth:token-type:jwt"
 _MAX_DELEGATION_S: Final = 28_800
@@ -134,116 +140,124 @@ class TokensApi:
     def _token_routes(self) -> tuple[AnyRoute, ...]:
         answer = dict[str, Any]
         return (
-            reads(
-                "tokens.list",
-                _TOKENS,
-                "Live tokens, newest first",
-                self.live,
-                TokenList,
-                kind=_READ,
+            read_route(
+                name="tokens.list",
+                path=_TOKENS,
+                summary="Live tokens, newest first",
+                handler=self.live,
+                action=_READ,
+                response=TokenList,
                 query=TokensQuery,
+                dialect=OCULUS,
             ),
-            reads(
-                "tokens.history",
-                _TOKENS + "/history",
-                "Every token ever issued and why it ended",
-                self.history,
-                TokenList,
-                kind=_READ,
+            read_route(
+                name="tokens.history",
+                path=_TOKENS + "/history",
+                summary="Every token ever issued and why it ended",
+                handler=self.history,
+                action=_READ,
+                response=TokenList,
                 query=HistoryQuery,
+                dialect=OCULUS,
             ),
-            writes(
-                "tokens.revoke",
-                "POST",
-                _TOKENS + "/{jti}/revoke",
-                "Revoke one token and all delegated from it",
-                self.revoke,
-                TokenResponse,
-                kind="agent_token.revoke",
-                event="oauth.token_revoked",
+            write_route(
+                name="tokens.revoke",
+                method="POST",
+                path=_TOKENS + "/{jti}/revoke",
+                summary="Revoke one token and all delegated from it",
+                handler=self.revoke,
+                action=Action(name="agent_token.revoke", role=Role.ADMIN),
+                audit_event="oauth.token_revoked",
+                idempotency="accepted",
+                response=TokenResponse,
+                dialect=OCULUS,
             ),
-            reads(
-                "tokens.certificate",
-                _TOKENS + "/{jti}/certificate",
-                "A signed statement of a token's revocation",
-                self.certificate,
-                answer,
-                kind=_READ,
+            read_route(
+                name="tokens.certificate",
+                path=_TOKENS + "/{jti}/certificate",
+                summary="A signed statement of a token's revocation",
+                handler=self.certificate,
+                action=_READ,
+                response=answer,
+                dialect=OCULUS,
             ),
         )
 
     def _key_routes(self) -> tuple[AnyRoute, ...]:
-        kind = "agent_key.manage"
         return (
-            reads(
-                "signing_keys.list",
-                _KEYS,
-                "Signing keys, newest first",
-                self.keys,
-                dict[str, Any],
-                kind=kind,
+            read_route(
+                name="signing_keys.list",
+                path=_KEYS,
+                summary="Signing keys, newest first",
+                handler=self.keys,
+                action=_MANAGE_KEYS,
+                response=dict[str, Any],
                 query=PageQuery,
+                dialect=OCULUS,
             ),
-            writes(
-                "signing_keys.rotate",
-                "POST",
-                _KEYS + "/rotate",
-                "Sign with the next key from now on; tokens of the old stay valid",
-                self.rotate,
-                dict[str, Any],
-                kind=kind,
-                event="signing_key.rotated",
-                makes_credential=True,
+            write_route(
+                name="signing_keys.rotate",
+                method="POST",
+                path=_KEYS + "/rotate",
+                summary="Sign with the next key from now on; tokens of the old stay valid",
+                handler=self.rotate,
+                action=attrs.evolve(_MANAGE_KEYS, makes_credential=True),
+                audit_event="signing_key.rotated",
+                idempotency="accepted",
+                response=dict[str, Any],
+                dialect=OCULUS,
             ),
-            writes(
-                "signing_keys.compromise",
-                "POST",
-                _KEYS + "/{kid}/compromise",
-                "Give a key up and revoke everything it signed",
-                self.compromise,
-                dict[str, Any],
-                kind=kind,
-                event="signing_key.compromised",
+            write_route(
+                name="signing_keys.compromise",
+                method="POST",
+                path=_KEYS + "/{kid}/compromise",
+                summary="Give a key up and revoke everything it signed",
+                handler=self.compromise,
+                action=_MANAGE_KEYS,
+                audit_event="signing_key.compromised",
+                idempotency="accepted",
+                response=dict[str, Any],
+                dialect=OCULUS,
             ),
         )
 
     def _delegation_routes(self) -> tuple[AnyRoute, ...]:
-        kind = "agent_delegation.manage"
         return (
-            writes(
-                "delegations.create",
-                "POST",
-                _DELEGATIONS,
-                "Let an agent act in your name: a subject token for it to exchange",
-                self.delegate,
-                dict[str, Any],
-                kind=kind,
-                event="delegation.created",
-                makes_credential=True,
+            write_route(
+                name="delegations.create",
+                method="POST",
+                path=_DELEGATIONS,
+                summary="Let an agent act in your name: a subject token for it to exchange",
+                handler=self.delegate,
+                action=attrs.evolve(_DELEGATE, makes_credential=True),
+                audit_event="delegation.created",
+                idempotency="accepted",
+                response=dict[str, Any],
                 body=DelegationCreate,
                 status=201,
-                role=Role.READER,
+                dialect=OCULUS,
             ),
-            reads(
-                "delegations.list",
-                _DELEGATIONS,
-                "Your delegations; everybody's for an administrator",
-                self.delegated,
-                dict[str, Any],
-                kind=kind,
+            read_route(
+                name="delegations.list",
+                path=_DELEGATIONS,
+                summary="Your delegations; everybody's for an administrator",
+                handler=self.delegated,
+                action=_DELEGATE,
+                response=dict[str, Any],
                 query=PageQuery,
-                role=Role.READER,
+                dialect=OCULUS,
             ),
-            writes(
-                "delegations.revoke",
-                "DELETE",
-                _DELEGATIONS + "/{delegation_id}",
-                "End a delegation and every token that came of it",
-                self.end_delegation,
-                dict[str, Any],
-                kind=kind,
-                event="delegation.revoked",
-                role=Role.READER,
+            write_route(
+                name="delegations.revoke",
+                method="DELETE",
+                path=_DELEGATIONS + "/{delegation_id}",
+                summary="End a delegation and every token that came of it",
+                handler=self.end_delegation,
+                action=_DELEGATE,
+                audit_event="delegation.revoked",
+                idempotency="accepted",
+                response=dict[str, Any],
+                dialect=OCULUS,
             ),
         )
 

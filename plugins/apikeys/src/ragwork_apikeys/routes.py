@@ -9,6 +9,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import identifier, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.routes import write_route
 
 from ragwork_apikeys import events
 from ragwork_apikeys.capability import CappedKeys
@@ -117,23 +118,17 @@ class AdminApi:
                 errors=("AUTH_FORBIDDEN",),
                 legacy=True,
             ),
-            Route(
+            write_route(
                 name="api_keys.patch",
                 method="PATCH",
                 path="/v1/admin/api-keys/{key_id}",
                 summary="Rename, expire, switch off and on, or revoke an API key",
                 handler=self.patch,
-                scope="tenant",
                 action=Action(name="api_key.update", role=Role.ADMIN, makes_credential=True),
-                rate_class="mutation",
-                idempotency="none",
                 audit_event="auth.api_key.updated",
-                feature=None,
-                stale_reads=False,
-                transaction="write",
+                idempotency="none",
                 response=AdminApiKeyResponse,
                 body=AdminApiKeyPatchRequest,
-                body_kind="json",
                 errors=("AUTH_FORBIDDEN", "NOT_FOUND", "KEY_LIMIT_REACHED", "VALIDATION_ERROR"),
                 legacy=True,
             ),

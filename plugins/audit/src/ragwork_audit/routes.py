@@ -10,8 +10,9 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.fields import choice, identifier, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Page
 from ragwork_hooks.storage import Row
+from ragwork_toolkit.routes import ops_route
 
 from ragwork_audit import proofs, record
 from ragwork_audit.notes import Signer
@@ -151,32 +152,28 @@ class AuditApi:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
-            Route(
-                name="audit.list", method="GET", path="/v1/audit/events", summary="List audit events, newest first",
-                handler=self.list, scope="tenant", action=READ, rate_class="ops", idempotency="none",
-                audit_event=None, feature=_FEATURE, stale_reads=True, transaction="read",
+            ops_route(
+                name="audit.list", path="/v1/audit/events", summary="List audit events, newest first",
+                handler=self.list, action=READ, feature=_FEATURE, stale_reads=True, transaction="read",
                 response=Page[AuditEventResponse], query=EventsQuery,
                 errors=("AUTH_FORBIDDEN", "FEATURE_NOT_ENABLED"), legacy=True,
             ),
-            Route(
-                name="audit.get", method="GET", path="/v1/audit/events/{event_id}", summary="One audit event",
-                handler=self.get, scope="tenant", action=READ, rate_class="ops", idempotency="none",
-                audit_event=None, feature=_FEATURE, stale_reads=True, transaction="read",
+            ops_route(
+                name="audit.get", path="/v1/audit/events/{event_id}", summary="One audit event",
+                handler=self.get, action=READ, feature=_FEATURE, stale_reads=True, transaction="read",
                 response=AuditEventResponse, query=TenantQuery,
                 errors=("AUTH_FORBIDDEN", "FEATURE_NOT_ENABLED", "NOT_FOUND"), legacy=True,
             ),
-            Route(
-                name="audit.proof", method="GET", path="/v1/audit/events/{event_id}/proof",
-                summary="Proof that an audit event is in the log", handler=self.proof, scope="tenant", action=READ,
-                rate_class="ops", idempotency="none", audit_event=None, feature=_FEATURE, stale_reads=True,
-                transaction="read", response=AuditProofResponse, query=TenantQuery,
-                errors=("AUTH_FORBIDDEN", "CONFLICT", "FEATURE_NOT_ENABLED", "NOT_FOUND"),
+            ops_route(
+                name="audit.proof", path="/v1/audit/events/{event_id}/proof",
+                summary="Proof that an audit event is in the log", handler=self.proof, action=READ,
+                feature=_FEATURE, stale_reads=True, transaction="read", response=AuditProofResponse,
+                query=TenantQuery, errors=("AUTH_FORBIDDEN", "CONFLICT", "FEATURE_NOT_ENABLED", "NOT_FOUND"),
             ),
-            Route(
-                name="audit.checkpoint", method="GET", path="/v1/audit/checkpoint",
+            ops_route(
+                name="audit.checkpoint", path="/v1/audit/checkpoint",
                 summary="The newest signed checkpoint, and proof that it extends an earlier one",
-                handler=self.checkpoint, scope="tenant", action=READ, rate_class="ops", idempotency="none",
-                audit_event=None, feature=_FEATURE, stale_reads=True, transaction="read",
+                handler=self.checkpoint, action=READ, feature=_FEATURE, stale_reads=True, transaction="read",
                 response=AuditCheckpointResponse, query=CheckpointQuery,
                 errors=("AUTH_FORBIDDEN", "CONFLICT", "FEATURE_NOT_ENABLED", "NOT_FOUND", "VALIDATION_ERROR"),
             ),

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final
 
 import attrs
 from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Role, User
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import number
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Reply, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Reply
+from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_directory import role_requests
 from ragwork_directory.role_requests import USER, RoleRequest
@@ -73,17 +74,19 @@ class RoleRequestApi:
     def routes(self) -> tuple[AnyRoute, ...]:
         one = f"{_REQUESTS}/{{request_id}}"
         return (
-            _route(
-                "list", "GET", _REQUESTS, self.list, None, "What waits for a second admin",
-                query=RequestsQuery, response=Page[RoleRequestResponse],
+            read_route(
+                name="approvals.list", path=_REQUESTS, summary="What waits for a second admin", handler=self.list,
+                action=_READ, response=Page[RoleRequestResponse], query=RequestsQuery,
             ),
-            _route(
-                "approve", "POST", f"{one}/approve", self.approve, "identity.role.changed",
-                "Approve what another admin wants", response=RoleRequestDecision,
+            write_route(
+                name="approvals.approve", method="POST", path=f"{one}/approve",
+                summary="Approve what another admin wants", handler=self.approve, action=_WRITE,
+                audit_event="identity.role.changed", idempotency="none", response=RoleRequestDecision,
                 errors=("AUTH_FORBIDDEN", "NOT_FOUND", "CONFLICT"),
             ),
-            _route(
-                "reject", "POST", f"{one}/reject", self.reject, "identity.role.rejected", "Drop a request",
+            write_route(
+                name="approvals.reject", method="POST", path=f"{one}/reject", summary="Drop a request",
+                handler=self.reject, action=_WRITE, audit_event="identity.role.rejected", idempotency="none",
                 response=RoleRequestDecision, errors=("NOT_FOUND",),
             ),
         )  # fmt: skip
@@ -108,34 +111,6 @@ class RoleRequestApi:
         await role_requests.drop(call.tx, (request.subject_type, request.subject_id))
         decided = RoleRequestDecision(id=request.subject_id, status="rejected", role=request.role.label)
         return Reply(data=decided, audit=_note(request, None, {"role": request.role.label}))
-
-
-def _route(
-    name: str,
-    method: Literal["GET", "POST"],
-    path: str,
-    handler: Any,
-    event: str | None,
-    summary: str,
-    **own: Any,
-) -> AnyRoute:
-    read = method == "GET"
-    return Route(
-        name=f"approvals.{name}",
-        method=method,
-        path=path,
-        summary=summary,
-        handler=handler,
-        scope="tenant",
-        action=_READ if read else _WRITE,
-        rate_class="read" if read else "mutation",
-        idempotency="none",
-        audit_event=event,
-        feature=None,
-        stale_reads=False,
-        transaction="read" if read else "write",
-        **own,
-    )
 
 
 def _shown(request: RoleRequest) -> RoleRequestResponse:

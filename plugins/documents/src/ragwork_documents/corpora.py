@@ -6,9 +6,10 @@ from typing import Final
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import readers_of
 from ragwork_hooks.errors import Problem, not_found, retry_after
-from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_documents import acl, ownership
 from ragwork_documents.catalog import Catalog
@@ -197,39 +198,30 @@ def routes(corpora: Corpora) -> tuple[AnyRoute, ...]:
         return Reply(status=204, audit=_note(call.path["corpus_id"]))
 
     return (
-        Route(
-            name="corpora.list", method="GET", path="/v1/corpora", summary="List the tenant's corpora",
-            handler=list_, scope="tenant", action=ownership.READ, rate_class="read", idempotency="none",
-            audit_event=None, feature=None, stale_reads=False, transaction="read",
-            response=list[CorpusResponse], query=ListQuery, legacy=True,
+        read_route(
+            name="corpora.list", path="/v1/corpora", summary="List the tenant's corpora", handler=list_,
+            action=ownership.READ, response=list[CorpusResponse], query=ListQuery, legacy=True,
         ),
-        Route(
-            name="corpora.get", method="GET", path="/v1/corpora/{corpus_id}", summary="One corpus",
-            handler=get, scope="tenant", action=ownership.READ, rate_class="read", idempotency="none",
-            audit_event=None, feature=None, stale_reads=False, transaction="read",
-            response=CorpusResponse, errors=("NOT_FOUND",), legacy=True,
+        read_route(
+            name="corpora.get", path="/v1/corpora/{corpus_id}", summary="One corpus", handler=get,
+            action=ownership.READ, response=CorpusResponse, errors=("NOT_FOUND",), legacy=True,
         ),
-        Route(
+        write_route(
             name="corpora.create", method="POST", path="/v1/corpora", summary="Create a corpus",
-            handler=create, scope="tenant", action=ownership.WRITE, rate_class="mutation",
-            idempotency="accepted", audit_event="corpora.created", feature=None, stale_reads=False,
-            transaction="write", response=CorpusResponse, body=CorpusCreateRequest, body_kind="json",
-            status=201, errors=("CONFLICT",),
+            handler=create, action=ownership.WRITE, audit_event="corpora.created", idempotency="accepted",
+            response=CorpusResponse, body=CorpusCreateRequest, status=201, errors=("CONFLICT",),
         ),
-        Route(
+        write_route(
             name="corpora.patch", method="PATCH", path="/v1/corpora/{corpus_id}",
-            summary="Change a corpus' name, provider configuration or owner", handler=patch, scope="tenant",
-            action=ownership.WRITE, rate_class="mutation", idempotency="accepted",
-            audit_event="corpora.updated", feature=_patch_feature, stale_reads=False,
-            transaction="write", response=CorpusResponse, body=CorpusPatchRequest, body_kind="json",
+            summary="Change a corpus' name, provider configuration or owner", handler=patch,
+            action=ownership.WRITE, audit_event="corpora.updated", idempotency="accepted",
+            feature=_patch_feature, response=CorpusResponse, body=CorpusPatchRequest,
             errors=("AUTHZ_DENIED", "NOT_FOUND", "FEATURE_NOT_ENABLED"), legacy=True,
         ),
-        Route(
+        write_route(
             name="corpora.delete", method="DELETE", path="/v1/corpora/{corpus_id}",
-            summary="Delete a corpus with its documents", handler=delete, scope="tenant",
-            action=ownership.DELETE, rate_class="mutation", idempotency="accepted",
-            audit_event="corpora.deleted", feature=None, stale_reads=False, transaction="write",
-            response=None, status=204,
+            summary="Delete a corpus with its documents", handler=delete, action=ownership.DELETE,
+            audit_event="corpora.deleted", idempotency="accepted", response=None, status=204,
             errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "NOT_FOUND"),
         ),
     )  # fmt: skip

@@ -6,10 +6,11 @@ from typing import Final
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Resource
 from ragwork_hooks.errors import not_found
-from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply
 from ragwork_hooks.jobs import JobStatus
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.routes import read_route, write_route
 from ragwork_toolkit.scope_sql import Parameters
 
 from ragwork_documents import acl
@@ -120,55 +121,45 @@ def routes(
         return Reply(status=204)
 
     return (
-        Route(
-            name="documents.list", method="GET", path="/v1/documents",
-            summary="List the documents that the caller may read", handler=list_, scope="tenant",
-            action=acl.READ, rate_class="read", idempotency="none", audit_event=None, feature=None,
-            stale_reads=False, transaction="read", response=list[DocumentResponse],
-            query=DocumentListQuery, errors=("NOT_FOUND",), legacy=True,
+        read_route(
+            name="documents.list", path="/v1/documents",
+            summary="List the documents that the caller may read", handler=list_, action=acl.READ,
+            response=list[DocumentResponse], query=DocumentListQuery, errors=("NOT_FOUND",), legacy=True,
         ),
-        Route(
-            name="documents.get", method="GET", path="/v1/documents/{document_id}",
-            summary="One document and how far its ingestion is", handler=get, scope="tenant",
-            action=acl.READ, rate_class="read", idempotency="none", audit_event=None, feature=None,
-            stale_reads=False, transaction="read", response=DocumentResponse, resource=load,
-            errors=("AUTHZ_DENIED", "NOT_FOUND"), legacy=True,
+        read_route(
+            name="documents.get", path="/v1/documents/{document_id}",
+            summary="One document and how far its ingestion is", handler=get, action=acl.READ,
+            response=DocumentResponse, resource=load, errors=("AUTHZ_DENIED", "NOT_FOUND"), legacy=True,
         ),
-        Route(
+        write_route(
             name="documents.upload", method="POST", path="/v1/documents", summary="Ingest a file",
-            handler=upload, scope="tenant", action=acl.WRITE, rate_class="mutation",
-            idempotency="accepted", audit_event="documents.ingest.enqueued", feature=None, switch="ingest",
-            stale_reads=False, transaction="write", response=DocumentAccepted, body=UploadForm,
-            body_kind="multipart", body_limit=max_bytes, status=202,
+            handler=upload, action=acl.WRITE, audit_event="documents.ingest.enqueued", idempotency="accepted",
+            switch="ingest", response=DocumentAccepted, body=UploadForm, body_kind="multipart",
+            body_limit=max_bytes, status=202,
             errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "INGEST_VALIDATION_ERROR",
                     "NOT_FOUND", "UNSUPPORTED_MEDIA_TYPE"),
             legacy=True,
         ),
-        Route(
+        write_route(
             name="documents.ingest_text", method="POST", path="/v1/documents/text", summary="Ingest a text",
-            handler=ingest_text, scope="tenant", action=acl.WRITE, rate_class="mutation",
-            idempotency="accepted", audit_event="documents.ingest.enqueued", feature=None, switch="ingest",
-            stale_reads=False, transaction="write", response=DocumentAccepted, body=TextIngestRequest,
-            body_kind="json", body_limit=max_bytes, status=202,
+            handler=ingest_text, action=acl.WRITE, audit_event="documents.ingest.enqueued",
+            idempotency="accepted", switch="ingest", response=DocumentAccepted, body=TextIngestRequest,
+            body_limit=max_bytes, status=202,
             errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "INGEST_VALIDATION_ERROR", "NOT_FOUND"),
             legacy=True,
         ),
-        Route(
+        write_route(
             name="documents.reindex", method="POST", path="/v1/documents/{document_id}/reindex",
-            summary="Cut and embed a document anew; unchanged chunks keep their vectors",
-            handler=reindex, scope="tenant", action=acl.REINDEX, rate_class="mutation",
-            idempotency="accepted", audit_event="documents.reindex.enqueued", feature=None, switch="ingest",
-            stale_reads=False, transaction="write", response=DocumentAccepted, body=ReindexRequest,
-            body_kind="optional_json", resource=load, status=202,
-            errors=("AUTHZ_DENIED", "INGEST_IN_PROGRESS", "INGEST_SOURCE_MISSING", "NOT_FOUND"),
-            legacy=True,
+            summary="Cut and embed a document anew; unchanged chunks keep their vectors", handler=reindex,
+            action=acl.REINDEX, audit_event="documents.reindex.enqueued", idempotency="accepted",
+            switch="ingest", response=DocumentAccepted, body=ReindexRequest, body_kind="optional_json",
+            resource=load, status=202,
+            errors=("AUTHZ_DENIED", "INGEST_IN_PROGRESS", "INGEST_SOURCE_MISSING", "NOT_FOUND"), legacy=True,
         ),
-        Route(
+        write_route(
             name="documents.delete", method="DELETE", path="/v1/documents/{document_id}",
-            summary="Delete a document with every copy", handler=delete, scope="tenant",
-            action=acl.DELETE, rate_class="mutation", idempotency="accepted",
-            audit_event="documents.deleted", feature=None, stale_reads=False, transaction="write",
-            response=None, resource=load, status=204,
+            summary="Delete a document with every copy", handler=delete, action=acl.DELETE,
+            audit_event="documents.deleted", idempotency="accepted", response=None, resource=load, status=204,
             errors=("AUTHZ_DENIED", "INGEST_IN_PROGRESS", "NOT_FOUND"), legacy=True,
         ),
     )  # fmt: skip

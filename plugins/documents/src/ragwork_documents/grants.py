@@ -3,8 +3,9 @@
 from typing import Final
 
 from ragwork_hooks.authz import Resource
-from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_documents import acl
 from ragwork_documents.readers import COLUMNS, Given, Readers
@@ -63,35 +64,31 @@ def routes(readers: Readers, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
         return _response(row)
 
     return (
-        Route(
-            name="documents.permissions.list", method="GET", path=_PATH, summary="Grants on a document",
-            handler=list_, scope="tenant", action=acl.ADMINISTER, rate_class="read", idempotency="none",
-            audit_event=None, feature=None, stale_reads=False, transaction="read",
-            response=DocumentPermissionList, query=GrantListQuery, resource=load, errors=("NOT_FOUND",), legacy=True,
-        ),
-        Route(
-            name="documents.permissions.give", method="POST", path=_PATH, summary="Give a grant on a document",
-            handler=give, scope="tenant", action=acl.ADMINISTER, rate_class="mutation",
-            idempotency="accepted", audit_event="authz.permission.granted", feature=None,
-            stale_reads=False, transaction="write", response=DocumentPermissionResponse,
-            body=DocumentPermissionRequest, body_kind="json", resource=load, status=201,
+        read_route(
+            name="documents.permissions.list", path=_PATH, summary="Grants on a document", handler=list_,
+            action=acl.ADMINISTER, response=DocumentPermissionList, query=GrantListQuery, resource=load,
             errors=("NOT_FOUND",), legacy=True,
         ),
-        Route(
+        write_route(
+            name="documents.permissions.give", method="POST", path=_PATH,
+            summary="Give a grant on a document", handler=give, action=acl.ADMINISTER,
+            audit_event="authz.permission.granted", idempotency="accepted",
+            response=DocumentPermissionResponse, body=DocumentPermissionRequest, resource=load, status=201,
+            errors=("NOT_FOUND",), legacy=True,
+        ),
+        write_route(
             name="documents.permissions.bulk", method="POST", path=f"{_PATH}/bulk",
-            summary="Give several grants on a document, all or none", handler=bulk, scope="tenant",
-            action=acl.ADMINISTER, rate_class="mutation", idempotency="accepted",
-            audit_event="authz.permission.granted", feature=None, stale_reads=False,
-            transaction="write", response=DocumentPermissionBulkResponse,
-            body=DocumentPermissionBulkRequest, body_kind="json", resource=load, status=201,
-            errors=("NOT_FOUND",), legacy=True,
+            summary="Give several grants on a document, all or none", handler=bulk, action=acl.ADMINISTER,
+            audit_event="authz.permission.granted", idempotency="accepted",
+            response=DocumentPermissionBulkResponse, body=DocumentPermissionBulkRequest, resource=load,
+            status=201, errors=("NOT_FOUND",), legacy=True,
         ),
-        Route(
+        write_route(
             name="documents.permissions.revoke", method="DELETE", path=f"{_PATH}/{{permission_id}}",
-            summary="Take a grant back", handler=revoke, scope="tenant", action=acl.ADMINISTER,
-            rate_class="mutation", idempotency="accepted", audit_event="authz.permission.revoked",
-            feature=None, stale_reads=False, transaction="write", response=DocumentPermissionResponse,
-            resource=load, errors=("AUTHZ_PERMISSION_NOT_FOUND", "NOT_FOUND"), legacy=True,
+            summary="Take a grant back", handler=revoke, action=acl.ADMINISTER,
+            audit_event="authz.permission.revoked", idempotency="accepted",
+            response=DocumentPermissionResponse, resource=load,
+            errors=("AUTHZ_PERMISSION_NOT_FOUND", "NOT_FOUND"), legacy=True,
         ),
     )  # fmt: skip
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 from ragwork_hooks.audit import AuditEvent, AuditLog, Origin
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import DocumentCatalog
-from ragwork_hooks.http import AnyRoute, Call, NoFields, RateClass, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.routes import ops_route
 
 from ragwork_ops import health, maintenance, metrics, slo
 from ragwork_ops.config import OpsConfig
@@ -29,6 +30,9 @@ from ragwork_ops.shapes import (
 )
 from ragwork_ops.traffic import Traffic
 
+Q = TypeVar("Q")
+Handler = Callable[[Call[NoFields, Q]], Awaitable[object]]
+
 FEATURE: Final = "ops_admin_access"
 VIEW: Final = Action(name="ops.read", role=Role.ADMIN)
 EXPLAIN: Final = Action(name="request.explain", role=Role.ADMIN)
@@ -46,43 +50,63 @@ class OpsRoutes:
     explanations: Explanations
 
     def routes(self) -> tuple[AnyRoute, ...]:
+        # No transaction: each handler opens what it needs, so that a dead database degrades an answer and does not
+        # refuse it.
         return (
-            self._view("health", "Dependencies, workers and queue", self.health, OpsHealthResponse),
-            self._view("ingestion", "How ingestion goes", self.ingestion, IngestionResponse, HoursQuery),
-            self._view("metrics", "Counters, gauges and latencies", self.metrics, MetricsResponse),
-            self._view("slo", "Objectives and error budget", self.slo, SloResponse),
-            _route(
-                "explain.get", "GET", "/v1/explain/{request_id}", "Why a request was answered as it was",
-                self.explain, EXPLAIN, "ops", ExplainResponse,
+            ops_route(
+                name="ops.health", path="/v1/ops/health", summary="Dependencies, workers and queue",
+                handler=self._recorded("health", self.health), action=VIEW, feature=FEATURE, transaction="none",
+                response=OpsHealthResponse, legacy=True,
             ),
-            _route(
-                "maintenance.run", "POST", "/v1/admin/maintenance/run", "Run a maintenance task",
-                self.maintain, MAINTAIN, "mutation", MaintenanceRunResponse,
-                scope="platform", query=TaskQuery, audit_event="ops.maintenance.run", legacy=True,
+            ops_route(
+                name="ops.ingestion", path="/v1/ops/ingestion", summary="How ingestion goes",
+                handler=self._recorded("ingestion", self.ingestion), action=VIEW, feature=FEATURE,
+                transaction="none", response=IngestionResponse, query=HoursQuery, legacy=True,
             ),
-            _route(
-                "retention.status", "GET", "/v1/admin/retention/status", "How long rows are kept",
-                self.retention, RETENTION, "read", RetentionStatusResponse, legacy=True,
+            ops_route(
+                name="ops.metrics", path="/v1/ops/metrics", summary="Counters, gauges and latencies",
+                handler=self._recorded("metrics", self.metrics), action=VIEW, feature=FEATURE,
+                transaction="none", response=MetricsResponse, legacy=True,
+            ),
+            ops_route(
+                name="ops.slo", path="/v1/ops/slo", summary="Objectives and error budget",
+                handler=self._recorded("slo", self.slo), action=VIEW, feature=FEATURE, transaction="none",
+                response=SloResponse, errors=("SLO_DATA_UNAVAILABLE",), legacy=True,
+            ),
+            ops_route(
+                name="explain.get", path="/v1/explain/{request_id}",
+                summary="Why a request was answered as it was", handler=self.explain, action=EXPLAIN,
+                transaction="none", response=ExplainResponse,
+            ),
+            Route(
+                name="maintenance.run", method="POST", path="/v1/admin/maintenance/run",
+                summary="Run a maintenance task", handler=self.maintain, scope="platform", action=MAINTAIN,
+                rate_class="mutation", idempotency="none", audit_event="ops.maintenance.run", feature=None,
+                stale_reads=False, transaction="none", response=MaintenanceRunResponse, query=TaskQuery,
+                legacy=True,
+            ),
+            Route(
+                name="retention.status", method="GET", path="/v1/admin/retention/status",
+                summary="How long rows are kept", handler=self.retention, scope="tenant", action=RETENTION,
+                rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
+                transaction="none", response=RetentionStatusResponse, legacy=True,
             ),
         )  # fmt: skip
 
-    def _view(self, name: str, summary: str, handler: Any, response: Any, query: type = NoFields) -> AnyRoute:
-        """A read of ``/v1/ops``; that it was read is recorded when that is possible."""
+    def _recorded(self, name: str, handler: Handler[Q]) -> Handler[Q]:
+        """``handler``; that it was asked is recorded when that is possible."""
 
-        async def handle(call: Call[Any, Any]) -> object:
+        async def handle(call: Call[NoFields, Q]) -> object:
             answer = await handler(call)
             await self._viewed(call, name)
             return answer
 
-        return _route(
-            f"ops.{name}", "GET", f"/v1/ops/{name}", summary, handle, VIEW, "ops", response,
-            feature=FEATURE, query=query, legacy=True,
-        )  # fmt: skip
+        return handle
 
-    async def health(self, _call: Call[Any, Any]) -> OpsHealthResponse:
+    async def health(self, _call: Call[NoFields, NoFields]) -> OpsHealthResponse:
         return await health.report(self.services, self.config.heartbeat_stale_after_s)
 
-    async def ingestion(self, call: Call[Any, HoursQuery]) -> IngestionResponse:
+    async def ingestion(self, call: Call[NoFields, HoursQuery]) -> IngestionResponse:
         catalog = self.services.use_optional(DocumentCatalog)
         seen = await health.queue(self.services)
         answer = IngestionResponse(
@@ -105,11 +129,11 @@ class OpsRoutes:
             top_failure_reasons=[FailureReason(reason=r, count=n) for r, n in found.failures],
         )
 
-    async def metrics(self, _call: Call[Any, Any]) -> MetricsResponse:
+    async def metrics(self, _call: Call[NoFields, NoFields]) -> MetricsResponse:
         seen = await health.queue(self.services)
         return metrics.collect(self.services, self.traffic, seen.depth)
 
-    async def slo(self, _call: Call[Any, Any]) -> SloResponse:
+    async def slo(self, _call: Call[NoFields, NoFields]) -> SloResponse:
         series = await self.traffic.last_hour()
         assessed = slo.assess(series, self.services.clock.now(), self.config)
         shown = metrics.collect(self.services, self.traffic, None)
@@ -120,13 +144,13 @@ class OpsRoutes:
         }
         return attrs.evolve(assessed, perf=perf)
 
-    async def explain(self, call: Call[Any, Any]) -> ExplainResponse:
+    async def explain(self, call: Call[NoFields, NoFields]) -> ExplainResponse:
         return await self.explanations.find(call.principal.tenant_id, call.path["request_id"])
 
-    async def maintain(self, call: Call[Any, TaskQuery]) -> MaintenanceRunResponse:
+    async def maintain(self, call: Call[NoFields, TaskQuery]) -> MaintenanceRunResponse:
         return await maintenance.run(self.services, call.query.task)
 
-    async def retention(self, call: Call[Any, Any]) -> RetentionStatusResponse:
+    async def retention(self, call: Call[NoFields, NoFields]) -> RetentionStatusResponse:
         return await maintenance.status(self.services, call.principal.tenant_id)
 
     async def _viewed(self, call: Call[Any, Any], name: str) -> None:
@@ -155,33 +179,3 @@ class OpsRoutes:
                 await log.append(tx, event)
         except Exception:
             self.services.metrics.count("ops_unrecorded_views_total", "Views that could not be recorded.")
-
-
-def _route(
-    name: str,
-    method: Any,
-    path: str,
-    summary: str,
-    handler: Callable[[Call[Any, Any]], Awaitable[object]],
-    action: Action,
-    rate_class: RateClass,
-    response: Any,
-    **more: Any,
-) -> AnyRoute:
-    said: dict[str, Any] = {"scope": "tenant", "audit_event": None, "feature": None, **more}
-    return Route(
-        name=name,
-        method=method,
-        path=path,
-        summary=summary,
-        handler=handler,
-        action=action,
-        rate_class=rate_class,
-        response=response,
-        idempotency="none",
-        stale_reads=False,
-        # Each handler opens what it needs, so that a dead database degrades an answer and does not refuse it.
-        transaction="none",
-        errors=("SLO_DATA_UNAVAILABLE",) if name == "ops.slo" else (),
-        **said,
-    )

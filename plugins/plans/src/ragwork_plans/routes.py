@@ -11,9 +11,10 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
 from ragwork_hooks.plans import Entitlement
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.routes import platform_write_route, read_route
 
 from ragwork_plans import keys
 from ragwork_plans.store import PostgresPlans
@@ -99,31 +100,26 @@ class AdminApi:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
-            Route(
-                name="plans.list", method="GET", path="/v1/admin/plans",
-                summary="All plans and what they include", handler=self.list, scope="tenant", action=READ,
-                rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=True,
-                transaction="read", response=list[PlanResponse], legacy=True,
+            read_route(
+                name="plans.list", path="/v1/admin/plans", summary="All plans and what they include",
+                handler=self.list, action=READ, stale_reads=True, response=list[PlanResponse], legacy=True,
             ),
-            Route(
-                name="plans.get", method="GET", path="/v1/admin/plans/{tenant_id}",
-                summary="A tenant's plan and entitlements", handler=self.get, scope="tenant", action=READ,
-                rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
-                transaction="read", response=TenantPlanResponse, errors=("AUTH_FORBIDDEN",), legacy=True,
+            read_route(
+                name="plans.get", path="/v1/admin/plans/{tenant_id}",
+                summary="A tenant's plan and entitlements", handler=self.get, action=READ,
+                response=TenantPlanResponse, errors=("AUTH_FORBIDDEN",), legacy=True,
             ),
-            Route(
+            platform_write_route(
                 name="plans.assign", method="PATCH", path="/v1/admin/plans/{tenant_id}",
-                summary="Give a tenant a plan", handler=self.assign, scope="platform", action=ASSIGN,
-                rate_class="mutation", idempotency="accepted", audit_event="plan.assignment.updated",
-                feature=None, stale_reads=False, transaction="write", response=TenantPlanResponse,
-                body=PlanAssignmentRequest, body_kind="json", errors=("AUTH_FORBIDDEN", "NOT_FOUND"), legacy=True,
+                summary="Give a tenant a plan", handler=self.assign, action=ASSIGN,
+                audit_event="plan.assignment.updated", idempotency="accepted", response=TenantPlanResponse,
+                body=PlanAssignmentRequest, errors=("AUTH_FORBIDDEN", "NOT_FOUND"), legacy=True,
             ),
-            Route(
+            platform_write_route(
                 name="plans.override", method="PATCH", path="/v1/admin/plans/{tenant_id}/overrides",
                 summary="Set a feature for one tenant, whatever its plan", handler=self.override,
-                scope="platform", action=OVERRIDE, rate_class="mutation", idempotency="accepted",
-                audit_event="plan.override.updated", feature=None, stale_reads=False, transaction="write",
-                response=TenantPlanResponse, body=FeatureOverrideRequest, body_kind="json",
+                action=OVERRIDE, audit_event="plan.override.updated", idempotency="accepted",
+                response=TenantPlanResponse, body=FeatureOverrideRequest,
                 errors=("AUTH_FORBIDDEN", "VALIDATION_ERROR"), legacy=True,
             ),
         )  # fmt: skip

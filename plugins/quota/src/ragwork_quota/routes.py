@@ -13,6 +13,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import SCHEMA, FieldError, choice, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.routes import platform_write_route, read_route
 
 from ragwork_quota.leases import Leases
 from ragwork_quota.limits import MAX_LIMIT, Limits, LimitStore
@@ -150,40 +151,26 @@ class AdminApi:
                 errors=("AUTH_FORBIDDEN",),
                 legacy=True,
             ),
-            Route(
+            platform_write_route(
                 name="quotas.patch",
                 method="PATCH",
                 path="/v1/admin/quotas/{tenant_id}",
                 summary="Change a tenant's limits",
                 handler=self.patch,
-                scope="platform",
                 action=Action(name="quota.update", role=Role.ADMIN, platform=True),
-                rate_class="mutation",
-                idempotency="accepted",
                 audit_event="quota.limits.updated",
-                feature=None,
-                stale_reads=False,
-                transaction="write",
+                idempotency="accepted",
                 response=PlanLimitResponse,
                 body=PlanLimitPatchRequest,
-                body_kind="json",
                 errors=("AUTH_FORBIDDEN",),
                 legacy=True,
             ),
-            Route(
+            read_route(
                 name="usage.get",
-                method="GET",
                 path="/v1/admin/usage/{tenant_id}",
                 summary="Show what a tenant used in one day or month of UTC",
                 handler=self.usage,
-                scope="tenant",
                 action=Action(name="usage.read", role=Role.ADMIN),
-                rate_class="read",
-                idempotency="none",
-                audit_event=None,
-                feature=None,
-                stale_reads=False,
-                transaction="read",
                 response=AdminUsageResponse,
                 query=UsageQuery,
                 errors=("AUTH_FORBIDDEN",),

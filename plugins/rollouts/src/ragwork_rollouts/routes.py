@@ -9,7 +9,8 @@ from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_toolkit.routes import platform_read_route, platform_write_route
 
 from ragwork_rollouts.store import ControlStore
 
@@ -58,32 +59,27 @@ class AdminApi:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
-            Route(
-                name="rollouts.killswitches.get", method="GET", path="/v1/admin/rollouts/killswitches",
-                summary="Every kill switch", handler=self.switches, scope="platform", action=READ,
-                rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
-                transaction="read", response=KillSwitchesResponse, legacy=True,
+            platform_read_route(
+                name="rollouts.killswitches.get", path="/v1/admin/rollouts/killswitches",
+                summary="Every kill switch", handler=self.switches, action=READ,
+                response=KillSwitchesResponse, legacy=True,
             ),
-            Route(
+            platform_write_route(
                 name="rollouts.killswitches.patch", method="PATCH", path="/v1/admin/rollouts/killswitches",
                 summary="Stop something for all tenants, or let it go on", handler=self.patch_switches,
-                scope="platform", action=UPDATE, rate_class="mutation", idempotency="accepted",
-                audit_event="rollouts.killswitch.updated", feature=None, stale_reads=False,
-                transaction="write", response=KillSwitchesResponse, body=KillSwitchesPatchRequest,
-                body_kind="json", legacy=True,
+                action=UPDATE, audit_event="rollouts.killswitch.updated", idempotency="accepted",
+                response=KillSwitchesResponse, body=KillSwitchesPatchRequest, legacy=True,
             ),
-            Route(
-                name="rollouts.canary.get", method="GET", path="/v1/admin/rollouts/canary",
-                summary="Every canary percentage", handler=self.canaries, scope="platform", action=READ,
-                rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
-                transaction="read", response=CanaryResponse, legacy=True,
+            platform_read_route(
+                name="rollouts.canary.get", path="/v1/admin/rollouts/canary",
+                summary="Every canary percentage", handler=self.canaries, action=READ,
+                response=CanaryResponse, legacy=True,
             ),
-            Route(
+            platform_write_route(
                 name="rollouts.canary.patch", method="PATCH", path="/v1/admin/rollouts/canary",
                 summary="Set how many of 100 tenants have a feature", handler=self.patch_canaries,
-                scope="platform", action=UPDATE, rate_class="mutation", idempotency="accepted",
-                audit_event="rollouts.canary.updated", feature=None, stale_reads=False,
-                transaction="write", response=CanaryResponse, body=CanaryPatchRequest, body_kind="json", legacy=True,
+                action=UPDATE, audit_event="rollouts.canary.updated", idempotency="accepted",
+                response=CanaryResponse, body=CanaryPatchRequest, legacy=True,
             ),
         )  # fmt: skip
 

@@ -8,7 +8,8 @@ from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Role, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Reply, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Reply
+from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_scim import bindings
 from ragwork_scim.bindings import GroupBinding
@@ -132,50 +133,43 @@ class AdminApi:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
-            Route(
+            write_route(
                 name="provisioning.tokens.create", method="POST", path=f"{_BASE}/token/create",
-                summary="Make a SCIM token; it is shown this once", handler=self.create, scope="tenant",
-                action=_MAKE_TOKENS, rate_class="mutation", idempotency="none", audit_event=_CREATED,
-                feature=FEATURE, stale_reads=False, transaction="write", status=201,
+                summary="Make a SCIM token; it is shown this once", handler=self.create, action=_MAKE_TOKENS,
+                audit_event=_CREATED, idempotency="none", feature=FEATURE, status=201,
                 response=ScimTokenCreateResponse, errors=("FEATURE_NOT_ENABLED",), legacy=True,
             ),
-            Route(
+            write_route(
                 name="provisioning.tokens.rotate", method="POST", path=f"{_BASE}/token/rotate",
                 summary="Replace a SCIM token; the old one goes on for a while", handler=self.rotate,
-                scope="tenant", action=_MAKE_TOKENS, rate_class="mutation", idempotency="none",
-                audit_event=_CREATED, feature=FEATURE, stale_reads=False, transaction="write", status=201,
-                response=ScimTokenRotateResponse, body=ScimTokenRotateRequest, body_kind="json",
+                action=_MAKE_TOKENS, audit_event=_CREATED, idempotency="none", feature=FEATURE, status=201,
+                response=ScimTokenRotateResponse, body=ScimTokenRotateRequest,
                 errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "CONFLICT"),
             ),
-            Route(
+            write_route(
                 name="provisioning.tokens.revoke", method="POST", path=f"{_BASE}/token/revoke",
                 summary="Revoke a SCIM token for good, everywhere within a second", handler=self.revoke,
-                scope="tenant", action=_MANAGE_TOKENS, rate_class="mutation", idempotency="none",
-                audit_event=_REVOKED, feature=FEATURE, stale_reads=False, transaction="write",
-                response=ScimTokenRevokeResponse, body=ScimTokenRevokeRequest, body_kind="json",
+                action=_MANAGE_TOKENS, audit_event=_REVOKED, idempotency="none", feature=FEATURE,
+                response=ScimTokenRevokeResponse, body=ScimTokenRevokeRequest,
                 errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"), legacy=True,
             ),
-            Route(
-                name="provisioning.tokens.list", method="GET", path=f"{_BASE}/tokens",
-                summary="SCIM tokens without their secrets, newest first", handler=self.list, scope="tenant",
-                action=_MANAGE_TOKENS, rate_class="read", idempotency="none", audit_event=None,
-                feature=FEATURE, stale_reads=False, transaction="read", response=ScimTokenList,
-                query=PageQuery, errors=("FEATURE_NOT_ENABLED",),
+            read_route(
+                name="provisioning.tokens.list", path=f"{_BASE}/tokens",
+                summary="SCIM tokens without their secrets, newest first", handler=self.list,
+                action=_MANAGE_TOKENS, feature=FEATURE, response=ScimTokenList, query=PageQuery,
+                errors=("FEATURE_NOT_ENABLED",),
             ),
-            Route(
-                name="provisioning.groups.list", method="GET", path=f"{_BASE}/groups",
+            read_route(
+                name="provisioning.groups.list", path=f"{_BASE}/groups",
                 summary="Provisioned groups and the roles they are bound to", handler=self.groups,
-                scope="tenant", action=_MANAGE_GROUPS, rate_class="read", idempotency="none",
-                audit_event=None, feature=FEATURE, stale_reads=False, transaction="read",
-                response=Page[GroupBinding], query=PageQuery, errors=("FEATURE_NOT_ENABLED",),
+                action=_MANAGE_GROUPS, feature=FEATURE, response=Page[GroupBinding], query=PageQuery,
+                errors=("FEATURE_NOT_ENABLED",),
             ),
-            Route(
+            write_route(
                 name="provisioning.groups.bind", method="PATCH", path=f"{_BASE}/groups/{{group_id}}",
-                summary="Bind a provisioned group to a role", handler=self.bind, scope="tenant",
-                action=_BIND_GROUPS, rate_class="mutation", idempotency="none",
-                audit_event="identity.scim.group.updated", feature=FEATURE, stale_reads=False,
-                transaction="write", response=GroupBinding, body=GroupBindingRequest, body_kind="json",
-                errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"),
+                summary="Bind a provisioned group to a role", handler=self.bind, action=_BIND_GROUPS,
+                audit_event="identity.scim.group.updated", idempotency="none", feature=FEATURE,
+                response=GroupBinding, body=GroupBindingRequest, errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"),
             ),
         )  # fmt: skip
 

@@ -4,12 +4,13 @@ event loop, while the process warms up or with the first request.
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
+from ragwork_hooks.http import AnyRoute, Call, Route
 from ragwork_toolkit.lazy import LazyImport
+from ragwork_toolkit.routes import identity_read_route, identity_write_route
 
 from ragwork_scim.config import ScimConfig
 from ragwork_scim.dialect import DIALECT
@@ -17,7 +18,7 @@ from ragwork_scim.gates import FEATURE
 from ragwork_scim.locations import BASE
 from ragwork_scim.queries import DiscoveryQuery, ListQuery, Projection
 from ragwork_scim.rights import Rights
-from ragwork_scim.shapes import SCIM_TOKEN, ScimSearchBody, shape_of
+from ragwork_scim.shapes import SCIM_TOKEN, ScimGroupBody, ScimPatchBody, ScimSearchBody, ScimUserBody
 
 if TYPE_CHECKING:
     from ragwork_scim.api import Api
@@ -29,15 +30,14 @@ Work = Callable[["Api", Call[B, Q]], Awaitable[object]]
 USER_BYTES: Final = 131_072
 #: Room for a group of some 20,000 members.
 GROUP_BYTES: Final = 4_194_304
-#: What the contract also serves without `/v1`.
-UNVERSIONED: Final = frozenset(
-    {"config", "users.list", "users.create", "users.get", "users.patch", "users.delete"}
-    | {"groups.list", "groups.create", "groups.patch", "groups.delete"}
-)
 _READ: Final = Action(name="scim.read", role=Role.ADMIN)
 _WRITE: Final = Action(name="scim.write", role=Role.ADMIN)
-_USER: Final = f"{BASE}/Users/{{user_id}}"
-_GROUP: Final = f"{BASE}/Groups/{{group_id}}"
+_READ_ERRORS: Final = ("FEATURE_NOT_ENABLED", "NOT_FOUND", "BAD_REQUEST")
+_WRITE_ERRORS: Final = ("FEATURE_NOT_ENABLED", "NOT_FOUND", "CONFLICT")
+_USERS: Final = f"{BASE}/Users"
+_USER: Final = f"{_USERS}/{{user_id}}"
+_GROUPS: Final = f"{BASE}/Groups"
+_GROUP: Final = f"{_GROUPS}/{{group_id}}"
 
 
 class ScimRoutes:
@@ -55,108 +55,177 @@ class ScimRoutes:
 
     def _discovery(self) -> tuple[AnyRoute, ...]:
         return (
-            self._read("config", "/ServiceProviderConfig", "What this service provider can do",
-                       lambda api, call: api.provider_config(call), NoFields),
-            self._read("base", "", "The resource types, at the base address, too",
-                       lambda api, call: api.types(call), DiscoveryQuery),
-            self._read("types", "/ResourceTypes", "The resource types",
-                       lambda api, call: api.types(call), DiscoveryQuery),
-            self._read("type", "/ResourceTypes/{name}", "One resource type",
-                       lambda api, call: api.type(call), NoFields),
-            self._read("schemas", "/Schemas", "The schemas",
-                       lambda api, call: api.schemas(call), DiscoveryQuery),
-            self._read("schema", "/Schemas/{urn}", "One schema",
-                       lambda api, call: api.schema(call), NoFields),
+            identity_read_route(
+                name="scim.config", path=f"{BASE}/ServiceProviderConfig",
+                summary="What this service provider can do",
+                handler=self._on(lambda api, call: api.provider_config(call)), action=_READ, feature=FEATURE,
+                response=dict[str, Any], errors=_READ_ERRORS, dialect=DIALECT,
+                security=(SCIM_TOKEN,), legacy=True,
+            ),
+            identity_read_route(
+                name="scim.base", path=BASE, summary="The resource types, at the base address, too",
+                handler=self._on(lambda api, call: api.types(call)), action=_READ, feature=FEATURE,
+                response=dict[str, Any], query=DiscoveryQuery, errors=_READ_ERRORS, dialect=DIALECT,
+                security=(SCIM_TOKEN,),
+            ),
+            identity_read_route(
+                name="scim.types", path=f"{BASE}/ResourceTypes", summary="The resource types",
+                handler=self._on(lambda api, call: api.types(call)), action=_READ, feature=FEATURE,
+                response=dict[str, Any], query=DiscoveryQuery, errors=_READ_ERRORS, dialect=DIALECT,
+                security=(SCIM_TOKEN,),
+            ),
+            identity_read_route(
+                name="scim.type", path=f"{BASE}/ResourceTypes/{{name}}", summary="One resource type",
+                handler=self._on(lambda api, call: api.type(call)), action=_READ, feature=FEATURE,
+                response=dict[str, Any], errors=_READ_ERRORS, dialect=DIALECT, security=(SCIM_TOKEN,),
+            ),
+            identity_read_route(
+                name="scim.schemas", path=f"{BASE}/Schemas", summary="The schemas",
+                handler=self._on(lambda api, call: api.schemas(call)), action=_READ, feature=FEATURE,
+                response=dict[str, Any], query=DiscoveryQuery, errors=_READ_ERRORS, dialect=DIALECT,
+                security=(SCIM_TOKEN,),
+            ),
+            identity_read_route(
+                name="scim.schema", path=f"{BASE}/Schemas/{{urn}}", summary="One schema",
+                handler=self._on(lambda api, call: api.schema(call)), action=_READ, feature=FEATURE,
+                response=dict[str, Any], errors=_READ_ERRORS, dialect=DIALECT, security=(SCIM_TOKEN,),
+            ),
         )  # fmt: skip
 
     def _users(self) -> tuple[AnyRoute, ...]:
         return (
-            self._read("users.list", "/Users", "Users, by filter, order and page",
-                       lambda api, call: api.users.list(call), ListQuery),
-            self._read("users.get", "/Users/{user_id}", "One user",
-                       lambda api, call: api.users.get(call), Projection),
-            self._search("users.search", "/Users/.search", lambda api, call: api.users.search(call)),
-            self._write("users.create", "POST", f"{BASE}/Users", "Provision a user",
-                        lambda api, call: api.users.create(call), USER_BYTES),
-            self._write("users.replace", "PUT", _USER, "Replace a user",
-                        lambda api, call: api.users.replace(call), USER_BYTES),
-            self._write("users.patch", "PATCH", _USER, "Change a user",
-                        lambda api, call: api.users.patch(call), USER_BYTES),
-            self._delete("users.delete", _USER, "Deprovision a user",
-                         lambda api, call: api.users.delete(call)),
+            identity_read_route(
+                name="scim.users.list", path=_USERS, summary="Users, by filter, order and page",
+                handler=self._on(lambda api, call: api.users.list(call)), action=_READ, feature=FEATURE,
+                response=dict[str, Any], query=ListQuery, errors=_READ_ERRORS, dialect=DIALECT,
+                security=(SCIM_TOKEN,), legacy=True,
+            ),
+            identity_read_route(
+                name="scim.users.get", path=_USER, summary="One user",
+                handler=self._on(lambda api, call: api.users.get(call)), action=_READ, feature=FEATURE,
+                response=dict[str, Any], query=Projection, errors=_READ_ERRORS, dialect=DIALECT,
+                security=(SCIM_TOKEN,), legacy=True,
+            ),
+            Route(
+                name="scim.users.search", method="POST", path=f"{_USERS}/.search",
+                summary="A list, asked for in a body",
+                handler=self._on(lambda api, call: api.users.search(call)), scope="tenant", action=_READ,
+                rate_class="identity", idempotency="none", audit_event=None, feature=FEATURE, stale_reads=False,
+                transaction="read", response=dict[str, Any], body=dict, body_shape=ScimSearchBody,
+                body_kind="json", body_limit=USER_BYTES, errors=("FEATURE_NOT_ENABLED", "BAD_REQUEST"),
+                dialect=DIALECT, security=(SCIM_TOKEN,),
+            ),
+            identity_write_route(
+                name="scim.users.create", method="POST", path=_USERS, summary="Provision a user",
+                handler=self._on(lambda api, call: api.users.create(call)), action=_WRITE,
+                audit_event="identity.scim.user.updated", idempotency="none", feature=FEATURE,
+                response=dict[str, Any], body=dict, body_shape=ScimUserBody, body_limit=USER_BYTES,
+                query=Projection, status=201, errors=_WRITE_ERRORS, dialect=DIALECT,
+                security=(SCIM_TOKEN,), legacy=True,
+            ),
+            identity_write_route(
+                name="scim.users.replace", method="PUT", path=_USER, summary="Replace a user",
+                handler=self._on(lambda api, call: api.users.replace(call)), action=_WRITE,
+                audit_event="identity.scim.user.updated", idempotency="none", feature=FEATURE,
+                response=dict[str, Any], body=dict, body_shape=ScimUserBody, body_limit=USER_BYTES,
+                query=Projection, errors=_WRITE_ERRORS, dialect=DIALECT, security=(SCIM_TOKEN,),
+            ),
+            identity_write_route(
+                name="scim.users.patch", method="PATCH", path=_USER, summary="Change a user",
+                handler=self._on(lambda api, call: api.users.patch(call)), action=_WRITE,
+                audit_event="identity.scim.user.updated", idempotency="none", feature=FEATURE,
+                response=dict[str, Any], body=dict, body_shape=ScimPatchBody, body_limit=USER_BYTES,
+                query=Projection, errors=_WRITE_ERRORS, dialect=DIALECT, security=(SCIM_TOKEN,), legacy=True,
+            ),
+            identity_write_route(
+                name="scim.users.delete", method="DELETE", path=_USER, summary="Deprovision a user",
+                handler=self._on(lambda api, call: api.users.delete(call)), action=_WRITE,
+                audit_event="identity.scim.user.updated", idempotency="none", feature=FEATURE, response=None,
+                status=204, errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"), dialect=DIALECT,
+                security=(SCIM_TOKEN,), legacy=True,
+            ),
         )  # fmt: skip
 
     def _groups(self) -> tuple[AnyRoute, ...]:
         return (
-            self._read("groups.list", "/Groups", "Groups, by filter, order and page",
-                       lambda api, call: api.groups.list(call), ListQuery),
-            self._read("groups.get", "/Groups/{group_id}", "One group",
-                       lambda api, call: api.groups.get(call), Projection),
-            self._search("groups.search", "/Groups/.search", lambda api, call: api.groups.search(call)),
-            self._write("groups.create", "POST", f"{BASE}/Groups", "Provision a group",
-                        lambda api, call: api.groups.create(call), GROUP_BYTES),
-            self._write("groups.replace", "PUT", _GROUP, "Replace a group",
-                        lambda api, call: api.groups.replace(call), GROUP_BYTES),
-            self._write("groups.patch", "PATCH", _GROUP, "Change a group or its members",
-                        lambda api, call: api.groups.patch(call), GROUP_BYTES),
-            self._delete("groups.delete", _GROUP, "Delete a group",
-                         lambda api, call: api.groups.delete(call)),
+            identity_read_route(
+                name="scim.groups.list", path=_GROUPS, summary="Groups, by filter, order and page",
+                handler=self._on(lambda api, call: api.groups.list(call)), action=_READ, feature=FEATURE,
+                response=dict[str, Any], query=ListQuery, errors=_READ_ERRORS, dialect=DIALECT,
+                security=(SCIM_TOKEN,), legacy=True,
+            ),
+            identity_read_route(
+                name="scim.groups.get", path=_GROUP, summary="One group",
+                handler=self._on(lambda api, call: api.groups.get(call)), action=_READ, feature=FEATURE,
+                response=dict[str, Any], query=Projection, errors=_READ_ERRORS, dialect=DIALECT,
+                security=(SCIM_TOKEN,),
+            ),
+            Route(
+                name="scim.groups.search", method="POST", path=f"{_GROUPS}/.search",
+                summary="A list, asked for in a body",
+                handler=self._on(lambda api, call: api.groups.search(call)), scope="tenant", action=_READ,
+                rate_class="identity", idempotency="none", audit_event=None, feature=FEATURE, stale_reads=False,
+                transaction="read", response=dict[str, Any], body=dict, body_shape=ScimSearchBody,
+                body_kind="json", body_limit=USER_BYTES, errors=("FEATURE_NOT_ENABLED", "BAD_REQUEST"),
+                dialect=DIALECT, security=(SCIM_TOKEN,),
+            ),
+            identity_write_route(
+                name="scim.groups.create", method="POST", path=_GROUPS, summary="Provision a group",
+                handler=self._on(lambda api, call: api.groups.create(call)), action=_WRITE,
+                audit_event="identity.scim.group.updated", idempotency="none", feature=FEATURE,
+                response=dict[str, Any], body=dict, body_shape=ScimGroupBody, body_limit=GROUP_BYTES,
+                query=Projection, status=201, errors=_WRITE_ERRORS, dialect=DIALECT,
+                security=(SCIM_TOKEN,), legacy=True,
+            ),
+            identity_write_route(
+                name="scim.groups.replace", method="PUT", path=_GROUP, summary="Replace a group",
+                handler=self._on(lambda api, call: api.groups.replace(call)), action=_WRITE,
+                audit_event="identity.scim.group.updated", idempotency="none", feature=FEATURE,
+                response=dict[str, Any], body=dict, body_shape=ScimGroupBody, body_limit=GROUP_BYTES,
+                query=Projection, errors=_WRITE_ERRORS, dialect=DIALECT, security=(SCIM_TOKEN,),
+            ),
+            identity_write_route(
+                name="scim.groups.patch", method="PATCH", path=_GROUP, summary="Change a group or its members",
+                handler=self._on(lambda api, call: api.groups.patch(call)), action=_WRITE,
+                audit_event="identity.scim.group.updated", idempotency="none", feature=FEATURE,
+                response=dict[str, Any], body=dict, body_shape=ScimPatchBody, body_limit=GROUP_BYTES,
+                query=Projection, errors=_WRITE_ERRORS, dialect=DIALECT, security=(SCIM_TOKEN,), legacy=True,
+            ),
+            identity_write_route(
+                name="scim.groups.delete", method="DELETE", path=_GROUP, summary="Delete a group",
+                handler=self._on(lambda api, call: api.groups.delete(call)), action=_WRITE,
+                audit_event="identity.scim.group.updated", idempotency="none", feature=FEATURE, response=None,
+                status=204, errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"), dialect=DIALECT,
+                security=(SCIM_TOKEN,), legacy=True,
+            ),
         )  # fmt: skip
 
     def _unserved(self) -> tuple[AnyRoute, ...]:
         """What the standard names or a client guesses, refused in the standard's words."""
         return (
-            self._read("unknown", "/{endpoint}", "What no endpoint is",
-                       lambda api, call: api.unknown(call), NoFields),
-            self._search("search", "/.search", lambda api, call: api.search(call)),
-            self._search("bulk", "/Bulk", lambda api, call: api.bulk(call)),
-        )  # fmt: skip
-
-    def _read(self, name: str, path: str, summary: str, work: Work[NoFields, Q], query: type[Q]) -> AnyRoute:
-        return Route(
-            name=f"scim.{name}", method="GET", path=BASE + path, summary=summary, handler=self._on(work),
-            scope="tenant", action=_READ, rate_class="identity", idempotency="none", audit_event=None,
-            feature=FEATURE, stale_reads=False, transaction="read", response=dict[str, Any], query=query,
-            errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "BAD_REQUEST"), dialect=DIALECT, security=(SCIM_TOKEN,),
-            legacy=name in UNVERSIONED,
-        )  # fmt: skip
-
-    def _search(self, name: str, path: str, work: Work[dict[str, Any], NoFields]) -> AnyRoute:
-        return Route(
-            name=f"scim.{name}", method="POST", path=BASE + path, summary="A list, asked for in a body",
-            handler=self._on(work), scope="tenant", action=_READ, rate_class="identity", idempotency="none",
-            audit_event=None, feature=FEATURE, stale_reads=False, transaction="read",
-            response=dict[str, Any], body=dict, body_shape=ScimSearchBody, body_kind="json", body_limit=USER_BYTES,
-            errors=("FEATURE_NOT_ENABLED", "BAD_REQUEST"), dialect=DIALECT, security=(SCIM_TOKEN,),
-        )  # fmt: skip
-
-    def _write(
-        self,
-        name: str,
-        method: Literal["POST", "PUT", "PATCH"],
-        path: str,
-        summary: str,
-        work: Work[dict[str, Any], Projection],
-        limit: int,
-    ) -> AnyRoute:
-        return Route(
-            name=f"scim.{name}", method=method, path=path, summary=summary, handler=self._on(work),
-            scope="tenant", action=_WRITE, rate_class="identity", idempotency="none",
-            audit_event=_event(name), feature=FEATURE, stale_reads=False, transaction="write",
-            response=dict[str, Any], body=dict, body_shape=shape_of(name), body_kind="json",
-            body_limit=limit, query=Projection,
-            status=201 if method == "POST" else 200,
-            errors=("FEATURE_NOT_ENABLED", "NOT_FOUND", "CONFLICT"), dialect=DIALECT, security=(SCIM_TOKEN,),
-            legacy=name in UNVERSIONED,
-        )  # fmt: skip
-
-    def _delete(self, name: str, path: str, summary: str, work: Work[NoFields, NoFields]) -> AnyRoute:
-        return Route(
-            name=f"scim.{name}", method="DELETE", path=path, summary=summary, handler=self._on(work),
-            scope="tenant", action=_WRITE, rate_class="identity", idempotency="none",
-            audit_event=_event(name), feature=FEATURE, stale_reads=False, transaction="write",
-            response=None, status=204, errors=("FEATURE_NOT_ENABLED", "NOT_FOUND"), dialect=DIALECT,
-            security=(SCIM_TOKEN,), legacy=name in UNVERSIONED,
+            identity_read_route(
+                name="scim.unknown", path=f"{BASE}/{{endpoint}}", summary="What no endpoint is",
+                handler=self._on(lambda api, call: api.unknown(call)), action=_READ, feature=FEATURE,
+                response=dict[str, Any], errors=_READ_ERRORS, dialect=DIALECT, security=(SCIM_TOKEN,),
+            ),
+            Route(
+                name="scim.search", method="POST", path=f"{BASE}/.search",
+                summary="A list, asked for in a body",
+                handler=self._on(lambda api, call: api.search(call)), scope="tenant", action=_READ,
+                rate_class="identity", idempotency="none", audit_event=None, feature=FEATURE, stale_reads=False,
+                transaction="read", response=dict[str, Any], body=dict, body_shape=ScimSearchBody,
+                body_kind="json", body_limit=USER_BYTES, errors=("FEATURE_NOT_ENABLED", "BAD_REQUEST"),
+                dialect=DIALECT, security=(SCIM_TOKEN,),
+            ),
+            Route(
+                name="scim.bulk", method="POST", path=f"{BASE}/Bulk",
+                summary="A list, asked for in a body",
+                handler=self._on(lambda api, call: api.bulk(call)), scope="tenant", action=_READ,
+                rate_class="identity", idempotency="none", audit_event=None, feature=FEATURE, stale_reads=False,
+                transaction="read", response=dict[str, Any], body=dict, body_shape=ScimSearchBody,
+                body_kind="json", body_limit=USER_BYTES, errors=("FEATURE_NOT_ENABLED", "BAD_REQUEST"),
+                dialect=DIALECT, security=(SCIM_TOKEN,),
+            ),
         )  # fmt: skip
 
     def _on(self, work: Work[B, Q]) -> Callable[[Call[B, Q]], Awaitable[object]]:
@@ -170,7 +239,3 @@ def _load(config: ScimConfig, rights: Rights) -> "Api":
     from ragwork_scim.api import Api
 
     return Api(config, rights)
-
-
-def _event(name: str) -> str:
-    return f"identity.scim.{'user' if name.startswith('users.') else 'group'}.updated"

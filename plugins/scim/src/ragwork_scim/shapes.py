@@ -102,11 +102,3 @@ class ScimSearchBody:
     startIndex: int = 1
     #: How many entries at most. Example: 10
     count: int | None = None
-
-
-def shape_of(name: str) -> type:
-    """What describes the body of a route that writes."""
-    kind, verb = name.split(".")
-    if verb == "patch":
-        return ScimPatchBody
-    return ScimUserBody if kind == "users" else ScimGroupBody

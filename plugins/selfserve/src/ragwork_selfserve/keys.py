@@ -9,7 +9,8 @@ from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import ApiKey, ApiKeys, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_toolkit.routes import read_route, write_route
 
 #: Days without use after which the report names a key, unless the caller asks otherwise.
 INACTIVE_DAYS: Final = 90
@@ -132,34 +133,30 @@ class KeysApi:
     def routes(self) -> tuple[AnyRoute, ...]:
         path = "/v1/self-serve/api-keys"
         return (
-            Route(
+            write_route(
                 name="selfserve.api_keys.create", method="POST", path=path,
-                summary="Make an API key; its text is shown this once", handler=self.create, scope="tenant",
-                action=CREATE, rate_class="mutation", idempotency="accepted",
-                audit_event="selfserve.api_key.created", feature=None, stale_reads=False,
-                transaction="write", response=ApiKeyCreateResponse, body=ApiKeyCreateRequest,
-                body_kind="json", errors=("AUTH_FORBIDDEN", "KEY_LIMIT_REACHED"), legacy=True,
+                summary="Make an API key; its text is shown this once", handler=self.create, action=CREATE,
+                audit_event="selfserve.api_key.created", idempotency="accepted",
+                response=ApiKeyCreateResponse, body=ApiKeyCreateRequest,
+                errors=("AUTH_FORBIDDEN", "KEY_LIMIT_REACHED"), legacy=True,
             ),
-            Route(
-                name="selfserve.api_keys.list", method="GET", path=path,
+            read_route(
+                name="selfserve.api_keys.list", path=path,
                 summary="The tenant's API keys, newest first, without their secrets", handler=self.list,
-                scope="tenant", action=LIST, rate_class="read", idempotency="none",
-                audit_event="selfserve.api_key.listed", feature=None, stale_reads=False, transaction="read",
-                response=ApiKeyListResponse, query=KeyListQuery, legacy=True,
+                action=LIST, audit_event="selfserve.api_key.listed", response=ApiKeyListResponse,
+                query=KeyListQuery, legacy=True,
             ),
-            Route(
+            write_route(
                 name="selfserve.api_keys.revoke", method="POST", path=f"{path}/{{key_id}}/revoke",
-                summary="Revoke an API key for good; again is fine", handler=self.revoke, scope="tenant",
-                action=REVOKE, rate_class="mutation", idempotency="accepted",
-                audit_event="selfserve.api_key.revoked", feature=None, stale_reads=False,
-                transaction="write", response=ApiKeyResponse, errors=("NOT_FOUND",), legacy=True,
+                summary="Revoke an API key for good; again is fine", handler=self.revoke, action=REVOKE,
+                audit_event="selfserve.api_key.revoked", idempotency="accepted", response=ApiKeyResponse,
+                errors=("NOT_FOUND",), legacy=True,
             ),
-            Route(
-                name="selfserve.api_keys.inactive", method="GET", path=f"{path}/inactive-report",
-                summary="Keys that expired or that nobody uses", handler=self.inactive, scope="tenant",
-                action=LIST, rate_class="read", idempotency="none",
-                audit_event="selfserve.api_key.inactive_reported", feature=None, stale_reads=False,
-                transaction="read", response=ApiKeyInactiveReportResponse, query=InactiveQuery, legacy=True,
+            read_route(
+                name="selfserve.api_keys.inactive", path=f"{path}/inactive-report",
+                summary="Keys that expired or that nobody uses", handler=self.inactive, action=LIST,
+                audit_event="selfserve.api_key.inactive_reported", response=ApiKeyInactiveReportResponse,
+                query=InactiveQuery, legacy=True,
             ),
         )  # fmt: skip
 

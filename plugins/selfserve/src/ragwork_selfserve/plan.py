@@ -8,9 +8,10 @@ from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
 from ragwork_hooks.metering import Usage
 from ragwork_hooks.plans import Plans
+from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_selfserve.usage import Quota, quota
 
@@ -75,18 +76,16 @@ class PlanApi:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
-            Route(
-                name="selfserve.plan.get", method="GET", path="/v1/self-serve/plan",
-                summary="The tenant's plan, entitlements and quota", handler=self.get, scope="tenant",
-                action=READ, rate_class="read", idempotency="none", audit_event="selfserve.plan.viewed",
-                feature=None, stale_reads=False, transaction="read", response=OwnPlanResponse, legacy=True,
+            read_route(
+                name="selfserve.plan.get", path="/v1/self-serve/plan",
+                summary="The tenant's plan, entitlements and quota", handler=self.get, action=READ,
+                audit_event="selfserve.plan.viewed", response=OwnPlanResponse, legacy=True,
             ),
-            Route(
+            write_route(
                 name="selfserve.plan.ask_upgrade", method="POST", path="/v1/self-serve/plan/upgrade-request",
-                summary="Ask the operator for another plan", handler=self.ask, scope="tenant", action=ASK,
-                rate_class="mutation", idempotency="accepted", audit_event="plan.upgrade_requested",
-                feature=None, stale_reads=False, transaction="write", response=PlanUpgradeResponse,
-                body=PlanUpgradeRequestPayload, body_kind="json", status=202, errors=("NOT_FOUND",), legacy=True,
+                summary="Ask the operator for another plan", handler=self.ask, action=ASK,
+                audit_event="plan.upgrade_requested", idempotency="accepted", response=PlanUpgradeResponse,
+                body=PlanUpgradeRequestPayload, status=202, errors=("NOT_FOUND",), legacy=True,
             ),
         )  # fmt: skip
 

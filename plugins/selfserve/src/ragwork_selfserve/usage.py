@@ -10,10 +10,11 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.fields import choice, number
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields
 from ragwork_hooks.metering import Usage, UsageSummary
 from ragwork_hooks.metering import Window as Measured
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.routes import read_route
 
 READ: Final = Action(name="usage.read", role=Role.ADMIN)
 
@@ -168,18 +169,16 @@ class UsageApi:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
-            Route(
-                name="selfserve.usage.summary", method="GET", path="/v1/self-serve/usage/summary",
+            read_route(
+                name="selfserve.usage.summary", path="/v1/self-serve/usage/summary",
                 summary="Requests, quota, rate-limit hits and ingestion of the last days",
-                handler=self.summary, scope="tenant", action=READ, rate_class="read", idempotency="none",
-                audit_event="selfserve.usage.viewed", feature=None, stale_reads=True, transaction="read",
+                handler=self.summary, action=READ, audit_event="selfserve.usage.viewed", stale_reads=True,
                 response=UsageSummaryResponse, query=SummaryQuery, legacy=True,
             ),
-            Route(
-                name="selfserve.usage.timeseries", method="GET", path="/v1/self-serve/usage/timeseries",
-                summary="Requests of each day", handler=self.timeseries, scope="tenant", action=READ,
-                rate_class="read", idempotency="none", audit_event="selfserve.usage.viewed", feature=None,
-                stale_reads=True, transaction="read", response=UsageTimeseriesResponse,
+            read_route(
+                name="selfserve.usage.timeseries", path="/v1/self-serve/usage/timeseries",
+                summary="Requests of each day", handler=self.timeseries, action=READ,
+                audit_event="selfserve.usage.viewed", stale_reads=True, response=UsageTimeseriesResponse,
                 query=TimeseriesQuery, legacy=True,
             ),
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final
 
 import attrs
 from ragwork_hooks.auth import Headers, Role
@@ -11,6 +11,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, identifier, text
 from ragwork_hooks.http import AnyRoute, AuditNote, Call, File, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.routes import public_route, read_route, write_route
 
 from ragwork_sso import accounts
 from ragwork_sso.addresses import ReturnAddresses, plain_authority
@@ -23,8 +24,6 @@ _CALLBACK: Final = "/v1/auth/sso/oidc/{provider_id}/callback"
 _USE: Final = Action(name="sso_session.use", role=Role.READER)
 _LIST: Final = Action(name="sso_provider.list", role=Role.READER)
 
-#: What the contract also serves without `/v1`.
-_UNVERSIONED: Final = frozenset({"sso.providers", "sso.start", "sso.callback"})
 #: Of a parameter of the callback.
 _LONGEST: Final = 4096
 
@@ -157,42 +156,47 @@ class LoginApi:
         self._public_discovery = public_discovery
 
     def routes(self) -> tuple[AnyRoute, ...]:
-        login = {"scope": "public", "action": None, "rate_class": "public", "transaction": "none"}
-        own = {"scope": "tenant", "action": _USE}
-        discovery: Mapping[str, Any] = login | {"summary": "The providers of a tenant"}
-        if not self._public_discovery:
-            discovery = {
-                "scope": "tenant", "action": _LIST, "rate_class": "read", "transaction": "none",
-                "summary": "The providers of the caller's tenant",
-            }  # fmt: skip
         return (
-            _route(
-                "sso.providers", "GET", "/v1/auth/sso/providers", self.list, discovery,
-                query=ProvidersQuery, response=SsoProviderList, errors=("AUTH_FORBIDDEN",),
+            self._discovery(),
+            public_route(
+                name="sso.start", method="GET", path="/v1/auth/sso/oidc/{provider_id}/start",
+                summary="Begin a login", handler=self.start, response=SsoStartResponse, query=StartQuery,
+                errors=("BAD_REQUEST",), legacy=True,
             ),
-            _route(
-                "sso.start", "GET", "/v1/auth/sso/oidc/{provider_id}/start", self.start, login,
-                summary="Begin a login", query=StartQuery, response=SsoStartResponse, errors=("BAD_REQUEST",),
+            public_route(
+                name="sso.callback", method="GET", path=_CALLBACK,
+                summary="Where the provider sends the browser back to", handler=self.callback,
+                response=SsoLoginResponse, query=dict, errors=("AUTH_FORBIDDEN",), legacy=True,
             ),
-            _route(
-                "sso.callback", "GET", _CALLBACK, self.callback, login,
-                summary="Where the provider sends the browser back to", query=dict,
-                response=SsoLoginResponse, errors=("AUTH_FORBIDDEN",),
+            public_route(
+                name="sso.exchange", method="POST", path="/v1/auth/sso/oidc/{provider_id}/exchange",
+                summary="Turn the one-time code of a redirect into a session", handler=self.exchange,
+                response=SsoLoginResponse, body=SsoExchangeRequest, errors=("AUTH_FORBIDDEN",),
             ),
-            _route(
-                "sso.exchange", "POST", "/v1/auth/sso/oidc/{provider_id}/exchange", self.exchange, login,
-                summary="Turn the one-time code of a redirect into a session", body=SsoExchangeRequest,
-                body_kind="json", response=SsoLoginResponse, errors=("AUTH_FORBIDDEN",),
+            read_route(
+                name="sso.me", path="/v1/auth/sso/me", summary="Who this session is", handler=self.me,
+                action=_USE, response=SsoMeResponse, errors=("NOT_FOUND",),
             ),
-            _route(
-                "sso.me", "GET", "/v1/auth/sso/me", self.me, own, rate_class="read", transaction="read",
-                summary="Who this session is", response=SsoMeResponse, errors=("NOT_FOUND",),
+            write_route(
+                name="sso.logout", method="POST", path="/v1/auth/sso/logout", summary="End this session",
+                handler=self.logout, action=_USE, audit_event="identity.sso.logout", idempotency="none",
+                response=None, status=204, errors=("NOT_FOUND",),
             ),
-            _route(
-                "sso.logout", "POST", "/v1/auth/sso/logout", self.logout, own, rate_class="mutation",
-                transaction="write", summary="End this session", response=None, status=204,
-                audit_event="identity.sso.logout", errors=("NOT_FOUND",),
-            ),
+        )  # fmt: skip
+
+    def _discovery(self) -> AnyRoute:
+        path = "/v1/auth/sso/providers"
+        if self._public_discovery:
+            return public_route(
+                name="sso.providers", method="GET", path=path, summary="The providers of a tenant",
+                handler=self.list, response=SsoProviderList, query=ProvidersQuery, errors=("AUTH_FORBIDDEN",),
+                legacy=True,
+            )  # fmt: skip
+        return Route(
+            name="sso.providers", method="GET", path=path, summary="The providers of the caller's tenant",
+            handler=self.list, scope="tenant", action=_LIST, rate_class="read", idempotency="none",
+            audit_event=None, feature=None, stale_reads=False, transaction="none", response=SsoProviderList,
+            query=ProvidersQuery, errors=("AUTH_FORBIDDEN",), legacy=True,
         )  # fmt: skip
 
     async def list(self, call: Call[NoFields, ProvidersQuery]) -> SsoProviderList:
@@ -277,20 +281,6 @@ class LoginApi:
         if self._services.profile == "production" or not plain_authority(host):
             raise Problem("SERVICE_UNAVAILABLE", "the operator has not set SSO_BASE_URL")
         return f"http://{host}"
-
-
-def _route(
-    name: str,
-    method: Literal["GET", "POST"],
-    path: str,
-    handler: Any,
-    shared: Mapping[str, Any],
-    **own: Any,
-) -> AnyRoute:
-    """A route with what all of these have in common."""
-    common = {"idempotency": "none", "audit_event": None, "feature": None, "stale_reads": False}
-    said = common | dict(shared) | own
-    return Route(name=name, method=method, path=path, handler=handler, legacy=name in _UNVERSIONED, **said)
 
 
 def _redirect(status: int, address: str, headers: Mapping[str, str]) -> File:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import attrs
 from ragwork_hooks.audit import AuditNote
@@ -12,6 +12,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, items, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_sso import role_mapping
 from ragwork_sso.addresses import endpoint
@@ -219,39 +220,50 @@ class ProviderApi:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         one = f"{_PATH}/{{provider_id}}"
-        response = IdentityProviderResponse
+        response, feature = IdentityProviderResponse, self._entitled.feature
         return (
-            self._route(
-                "list", "GET", _PATH, self.list, None, "Identity providers, oldest first",
-                response=IdentityProviderList, query=ProviderListQuery,
+            read_route(
+                name="identity.providers.list", path=_PATH, summary="Identity providers, oldest first",
+                handler=self.list, action=_READ, feature=feature, response=IdentityProviderList,
+                query=ProviderListQuery, legacy=True,
             ),
-            self._route(
-                "create", "POST", _PATH, self.create, "created", "Add an identity provider, switched off",
-                response=response, status=201, body=IdentityProviderCreateRequest, body_kind="json",
-                errors=("AUTH_INVALID_ROLE", "VALIDATION_ERROR", "CONFLICT"),
+            write_route(
+                name="identity.providers.create", method="POST", path=_PATH,
+                summary="Add an identity provider, switched off", handler=self.create, action=_WRITE,
+                audit_event="identity.provider.created", idempotency="none", feature=feature, response=response,
+                body=IdentityProviderCreateRequest, status=201,
+                errors=("AUTH_INVALID_ROLE", "VALIDATION_ERROR", "CONFLICT"), legacy=True,
             ),
-            self._route(
-                "patch", "PATCH", one, self.patch, "updated", "Change an identity provider",
-                response=response, body=IdentityProviderPatchRequest, body_kind="json",
-                errors=("AUTH_INVALID_ROLE", "VALIDATION_ERROR", "NOT_FOUND", "CONFLICT"),
+            write_route(
+                name="identity.providers.patch", method="PATCH", path=one, summary="Change an identity provider",
+                handler=self.patch, action=_WRITE, audit_event="identity.provider.updated", idempotency="none",
+                feature=feature, response=response, body=IdentityProviderPatchRequest,
+                errors=("AUTH_INVALID_ROLE", "VALIDATION_ERROR", "NOT_FOUND", "CONFLICT"), legacy=True,
             ),
-            self._route(
-                "rotate_secret_ref", "POST", f"{one}/rotate-secret-ref", self.rotate, "updated",
-                "Name another client secret", response=response, body=IdentityProviderSecretRotateRequest,
-                body_kind="json", errors=("VALIDATION_ERROR", "NOT_FOUND"),
+            write_route(
+                name="identity.providers.rotate_secret_ref", method="POST", path=f"{one}/rotate-secret-ref",
+                summary="Name another client secret", handler=self.rotate, action=_WRITE,
+                audit_event="identity.provider.updated", idempotency="none", feature=feature, response=response,
+                body=IdentityProviderSecretRotateRequest, errors=("VALIDATION_ERROR", "NOT_FOUND"), legacy=True,
             ),
-            self._route(
-                "enable", "POST", f"{one}/enable", self.enable, "enabled", "Let people log in with it",
-                response=response, errors=("AUTH_FORBIDDEN", "NOT_FOUND"),
+            write_route(
+                name="identity.providers.enable", method="POST", path=f"{one}/enable",
+                summary="Let people log in with it", handler=self.enable, action=_WRITE,
+                audit_event="identity.provider.enabled", idempotency="none", feature=feature, response=response,
+                errors=("AUTH_FORBIDDEN", "NOT_FOUND"), legacy=True,
             ),
-            self._route(
-                "disable", "POST", f"{one}/disable", self.disable, "disabled",
-                "Switch it off and end its sessions", response=response, errors=("NOT_FOUND",),
+            write_route(
+                name="identity.providers.disable", method="POST", path=f"{one}/disable",
+                summary="Switch it off and end its sessions", handler=self.disable, action=_WRITE,
+                audit_event="identity.provider.disabled", idempotency="none", feature=feature, response=response,
+                errors=("NOT_FOUND",), legacy=True,
             ),
-            self._route(
-                "test", "POST", f"{one}/test", self.test, None,
-                "Ask the provider for its documents and compare them with what is configured",
-                response=IdentityProviderTestResponse, transaction="none", errors=("NOT_FOUND",),
+            Route(
+                name="identity.providers.test", method="POST", path=f"{one}/test",
+                summary="Ask the provider for its documents and compare them with what is configured",
+                handler=self.test, scope="tenant", action=_WRITE, rate_class="mutation", idempotency="none",
+                audit_event=None, feature=feature, stale_reads=False, transaction="none",
+                response=IdentityProviderTestResponse, errors=("NOT_FOUND",),
             ),
         )  # fmt: skip
 
@@ -344,35 +356,6 @@ class ProviderApi:
                 "is not the name of a secret that the operator keeps for this tenant: SSO_CLIENT_SECRET_…, or one that"
                 " SSO_CLIENT_SECRET_NAMES lists",
             )
-
-    def _route(
-        self,
-        name: str,
-        method: Literal["GET", "POST", "PATCH"],
-        path: str,
-        handler: Any,
-        event: str | None,
-        summary: str,
-        **own: Any,
-    ) -> AnyRoute:
-        read = method == "GET"
-        common: dict[str, Any] = {"transaction": "read" if read else "write"}
-        return Route(
-            name=f"identity.providers.{name}",
-            method=method,
-            path=path,
-            summary=summary,
-            handler=handler,
-            scope="tenant",
-            action=_READ if read else _WRITE,
-            rate_class="read" if read else "mutation",
-            idempotency="none",
-            audit_event=None if event is None else f"identity.provider.{event}",
-            feature=self._entitled.feature,
-            stale_reads=False,
-            legacy=name != "test",
-            **(common | own),
-        )
 
 
 def _check_role(name: str) -> None:

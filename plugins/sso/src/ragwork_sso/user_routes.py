@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final
 
 import attrs
 from ragwork_hooks.audit import AuditNote
@@ -10,8 +10,9 @@ from ragwork_hooks.auth import Directory, Provisioned, Provisioning, Role, User
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.fields import number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_sso import accounts
 from ragwork_sso.accounts import Account
@@ -21,8 +22,6 @@ from ragwork_sso.providers import ProviderStore
 _USERS: Final = "/v1/admin/identity/users"
 _READ: Final = Action(name="identity_user.read", role=Role.ADMIN)
 _WRITE: Final = Action(name="identity_user.write", role=Role.ADMIN, makes_credential=True)
-#: What the contract also serves without `/v1`.
-_UNVERSIONED: Final = frozenset({"user.list", "user.role", "user.disable", "user.enable"})
 
 
 @attrs.frozen(kw_only=True)
@@ -119,30 +118,36 @@ class UserApi:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         one = f"{_USERS}/{{user_id}}"
-        action = TenantUserActionResponse
+        action, feature = TenantUserActionResponse, self._entitled.feature
         return (
-            self._route(
-                "user.list", "GET", _USERS, self.list, None, "Who has logged in, was linked or was provisioned",
-                query=UsersQuery, response=TenantUserList,
+            read_route(
+                name="identity.user.list", path=_USERS,
+                summary="Who has logged in, was linked or was provisioned", handler=self.list, action=_READ,
+                feature=feature, response=TenantUserList, query=UsersQuery, legacy=True,
             ),
-            self._route(
-                "user.role", "PATCH", f"{one}/role", self.set_role, "identity.role.changed", "Change a role",
-                body=TenantUserRolePatch, body_kind="json", response=action,
-                errors=("AUTH_INVALID_ROLE", "NOT_FOUND"),
+            write_route(
+                name="identity.user.role", method="PATCH", path=f"{one}/role", summary="Change a role",
+                handler=self.set_role, action=_WRITE, audit_event="identity.role.changed", idempotency="none",
+                feature=feature, response=action, body=TenantUserRolePatch,
+                errors=("AUTH_INVALID_ROLE", "NOT_FOUND"), legacy=True,
             ),
-            self._route(
-                "user.disable", "POST", f"{one}/disable", self.disable, "identity.user.disabled",
-                "Switch a user off: sessions, keys and open streams end", response=action, errors=("NOT_FOUND",),
+            write_route(
+                name="identity.user.disable", method="POST", path=f"{one}/disable",
+                summary="Switch a user off: sessions, keys and open streams end", handler=self.disable,
+                action=_WRITE, audit_event="identity.user.disabled", idempotency="none", feature=feature,
+                response=action, errors=("NOT_FOUND",), legacy=True,
             ),
-            self._route(
-                "user.enable", "POST", f"{one}/enable", self.enable, "identity.user.enabled",
-                "Switch a user on again", response=action, errors=("NOT_FOUND",),
+            write_route(
+                name="identity.user.enable", method="POST", path=f"{one}/enable",
+                summary="Switch a user on again", handler=self.enable, action=_WRITE,
+                audit_event="identity.user.enabled", idempotency="none", feature=feature, response=action,
+                errors=("NOT_FOUND",), legacy=True,
             ),
-            self._route(
-                "user.link", "POST", f"{one}/links", self.link, "identity.user.linked",
-                "Let a subject of a provider log in as this user", body=TenantUserLinkRequest,
-                body_kind="json", response=action, status=201,
-                errors=("AUTH_FORBIDDEN", "NOT_FOUND", "CONFLICT"),
+            write_route(
+                name="identity.user.link", method="POST", path=f"{one}/links",
+                summary="Let a subject of a provider log in as this user", handler=self.link, action=_WRITE,
+                audit_event="identity.user.linked", idempotency="none", feature=feature, response=action,
+                body=TenantUserLinkRequest, status=201, errors=("AUTH_FORBIDDEN", "NOT_FOUND", "CONFLICT"),
             ),
         )  # fmt: skip
 
@@ -209,35 +214,6 @@ class UserApi:
         if user is None:
             raise not_found("user", user_id)
         return user
-
-    def _route(
-        self,
-        name: str,
-        method: Literal["GET", "POST", "PATCH"],
-        path: str,
-        handler: Any,
-        event: str | None,
-        summary: str,
-        **own: Any,
-    ) -> AnyRoute:
-        read = method == "GET"
-        return Route(
-            name=f"identity.{name}",
-            method=method,
-            path=path,
-            summary=summary,
-            handler=handler,
-            scope="tenant",
-            action=_READ if read else _WRITE,
-            rate_class="read" if read else "mutation",
-            idempotency="none",
-            audit_event=event,
-            feature=self._entitled.feature,
-            stale_reads=False,
-            transaction="read" if read else "write",
-            legacy=name in _UNVERSIONED,
-            **own,
-        )
 
 
 def _parsed(name: str) -> Role:
