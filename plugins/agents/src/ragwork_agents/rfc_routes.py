@@ -106,51 +106,26 @@ class StrictOAuth:
         answer = dict[str, object]
         return (
             public_route(
-                name="oauth2.metadata",
-                method="GET",
-                path="/.well-known/oauth-authorization-server",
-                summary="Metadata of the authorization server (RFC 8414)",
-                handler=self.metadata,
-                response=answer,
-                dialect=_RFC,
+                name="oauth2.metadata", method="GET", path="/.well-known/oauth-authorization-server",
+                summary="Metadata of the authorization server (RFC 8414)", handler=self.metadata,
+                response=answer, dialect=_RFC,
             ),
             public_route(
-                name="oauth2.token",
-                method="POST",
-                path=_TOKEN,
-                summary="Issue a token",
-                handler=self.token,
-                response=IssuedToken,
-                body=StrictTokenForm,
-                body_kind="form",
-                dialect=_RFC,
+                name="oauth2.token", method="POST", path=_TOKEN, summary="Issue a token", handler=self.token,
+                response=IssuedToken, body=StrictTokenForm, body_kind="form", dialect=_RFC,
                 security=(CLIENT_BASIC,),
             ),
             public_route(
-                name="oauth2.introspect",
-                method="POST",
-                path=_INTROSPECT,
-                summary="Introspect a token (RFC 7662)",
-                handler=self.introspect,
-                response=answer,
-                body=PresentedForm,
-                body_kind="form",
-                dialect=_RFC,
-                security=(CLIENT_BASIC,),
+                name="oauth2.introspect", method="POST", path=_INTROSPECT,
+                summary="Introspect a token (RFC 7662)", handler=self.introspect, response=answer,
+                body=PresentedForm, body_kind="form", dialect=_RFC, security=(CLIENT_BASIC,),
             ),
             public_route(
-                name="oauth2.revoke",
-                method="POST",
-                path=_REVOKE,
-                summary="Revoke a token (RFC 7009)",
-                handler=self.revoke,
-                response=answer,
-                body=PresentedForm,
-                body_kind="form",
-                dialect=_RFC,
+                name="oauth2.revoke", method="POST", path=_REVOKE, summary="Revoke a token (RFC 7009)",
+                handler=self.revoke, response=answer, body=PresentedForm, body_kind="form", dialect=_RFC,
                 security=(CLIENT_BASIC,),
             ),
-        )
+        )  # fmt: skip
 
     async def metadata(self, call: Call[NoFields, NoFields]) -> Reply:
         issuer = self._issuer.of(call.headers)
