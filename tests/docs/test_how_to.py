@@ -27,6 +27,13 @@ UNHURRIED = {
     for kind in ("MUTATION", "READ", "RUN", "OPS")
     for what in ("RPS", "BURST")
 }
+#: Nobody listens there.
+CLOUD_THAT_IS_AWAY = {
+    "BEDROCK_AGENT_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_ACCESS_KEY_ID": "AKIAOPERATOR",
+    "AWS_SECRET_ACCESS_KEY": "operators-secret",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 @attrs.frozen
@@ -60,7 +67,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
         stdout=subprocess.PIPE,
         stderr=(folder / "server.log").open("wb"),
         cwd=folder,
-        env={**environ, **UNHURRIED, "EMBEDDING_PROVIDER": "wordllama"},
+        env={**environ, **UNHURRIED, **CLOUD_THAT_IS_AWAY, "EMBEDDING_PROVIDER": "wordllama"},
         text=True,
     )
     try:
@@ -111,6 +118,11 @@ async def test_the_commands_of_the_page_print_what_it_shows(
         else:
             assert "Traceback" not in printed, printed
             assert '"error":{' not in printed, printed
+
+
+def test_only_what_docker_itself_does_is_left_out() -> None:
+    left_out = {why for name in PAGES for why in read((HOW_TO / name).read_text(encoding="utf-8")).left_out}
+    assert all(why.startswith("docker") for why in left_out), left_out
 
 
 def test_every_world_is_that_of_a_page() -> None:
