@@ -18,6 +18,7 @@ import attrs
 import click
 import ragwork_hooks
 import ragwork_toolkit
+from ragwork_apidocs.openapi import document_of
 from ragwork_cli.command_line import command_line
 from ragwork_hooks.errors import DEFAULT_CODES, STATUS_OF
 from ragwork_hooks.settings import settings_of
@@ -66,7 +67,7 @@ def pages() -> Mapping[str, str]:
 
 async def _openapi(assembly: Assembly, data_dir: Path) -> dict[str, Any]:
     async with boot(assembly, data_dir) as platform:
-        return platform.kernel_routes.document()
+        return document_of(platform.facades["apidocs"])
 
 
 # --- configuration --------------------------------------------------------------------------------

@@ -44,7 +44,6 @@ def test_the_tree_holds_the_kernels_commands_and_those_of_enabled_plugins(
         "doctor",
         "plugins",
         "config",
-        "openapi",
         "dsn",
         "jobs",
         "keys",
@@ -60,7 +59,7 @@ def test_the_tree_holds_the_kernels_commands_and_those_of_enabled_plugins(
 @pytest.mark.parametrize(
     "toml", ["[kernel\n", "[kernel]\nno_such = 1\n", '[kernel]\nplugins = ["no-such"]\n']
 )
-@pytest.mark.parametrize("argv", [("config", "check"), ("openapi",), ("serve",)])
+@pytest.mark.parametrize("argv", [("config", "check"), ("worker",), ("serve",)])
 def test_a_broken_configuration_is_one_line_with_its_fix_and_status_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -398,6 +398,8 @@ EVERY = (
     public(unencodable, name="d", path="/v1/unencodable"),
     public(echo, name="e", path="/v1/post", **{k: v for k, v in POST.items() if k != "body_limit"}),
 )
+#: Where plugins and the kernel describe the API and themselves.
+TOLD = tuple(public(echo, name=path, path=path) for path in ("/v1/docs", "/v1/openapi.json", "/v1/health"))
 ANSWERS = [
     ("GET", "/v1/ok", 200), ("GET", "/v1/things", 401), ("GET", "/v1/boom", 500), ("GET", "/v1/none", 404),
     ("DELETE", "/v1/ok", 405), ("POST", "/v1/post", 422), ("GET", "/v1/unencodable", 500), ("GET", "/docs", 307),
@@ -409,7 +411,7 @@ ANSWERS = [
 async def test_every_answer_carries_the_security_headers_and_a_request_id(
     database: Database, method: str, path: str, status: int
 ) -> None:
-    async with serving(database.app, *EVERY, cors_allow_origins=(ORIGIN,)) as served:
+    async with serving(database.app, *EVERY, *TOLD, cors_allow_origins=(ORIGIN,)) as served:
         headers = {"Origin": ORIGIN, "X-Request-Id": "req-1"}
         got, answer, response = await served.call(method, path, None, headers=headers)
     assert got == status
@@ -518,7 +520,7 @@ async def test_head_answers_as_get_without_the_body(database: Database) -> None:
         return await missing(call) if call.path["name"] == "none" else {"a": 1}
 
     reading = route(read, path="/v1/things/{name}", legacy=True)
-    async with serving(database.app, reading, *EVERY) as served:
+    async with serving(database.app, reading, *EVERY, *TOLD) as served:
         for path in (
             "/v1/things/file",
             "/v1/things/none",
@@ -539,12 +541,23 @@ async def test_head_answers_as_get_without_the_body(database: Database) -> None:
 
 
 async def test_the_root_leads_on_and_tells_no_version(database: Database) -> None:
-    async with serving(database.app, *EVERY) as served:
+    async with serving(database.app, *EVERY, *TOLD) as served:
         status, page, response = await served.call(path="/", token=None)
     assert (status, response.content_type) == (200, "text/html")
     assert re.findall('href="(.*?)"', page) == ["/v1/docs", "/v1/openapi.json", "/v1/health"]
     assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert not re.search(r"\d+\.\d+\.\d+", page)
+
+
+async def test_nothing_leads_to_a_description_that_no_plugin_gives(database: Database) -> None:
+    async with serving(database.app, *EVERY) as served:
+        assert "href" not in (await served.call(path="/", token=None))[1]
+        for path in ("/docs", "/openapi.json", "/nowhere"):
+            status, answer, _ = await served.call(path=path, token=None)
+            assert (status, answer["error"]["message"]) == (404, "no such path")
+    async with serving(database.app, *EVERY, *TOLD) as served:
+        _, answer, _ = await served.call(path="/nowhere", token=None)
+        assert answer["error"]["message"] == "no such path; /v1/docs lists them"
 
 
 async def missing(_call: Any) -> object:

@@ -3,6 +3,7 @@
 DEFAULT_PLUGINS = (
     "embedded",
     "redis",
+    "apidocs",
     "directory",
     "apikeys",
     "rbac",

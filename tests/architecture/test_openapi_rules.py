@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import jsonschema
 import pytest
 import pytest_asyncio
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from ragwork_hooks.http import AnyRoute
 from ragwork_kernel import codec
-from ragwork_kernel.kernel_routes import KernelRoutes
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, IDENTITY_PLUGINS, running
 
@@ -24,22 +24,30 @@ SOURCES = [
 ]
 
 
+@attrs.frozen(kw_only=True)
+class Described:
+    """The assembly with everything in it: what it serves, and what it says of that."""
+
+    routes: tuple[AnyRoute, ...]
+    document: dict[str, Any]
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def described(postgres: PostgresServer) -> KernelRoutes:
-    """The routes of the assembly with everything in it."""
+async def described(postgres: PostgresServer) -> Described:
     plugins = (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS)
     async with running(postgres, plugins=plugins) as app:
-        return app.platform.kernel_routes
+        answer = await app.call("GET", "/v1/openapi.json")
+        return Described(routes=app.platform.routes, document=answer.body)
 
 
 @pytest.fixture(scope="module")
-def document(described: KernelRoutes) -> dict[str, Any]:
-    return described.document()
+def document(described: Described) -> dict[str, Any]:
+    return described.document
 
 
 @pytest.fixture(scope="module")
-def routes(described: KernelRoutes) -> tuple[AnyRoute, ...]:
-    return described.all()
+def routes(described: Described) -> tuple[AnyRoute, ...]:
+    return described.routes
 
 
 def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import SCHEMA
+from ragwork_hooks.fields import SCHEMA, wire_name
 from ragwork_hooks.http import AnyRoute, Page, Upload
 from ragwork_kernel import bounds, codec
 from ragwork_testkit.hostile import fields_of
@@ -88,7 +88,7 @@ async def test_free_json_and_texts_of_every_body_have_a_bound(platform: Start) -
             codec.structure({field.name: [value] if bounds.is_list(field.type) else value}, kind, "body")
         rows: Any = refused.value.details["errors"]
         assert [(row["type"], row["loc"]) for row in rows] == [
-            ("json_too_large", ["body", codec.wire_name(field.name)])
+            ("json_too_large", ["body", wire_name(field.name)])
         ]
     texts = [(k, f) for k in kinds for f, hint in fields_of(k) if str in (hint, *typing.get_args(hint)[:1])]
     assert len(texts) > 50

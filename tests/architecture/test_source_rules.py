@@ -159,6 +159,7 @@ NO_QUEUE_OF_TENANTS = {
     "bedrock/calls.py: ThreadPoolExecutor": BEHIND_SHARES,
     "vertex/lines.py: ThreadPoolExecutor": BEHIND_SHARES,
     "audit/sealer.py: Semaphore": "one task that seals many tenants in one pass; nobody waits for it",
+    "apidocs/routes.py: Lock": "making the API's description, once in a process and for everybody",
     "ops/traffic.py: Lock": "one ticker's and the shutdown's saving of this process's own counts",
     "redis/channels.py: Queue": "what one subscriber has yet to read, bounded and its own",
     "vertex/ahead.py: Queue": "one call's pieces between its thread and its reader",

@@ -182,13 +182,6 @@ async def _config_explain(options: Options, _data_dir: Path, console: TerminalCo
     return 0
 
 
-async def _openapi(_options: Options, data_dir: Path, console: TerminalConsole) -> int:
-    async with boot(assemblies.read(), data_dir) as platform:
-        document = platform.kernel_routes.document()
-    TerminalConsole(json=True).result(document, "")
-    return 0
-
-
 async def _dsn(options: Options, data_dir: Path, console: TerminalConsole) -> int:
     async with phase0.database(assemblies.read().kernel, data_dir, over_tcp=True) as urls:
         dsn = urls.owner if options["owner"] else urls.app
@@ -268,7 +261,6 @@ COMMANDS = (
         run=_config_explain,
         options=(Option(name="key", help="a setting", positional=True),),
     ),
-    OperatorCommand(path=("openapi",), help="Print the OpenAPI document.", run=_openapi),
     OperatorCommand(
         path=("dsn",),
         help="Print the database connection string.",

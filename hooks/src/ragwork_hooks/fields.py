@@ -37,6 +37,11 @@ def is_visible(text: str) -> bool:
     return _VISIBLE.search(text) is not None
 
 
+def wire_name(field: str) -> str:
+    """A field's name outside: a trailing underscore only keeps it from being a keyword of Python (``from_``)."""
+    return field.removesuffix("_")
+
+
 class FieldError(ValueError):
     """A value breaks its declared bound. ``kind`` follows the contract's error types; ``field`` is the
     attribute whose validator refused, when one did.

@@ -462,8 +462,16 @@ class Streams(Protocol):
 
 
 class Registry(Protocol):
-    """What all active plugins contributed, for views that join them. Complete once the boot has frozen it."""
+    """What the kernel and all active plugins contributed, for views that join them. Complete once the boot has
+    frozen it. ``admits`` has the gates in the order in which they are asked.
+    """
 
+    @property
+    def routes(self) -> tuple[AnyRoute, ...]: ...
+    @property
+    def areas(self) -> tuple[Area, ...]: ...
+    @property
+    def admits(self) -> tuple[AdmitGate, ...]: ...
     @property
     def probes(self) -> tuple[Probe, ...]: ...
     @property
@@ -512,6 +520,14 @@ class Services(Protocol):
     @property
     def redactor(self) -> Redactor:
         """Takes credentials out of texts: knows every active plugin's formats and the configured secrets."""
+
+    @property
+    def app_name(self) -> str:
+        """What the operator calls this deployment."""
+
+    @property
+    def version(self) -> str:
+        """The kernel's release."""
 
     @property
     def profile(self) -> Literal["development", "test", "production"]: ...

@@ -9,6 +9,7 @@ import attrs
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 from ragwork_hooks.errors import Problem
+from ragwork_hooks.fields import wire_name
 from ragwork_hooks.http import AnyRoute, NoFields, Upload
 
 from ragwork_kernel import codec, jsontext, multipart
@@ -66,7 +67,7 @@ def decode_query(request: web.Request, route: AnyRoute) -> Any:
     _refuse_repeated((name for name, _ in pairs), "query")
     if route.query is dict:
         return dict(pairs)
-    known = {codec.wire_name(a.name): a for a in attrs.fields(route.query)}
+    known = {wire_name(a.name): a for a in attrs.fields(route.query)}
     values = {
         known[name].name if name in known else name: codec.query_value(raw, known[name].type)
         if name in known
@@ -120,7 +121,7 @@ def _form(request: web.Request, route: AnyRoute, raw: bytes) -> dict[str, object
     """
     if request.content_type != "application/x-www-form-urlencoded":
         raise _wrong_type(request, ["application/x-www-form-urlencoded"])
-    known = {codec.wire_name(a.name): a for a in attrs.fields(route.body)}
+    known = {wire_name(a.name): a for a in attrs.fields(route.body)}
     values: dict[str, object] = {}
     try:
         pairs = parse_qsl(raw.decode(), errors="strict", max_num_fields=_MAX_FIELDS)

@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +51,10 @@ class Platform:
     assembly: Assembly
     urls: DatabaseUrls
     plan: plan.Plan
-    routes: tuple[AnyRoute, ...]
     parts: Parts
     pipeline: Pipeline
     streams: StreamRegistry
     health: Health
-    kernel_routes: KernelRoutes
     telemetry: Telemetry
     probes: tuple[Probe, ...]
     inactive: Mapping[str, str]
@@ -65,6 +62,11 @@ class Platform:
     facades: Mapping[str, PluginServices]
     configs: Mapping[str, Any]
     log: AuditLog | None
+
+    @property
+    def routes(self) -> tuple[AnyRoute, ...]:
+        """Every route that is served, the kernel's own among them."""
+        return self.plan.routes
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -130,26 +132,22 @@ async def boot(
         stack.push_async_callback(wiring.providers.close)
         collected = collect(assembly, wiring.parts)
         raise_all([*collected.faults, *bindings.inactive(assembly, collected.offered, collected.inactive)])
-        frozen = plan.freeze(collected.contributions, kernel.gate_order)
+        health = Health(telemetry, collected.inactive, collected.off)
+        own = KernelRoutes(
+            health=health,
+            telemetry=telemetry,
+            metrics_token=kernel.metrics_token,
+            clock=wiring.parts.clock,
+        )
+        frozen = plan.freeze({"kernel": own.contribution(), **collected.contributions}, kernel.gate_order)
         database = Probe(component=DATABASE, check=partial(_database_answers, db, telemetry))
         probes = (database, *state_probes, *frozen.probes)
         wiring.freeze(frozen, collected, probes)
         raise_all(await bindings.stored(frozen.bindings, collected.offered))
-        health = Health(telemetry, collected.inactive, collected.off)
-        kernel_routes = KernelRoutes(
-            health=health,
-            telemetry=telemetry,
-            metrics_token=kernel.metrics_token,
-            title=kernel.app_name.capitalize(),
-            version=version("ragwork-kernel"),
-            clock=wiring.parts.clock,
-            plan=frozen,
-        )
         platform = Platform(
             assembly=assembly,
             urls=urls,
             plan=frozen,
-            routes=kernel_routes.all(),
             parts=wiring.parts,
             pipeline=Pipeline(
                 config=kernel,
@@ -168,7 +166,6 @@ async def boot(
             ),
             streams=wiring.streams,
             health=health,
-            kernel_routes=kernel_routes,
             telemetry=telemetry,
             probes=probes,
             inactive=collected.inactive,

@@ -21,7 +21,7 @@ from cattrs.cols import is_sequence, list_structure_factory
 from cattrs.errors import ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import FieldError
+from ragwork_hooks.fields import FieldError, wire_name
 from ragwork_hooks.http import Upload
 
 from ragwork_kernel import bounds
@@ -210,11 +210,6 @@ def query_value(raw: str, target: Any) -> Any:
     if bool in options and raw in ("true", "false", "1", "0"):
         return raw in ("true", "1")
     return raw
-
-
-def wire_name(field: str) -> str:
-    """A field's name outside: a trailing underscore only keeps it from being a keyword of Python (``from_``)."""
-    return field.removesuffix("_")
 
 
 def invalid(rows: list[dict[str, object]], more: int = 0) -> Problem:

@@ -1,5 +1,6 @@
 """What a browser finds at the root: a page without scripts or versions that leads on."""
 
+from collections.abc import Collection
 from html import escape
 from typing import Final
 
@@ -14,9 +15,11 @@ _LINKS: Final = (
 )
 
 
-def render(title: str) -> bytes:
-    """HTML of the page."""
-    links = "".join(f'<li><a href="{path}">{path}</a>: {what}</li>' for path, what in _LINKS)
+def render(title: str, served: Collection[str]) -> bytes:
+    """HTML of the page, with links to those of its paths that are ``served``."""
+    links = "".join(
+        f'<li><a href="{path}">{path}</a>: {what}</li>' for path, what in _LINKS if path in served
+    )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'

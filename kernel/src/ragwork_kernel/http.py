@@ -13,7 +13,9 @@ from ragwork_kernel.pipeline import Handler, Pipeline
 from ragwork_kernel.replies import SECURITY_HEADERS
 
 Expectation = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
-_REDIRECTS: Final = {"/docs": "/v1/docs", "/openapi.json": "/v1/openapi.json"}
+#: Where a plugin may list the API's paths.
+_DOCS: Final = "/v1/docs"
+_REDIRECTS: Final = {"/docs": _DOCS, "/openapi.json": "/v1/openapi.json"}
 _CATCH_ALL: Final = "/{tail:.*}"
 _PREFLIGHT_HEADERS: Final = (
     "Accept, Authorization, Content-Type, DPoP, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, "
@@ -45,11 +47,14 @@ def application(pipeline: Pipeline, routes: tuple[AnyRoute, ...], config: Kernel
         add(route.method, route.path, pipeline.handler(route))
         if route.legacy:
             add(route.method, route.path.removeprefix("/v1"), _alias(pipeline, route, config))
+    served = frozenset(route.path for route in routes)
     for path, target in _REDIRECTS.items():
-        add("GET", path, _redirect(pipeline, target))
-    add("GET", "/", _front(pipeline, config))
+        if target in served:
+            add("GET", path, _redirect(pipeline, target))
+    add("GET", "/", _front(pipeline, front_page.render(config.app_name.capitalize(), served)))
     known = tuple(app.router.resources())
-    add("*", _CATCH_ALL, _otherwise(pipeline, known, dialects, config.cors_allow_origins))
+    advice = f"; {_DOCS} lists them" if _DOCS in served else ""
+    add("*", _CATCH_ALL, _otherwise(pipeline, known, dialects, config.cors_allow_origins, advice))
     if config.cors_allow_origins:
         app.on_response_prepare.append(_expose)
     return app
@@ -106,6 +111,7 @@ def _otherwise(
     known: tuple[web.AbstractResource, ...],
     dialects: Dialects,
     origins: tuple[str, ...],
+    advice: str,
 ) -> Handler:
     """Preflights of known paths, 405 with what they take, 404 for the rest."""
 
@@ -116,14 +122,16 @@ def _otherwise(
             allowed |= methods
         if request.method == "OPTIONS" and allowed and request.headers.get("Origin") in origins:
             return pipeline.bare(request, 204, _preflight(allowed))
-        return pipeline.refuse(request, _refusal(allowed), legacy=False, dialect=dialects.of(request.path))
+        return pipeline.refuse(
+            request, _refusal(allowed, advice), legacy=False, dialect=dialects.of(request.path)
+        )
 
     return handle
 
 
-def _refusal(allowed: set[str]) -> Problem:
+def _refusal(allowed: set[str], advice: str) -> Problem:
     if not allowed:
-        return Problem("NOT_FOUND", "no such path; /v1/docs lists them")
+        return Problem("NOT_FOUND", f"no such path{advice}")
     methods = ", ".join(sorted(allowed))
     return Problem("METHOD_NOT_ALLOWED", f"this path takes {methods}", headers={"Allow": methods})
 
@@ -150,9 +158,7 @@ def _redirect(pipeline: Pipeline, target: str) -> Handler:
     return handle
 
 
-def _front(pipeline: Pipeline, config: KernelConfig) -> Handler:
-    page = front_page.render(config.app_name.capitalize())
-
+def _front(pipeline: Pipeline, page: bytes) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         return pipeline.bare(request, 200, front_page.HEADERS, page)
 

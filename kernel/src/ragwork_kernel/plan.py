@@ -59,6 +59,9 @@ class LateRegistry:
     """Implements ``ragwork_hooks.plugin.Registry``: empty until the plan is frozen."""
 
     def __init__(self) -> None:
+        self.routes: tuple[AnyRoute, ...] = ()
+        self.areas: tuple[Area, ...] = ()
+        self.admits: tuple[AdmitGate, ...] = ()
         self.probes: tuple[Probe, ...] = ()
         self.maintenance: tuple[MaintenanceTask, ...] = ()
         self.schedules: tuple[Schedule, ...] = ()
@@ -68,6 +71,8 @@ class LateRegistry:
 
     def freeze(self, plan: Plan, probes: tuple[Probe, ...]) -> None:
         """``probes`` has the kernel's own, too."""
+        self.routes, self.areas = plan.routes, plan.areas
+        self.admits = tuple(gate for stage in plan.admits.values() for gate in stage)
         self.probes, self.maintenance, self.schedules = probes, plan.maintenance, plan.schedules
         self.signals, self.data_stores, self.rosters = plan.signals, plan.data_stores, plan.rosters
 

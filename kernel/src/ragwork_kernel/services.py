@@ -55,6 +55,8 @@ class Parts:
     _authorization: AuthorizationPlan
     registry: Registry
     redactor: Redactor
+    app_name: str
+    version: str
     profile: Literal["development", "test", "production"]
     embedded: bool
     data_dir: Path

@@ -1,6 +1,7 @@
 """The kernel's parts, put together: over what the boot opened, or over what stands in for it."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import attrs
@@ -73,6 +74,8 @@ class Wiring:
             authorization=self.authorization,
             registry=self._registry,
             redactor=self._redactor,
+            app_name=kernel.app_name,
+            version=version("ragwork-kernel"),
             profile=kernel.profile,
             embedded=kernel.database_url is None,
             data_dir=data_dir,

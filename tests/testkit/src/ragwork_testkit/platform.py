@@ -19,6 +19,7 @@ from ragwork_kernel.server import listening
 from ragwork_testkit.database import PostgresServer
 
 DEFAULT_PLUGINS = (
+    "apidocs",
     "directory",
     "apikeys",
     "rbac",

@@ -8,10 +8,11 @@ import attrs
 from ragwork_hooks.admission import AdmitGate, Wire
 from ragwork_hooks.errors import STATUS_OF, Problem
 from ragwork_hooks.http import AnyRoute, Area, NoFields
+from ragwork_hooks.plugin import Services
 
-from ragwork_kernel import openapi_parts as parts
-from ragwork_kernel.event_schemas import union
-from ragwork_kernel.json_schemas import Schemas, camel_case
+from ragwork_apidocs import openapi_parts as parts
+from ragwork_apidocs.event_schemas import union
+from ragwork_apidocs.json_schemas import Schemas, camel_case
 
 #: What an authenticator may say.
 _AUTHENTICATION: Final = tuple(
@@ -22,6 +23,12 @@ _STREAM: Final = "text/event-stream"
 _JSON: Final = "application/json"
 #: An area that nobody declared stands last.
 _LAST: Final = 1_000
+
+
+def document_of(services: Services) -> dict[str, Any]:
+    """The OpenAPI document of a whole assembly, once its boot has frozen it."""
+    registry, title = services.registry, services.app_name.capitalize()
+    return document(registry.routes, title, services.version, registry.areas, registry.admits)
 
 
 def document(

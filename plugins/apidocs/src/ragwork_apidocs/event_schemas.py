@@ -5,7 +5,7 @@ from typing import Final
 import attrs
 from ragwork_hooks.http import EventTypes
 
-from ragwork_kernel.json_schemas import Schemas, camel_case
+from ragwork_apidocs.json_schemas import Schemas, camel_case
 
 
 @attrs.frozen(kw_only=True)

@@ -7,11 +7,10 @@ from datetime import date, datetime
 from typing import Any, Final, Literal
 
 import attrs
-from ragwork_hooks.fields import SCHEMA
+from ragwork_hooks.fields import SCHEMA, wire_name
 from ragwork_hooks.http import Upload
 
-from ragwork_kernel import codec
-from ragwork_kernel.field_docs import FieldDocs
+from ragwork_apidocs.field_docs import FieldDocs
 
 _PRIMITIVES: Final[Mapping[Any, dict[str, object]]] = {
     str: {"type": "string"},
@@ -62,7 +61,7 @@ class Schemas:
     def fields(self, kind: Any, args: tuple[Any, ...] = ()) -> Iterator[tuple[str, bool, dict[str, object]]]:
         """Wire name, whether it must be there, and schema of every field of a class."""
         for field, hint in _hints(kind, args):
-            yield codec.wire_name(field.name), field.default is attrs.NOTHING, self._field(kind, field, hint)
+            yield wire_name(field.name), field.default is attrs.NOTHING, self._field(kind, field, hint)
 
     def example(self, kind: Any) -> object:
         """A value of a type as JSON; ``attrs.NOTHING`` where a field that must be there shows none."""
@@ -87,7 +86,7 @@ class Schemas:
             if value is attrs.NOTHING and not optional:
                 return attrs.NOTHING
             if value is not attrs.NOTHING:
-                made[codec.wire_name(field.name)] = value
+                made[wire_name(field.name)] = value
         return made
 
     def _field_example(self, kind: Any, field: "attrs.Attribute[Any]", hint: Any) -> object:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
 
-from ragwork_kernel import codec
+import orjson
 
 _SHOWN_ELSEWHERE: Final = ("type", "additionalProperties", "description", "examples")
 _STYLE = """
@@ -74,7 +74,9 @@ def _body(operation: Mapping[str, Any]) -> str:
     """The body's type and the example that was checked against it."""
     shown = ""
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
-        example = codec.dumps(content["example"], indent=True).decode() if "example" in content else ""
+        example = ""
+        if "example" in content:
+            example = orjson.dumps(content["example"], option=orjson.OPT_INDENT_2).decode()
         shown += f"<p>Body: {escape(media)}, {_type(content['schema'])}</p><pre>{escape(example)}</pre>"
     return shown
 

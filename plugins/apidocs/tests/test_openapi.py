@@ -9,13 +9,13 @@ from typing import Any, Literal
 import attrs
 import jsonschema
 import pytest
+from ragwork_apidocs import openapi
 from ragwork_hooks.admission import Admission, Wire
+from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import number, text
-from ragwork_hooks.http import AnyRoute, Area, EventTypes, Page, Scheme, Upload
-from ragwork_kernel import openapi
+from ragwork_hooks.http import AnyRoute, Area, EventTypes, Page, Route, Scheme, Upload
 from ragwork_testkit.platform import Running
 from schemathesis.specs.openapi.definitions import OPENAPI_31
-from serving import public, route
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 
@@ -84,6 +84,31 @@ class Limited:
 
 async def nothing(_call: Any) -> object:
     return None
+
+
+def route(handler: Callable[[Any], Any], **said: Any) -> AnyRoute:
+    """A tenant's GET /v1/things unless ``said`` otherwise."""
+    declared: dict[str, Any] = {
+        "name": "things.list",
+        "method": "GET",
+        "path": "/v1/things",
+        "summary": "things",
+        "scope": "tenant",
+        "action": Action(name="thing.read"),
+        "rate_class": "read",
+        "idempotency": "none",
+        "audit_event": None,
+        "feature": None,
+        "stale_reads": False,
+        "transaction": "none",
+        "response": None,
+    }
+    return Route(handler=handler, **{**declared, **said})
+
+
+def public(handler: Callable[[Any], Any], **said: Any) -> AnyRoute:
+    """The same without credentials."""
+    return route(handler, **{"scope": "public", "action": None, "rate_class": "public", **said})
 
 
 class Bare:
@@ -284,12 +309,12 @@ def test_two_classes_of_one_name_do_not_share_a_schema() -> None:
     )
     answers = [made["paths"][path]["get"]["responses"]["200"] for path in ("/v1/things", "/v1/b")]
     refs = [a["content"]["application/json"]["schema"]["properties"]["data"]["$ref"] for a in answers]
-    assert refs == ["#/components/schemas/Thing", "#/components/schemas/KernelThing"]
+    assert refs == ["#/components/schemas/Thing", "#/components/schemas/PluginsThing"]
 
 
 @pytest.mark.parametrize("path", ["/v1/openapi.json", "/v1/docs"])
 async def test_the_document_is_served_and_its_page_needs_no_network(platform: Start, path: str) -> None:
-    async with platform(plugins=()) as app:
+    async with platform(plugins=("apidocs",)) as app:
         answer = await app.call("GET", path)
         assert answer.status == 200
         assert "/v1/health" in answer.text
