@@ -38,9 +38,13 @@ class DataStore(Protocol):
 
 
 class Signal(Protocol):
-    """A live number, by window."""
+    """A live number, by window: what ``/v1/ops/slo`` shows, and what an alert would watch."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def unit(self) -> str:
+        """What is counted: ``percent``, ``milliseconds``."""
 
     async def value(self, tenant_id: str | None, window: timedelta) -> float | None:
-        """``None`` when nothing was measured."""
+        """Of one tenant, or of all together. ``None`` when nothing was measured, or not so."""

@@ -1,5 +1,6 @@
 """Objectives and percentiles are arithmetic over real counts."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
 from ragwork_ops.config import OpsConfig
 from ragwork_ops.histogram import BOUNDS_MS, Histogram
-from ragwork_ops.slo import assess
+from ragwork_ops.shapes import SloResponse
+from ragwork_ops.signals import signals
+from ragwork_ops.slo import assess, measure
 from ragwork_ops.traffic import Series, Served
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -47,13 +50,20 @@ def served(requests: int, errors: int, ms: float = 10) -> Served:
     return one
 
 
-def test_the_budget_is_what_the_objective_leaves_over() -> None:
+async def assessed(series: Series) -> SloResponse:
+    async def read() -> Series:
+        return series
+
+    return assess(await measure(signals(read, lambda: NOW)), OpsConfig())
+
+
+async def test_the_budget_is_what_the_objective_leaves_over() -> None:
     series: Series = {
         (NOW - timedelta(minutes=30), "api"): served(9_000, 5),
         (NOW - timedelta(minutes=2), "api"): served(1_000, 2),
         (NOW - timedelta(minutes=90), "api"): served(1_000, 1_000),  # too old to count
     }
-    found = assess(series, NOW, OpsConfig())
+    found = await assessed(series)
     assert found.availability == pytest.approx(99.93)
     assert found.error_budget.remaining_pct == pytest.approx(30.0, abs=0.1)
     assert found.availability_5m == pytest.approx(99.8)
@@ -70,11 +80,34 @@ def test_the_budget_is_what_the_objective_leaves_over() -> None:
         ({(NOW, "run"): served(1000, 0, ms=9_000)}, "breached"),
     ],
 )
-def test_a_missed_objective_is_a_breach(series: Series, status: str) -> None:
-    assert assess(series, NOW, OpsConfig()).status == status
+async def test_a_missed_objective_is_a_breach(series: Series, status: str) -> None:
+    assert (await assessed(series)).status == status
 
 
-def test_without_a_request_nothing_is_claimed() -> None:
+async def test_without_a_request_nothing_is_claimed() -> None:
     with pytest.raises(Problem) as refused:
-        assess({}, NOW, OpsConfig())
+        await assessed({})
     assert (refused.value.code, refused.value.status) == ("SLO_DATA_UNAVAILABLE", 503)
+
+
+async def test_signals_that_are_asked_together_read_once_and_none_is_a_tenant_s() -> None:
+    readings: list[int] = []
+
+    async def read() -> Series:
+        readings.append(1)
+        await asyncio.sleep(0)
+        return {(NOW, "api"): served(10, 1, ms=30)}
+
+    found = {signal.name: signal for signal in signals(read, lambda: NOW)}
+    hour = timedelta(hours=1)
+    values = dict(
+        zip(found, await asyncio.gather(*(s.value(None, hour) for s in found.values())), strict=True)
+    )
+    assert len(readings) == 1
+    assert values["slo.availability"] == pytest.approx(90.0)
+    assert values["slo.p95_ms.run"] is None
+    assert 25 < (values["slo.p95_ms.api"] or 0) <= 35
+    assert await found["slo.availability"].value("t1", hour) is None
+    assert len(readings) == 1
+    assert await found["slo.availability"].value(None, hour) == pytest.approx(90.0)
+    assert len(readings) == 2

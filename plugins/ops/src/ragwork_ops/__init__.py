@@ -11,6 +11,7 @@ from ragwork_ops.areas import AREAS
 from ragwork_ops.config import OpsConfig
 from ragwork_ops.explain import Explanations
 from ragwork_ops.routes import OpsRoutes
+from ragwork_ops.signals import signals
 from ragwork_ops.traffic import Traffic
 
 SAVE_EVERY_S = 10.0
@@ -40,6 +41,7 @@ class OpsPlugin:
             areas=AREAS,
             routes=routes.routes(),
             observers=(traffic, explanations),
+            signals=signals(traffic.last_hour, services.clock.now),
             tickers=(
                 Ticker(name="ops.traffic", every_s=SAVE_EVERY_S, run=traffic.save),
                 Ticker(name="ops.explanations", every_s=SHARE_EVERY_S, run=explanations.share),

@@ -134,8 +134,7 @@ class OpsRoutes:
         return metrics.collect(self.services, self.traffic, seen.depth)
 
     async def slo(self, _call: Call[NoFields, NoFields]) -> SloResponse:
-        series = await self.traffic.last_hour()
-        assessed = slo.assess(series, self.services.clock.now(), self.config)
+        assessed = slo.assess(await slo.measure(self.services.registry.signals), self.config)
         shown = metrics.collect(self.services, self.traffic, None)
         perf = {
             "route_latency_ms": shown.latency_ms,

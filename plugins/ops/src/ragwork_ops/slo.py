@@ -1,27 +1,49 @@
 """Service level objectives against what was served in the last hour."""
 
-from datetime import datetime, timedelta
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Final
 
+import attrs
 from ragwork_hooks.errors import Problem
+from ragwork_hooks.governance import Signal
 
 from ragwork_ops.config import OpsConfig
 from ragwork_ops.shapes import P95, ErrorBudget, SloResponse
-from ragwork_ops.traffic import WINDOW, Series, total
+from ragwork_ops.signals import AVAILABILITY, CLASSES, latency_of
+from ragwork_ops.traffic import WINDOW
 
-CLASSES = ("run", "api", "documents_text")
-_SHORT = timedelta(minutes=5)
+_SHORT: Final = timedelta(minutes=5)
 
 
-def assess(series: Series, now: datetime, config: OpsConfig) -> SloResponse:
+@attrs.frozen(kw_only=True)
+class Measured:
+    """The signals' values. Shares in percent, ``p95`` in milliseconds by class; ``None`` where nothing was served."""
+
+    availability: float | None
+    availability_5m: float | None
+    p95: Mapping[str, float | None]
+
+
+async def measure(signals: Iterable[Signal]) -> Measured:
+    """Read the objectives' signals, all at once."""
+    by_name = {signal.name: signal for signal in signals}
+    hour, recent, *latencies = await asyncio.gather(
+        by_name[AVAILABILITY].value(None, WINDOW),
+        by_name[AVAILABILITY].value(None, _SHORT),
+        *(by_name[latency_of(name)].value(None, WINDOW) for name in CLASSES),
+    )
+    return Measured(availability=hour, availability_5m=recent, p95=dict(zip(CLASSES, latencies, strict=True)))
+
+
+def assess(measured: Measured, config: OpsConfig) -> SloResponse:
     """Raises ``Problem`` 503 SLO_DATA_UNAVAILABLE when nothing was served."""
-    hour = total(series, CLASSES, now - WINDOW)
-    if not hour.requests:
+    availability = measured.availability
+    if availability is None:
         raise Problem("SLO_DATA_UNAVAILABLE", "nothing was served in the last hour, so nothing is known")
-    recent = total(series, CLASSES, now - _SHORT)
-    p95 = {name: total(series, (name,), now - WINDOW).latency.percentile(0.95) for name in CLASSES}
-    availability = _available(hour.errors, hour.requests)
-    availability_5m = _available(recent.errors, recent.requests)
-    allowed = 100 - config.availability_target
+    availability_5m = 100.0 if measured.availability_5m is None else measured.availability_5m
+    p95, allowed = measured.p95, 100 - config.availability_target
     budget = ErrorBudget(
         remaining_pct=round(max(0.0, 100 * (1 - (100 - availability) / allowed)), 2),
         burn_rate_5m=round((100 - availability_5m) / allowed, 2),
@@ -40,8 +62,3 @@ def assess(series: Series, now: datetime, config: OpsConfig) -> SloResponse:
         perf={},
         status=status,
     )
-
-
-def _available(errors: int, requests: int) -> float:
-    """Percent of requests without a server error; all of none."""
-    return 100.0 if not requests else 100 * (1 - errors / requests)
