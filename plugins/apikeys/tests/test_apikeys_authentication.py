@@ -14,8 +14,8 @@ from ragwork_apikeys.store import Change, KeyStore, Minted
 from ragwork_apikeys.tokens import KEY
 from ragwork_directory import plugin as directory_plugin
 from ragwork_hooks.auth import Credential, Directory, Role
-from ragwork_hooks.credentials import _checksum
 from ragwork_hooks.errors import Problem
+from ragwork_toolkit.bearer_tokens.format import crc32_base62
 
 
 def start(process: Any, **settings: Any) -> Any:
@@ -103,7 +103,7 @@ async def test_unknown_keys_and_wrong_secrets_are_unauthorized_and_not_remembere
     # Right id and right checksum, but another secret: even of a revoked key nothing is said.
     body = f"nrgk_{stranger_id}_" + "A" * 43
     await sql(here, tenant, "UPDATE apikeys.keys SET revoked_at = now()")
-    assert (await refusal(keys, body + _checksum(body))).code == "AUTH_UNAUTHORIZED"
+    assert (await refusal(keys, body + crc32_base62(body))).code == "AUTH_UNAUTHORIZED"
 
 
 async def test_the_first_reason_in_the_contracts_order_is_given(here: Any, tenant: str) -> None:
@@ -325,5 +325,5 @@ async def test_nothing_kept_gives_the_token_back(here: Any, tenant: str, urls: A
     assert minted.id in row
     assert secret not in row
     assert secret not in repr(minted)
-    known = await here.use(KeyStore).known(minted.id)
+    known = await here.use(KeyStore).lookup.find(minted.id)
     assert here.use(KeyStore).digest(minted.token).hex() not in repr(known)

@@ -141,13 +141,13 @@ async def test_revoking_twice_does_it_once_and_foreign_keys_do_not_exist(
 async def test_a_mere_claim_to_be_a_key_is_nobodys(here: Any, authenticator: Any, tenant: str) -> None:
     """Who knows a key's id, which lists show, can't write into its tenant's audit log."""
     from ragwork_apikeys.tokens import KEY
-    from ragwork_hooks.credentials import _checksum
+    from ragwork_toolkit.bearer_tokens.format import crc32_base62
 
     key, _ = await create(here, await maker(here, tenant))
     _, other = KEY.mint()
     body = f"{KEY.prefix}{key.id}_{other.split('_')[2][:43]}"
     with pytest.raises(Problem, match="AUTH_UNAUTHORIZED") as refused:
-        await sign_in(authenticator, body + _checksum(body))
+        await sign_in(authenticator, body + crc32_base62(body))
     assert refused.value.tenant_id is None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from ragwork_hooks.credentials import _checksum
+from ragwork_toolkit.bearer_tokens.format import crc32_base62
 
 ME = "/v1/auth/sso/me"
 
@@ -277,7 +277,7 @@ async def test_a_disabled_user_is_out_at_once_and_stays_out(stage: Any) -> None:
 
 def _well_formed(body: str) -> str:
     """``body`` with the checksum that belongs to it: everybody can compute it."""
-    return body + _checksum(body)
+    return body + crc32_base62(body)
 
 
 @pytest.mark.parametrize("spoil", ["last", "checksum", "short", "long", "id", "nul", "secret"])

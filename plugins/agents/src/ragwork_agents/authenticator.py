@@ -86,11 +86,10 @@ class AgentAuthenticator:
         return read.stood.principal(held, _role(held), read.stood.end(read.expires_at))
 
     async def _by_key(self, text: str, peer: str) -> Principal:
-        found = await self._credentials.check_key(text)
-        agent = None if found is None else await self._agents.snapshot(found[0], found[1].agent_id)
-        if found is None or agent is None or agent.status != "active":
+        key = await self._credentials.check_key(text)
+        agent = None if key is None else await self._agents.snapshot(key.tenant_id, key.agent_id)
+        if key is None or agent is None or agent.status != "active":
             raise _refused("the agent's API key is unknown, ended, or its agent is not active")
-        key = found[1]
         request = Request(
             scopes=key.scopes,
             audience=default_audience(agent.tenant_id),

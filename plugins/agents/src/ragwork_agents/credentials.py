@@ -1,6 +1,5 @@
 """What an agent holds beside its secret: API keys, and the one-time token it enrols with."""
 
-import hmac
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -35,7 +34,7 @@ UPDATE agents.credentials SET revoked_at = COALESCE(revoked_at, now())
 RETURNING id, name, scopes, created_at, expires_at, revoked_at
 """
 _FIND: Final = """
-SELECT id, agent_id, digest, scopes, expires_at, revoked_at IS NOT NULL AS revoked
+SELECT tenant_id, id, agent_id, digest, scopes, expires_at, revoked_at IS NOT NULL AS revoked
   FROM agents.credentials WHERE tenant_id = ragwork.tenant() AND id = $1 AND kind = 'api_key'
 """
 # One statement takes the token: of many at once, one finds it unused.
@@ -79,6 +78,7 @@ class AgentKey:
 class KnownKey:
     """An API key as authentication knows it."""
 
+    tenant_id: str
     id: str
     agent_id: str
     digest: bytes = attrs.field(repr=False)
@@ -95,7 +95,8 @@ class CredentialStore:
         self._agents = agents
         self._mint = mint
         self._max_keys = max_keys
-        self._known: Cache[KnownKey] = services.caches.cache("agents.api_keys", ttl_s=15)
+        cache: Cache[KnownKey] = services.caches.cache("agents.api_keys", ttl_s=15)
+        self._keys = mint.lookup(opaque.API_KEY, cache, self._load)
 
     async def add_key(
         self,
@@ -137,29 +138,25 @@ class CredentialStore:
         row = await tx.fetchrow(_REVOKE, agent_id, key_id)
         if row is None:
             raise Problem("NOT_FOUND", f"API key {key_id[:60]!r} does not exist")
-        await self._known.invalidate(tx, key_id)
+        await self._keys.forget(tx, key_id)
         await self._services.streams.cut(tx, credential_id=key_id)
         return AgentKey(**row)
 
-    async def known(self, tenant_id: str, key_id: str) -> KnownKey | None:
-        """The key, from a cache that revocation reaches within 1 s."""
-
-        async def load() -> KnownKey | None:
-            async with self._services.db.tenant(tenant_id, "read") as tx:
-                row = await tx.fetchrow(_FIND, key_id)
-            return None if row is None else KnownKey(**{**row, "scopes": tuple(row["scopes"])})
-
-        return await self._known.get_optional(key_id, load)
-
-    async def check_key(self, text: str) -> tuple[str, KnownKey] | None:
-        """The tenant and key that ``text`` proves; ``None`` for anything wrong, expired or revoked."""
-        key_id = opaque.id_of(text, opaque.API_KEY)
-        tenant_id = None if key_id is None else await self._agents.tenant_of(key_id)
-        key = None if key_id is None or tenant_id is None else await self.known(tenant_id, key_id)
-        if key is None or tenant_id is None or not hmac.compare_digest(key.digest, self._mint.digest(text)):
+    async def check_key(self, text: str) -> KnownKey | None:
+        """The key that ``text`` proves; ``None`` for anything wrong, expired or revoked."""
+        key = await self._keys.proven(text)
+        if key is None or key.revoked:
             return None
         ended = key.expires_at is not None and key.expires_at <= self._services.clock.now()
-        return None if key.revoked or ended else (tenant_id, key)
+        return None if ended else key
+
+    async def _load(self, key_id: str) -> KnownKey | None:
+        tenant_id = await self._agents.tenant_of(key_id)
+        if tenant_id is None:
+            return None
+        async with self._services.db.tenant(tenant_id, "read") as tx:
+            row = await tx.fetchrow(_FIND, key_id)
+        return None if row is None else KnownKey(**{**row, "scopes": tuple(row["scopes"])})
 
     async def enrolment(
         self, tx: Transaction, agent: Agent, ttl: timedelta, ends_by: datetime | None

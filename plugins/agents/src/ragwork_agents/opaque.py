@@ -6,18 +6,17 @@ and only a keyed hash is kept. The SDK's token is no row at all: it carries what
 
 import base64
 import binascii
-import hashlib
 import hmac
 import json
-import re
-import secrets
-import string
 import zlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import attrs
 from ragwork_hooks.credentials import CredentialFormat
+from ragwork_hooks.storage import Cache
+from ragwork_toolkit.bearer_tokens.format import Checksum, TokenFormat, digest
+from ragwork_toolkit.bearer_tokens.lookup import R, TokenLookup
 
 from ragwork_agents import lineage
 from ragwork_agents.lineage import Lineage
@@ -27,18 +26,15 @@ API_KEY: Final = "oak_live_"
 ENROLL: Final = "oet_live_"
 REFRESH: Final = "ort_live_"
 SDK: Final = "oct_sdk_"
+_HEX: Final = Checksum(8, lambda body: f"{zlib.crc32(body.encode()):08x}")
+_FORMATS: Final = {prefix: TokenFormat(prefix, _HEX) for prefix in (CLIENT_SECRET, API_KEY, ENROLL, REFRESH)}
 FORMATS: Final = (
-    CredentialFormat(name="client secret", prefix=CLIENT_SECRET),
-    CredentialFormat(name="agent's API key", prefix=API_KEY),
-    CredentialFormat(name="enroll token", prefix=ENROLL),
-    CredentialFormat(name="refresh token", prefix=REFRESH),
+    _FORMATS[CLIENT_SECRET].declared("client secret"),
+    _FORMATS[API_KEY].declared("agent's API key"),
+    _FORMATS[ENROLL].declared("enroll token"),
+    _FORMATS[REFRESH].declared("refresh token"),
     CredentialFormat(name="SDK's service token", prefix=SDK, rest=r"[\w.-]+"),
 )
-_ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_SECRET_LENGTH: Final = 43
-_ID_LENGTH: Final = 16
-_FORM: Final = re.compile(r"([a-z]+_[a-z]+_)([0-9A-Za-z]{16})_[0-9A-Za-z]{51}", re.ASCII)
-_CHECKSUM: Final = 8
 
 
 @attrs.frozen(kw_only=True)
@@ -68,14 +64,18 @@ class Mint:
         self._pepper = pepper
 
     def new(self, prefix: str) -> Minted:
-        credential_id = _random(_ID_LENGTH)
-        body = f"{prefix}{credential_id}_{_random(_SECRET_LENGTH)}"
-        text = body + _checksum(body)
+        credential_id, text = _FORMATS[prefix].mint()
         return Minted(id=credential_id, text=text, digest=self.digest(text))
 
     def digest(self, text: str) -> bytes:
         """HMAC-SHA256, 32 bytes."""
-        return hmac.digest(self._pepper, text.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return digest(self._pepper, text)
+
+    def lookup(
+        self, prefix: str, cache: Cache[R], load: Callable[[str], Awaitable[R | None]]
+    ) -> TokenLookup[R]:
+        """Where credentials of ``prefix`` are looked up."""
+        return TokenLookup(_FORMATS[prefix], self._pepper, cache, load)
 
     def sdk_token(self, claims: SdkClaims) -> str:
         data = {
@@ -113,22 +113,7 @@ class Mint:
 
 def id_of(token: str, prefix: str) -> str | None:
     """The id in ``token``; ``None`` unless prefix, form and checksum are right."""
-    match = _FORM.fullmatch(token)
-    if match is None or match[1] != prefix or _checksum(token[:-_CHECKSUM]) != token[-_CHECKSUM:]:
-        return None
-    return match[2]
-
-
-def _random(length: int) -> str:
-    value, digits = secrets.randbelow(len(_ALPHABET) ** length), ""
-    for _ in range(length):
-        value, digit = divmod(value, len(_ALPHABET))
-        digits += _ALPHABET[digit]
-    return digits
-
-
-def _checksum(body: str) -> str:
-    return f"{zlib.crc32(body.encode()):08x}"
+    return _FORMATS[prefix].id_of(token)
 
 
 def _b64(data: bytes) -> str:

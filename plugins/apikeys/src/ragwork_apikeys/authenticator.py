@@ -1,18 +1,15 @@
 """The authenticator of API keys."""
 
-import hmac
 from typing import Final
 
 from ragwork_hooks.auth import Credential, Directory, Principal, User
-from ragwork_hooks.errors import Problem
+from ragwork_toolkit.bearer_tokens.lookup import authenticate, checking
 
-from ragwork_apikeys.known import Judge, KnownKey, unauthorized
+from ragwork_apikeys.known import UNAUTHORIZED, UNKNOWN, Judge, KnownKey, unauthorized
 from ragwork_apikeys.store import KeyStore
 from ragwork_apikeys.tokens import KEY
 from ragwork_apikeys.usage import Usage
 
-# Compared with when there is no key, so that a made-up id takes the same steps as a real one.
-_NO_DIGEST: Final = bytes(32)
 _STANDARD_HEADER: Final = "authorization"
 
 
@@ -36,18 +33,9 @@ class ApiKeyAuthenticator:
         token = self._token(credential)
         if token is None or not token.startswith(KEY.prefix):
             return None
-        key_id = KEY.id_of(token)
-        if key_id is None:
-            raise unauthorized()
-        try:
-            key = await self._store.known(key_id)
-            if not hmac.compare_digest(self._store.digest(token), key.digest if key else _NO_DIGEST):
-                key = None
-            user = await self._directory.current(key.tenant_id, key.user_id) if key else None
-        except Exception as error:
-            raise Problem("AUTH_UNAVAILABLE", "credentials can't be checked at the moment") from error
-        if key is None:
-            raise unauthorized()
+        key = await authenticate(self._store.lookup, token, UNAUTHORIZED, UNKNOWN)
+        with checking():
+            user = await self._directory.current(key.tenant_id, key.user_id)
         principal = _principal(key, self._judge.check(key, user))
         self._usage.note(key)
         return principal

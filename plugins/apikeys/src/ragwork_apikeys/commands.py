@@ -5,11 +5,11 @@ from typing import Final
 
 from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Directory, Role, User
-from ragwork_hooks.credentials import is_id, new_id
 from ragwork_hooks.errors import ConfigError, Problem, not_found
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Command, CommandContext, Option
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.bearer_tokens.format import is_id, new_id
 
 from ragwork_apikeys import events
 from ragwork_apikeys.known import KnownKey
@@ -204,7 +204,7 @@ async def _plan(context: CommandContext, tx: Transaction) -> None:
 
 async def _key(context: CommandContext) -> KnownKey:
     key_id = context.text("key_id")
-    key = await context.services.use(KeyStore).known(key_id) if is_id(key_id) else None
+    key = await context.services.use(KeyStore).lookup.find(key_id) if is_id(key_id) else None
     if key is None:
         raise not_found("API key", key_id)
     return key

@@ -9,7 +9,8 @@ from ragwork_hooks.auth import Role, User
 from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.storage import Row
 
-_UNAUTHORIZED: Final = "AUTH_UNAUTHORIZED"
+UNAUTHORIZED: Final = "AUTH_UNAUTHORIZED"
+UNKNOWN: Final = "the credential is missing, malformed or unknown"
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +66,7 @@ class Judge:
                 "AUTH_REVOKED_KEY", "this API key was revoked or switched off", key.tenant_id
             )
         if user is None or not user.active:
-            raise unauthenticated(_UNAUTHORIZED, "the user of this API key is not active", key.tenant_id)
+            raise unauthenticated(UNAUTHORIZED, "the user of this API key is not active", key.tenant_id)
         now = key.now(self.monotonic())
         if key.expired(now):
             raise unauthenticated("AUTH_EXPIRED_KEY", "this API key has expired", key.tenant_id)
@@ -78,6 +79,6 @@ class Judge:
         return user
 
 
-def unauthorized(message: str = "the credential is missing, malformed or unknown") -> Problem:
+def unauthorized(message: str) -> Problem:
     """401 ``AUTH_UNAUTHORIZED`` with its challenge."""
-    return unauthenticated(_UNAUTHORIZED, message)
+    return unauthenticated(UNAUTHORIZED, message)

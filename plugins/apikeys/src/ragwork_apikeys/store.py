@@ -6,10 +6,11 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.auth import Role
-from ragwork_hooks.credentials import digest
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
+from ragwork_toolkit.bearer_tokens.format import digest
+from ragwork_toolkit.bearer_tokens.lookup import TokenLookup
 
 from ragwork_apikeys.known import KnownKey
 from ragwork_apikeys.tokens import KEY
@@ -158,21 +159,12 @@ class KeyStore:
     def __init__(self, services: Services, pepper: bytes, cache_ttl_s: float) -> None:
         self._services = services
         self._pepper = pepper
-        self._known: Cache[KnownKey] = services.caches.cache("apikeys.keys", ttl_s=cache_ttl_s)
+        cache: Cache[KnownKey] = services.caches.cache("apikeys.keys", ttl_s=cache_ttl_s)
+        #: Keys whatever their tenant.
+        self.lookup = TokenLookup(KEY, pepper, cache, self._load)
 
     def digest(self, token: str) -> bytes:
         return digest(self._pepper, token)
-
-    async def known(self, key_id: str) -> KnownKey | None:
-        """The key whatever its tenant, from a cache that any change reaches within 1 s."""
-
-        async def load() -> KnownKey | None:
-            asked = self._services.clock.monotonic()
-            async with self._services.db.anonymous() as tx:
-                row = await tx.fetchrow("SELECT * FROM apikeys.find($1)", key_id)
-            return None if row is None else KnownKey.of(row, asked)
-
-        return await self._known.get_optional(key_id, load)
 
     async def create(
         self,
@@ -228,7 +220,7 @@ class KeyStore:
         if row is None:
             raise not_found("API key", key_id)
         view = KeyView.of(row)
-        await self._known.invalidate(tx, key_id)
+        await self.lookup.forget(tx, key_id)
         if not view.usable:
             await self._services.streams.cut(tx, credential_id=key_id)
         return view
@@ -244,7 +236,7 @@ class KeyStore:
         if old_expires_at is None:
             await self.locked(tx, key_id)
             raise Problem("CONFLICT", f"API key {key_id!r} is not in use or was rotated before")
-        await self._known.invalidate(tx, key_id)
+        await self.lookup.forget(tx, key_id)
         if not overlap:
             await self._services.streams.cut(tx, credential_id=key_id)
         return Minted(id=new_id, token=token), old_expires_at
@@ -256,3 +248,9 @@ class KeyStore:
     async def first_in_an_hour(self, tx: Transaction, key_id: str) -> bool:
         """Whether no use of the key was recorded for an hour; one is from now on."""
         return bool(await tx.fetchval(_FIRST, key_id))
+
+    async def _load(self, key_id: str) -> KnownKey | None:
+        asked = self._services.clock.monotonic()
+        async with self._services.db.anonymous() as tx:
+            row = await tx.fetchrow("SELECT * FROM apikeys.find($1)", key_id)
+        return None if row is None else KnownKey.of(row, asked)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ragwork_hooks.credentials import TokenFormat
+from ragwork_toolkit.bearer_tokens.format import TokenFormat
 
 KEY: Final = TokenFormat("nrgk_")
 FORMAT: Final = KEY.declared("API key")

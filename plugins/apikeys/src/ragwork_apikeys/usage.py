@@ -73,7 +73,7 @@ class Usage:
         """Cut the streams of keys that were used here and have expired since."""
         now = self._services.clock.monotonic()
         for noted in [key for key in self._ending.values() if key.expired(key.now(now))]:
-            key = await self._store.known(noted.id)
+            key = await self._store.lookup.find(noted.id)
             if key is not None and not key.expired(key.now(now)):
                 self._ending[key.id] = key  # its end was moved
                 continue

@@ -6,9 +6,9 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.auth import Role
-from ragwork_hooks.credentials import new_id
 from ragwork_hooks.errors import not_found
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.bearer_tokens.format import new_id
 
 #: The kind of subject that an approval can raise; the others are agreed on where they are changed.
 USER: Final = "user"

@@ -1,18 +1,17 @@
 """Who provisions: the authenticator of SCIM tokens, and when they were last used."""
 
-import hmac
 from typing import Final
 
 from ragwork_hooks.auth import Credential, Principal, Role
-from ragwork_hooks.errors import Problem, unauthenticated
+from ragwork_hooks.errors import unauthenticated
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.bearer_tokens.lookup import authenticate
 
 from ragwork_scim.token_store import TokenStore
 from ragwork_scim.tokens import SCIM
 
 KIND: Final = "scim_token"
-# Compared with when there is no token, so that a made-up id takes the same steps as a real one.
-_NO_DIGEST: Final = bytes(32)
+_UNAUTHORIZED: Final = "SCIM_UNAUTHORIZED"
 
 
 class TokenAuthenticator:
@@ -31,20 +30,12 @@ class TokenAuthenticator:
         token = credential.bearer
         if token is None or not token.startswith(SCIM.prefix):
             return None
-        token_id = SCIM.id_of(token)
-        if token_id is None:
-            raise _unauthorized()
-        try:
-            known = await self._store.known(token_id)
-        except Exception as error:
-            raise Problem("AUTH_UNAVAILABLE", "credentials can't be checked at the moment") from error
-        if not hmac.compare_digest(self._store.digest(token), known.digest if known else _NO_DIGEST):
-            known = None
-        if known is None:
-            raise _unauthorized()
+        message = "the SCIM token is malformed or unknown"
+        known = await authenticate(self._store.lookup, token, _UNAUTHORIZED, message)
         now = self._services.clock.monotonic()
         if not known.usable(now):
-            raise _unauthorized("this SCIM token has expired or was revoked", known.tenant_id)
+            message = "this SCIM token has expired or was revoked"
+            raise unauthenticated(_UNAUTHORIZED, message, known.tenant_id)
         self._used[known.tenant_id, known.id] = now
         return Principal(
             tenant_id=known.tenant_id,
@@ -64,9 +55,3 @@ class TokenAuthenticator:
             ago = {token: now - at for (tenant, token), at in used.items() if tenant == tenant_id}
             async with self._services.db.tenant(tenant_id) as tx:
                 await self._store.touch(tx, ago)
-
-
-def _unauthorized(
-    message: str = "the SCIM token is malformed or unknown", tenant_id: str | None = None
-) -> Problem:
-    return unauthenticated("SCIM_UNAUTHORIZED", message, tenant_id)

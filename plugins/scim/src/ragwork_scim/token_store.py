@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
-from ragwork_hooks.credentials import digest
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
+from ragwork_toolkit.bearer_tokens.format import digest
+from ragwork_toolkit.bearer_tokens.lookup import TokenLookup
 
 from ragwork_scim.tokens import SCIM
 
@@ -89,21 +90,12 @@ class TokenStore:
         self._services = services
         self._pepper = pepper
         self._lifetime = lifetime
-        self._known: Cache[KnownToken] = services.caches.cache("scim.tokens", ttl_s=CACHE_TTL_S)
+        cache: Cache[KnownToken] = services.caches.cache("scim.tokens", ttl_s=CACHE_TTL_S)
+        #: Tokens whatever their tenant.
+        self.lookup = TokenLookup(SCIM, pepper, cache, self._load)
 
     def digest(self, token: str) -> bytes:
         return digest(self._pepper, token)
-
-    async def known(self, token_id: str) -> KnownToken | None:
-        """The token whatever its tenant, from a cache that any change reaches within 1 s."""
-
-        async def load() -> KnownToken | None:
-            asked = self._services.clock.monotonic()
-            async with self._services.db.anonymous() as tx:
-                row = await tx.fetchrow("SELECT * FROM scim.find_token($1)", token_id)
-            return None if row is None else KnownToken(**row, read_monotonic=asked)
-
-        return await self._known.get_optional(token_id, load)
 
     async def create(self, tx: Transaction, by: str, ends_by: datetime | None) -> Minted:
         """A new token of the configured life, which ends at ``ends_by`` at the latest."""
@@ -121,7 +113,7 @@ class TokenStore:
         row = await tx.fetchrow(_REVOKE, token_id)
         if row is None:
             raise not_found("SCIM token", token_id)
-        await self._known.invalidate(tx, token_id)
+        await self.lookup.forget(tx, token_id)
         return row["revoked_at"], row["now"]
 
     async def rotate(
@@ -140,9 +132,15 @@ class TokenStore:
             if await tx.fetchrow(known, token_id) is None:
                 raise not_found("SCIM token", token_id)
             raise Problem("CONFLICT", f"SCIM token {token_id!r} has ended or was rotated before")
-        await self._known.invalidate(tx, token_id)
+        await self.lookup.forget(tx, token_id)
         return Minted(id=new_id, token=token, **row)
 
     async def touch(self, tx: Transaction, seconds_ago: dict[str, float]) -> None:
         """Record when tokens were last used."""
         await tx.execute(_TOUCH, list(seconds_ago), list(seconds_ago.values()))
+
+    async def _load(self, token_id: str) -> KnownToken | None:
+        asked = self._services.clock.monotonic()
+        async with self._services.db.anonymous() as tx:
+            row = await tx.fetchrow("SELECT * FROM scim.find_token($1)", token_id)
+        return None if row is None else KnownToken(**row, read_monotonic=asked)

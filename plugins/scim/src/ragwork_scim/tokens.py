@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ragwork_hooks.credentials import TokenFormat
+from ragwork_toolkit.bearer_tokens.format import TokenFormat
 
 SCIM: Final = TokenFormat("nrgscim_")
 FORMAT: Final = SCIM.declared("SCIM token")

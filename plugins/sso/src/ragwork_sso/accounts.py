@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Final
 
 import attrs
-from ragwork_hooks.credentials import new_id
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.bearer_tokens.format import new_id
 
 from ragwork_sso.id_token import Identity
 from ragwork_sso.problems import no_account

@@ -1,17 +1,17 @@
 """The authenticator of sessions, and the end of streams whose session expires meanwhile."""
 
-import hmac
 from typing import Final
 
 from ragwork_hooks.auth import Credential, Directory, Principal, User
 from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.bearer_tokens.lookup import authenticate, checking
 
 from ragwork_sso.sessions import Session, SessionStore
 from ragwork_sso.tokens import SESSION
 
-# Compared with when there is no session, so that a made-up id takes the same steps as a real one.
-_NO_DIGEST: Final = bytes(32)
+_UNAUTHORIZED: Final = "AUTH_UNAUTHORIZED"
+_UNKNOWN: Final = "the session is malformed or unknown"
 
 
 class SessionAuthenticator:
@@ -35,10 +35,9 @@ class SessionAuthenticator:
         token = credential.bearer
         if token is None or not token.startswith(SESSION.prefix):
             return None
-        session_id = SESSION.id_of(token)
-        if session_id is None or not self._enabled:
-            raise _refused("the session is malformed or unknown")
-        session, user = await self._look_up(session_id, token)
+        if not self._enabled:
+            raise unauthenticated(_UNAUTHORIZED, _UNKNOWN)
+        session, user = await self._look_up(token)
         self._used[session.id] = session
         return Principal(
             tenant_id=session.tenant_id,
@@ -58,18 +57,10 @@ class SessionAuthenticator:
                 await self._services.streams.cut(tx, credential_id=session.id)
             self._used.pop(session.id, None)
 
-    async def _look_up(self, session_id: str, token: str) -> tuple[Session, User]:
-        try:
-            session = await self._sessions.known(session_id)
-            if not hmac.compare_digest(
-                self._sessions.digest(token), session.digest if session else _NO_DIGEST
-            ):
-                session = None
-            user = await self._directory.current(session.tenant_id, session.user_id) if session else None
-        except Exception as error:
-            raise Problem("AUTH_UNAVAILABLE", "credentials can't be checked at the moment") from error
-        if session is None:
-            raise _refused("the session is malformed or unknown")
+    async def _look_up(self, token: str) -> tuple[Session, User]:
+        session = await authenticate(self._sessions.lookup, token, _UNAUTHORIZED, _UNKNOWN)
+        with checking():
+            user = await self._directory.current(session.tenant_id, session.user_id)
         if session.revoked_at is not None:
             raise _refused("this session was ended", session, "AUTH_REVOKED_KEY")
         if user is None or not user.active:
@@ -79,6 +70,5 @@ class SessionAuthenticator:
         return session, user
 
 
-def _refused(message: str, proven: Session | None = None, code: str = "AUTH_UNAUTHORIZED") -> Problem:
-    """A 401. Only a session that was proven may write into its tenant's audit log."""
-    return unauthenticated(code, message, None if proven is None else proven.tenant_id)
+def _refused(message: str, proven: Session, code: str = _UNAUTHORIZED) -> Problem:
+    return unauthenticated(code, message, proven.tenant_id)

@@ -250,7 +250,7 @@ class LoginApi:
 
     async def me(self, call: Call[NoFields, NoFields]) -> SsoMeResponse:
         principal = call.principal
-        session = await self._sessions.known(principal.credential_id)
+        session = await self._sessions.lookup.find(principal.credential_id)
         if session is None:
             raise _no_session()
         account = await accounts.of_user(call.tx, principal.user_id)

@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
-from ragwork_hooks.credentials import digest
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
+from ragwork_toolkit.bearer_tokens.format import digest
+from ragwork_toolkit.bearer_tokens.lookup import TokenLookup
 
 from ragwork_sso.tokens import SESSION
 
@@ -83,14 +84,12 @@ class SessionStore:
         self._services = services
         self._pepper = pepper
         self._lifetime = lifetime
-        self._known: Cache[Session] = services.caches.cache("sso.sessions", ttl_s=CACHE_TTL_S)
+        cache: Cache[Session] = services.caches.cache("sso.sessions", ttl_s=CACHE_TTL_S)
+        #: Sessions whatever their tenant.
+        self.lookup = TokenLookup(SESSION, pepper, cache, self._load)
 
     def digest(self, token: str) -> bytes:
         return digest(self._pepper, token)
-
-    async def known(self, session_id: str) -> Session | None:
-        """The session whatever its tenant, from a cache that any change reaches within 1 s."""
-        return await self._known.get_optional(session_id, lambda: self._load(session_id))
 
     async def open(self, tx: Transaction, user_id: str, provider_id: str) -> Opened:
         session_id, token = SESSION.mint()
@@ -117,7 +116,7 @@ class SessionStore:
         return count
 
     async def _end(self, tx: Transaction, session_id: str) -> None:
-        await self._known.invalidate(tx, session_id)
+        await self.lookup.forget(tx, session_id)
         await self._services.streams.cut(tx, credential_id=session_id)
 
     async def _load(self, session_id: str) -> Session | None:

@@ -5,7 +5,7 @@ import hashlib
 import secrets
 from typing import Final
 
-from ragwork_hooks.credentials import TokenFormat
+from ragwork_toolkit.bearer_tokens.format import TokenFormat
 
 SESSION: Final = TokenFormat("nrgss_")
 FORMAT: Final = SESSION.declared("session")

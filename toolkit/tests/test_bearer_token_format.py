@@ -6,7 +6,7 @@ import hmac
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_hooks.credentials import TokenFormat, digest
+from ragwork_toolkit.bearer_tokens.format import TokenFormat, digest
 
 KEY = TokenFormat("nrgk_")
 
