@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import orjson
-from ragwork_hooks.http import AnyRoute, Area, Call, File, Route
+from ragwork_hooks.http import AnyRoute, Area, Call, File, NoFields
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.routes import public_route
 
 from ragwork_apidocs import docs_page
 from ragwork_apidocs.openapi import document_of
@@ -26,17 +27,21 @@ class ApiDocsRoutes:
     def declare(self) -> tuple[AnyRoute, ...]:
         """The two routes."""
         return (
-            _public("openapi.get", "/v1/openapi.json", "This API as OpenAPI 3.1", self._openapi),
-            _public(
-                "openapi.docs.get", "/v1/docs", "This API for people", self._docs, media_type="text/html"
+            public_route(
+                name="openapi.get", method="GET", path="/v1/openapi.json", summary="This API as OpenAPI 3.1",
+                handler=self._openapi, response=None,
             ),
-        )
+            public_route(
+                name="openapi.docs.get", method="GET", path="/v1/docs", summary="This API for people",
+                handler=self._docs, response=None, media_type="text/html",
+            ),
+        )  # fmt: skip
 
-    async def _openapi(self, _call: Call[Any, Any]) -> File:
+    async def _openapi(self, _call: Call[NoFields, NoFields]) -> File:
         data = await self._once("json", lambda: orjson.dumps(document_of(self._services)))
         return File(data=data, mime="application/json; charset=utf-8")
 
-    async def _docs(self, _call: Call[Any, Any]) -> File:
+    async def _docs(self, _call: Call[NoFields, NoFields]) -> File:
         headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
         page = await self._once("html", lambda: docs_page.render(document_of(self._services)).encode())
         return File(data=page, mime="text/html; charset=utf-8", headers=headers)
@@ -52,29 +57,3 @@ class ApiDocsRoutes:
         with self._describing:
             if form not in self._described:
                 self._described[form] = make()
-
-
-def _public(
-    name: str,
-    path: str,
-    summary: str,
-    handler: Callable[[Call[Any, Any]], Any],
-    media_type: str = "application/json",
-) -> AnyRoute:
-    return Route(
-        name=name,
-        method="GET",
-        path=path,
-        summary=summary,
-        handler=handler,
-        scope="public",
-        action=None,
-        rate_class="public",
-        idempotency="none",
-        audit_event=None,
-        feature=None,
-        stale_reads=False,
-        transaction="none",
-        response=None,
-        media_type=media_type,
-    )
