@@ -1,5 +1,7 @@
 """Settings of the plugin ``rego``."""
 
+import os
+
 import attrs
 from ragwork_hooks.settings import setting
 
@@ -10,9 +12,9 @@ class RegoConfig:
 
     workers: int = setting(
         "REGO_WORKERS",
-        2,
-        "Processes that evaluate one tenant's policies; one more for the others",
-        ge=1,
+        0,
+        "Processes that evaluate one tenant's policies, and one more for the others; 0: one for each core but one",
+        ge=0,
         le=64,
     )
     cpu_ms: int = setting(
@@ -24,3 +26,8 @@ class RegoConfig:
     timeout_s: float = setting(
         "REGO_TIMEOUT_S", 2.0, "Longest a decision may take, waiting included, in seconds", ge=0.1, le=60
     )
+
+    @property
+    def processes(self) -> int:
+        """How many one tenant may use. A core is left to the server: policies on all of them make everybody wait."""
+        return self.workers or max((os.cpu_count() or 2) - 1, 1)

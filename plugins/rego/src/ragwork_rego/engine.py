@@ -241,7 +241,7 @@ async def open_engine(context: ProviderContext[RegoConfig]) -> RegoEngine:
 
     One process more than a single tenant may use: whoever comes second need not wait for the first's policies.
     """
-    most = context.config.workers
+    most = context.config.processes
     places = context.services.shares("workers", most + 1, waiting=_MAX_WAITING, refusal=_busy, most=most)
     return RegoEngine(context.config, places)
 
