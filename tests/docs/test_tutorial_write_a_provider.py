@@ -94,7 +94,9 @@ def installed(package: Path, offline: dict[str, str]) -> dict[str, str]:
     ended = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", made], cwd=package, env=offline, capture_output=True, text=True
     )
-    if ended.returncode != 0 and re.search("found in the cache|network (?:is|was) disabled", ended.stderr):
+    # CI's cache is full: what is not found there is a fault of ours.
+    may_miss = ended.returncode != 0 and "CI" not in os.environ
+    if may_miss and re.search("found in the cache|network (?:is|was) disabled", ended.stderr):
         pytest.skip(f"uv's cache does not hold what the wheels need: {ended.stderr.splitlines()[-1]}")
     assert ended.returncode == 0, ended.stderr
     return offline
