@@ -10,7 +10,7 @@ MANIFESTS := pyproject.toml $(wildcard */pyproject.toml plugins/*/pyproject.toml
 # Tests run in as many processes as there are cores; each has a Postgres of its own.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count(), 8))')
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := $(PYTEST) --numprocesses=$(WORKERS) --dist=worksteal
+PARALLEL = $(PYTEST) --numprocesses=$(WORKERS) --dist=worksteal
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # Certificates of this machine's store, as pip and git use them: a proxy's own authority is only there.
 export UV_SYSTEM_CERTS ?= 1

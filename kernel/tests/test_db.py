@@ -12,7 +12,7 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
-from ragwork_kernel import db, migrations
+from ragwork_kernel import migrations
 from ragwork_kernel.db import TENANT_ID, Pool, check_tenant_id
 from ragwork_testkit.database import Database, PostgresServer
 from serving import route, serving
@@ -332,11 +332,9 @@ async def test_who_holds_a_connection_gets_a_second_although_all_hold_one(databa
         assert await asyncio.gather(*(nested(pool, f"t{n}") for n in range(30))) == [1] * 30
 
 
-async def test_one_connection_is_enough_for_a_whole_request(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_second_connection")
+async def test_one_connection_is_enough_for_a_whole_request(database: Database) -> None:
     """A request that holds its transaction must never wait for a second connection."""
-    monkeypatch.setattr(db, "needs_second", lambda: False)
 
     async def handler(call: Any) -> object:
         await call.tx.execute(ADD, call.principal.tenant_id, 1)

@@ -195,6 +195,16 @@ async def test_a_file_of_json_is_looked_over_like_a_body(
     assert answer["error"]["details"]["errors"][0]["type"] == "too_many_values"
 
 
+async def test_a_text_that_is_called_like_json_is_a_text(database: Database) -> None:
+    declared = route(uploaded, method="POST", body=Form, body_kind="multipart")
+    form = aiohttp.FormData()
+    form.add_field("name", "n")
+    form.add_field("file", b"[" * 100_001, filename="a.json", content_type="text/plain")
+    async with serving(database.app, declared) as served:
+        status, _, _ = await served.call("POST", data=form)
+    assert status == 200
+
+
 PART = '--b\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n'
 FILE = PART.format("file", '; filename="f"', "x")
 NAME = PART.format("name", "", "n")

@@ -49,8 +49,9 @@ async def test_a_lease_without_heartbeat_is_taken_over(
     database: Database, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The way for another machine's worker: nothing is known of it but its silence."""
-    monkeypatch.setattr(job_worker, "LEASE_S", 1.0)
-    monkeypatch.setattr(job_worker, "POLL_S", 0.2)
+    # One scale for all: a lease shorter than its margin or its heartbeat is given up before the job is done.
+    for name, seconds in {"LEASE_S": 2.0, "MARGIN_S": 0.3, "BEAT_S": 0.3, "POLL_S": 0.2}.items():
+        monkeypatch.setattr(job_worker, name, seconds)
     journal = tmp_path / "journal"
     victim = OtherProcess.start(database.dispatcher, journal)
     job_id = await bench.enqueue("t1", s="0.5")

@@ -136,6 +136,7 @@ async def test_a_read_is_admitted_before_its_transaction_opens(database: Databas
     assert (status, log) == (200, READ_ORDER)
 
 
+@pytest.mark.usefixtures("no_second_connection")
 @pytest.mark.parametrize(("also", "status"), [("load", 404), ("judge-resource", 403), (None, 402)])
 async def test_a_reads_resource_refuses_before_its_quota_does(
     database: Database, also: str | None, status: int

@@ -244,6 +244,7 @@ async def test_another_tenant_takes_platform_scope_and_everything_is_bound_to_it
     assert log.said()[2:] == [("t1", "things.made", "success"), ("t2", "things.made", "success")]
 
 
+@pytest.mark.usefixtures("no_second_connection")
 async def test_admission_of_a_change_to_another_tenant_charges_the_caller(database: Database) -> None:
     tenants: list[str] = []
 

@@ -1,12 +1,10 @@
 """A client that a generator makes of the API's description works against the running server.
 
-The generator can't be installed beside this project's other tools, so the test asks for it on PATH:
-``uv tool install openapi-python-client``.
+The generator can't be installed beside this project's other tools, so the test asks for it on PATH.
 """
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +15,7 @@ import pytest
 from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
-GENERATOR = shutil.which("openapi-python-client")
+GENERATOR = "openapi-python-client"
 #: What a user of the client would write.
 USE = """
 import sys
@@ -39,13 +37,13 @@ print(isinstance(refused, Error), refused.error.code)
 """
 
 
-@pytest.mark.skipif(GENERATOR is None, reason="openapi-python-client is not on PATH")
+@pytest.mark.program(GENERATOR)
 async def test_a_generated_client_calls_health_corpora_and_retrieve(platform: Start, tmp_path: Path) -> None:
     plugins = (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS)
     async with platform(plugins=plugins, settings=DOOR_SETTINGS) as app:
         described = tmp_path / "api.json"
         described.write_text(json.dumps((await app.call("GET", "/v1/openapi.json")).body))
-        said = await asyncio.to_thread(run, str(GENERATOR), "generate", "--path", str(described),
+        said = await asyncio.to_thread(run, GENERATOR, "generate", "--path", str(described),
                                        "--output-path", str(tmp_path / "client"))  # fmt: skip
         # Only the answer that is a sound has no class.
         assert said.count("Cannot parse") <= 1, said

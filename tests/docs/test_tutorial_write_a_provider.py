@@ -1,6 +1,6 @@
 """A third party's view: from wheels alone, in an environment that has nothing else, the page is followed to its end."""
 
-import re
+import os
 import subprocess
 from pathlib import Path
 
@@ -66,7 +66,8 @@ def installed(package: Path, offline: dict[str, str]) -> dict[str, str]:
     ended = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", made], cwd=package, env=offline, capture_output=True, text=True
     )
-    if missing := wheels.missing(ended.stderr):
+    # CI's cache is full: what is not found there is a fault of ours.
+    if "CI" not in os.environ and (missing := wheels.missing(ended.stderr)):
         pytest.skip(f"uv's cache does not hold what the wheels need: {missing}")
     assert ended.returncode == 0, ended.stderr
     return offline

@@ -16,7 +16,6 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -171,33 +170,41 @@ async def kind_of(name: str, session: aiohttp.ClientSession) -> Kind:
 class Crowd:
     """The busy tenant's clients, in a process of their own: what they wait for is no part of the quiet one's times."""
 
-    process: BaseProcess
     pipe: Any
 
     @classmethod
     @contextmanager
     def at_work(cls, name: str, server: Server, key: str) -> Iterator["Crowd"]:
         here, there = multiprocessing.Pipe()
-        process = multiprocessing.get_context("fork").Process(target=crowd, args=(name, server, key, there))
+        process = multiprocessing.get_context("spawn").Process(target=crowd, args=(name, server, key, there))
         process.start()
-        made = cls(process, here)
+        there.close()  # so that a crowd that fails ends the reading here
+        made = cls(here)
         try:
             made.counts()  # once it is at work
             yield made
         finally:
-            here.send("stop")
+            here.close()
             process.join(10)
             process.kill()
 
     def counts(self) -> tuple[int, int, int]:
         """Answered, refused and finished so far."""
-        self.pipe.send("count")
+        self.pipe.send(True)
         answered, refused, finished = self.pipe.recv()
         return int(answered), int(refused), int(finished)
 
 
 def crowd(name: str, server: Server, key: str, pipe: Any) -> None:
     asyncio.run(_crowd(name, server, key, pipe))
+
+
+def _is_asked(pipe: Any) -> bool:
+    """Wait for the next question; false once nobody will ask."""
+    try:
+        return bool(pipe.recv())
+    except EOFError:
+        return False
 
 
 async def _crowd(name: str, server: Server, key: str, pipe: Any) -> None:
@@ -207,7 +214,7 @@ async def _crowd(name: str, server: Server, key: str, pipe: Any) -> None:
         clients = [repeat(session, kind.busy, seen, float("inf")) for _ in range(kind.clients)]
         tasks = [asyncio.create_task(one) for one in clients]
         await asyncio.sleep(GATHER_S)
-        while await asyncio.to_thread(pipe.recv) == "count":
+        while await asyncio.to_thread(_is_asked, pipe):
             ended = [task for task in tasks if task.done()]
             assert not ended, ended[0].exception()
             finished = await kind.finished(session) if kind.finished else len(seen.took)

@@ -24,8 +24,10 @@ class Part:
 
     @property
     def is_json(self) -> bool:
-        """Whether its label or its name says so."""
-        return self.content_type == "application/json" or (self.filename or "").lower().endswith(".json")
+        """Whether its label says so, or its name where the client did not know."""
+        if self.content_type == "application/octet-stream":
+            return (self.filename or "").lower().endswith(".json")
+        return self.content_type == "application/json"
 
 
 def parts(raw: bytes, content_type: str) -> list[Part]:

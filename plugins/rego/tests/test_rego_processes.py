@@ -132,3 +132,12 @@ async def test_a_failure_names_its_line(engine: RegoEngine) -> None:
     (decision,) = await engine.decide("t1", [policy(source)], {"n": "none"})
     assert (decision.allowed, decision.line) == (False, 5)
     assert "line 5" in decision.reason
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(None, 1), (1, 1), (2, 1), (3, 2), (64, 2)])
+def test_policies_leave_the_server_a_core(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, processes: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    unset, chosen = (RegoConfig(workers=n, cpu_ms=100, memory_mb=512, timeout_s=2.0) for n in (0, 5))
+    assert (unset.processes, chosen.processes) == (processes, 5)

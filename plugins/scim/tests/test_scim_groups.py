@@ -92,6 +92,14 @@ async def test_what_a_group_does_not_understand_changes_nothing(
     assert (await scim.directory(bob["id"])).groups == frozenset()
 
 
+@pytest.mark.parametrize("members", ["ann", ["ann"], {"value": "ann"}, 5, [[]]], ids=repr)
+async def test_members_of_another_form_make_no_group(scim: Any, members: Any) -> None:
+    body = {"schemas": [GROUP], "displayName": "team", "members": members}
+    answer = await scim("POST", "/Groups", body)
+    assert (answer.status, answer.body["scimType"]) == (400, "invalidValue"), answer.text
+    assert (await scim("GET", "/Groups")).body["totalResults"] == 0
+
+
 async def test_a_role_lasts_exactly_as_long_as_what_grants_it(scim: Any) -> None:
     ann = await scim.user("ann")
     admins, editors = await scim.group("admins", ann["id"]), await scim.group("editors", ann["id"])

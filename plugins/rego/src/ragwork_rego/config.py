@@ -13,7 +13,7 @@ class RegoConfig:
     workers: int = setting(
         "REGO_WORKERS",
         0,
-        "Processes that evaluate one tenant's policies, and one more for the others; 0: one for each core but one",
+        "Processes that evaluate one tenant's policies, and one more for the others; 0: two, on one or two cores one",
         ge=0,
         le=64,
     )
@@ -30,4 +30,4 @@ class RegoConfig:
     @property
     def processes(self) -> int:
         """How many one tenant may use. A core is left to the server: policies on all of them make everybody wait."""
-        return self.workers or max((os.cpu_count() or 2) - 1, 1)
+        return self.workers or (2 if (os.cpu_count() or 1) > 2 else 1)

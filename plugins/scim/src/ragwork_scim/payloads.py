@@ -47,12 +47,20 @@ def group_of(body: Mapping[str, Any], context: Context) -> tuple[Group, object]:
     """
     plain = dict(_checked(body))
     key = _key(plain, "members")
-    members = None if key is None else plain.pop(key)
+    members = None if key is None else _objects(plain.pop(key))
     with refusing():
         group = Group.model_validate(plain, scim_ctx=context, scim_policy=_LENIENT)
     group.display_name = group_name(group.display_name)
     group.external_id = external_id(group.external_id)
     return group, members
+
+
+def _objects(members: object) -> object:
+    if members is None or (isinstance(members, list) and all(isinstance(one, dict) for one in members)):
+        return members
+    raise payload_invalid(
+        "invalidValue", "members must be a list of objects, each with the id of a user as its value"
+    )
 
 
 def says_active(body: Mapping[str, Any]) -> bool:
