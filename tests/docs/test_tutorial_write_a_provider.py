@@ -1,6 +1,7 @@
 """A third party's view: from wheels alone, in an environment that has nothing else, the page is followed to its end."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
