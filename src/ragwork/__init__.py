@@ -3,6 +3,8 @@
 DEFAULT_PLUGINS = (
     "embedded",
     "redis",
+    "blobdir",
+    "otlp",
     "apidocs",
     "directory",
     "apikeys",

@@ -5,7 +5,7 @@ implement ``PluginSpec`` with ``@hookimpl``. All hooks are called once, at boot,
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
@@ -361,6 +361,24 @@ class StateProvider:
     check: Callable[[State], Awaitable[None]]
 
 
+@attrs.frozen(kw_only=True)
+class TracingProvider:
+    """An entry point of the group ``ragwork.tracing``, opened in phase 0 with the collector's endpoint and the name
+    of the service.
+    """
+
+    name: str
+    open: Callable[[str, str], "KernelTracer"]
+
+
+@attrs.frozen(kw_only=True)
+class BlobProvider:
+    """An entry point of the group ``ragwork.blob``, opened in phase 0 with the folder of ``BLOB_DIR``."""
+
+    name: str
+    open: Callable[[Path], Blob]
+
+
 class Providers(Protocol):
     """The binding table. Unknown names raise ``ProviderError`` with the kind's code, naming what is there."""
 
@@ -410,6 +428,22 @@ class Tracer(Protocol):
     def span(
         self, name: str, **attributes: str | int | float | bool
     ) -> AbstractAsyncContextManager[None]: ...
+
+
+class KernelTracer(Tracer, Protocol):
+    """What a ``TracingProvider`` makes: a ``Tracer``, and what the kernel traces for itself."""
+
+    def request(self, method: str, route: str) -> AbstractContextManager[Callable[[int], None]]:
+        """A span around one request; what it gives is called with the answer's status."""
+
+    def database(self, db: Database) -> Database:
+        """``db`` with a span per statement."""
+
+    def wraps(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[Wrap[Any], ...]:
+        """Layers around the providers of ``kinds``, one span per call."""
+
+    def close(self) -> None:
+        """Export what is left. Blocks for a few seconds at most."""
 
 
 class Secrets(Protocol):

@@ -15,6 +15,7 @@ from ragwork_hooks.authz import Decision, Deny
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.events import Observer
 from ragwork_hooks.http import AnyRoute, Call, Dialect, EventStream
+from ragwork_hooks.plugin import KernelTracer
 from ragwork_hooks.replay import Hit
 from ragwork_hooks.storage import Database, Transaction
 
@@ -32,7 +33,6 @@ from ragwork_kernel.records import Records
 from ragwork_kernel.replies import SECURITY_HEADERS, Shape
 from ragwork_kernel.shares import address_of, working_for
 from ragwork_kernel.telemetry import Telemetry
-from ragwork_kernel.tracing import KernelTracer
 
 log = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
@@ -85,9 +85,12 @@ class Pipeline:
         """The aiohttp handler of one route."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await self._exchange(request, route, legacy)
+            with self._tracer.request(route.method, route.path) as answered:
+                response = await self._exchange(request, route, legacy)
+                answered(response.status)
+                return response
 
-        return self._tracer.handler(handle, route.method, route.path)
+        return handle
 
     def refuse(
         self, request: web.BaseRequest, problem: Problem, *, legacy: bool, dialect: Dialect | None = None

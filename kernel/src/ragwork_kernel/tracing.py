@@ -1,83 +1,63 @@
-"""Spans for requests, SQL and providers, exported over OTLP when an endpoint is configured; else nothing.
+"""The tracer that is configured: a plugin's, else one that does nothing."""
 
-Without an endpoint nothing is wrapped and OpenTelemetry is not even imported. All attribute names of
-the semantic conventions (HTTP, database, generative AI) stand in this module.
-"""
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, Final
 
-import contextlib
-import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
-
-from aiohttp import web
-from ragwork_hooks.plugin import Wrap
+from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.plugin import KernelTracer, TracingProvider, Wrap
 from ragwork_hooks.provider_kinds import ProviderKind
-from ragwork_hooks.storage import Database, Mode, Row, Transaction
+from ragwork_hooks.storage import Database
 
+from ragwork_kernel import discovery
 from ragwork_kernel.config import KernelConfig
 
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace.export import SpanExporter
-    from opentelemetry.trace import Span, SpanKind
-
-Attribute: TypeAlias = str | int | float | bool
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_METHOD, _ROUTE, _STATUS = "http.request.method", "http.route", "http.response.status_code"
-_DB_SYSTEM, _DB_OPERATION = "db.system.name", "db.operation.name"
-_ERROR: Final = "error.type"
-_GEN_AI_OPERATION, _GEN_AI_PROVIDER = "gen_ai.operation.name", "gen_ai.provider.name"
-_INPUT_TOKENS, _OUTPUT_TOKENS = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
-
-
-class KernelTracer(Protocol):
-    """``ragwork_hooks.plugin.Tracer``, and what the kernel wraps for itself."""
-
-    def span(self, name: str, **attributes: Attribute) -> AbstractAsyncContextManager[None]: ...
-
-    def handler(self, handle: Handler, method: str, path: str) -> Handler:
-        """``handle`` with a span per request of the route ``path``."""
-
-    def database(self, db: Database) -> Database:
-        """``db`` with a span per statement."""
-
-    def wraps(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[Wrap[Any], ...]:
-        """Layers around the providers of ``kinds``, one span per call."""
-
-    def close(self) -> None:
-        """Export what is left. Blocks for a few seconds at most."""
+GROUP: Final = "ragwork.tracing"
+OTLP: Final = "otlp"
 
 
 def make_tracer(config: KernelConfig) -> KernelTracer:
-    """The tracer that ``OTEL_EXPORTER_OTLP_ENDPOINT`` asks for."""
+    """The tracer that ``OTEL_EXPORTER_OTLP_ENDPOINT`` asks for. Raises ``ConfigError`` when nothing exports."""
     if config.otlp_endpoint is None:
         return NoTracer()
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    if OTLP not in discovery.installed(GROUP):
+        raise ConfigError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "is set and nothing installed exports spans",
+            "install ragwork-otlp, or unset it",
+        )
+    provider: TracingProvider = discovery.load(GROUP, OTLP)
+    return provider.open(config.otlp_endpoint, config.app_name)
 
-    exporter = OTLPSpanExporter(endpoint=f"{config.otlp_endpoint.rstrip('/')}/v1/traces", timeout=5)
-    return OtlpTracer(config.app_name, exporter)
+
+def _told(_status: int) -> None:
+    """Nobody wants to know."""
 
 
-class _Nothing(AbstractAsyncContextManager[None]):
+class _Nothing(AbstractAsyncContextManager[None], AbstractContextManager[Callable[[int], None]]):
     """A context that does nothing; one object serves every span."""
 
     async def __aenter__(self) -> None: ...
 
     async def __aexit__(self, *_exception: object) -> None: ...
 
+    def __enter__(self) -> Callable[[int], None]:
+        return _told
+
+    def __exit__(self, *_exception: object) -> None: ...
+
 
 class NoTracer:
-    """Everything as it was."""
+    """Implements ``ragwork_hooks.plugin.KernelTracer``: everything as it was."""
 
     def __init__(self) -> None:
         self._nothing = _Nothing()
 
-    def span(self, name: str, **attributes: Attribute) -> AbstractAsyncContextManager[None]:
+    def span(self, name: str, **attributes: str | int | float | bool) -> AbstractAsyncContextManager[None]:
         return self._nothing
 
-    def handler(self, handle: Handler, method: str, path: str) -> Handler:
-        return handle
+    def request(self, method: str, route: str) -> AbstractContextManager[Callable[[int], None]]:
+        return self._nothing
 
     def database(self, db: Database) -> Database:
         return db
@@ -86,184 +66,3 @@ class NoTracer:
         return ()
 
     def close(self) -> None: ...
-
-
-class OtlpTracer:
-    """Spans of one kernel instance; the process-wide provider of OpenTelemetry is left alone."""
-
-    def __init__(self, service: str, exporter: "SpanExporter") -> None:
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.trace import SpanKind, StatusCode
-
-        self._kinds, self._failed = SpanKind, StatusCode.ERROR
-        self._provider: TracerProvider = TracerProvider(
-            resource=Resource.create({"service.name": service}), shutdown_on_exit=False
-        )
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
-        self._tracer = self._provider.get_tracer("ragwork")
-
-    @contextlib.asynccontextmanager
-    async def span(self, name: str, **attributes: Attribute) -> AsyncIterator[None]:
-        with self._open(name, self._kinds.INTERNAL, attributes):
-            yield
-
-    def handler(self, handle: Handler, method: str, path: str) -> Handler:
-        async def traced(request: web.Request) -> web.StreamResponse:
-            facts: dict[str, Attribute] = {_METHOD: method, _ROUTE: path}
-            with self._open(f"{method} {path}", self._kinds.SERVER, facts) as span:
-                response = await handle(request)
-                span.set_attribute(_STATUS, response.status)
-                if response.status >= 500:
-                    span.set_status(self._failed)
-                return response
-
-        return traced
-
-    def database(self, db: Database) -> Database:
-        return _TracedDatabase(db, self)
-
-    def statement(self, sql: str) -> AbstractAsyncContextManager[None]:
-        """A span for one statement. It names the verb only: parameters are never part of it."""
-        verb = sql.split(maxsplit=1)[0].upper()
-        return self._client(f"postgresql {verb}", {_DB_SYSTEM: "postgresql", _DB_OPERATION: verb})
-
-    def wraps(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[Wrap[Any], ...]:
-        return tuple(
-            Wrap(kind=kind, name="tracing", wrap=functools.partial(_TracedProvider, self, kind.spans))
-            for kind in kinds
-            if kind.spans
-        )
-
-    def close(self) -> None:
-        self._provider.shutdown()
-
-    def call(self, operation: str, provider: str) -> "contextlib.AbstractContextManager[Span]":
-        """A span for one provider call."""
-        facts: dict[str, Attribute] = {_GEN_AI_OPERATION: operation, _GEN_AI_PROVIDER: provider}
-        return self._open(f"{operation} {provider}", self._kinds.CLIENT, facts)
-
-    def begin(self, operation: str, provider: str) -> "Span":
-        """A span for a stream, which is no task's current one: its owner ends it."""
-        facts: dict[str, Attribute] = {_GEN_AI_OPERATION: operation, _GEN_AI_PROVIDER: provider}
-        return self._tracer.start_span(f"{operation} {provider}", kind=self._kinds.CLIENT, attributes=facts)
-
-    def fail(self, span: "Span", error: BaseException) -> None:
-        """Mark the span. The error's type only: its text may quote a secret or a document."""
-        span.set_attribute(_ERROR, type(error).__name__)
-        span.set_status(self._failed)
-
-    @contextlib.asynccontextmanager
-    async def _client(self, name: str, attributes: dict[str, Attribute]) -> AsyncIterator[None]:
-        with self._open(name, self._kinds.CLIENT, attributes):
-            yield
-
-    @contextlib.contextmanager
-    def _open(self, name: str, kind: "SpanKind", attributes: dict[str, Attribute]) -> "Iterator[Span]":
-        with self._tracer.start_as_current_span(
-            name, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
-        ) as span:
-            try:
-                yield span
-            except Exception as error:
-                self.fail(span, error)
-                raise
-
-
-class _TracedDatabase:
-    def __init__(self, db: Database, tracer: OtlpTracer) -> None:
-        self._db = db
-        self._tracer = tracer
-
-    @contextlib.asynccontextmanager
-    async def tenant(
-        self, tenant_id: str, mode: Mode = "write", *, stale: bool = False
-    ) -> AsyncIterator[Transaction]:
-        async with self._db.tenant(tenant_id, mode, stale=stale) as tx:
-            yield _TracedTransaction(tx, self._tracer)
-
-    @contextlib.asynccontextmanager
-    async def anonymous(self) -> AsyncIterator[Transaction]:
-        async with self._db.anonymous() as tx:
-            yield _TracedTransaction(tx, self._tracer)
-
-
-class _TracedTransaction:
-    def __init__(self, tx: Transaction, tracer: OtlpTracer) -> None:
-        self._tx = tx
-        self._tracer = tracer
-        self.on_commit = tx.on_commit
-
-    @property
-    def tenant_id(self) -> str:
-        return self._tx.tenant_id
-
-    @property
-    def mode(self) -> Mode:
-        return self._tx.mode
-
-    async def fetch(self, sql: str, *args: object) -> Any:
-        async with self._tracer.statement(sql):
-            return await self._tx.fetch(sql, *args)
-
-    async def fetchrow(self, sql: str, *args: object) -> Row | None:
-        async with self._tracer.statement(sql):
-            return await self._tx.fetchrow(sql, *args)
-
-    async def fetchval(self, sql: str, *args: object) -> Any:
-        async with self._tracer.statement(sql):
-            return await self._tx.fetchval(sql, *args)
-
-    async def execute(self, sql: str, *args: object) -> str:
-        async with self._tracer.statement(sql):
-            return await self._tx.execute(sql, *args)
-
-    async def executemany(self, sql: str, args: Any) -> None:
-        async with self._tracer.statement(sql):
-            await self._tx.executemany(sql, args)
-
-
-class _TracedProvider:
-    """A provider whose calls in ``calls`` make spans; everything else is the provider's own."""
-
-    def __init__(self, tracer: OtlpTracer, calls: Mapping[str, str], name: str, inner: Any) -> None:
-        self._tracer = tracer
-        self._calls = calls
-        self._name = name
-        self._inner = inner
-
-    def __getattr__(self, attribute: str) -> Any:
-        value = getattr(self._inner, attribute)
-        operation = self._calls.get(attribute)
-        if operation is None:
-            return value
-
-        def traced(*args: Any, **named: Any) -> Any:
-            answer = value(*args, **named)
-            made = self._stream if hasattr(answer, "__aiter__") else self._call
-            return made(operation, answer)
-
-        return traced
-
-    async def _call(self, operation: str, answer: Awaitable[Any]) -> Any:
-        with self._tracer.call(operation, self._name):
-            return await answer
-
-    async def _stream(self, operation: str, deltas: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        span = self._tracer.begin(operation, self._name)
-        try:
-            async for delta in deltas:
-                usage = getattr(delta, "usage", None)
-                if usage is not None:
-                    span.set_attribute(_INPUT_TOKENS, usage.input_tokens)
-                    span.set_attribute(_OUTPUT_TOKENS, usage.output_tokens)
-                yield delta
-        except Exception as error:  # a client that leaves is no fault
-            self._tracer.fail(span, error)
-            raise
-        finally:
-            span.end()
-            close = getattr(deltas, "aclose", None)
-            if close is not None:
-                await close()

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import attrs
 from ragwork_hooks.events import Sink
-from ragwork_hooks.plugin import Probe
+from ragwork_hooks.plugin import KernelTracer, Probe
 from ragwork_hooks.redaction import Redactor
-from ragwork_hooks.storage import Blob, Database, State
+from ragwork_hooks.storage import Database, State
 
 from ragwork_kernel import clock, secrets
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.authorize import AuthorizationPlan
-from ragwork_kernel.blobs import DirectoryBlobs, PostgresBlobs
+from ragwork_kernel.blobs import blobs
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.caches import KernelCaches
-from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.contributions import Collected
 from ragwork_kernel.egress import EgressClient
 from ragwork_kernel.jobs import PostgresJobs
@@ -26,7 +25,6 @@ from ragwork_kernel.providers import ProviderTable
 from ragwork_kernel.services import Parts
 from ragwork_kernel.sse import StreamRegistry
 from ragwork_kernel.telemetry import Telemetry, teach_logging
-from ragwork_kernel.tracing import KernelTracer
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +57,7 @@ class Wiring:
         self.parts = Parts(
             db=ground.db,
             state=ground.state,
-            blob=_blobs(kernel),
+            blob=blobs(kernel.blob_dir),
             caches=KernelCaches(ground.bus),
             jobs=PostgresJobs(self._job_kinds),
             events=OutboxEvents(self._sinks),
@@ -91,8 +89,3 @@ class Wiring:
         self._sinks.extend(plan.sinks)
         self._job_kinds.update(kind.name for kind in plan.jobs)
         self.providers.fill(collected.offers, (*plan.wraps, *self._tracer.wraps(self._kinds)))
-
-
-def _blobs(kernel: KernelConfig) -> Blob:
-    """The database itself, so that every process on it sees the same blobs; a shared folder when one is named."""
-    return PostgresBlobs() if kernel.blob_dir is None else DirectoryBlobs(Path(kernel.blob_dir))

@@ -11,7 +11,15 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import attrs
-from ragwork_hooks.plugin import HOOKS_API, DatabaseProvider, PluginInfo, Provider, StateProvider
+from ragwork_hooks.plugin import (
+    HOOKS_API,
+    BlobProvider,
+    DatabaseProvider,
+    PluginInfo,
+    Provider,
+    StateProvider,
+    TracingProvider,
+)
 from ragwork_hooks.settings import settings_of
 
 
@@ -44,7 +52,7 @@ def plugin_facts(target: str) -> Mapping[str, object]:
 def provider_facts(target: str) -> Mapping[str, object]:
     """A provider's name and the options that a corpus may set for it."""
     found = loaded(target)
-    if isinstance(found, DatabaseProvider | StateProvider):
+    if isinstance(found, BlobProvider | DatabaseProvider | StateProvider | TracingProvider):
         return {"name": found.name, "options": []}
     if not isinstance(found, Provider):
         raise TypeError(f"{target} is {found!r}, not a Provider")

@@ -22,7 +22,7 @@ from ragwork_testkit.sealed import Sealed
 HOOKS: Final = "ragwork-hooks"
 TOOLKIT: Final = "ragwork-toolkit"
 #: Entry point groups ``ragwork.<name>`` that the kernel opens before any plugin.
-EARLY: Final = ("database", "state")
+EARLY: Final = ("blob", "database", "state", "tracing")
 #: What importing a plugin may bring along: the hooks, what they stand on, and what loads in a millisecond.
 LIGHT: Final = frozenset({"ragwork_hooks", "ragwork_toolkit", "attr", "attrs", "pluggy", "orjson"})
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

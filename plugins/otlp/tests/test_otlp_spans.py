@@ -1,9 +1,6 @@
-"""Spans over the wire to a real OTLP receiver; nothing at all without an endpoint."""
+"""Spans over the wire to a real OTLP receiver."""
 
 import asyncio
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,8 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from ragwork_hooks.llm import Delta, Usage
 from ragwork_hooks.plugin import Wrap
 from ragwork_hooks.provider_kinds import KINDS
-from ragwork_kernel.config import KernelConfig
-from ragwork_kernel.tracing import NoTracer, make_tracer
+from ragwork_otlp.provider import provider
 
 
 class Collector:
@@ -95,12 +91,12 @@ def wrapped(wraps: tuple[Wrap[Any], ...], kind: str, provider: object) -> Any:
 
 
 async def test_requests_statements_and_providers_make_spans(collector: Collector) -> None:
-    tracer = make_tracer(KernelConfig(otlp_endpoint=collector.endpoint + "/"))
+    tracer = provider.open(collector.endpoint + "/", "test")
     database = tracer.database(Database())  # type: ignore[arg-type]
     model = wrapped(tracer.wraps(KINDS), "llm", Model())
     embedder = wrapped(tracer.wraps(KINDS), "embedding", Embedder())
 
-    async def handle(_request: object) -> web.Response:
+    with tracer.request("POST", "/v1/run") as answered:
         async with database.tenant("t1", "read") as tx:
             assert await tx.fetchval("SELECT $1", "secret value") == "secret value"
         async with tracer.span("own work", items=3):
@@ -108,10 +104,9 @@ async def test_requests_statements_and_providers_make_spans(collector: Collector
         assert [delta.text async for delta in model.stream(None)] == ["secret document text", ""]
         with pytest.raises(RuntimeError):
             await embedder.embed([], "query")
-        return web.Response(status=503)
+        answered(503)
 
     assert (model.name, embedder.dimension) == ("m", 4)
-    await tracer.handler(handle, "POST", "/v1/run")(None)  # type: ignore[arg-type]
     await asyncio.to_thread(tracer.close)
 
     failed = 2
@@ -131,7 +126,7 @@ async def test_requests_statements_and_providers_make_spans(collector: Collector
 
 
 async def test_a_stream_that_is_left_early_closes_its_model_and_span(collector: Collector) -> None:
-    tracer = make_tracer(KernelConfig(otlp_endpoint=collector.endpoint))
+    tracer = provider.open(collector.endpoint, "test")
     deltas = wrapped(tracer.wraps(KINDS), "llm", Model()).stream(None)
     await anext(deltas)
     await deltas.aclose()
@@ -139,23 +134,13 @@ async def test_a_stream_that_is_left_early_closes_its_model_and_span(collector: 
     assert collector.spans["chat the-name"]["status"] == 0
 
 
-async def test_without_an_endpoint_nothing_is_wrapped() -> None:
-    tracer = make_tracer(KernelConfig())
-    database, handle = Database(), Model().stream
-    assert isinstance(tracer, NoTracer)
-    assert tracer.database(database) is database  # type: ignore[arg-type,comparison-overlap]
-    assert tracer.handler(handle, "GET", "/x") is handle  # type: ignore[arg-type,comparison-overlap]
-    assert tracer.wraps(KINDS) == ()
-    started = time.perf_counter()
-    for _ in range(10_000):
-        async with tracer.span("x"):
-            pass
-    assert (time.perf_counter() - started) / 10_000 < 5e-6  # under 1 µs on a quiet machine
-
-
-def test_without_an_endpoint_opentelemetry_is_not_imported() -> None:
-    code = (
-        "import sys, ragwork_kernel.tracing; print([m for m in sys.modules if m.startswith('opentelemetry')])"
-    )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert printed.stdout.strip() == "[]"
+async def test_a_servers_requests_and_statements_are_exported(collector: Collector, platform: Any) -> None:
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "APP_NAME": "spans"}
+    async with platform(plugins=("directory", "apikeys", "rbac"), settings=settings) as app:
+        assert (await app.call("GET", "/v1/health")).status == 200
+        assert (await app.call("GET", "/v1/admin/api-keys", await app.key())).status == 200
+        assert (await app.call("GET", "/v1/admin/api-keys", "wrong")).status == 401
+    assert collector.spans["GET /v1/health"]["http.response.status_code"] == 200
+    assert collector.spans["GET /v1/admin/api-keys"]["http.response.status_code"] in (200, 401)
+    assert "GET /v1/admin/api-keys" in collector.parents.values()
+    assert b"spans" in collector.bodies

@@ -1,0 +1,74 @@
+"""The contract of ``ragwork_hooks.storage.Blob``: subclass ``BlobContract`` and define the fixture ``blobs``."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from ragwork_hooks.storage import Blob
+from ragwork_kernel.db import Pool
+
+from ragwork_testkit.database import Database
+from ragwork_testkit.sealed import Sealed
+
+
+class BlobContract(Sealed):
+    """Bytes that are bound to their tenant and live and die with the transaction, over a real database."""
+
+    @pytest_asyncio.fixture
+    async def pool(self, database: Database) -> AsyncIterator[Pool]:
+        made = await Pool.open(database.app, size=3, statement_timeout_ms=5000)
+        yield made
+        await made.close()
+
+    async def test_a_blob_is_read_back_replaced_and_deleted(self, blobs: Blob, pool: Pool) -> None:
+        data = bytes(range(256)) * 4096
+        async with pool.tenant("t1") as tx:
+            await blobs.put(tx, "k", data)
+            assert await blobs.get(tx, "k") == data
+            assert await blobs.get(tx, "other") is None
+        async with pool.tenant("t1") as tx:
+            await blobs.put(tx, "k", b"")
+        async with pool.tenant("t1") as tx:
+            assert await blobs.get(tx, "k") == b""
+            await blobs.delete(tx, "k")
+            await blobs.delete(tx, "absent")
+        async with pool.tenant("t1", "read") as tx:
+            assert await blobs.get(tx, "k") is None
+
+    async def test_a_rolled_back_delete_keeps_the_blob(self, blobs: Blob, pool: Pool) -> None:
+        async with pool.tenant("t1") as tx:
+            await blobs.put(tx, "k", b"kept")
+        with contextlib.suppress(ZeroDivisionError):
+            async with pool.tenant("t1") as tx:
+                await blobs.delete(tx, "k")
+                raise ZeroDivisionError
+        async with pool.tenant("t1") as tx:
+            assert await blobs.get(tx, "k") == b"kept"
+
+    async def test_what_is_put_after_a_delete_in_the_same_transaction_stays(
+        self, blobs: Blob, pool: Pool
+    ) -> None:
+        async with pool.tenant("t1") as tx:
+            await blobs.put(tx, "k", b"old")
+        async with pool.tenant("t1") as tx:
+            await blobs.delete(tx, "k")
+            await blobs.put(tx, "k", b"new")
+        async with pool.tenant("t1") as tx:
+            assert await blobs.get(tx, "k") == b"new"
+
+    async def test_another_tenant_has_its_own_blobs(self, blobs: Blob, pool: Pool) -> None:
+        async with pool.tenant("t1") as tx:
+            await blobs.put(tx, "k", b"one")
+        async with pool.tenant("t2") as tx:
+            assert await blobs.get(tx, "k") is None
+            await blobs.delete(tx, "k")
+            await blobs.put(tx, "k", b"two")
+        async with pool.tenant("t1") as tx:
+            assert await blobs.get(tx, "k") == b"one"
+
+    async def test_a_blob_without_a_tenant_is_never_found(self, blobs: Blob, pool: Pool) -> None:
+        async with pool.tenant("t1") as tx:
+            await blobs.put(tx, "k", b"one")
+        async with pool.anonymous() as tx:
+            with contextlib.suppress(ValueError):
+                assert await blobs.get(tx, "k") is None
