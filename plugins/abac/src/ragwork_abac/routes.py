@@ -40,8 +40,7 @@ class PolicyApi:
         """A window of the policies, in the order in which they are asked."""
         policies = [*await self._store.page(call.tx), *(BUILT_IN if call.query.include_global else ())]
         policies.sort(key=lambda policy: (-policy.priority, policy.id))
-        window = policies[call.query.offset : call.query.offset + call.query.limit]
-        return PolicyListResponse(items=[_response(policy) for policy in window])
+        return PolicyListResponse(items=[_response(policy) for policy in policies[call.query.window]])
 
     async def create(self, call: Call[PolicyCreateRequest, NoFields]) -> Reply:
         """A new policy. Raises ``Problem`` 422 for one that can't be taken."""

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import attrs
 from ragwork_hooks.fields import choice, free_json, number, text
+from ragwork_toolkit.paging import PageQuery
 
 _LARGEST_PRIORITY = 1_000_000
 #: More than a body has: the language refuses what is too large in words of its own.
@@ -11,15 +12,11 @@ _LARGEST_CONDITION = 16_777_216
 
 
 @attrs.frozen(kw_only=True)
-class PolicyListQuery:
+class PolicyListQuery(PageQuery):
     """Which policies to list."""
 
     #: Whether the built-in policies are listed, too.
     include_global: bool = True
-    #: How many entries at most.
-    limit: int = number(default=50, ge=1, le=200)
-    #: How many entries to skip.
-    offset: int = number(default=0, ge=0, le=1_000_000)
 
 
 @attrs.frozen(kw_only=True)

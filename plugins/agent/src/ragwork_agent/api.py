@@ -206,16 +206,6 @@ class RunAnswer:
 
 
 @attrs.frozen(kw_only=True)
-class Paging:
-    """A window of a list."""
-
-    #: How many entries at most.
-    limit: int = number(default=50, ge=1, le=200)
-    #: How many entries to skip.
-    offset: int = number(default=0, ge=0, le=1_000_000)
-
-
-@attrs.frozen(kw_only=True)
 class SessionView:
     """One of the caller's sessions. ``turns`` counts its runs, failed ones included; the latest asked
     ``corpus_ids``, and ``corpus_id`` is the first of them.

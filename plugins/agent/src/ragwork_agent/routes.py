@@ -6,10 +6,11 @@ import attrs
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import not_found
 from ragwork_hooks.http import AnyRoute, Call, EventStream, File, Frame, NoFields, Route
+from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import public_route, read_route, write_route
 
 from ragwork_agent import sessions
-from ragwork_agent.api import MessageView, Paging, RunAnswer, RunRequest, SessionView
+from ragwork_agent.api import MessageView, RunAnswer, RunRequest, SessionView
 from ragwork_agent.events import RUN_EVENTS
 from ragwork_agent.run import Asked, Run
 from ragwork_agent.sessions import Key
@@ -65,7 +66,7 @@ class Handlers:
         """The sound of an answer."""
         return await self._shop.voice.fetch(call.path["audio_id"])
 
-    async def list_sessions(self, call: Call[NoFields, Paging]) -> list[SessionView]:
+    async def list_sessions(self, call: Call[NoFields, PageQuery]) -> list[SessionView]:
         """The caller's own sessions."""
         window = call.query
         return list(
@@ -74,7 +75,7 @@ class Handlers:
             )
         )
 
-    async def messages(self, call: Call[NoFields, Paging]) -> list[MessageView]:
+    async def messages(self, call: Call[NoFields, PageQuery]) -> list[MessageView]:
         """A session's messages, without what the caller may no longer read."""
         key, window = _key(call), call.query
         found = await sessions.messages(call.tx, key, limit=window.limit, offset=window.offset)
@@ -125,7 +126,7 @@ def _wants_json(accept: str | None) -> bool:
     return "application/json" in kinds and "text/event-stream" not in kinds
 
 
-def _key(call: "Call[NoFields, Paging] | Call[NoFields, NoFields]") -> Key:
+def _key(call: "Call[NoFields, PageQuery] | Call[NoFields, NoFields]") -> Key:
     return Key(user_id=call.principal.user_id, session_id=call.path["session_id"])
 
 
@@ -175,7 +176,7 @@ def routes(workshop: Workshop) -> tuple[AnyRoute, ...]:
             action=LIST,
             stale_reads=True,
             response=list[SessionView],
-            query=Paging,
+            query=PageQuery,
         ),
         read_route(
             name="sessions.messages",
@@ -184,7 +185,7 @@ def routes(workshop: Workshop) -> tuple[AnyRoute, ...]:
             handler=do.messages,
             action=READ,
             response=list[MessageView],
-            query=Paging,
+            query=PageQuery,
             errors=("NOT_FOUND",),
         ),
         write_route(

@@ -9,6 +9,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import identifier, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import write_route
 
 from ragwork_apikeys import events
@@ -18,7 +19,7 @@ from ragwork_apikeys.tokens import KEY
 
 
 @attrs.frozen(kw_only=True)
-class ListQuery:
+class ListQuery(PageQuery):
     """Which keys to list."""
 
     #: Your tenant, or with platform scope any.
@@ -29,8 +30,6 @@ class ListQuery:
     include_only_inactive: bool = False
     #: How many entries at most.
     limit: int = number(default=200, ge=1, le=500)
-    #: How many entries to skip.
-    offset: int = number(default=0, ge=0, le=1_000_000)
 
 
 @attrs.frozen(kw_only=True)

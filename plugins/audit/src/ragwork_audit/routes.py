@@ -12,6 +12,7 @@ from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.fields import choice, identifier, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Page
 from ragwork_hooks.storage import Row
+from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import ops_route
 
 from ragwork_audit import proofs, record
@@ -25,7 +26,7 @@ _COLUMNS: Final = """id, occurred_at, tenant_id, actor_type, actor_id, actor_rol
 
 
 @attrs.frozen(kw_only=True)
-class EventsQuery:
+class EventsQuery(PageQuery):
     """``from_`` is ``from`` on the wire; the times are inclusive and exclusive."""
 
     #: Your tenant, or with platform scope any.
@@ -42,10 +43,6 @@ class EventsQuery:
     from_: datetime | None = None
     #: Only events before this time.
     to: datetime | None = None
-    #: How many entries to skip.
-    offset: int = number(default=0, ge=0, le=1_000_000)
-    #: How many entries at most.
-    limit: int = number(default=50, ge=1, le=200)
 
 
 @attrs.frozen(kw_only=True)
@@ -198,11 +195,7 @@ class AuditApi:
             query.limit + 1,
             query.offset,
         )
-        more = len(rows) > query.limit
-        return Page(
-            items=[_response(row) for row in rows[: query.limit]],
-            next_offset=query.offset + query.limit if more else None,
-        )
+        return page_of([_response(row) for row in rows], query)
 
     async def get(self, call: Call[NoFields, TenantQuery]) -> AuditEventResponse:
         event_id = _event_id(call.path["event_id"])

@@ -8,8 +8,8 @@ import attrs
 from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Role, User
 from ragwork_hooks.authz import Action
-from ragwork_hooks.fields import number
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Reply
+from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_directory import role_requests
@@ -19,16 +19,6 @@ from ragwork_directory.users import PostgresDirectory
 _READ: Final = Action(name="identity_user.read", role=Role.ADMIN)
 _WRITE: Final = Action(name="identity_user.write", role=Role.ADMIN, makes_credential=True)
 _REQUESTS: Final = "/v1/admin/identity/role-requests"
-
-
-@attrs.frozen(kw_only=True)
-class RequestsQuery:
-    """Which page of the list."""
-
-    #: How many at most.
-    limit: int = number(default=50, ge=1, le=200)
-    #: How many to pass over.
-    offset: int = number(default=0, ge=0, le=1_000_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -76,7 +66,7 @@ class RoleRequestApi:
         return (
             read_route(
                 name="approvals.list", path=_REQUESTS, summary="What waits for a second admin", handler=self.list,
-                action=_READ, response=Page[RoleRequestResponse], query=RequestsQuery,
+                action=_READ, response=Page[RoleRequestResponse], query=PageQuery,
             ),
             write_route(
                 name="approvals.approve", method="POST", path=f"{one}/approve",
@@ -91,10 +81,10 @@ class RoleRequestApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Call[NoFields, RequestsQuery]) -> Page[RoleRequestResponse]:
-        limit, offset = call.query.limit, call.query.offset
-        found = [_shown(each) for each in await role_requests.page(call.tx, limit + 1, offset)]
-        return Page(items=found[:limit], next_offset=offset + limit if len(found) > limit else None)
+    async def list(self, call: Call[NoFields, PageQuery]) -> Page[RoleRequestResponse]:
+        query = call.query
+        found = await role_requests.page(call.tx, query.limit + 1, query.offset)
+        return page_of([_shown(each) for each in found], query)
 
     async def approve(self, call: Call[NoFields, NoFields]) -> Reply:
         request_id, by = call.path["request_id"], call.principal.user_id

@@ -5,6 +5,7 @@ from typing import Final
 from ragwork_hooks.authz import Resource
 from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_documents import acl
@@ -15,7 +16,6 @@ from ragwork_documents.shapes import (
     DocumentPermissionList,
     DocumentPermissionRequest,
     DocumentPermissionResponse,
-    GrantListQuery,
 )
 
 _PATH: Final = "/v1/admin/authz/documents/{document_id}/permissions"
@@ -42,7 +42,7 @@ def routes(readers: Readers, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
     async def load(call: Call[object, object]) -> Resource:
         return await access.load(call.tx, call.principal, call.path["document_id"])
 
-    async def list_(call: Call[NoFields, GrantListQuery]) -> DocumentPermissionList:
+    async def list_(call: Call[NoFields, PageQuery]) -> DocumentPermissionList:
         query = call.query
         found = await page(call.tx, call.path["document_id"], limit=query.limit, offset=query.offset)
         return DocumentPermissionList(items=found)
@@ -66,7 +66,7 @@ def routes(readers: Readers, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
     return (
         read_route(
             name="documents.permissions.list", path=_PATH, summary="Grants on a document", handler=list_,
-            action=acl.ADMINISTER, response=DocumentPermissionList, query=GrantListQuery, resource=load,
+            action=acl.ADMINISTER, response=DocumentPermissionList, query=PageQuery, resource=load,
             errors=("NOT_FOUND",), legacy=True,
         ),
         write_route(

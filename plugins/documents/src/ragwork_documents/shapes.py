@@ -6,6 +6,7 @@ import attrs
 from ragwork_hooks import fields
 from ragwork_hooks.fields import FieldError, choice, identifier, number
 from ragwork_hooks.http import Upload
+from ragwork_toolkit.paging import PageQuery
 
 from ragwork_documents.chunker import MIN_SIZE
 from ragwork_documents.config import LARGEST_BODY
@@ -25,7 +26,7 @@ def _aware(_instance: object, _attribute: object, value: datetime | None) -> Non
 
 
 @attrs.frozen(kw_only=True)
-class ListQuery:
+class ListQuery(PageQuery):
     """Bounds of a list."""
 
     #: How many entries at most.
@@ -40,16 +41,6 @@ class DocumentListQuery(ListQuery):
 
     #: Only documents of this corpus. Example: "c1"
     corpus_id: str | None = fields.text(default=None, max_length=128)
-
-
-@attrs.frozen(kw_only=True)
-class GrantListQuery:
-    """A window of the grants."""
-
-    #: How many entries at most.
-    limit: int = number(default=50, ge=1, le=200)
-    #: How many entries to skip.
-    offset: int = number(default=0, ge=0, le=1_000_000)
 
 
 @attrs.frozen(kw_only=True)

@@ -9,6 +9,7 @@ from ragwork_hooks.auth import Role, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Reply
+from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_scim import bindings
@@ -107,16 +108,6 @@ class ScimTokenList:
 
 
 @attrs.frozen(kw_only=True)
-class PageQuery:
-    """A window of the list."""
-
-    #: How many entries at most.
-    limit: int = number(default=50, ge=1, le=200)
-    #: How many entries to skip.
-    offset: int = number(default=0, ge=0, le=1_000_000)
-
-
-@attrs.frozen(kw_only=True)
 class GroupBindingRequest:
     """``role_binding`` is the role of every member; ``null`` takes it away."""
 
@@ -211,9 +202,8 @@ class AdminApi:
         )
 
     async def groups(self, call: Call[NoFields, PageQuery]) -> Page[GroupBinding]:
-        limit, offset = call.query.limit, call.query.offset
-        found = await bindings.page(call.tx, limit + 1, offset)
-        return Page(items=found[:limit], next_offset=offset + limit if len(found) > limit else None)
+        query = call.query
+        return page_of(await bindings.page(call.tx, query.limit + 1, query.offset), query)
 
     async def bind(self, call: Call[GroupBindingRequest, NoFields]) -> Reply:
         group = await bindings.locked(call.tx, call.path["group_id"])

@@ -1,6 +1,5 @@
 """A tenant's own API keys. Only the answer that makes a key holds its text, and only the first time."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -10,6 +9,7 @@ from ragwork_hooks.auth import ApiKey, ApiKeys, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
 
 #: Days without use after which the report names a key, unless the caller asks otherwise.
@@ -73,17 +73,7 @@ class ApiKeyListResponse:
 
 
 @attrs.frozen(kw_only=True)
-class KeyListQuery:
-    """A window of the list."""
-
-    #: How many entries at most.
-    limit: int = number(default=50, ge=1, le=200)
-    #: How many entries to skip.
-    offset: int = number(default=0, ge=0, le=1_000_000)
-
-
-@attrs.frozen(kw_only=True)
-class InactiveQuery(KeyListQuery):
+class InactiveQuery(PageQuery):
     """What counts as inactive."""
 
     #: From how many days without use; 90 if absent.
@@ -144,7 +134,7 @@ class KeysApi:
                 name="selfserve.api_keys.list", path=path,
                 summary="The tenant's API keys, newest first, without their secrets", handler=self.list,
                 action=LIST, audit_event="selfserve.api_key.listed", response=ApiKeyListResponse,
-                query=KeyListQuery, legacy=True,
+                query=PageQuery, legacy=True,
             ),
             write_route(
                 name="selfserve.api_keys.revoke", method="POST", path=f"{path}/{{key_id}}/revoke",
@@ -176,8 +166,8 @@ class KeysApi:
             audit=_note(key, role=body.role, expires_in_days=body.expires_in_days),
         )
 
-    async def list(self, call: Call[NoFields, KeyListQuery]) -> ApiKeyListResponse:
-        keys = _window(await self._keys.list(call.tx), call.query)
+    async def list(self, call: Call[NoFields, PageQuery]) -> ApiKeyListResponse:
+        keys = (await self._keys.list(call.tx))[call.query.window]
         return ApiKeyListResponse(items=[_response(key) for key in keys])
 
     async def revoke(self, call: Call[NoFields, NoFields]) -> Reply:
@@ -193,12 +183,8 @@ class KeysApi:
         ]
         return ApiKeyInactiveReportResponse(
             inactive_days_threshold=threshold,
-            items=[_inactive(key) for key in _window(found, call.query)],
+            items=[_inactive(key) for key in found[call.query.window]],
         )
-
-
-def _window(keys: Sequence[ApiKey], query: KeyListQuery) -> Sequence[ApiKey]:
-    return keys[query.offset : query.offset + query.limit]
 
 
 def _response(key: ApiKey) -> ApiKeyResponse:

@@ -9,9 +9,10 @@ from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Directory, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import choice, items, number, text
+from ragwork_hooks.fields import choice, items, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_sso import role_mapping
@@ -46,16 +47,6 @@ def _client_id(default: Any) -> Any:
 
 def _role(default: Any) -> Any:
     return text(default=default, min_length=1, max_length=32)
-
-
-@attrs.frozen(kw_only=True)
-class ProviderListQuery:
-    """A window of the list."""
-
-    #: How many entries at most.
-    limit: int = number(default=50, ge=1, le=200)
-    #: How many entries to skip.
-    offset: int = number(default=0, ge=0, le=1_000_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -225,7 +216,7 @@ class ProviderApi:
             read_route(
                 name="identity.providers.list", path=_PATH, summary="Identity providers, oldest first",
                 handler=self.list, action=_READ, feature=feature, response=IdentityProviderList,
-                query=ProviderListQuery, legacy=True,
+                query=PageQuery, legacy=True,
             ),
             write_route(
                 name="identity.providers.create", method="POST", path=_PATH,
@@ -267,11 +258,10 @@ class ProviderApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Call[NoFields, ProviderListQuery]) -> IdentityProviderList:
+    async def list(self, call: Call[NoFields, PageQuery]) -> IdentityProviderList:
         # A tenant has a bounded number of providers.
-        found, query = await self._providers.all(call.tx), call.query
-        window = found[query.offset : query.offset + query.limit]
-        return IdentityProviderList(items=[_response(each) for each in window])
+        found = await self._providers.all(call.tx)
+        return IdentityProviderList(items=[_response(each) for each in found[call.query.window]])
 
     async def create(self, call: Call[IdentityProviderCreateRequest, NoFields]) -> Reply:
         if call.body.type != "oidc":

@@ -12,6 +12,7 @@ from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.fields import number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_sso import accounts
@@ -25,11 +26,9 @@ _WRITE: Final = Action(name="identity_user.write", role=Role.ADMIN, makes_creden
 
 
 @attrs.frozen(kw_only=True)
-class UsersQuery:
+class UsersQuery(PageQuery):
     """A window of the list."""
 
-    #: How many entries at most.
-    limit: int = number(default=50, ge=1, le=200)
     #: How many entries to skip.
     offset: int = number(default=0, ge=0, le=20_000)
 
