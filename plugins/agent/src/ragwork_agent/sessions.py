@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.rows import from_row
 
 from ragwork_agent.api import Citation, MessageView, SessionView, TokenUsage
 
@@ -174,18 +175,7 @@ async def renew_turn(tx: Transaction, turn: Turn) -> bool:
 async def list_sessions(tx: Transaction, user_id: str, *, limit: int, offset: int) -> Sequence[SessionView]:
     """The user's sessions, newest first."""
     rows = await tx.fetch(_LIST, user_id, limit, offset)
-    return [
-        SessionView(
-            id=row["id"],
-            corpus_id=row["corpus_id"],
-            corpus_ids=row["corpus_ids"],
-            turns=row["turn"],
-            busy=row["busy"],
-            created_at=row["created_at"],
-            updated_at=row["updated_at"],
-        )
-        for row in rows
-    ]
+    return [from_row(SessionView, row, turns=row["turn"]) for row in rows]
 
 
 async def messages(
@@ -196,18 +186,7 @@ async def messages(
     if not rows:
         return None
     return [
-        (
-            MessageView(
-                turn=row["turn"],
-                role=row["role"],
-                text=row["text"],
-                status=row["status"],
-                redacted=False,
-                citations=row["citations"],
-                created_at=row["created_at"],
-            ),
-            frozenset(row["sources"]),
-        )
+        (from_row(MessageView, row, redacted=False), frozenset(row["sources"]))
         for row in rows
         if row["turn"] is not None
     ]

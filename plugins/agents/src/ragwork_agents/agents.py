@@ -10,6 +10,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.policy import Policy
 from ragwork_hooks.storage import Cache, Row, Transaction
+from ragwork_toolkit.rows import from_row
 
 from ragwork_agents import jose, opaque
 from ragwork_agents.opaque import Mint, Minted
@@ -130,10 +131,6 @@ class Agent:
     updated_at: datetime
     policy_ids: list[str]
 
-    @classmethod
-    def of(cls, row: Row) -> "Agent":
-        return cls(**{field.name: row[field.name] for field in attrs.fields(cls)})
-
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
@@ -168,12 +165,9 @@ class Snapshot:
 
     @classmethod
     def of(cls, row: Row) -> "Snapshot":
-        plain = ("tenant_id", "id", "client_id", "name", "status", "token_ttl_s", "framework", "constraints")
-        return cls(
-            **{name: row[name] for name in plain},
-            jwks=row["jwks"],
-            dpop_bound=row["dpop_bound"],
-            revision=row["revision"],
+        return from_row(
+            cls,
+            row,
             tags=tuple(row["tags"]),
             scopes=tuple(row["scopes"]),
             secrets=dict(zip(row["secret_ids"], row["digests"], strict=True)),
@@ -183,6 +177,7 @@ class Snapshot:
             },
             active=_policies(row, "active"),
             shadow=_policies(row, "shadow"),
+            proven_by=None,
         )
 
 
@@ -250,12 +245,12 @@ class AgentStore:
         row = await tx.fetchrow(_GET, agent_id)
         if row is None:
             raise agent_not_found(agent_id)
-        return Agent.of(row)
+        return from_row(Agent, row)
 
     async def page(
         self, tx: Transaction, *, tag: str | None, status: str | None, limit: int, offset: int
     ) -> Sequence[Agent]:
-        return [Agent.of(row) for row in await tx.fetch(_LIST, tag, status, limit, offset)]
+        return [from_row(Agent, row) for row in await tx.fetch(_LIST, tag, status, limit, offset)]
 
     async def update(self, tx: Transaction, agent: Agent, policy_ids: list[str] | None) -> Agent:
         """Write the changed ``agent`` whole; ``None`` leaves its policies. Streams end that it could lose by it."""

@@ -10,7 +10,8 @@ import attrs
 from ragwork_hooks.auth import Directory, Principal
 from ragwork_hooks.errors import not_found
 from ragwork_hooks.plugin import Services
-from ragwork_hooks.storage import Row, Transaction
+from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.rows import from_row
 
 from ragwork_agents.grants import SUBJECT_TYP
 from ragwork_agents.keys import Keyring
@@ -54,10 +55,6 @@ class Delegation:
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
-
-    @classmethod
-    def of(cls, row: Row) -> "Delegation":
-        return cls(**row)
 
 
 class Delegations:
@@ -113,7 +110,7 @@ class Delegations:
         self, tx: Transaction, user_id: str | None, limit: int, offset: int
     ) -> Sequence[Delegation]:
         """Newest first; ``None`` lists everybody's."""
-        return [Delegation.of(row) for row in await tx.fetch(_LIST, user_id, limit, offset)]
+        return [from_row(Delegation, row) for row in await tx.fetch(_LIST, user_id, limit, offset)]
 
     async def revoke(self, tx: Transaction, delegation_id: str, user_id: str | None, who: str) -> Delegation:
         """End it and every token that came of it. ``Problem`` 404, for somebody else's as well."""
@@ -121,7 +118,7 @@ class Delegations:
         if row is None:
             raise not_found("delegation", delegation_id)
         await self._tokens.end(tx, "delegation", delegation_id, "manual_revocation", who)
-        return Delegation.of(row)
+        return from_row(Delegation, row)
 
     async def ended(self, tx: Transaction, user_id: str | None, credential_id: str | None) -> None:
         """Implements ``Contribution.ended``: what was delegated with a credential ends with it, and with its person."""

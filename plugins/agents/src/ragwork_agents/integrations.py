@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import attrs
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.storage import Row, Transaction
+from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.rows import from_row
 
 from ragwork_agents.sealing import Vault
 
@@ -40,10 +41,6 @@ class Integration:
     deny_always: list[str]
     credential_type: str | None
 
-    @classmethod
-    def of(cls, row: Row) -> "Integration":
-        return cls(**row)
-
 
 class Integrations:
     """All that touches integrations. Credentials lie sealed."""
@@ -67,14 +64,14 @@ class Integrations:
             sealed = self._vault.seal(value.encode(), "integration", tx.tenant_id, name)
         denied = None if deny_always is None else list(deny_always)
         row = await tx.fetchrow(_PUT, name, capabilities, denied, kind, sealed)
-        return Integration.of(row or {})
+        return from_row(Integration, row or {})
 
     async def page(
         self, tx: Transaction, names: Sequence[str] | None, *, limit: int, offset: int
     ) -> Sequence[Integration]:
         """A window of all, or of those of ``names`` that exist, by name."""
         rows = await tx.fetch(_LIST, None if names is None else list(names), limit, offset)
-        return [Integration.of(row) for row in rows]
+        return [from_row(Integration, row) for row in rows]
 
     async def credential(self, tx: Transaction, name: str) -> tuple[str, str]:
         """Type and value. ``Problem`` 404."""

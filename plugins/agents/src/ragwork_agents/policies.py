@@ -9,7 +9,8 @@ from typing import Final
 import attrs
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.policy import Policy, PolicySourceError
-from ragwork_hooks.storage import Row, Transaction
+from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.rows import from_row
 
 from ragwork_agents.agents import AgentStore
 from ragwork_agents.engine import Engine
@@ -73,10 +74,6 @@ class StoredPolicy:
     created_at: datetime
     updated_at: datetime
 
-    @classmethod
-    def of(cls, row: Row) -> "StoredPolicy":
-        return cls(**{field.name: row[field.name] for field in attrs.fields(cls)})
-
 
 @attrs.frozen(kw_only=True)
 class Version:
@@ -88,10 +85,6 @@ class Version:
     source: str
     created_by: str
     created_at: datetime
-
-    @classmethod
-    def of(cls, row: Row) -> "Version":
-        return cls(**{field.name: row[field.name] for field in attrs.fields(cls)})
 
 
 class PolicyStore:
@@ -126,19 +119,19 @@ class PolicyStore:
         row = await tx.fetchrow(_GET, policy_id)
         if row is None:
             raise _not_found(policy_id)
-        return StoredPolicy.of(row)
+        return from_row(StoredPolicy, row)
 
     async def locked(self, tx: Transaction, policy_id: str) -> StoredPolicy:
         """The same, held until the transaction ends."""
         row = await tx.fetchrow(_GET + " FOR UPDATE", policy_id)
         if row is None:
             raise _not_found(policy_id)
-        return StoredPolicy.of(row)
+        return from_row(StoredPolicy, row)
 
     async def page(
         self, tx: Transaction, *, active_only: bool, limit: int, offset: int
     ) -> Sequence[StoredPolicy]:
-        return [StoredPolicy.of(row) for row in await tx.fetch(_LIST, active_only, limit, offset)]
+        return [from_row(StoredPolicy, row) for row in await tx.fetch(_LIST, active_only, limit, offset)]
 
     async def update(self, tx: Transaction, by: str, policy: StoredPolicy, source: str) -> StoredPolicy:
         """Write the changed ``policy`` as its next version."""
@@ -172,14 +165,14 @@ class PolicyStore:
         self, tx: Transaction, policy_id: str, *, limit: int, offset: int
     ) -> Sequence[Version]:
         """A window of the versions, newest first."""
-        return [Version.of(row) for row in await tx.fetch(_VERSIONS, policy_id, limit, offset)]
+        return [from_row(Version, row) for row in await tx.fetch(_VERSIONS, policy_id, limit, offset)]
 
     async def version(self, tx: Transaction, policy_id: str, revision: int) -> Version:
         """Raises ``Problem`` 404."""
         row = await tx.fetchrow(_VERSION, policy_id, revision)
         if row is None:
             raise Problem("POLICY_NOT_FOUND", f"the policy has no version {revision}", status=404)
-        return Version.of(row)
+        return from_row(Version, row)
 
     async def judgeable(self, tx: Transaction, policy: StoredPolicy) -> Policy:
         """The policy as an engine decides it."""

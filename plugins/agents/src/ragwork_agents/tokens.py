@@ -9,7 +9,8 @@ from typing import Final, Literal
 import attrs
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
-from ragwork_hooks.storage import Cache, Row, Transaction
+from ragwork_hooks.storage import Cache, Transaction
+from ragwork_toolkit.rows import from_row
 
 from ragwork_agents.agents import Snapshot
 from ragwork_agents.opaque import Minted
@@ -158,10 +159,6 @@ class TokenView:
     ended_by: str | None
     termination_reason: str | None
 
-    @classmethod
-    def of(cls, row: Row) -> "TokenView":
-        return cls(**{field.name: row[field.name] for field in attrs.fields(cls)})
-
 
 @attrs.frozen(kw_only=True)
 class RefreshRow:
@@ -236,7 +233,7 @@ class TokenStore:
 
     async def get(self, tx: Transaction, jti: str) -> TokenView | None:
         row = await tx.fetchrow(_GET, jti)
-        return None if row is None else TokenView.of(row)
+        return None if row is None else from_row(TokenView, row)
 
     async def must(self, tx: Transaction, jti: str) -> TokenView:
         """Raises ``Problem`` 404 TOKEN_NOT_FOUND."""
@@ -256,7 +253,9 @@ class TokenStore:
         offset: int,
     ) -> Sequence[TokenView]:
         """Newest first."""
-        return [TokenView.of(row) for row in await tx.fetch(_LIST, agent_id, live, reason, limit, offset)]
+        return [
+            from_row(TokenView, row) for row in await tx.fetch(_LIST, agent_id, live, reason, limit, offset)
+        ]
 
     async def end(
         self,

@@ -8,6 +8,7 @@ import attrs
 from ragwork_hooks.auth import Role, User
 from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.storage import Row
+from ragwork_toolkit.rows import from_row
 
 UNAUTHORIZED: Final = "AUTH_UNAUTHORIZED"
 UNKNOWN: Final = "the credential is missing, malformed or unknown"
@@ -34,8 +35,7 @@ class KnownKey:
     @classmethod
     def of(cls, row: Row, asked_monotonic: float) -> "KnownKey":
         """From a row of ``apikeys.find`` asked for at ``asked_monotonic`` seconds."""
-        values = dict(row) | {"role": Role.parse(row["role"])}
-        return cls(read_monotonic=asked_monotonic, **values)
+        return from_row(cls, row, role=Role.parse(row["role"]), read_monotonic=asked_monotonic)
 
     def now(self, monotonic: float) -> datetime:
         """Database time at ``monotonic`` seconds; an application's wrong clock changes nothing."""

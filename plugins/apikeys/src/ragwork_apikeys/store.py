@@ -11,6 +11,7 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 from ragwork_toolkit.bearer_tokens.format import digest
 from ragwork_toolkit.bearer_tokens.lookup import TokenLookup
+from ragwork_toolkit.rows import from_row
 
 from ragwork_apikeys.known import KnownKey
 from ragwork_apikeys.tokens import KEY
@@ -117,8 +118,7 @@ class KeyView:
     @classmethod
     def of(cls, row: Row) -> "KeyView":
         """From a row of the table with ``read_at``."""
-        values = {field.name: row[field.name] for field in attrs.fields(cls)}
-        return cls(**(values | {"role": Role.parse(row["role"])}))
+        return from_row(cls, row, role=Role.parse(row["role"]))
 
     @property
     def is_expired(self) -> bool:

@@ -14,6 +14,7 @@ from ragwork_hooks.http import AnyRoute, Call, NoFields, Page
 from ragwork_hooks.storage import Row
 from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import ops_route
+from ragwork_toolkit.rows import from_row
 
 from ragwork_audit import proofs, record
 from ragwork_audit.notes import Signer
@@ -248,24 +249,7 @@ def _response(row: Row) -> AuditEventResponse:
         metadata["repeats"] = row["repeats"]
     if row["client_request_id"]:
         metadata["client_request_id"] = row["client_request_id"]
-    return AuditEventResponse(
-        id=row["id"],
-        occurred_at=row["occurred_at"],
-        tenant_id=row["tenant_id"],
-        actor_type=row["actor_type"],
-        actor_id=row["actor_id"],
-        actor_role=row["actor_role"],
-        event_type=row["event_type"],
-        outcome=row["outcome"],
-        resource_type=row["resource_type"],
-        resource_id=row["resource_id"],
-        request_id=row["request_id"],
-        ip_address=row["ip_address"],
-        user_agent=row["user_agent"],
-        metadata_json=metadata or None,
-        error_code=row["error_code"],
-        created_at=row["occurred_at"],
-    )
+    return from_row(AuditEventResponse, row, metadata_json=metadata or None, created_at=row["occurred_at"])
 
 
 def _b64(raw: bytes) -> str:

@@ -9,6 +9,7 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.errors import not_found
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.bearer_tokens.format import new_id
+from ragwork_toolkit.rows import from_row
 
 #: The kind of subject that an approval can raise; the others are agreed on where they are changed.
 USER: Final = "user"
@@ -54,8 +55,7 @@ class RoleRequest:
 
     @classmethod
     def of(cls, row: Row) -> "RoleRequest":
-        values = {field.name: row[field.name] for field in attrs.fields(cls)}
-        return cls(**(values | {"role": Role.parse(row["role"])}))
+        return from_row(cls, row, role=Role.parse(row["role"]))
 
 
 async def ask(tx: Transaction, subject: tuple[str, str], role: Role, state: str, by: str) -> None:

@@ -14,6 +14,7 @@ from ragwork_hooks.auth import Role, User
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
+from ragwork_toolkit.rows import from_row
 
 from ragwork_directory import role_requests
 from ragwork_directory.role_requests import USER, RoleRequest
@@ -267,13 +268,4 @@ def _key(tenant_id: str, user_id: str) -> str:
 
 
 def _user(row: Row) -> User:
-    return User(
-        tenant_id=row["tenant_id"],
-        id=row["id"],
-        email=row["email"],
-        role=Role.parse(row["role"]),
-        active=row["active"],
-        groups=frozenset(row["groups"]),
-        epoch=row["epoch"],
-        created_at=row["created_at"],
-    )
+    return from_row(User, row, role=Role.parse(row["role"]), groups=frozenset(row["groups"]))

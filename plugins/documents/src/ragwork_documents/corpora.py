@@ -10,6 +10,7 @@ from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.routes import read_route, write_route
+from ragwork_toolkit.rows import from_row
 
 from ragwork_documents import acl, ownership
 from ragwork_documents.catalog import Catalog
@@ -250,11 +251,4 @@ def _note(corpus_id: str) -> AuditNote:
 
 
 def _response(row: Row) -> CorpusResponse:
-    return CorpusResponse(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        name=row["name"],
-        owner=row["owner"],
-        provider_config_json=row["provider_config"],
-        created_at=row["created_at"],
-    )
+    return from_row(CorpusResponse, row, provider_config_json=row["provider_config"])

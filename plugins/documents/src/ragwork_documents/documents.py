@@ -11,6 +11,7 @@ from ragwork_hooks.jobs import JobStatus
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.routes import read_route, write_route
+from ragwork_toolkit.rows import from_row
 from ragwork_toolkit.scope_sql import Parameters
 
 from ragwork_documents import acl
@@ -181,29 +182,10 @@ def _accepted(outcome: Outcome) -> Reply:
 
 
 def _response(row: Row, job: JobStatus | None) -> DocumentResponse:
-    return DocumentResponse(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        corpus_id=row["corpus_id"],
-        filename=row["filename"],
-        content_type=row["content_type"],
-        source=row["filename"],
-        ingest_source=row["ingest_source"],
-        status=row["status"],
-        failure_reason=row["failure_reason"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        queued_at=row["queued_at"],
-        processing_started_at=row["processing_started_at"],
-        completed_at=row["completed_at"],
-        last_reindexed_at=row["last_reindexed_at"],
-        last_job_id=row["last_job_id"],
-        num_chunks=row["num_chunks"],
-        progress=Progress(
-            phase=row["phase"],
-            chunks_done=row["chunks_done"],
-            chunks_total=row["chunks_total"],
-            attempt=row["attempt"] if job is None else max(job.attempt, row["attempt"]),
-            next_attempt_at=None if job is None else job.next_attempt_at,
-        ),
+    progress = from_row(
+        Progress,
+        row,
+        attempt=row["attempt"] if job is None else max(job.attempt, row["attempt"]),
+        next_attempt_at=None if job is None else job.next_attempt_at,
     )
+    return from_row(DocumentResponse, row, source=row["filename"], progress=progress)

@@ -7,6 +7,7 @@ from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
+from ragwork_toolkit.rows import from_row
 
 from ragwork_documents import acl
 from ragwork_documents.readers import COLUMNS, Given, Readers
@@ -94,7 +95,7 @@ def routes(readers: Readers, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
 
 
 def _response(row: Row) -> DocumentPermissionResponse:
-    return DocumentPermissionResponse(**row)
+    return from_row(DocumentPermissionResponse, row)
 
 
 def _note(document_id: str, given: Given) -> AuditNote:

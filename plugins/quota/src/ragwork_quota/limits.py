@@ -7,7 +7,8 @@ from typing import Any, Final
 import attrs
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plans import Plans
-from ragwork_hooks.storage import Row, Transaction
+from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.rows import from_row
 
 #: The feature whose configuration may carry limits, under the names of the wire contract.
 PLAN_FEATURE: Final = "high_quota_tier"
@@ -55,11 +56,6 @@ class Limits:
     soft_cap_ratio: Decimal = Decimal("0.8")
     hard_cap_enabled: bool = True
 
-    @classmethod
-    def of(cls, row: Row) -> "Limits":
-        """From a row of ``quota.limits``."""
-        return cls(**{field.name: row[field.name] for field in attrs.fields(cls)})
-
 
 class LimitStore:
     """Reads and changes limits. ``plans`` is absent where no plugin sells any."""
@@ -82,14 +78,14 @@ class LimitStore:
     async def effective(self, tx: Transaction, plan: Limits) -> Limits:
         """The limits of the transaction's tenant, else ``plan``'s."""
         row = await tx.fetchrow(_READ)
-        return plan if row is None else Limits.of(row)
+        return plan if row is None else from_row(Limits, row)
 
     async def change(self, tx: Transaction, plan: Limits, changes: Mapping[str, Any]) -> Limits:
         """Set the fields named in ``changes``; the limits after it."""
         wanted = attrs.evolve(plan, **changes)
         row = await tx.fetchrow(_CHANGE, list(changes), *attrs.astuple(wanted))
         assert row is not None  # an upsert returns its row
-        return Limits.of(row)
+        return from_row(Limits, row)
 
 
 def limits_of_config(config: Mapping[str, object]) -> Limits:

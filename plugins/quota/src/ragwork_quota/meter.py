@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import attrs
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.rows import from_row
 
 from ragwork_quota.announce import HARD_CAP, OVERAGE, SOFT_CAP, USAGE, Announcer
 from ragwork_quota.limits import Limits, LimitStore
@@ -68,7 +69,7 @@ class Meter:
         row = await tx.fetchrow(_CHARGE, cost, rate_class, block, MARGIN, *_rest(rest), *_guard(plan))
         assert row is not None  # the function returns one row
         charged = Charged(
-            standing=Standing.of(row),
+            standing=from_row(Standing, row),
             refused=row["refused"],
             leased=row["leased"],
             day_ends_s=row["day_ends_s"],

@@ -7,7 +7,6 @@ from typing import Literal
 
 import attrs
 from ragwork_hooks.metering import Window
-from ragwork_hooks.storage import Row
 
 #: What the headers mean, for the API's description.
 MEANINGS: Mapping[str, str] = {
@@ -37,11 +36,6 @@ class Standing:
     month_limit: int | None
     soft_ratio: Decimal
     hard_cap: bool
-
-    @classmethod
-    def of(cls, row: Row) -> "Standing":
-        """From a row with a column per field."""
-        return cls(**{field.name: row[field.name] for field in attrs.fields(cls)})
 
     @property
     def month(self) -> date:

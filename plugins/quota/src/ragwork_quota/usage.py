@@ -8,6 +8,7 @@ from typing import Final, Literal
 import attrs
 from ragwork_hooks.metering import UsageSummary
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.rows import from_row
 
 from ragwork_quota.leases import Desk, Leases
 from ragwork_quota.limits import Limits, LimitStore
@@ -107,7 +108,7 @@ def _uncounted(desk: Desk, day: date) -> int:
 
 
 def _standing(row: Row, plan: Limits) -> Standing:
-    limits = plan if row["tenant_id"] is None else Limits.of(row)
+    limits = plan if row["tenant_id"] is None else from_row(Limits, row)
     return Standing(
         day=row["day"],
         day_used=row["day_used"],

@@ -7,7 +7,8 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import not_found
-from ragwork_hooks.storage import Row, Transaction
+from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.rows import from_row
 
 from ragwork_scim.filters import Condition
 from ragwork_scim.folding import fold
@@ -71,10 +72,6 @@ class StoredGroup:
     modified_at: datetime
     members: Sequence[dict[str, str]] | None
 
-    @classmethod
-    def of(cls, row: Row) -> "StoredGroup":
-        return cls(**row)
-
     def resource(self, *, names: bool) -> dict[str, object]:
         """The SCIM resource, its members with their ``names`` or without; its role binding is no part of it."""
         body: dict[str, object] = {
@@ -107,7 +104,7 @@ async def get(tx: Transaction, group_id: str, *, members: bool = True) -> Stored
     row = await tx.fetchrow(sql, group_id)
     if row is None:
         raise not_found("group", group_id)
-    return StoredGroup.of(row)
+    return from_row(StoredGroup, row)
 
 
 async def insert(tx: Transaction, display_name: str, external_id: str | None) -> str:
@@ -164,4 +161,4 @@ async def page(
         f" WHERE g.tenant_id = ragwork.tenant() AND {where.sql}"
         f" ORDER BY {order} LIMIT {limit:d} OFFSET {offset:d}"
     )
-    return [StoredGroup.of(row) for row in await tx.fetch(sql, *where.parameters)]
+    return [from_row(StoredGroup, row) for row in await tx.fetch(sql, *where.parameters)]

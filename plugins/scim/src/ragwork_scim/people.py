@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import attrs
 from ragwork_hooks.errors import not_found
-from ragwork_hooks.storage import Row, Transaction
+from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.rows import from_row
 from scim2_models import Context
 
 from ragwork_scim.dialect import payload_invalid, taken
@@ -65,10 +66,6 @@ class StoredUser:
     modified_at: datetime
     groups: Sequence[Mapping[str, str]]
 
-    @classmethod
-    def of(cls, row: Row) -> "StoredUser":
-        return cls(**row)
-
     def resource(self) -> dict[str, object]:
         """The SCIM resource."""
         body: dict[str, object] = {"schemas": self.doc["schemas"], "id": self.id, **self.doc}
@@ -89,7 +86,7 @@ async def get(tx: Transaction, user_id: str) -> StoredUser:
     row = await tx.fetchrow(_GET, user_id)
     if row is None:
         raise not_found("user", user_id)
-    return StoredUser.of(row)
+    return from_row(StoredUser, row)
 
 
 async def insert(tx: Transaction, person: Person) -> StoredUser:
@@ -98,7 +95,7 @@ async def insert(tx: Transaction, person: Person) -> StoredUser:
     await _refuse_clash(tx, user_id, person)
     row = await tx.fetchrow(_INSERT, user_id, *_values(person))
     assert row is not None  # INSERT … RETURNING gives its row
-    return StoredUser.of(row)
+    return from_row(StoredUser, row)
 
 
 async def update(tx: Transaction, stored: StoredUser, person: Person) -> StoredUser:
@@ -134,7 +131,7 @@ async def page(
         f" WHERE u.tenant_id = ragwork.tenant() AND {where.sql}"
         f" ORDER BY {order} LIMIT {limit:d} OFFSET {offset:d}"
     )
-    return [StoredUser.of(row) for row in await tx.fetch(sql, *where.parameters)]
+    return [from_row(StoredUser, row) for row in await tx.fetch(sql, *where.parameters)]
 
 
 def folded(value: Any) -> Any:

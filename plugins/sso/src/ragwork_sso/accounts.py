@@ -6,8 +6,9 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.storage import Row, Transaction
+from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.bearer_tokens.format import new_id
+from ragwork_toolkit.rows import from_row
 
 from ragwork_sso.id_token import Identity
 from ragwork_sso.problems import no_account
@@ -65,10 +66,6 @@ class Account:
     created_at: datetime
     updated_at: datetime
 
-    @classmethod
-    def of(cls, row: Row) -> "Account":
-        return cls(**{field.name: row[field.name] for field in attrs.fields(cls)})
-
 
 def new_user_id() -> str:
     """An id that no provider can choose, so that a subject never becomes somebody else."""
@@ -109,10 +106,10 @@ async def first(tx: Transaction, limit: int) -> Sequence[tuple[datetime, str]]:
 
 async def of_users(tx: Transaction, user_ids: Collection[str]) -> Mapping[str, Account]:
     """The account that each of the users used last."""
-    return {row["user_id"]: Account.of(row) for row in await tx.fetch(_OF_USERS, list(user_ids))}
+    return {row["user_id"]: from_row(Account, row) for row in await tx.fetch(_OF_USERS, list(user_ids))}
 
 
 async def of_user(tx: Transaction, user_id: str) -> Account | None:
     """The account that the user used last."""
     row = await tx.fetchrow(_OF, user_id)
-    return None if row is None else Account.of(row)
+    return None if row is None else from_row(Account, row)

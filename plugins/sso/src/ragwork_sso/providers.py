@@ -10,6 +10,7 @@ from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.bearer_tokens.format import new_id
+from ragwork_toolkit.rows import from_row
 
 MAX_PROVIDERS: Final = 100
 
@@ -77,8 +78,7 @@ class Provider:
 
     @classmethod
     def of(cls, row: Row) -> "Provider":
-        values = {field.name: row[field.name] for field in attrs.fields(cls)}
-        return cls(**(values | {"default_role": Role.parse(row["default_role"])}))
+        return from_row(cls, row, default_role=Role.parse(row["default_role"]))
 
 
 @attrs.frozen(kw_only=True)

@@ -8,6 +8,7 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 from ragwork_toolkit.bearer_tokens.format import digest
 from ragwork_toolkit.bearer_tokens.lookup import TokenLookup
+from ragwork_toolkit.rows import from_row
 
 from ragwork_sso.tokens import SESSION
 
@@ -60,8 +61,7 @@ class Session:
 
     @classmethod
     def of(cls, row: Row, asked_monotonic: float) -> "Session":
-        names = [field.name for field in attrs.fields(cls) if field.name != "read_monotonic"]
-        return cls(read_monotonic=asked_monotonic, **{name: row[name] for name in names})
+        return from_row(cls, row, read_monotonic=asked_monotonic)
 
     def expired(self, monotonic: float) -> bool:
         """Whether it has ended by database time, whatever this machine's calendar says."""
