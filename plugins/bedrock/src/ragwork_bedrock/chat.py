@@ -10,6 +10,8 @@ from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.shares import provider_busy
 from ragwork_toolkit.citation_marks import Marks
+from ragwork_toolkit.vendor.sendable_text import sendable_text
+from ragwork_toolkit.vendor.usage import estimate_usage
 
 from ragwork_bedrock.calls import MAX_WAITING, Call, Calls
 from ragwork_bedrock.clients import Clients, Service
@@ -64,7 +66,7 @@ class BedrockChat:
                         yield Delta(text=text, cites=marks.after(text))
         if not tally.finished:
             raise unavailable(CHAT, "Bedrock's answer broke off")
-        yield Delta(usage=tally.usage or tally.estimate(request), finish_reason=tally.reason)
+        yield Delta(usage=tally.usage or estimate_usage(request, tally.written), finish_reason=tally.reason)
 
     async def aclose(self) -> None:
         await self._calls.aclose()
@@ -105,11 +107,6 @@ class Tally:
             return text
         return ""
 
-    def estimate(self, request: ChatRequest) -> Usage:
-        """For a stream that ends without its count: a token is about four characters of English."""
-        prompt = sum(len(message.content) for message in request.messages)
-        return Usage(input_tokens=-(-prompt // 4), output_tokens=-(-self.written // 4), estimated=True)
-
 
 def _asked(model_id: str, request: ChatRequest) -> "ConverseStreamRequestTypeDef":
     """The request in the service's terms: system texts apart, then turns that alternate and begin with
@@ -120,8 +117,7 @@ def _asked(model_id: str, request: ChatRequest) -> "ConverseStreamRequestTypeDef
     system: list[SystemContentBlockTypeDef] = []
     turns: list[MessageTypeDef] = []
     for message in request.messages:
-        # Lone surrogates have no UTF-8 form, so they can't travel.
-        text = message.content.encode(errors="replace").decode()
+        text = sendable_text(message.content)
         if not text.strip():
             continue
         if message.role == "system":

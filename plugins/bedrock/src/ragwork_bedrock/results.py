@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 from ragwork_hooks.retrieval import Passage
+from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 #: The service's chunks are a hundredth of this. What comes larger is cut, so that one freak can't fill a prompt.
 MAX_PASSAGE_CHARS = 100_000
@@ -97,7 +98,7 @@ def _text(value: object) -> str:
     """``value`` if it is a text, without what neither UTF-8 nor the database can hold."""
     if not isinstance(value, str):
         return ""
-    return value.encode(errors="replace").decode().replace("\x00", "\ufffd")
+    return sendable_text(value).replace("\x00", "\ufffd")
 
 
 def _cleaned_object(value: object) -> Mapping[str, object]:

@@ -11,6 +11,7 @@ from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Passage, Query, Retriever
 from ragwork_hooks.shares import provider_busy
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_bedrock.calls import MAX_WAITING, Calls
 from ragwork_bedrock.clients import Account, Clients, Service
@@ -175,8 +176,7 @@ def _search(query: Query, options: KnowledgeBaseOptions) -> Search:
     filter = expression(query.filter, options.filter_keys)
     return Search(
         knowledge_base_id=options.knowledge_base_id,
-        # Lone surrogates have no UTF-8 form, so they can't travel.
-        text=query.text[:_MAX_QUESTION_CHARS].encode(errors="replace").decode(),
+        text=sendable_text(query.text[:_MAX_QUESTION_CHARS]),
         size=min(max(wanted, options.number_of_results or 0), _MAX_RESULTS),
         top_k=query.top_k,
         distinct=distinct,

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
-from ragwork_hooks.llm import ChatModel, ChatRequest, Cite, Delta, Usage
+from ragwork_hooks.llm import ChatModel, ChatRequest, Cite, Delta
 from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_toolkit.vendor.usage import CHARS_PER_TOKEN, estimate_usage
 
 from ragwork_extractive.answer import choose
 from ragwork_extractive.sentences import Sentence
@@ -35,11 +36,10 @@ class ExtractiveModel:
             found = choose(self._stems, request.question, request.passages)
         budget = request.max_output_tokens
         written = 0
-        for delta in _deltas(found, None if budget is None else 4 * budget):
+        for delta in _deltas(found, None if budget is None else CHARS_PER_TOKEN * budget):
             written += len(delta.text)
             yield delta
-        prompt = sum(len(message.content) for message in request.messages)
-        yield Delta(usage=Usage(input_tokens=-(-prompt // 4), output_tokens=-(-written // 4), estimated=True))
+        yield Delta(usage=estimate_usage(request, written))
 
     async def aclose(self) -> None:
         """Nothing to release."""

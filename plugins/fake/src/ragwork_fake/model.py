@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 
-from ragwork_hooks.llm import ChatModel, ChatRequest, Cite, Delta, Usage
+import attrs
+from ragwork_hooks.llm import ChatModel, ChatRequest, Cite, Delta
 from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_toolkit.vendor.usage import estimate_usage
 
 from ragwork_fake.config import FakeConfig
 
@@ -34,8 +36,7 @@ class FakeModel:
         if request.passages and count:
             quote = request.passages[0].text[:_QUOTE_CHARS]
             yield Delta(text="[1]", cites=(Cite(passage=1, quote=quote),))
-        prompt = sum(len(message.content) for message in request.messages)
-        yield Delta(usage=Usage(input_tokens=-(-prompt // 4), output_tokens=count, estimated=True))
+        yield Delta(usage=attrs.evolve(estimate_usage(request, 0), output_tokens=count))
 
     async def aclose(self) -> None:
         """Nothing to release."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_toolkit.citation_marks import Marks
+from ragwork_toolkit.vendor.sendable_text import sendable_text
+from ragwork_toolkit.vendor.usage import estimate_usage
 
 from ragwork_openai.client import connect, received
 from ragwork_openai.config import OpenAIConfig, ready
@@ -59,8 +61,7 @@ class OpenAIChat:
 def _messages(request: ChatRequest) -> "list[ChatCompletionMessageParam]":
     found: list[ChatCompletionMessageParam] = []
     for message in request.messages:
-        # Lone surrogates have no UTF-8 form, so they can't travel.
-        content = message.content.encode(errors="replace").decode()
+        content = sendable_text(message.content)
         if message.role == "system":
             found.append({"role": "system", "content": content})
         elif message.role == "user":
@@ -92,13 +93,7 @@ async def _deltas(response: "AsyncAPIResponse[Any]", request: ChatRequest) -> As
         raise unavailable("the service's answer is empty")
     if not ended:
         reason = "incomplete"
-    yield Delta(usage=usage or _estimate(request, written), finish_reason=reason)
-
-
-def _estimate(request: ChatRequest, written: int) -> Usage:
-    """For services that don't count: a token is about four characters of English."""
-    prompt = sum(len(message.content) for message in request.messages)
-    return Usage(input_tokens=-(-prompt // 4), output_tokens=-(-written // 4), estimated=True)
+    yield Delta(usage=usage or estimate_usage(request, written), finish_reason=reason)
 
 
 async def _open(context: ProviderContext[OpenAIConfig]) -> ChatModel:

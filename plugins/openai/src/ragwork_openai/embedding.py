@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
+from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_openai.client import connect, read_whole
 from ragwork_openai.config import OpenAIConfig, ready
@@ -80,7 +81,7 @@ class OpenAIEmbedder:
 
 def _sendable(text: str) -> str:
     """``text`` cut to what the service takes: never empty, and without lone surrogates (no UTF-8 form)."""
-    return text[:_MAX_CHARS].encode(errors="replace").decode() or " "
+    return sendable_text(text[:_MAX_CHARS]) or " "
 
 
 def _vectors(body: bytes, count: int) -> list[list[float]]:

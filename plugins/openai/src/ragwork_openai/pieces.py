@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 from ragwork_hooks.llm import FinishReason, Usage
+from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 _MOST_TOKENS = 10**12
 _CUT_SHORT: Mapping[str, FinishReason] = {
@@ -50,7 +51,7 @@ def _said(delta: Mapping[str, Any]) -> str:
         content = "".join(text for part in _objects(content) if isinstance(text := part.get("text"), str))
     said = content or delta.get("refusal")
     # Half a surrogate pair, escaped in JSON, is no text that could be sent on.
-    return said.encode("utf-8", "replace").decode() if isinstance(said, str) else ""
+    return sendable_text(said) if isinstance(said, str) else ""
 
 
 def _usage(value: object) -> Usage | None:

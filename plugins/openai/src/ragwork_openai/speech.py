@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.tts import Audio, SpeechSynthesizer
+from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_openai.client import connect, read_whole
 from ragwork_openai.config import OpenAIConfig, ready
@@ -34,7 +35,7 @@ class OpenAIVoice:
         """Speech of ``text``. Raises ``ProviderError`` TTS_AUTH_ERROR, TTS_ERROR (also for a text without
         a word, and when it takes too long) or INTEGRATION_UNAVAILABLE.
         """
-        sendable = text.encode(errors="replace").decode().strip()
+        sendable = sendable_text(text).strip()
         if not sendable:
             raise ProviderError("TTS_ERROR", "there is no text to speak")
         spoken = [await self._speak(piece) for piece in _pieces(sendable)]

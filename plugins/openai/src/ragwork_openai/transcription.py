@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.tts import Audio, SpeechRecognizer
+from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_openai.client import connect, read_whole
 from ragwork_openai.config import OpenAIConfig, ready
@@ -78,7 +79,7 @@ def _prompt(phrases: Sequence[str]) -> str:
     """Whole phrases, one a line, without lone surrogates (they have no UTF-8 form)."""
     prompt = ""
     for phrase in phrases:
-        longer = f"{prompt}\n{phrase}".encode(errors="replace").decode().strip()
+        longer = sendable_text(f"{prompt}\n{phrase}").strip()
         if len(longer) <= _MAX_PROMPT_CHARS:
             prompt = longer
     return prompt

@@ -8,6 +8,8 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_toolkit.citation_marks import Marks
+from ragwork_toolkit.vendor.sendable_text import sendable_text
+from ragwork_toolkit.vendor.usage import estimate_usage
 
 from ragwork_vertex.ahead import read_ahead
 from ragwork_vertex.config import VertexConfig, ready
@@ -84,7 +86,7 @@ def _config(request: ChatRequest) -> "GenerateContentConfig":
 
 def _sendable(text: str) -> str:
     """Never empty, and without lone surrogates: they have no UTF-8 form, so they can't travel."""
-    return text.encode(errors="replace").decode() or " "
+    return sendable_text(text) or " "
 
 
 async def _deltas(
@@ -104,7 +106,7 @@ async def _deltas(
             yield Delta(text=text, cites=marks.after(text))
     if not finished:
         raise away(CHAT, "the service's answer broke off")
-    yield Delta(usage=usage or _estimate(request, written), finish_reason=cut_short)
+    yield Delta(usage=usage or estimate_usage(request, written), finish_reason=cut_short)
 
 
 def _read(chunk: "GenerateContentResponse") -> tuple[str, str | None]:
@@ -131,12 +133,6 @@ def _usage(chunk: "GenerateContentResponse") -> Usage | None:
         return None
     output = (counted.candidates_token_count or 0) + (counted.thoughts_token_count or 0)
     return Usage(input_tokens=counted.prompt_token_count, output_tokens=output)
-
-
-def _estimate(request: ChatRequest, written: int) -> Usage:
-    """When the service doesn't count: a token is about four characters of English."""
-    prompt = sum(len(message.content) for message in request.messages)
-    return Usage(input_tokens=-(-prompt // 4), output_tokens=-(-written // 4), estimated=True)
 
 
 async def _open(context: ProviderContext[VertexConfig]) -> ChatModel:

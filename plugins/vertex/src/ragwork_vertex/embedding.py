@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
+from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_vertex.config import VertexConfig, ready
 from ragwork_vertex.errors import EMBEDDING, away, of_gemini, translated
@@ -88,7 +89,7 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
 
 def _sendable(text: str) -> str:
     """``text`` cut to what a model reads: never empty, and without lone surrogates (no UTF-8 form)."""
-    return text[:_MAX_CHARS].encode(errors="replace").decode() or " "
+    return sendable_text(text[:_MAX_CHARS]) or " "
 
 
 def _vectors(answer: "EmbedContentResponse", count: int) -> Sequence[Sequence[float]]:

@@ -5,6 +5,8 @@ import math
 import re
 from collections.abc import Mapping
 
+from ragwork_toolkit.vendor.sendable_text import sendable_text
+
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_\-]*(\.[A-Za-z0-9_][A-Za-z0-9_\-]*)*")
 
 
@@ -39,4 +41,4 @@ def _literal(value: str | bool) -> str:
     """In double quotes, with a backslash before each quote and backslash."""
     if isinstance(value, bool):
         return '"true"' if value else '"false"'
-    return json.dumps(value.encode(errors="replace").decode(), ensure_ascii=False)
+    return json.dumps(sendable_text(value), ensure_ascii=False)

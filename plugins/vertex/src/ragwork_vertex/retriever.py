@@ -10,6 +10,7 @@ from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Passage, Query, Retriever
 from ragwork_hooks.shares import provider_busy
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_vertex.config import DatastoreOptions, VertexConfig
 from ragwork_vertex.credentials import Identities, Identity, missing
@@ -162,8 +163,7 @@ def _search(query: Query, options: DatastoreOptions, config: VertexConfig) -> Se
         request={
             "serving_config": f"projects/{project}/locations/{location}/collections/default_collection"
             f"/dataStores/{options.resource_id}/servingConfigs/default_config",
-            # Lone surrogates have no UTF-8 form, so they can't travel.
-            "query": query.text[:_MAX_QUESTION_CHARS].encode(errors="replace").decode(),
+            "query": sendable_text(query.text[:_MAX_QUESTION_CHARS]),
             "page_size": min(max(wanted, options.number_of_results or 0), _MAX_RESULTS),
             "filter": expression(query.filter, options.filter_keys),
             "content_search_spec": _content(options.content, 1 if distinct else query.top_k),
