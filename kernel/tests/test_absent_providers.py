@@ -3,13 +3,16 @@
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
-from ragwork_hooks.errors import ConfigError
+from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.provider_kinds import KINDS
+from ragwork_hooks.storage import Bucket
 from ragwork_kernel import discovery
 from ragwork_kernel.blobs import blobs
 from ragwork_kernel.config import KernelConfig
+from ragwork_kernel.phase0 import shared_state
 from ragwork_kernel.tracing import NoTracer, make_tracer
 
 
@@ -51,3 +54,28 @@ def test_a_folder_that_nothing_installed_keeps_blobs_in_names_the_package(
     with pytest.raises(ConfigError, match="BLOB_DIR: is set") as refused:
         blobs("/srv/blobs")
     assert "ragwork-blobdir" in refused.value.fix
+
+
+async def test_shared_state_that_nothing_installed_keeps_is_a_store_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(discovery, "installed", lambda _group: {})
+    bucket = Bucket(key="b", rate=1, burst=1)
+    async with shared_state(KernelConfig()) as (state, probes):
+        assert (probes, "install ragwork-memory" in caplog.text) == ((), True)
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: state.increment("s", "k"),
+            lambda: state.take("s", [bucket], 1),
+            lambda: state.put("s", "k", b"", 1),
+            lambda: state.put_once("s", "k", b"", 1),
+            lambda: state.get("s", "k"),
+            lambda: state.pop("s", "k"),
+            lambda: state.lock("s", "k", 1),
+            lambda: state.unlock("s", "k", 1),
+            lambda: state.publish("c", b""),
+            lambda: anext(state.subscribe("c")),
+        ]
+        for call in calls:
+            with pytest.raises(ProviderError, match="install ragwork-memory") as refused:
+                await call()
+            assert refused.value.code == "STATE_UNAVAILABLE"

@@ -2,6 +2,7 @@
 
 DEFAULT_PLUGINS = (
     "embedded",
+    "memory",
     "redis",
     "blobdir",
     "otlp",

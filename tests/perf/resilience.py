@@ -21,8 +21,8 @@ import uvloop
 from processes import Server, ragwork
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Delta, Usage
-from ragwork_kernel.state import LocalState
 from ragwork_kernel.telemetry import Telemetry
+from ragwork_memory.state import InMemoryState
 from ragwork_resilience.breaker import Breaker, Circuits
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.guard import Guard
@@ -67,7 +67,7 @@ class Instant:
 
 
 def guard() -> Guard:
-    config, state, metrics = ResilienceConfig(), LocalState(), Telemetry("bench")
+    config, state, metrics = ResilienceConfig(), InMemoryState(), Telemetry("bench")
     circuits = Circuits(
         lambda account: Breaker(
             state,

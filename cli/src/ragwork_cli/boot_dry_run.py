@@ -14,12 +14,12 @@ from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.plugin import Binding, Probe
 from ragwork_hooks.storage import DatabaseUrls, Mode, Transaction
 from ragwork_kernel import bindings, plan
+from ragwork_kernel.absent_state import AbsentState
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.contributions import Collected, collect
 from ragwork_kernel.db import Pool
 from ragwork_kernel.error_answers import database_unavailable
-from ragwork_kernel.state import LocalState
 from ragwork_kernel.telemetry import Telemetry
 from ragwork_kernel.tracing import NoTracer
 from ragwork_kernel.wiring import Ground, Wiring
@@ -103,7 +103,7 @@ async def _put_together(
     telemetry = Telemetry(assembly.kernel.app_name)
     ground = Ground(
         db=_NoDatabase() if pool is None else pool,
-        state=LocalState(),
+        state=AbsentState(),
         bus=Bus("" if urls is None else urls.app),
         telemetry=telemetry,
         tracer=NoTracer(),

@@ -349,16 +349,16 @@ class DatabaseProvider:
 
 @attrs.frozen(kw_only=True)
 class StateProvider:
-    """An entry point of the group ``ragwork.state``: shared state of many processes.
+    """An entry point of the group ``ragwork.state``: shared state of many processes, or ``memory``, of one.
 
-    ``open`` is called in phase 0 with ``REDIS_URL``; it must not wait for the store: what is away later may
-    be away now. ``State`` calls then raise ``ProviderError`` STATE_UNAVAILABLE.
+    ``open`` is called in phase 0 with ``REDIS_URL`` (empty when unset); it must not wait for the store: what is
+    away later may be away now. ``State`` calls then raise ``ProviderError`` STATE_UNAVAILABLE.
     """
 
     name: str
     open: Callable[[str], AbstractAsyncContextManager[State]]
-    #: Raises when the store does not answer; shown as a dependency in health and metrics.
-    check: Callable[[State], Awaitable[None]]
+    #: Raises when the store does not answer; shown as a dependency in health and metrics. ``None``: it can't be away.
+    check: Callable[[State], Awaitable[None]] | None
 
 
 @attrs.frozen(kw_only=True)

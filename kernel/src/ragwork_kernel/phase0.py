@@ -14,13 +14,14 @@ from ragwork_hooks.plugin import DatabaseProvider, Probe, StateProvider
 from ragwork_hooks.storage import DatabaseUrls, State
 
 from ragwork_kernel import discovery, roles
+from ragwork_kernel.absent_state import AbsentState
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.leaving import AtWorst
-from ragwork_kernel.state import LocalState
 
 GROUP = "ragwork.database"
 STATE_GROUP = "ragwork.state"
 EMBEDDED = "embedded"
+MEMORY = "memory"
 PATIENCE_S = 30.0
 _PREPARED = """SELECT to_regtype('public.vector') IS NOT NULL
     AND has_database_privilege($1, current_database(), 'CREATE')"""
@@ -53,20 +54,26 @@ async def database(
 @asynccontextmanager
 async def shared_state(config: KernelConfig) -> AsyncIterator[tuple[State, tuple[Probe, ...]]]:
     """Shared state and its probes: in this process, or what the scheme of ``REDIS_URL`` names."""
-    if config.redis_url is None:
-        yield LocalState(), ()
-        return
-    scheme = config.redis_url.partition(":")[0]
-    name = "redis" if scheme in ("redis", "rediss", "unix") else scheme
+    name = MEMORY if config.redis_url is None else _store_of(config.redis_url)
     if name not in discovery.installed(STATE_GROUP):
+        if config.redis_url is None:
+            log.warning("nothing installed keeps shared state: install ragwork-memory, or set REDIS_URL")
+            yield AbsentState(), ()
+            return
         raise ConfigError(
             "REDIS_URL",
             f"is set and nothing installed keeps state in {name!r}",
             "install ragwork-redis, or unset it to keep shared state in this process",
         )
     provider: StateProvider = discovery.load(STATE_GROUP, name)
-    async with provider.open(config.redis_url) as state:
-        yield state, (Probe(component=name, check=partial(provider.check, state)),)
+    async with provider.open(config.redis_url or "") as state:
+        check = provider.check
+        yield state, () if check is None else (Probe(component=name, check=partial(check, state)),)
+
+
+def _store_of(url: str) -> str:
+    scheme = url.partition(":")[0]
+    return "redis" if scheme in ("redis", "rediss", "unix") else scheme
 
 
 @asynccontextmanager

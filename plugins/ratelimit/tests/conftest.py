@@ -8,7 +8,7 @@ import pytest
 from ragwork_hooks.admission import Ask
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.errors import ProviderError
-from ragwork_kernel.state import LocalState
+from ragwork_memory.state import InMemoryState
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.config import RateLimitConfig
 from ragwork_ratelimit.degraded import Degradation
@@ -40,7 +40,7 @@ class AwayState:
     """A shared state that is away until told to come back; counts how often it was asked."""
 
     def __init__(self, clock):
-        self.inner = LocalState(clock)
+        self.inner = InMemoryState(clock)
         self.away = True
         self.asked = 0
 
@@ -105,7 +105,7 @@ def clock():
 @pytest.fixture
 def world(clock):
     def make(state=None, **settings):
-        return World(RateLimitConfig(**settings), clock, state or LocalState(clock))
+        return World(RateLimitConfig(**settings), clock, state or InMemoryState(clock))
 
     return make
 

@@ -9,7 +9,7 @@ import pytest
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import Delta, Usage
 from ragwork_kernel.shares import SharesFactory
-from ragwork_kernel.state import LocalState
+from ragwork_memory.state import InMemoryState
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.workshop import Workshop
 
@@ -139,7 +139,7 @@ class World:
     """A workshop with its services in the open."""
 
     config: ResilienceConfig
-    state: LocalState = attrs.field(factory=LocalState)
+    state: InMemoryState = attrs.field(factory=InMemoryState)
     clock: object = attrs.field(factory=LoopClock)
     metrics: CountingMetrics = attrs.field(factory=CountingMetrics)
     providers: Providers = attrs.field(factory=Providers)

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from ragwork_hooks.errors import ProviderError
-from ragwork_kernel.state import LocalState
+from ragwork_memory.state import InMemoryState
 from ragwork_resilience.breaker import VIEW_AGE_S, Breaker, CircuitOpen, Circuits, Condition
 from ragwork_resilience.config import BreakerPolicy
 
@@ -40,7 +40,7 @@ class BreakerAgainstModel(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.time, self.transitions = Time(), []
-        state = LocalState(self.time)
+        state = InMemoryState(self.time)
         self.kernels = [breaker(state, self.time, self.transitions) for _ in range(2)]
         self.calls = []  # (kernel, ticket, generation it began in, lease's end or None)
         self.generation, self.failures, self.window_ends = 0, 0, 0.0
@@ -160,7 +160,7 @@ def trip(circuit, times=POLICY.threshold):
 
 
 def test_a_late_outcome_from_before_the_opening_says_nothing(time):
-    circuit = breaker(LocalState(time), time)
+    circuit = breaker(InMemoryState(time), time)
     late = [finished(circuit.admit()) for _ in range(10)]
     trip(circuit)
     time.now += POLICY.open_s
@@ -179,7 +179,7 @@ def test_a_late_outcome_from_before_the_opening_says_nothing(time):
 
 def test_one_failed_probe_opens_anew_whatever_the_others_say(time):
     opened = []
-    circuit = breaker(LocalState(time), time, opened)
+    circuit = breaker(InMemoryState(time), time, opened)
     trip(circuit)
     time.now += POLICY.open_s
     bad, good = finished(circuit.admit()), finished(circuit.admit())
@@ -195,7 +195,7 @@ def test_one_failed_probe_opens_anew_whatever_the_others_say(time):
 
 
 def test_places_of_an_earlier_half_open_time_do_not_bind_the_next(time):
-    circuit = breaker(LocalState(time), time, policy=attrs.evolve(POLICY, lease_s=1000))
+    circuit = breaker(InMemoryState(time), time, policy=attrs.evolve(POLICY, lease_s=1000))
     trip(circuit)
     time.now += POLICY.open_s
     bad, _hanging = finished(circuit.admit()), finished(circuit.admit())
@@ -205,7 +205,7 @@ def test_places_of_an_earlier_half_open_time_do_not_bind_the_next(time):
 
 
 def test_a_probe_that_is_never_heard_of_again_gives_its_place_back(time):
-    circuit = breaker(LocalState(time), time)
+    circuit = breaker(InMemoryState(time), time)
     trip(circuit)
     time.now += POLICY.open_s
     lost = [finished(circuit.admit()) for _ in range(POLICY.trials)]
@@ -221,7 +221,7 @@ def test_a_probe_that_is_never_heard_of_again_gives_its_place_back(time):
 
 
 def test_another_kernel_sees_the_opening_within_the_views_age(time):
-    state = LocalState(time)
+    state = InMemoryState(time)
     mine, other = breaker(state, time), breaker(state, time)
     finished(other.admit())
     trip(mine)
@@ -231,7 +231,7 @@ def test_another_kernel_sees_the_opening_within_the_views_age(time):
 
 
 def test_a_closed_circuit_with_a_fresh_view_asks_the_store_nothing(time):
-    class Counted(LocalState):
+    class Counted(InMemoryState):
         asked = 0
 
         async def get(self, scope, key):
@@ -253,14 +253,14 @@ def test_a_closed_circuit_with_a_fresh_view_asks_the_store_nothing(time):
 
 
 def test_failures_further_apart_than_the_window_never_open(time):
-    circuit = breaker(LocalState(time), time)
+    circuit = breaker(InMemoryState(time), time)
     for _ in range(20):
         finished(circuit.failed(finished(circuit.admit())))
         time.now += POLICY.window_s / 2 + 1
     assert finished(circuit.admit()).probe is None
 
 
-class Leaving(LocalState):
+class Leaving(InMemoryState):
     """A store that can be away."""
 
     away = False
@@ -309,7 +309,7 @@ def test_calls_that_passed_uncounted_say_nothing_once_the_store_is_back(time):
 
 
 def test_accounts_have_circuits_of_their_own(time):
-    state = LocalState(time)
+    state = InMemoryState(time)
     circuits = Circuits(
         lambda account: Breaker(state, "cb", account, POLICY, time, lambda _: None, lambda _: None)
     )

@@ -11,7 +11,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest
 from ragwork_hooks.retrieval import Query
 from ragwork_kernel.shares import SharesFactory
-from ragwork_kernel.state import LocalState
+from ragwork_memory.state import InMemoryState
 from ragwork_resilience.breaker import Breaker, Circuits
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.guard import Guard
@@ -32,7 +32,7 @@ class NoMetrics:
 class TestAGuardedModelKeepsTheContract(ChatModelContract):
     async def make(self):
         config, loop = ResilienceConfig(), asyncio.get_running_loop()
-        state = LocalState()
+        state = InMemoryState()
         circuits = Circuits(
             lambda account: Breaker(
                 state, "cb", account, config.breaker("llm", "far"), loop.time, lambda _: None, lambda _: None

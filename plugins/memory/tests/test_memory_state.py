@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.storage import Bucket
-from ragwork_kernel.state import QUEUE_SIZE, SWEEP_EVERY, LocalState
+from ragwork_memory.state import QUEUE_SIZE, SWEEP_EVERY, InMemoryState
 from ragwork_testkit.state import ExactBuckets, StateContract, Wait
 
 
@@ -19,14 +19,14 @@ class ManualClock:
         return self.now
 
 
-class TestLocalState(StateContract):
+class TestInMemoryState(StateContract):
     @pytest.fixture
     def clock(self) -> ManualClock:
         return ManualClock()
 
     @pytest.fixture
-    def state(self, clock: ManualClock) -> LocalState:
-        return LocalState(clock)
+    def state(self, clock: ManualClock) -> InMemoryState:
+        return InMemoryState(clock)
 
     @pytest.fixture
     def wait(self, clock: ManualClock) -> Wait:
@@ -52,7 +52,7 @@ def test_draws_agree_with_exact_fractions(
     first = buckets[0]
     clock, judge = ManualClock(), ExactBuckets()
     clock.now = 0.0
-    state = LocalState(clock)
+    state = InMemoryState(clock)
 
     async def play() -> None:
         now_us = 0
@@ -75,7 +75,7 @@ def test_over_any_time_no_more_than_burst_and_rate_is_admitted(
     rate: float, burst: int, steps: list[tuple[float, int]]
 ) -> None:
     clock = ManualClock()
-    state = LocalState(clock)
+    state = InMemoryState(clock)
     bucket = [Bucket(key="b", rate=rate, burst=burst)]
     admitted: list[tuple[float, int]] = []
 
@@ -104,7 +104,7 @@ def test_over_any_time_no_more_than_burst_and_rate_is_admitted(
 
 async def test_what_expired_is_swept_from_memory() -> None:
     clock = ManualClock()
-    state = LocalState(clock)
+    state = InMemoryState(clock)
     for n in range(3 * SWEEP_EVERY):
         clock.now += 0.01
         await state.put("t", str(n), b"x", 1.0)
@@ -116,7 +116,7 @@ async def test_what_expired_is_swept_from_memory() -> None:
 
 
 async def test_a_slow_subscriber_keeps_the_newest_messages_and_costs_bounded_memory() -> None:
-    state = LocalState()
+    state = InMemoryState()
     stream = state.subscribe("c")
     first = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Key: TypeAlias = tuple[str, str]
 
 
-class LocalState:
+class InMemoryState:
     """Implements ``ragwork_hooks.storage.State`` for one process and one event loop.
 
     Entries that expired are never seen and are swept as writes go on, so memory is bound by what lives.
