@@ -163,6 +163,7 @@ NO_QUEUE_OF_TENANTS = {
     "ops/traffic.py: Lock": "one ticker's and the shutdown's saving of this process's own counts",
     "redis/channels.py: Queue": "what one subscriber has yet to read, bounded and its own",
     "vertex/ahead.py: Queue": "one call's pieces between its thread and its reader",
+    "memory/state.py: Queue": "one subscriber's messages; a slow one loses the oldest and holds nobody up",
     "milvus/engine.py: Lock": "loading a collection, once in a process and for everybody",
     "bedrock/calls.py: Lock": "guards a few assignments between threads",
     "bedrock/clients.py: Lock": "guards a dictionary between threads",

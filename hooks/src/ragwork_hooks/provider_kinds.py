@@ -15,7 +15,7 @@ from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
 P = TypeVar("P")
 
 #: Entry point groups ``ragwork.<name>`` that hold something other than providers that a binding names.
-RESERVED: Final = frozenset({"plugins", "assembly", "database", "state"})
+RESERVED: Final = frozenset({"plugins", "assembly", "blob", "database", "state", "tracing"})
 
 
 @attrs.frozen
@@ -40,7 +40,7 @@ class ProviderKind(Generic[P]):
     #: Code of the ``ProviderError`` that a name raises which nobody offers: ``LLM_CONFIG_INVALID``.
     unknown: str
     #: Its calls that make spans → what OpenTelemetry's conventions call them: ``{"embed": "embeddings"}``.
-    spans: Mapping[str, str] = attrs.field(factory=dict)
+    spans: Mapping[str, str] = attrs.field(factory=dict, hash=False)
 
     def __attrs_post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name) or self.name in RESERVED:
