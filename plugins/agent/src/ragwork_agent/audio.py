@@ -137,8 +137,8 @@ class Voice:
         expires_at = self._services.clock.now() + LIFETIME
         audio_id, ticket = self._tickets.issue(tenant_id, expires_at)
         async with self._services.db.tenant(tenant_id) as tx:
-            spoken = (key.user_id, key.session_id, turn, kept(principal), audio.mime, expires_at)
-            await tx.execute(_KEEP, ticket.key, *spoken)
+            columns = (key.user_id, key.session_id, turn, kept(principal), audio.mime, expires_at)
+            await tx.execute(_KEEP, ticket.key, *columns)
             await self._services.blob.put(tx, ticket.key, audio.data)
             for row in await tx.fetch(_EXPIRED):
                 await self._services.blob.delete(tx, row["key"])

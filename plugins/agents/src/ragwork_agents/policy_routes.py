@@ -348,13 +348,13 @@ class PoliciesApi:
         agent = await self._agents.snapshot(call.principal.tenant_id, body.subject_id)
         if agent is None:
             raise agent_not_found(body.subject_id)
-        request = Request(
+        scope_request = Request(
             scopes=(body.action,),
             audience=body.audience or default_audience(agent.tenant_id),
             resource=body.resource,
             context=body.context,
         )
-        question = question_of(agent, request, body.action, self._services.clock.now())
+        question = question_of(agent, scope_request, body.action, self._services.clock.now())
         policies = await self._simulated(call, agent)
         said = await self._engine.decide(agent.tenant_id, policies, question) if policies else ()
         deciding = next((word for word in said if word.allowed), said[0] if said else None)

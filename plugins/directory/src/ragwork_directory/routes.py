@@ -88,19 +88,19 @@ class RoleRequestApi:
 
     async def approve(self, call: Call[NoFields, NoFields]) -> Reply:
         request_id, by = call.path["request_id"], call.principal.user_id
-        user, request = await self._directory.approve(call.tx, request_id, by)
-        metadata = {"to": request.role.label, "requested_by": request.requested_by, "request_id": request.id}
-        if user.role == request.role:
+        user, role_request = await self._directory.approve(call.tx, request_id, by)
+        metadata = {"to": role_request.role.label, "requested_by": role_request.requested_by, "request_id": role_request.id}
+        if user.role == role_request.role:
             status = "active" if user.active else "disabled"
-            return Reply(data=_decision(user, status), audit=_note(request, None, metadata))
-        note = _note(request, "identity.role.requested", metadata)
+            return Reply(data=_decision(user, status), audit=_note(role_request, None, metadata))
+        note = _note(role_request, "identity.role.requested", metadata)
         return Reply(data=_decision(user, "pending_approval"), status=202, audit=note)
 
     async def reject(self, call: Call[NoFields, NoFields]) -> Reply:
-        request = await role_requests.locked(call.tx, call.path["request_id"])
-        await role_requests.drop(call.tx, (request.subject_type, request.subject_id))
-        decided = RoleRequestDecision(id=request.subject_id, status="rejected", role=request.role.label)
-        return Reply(data=decided, audit=_note(request, None, {"role": request.role.label}))
+        role_request = await role_requests.locked(call.tx, call.path["request_id"])
+        await role_requests.drop(call.tx, (role_request.subject_type, role_request.subject_id))
+        decided = RoleRequestDecision(id=role_request.subject_id, status="rejected", role=role_request.role.label)
+        return Reply(data=decided, audit=_note(role_request, None, {"role": role_request.role.label}))
 
 
 def _shown(request: RoleRequest) -> RoleRequestResponse:
