@@ -89,7 +89,8 @@ class RoleRequestApi:
     async def approve(self, call: Call[NoFields, NoFields]) -> Reply:
         request_id, by = call.path["request_id"], call.principal.user_id
         user, role_request = await self._directory.approve(call.tx, request_id, by)
-        metadata = {"to": role_request.role.label, "requested_by": role_request.requested_by, "request_id": role_request.id}
+        asked_by = {"requested_by": role_request.requested_by, "request_id": role_request.id}
+        metadata = {"to": role_request.role.label, **asked_by}
         if user.role == role_request.role:
             status = "active" if user.active else "disabled"
             return Reply(data=_decision(user, status), audit=_note(role_request, None, metadata))
