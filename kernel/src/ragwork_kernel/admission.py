@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 from ragwork_hooks.admission import Admission, AdmitGate, Ask, Hold, Open
 from ragwork_hooks.auth import Principal
@@ -37,7 +37,7 @@ class AdmissionPlan:
         free: bool = False,
     ) -> None:
         """Ask every gate of ``stage``; the first Deny is raised."""
-        exchange.stage = stage
+        exchange.decisions.stage = stage
         for gate in self._gates[stage]:
             ask = Ask(
                 principal=exchange.caller,
@@ -53,9 +53,9 @@ class AdmissionPlan:
             since = time.perf_counter()
             verdict = await _ask(gate, ask)
             if isinstance(verdict, Deny):
-                exchange.denied(gate.name, since, verdict)
+                exchange.decisions.denied(gate.name, since, verdict)
                 raise refusal(verdict, 503)
-            exchange.allowed(gate.name, since, verdict.headers)
+            exchange.decisions.allowed(gate.name, since, verdict.headers)
             exchange.grant = exchange.grant.plus(verdict)
 
     async def ask_late(self, exchange: Exchange, transaction: Open, *, free: bool = False) -> None:
@@ -76,12 +76,15 @@ class AdmissionPlan:
 
             yield begin
 
-    def settle(self, exchange: Exchange) -> None:
-        """Settle holds beside the reply; ``settled`` awaits these tasks, so none is lost."""
-        for hold in exchange.grant.holds:
-            if hold.written and exchange.undone:
+    def settle(self, holds: Iterable[Hold], *, handled: bool, rolled_back: bool) -> None:
+        """Settle ``holds`` beside the reply; ``settled`` awaits these tasks, so none is lost.
+
+        What a hold wrote in a transaction that was rolled back is gone with it.
+        """
+        for hold in holds:
+            if hold.written and rolled_back:
                 continue
-            task = asyncio.create_task(_settled(hold, exchange.begun))
+            task = asyncio.create_task(_settled(hold, handled))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
 

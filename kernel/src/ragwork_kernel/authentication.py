@@ -40,7 +40,7 @@ async def authenticate(
 
     ``proven`` is told what became of the credential.
     """
-    exchange.stage = "authentication"
+    exchange.decisions.stage = "authentication"
     if exchange.route.scope == "public":
         return None
     try:
@@ -61,13 +61,13 @@ async def _recognised(authenticators: Authenticators, exchange: Exchange) -> Pri
         try:
             principal = await authenticator.authenticate(credential)
         except Problem as problem:
-            exchange.denied(authenticator.name, since, Deny(problem.code, problem.message))
+            exchange.decisions.denied(authenticator.name, since, Deny(problem.code, problem.message))
             raise
         except Exception as error:
             log.exception("authenticator %s failed; denied", authenticator.name)
             raise Problem("AUTH_UNAVAILABLE", "credentials can't be checked right now") from error
         if isinstance(principal, Principal):
-            exchange.allowed(authenticator.name, since, {})
+            exchange.decisions.allowed(authenticator.name, since, {})
             return principal
     raise unauthenticated(
         "AUTH_UNAUTHORIZED",

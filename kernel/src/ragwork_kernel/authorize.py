@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 from ragwork_hooks.auth import Principal, may_make_credential
@@ -25,7 +25,10 @@ from ragwork_hooks.authz import (
     refusal,
 )
 from ragwork_hooks.errors import Problem
+from ragwork_hooks.http import Call
 from ragwork_hooks.storage import Transaction
+
+from ragwork_kernel.db import TENANT_ID
 
 log = logging.getLogger(__name__)
 OUT_OF_SCOPE = Deny("AUTH_FORBIDDEN", "this credential's scopes do not cover it")
@@ -148,6 +151,19 @@ class AuthorizationPlan:
             return verdict
         log.error("gate %s returned %r; denied", gate.name, verdict)
         return Deny("AUTHZ_DENIED", f"the gate {gate.name} could not decide")
+
+
+def tenant_acted_on(caller: Principal, call: Call[Any, Any]) -> str:
+    """Which tenant path or query name, else the caller's own.
+
+    Raises ``Problem``: another than the caller's needs platform scope, be it real or not.
+    """
+    named = call.path.get("tenant_id") or getattr(call.query, "tenant_id", None) or caller.tenant_id
+    if named != caller.tenant_id and not caller.platform:
+        raise Problem("AUTH_FORBIDDEN", "a key acts on its own tenant; for others it needs platform scope")
+    if not TENANT_ID.fullmatch(named):
+        raise Problem("NOT_FOUND", f"tenant {named[:40]!r} does not exist")
+    return str(named)
 
 
 def refuse(decision: Decision) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 import attrs
 from aiohttp import web
-from ragwork_hooks.authz import Decision, Deny
+from ragwork_hooks.authz import Decision
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.events import Observer
 from ragwork_hooks.http import AnyRoute, Call, Dialect, EventStream
@@ -22,20 +21,18 @@ from ragwork_hooks.storage import Database, Transaction
 from ragwork_kernel import body, peers, refusals, replays, sse
 from ragwork_kernel.admission import AdmissionPlan
 from ragwork_kernel.authentication import Authenticators, authenticate
-from ragwork_kernel.authorize import AuthorizationPlan, refuse
+from ragwork_kernel.authorize import AuthorizationPlan, refuse, tenant_acted_on
 from ragwork_kernel.body_memory import BodyMemory
 from ragwork_kernel.config import KernelConfig
-from ragwork_kernel.db import TENANT_ID
 from ragwork_kernel.error_answers import classify
 from ragwork_kernel.exchange import Exchange
 from ragwork_kernel.proven import Proven
 from ragwork_kernel.records import Records
-from ragwork_kernel.replies import SECURITY_HEADERS, Shape
+from ragwork_kernel.replies import ResponseFormats, Shape
 from ragwork_kernel.shares import address_of, working_for
 from ragwork_kernel.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
-_SAFE_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -74,12 +71,7 @@ class Pipeline:
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._legacy_headers = {
-            **SECURITY_HEADERS,
-            "Deprecation": "true",
-            "Sunset": config.legacy_sunset,
-            "Link": '</v1/docs>; rel="successor-version"',
-        }
+        self._formats = ResponseFormats(config)
 
     def handler(self, route: AnyRoute, *, legacy: bool = False) -> Handler:
         """The aiohttp handler of one route."""
@@ -97,22 +89,21 @@ class Pipeline:
     ) -> web.Response:
         """Answer a request that no route takes."""
         started = time.perf_counter()
-        request_id, shape = self._shape(request, legacy, dialect)
+        request_id = str(uuid.uuid4())
+        shape = self._formats.of(request, request_id, legacy=legacy, dialect=dialect)
         self._telemetry.begin(request_id)
         self._finish(request, "other", problem.status, started, request_id, shape, "")
         return shape.failure(problem, {})
 
     def refusal(self, problem: Problem) -> web.Response:
         """The answer to a client that has sent no request."""
-        request_id = str(uuid.uuid4())
-        headers = {**SECURITY_HEADERS, "X-Request-Id": request_id}
-        return Shape(echo_id=request_id, legacy=False, headers=headers).failure(problem, {})
+        return self._formats.without_request(str(uuid.uuid4())).failure(problem, {})
 
     def bare(
         self, request: web.Request, status: int, headers: Mapping[str, str], data: bytes | None = None
     ) -> web.Response:
         """An answer that no route gives: a redirect, a preflight, the page at the root."""
-        _, shape = self._shape(request, False, None)
+        shape = self._formats.of(request, str(uuid.uuid4()))
         return web.Response(status=status, headers={**shape.headers, **headers}, body=data)
 
     async def idle(self, within_s: float) -> bool:
@@ -144,7 +135,9 @@ class Pipeline:
                 self._idle.set()
             if exchange.body is not None:
                 exchange.body.release()
-            self._admission.settle(exchange)
+            self._admission.settle(
+                exchange.grant.holds, handled=exchange.handled, rolled_back=exchange.rolled_back
+            )
             self._observe(exchange, status)
             tenant = exchange.caller.tenant_id if exchange.caller else ""
             self._finish(
@@ -195,7 +188,7 @@ class Pipeline:
         await self._authorize_role(exchange)
         await self._admission.ask(exchange, "rate")
         call = await self._arrived(exchange, limit)
-        exchange.tenant_id = self._target(exchange, call)
+        self._target(exchange, call)
         for feature in await self._features(call, exchange.route):
             await self._admission.ask(exchange, "entitlement", feature=feature)
         await self._admission.ask(exchange, "capacity")
@@ -209,7 +202,7 @@ class Pipeline:
                 # A deadline must not cut a COMMIT: then nobody could say whether it took effect.
                 limit.reschedule(None)
         except BaseException:
-            exchange.undone = mutation and own
+            exchange.rolled_back = mutation and own
             raise
         return result
 
@@ -228,16 +221,16 @@ class Pipeline:
                 if self._records.kept and route.audit_event and route.transaction != "write":
                     await self._records.invoked(await begin(), exchange)
         except Problem:
-            exchange.undone = True
-            denial, exchange.denial = exchange.denial, None
+            exchange.rolled_back = True
+            denial, exchange.decisions.denial = exchange.decisions.denial, None
             async with self._transaction(exchange) as tx:
                 await self._authorize_resource(
                     exchange, attrs.evolve(call, transaction=tx), gone_is_fine=False
                 )
-            exchange.denial = denial
+            exchange.decisions.denial = denial
             raise
         except BaseException:
-            exchange.undone = True
+            exchange.rolled_back = True
             raise
 
     async def _work(
@@ -245,7 +238,7 @@ class Pipeline:
     ) -> web.Response | EventStream:
         """replay → resource → quota, load, cost → handler → record; a mutation does it in one transaction."""
         tx, route = call.transaction, exchange.route
-        exchange.stage = "replay"
+        exchange.decisions.stage = "replay"
         claim = self._claims.claim(exchange, call)
         claimed = await self._claims.take(tx, claim)
         hit = isinstance(claimed, Hit)
@@ -253,18 +246,18 @@ class Pipeline:
         replays.refuse(claimed)
         if admit and tx is not None:
             await self._admission.ask_late(exchange, _given(tx), free=hit or route.scope == "platform")
-        exchange.stage, exchange.decided_at = "handler", time.perf_counter()
+        exchange.decisions.stage, exchange.decided_at = "handler", time.perf_counter()
         if isinstance(claimed, Hit):
             return replays.replayed(exchange, claimed.reply)
         result = await route.handler(attrs.evolve(call, grant=exchange.grant))
         if isinstance(result, EventStream):
-            exchange.begun = True
+            exchange.handled = True
             return result
         response = exchange.shape.success(result, route.status, exchange.grant.headers)
         if route.transaction == "write" and tx is not None:
             await self._records.change(tx, exchange, call, result)
             await self._claims.keep(tx, claim, exchange, result, response)
-        exchange.begun = True
+        exchange.handled = True
         return response
 
     async def _recorded(self, exchange: Exchange, error: Exception) -> Problem:
@@ -298,36 +291,21 @@ class Pipeline:
         return response
 
     def _open(self, request: web.Request, route: AnyRoute, legacy: bool) -> Exchange:
-        request_id, shape = self._shape(request, legacy, route.dialect)
+        request_id = str(uuid.uuid4())
         return Exchange(
             request=request,
             route=route,
             request_id=request_id,
-            shape=shape,
+            shape=self._formats.of(request, request_id, legacy=legacy, dialect=route.dialect),
             peer=self._client.address(request),
             started=time.perf_counter(),
             deadline=asyncio.get_running_loop().time() + self._config.request_timeout_s,
         )
 
-    def _shape(self, request: web.BaseRequest, legacy: bool, dialect: Dialect | None) -> tuple[str, Shape]:
-        """The server's own id, and how answers are formed; a client's id is echoed when short and safe."""
-        request_id = str(uuid.uuid4())
-        sent = request.headers.get("X-Request-Id", "")
-        echo_id = sent if _SAFE_ID.fullmatch(sent) else request_id
-        base = self._legacy_headers if legacy else SECURITY_HEADERS
-        headers = {**base, "X-Request-Id": echo_id, **self._cors(request)}
-        return request_id, Shape(echo_id=echo_id, legacy=legacy, headers=headers, dialect=dialect)
-
-    def _cors(self, request: web.BaseRequest) -> Mapping[str, str]:
-        origin = request.headers.get("Origin")
-        if origin is None or origin not in self._config.cors_allow_origins:
-            return {}
-        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
-
     async def _authorize_role(self, exchange: Exchange) -> None:
         caller, action = exchange.caller, exchange.route.action
         if caller is not None and action is not None:
-            exchange.stage = "role"
+            exchange.decisions.stage = "role"
             self._judged(exchange, await self._authorization.decide_stage("role", caller, action, None, None))
 
     async def _authorize_resource(
@@ -340,7 +318,7 @@ class Pipeline:
         route = exchange.route
         if route.resource is None or route.action is None or exchange.caller is None:
             return call
-        exchange.stage = "resource"
+        exchange.decisions.stage = "resource"
         try:
             asked = [
                 (who, await route.resource(attrs.evolve(call, caller=who))) for who in exchange.caller.chain
@@ -357,27 +335,16 @@ class Pipeline:
     def _judged(exchange: Exchange, decision: Decision) -> None:
         """Note who said what, and raise a refusal."""
         exchange.decision = decision
-        for judgement in decision.trail:
-            exchange.judged(judgement)
-        if isinstance(decision.verdict, Deny):
-            exchange.denial = decision.verdict
+        exchange.decisions.authorized(decision)
         refuse(decision)
 
     @staticmethod
-    def _target(exchange: Exchange, call: Call[Any, Any]) -> str | None:
-        """The tenant that is acted on; another than the caller's needs platform scope, be it real or not."""
-        caller = exchange.caller
-        if caller is None:
-            return None
-        named = call.path.get("tenant_id") or getattr(call.query, "tenant_id", None) or caller.tenant_id
-        if named != caller.tenant_id and not caller.platform:
-            exchange.stage = "role"
-            raise Problem(
-                "AUTH_FORBIDDEN", "a key acts on its own tenant; for others it needs platform scope"
-            )
-        if not TENANT_ID.fullmatch(named):
-            raise Problem("NOT_FOUND", f"tenant {named[:40]!r} does not exist")
-        return str(named)
+    def _target(exchange: Exchange, call: Call[Any, Any]) -> None:
+        """Another's tenant is refused as a role would be."""
+        if exchange.caller is not None:
+            since, exchange.decisions.stage = exchange.decisions.stage, "role"
+            exchange.tenant_id = tenant_acted_on(exchange.caller, call)
+            exchange.decisions.stage = since
 
     async def _arrived(self, exchange: Exchange, limit: asyncio.Timeout) -> Call[Any, Any]:
         """The decoded request. A body has time of its own to arrive: how fast is not for the work to pay."""
@@ -391,7 +358,7 @@ class Pipeline:
 
     async def _decode(self, exchange: Exchange) -> Call[Any, Any]:
         route, request = exchange.route, exchange.request
-        exchange.stage = "decoding"
+        exchange.decisions.stage = "decoding"
         limit = body.limit_of(route, self._config.max_request_bytes)
         query = body.decode_query(request, route)
         return Call(

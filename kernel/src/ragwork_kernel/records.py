@@ -46,13 +46,13 @@ class Records:
 
     async def refusal(self, exchange: Exchange, problem: Problem) -> None:
         """Before the reply that refuses; nothing when the refusal is no denial of a right or a limit."""
-        denial = exchange.denial or Deny()
+        denial = exchange.decisions.denial or Deny()
         named = problem.audit_event or denial.audit_event
         wanted = named is not None or problem.status in _REFUSED
         if not wanted or (self._log is None and denial.record is None):
             return
-        name = named or _EVENT_OF_STAGE.get(exchange.stage, "authz.access.denied")
-        note = AuditNote(metadata={"route": exchange.route.name, "stage": exchange.stage})
+        name = named or _EVENT_OF_STAGE.get(exchange.decisions.stage, "authz.access.denied")
+        note = AuditNote(metadata={"route": exchange.route.name, "stage": exchange.decisions.stage})
         event = _event(exchange, name, "failure", note, None, problem)
         tenant_id = exchange.caller.tenant_id if exchange.caller else problem.tenant_id or PLATFORM_TENANT
         taken = self._log is not None and self._log.takes(tenant_id, event)

@@ -32,7 +32,7 @@ def path_of(request: web.Request) -> Mapping[str, str]:
 
 def too_slow(exchange: Exchange, config: KernelConfig) -> Problem:
     """A deadline has passed: the client's for sending, or ours for working."""
-    if exchange.stage == "decoding":
+    if exchange.decisions.stage == "decoding":
         return Problem(
             "REQUEST_TIMEOUT",
             f"the body did not arrive within {config.body_timeout_s:g} s",

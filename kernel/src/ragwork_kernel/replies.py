@@ -1,5 +1,6 @@
 """What leaves the server: envelopes, errors, security headers, and the older shapes of unversioned paths."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -10,6 +11,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import Dialect, File, Reply
 
 from ragwork_kernel import codec
+from ragwork_kernel.config import KernelConfig
 
 JSON = "application/json; charset=utf-8"
 _MAX_MESSAGE: Final = 2_000
@@ -25,6 +27,48 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
     "Cache-Control": "no-store",
 }
+
+
+_SAFE_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+
+
+class ResponseFormats:
+    """How answers are formed, by what a request says and which path it takes."""
+
+    def __init__(self, config: KernelConfig) -> None:
+        self._origins = config.cors_allow_origins
+        self._legacy_headers = {
+            **SECURITY_HEADERS,
+            "Deprecation": "true",
+            "Sunset": config.legacy_sunset,
+            "Link": '</v1/docs>; rel="successor-version"',
+        }
+
+    def of(
+        self,
+        request: web.BaseRequest,
+        request_id: str,
+        *,
+        legacy: bool = False,
+        dialect: Dialect | None = None,
+    ) -> "Shape":
+        """``request_id`` is the server's own; a client's id is echoed when it is short and safe."""
+        sent = request.headers.get("X-Request-Id", "")
+        echo_id = sent if _SAFE_ID.fullmatch(sent) else request_id
+        base = self._legacy_headers if legacy else SECURITY_HEADERS
+        headers = {**base, "X-Request-Id": echo_id, **self._cors(request)}
+        return Shape(echo_id=echo_id, legacy=legacy, headers=headers, dialect=dialect)
+
+    def without_request(self, request_id: str) -> "Shape":
+        """For a client that has sent none."""
+        headers = {**SECURITY_HEADERS, "X-Request-Id": request_id}
+        return Shape(echo_id=request_id, legacy=False, headers=headers)
+
+    def _cors(self, request: web.BaseRequest) -> Mapping[str, str]:
+        origin = request.headers.get("Origin")
+        if origin is None or origin not in self._origins:
+            return {}
+        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
 
 
 @attrs.frozen(kw_only=True)
