@@ -1,7 +1,7 @@
 """What one run brings to the graph, and where it leaves its answer, beside LangGraph's state."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ragwork_hooks.llm import ChatModel, ChatRequest, FinishReason, Usage
 
@@ -22,20 +22,15 @@ class Slot:
 
 @dataclass(kw_only=True)  # LangGraph takes dataclasses here, not attrs classes.
 class RunContext:
-    """The run's inputs, and its answer as it grows.
-
-    ``retrieve`` ends the opening transaction: no connection is held once it returned. ``say`` takes
-    each piece of the answer as it is made.
-    """
+    """The run's inputs, and its answer as it grows. ``say`` takes each piece of it as it is made."""
 
     question: str
+    grounds: Grounds
     model: ChatModel
     max_output_tokens: int | None
-    retrieve: Callable[[], Awaitable[Grounds]]
     say: Callable[[str], Awaitable[None]]
     dropped: Callable[[str], None]
     slot: Slot
-    grounds: Grounds = field(default_factory=Grounds)
     cited: CitedText | None = None
     request: ChatRequest | None = None
     reported: Usage | None = None

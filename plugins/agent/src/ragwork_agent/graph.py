@@ -1,4 +1,4 @@
-"""The LangGraph graph of a run: retrieve → generate → check citations. Import it off the event loop."""
+"""The LangGraph graph of a run: prompt → generate → check citations. Import it off the event loop."""
 
 import operator
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -29,9 +29,8 @@ class State(TypedDict, total=False):
     stage: Annotated[str, UntrackedValue]  # where the graph is; not kept
 
 
-async def _retrieve(state: State, runtime: Runtime[RunContext]) -> State:
+async def _prompt(state: State, runtime: Runtime[RunContext]) -> State:
     run = runtime.context
-    run.grounds = await run.retrieve()
     shown = for_model(run.grounds.passages)
     run.cited = CitedText(run.grounds.found, shown, run.dropped)
     run.request = ChatRequest(
@@ -40,13 +39,13 @@ async def _retrieve(state: State, runtime: Runtime[RunContext]) -> State:
         question=run.question,
         max_output_tokens=run.max_output_tokens,
     )
-    return {"stage": "retrieved"}
+    return {"stage": "prompted"}
 
 
 async def _generate(state: State, runtime: Runtime[RunContext]) -> State:
     run = runtime.context
     if run.cited is None or run.request is None:
-        raise RuntimeError("the graph retrieves first")
+        raise RuntimeError("the graph makes the prompt first")
     deltas = run.model.stream(run.request)
     try:
         async for delta in deltas:
@@ -80,11 +79,11 @@ class Graph:
 
     def __init__(self) -> None:
         graph = StateGraph(State, context_schema=RunContext)
-        graph.add_node("retrieve", _retrieve)
+        graph.add_node("prompt", _prompt)
         graph.add_node("generate", _generate)
         graph.add_node("check", _check)
-        graph.add_edge(START, "retrieve")
-        graph.add_edge("retrieve", "generate")
+        graph.add_edge(START, "prompt")
+        graph.add_edge("prompt", "generate")
         graph.add_edge("generate", "check")
         graph.add_edge("check", END)
         self._graph: CompiledStateGraph[State, RunContext, State, State] = graph.compile(

@@ -1,8 +1,8 @@
 """A run's hold on its session: taken in the opening transaction, kept alive, released in the closing one."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 
 from ragwork_hooks.errors import Problem
@@ -34,7 +34,6 @@ class Hold:
         self._key = key
         self._request_id = request_id
         self._partial = partial
-        self._opening = AsyncExitStack()
         self._breathing: asyncio.Task[None] | None = None
         self._turn: Turn | None = None
         self._committed = False
@@ -48,8 +47,6 @@ class Hold:
     ) -> None:
         if self._breathing is not None:
             self._breathing.cancel()
-        # The opening transaction, when the run ended inside it: rolled back with the session as it was.
-        await self._opening.__aexit__(kind, error, trace)
         if self._committed and not self._closed:
             try:
                 await self.close(self._partial())
@@ -64,17 +61,20 @@ class Hold:
         """Whether the turn was taken for good."""
         return self._committed
 
-    async def open(self, corpus_ids: Sequence[str], question: str) -> tuple[Transaction, Turn]:
-        """Begin the opening transaction and take the turn in it. Raises ``Problem`` 409 SESSION_BUSY."""
-        tx = await self._opening.enter_async_context(self._db.tenant(self._tenant_id))
-        self._turn = await self._take(tx, corpus_ids, question)
-        return tx, self._turn
+    @asynccontextmanager
+    async def opened(
+        self, corpus_ids: Sequence[str], question: str
+    ) -> AsyncIterator[tuple[Transaction, Turn]]:
+        """The opening transaction, in which the turn is taken. Raises ``Problem`` 409 SESSION_BUSY.
 
-    async def commit(self) -> None:
-        """End the opening transaction: the question is durable, and no connection is held from here on."""
-        # Set before the commit: releasing a turn that was not committed changes nothing.
-        self._committed = True
-        await self._opening.aclose()
+        Once the block is left the question is durable, and no connection is held. A run that ends inside it leaves
+        the session as it was.
+        """
+        async with self._db.tenant(self._tenant_id) as tx:
+            self._turn = await self._take(tx, corpus_ids, question)
+            yield tx, self._turn
+            # Set before the commit: releasing a turn that was not committed changes nothing.
+            self._committed = True
         self._breathing = asyncio.create_task(self._breathe())
 
     async def close(self, spoken: Spoken) -> None:

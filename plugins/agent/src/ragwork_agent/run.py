@@ -12,13 +12,12 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.http import Frame
 from ragwork_hooks.notification import Notice
 from ragwork_hooks.provider_kinds import LLM
-from ragwork_hooks.storage import Transaction
 
 from ragwork_agent.api import RunAnswer, SessionTotals, Speech, TokenUsage
 from ragwork_agent.context import RunContext, Slot
 from ragwork_agent.hold import Hold
 from ragwork_agent.outlet import Outlet
-from ragwork_agent.retrieval import Grounds, Retrieval, prepare
+from ragwork_agent.retrieval import Grounds, Reading, Retrieval, prepare
 from ragwork_agent.sessions import Key, Spoken, Turn
 from ragwork_agent.workshop import Workshop
 
@@ -121,12 +120,13 @@ class Run:
             self._shop, asked.principal, corpora, asked.message, asked.top_k, asked.degrade
         )
         async with hold:
-            tx, turn = await hold.open(asked.corpus_ids, asked.message)
+            async with hold.opened(asked.corpus_ids, asked.message) as (tx, turn):
+                reading = await retrieval.read(tx, turn.history)
             context = self._context = RunContext(
                 question=asked.message,
+                grounds=await self._ranked(retrieval, reading),
                 model=model,
                 max_output_tokens=asked.degrade.max_output_tokens,
-                retrieve=lambda: self._retrieve(hold, retrieval, tx, turn),
                 say=self._say,
                 dropped=self._dropped,
                 slot=Slot(turn.checkpoint),
@@ -136,9 +136,7 @@ class Run:
             await hold.close(spoken)
         return self._answered(turn, spoken, context, totals)
 
-    async def _retrieve(self, hold: Hold, retrieval: Retrieval, tx: Transaction, turn: Turn) -> Grounds:
-        reading = await retrieval.read(tx, turn.history)
-        await hold.commit()
+    async def _ranked(self, retrieval: Retrieval, reading: Reading) -> Grounds:
         grounds = await retrieval.ranked(reading)
         if self._shop.config.debug_events:
             data = {"provider": ",".join(retrieval.providers), "num_chunks": len(grounds.found)}
