@@ -36,7 +36,9 @@ class QuotaGate:
         tenant_id = ask.principal.tenant_id
         if ask.free:
             looked = await self._meter.charge(await ask.open(), 0, ask.rate_class)
-            return Admission(headers=self._leases.desk(tenant_id).seen(looked.standing).headers())
+            return Admission(
+                headers=self._leases.desk(tenant_id).status_for_client(looked.standing).headers()
+            )
         if ask.rate_class in _LEASED:
             return await self._draw(tenant_id, ask.rate_class)
         return await self._charge(tenant_id, ask)
@@ -66,7 +68,7 @@ class QuotaGate:
         desk = self._leases.desk(tenant_id)
         tx.on_commit(partial(desk.adopt, charged.standing))
         return Admission(
-            headers=desk.seen(charged.standing).headers(),
+            headers=desk.status_for_client(charged.standing).headers(),
             hold=Hold(
                 settle=partial(self._undo_charge, tenant_id, charged.standing, cost, ask.rate_class),
                 written=True,
@@ -99,7 +101,7 @@ class QuotaGate:
                 "used": charged.used,
                 "remaining": 0,
             },
-            headers=self._leases.desk(tenant_id).seen(charged.standing).headers(),
+            headers=self._leases.desk(tenant_id).status_for_client(charged.standing).headers(),
             audit_event=HARD_CAP,
             record=partial(self._meter.note_block, charged=charged),
         )

@@ -47,12 +47,14 @@ class Lease:
 
 @attrs.define(eq=False)
 class Desk:
-    """One tenant in this process. ``out`` are units by day that are charged and not used."""
+    """One tenant in this process, and what the database does not know of it yet."""
 
     lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
     lease: Lease | None = None
-    out: Counter[date] = attrs.field(factory=Counter)
-    uncounted: Counter[tuple[date, str]] = attrs.field(factory=Counter)
+    #: Units by day that are charged and not used.
+    _unused: Counter[date] = attrs.field(factory=Counter)
+    #: Requests by day and class that are admitted and not counted.
+    _uncounted: Counter[tuple[date, str]] = attrs.field(factory=Counter)
     standing: Standing | None = None
     touched: float = 0.0
 
@@ -78,7 +80,7 @@ class Desk:
     def opened(self, lease: Lease) -> None:
         """A lease has been charged."""
         self.lease = lease
-        self.out[lease.day] += lease.left
+        self._unused[lease.day] += lease.left
 
     def close(self) -> Lease | None:
         """End the lease, whose rest the caller must write, or ``lease`` again."""
@@ -87,23 +89,42 @@ class Desk:
 
     def forget(self, rest: Rest) -> None:
         """The database has ``rest``, or must be taken to have it."""
-        self.out.subtract({rest.day: rest.units})
-        self.uncounted.subtract({(rest.day, name): count for name, count in rest.counts.items()})
-        self.out, self.uncounted = +self.out, +self.uncounted
+        self._unused.subtract({rest.day: rest.units})
+        self._uncounted.subtract({(rest.day, name): count for name, count in rest.counts.items()})
+        self._unused, self._uncounted = +self._unused, +self._uncounted
 
     def adopt(self, standing: Standing) -> None:
         """Remember the latest that the database said."""
         if standing.later_than(self.standing):
             self.standing = standing
 
-    def seen(self, standing: Standing) -> Standing:
-        """``standing`` as a client should see it: without what this process has leased and not used."""
-        in_month = sum(units for day, units in self.out.items() if day.replace(day=1) == standing.month)
-        return standing.less(self.out.get(standing.day, 0), in_month)
+    def status_for_client(self, standing: Standing) -> Standing:
+        """``standing`` without what this process has leased and not used."""
+        return standing.less(self.unused_on(standing.day), self.unused_in_month(standing.month))
+
+    def unused_on(self, day: date) -> int:
+        """Units of ``day`` that are charged and not used."""
+        return self._unused.get(day, 0)
+
+    def unused_in_month(self, month: date) -> int:
+        """The same for the month that begins on ``month``."""
+        return sum(units for day, units in self._unused.items() if day.replace(day=1) == month)
+
+    def uncounted_since(self, day: date) -> Counter[str]:
+        """Requests by class that were admitted on ``day`` or later and are not counted yet."""
+        found: Counter[str] = Counter()
+        for (on, rate_class), count in self._uncounted.items():
+            if on >= day:
+                found[rate_class] += count
+        return found
+
+    def uncounted_on(self, day: date) -> int:
+        """All requests of ``day`` that are not counted yet."""
+        return sum(count for (on, _), count in self._uncounted.items() if on == day)
 
     def _move(self, day: date, rate_class: str, units: int, requests: int) -> None:
-        self.out[day] += units
-        self.uncounted[day, rate_class] += requests
+        self._unused[day] += units
+        self._uncounted[day, rate_class] += requests
 
 
 @attrs.frozen(kw_only=True)
@@ -187,7 +208,7 @@ class Leases:
         # Who has a lease has a standing: both come with the same commit.
         if desk.standing is None or (lease := desk.take(cost, rate_class, self._now())) is None:
             return None
-        return Drawn(standing=desk.seen(desk.standing), lease=lease)
+        return Drawn(standing=desk.status_for_client(desk.standing), lease=lease)
 
     async def _from_database(self, tenant_id: str, desk: Desk, cost: int, rate_class: str) -> Drawn | Charged:
         asked = self._now()
@@ -198,7 +219,7 @@ class Leases:
                 tx.on_commit(lambda: self._charged(desk, rest, charged, asked))
         if charged.refused is not None:
             return charged
-        return Drawn(standing=desk.seen(charged.standing), lease=None)
+        return Drawn(standing=desk.status_for_client(charged.standing), lease=None)
 
     async def _give_back(self, tenant_id: str, desk: Desk) -> None:
         async with desk.lock, self._closing(desk) as old:

@@ -1,5 +1,6 @@
 """What a tenant used, for those who show it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -10,7 +11,7 @@ from ragwork_hooks.metering import UsageSummary
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.rows import from_row
 
-from ragwork_quota.leases import Desk, Leases
+from ragwork_quota.leases import Leases
 from ragwork_quota.limits import Limits, LimitStore
 from ragwork_quota.standing import Standing
 
@@ -67,15 +68,12 @@ class UsageReader:
         plan = await self._limits.of_plan(tx.tenant_id)
         row = await tx.fetchrow(_SUMMARY, days)
         assert row is not None
-        standing = desk.seen(_standing(row, plan))
-        since = standing.day - timedelta(days=days)
-        by_class = dict.fromkeys(_CLASSES, 0) | row["by_class"]
-        for (day, name), count in desk.uncounted.items():
-            if day > since:
-                by_class[name] = by_class.get(name, 0) + count
+        standing = desk.status_for_client(_standing(row, plan))
+        by_class = Counter(dict.fromkeys(_CLASSES, 0) | row["by_class"])
+        by_class.update(desk.uncounted_since(standing.day - timedelta(days=days - 1)))
         return UsageSummary(
             total=sum(by_class.values()),
-            by_class=by_class,
+            by_class=dict(by_class),
             day=standing.day_window,
             month=standing.month_window,
             soft_cap_reached=standing.soft_cap_reached,
@@ -85,7 +83,7 @@ class UsageReader:
     async def by_day(self, tx: Transaction, days: int) -> Sequence[tuple[date, int]]:
         desk = self._leases.desk(tx.tenant_id)
         rows = await tx.fetch(_BY_DAY, days)
-        return [(row["day"], row["admitted"] + _uncounted(desk, row["day"])) for row in rows]
+        return [(row["day"], row["admitted"] + desk.uncounted_on(row["day"])) for row in rows]
 
     async def of_period(self, tx: Transaction, period: Literal["day", "month"], day: date) -> PeriodUsage:
         """The period that contains ``day``. One round trip."""
@@ -93,18 +91,13 @@ class UsageReader:
         row = await tx.fetchrow(_OF_PERIOD, period, day, TOKENS)
         assert row is not None
         starts_on: date = row["starts_on"]
-        monthly = period == "month"
-        out = sum(n for d, n in desk.out.items() if (d.replace(day=1) if monthly else d) == starts_on)
+        unused = desk.unused_in_month(starts_on) if period == "month" else desk.unused_on(starts_on)
         tokens: Decimal | None = row["tokens"]
         return PeriodUsage(
             starts_on=starts_on,
-            units=int(row["units"] or 0) - out,
+            units=int(row["units"] or 0) - unused,
             tokens=None if tokens is None else int(tokens),
         )
-
-
-def _uncounted(desk: Desk, day: date) -> int:
-    return sum(count for (of_day, _), count in desk.uncounted.items() if of_day == day)
 
 
 def _standing(row: Row, plan: Limits) -> Standing:
