@@ -111,6 +111,8 @@ def test_explain_finds_a_setting_by_each_of_its_names(
         ("serve", "--port", "x"),
         ("serve", "--port", "70000"),
         ("serve", "--port", "-1"),
+        ("jobs", "why"),
+        ("data", "list", "documents"),
     ],
 )
 def test_a_wrong_call_ends_with_status_2_and_no_traceback(

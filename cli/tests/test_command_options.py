@@ -41,6 +41,30 @@ def test_a_well_formed_text_is_its_value(kind: OptionType, text: str, value: obj
     assert value_of(option(kind), text) == value
 
 
+def test_what_is_repeated_is_a_tuple_however_often_it_is_given() -> None:
+    command = click.Command("c", params=[parameter(Option(name="filter", help="h", repeated=True))])
+    for argv, value in (
+        ([], ()),
+        (["--filter", "a=1"], ("a=1",)),
+        (["--filter", "a", "--filter", "b"], ("a", "b")),
+    ):
+        assert command.make_context("c", argv).params == {"filter": value}
+
+
+@pytest.mark.parametrize("positional", [False, True])
+def test_what_is_required_is_asked_for(positional: bool) -> None:
+    option = Option(name="tenant", help="h", required=True, positional=positional)
+    with pytest.raises(click.MissingParameter, match=r"(?i)tenant"):
+        click.Command("c", params=[parameter(option)]).make_context("c", [])
+
+
+def test_a_value_may_begin_with_a_dash() -> None:
+    command = click.Command("c", params=[parameter(Option(name="sort", help="h"))])
+    assert command.make_context("c", ["--sort", "-id"]).params == {"sort": "-id"}
+    with pytest.raises(click.BadOptionUsage, match="requires an argument"):
+        command.make_context("c", ["--sort"])
+
+
 def test_a_path_is_absolute_from_where_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert value_of(option("path"), "a/b.jsonl") == str(tmp_path / "a/b.jsonl")

@@ -19,16 +19,19 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 def parameter(option: Option) -> click.Parameter:
     """``option`` as click knows it."""
     kind = click.Choice(option.choices) if option.choices else OptionText(option)
+    # To click a default of None is one, and a flag that is False says that the value may be missing.
+    given: dict[str, Any] = {} if option.default is None else {"default": option.default}
     if option.positional:
-        return click.Argument([option.name], required=option.required, default=option.default, type=kind)
+        return click.Argument([option.name], required=option.required, type=kind, **given)
     return click.Option(
         [f"--{option.name}", option.name.replace("-", "_")],
         help=option.help,
         required=option.required,
-        default=None if option.flag else option.default,
-        is_flag=option.flag,
+        is_flag=option.flag or None,
+        multiple=option.repeated,
         type=None if option.flag else kind,
         show_default=option.default is not None,
+        **given,
     )
 
 

@@ -273,7 +273,11 @@ def _written_options(options: Mapping[str, OptionValue]) -> dict[str, object]:
 
 
 def _read_options(options: Mapping[str, Any]) -> dict[str, OptionValue]:
-    return {
-        name: timedelta(seconds=value["seconds"]) if isinstance(value, dict) else value
-        for name, value in options.items()
-    }
+    return {name: _read_option(value) for name, value in options.items()}
+
+
+def _read_option(value: Any) -> OptionValue:
+    if isinstance(value, dict):
+        return timedelta(seconds=value["seconds"])
+    given: OptionValue = tuple(value) if isinstance(value, list) else value
+    return given

@@ -162,7 +162,7 @@ class Contribution:
 
 
 OptionType: TypeAlias = Literal["text", "integer", "duration", "tenant", "path"]
-OptionValue: TypeAlias = str | bool | int | timedelta | None
+OptionValue: TypeAlias = str | bool | int | timedelta | tuple[str, ...] | None
 
 
 @attrs.frozen(kw_only=True)
@@ -172,7 +172,8 @@ class Option:
     What was typed is checked before the command runs: ``text`` is not empty and has no control characters,
     ``integer`` (an ``int``) lies from ``minimum`` to ``maximum``, ``duration`` (a ``timedelta``) is written like
     ``90d``, ``24h``, ``30m`` or ``0s``, ``tenant`` is a well-formed tenant id, and ``path`` is made absolute from where
-    the command was typed. A ``flag`` is a ``bool``.
+    the command was typed. A ``flag`` is a ``bool``. What is ``repeated`` may be given several times and is a tuple of
+    texts.
     """
 
     name: str
@@ -180,6 +181,7 @@ class Option:
     default: str | None = None
     required: bool = False
     flag: bool = False
+    repeated: bool = False
     positional: bool = False
     choices: tuple[str, ...] = ()
     type: OptionType = "text"

@@ -210,6 +210,8 @@ def _option_value(option: Option, typed: str | bool | None) -> OptionValue:
     """What the command line makes of ``typed``."""
     if option.flag:
         return bool(typed)
+    if option.repeated:
+        return () if typed is None else (str(value_of(option, str(typed))),)
     text = option.default if typed is None else typed
     return value_of(option, text) if isinstance(text, str) else None
 
