@@ -6,6 +6,7 @@ import pytest
 from ragwork_documents.ingestion import Ingestion
 from ragwork_documents.targets import Target, payload, targets_of
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.governance import Subject
 from ragwork_hooks.jobs import Job
 from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Index
@@ -148,6 +149,23 @@ async def test_a_job_that_is_overtaken_while_it_embeds_writes_nothing(it):
     assert faulty.embedded
     assert (await statuses(it, key))["a"] == ("processing", None)
     assert [p["text"] for p in await it.passages(key, "wings")] == ["one text about wings"]
+
+
+async def test_a_document_that_is_erased_while_it_is_ingested_is_gone_for_good(it):
+    key, _, work = await prepared(it, a="one text about wings")
+    await cut_anew(it)
+    store = next(s for s in it.app.platform.plan.data_stores if s.name == "documents")
+
+    async def erase():
+        async with it.app.platform.parts.db.tenant(it.tenant) as tx:
+            assert await store.erase(tx, Subject(kind="user", id="ann")) == 1
+
+    jobs, faulty = ingestion(it)
+    faulty.meanwhile = erase
+    await jobs.run(work)
+    assert faulty.embedded
+    assert await statuses(it, key) == {}
+    assert await it.passages(key, "wings") == []
 
 
 async def test_a_corpus_that_changes_its_embedder_meanwhile_is_asked_again(it):

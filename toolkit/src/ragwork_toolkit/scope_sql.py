@@ -1,4 +1,4 @@
-"""Read scopes as SQL: for tables of documents that a scope is to narrow (documents, pgvector)."""
+"""Read scopes as SQL: for tables that a scope is to narrow (agent, documents, pgvector)."""
 
 from collections.abc import Callable
 from types import MappingProxyType

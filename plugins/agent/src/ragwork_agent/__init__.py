@@ -10,6 +10,7 @@ from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInf
 from ragwork_agent.areas import AREAS
 from ragwork_agent.ask import COMMAND
 from ragwork_agent.config import Config
+from ragwork_agent.data_store import MessageStore
 from ragwork_agent.routes import routes
 from ragwork_agent.workshop import Workshop
 
@@ -36,6 +37,7 @@ class AgentPlugin:
         return Contribution(
             areas=AREAS,
             routes=routes(workshop),
+            data_stores=(MessageStore(workshop),),
             lifespan=workshop.tasks.lifespan,
             warm=workshop.warm,
         )

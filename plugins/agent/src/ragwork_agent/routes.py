@@ -93,8 +93,7 @@ class Handlers:
     async def delete(self, call: Call[NoFields, NoFields]) -> None:
         """Erase a session with its messages and speech."""
         key = _key(call)
-        await self._shop.voice.forget(call.tx, key)
-        if not await sessions.delete_session(call.tx, key):
+        if not await self._shop.erase_session(call.tx, key):
             raise not_found("session", key.session_id)
 
 

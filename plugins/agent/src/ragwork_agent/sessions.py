@@ -1,11 +1,12 @@
 """Sessions, turns and messages in Postgres; every function is one statement in the caller's transaction."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
 import attrs
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.storage import Transaction
+from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.rows import from_row
 
 from ragwork_agent.api import Citation, MessageView, SessionView, TokenUsage
@@ -123,6 +124,27 @@ FROM agent.sessions s LEFT JOIN LATERAL (
 ) m ON true
 WHERE s.tenant_id = ragwork.tenant() AND s.user_id = $1 AND s.id = $2 ORDER BY m.turn, m.role DESC"""
 
+# The locks keep runs from adding to a session until it is clear whether it goes.
+_LOCK_AGED = """
+SELECT s.user_id, s.id AS session_id FROM agent.sessions s
+WHERE s.tenant_id = ragwork.tenant() AND EXISTS (
+    SELECT FROM agent.messages m WHERE m.tenant_id = s.tenant_id AND m.user_id = s.user_id
+        AND m.session_id = s.id AND m.created_at < now() - $1::interval)
+ORDER BY s.user_id, s.id LIMIT $2 FOR UPDATE OF s"""
+
+_DELETE_AGED = """
+WITH gone AS (
+    DELETE FROM agent.messages m USING unnest($1::text[], $2::text[]) AS k(user_id, session_id)
+    WHERE m.tenant_id = ragwork.tenant() AND m.user_id = k.user_id AND m.session_id = k.session_id
+        AND m.created_at < now() - $3::interval
+    RETURNING 1)
+SELECT count(*) FROM gone"""
+
+_EMPTY = """
+SELECT k.user_id, k.session_id FROM unnest($1::text[], $2::text[]) AS k(user_id, session_id)
+WHERE NOT EXISTS (SELECT FROM agent.messages m WHERE m.tenant_id = ragwork.tenant()
+    AND m.user_id = k.user_id AND m.session_id = k.session_id)"""
+
 
 async def open_turn(
     tx: Transaction, key: Key, *, corpus_ids: Sequence[str], question: str, request_id: str, history: int
@@ -200,6 +222,30 @@ async def delete_session(tx: Transaction, key: Key) -> bool:
         key.session_id,
     )
     return done == "DELETE 1"
+
+
+async def lock_aged(tx: Transaction, older_than: timedelta, limit: int) -> Sequence[Key]:
+    """Lock sessions that have messages older than that by the database's clock, at most ``limit``."""
+    return _keys(await tx.fetch(_LOCK_AGED, older_than, limit))
+
+
+async def delete_aged(tx: Transaction, keys: Sequence[Key], older_than: timedelta) -> int:
+    """Remove such messages of the locked sessions ``keys``; how many there were."""
+    count: int = await tx.fetchval(_DELETE_AGED, *_columns(keys), older_than)
+    return count
+
+
+async def empty(tx: Transaction, keys: Sequence[Key]) -> Sequence[Key]:
+    """Those of ``keys`` that have no message left."""
+    return _keys(await tx.fetch(_EMPTY, *_columns(keys)))
+
+
+def _keys(rows: Sequence[Row]) -> Sequence[Key]:
+    return [Key(user_id=row["user_id"], session_id=row["session_id"]) for row in rows]
+
+
+def _columns(keys: Sequence[Key]) -> tuple[list[str], list[str]]:
+    return [key.user_id for key in keys], [key.session_id for key in keys]
 
 
 def _past(rows: Sequence[Mapping[str, Any]]) -> Sequence[Past]:

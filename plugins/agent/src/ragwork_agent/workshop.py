@@ -7,11 +7,13 @@ from ragwork_hooks.auth import Directory
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.provider_kinds import LLM
+from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.background import BackgroundTasks
 from ragwork_toolkit.lazy import LazyImport
 
 from ragwork_agent.audio import Voice
 from ragwork_agent.config import Config
+from ragwork_agent.sessions import Key, delete_session
 
 if TYPE_CHECKING:
     from ragwork_agent.graph import Graph
@@ -53,6 +55,11 @@ class Workshop:
         """Load the graph and the model before the first run needs them."""
         await self.graph.get()
         await self.services.providers.open(LLM, self.config.llm_provider)
+
+    async def erase_session(self, tx: Transaction, key: Key) -> bool:
+        """Erase a session with its messages and speech; false when the user has none of that id."""
+        await self.voice.forget(tx, key)
+        return await delete_session(tx, key)
 
 
 def _graph() -> "Graph":

@@ -28,6 +28,7 @@ from ragwork_documents.catalog import Catalog
 from ragwork_documents.config import DocumentsConfig
 from ragwork_documents.corpora import Corpora
 from ragwork_documents.corpus_rights import CorpusRights
+from ragwork_documents.data_store import DocumentStore
 from ragwork_documents.documents import Documents
 from ragwork_documents.ingestion import Ingestion
 from ragwork_documents.intake import Intake
@@ -94,6 +95,7 @@ class DocumentsPlugin:
             ),
             jobs=(ingestion.kind(max_attempts=config.max_attempts, concurrency=config.concurrency),),
             bindings=(StoredBindings(name="documents.corpora", read=partial(bound, services.db)),),
+            data_stores=(DocumentStore(services, intake),),
             capabilities={DocumentCatalog: catalog, CorpusSearch: search},
             lifespan=shadows.tasks.lifespan,
         )
