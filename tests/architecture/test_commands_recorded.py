@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
-from ragwork_cli import job_commands, plugin_commands
+from ragwork_cli import data_commands, job_commands, plugin_commands
 from ragwork_cli.operator_commands import COMMANDS
 from ragwork_cli.operator_records import operator
 from ragwork_hooks.errors import Problem
@@ -27,7 +27,7 @@ ACTOR = f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
 HARMLESS = {
     ("serve",), ("worker",), ("migrate",), ("doctor",), ("openapi",), ("dsn",), ("smoke",),
     ("jobs", "list"), ("jobs", "why"), ("keys", "list"),
-    ("audit", "verify"), ("audit", "export"), ("audit", "public-key"),
+    ("audit", "verify"), ("audit", "export"), ("audit", "public-key"), ("data", "stores"),
 }  # fmt: skip
 #: Groups of the operator's own files.
 FILES = ("plugins", "config")
@@ -78,10 +78,24 @@ async def retry(app: Any, folder: Path) -> None:
     await connection.close()
 
 
+async def list_data(_app: Any, folder: Path) -> None:
+    options = {"filter": ("status=failed",), "sort": None, "limit": 50, "cursor": None}
+    console = QuietConsole()
+    assert (
+        await data_commands.list_rows({"store": "documents", "tenant": "t1", **options}, folder, console) == 0
+    )
+
+
+async def export_data(_app: Any, folder: Path) -> None:
+    options = {"store": "documents", "tenant": "t1", "subject": "user:u", "output": str(folder / "exported")}
+    assert await data_commands.export(options, folder, QuietConsole()) == 0
+
+
 Typed: TypeAlias = Callable[[Any, Path], Awaitable[None]]
 MUTATING: dict[tuple[str, ...], Typed] = {
     ("keys", "create"): create, ("keys", "revoke"): revoke, ("keys", "rotate"): rotate,
     ("seed",): seed, ("ingest",): ingest, ("ask",): ask, ("jobs", "retry"): retry,
+    ("data", "list"): list_data, ("data", "export"): export_data,
 }  # fmt: skip
 ASSEMBLY: dict[str, Any] = {
     "plugins": (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS),
@@ -105,7 +119,8 @@ async def test_every_command_that_changes_something_leaves_its_record(
         assert set(MUTATING) == {path for path, event in events.items() if event is not None}
         monkeypatch.setenv("DATABASE_URL", app.database_url)
         monkeypatch.setenv("RAGWORK_PROFILE", "test")
-        monkeypatch.setenv("RAGWORK_PLUGINS", "directory,apikeys,rbac,audit")
+        monkeypatch.setenv("RAGWORK_PLUGINS", "directory,apikeys,rbac,audit,wordllama,pgvector,documents")
+        monkeypatch.setenv("EMBEDDING_PROVIDER", "wordllama")
         monkeypatch.chdir(tmp_path)
         services = app.platform.facades["documents"]
         for path, typed in MUTATING.items():
@@ -118,6 +133,25 @@ async def test_every_command_that_changes_something_leaves_its_record(
             assert own, (path, [row["event_type"] for row in rows])
             assert {(row["actor_type"], row["actor_id"]) for row in own} == {("system", ACTOR)}
             assert all(row["resource_id"] for row in own)
+
+
+async def test_what_an_operator_looked_at_is_on_record_without_the_values(
+    platform: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with platform(plugins=(*DEFAULT_PLUGINS, "audit")) as app:
+        monkeypatch.setenv("DATABASE_URL", app.database_url)
+        monkeypatch.setenv("RAGWORK_PROFILE", "test")
+        monkeypatch.setenv("RAGWORK_PLUGINS", ",".join((*DEFAULT_PLUGINS, "audit")))
+        monkeypatch.setenv("EMBEDDING_PROVIDER", "wordllama")
+        monkeypatch.chdir(tmp_path)
+        await list_data(app, tmp_path)
+        await export_data(app, tmp_path)
+        async with app.platform.parts.db.tenant("t1", "read") as tx:
+            rows = await tx.fetch("SELECT * FROM audit.events WHERE event_type LIKE 'data.%' ORDER BY id")
+    assert [(row["event_type"], json.loads(row["metadata"])) for row in rows] == [
+        ("data.listed", {"filtered_by": ["status"], "rows": 0}),
+        ("data.exported", {"subject_type": "user", "subject_id": "u"}),
+    ]
 
 
 async def test_a_command_that_fails_leaves_no_record(platform: Callable[..., Any]) -> None:

@@ -23,6 +23,7 @@ from ragwork_kernel.worker import run_worker, silence
 from ragwork_cli import (
     command_socket,
     configuration_checks,
+    data_commands,
     doctor,
     job_commands,
     lock_file,
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 class OperatorCommand:
     """A command that no plugin brings. ``run`` gets options, data directory and console; gives the exit status.
 
-    ``audit_event`` is what it records when it changes something of a tenant.
+    ``audit_event`` is what it records when it changes something of a tenant, or shows what a tenant keeps.
     """
 
     path: tuple[str, ...]
@@ -282,5 +283,22 @@ COMMANDS = (
         run=job_commands.retry,
         audit_event=job_commands.RETRIED,
         options=job_commands.ID_OPTIONS,
+    ),
+    OperatorCommand(
+        path=("data", "stores"), help="What can be listed and exported.", run=data_commands.stores
+    ),
+    OperatorCommand(
+        path=("data", "list"),
+        help="A tenant's rows of a store, a page at a time.",
+        run=data_commands.list_rows,
+        audit_event=data_commands.LISTED,
+        options=data_commands.LIST_OPTIONS,
+    ),
+    OperatorCommand(
+        path=("data", "export"),
+        help="All that a store has of a subject, as JSON lines.",
+        run=data_commands.export,
+        audit_event=data_commands.EXPORTED,
+        options=data_commands.EXPORT_OPTIONS,
     ),
 )
