@@ -174,12 +174,9 @@ def test_derived_passwords_differ_by_role_and_hide_the_administrators() -> None:
     assert urls == roles.derived("postgresql://admin:s%3Acret@h:5/n")
 
 
-async def test_a_database_that_does_not_answer_is_named_without_its_password(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(phase0, "PATIENCE_S", 0.3)
+async def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
     config = KernelConfig(database_url="postgresql://u:hidden@127.0.0.1:1/n")
     with pytest.raises(ConfigError, match=r"127.0.0.1:1") as refused:
-        async with phase0.database(config, tmp_path):
+        async with phase0.database(config, tmp_path, patience_s=0.3):
             pass
     assert "hidden" not in str(refused.value)

@@ -15,7 +15,9 @@ class Known:
     """The part of the binding table that a configuration is held against."""
 
     def names(self, kind):
-        return {"retrieval": ["local_pgvector", "gcp_vertex"], "embedding": ["minilm", "wordllama"]}[kind.name]
+        return {"retrieval": ["local_pgvector", "gcp_vertex"], "embedding": ["minilm", "wordllama"]}[
+            kind.name
+        ]
 
     async def check(self, kind, name, options, tenant_id):
         self.checked = (kind.name, name, dict(options))

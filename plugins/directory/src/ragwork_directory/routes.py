@@ -100,7 +100,9 @@ class RoleRequestApi:
     async def reject(self, call: Call[NoFields, NoFields]) -> Reply:
         role_request = await role_requests.locked(call.tx, call.path["request_id"])
         await role_requests.drop(call.tx, (role_request.subject_type, role_request.subject_id))
-        decided = RoleRequestDecision(id=role_request.subject_id, status="rejected", role=role_request.role.label)
+        decided = RoleRequestDecision(
+            id=role_request.subject_id, status="rejected", role=role_request.role.label
+        )
         return Reply(data=decided, audit=_note(role_request, None, {"role": role_request.role.label}))
 
 

@@ -21,6 +21,7 @@ class BlobContract(Sealed):
         await made.close()
 
     async def test_a_blob_is_read_back_replaced_and_deleted(self, blobs: Blob, pool: Pool) -> None:
+        """A blob is read back, replaced and deleted: store bytes, empty ones too; let an absent key be deleted."""
         data = bytes(range(256)) * 4096
         async with pool.tenant("t1") as tx:
             await blobs.put(tx, "k", data)
@@ -36,6 +37,7 @@ class BlobContract(Sealed):
             assert await blobs.get(tx, "k") is None
 
     async def test_a_rolled_back_delete_keeps_the_blob(self, blobs: Blob, pool: Pool) -> None:
+        """A delete that is rolled back keeps the blob: delete in ``tx.on_commit``, or in the database itself."""
         async with pool.tenant("t1") as tx:
             await blobs.put(tx, "k", b"kept")
         with contextlib.suppress(ZeroDivisionError):
@@ -48,6 +50,7 @@ class BlobContract(Sealed):
     async def test_what_is_put_after_a_delete_in_the_same_transaction_stays(
         self, blobs: Blob, pool: Pool
     ) -> None:
+        """What is put after a delete in one transaction stays: let the delete spare what is newer than itself."""
         async with pool.tenant("t1") as tx:
             await blobs.put(tx, "k", b"old")
         async with pool.tenant("t1") as tx:
@@ -57,6 +60,7 @@ class BlobContract(Sealed):
             assert await blobs.get(tx, "k") == b"new"
 
     async def test_another_tenant_has_its_own_blobs(self, blobs: Blob, pool: Pool) -> None:
+        """Another tenant has its own blobs: make the tenant of the transaction part of every key."""
         async with pool.tenant("t1") as tx:
             await blobs.put(tx, "k", b"one")
         async with pool.tenant("t2") as tx:
@@ -67,6 +71,7 @@ class BlobContract(Sealed):
             assert await blobs.get(tx, "k") == b"one"
 
     async def test_a_blob_without_a_tenant_is_never_found(self, blobs: Blob, pool: Pool) -> None:
+        """A blob without a tenant is never found: raise ``ValueError``, or find nothing."""
         async with pool.tenant("t1") as tx:
             await blobs.put(tx, "k", b"one")
         async with pool.anonymous() as tx:
