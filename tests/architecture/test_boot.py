@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ragwork_kernel import assembly, plan
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import Running
 
-PLUGINS = sorted(p.parent.name for p in Path(__file__).parents[2].glob("plugins/*/pyproject.toml"))
+PLUGINS = sorted(entry_points(group="ragwork.plugins").names)
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 

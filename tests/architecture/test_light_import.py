@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
+from importlib.metadata import entry_points
 
 import pytest
 
-PLUGINS = sorted(p.parent.name for p in Path(__file__).parents[2].glob("plugins/*/pyproject.toml"))
+PLUGINS = sorted(entry_points(group="ragwork.plugins").names)
 HEAVY = (
     "langgraph",
     "langchain_core",

@@ -199,7 +199,7 @@ def queues(path: Path) -> Iterator[str]:
 
 def test_what_tenants_wait_for_is_shared_by_the_kernel() -> None:
     found = {
-        f"{path.parent.name.removeprefix('ragwork_')}/{path.name}: {name}"
+        f"{'/'.join(path.parts[path.parts.index('src') + 1 :]).removeprefix('ragwork_')}: {name}"
         for path in SOURCES
         if any(path.is_relative_to(ROOT / folder) for folder in ("plugins", "contrib", "toolkit"))
         for name in queues(path)
@@ -215,7 +215,16 @@ def test_a_queue_of_a_plugins_own_would_be_found(tmp_path: Path) -> None:
     assert set(queues(path)) == {"Queue", "Semaphore"}
 
 
-SCHEMAS = {"ragwork", *(p.name for p in PLUGINS)}
+def plugin_name(folder: Path) -> str:
+    """The name by which operators enable it, and of its schema."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    (name,) = project["entry-points"]["ragwork.plugins"]
+    return str(name)
+
+
+SCHEMAS = {"ragwork", *map(plugin_name, PLUGINS)}
+#: Folders that say more than the plugin's name, which operators' files and the database know.
+TELLING = {"agent_identity": "agents"}
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
@@ -227,7 +236,7 @@ def test_sql_of_a_plugin_names_only_its_own_schema(plugin: Path) -> None:
     for path in [*plugin.rglob("src/**/*.py"), *plugin.rglob("src/**/*.sql")]:
         for match in pattern.finditer(path.read_text()):
             schema = match[1].lower()
-            if schema in SCHEMAS and schema != plugin.name:
+            if schema in SCHEMAS and schema != plugin_name(plugin):
                 offenders.add(f"{path.name}: {match[0]}")
     assert not offenders
 
@@ -237,11 +246,14 @@ def test_a_plugin_is_named_and_built_like_every_other(plugin: Path) -> None:
     """What only the workspace wants; what every plugin owes its operator is ``PackagingContract``."""
     document = tomllib.loads((plugin / "pyproject.toml").read_text())
     project = document["project"]
-    assert project["name"] == f"ragwork-{plugin.name}"
+    assert project["name"] == f"ragwork-{plugin.name.replace('_', '-')}"
     assert project["requires-python"] == ">=3.11"
     assert project["license"] == "Apache-2.0"
     assert document["build-system"] == {"requires": ["uv_build>=0.8,<1"], "build-backend": "uv_build"}
-    assert project["entry-points"]["ragwork.plugins"] == {plugin.name: f"ragwork_{plugin.name}:plugin"}
+    assert plugin_name(plugin) == TELLING.get(plugin.name, plugin.name)
+    assert project["entry-points"]["ragwork.plugins"] == {
+        plugin_name(plugin): f"ragwork_{plugin.name}:plugin"
+    }
     assert "ragwork-hooks>=0.1" in project["dependencies"]
 
 
