@@ -1,44 +1,31 @@
-import asyncio
-import importlib.util
-import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-
-_spec = importlib.util.spec_from_file_location("identity_stack", Path(__file__).parent / "identity_stack.py")
-assert _spec is not None
-assert _spec.loader is not None
-identity_stack = importlib.util.module_from_spec(_spec)
-sys.modules[_spec.name] = identity_stack
-_spec.loader.exec_module(identity_stack)
+from ragwork_directory import plugin
+from ragwork_hooks.storage import DatabaseUrls
+from ragwork_testkit.database import PostgresServer
+from ragwork_testkit.process import PluginProcess, new_tenant, plugin_process, shared_database
 
 
 @pytest.fixture(scope="session")
-def urls(postgres: Any) -> Iterator[Any]:
+def urls(postgres: PostgresServer) -> Iterator[DatabaseUrls]:
     """One database for all tests of the plugin: each has tenants of its own."""
-    from ragwork_directory import plugin
-
-    made = postgres.database(identity_stack.sources(plugin))
-    with asyncio.Runner() as runner:
-        yield runner.run(made.__aenter__()).urls
-        runner.run(made.__aexit__(None, None, None))
+    with shared_database(postgres, plugin) as urls:
+        yield urls
 
 
 @pytest.fixture
-async def here(urls: Any) -> AsyncIterator[Any]:
-    async with identity_stack.process(urls) as process:
+async def here(urls: DatabaseUrls) -> AsyncIterator[PluginProcess]:
+    async with plugin_process(urls) as process:
         yield process
 
 
 @pytest.fixture
-async def elsewhere(urls: Any) -> AsyncIterator[Any]:
-    async with identity_stack.process(urls) as process:
+async def elsewhere(urls: DatabaseUrls) -> AsyncIterator[PluginProcess]:
+    async with plugin_process(urls) as process:
         yield process
 
 
 @pytest.fixture
 def tenant() -> str:
-    found: str = identity_stack.new_tenant()
-    return found
+    return new_tenant()

@@ -1,0 +1,238 @@
+"""Plugins in a process of a test's making, without a platform: on the kernel's real database handle, caches and
+notifications, beside parts of the platform that record what they are told.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+from ragwork_hooks.audit import AuditEvent
+from ragwork_hooks.events import Event
+from ragwork_hooks.plugin import Contribution, PluginContext
+from ragwork_hooks.storage import DatabaseUrls, Mode, Row, Transaction
+from ragwork_kernel import migrations
+from ragwork_kernel.bus import Bus
+from ragwork_kernel.caches import KernelCaches
+from ragwork_kernel.db import Pool
+
+from ragwork_testkit.database import PostgresServer
+from ragwork_testkit.services import SetSecrets
+
+
+def sources(*plugins: Any) -> list[migrations.Source]:
+    """The migrations of the kernel and of ``plugins``, in order."""
+    infos = [plugin.ragwork_info() for plugin in plugins]
+    own = [migrations.Source(plugin=i.name, schema=i.schema, folder=i.migrations) for i in infos]
+    return [migrations.KERNEL, *own]
+
+
+@contextmanager
+def shared_database(postgres: PostgresServer, *plugins: Any) -> Iterator[DatabaseUrls]:
+    """A database with the tables of ``plugins``, for a fixture that outlives a test's event loop."""
+    made = postgres.database(sources(*plugins))
+    with asyncio.Runner() as runner:
+        database = runner.run(made.__aenter__())
+        yield database.urls
+        runner.run(made.__aexit__(None, None, None))
+
+
+def new_tenant() -> str:
+    """A tenant that no other test has."""
+    return f"t-{secrets.token_hex(6)}"
+
+
+@attrs.define
+class ManualClock:
+    """Time as it passes, plus the seconds that a test adds."""
+
+    ahead_s: float = 0.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
+class CutStreams:
+    """Whose streams were cut, by transactions that committed: tenant, user and credential."""
+
+    def __init__(self) -> None:
+        self.cuts: list[tuple[str, str | None, str | None]] = []
+
+    async def cut(
+        self, tx: Transaction, *, user_id: str | None = None, credential_id: str | None = None
+    ) -> None:
+        tx.on_commit(lambda: self.cuts.append((tx.tenant_id, user_id, credential_id)))
+
+
+class CountedTransaction:
+    """The kernel's transaction; ``count`` is called for every round trip."""
+
+    def __init__(self, tx: Transaction, count: Callable[[], None]) -> None:
+        self._tx = tx
+        self._count = count
+        self.tenant_id = tx.tenant_id
+        self.mode = tx.mode
+        self.on_commit = tx.on_commit
+
+    async def fetch(self, sql: str, *args: object) -> Any:
+        self._count()
+        return await self._tx.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: object) -> Row | None:
+        self._count()
+        return await self._tx.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: object) -> Any:
+        self._count()
+        return await self._tx.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: object) -> str:
+        self._count()
+        return await self._tx.execute(sql, *args)
+
+    async def executemany(self, sql: str, args: Iterable[Any]) -> None:
+        self._count()
+        await self._tx.executemany(sql, args)
+
+
+class CountedDatabase:
+    """The kernel's pool, and how it was used: ``opened`` transactions in all, ``under_way`` now, and
+    ``statements``.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.opened = 0
+        self.under_way = 0
+        self.statements = 0
+
+    @property
+    def trips(self) -> int:
+        """Messages to the server: the statements, and two for each transaction that is over, else one."""
+        return self.statements + 2 * self.opened - self.under_way
+
+    def tenant(
+        self, tenant_id: str, mode: Mode = "write", *, stale: bool = False
+    ) -> AbstractAsyncContextManager[Transaction]:
+        return self._counted(self._pool.tenant(tenant_id, mode, stale=stale))
+
+    def anonymous(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._counted(self._pool.anonymous())
+
+    @asynccontextmanager
+    async def _counted(self, scope: AbstractAsyncContextManager[Transaction]) -> AsyncIterator[Transaction]:
+        with self._open():
+            async with scope as tx:
+                yield CountedTransaction(tx, self._count)
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        self.opened += 1
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+
+    def _count(self) -> None:
+        self.statements += 1
+
+
+class RecordedEvents:
+    """Events of transactions that committed, each with its tenant."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Event]] = []
+
+    async def publish(self, tx: Transaction, event: Event) -> None:
+        tx.on_commit(lambda: self.seen.append((tx.tenant_id, event)))
+
+    def of(self, tenant_id: str, kind: str) -> list[Any]:
+        """The payloads of a tenant's events of one type, in order."""
+        return [event.payload for owner, event in self.seen if owner == tenant_id and event.type == kind]
+
+
+class RecordedAudit:
+    """Types of the records of transactions that committed, each with its tenant."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    async def append(self, tx: Transaction, event: AuditEvent) -> None:
+        tx.on_commit(lambda: self.seen.append((tx.tenant_id, event.type)))
+
+    def takes(self, tenant_id: str, event: AuditEvent) -> bool:
+        return True
+
+
+class RecordedMetrics:
+    """What was counted, observed and shown. ``counts`` and ``gauges`` are by name and label values."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.observed: list[tuple[str, float, dict[str, str]]] = []
+        self.gauges: dict[tuple[str, ...], float] = {}
+
+    def count(self, name: str, help: str, **labels: str) -> None:
+        self.counts[name, *labels.values()] += 1
+
+    def observe(self, name: str, help: str, seconds: float, **labels: str) -> None:
+        self.observed.append((name, seconds, labels))
+
+    def gauge(self, name: str, help: str, value: float, **labels: str) -> None:
+        self.gauges[name, *labels.values()] = value
+
+
+@attrs.define(kw_only=True)
+class PluginProcess:
+    """One process: its services, and the plugins booted in it. A test may give capabilities of its own."""
+
+    db: CountedDatabase
+    caches: KernelCaches
+    clock: ManualClock = attrs.field(factory=ManualClock)
+    streams: CutStreams = attrs.field(factory=CutStreams)
+    events: RecordedEvents = attrs.field(factory=RecordedEvents)
+    metrics: RecordedMetrics = attrs.field(factory=RecordedMetrics)
+    secrets: SetSecrets = attrs.field(factory=SetSecrets)
+    profile: str = "test"
+    capabilities: dict[type, object] = attrs.field(factory=dict)
+
+    def use(self, capability: type) -> Any:
+        return self.capabilities[capability]
+
+    def use_optional(self, capability: type) -> Any:
+        return self.capabilities.get(capability)
+
+    def boot(self, plugin: Any, config: object = None) -> Contribution:
+        """The contribution of ``plugin``, whose capabilities the process then has."""
+        services: Any = self
+        context = PluginContext(services=services, config=config or plugin.ragwork_info().config())
+        contribution: Contribution = plugin.ragwork_contribute(context)
+        self.capabilities |= contribution.capabilities
+        return contribution
+
+
+@asynccontextmanager
+async def plugin_process(urls: DatabaseUrls, *plugins: Any, size: int = 4) -> AsyncIterator[PluginProcess]:
+    """A process on ``urls`` with a pool of ``size`` connections and a notification channel of its own; ``plugins``
+    are booted with their defaults.
+    """
+    pool = await Pool.open(urls.app, size=size, statement_timeout_ms=5000)
+    bus = Bus(urls.app)
+    await bus.start()
+    try:
+        process = PluginProcess(db=CountedDatabase(pool), caches=KernelCaches(bus))
+        for plugin in plugins:
+            process.boot(plugin)
+        yield process
+    finally:
+        await bus.close()
+        await pool.close()
