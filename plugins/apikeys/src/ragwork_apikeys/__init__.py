@@ -66,8 +66,8 @@ class ApiKeysPlugin:
             credential_formats=(FORMAT,),
             routes=AdminApi(services, store, directory, capped).routes(),
             tickers=(
-                Ticker(name="apikeys.last_used", every_s=5.0, run=usage.write),
-                Ticker(name="apikeys.expired", every_s=1.0, run=usage.end_expired),
+                Ticker(name="apikeys.last_used", every_s=5.0, run=usage.last_used.write),
+                Ticker(name="apikeys.expired", every_s=1.0, run=usage.expired_streams.cut),
                 Ticker(name="apikeys.success", every_s=1.0, run=usage.record),
             ),
             rosters=(KeyRoster(store), *((BypassRoster(),) if bypass else ())),

@@ -8,6 +8,7 @@ import attrs
 from ragwork_hooks.auth import Role, User
 from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.storage import Row
+from ragwork_toolkit.bearer_tokens.expiry import ExpiringToken
 from ragwork_toolkit.rows import from_row
 
 UNAUTHORIZED: Final = "AUTH_UNAUTHORIZED"
@@ -15,34 +16,21 @@ UNKNOWN: Final = "the credential is missing, malformed or unknown"
 
 
 @attrs.frozen(kw_only=True)
-class KnownKey:
-    """A key's row, with the database's time of reading and this process's monotonic second of it."""
+class KnownKey(ExpiringToken):
+    """A key's row."""
 
-    tenant_id: str
-    id: str
     user_id: str
     role: Role
     platform: bool
-    digest: bytes = attrs.field(repr=False)
     created_at: datetime
     last_used_at: datetime | None
-    expires_at: datetime | None
     disabled_at: datetime | None
     revoked_at: datetime | None
-    read_at: datetime
-    read_monotonic: float
 
     @classmethod
     def of(cls, row: Row, asked_monotonic: float) -> "KnownKey":
         """From a row of ``apikeys.find`` asked for at ``asked_monotonic`` seconds."""
         return from_row(cls, row, role=Role.parse(row["role"]), read_monotonic=asked_monotonic)
-
-    def now(self, monotonic: float) -> datetime:
-        """Database time at ``monotonic`` seconds; an application's wrong clock changes nothing."""
-        return self.read_at + timedelta(seconds=monotonic - self.read_monotonic)
-
-    def expired(self, now: datetime) -> bool:
-        return self.expires_at is not None and self.expires_at <= now
 
     def unused_since(self) -> datetime:
         """The anchor of inactivity."""
@@ -67,10 +55,11 @@ class Judge:
             )
         if user is None or not user.active:
             raise unauthenticated(UNAUTHORIZED, "the user of this API key is not active", key.tenant_id)
-        now = key.now(self.monotonic())
-        if key.expired(now):
+        monotonic = self.monotonic()
+        if key.expired(monotonic):
             raise unauthenticated("AUTH_EXPIRED_KEY", "this API key has expired", key.tenant_id)
-        if self.inactive_days is not None and now - key.unused_since() >= timedelta(days=self.inactive_days):
+        unused = key.now(monotonic) - key.unused_since()
+        if self.inactive_days is not None and unused >= timedelta(days=self.inactive_days):
             raise unauthenticated(
                 "AUTH_INACTIVE_KEY",
                 f"this API key was not used for {self.inactive_days} days; an admin can reactivate it",

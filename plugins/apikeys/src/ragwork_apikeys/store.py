@@ -1,6 +1,6 @@
 """Keys in Postgres: made, found, changed, rotated and revoked."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -241,7 +241,7 @@ class KeyStore:
             await self._services.streams.cut(tx, credential_id=key_id)
         return Minted(id=new_id, token=token), old_expires_at
 
-    async def touch(self, tx: Transaction, seconds_ago: dict[str, float]) -> None:
+    async def touch(self, tx: Transaction, seconds_ago: Mapping[str, float]) -> None:
         """Record when keys were last used; keys that are gone are passed over."""
         await tx.execute(_TOUCH, list(seconds_ago), list(seconds_ago.values()))
 

@@ -54,7 +54,7 @@ class ScimPlugin:
             credential_formats=(FORMAT,),
             capabilities={Provisioning: ScimProvisioning()},
             gates=(ScimGate(config.enabled),),
-            tickers=(Ticker(name="scim.last_used", every_s=5.0, run=tokens.write_used),),
+            tickers=(Ticker(name="scim.last_used", every_s=5.0, run=tokens.last_used.write),),
             warm=routes.warm if config.enabled else None,
         )
 

@@ -1,4 +1,4 @@
-"""Who provisions: the authenticator of SCIM tokens, and when they were last used."""
+"""Who provisions: the authenticator of SCIM tokens."""
 
 from typing import Final
 
@@ -6,6 +6,7 @@ from ragwork_hooks.auth import Credential, Principal, Role
 from ragwork_hooks.errors import unauthenticated
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.bearer_tokens.lookup import authenticate
+from ragwork_toolkit.last_used import LastUsed
 
 from ragwork_scim.token_store import TokenStore
 from ragwork_scim.tokens import SCIM
@@ -24,7 +25,7 @@ class TokenAuthenticator:
         self.name = "scim"
         self._services = services
         self._store = store
-        self._used: dict[tuple[str, str], float] = {}
+        self.last_used = LastUsed(services, store.touch)
 
     async def authenticate(self, credential: Credential) -> Principal | None:
         token = credential.bearer
@@ -32,11 +33,10 @@ class TokenAuthenticator:
             return None
         message = "the SCIM token is malformed or unknown"
         known = await authenticate(self._store.lookup, token, _UNAUTHORIZED, message)
-        now = self._services.clock.monotonic()
-        if not known.usable(now):
+        if not known.usable(self._services.clock.monotonic()):
             message = "this SCIM token has expired or was revoked"
             raise unauthenticated(_UNAUTHORIZED, message, known.tenant_id)
-        self._used[known.tenant_id, known.id] = now
+        self.last_used.note(known.tenant_id, known.id)
         return Principal(
             tenant_id=known.tenant_id,
             # No person stands behind it; the form is that of no directory user.
@@ -46,12 +46,3 @@ class TokenAuthenticator:
             role=Role.ADMIN,
             scopes=frozenset({"scim.*"}),
         )
-
-    async def write_used(self) -> None:
-        """Write the last-used times of this process; what fails is given up, a later use writes again."""
-        used, self._used = self._used, {}
-        now = self._services.clock.monotonic()
-        for tenant_id in {tenant for tenant, _ in used}:
-            ago = {token: now - at for (tenant, token), at in used.items() if tenant == tenant_id}
-            async with self._services.db.tenant(tenant_id) as tx:
-                await self._store.touch(tx, ago)

@@ -1,6 +1,6 @@
 """Tokens in Postgres: made, found, rotated and revoked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -8,6 +8,7 @@ import attrs
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
+from ragwork_toolkit.bearer_tokens.expiry import ExpiringToken
 from ragwork_toolkit.bearer_tokens.format import digest
 from ragwork_toolkit.bearer_tokens.lookup import TokenLookup
 
@@ -56,21 +57,14 @@ UPDATE scim.tokens t SET last_used_at = GREATEST(t.last_used_at, now() - make_in
 
 
 @attrs.frozen(kw_only=True)
-class KnownToken:
-    """A token's row, with the database's time of reading and this process's monotonic second of it."""
+class KnownToken(ExpiringToken):
+    """A token's row."""
 
-    tenant_id: str
-    id: str
-    digest: bytes = attrs.field(repr=False)
-    expires_at: datetime
     revoked_at: datetime | None
-    read_at: datetime
-    read_monotonic: float
 
     def usable(self, monotonic: float) -> bool:
         """Whether it may be used at ``monotonic`` seconds, by database time."""
-        now = self.read_at + timedelta(seconds=monotonic - self.read_monotonic)
-        return self.revoked_at is None and now < self.expires_at
+        return self.revoked_at is None and not self.expired(monotonic)
 
 
 @attrs.frozen(kw_only=True)
@@ -135,7 +129,7 @@ class TokenStore:
         await self.lookup.forget(tx, token_id)
         return Minted(id=new_id, token=token, **row)
 
-    async def touch(self, tx: Transaction, seconds_ago: dict[str, float]) -> None:
+    async def touch(self, tx: Transaction, seconds_ago: Mapping[str, float]) -> None:
         """Record when tokens were last used."""
         await tx.execute(_TOUCH, list(seconds_ago), list(seconds_ago.values()))
 

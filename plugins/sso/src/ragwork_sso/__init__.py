@@ -98,7 +98,7 @@ class SsoPlugin:
             routes=(*people.routes(), *providers.routes(), *users.routes()),
             authenticators=(authenticator,),
             credential_formats=(FORMAT,),
-            tickers=(Ticker(name="sso.expired", every_s=1.0, run=authenticator.end_expired),),
+            tickers=(Ticker(name="sso.expired", every_s=1.0, run=authenticator.expired_streams.cut),),
             warm=_warm,
             maintenance=(
                 MaintenanceTask(

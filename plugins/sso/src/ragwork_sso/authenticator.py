@@ -1,10 +1,11 @@
-"""The authenticator of sessions, and the end of streams whose session expires meanwhile."""
+"""The authenticator of sessions."""
 
 from typing import Final
 
 from ragwork_hooks.auth import Credential, Directory, Principal, User
 from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.bearer_tokens.expiry import ExpiredStreams
 from ragwork_toolkit.bearer_tokens.lookup import authenticate, checking
 
 from ragwork_sso.sessions import Session, SessionStore
@@ -29,7 +30,7 @@ class SessionAuthenticator:
         self._sessions = sessions
         self._directory = directory
         self._enabled = enabled
-        self._used: dict[str, Session] = {}
+        self.expired_streams = ExpiredStreams(services, sessions.lookup)
 
     async def authenticate(self, credential: Credential) -> Principal | None:
         token = credential.bearer
@@ -38,7 +39,7 @@ class SessionAuthenticator:
         if not self._enabled:
             raise unauthenticated(_UNAUTHORIZED, _UNKNOWN)
         session, user = await self._look_up(token)
-        self._used[session.id] = session
+        self.expired_streams.note(session)
         return Principal(
             tenant_id=session.tenant_id,
             user_id=user.id,
@@ -48,14 +49,6 @@ class SessionAuthenticator:
             groups=user.groups,
             expires_at=session.expires_at,
         )
-
-    async def end_expired(self) -> None:
-        """Cut the streams of sessions that were used in this process and have expired since."""
-        now = self._services.clock.monotonic()
-        for session in [each for each in self._used.values() if each.expired(now)]:
-            async with self._services.db.tenant(session.tenant_id) as tx:
-                await self._services.streams.cut(tx, credential_id=session.id)
-            self._used.pop(session.id, None)
 
     async def _look_up(self, token: str) -> tuple[Session, User]:
         session = await authenticate(self._sessions.lookup, token, _UNAUTHORIZED, _UNKNOWN)

@@ -6,6 +6,7 @@ from typing import Final
 import attrs
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
+from ragwork_toolkit.bearer_tokens.expiry import ExpiringToken
 from ragwork_toolkit.bearer_tokens.format import digest
 from ragwork_toolkit.bearer_tokens.lookup import TokenLookup
 from ragwork_toolkit.rows import from_row
@@ -46,26 +47,17 @@ SELECT count(*) FROM gone
 
 
 @attrs.frozen(kw_only=True)
-class Session:
-    """A session's row, with the database's time of reading and this process's monotonic second of it."""
+class Session(ExpiringToken):
+    """A session's row."""
 
-    tenant_id: str
-    id: str
     user_id: str
     provider_id: str
-    digest: bytes = attrs.field(repr=False)
     expires_at: datetime
     revoked_at: datetime | None
-    read_at: datetime
-    read_monotonic: float
 
     @classmethod
     def of(cls, row: Row, asked_monotonic: float) -> "Session":
         return from_row(cls, row, read_monotonic=asked_monotonic)
-
-    def expired(self, monotonic: float) -> bool:
-        """Whether it has ended by database time, whatever this machine's calendar says."""
-        return self.read_at + timedelta(seconds=monotonic - self.read_monotonic) >= self.expires_at
 
 
 @attrs.frozen(kw_only=True)
