@@ -7,6 +7,7 @@ import attrs
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_abac.config import AbacConfig
@@ -162,16 +163,8 @@ def routes(services: Services, store: PolicyStore, config: AbacConfig) -> tuple[
 
 
 def _patched(old: Policy, body: PolicyPatchRequest) -> Policy:
-    return attrs.evolve(
-        old,
-        name=old.name if body.name is None else body.name,
-        effect=old.effect if body.effect is None else body.effect,
-        resource_type=old.resource_type if body.resource_type is None else body.resource_type,
-        action=old.action if body.action is None else body.action,
-        condition=old.condition if body.condition_json is None else body.condition_json,
-        priority=old.priority if body.priority is None else body.priority,
-        enabled=old.enabled if body.enabled is None else body.enabled,
-    )
+    named = dict(changes(body))
+    return attrs.evolve(old, condition=named.pop("condition_json", old.condition), **named)
 
 
 def _refused(fault: Fault) -> Problem:

@@ -1,5 +1,6 @@
 """``/api/v1/agents``: a tenant's administrators and their agents."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from ragwork_hooks.fields import choice, items, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.paging import PageQuery
+from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_agents import constraints, jose, scopes
@@ -31,6 +33,8 @@ _WRITE_CREDENTIAL: Final = attrs.evolve(_WRITE, makes_credential=True)
 _MAX_LIST: Final = 100
 _DEFAULT_OVERLAP_S: Final = 900
 _MAX_KEYS: Final = 10
+#: What a body calls otherwise than ``Agent``.
+_NAMES: Final = {"token_ttl_seconds": "token_ttl_s", "dpop_bound_access_tokens": "dpop_bound"}
 
 
 @attrs.frozen(kw_only=True)
@@ -263,19 +267,18 @@ class AgentsApi:
         )  # fmt: skip
 
     async def create(self, call: Call[AgentCreate, NoFields]) -> Reply:
-        body = call.body
-        values = {
-            "name": body.name,
-            "description": body.description or "",
-            "tags": _tags(body.tags or []),
-            "policy_ids": _ids(body.policy_ids or []),
-            "token_ttl_s": body.token_ttl_seconds,
-            "scopes": list(scopes.checked(body.scopes or [])),
-            "framework": body.framework,
-            "constraints": constraints.checked(body.constraints or {}),
-            "jwks": _jwks(body.jwks),
-            "dpop_bound": bool(body.dpop_bound_access_tokens),
+        unsaid: dict[str, Any] = {
+            "description": "",
+            "tags": [],
+            "policy_ids": [],
+            "token_ttl_s": None,
+            "scopes": [],
+            "framework": None,
+            "constraints": {},
+            "jwks": None,
+            "dpop_bound": False,
         }
+        values = unsaid | _checked(call.body)
         ends_by = may_make_credential(call.principal)
         agent, secret = await self._agents.create(call.tx, call.principal.user_id, values, ends_by)
         said = AgentCreatedResponse(**attrs.asdict(_response(agent), recurse=False))
@@ -298,20 +301,8 @@ class AgentsApi:
 
     async def patch(self, call: Call[AgentPatch, NoFields]) -> Reply:
         agent = await self._changeable(call)
-        body = call.body
-        changes: dict[str, Any] = {
-            "name": body.name,
-            "description": body.description,
-            "tags": None if body.tags is None else _tags(body.tags),
-            "token_ttl_s": body.token_ttl_seconds,
-            "scopes": None if body.scopes is None else list(scopes.checked(body.scopes)),
-            "framework": body.framework,
-            "constraints": None if body.constraints is None else constraints.checked(body.constraints),
-            "jwks": _jwks(body.jwks),
-            "dpop_bound": body.dpop_bound_access_tokens,
-        }
-        given = {name: value for name, value in changes.items() if value is not None}
-        policies = None if body.policy_ids is None else _ids(body.policy_ids)
+        given = _checked(call.body)
+        policies = given.pop("policy_ids", None)
         changed = await self._agents.update(call.tx, attrs.evolve(agent, **given), policies)
         return noted(_response(changed), "agent", agent.id, fields=sorted(given), policy_ids=policies)
 
@@ -401,6 +392,19 @@ def _response(agent: Agent) -> AgentResponse:
     )
 
 
+def _checked(body: AgentPatch) -> dict[str, Any]:
+    """What ``body`` says of an agent, under the names of ``Agent``; and its ``policy_ids``."""
+    checks: Mapping[str, Callable[[Any], object]] = {
+        "tags": _tags,
+        "policy_ids": _ids,
+        "scopes": lambda said: list(scopes.checked(said)),
+        "constraints": constraints.checked,
+        "jwks": _jwks,
+    }
+    said = {name: checks[name](value) if name in checks else value for name, value in changes(body).items()}
+    return {_NAMES.get(name, name): value for name, value in said.items()}
+
+
 def _tags(tags: list[str]) -> list[str]:
     if len(tags) > _MAX_LIST or any(not 0 < len(tag) <= 100 or not tag.isprintable() for tag in tags):
         raise _invalid(f"tags: {_MAX_LIST} at most, each 1 to 100 printable characters")
@@ -413,10 +417,8 @@ def _ids(ids: list[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _jwks(jwks: dict[str, Any] | None) -> dict[str, Any] | None:
+def _jwks(jwks: dict[str, Any]) -> dict[str, Any]:
     """Public keys only, few, and of the kinds we verify with."""
-    if jwks is None:
-        return None
     keys = jwks.get("keys")
     if set(jwks) != {"keys"} or not isinstance(keys, list) or len(keys) > _MAX_KEYS:
         raise _invalid(f"jwks must be an object with up to {_MAX_KEYS} keys")

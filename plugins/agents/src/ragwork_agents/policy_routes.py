@@ -13,6 +13,7 @@ from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
 from ragwork_toolkit.paging import PageQuery
+from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_agents import scopes
@@ -291,12 +292,8 @@ class PoliciesApi:
         return _response(await self._policies.get(call.tx, call.path["policy_id"]))
 
     async def put(self, call: Call[PolicyPut, NoFields]) -> Reply:
-        policy, body = await self._policies.locked(call.tx, call.path["policy_id"]), call.body
-        given = {
-            name: value
-            for name in ("name", "description", "content", "mode")
-            if (value := getattr(body, name)) is not None
-        }
+        policy = await self._policies.locked(call.tx, call.path["policy_id"])
+        given = {name: value for name, value in changes(call.body).items() if name != "policy_type"}
         changed = attrs.evolve(policy, **given)
         source = await self._policies.check(changed.content)
         stored = await self._policies.update(call.tx, call.principal.user_id, changed, source)

@@ -10,6 +10,7 @@ from ragwork_hooks.fields import identifier, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.paging import PageQuery
+from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import write_route
 
 from ragwork_apikeys import events
@@ -181,7 +182,7 @@ def _change(body: AdminApiKeyPatchRequest) -> Change:
         raise Problem("VALIDATION_ERROR", "active and revoke exclude each other")
     if body.expires_at is not None and body.expires_at.tzinfo is None:
         raise Problem("VALIDATION_ERROR", "expires_at needs an offset, such as +00:00")
-    return Change(name=body.name, expires_at=body.expires_at, active=body.active, revoke=bool(body.revoke))
+    return Change(**changes(body))
 
 
 def _event(change: Change, before: KeyView) -> str | None:

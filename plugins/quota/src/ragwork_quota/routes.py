@@ -2,17 +2,17 @@
 
 from datetime import date
 from decimal import Decimal
-from enum import Enum
-from typing import Any, Final, Literal
+from typing import Literal
 
 import attrs
 from ragwork_hooks.audit import AuditNote
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import SCHEMA, FieldError, choice, text
+from ragwork_hooks.fields import choice, number, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.plugin import Services
+from ragwork_toolkit.patching import changes, optional
 from ragwork_toolkit.routes import platform_write_route, read_route
 
 from ragwork_quota.leases import Leases
@@ -20,59 +20,22 @@ from ragwork_quota.limits import MAX_LIMIT, Limits, LimitStore
 from ragwork_quota.usage import UsageReader
 
 
-class _Unsaid(Enum):
-    """Stands in a field that the request did not name: null is a value here. It has a JSON form, since
-    bodies are hashed for idempotency keys.
-    """
-
-    UNSAID = "unsaid"
-
-
-_UNSAID: Final = _Unsaid.UNSAID
-
-
-def _said(*bounds: float, null: bool) -> Any:
-    """A field that may be left out, within lower and upper ``bounds``; ``null`` says whether null is a value."""
-
-    def check(_instance: object, attribute: Any, value: Any) -> None:
-        if value is _UNSAID or (value is None and null):
-            return
-        if value is None:
-            error = FieldError("none_not_allowed", "null is no value here; leave the field out to keep it")
-        elif not bounds or bounds[0] <= value <= bounds[1]:
-            return
-        else:
-            error = FieldError("greater_than_equal", f"must be from {bounds[0]} to {bounds[1]}")
-        error.field = attribute.name
-        raise error
-
-    schema = dict(zip(("minimum", "maximum"), bounds, strict=False))
-    return attrs.field(default=_UNSAID, kw_only=True, validator=check, metadata={SCHEMA: schema})
-
-
 @attrs.frozen(kw_only=True)
 class PlanLimitPatchRequest:
     """A limit of null is no limit, 0 nothing at all; what is left out stays."""
 
     #: Units a UTC day; null for no limit, 0 for none at all. Example: 500
-    daily_requests_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    daily_requests_limit: int | None = optional(number(ge=0, le=MAX_LIMIT))
     #: Units a UTC month; null for no limit. Example: 10000
-    monthly_requests_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    monthly_requests_limit: int | None = optional(number(ge=0, le=MAX_LIMIT))
     #: Tokens a UTC day; null for no limit. Example: null
-    daily_tokens_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    daily_tokens_limit: int | None = optional(number(ge=0, le=MAX_LIMIT))
     #: Tokens a UTC month; null for no limit. Example: null
-    monthly_tokens_limit: int | None = _said(0, MAX_LIMIT, null=True)
+    monthly_tokens_limit: int | None = optional(number(ge=0, le=MAX_LIMIT))
     #: From which share of a limit on to warn. Example: 0.8
-    soft_cap_ratio: float = _said(0, 1, null=False)
+    soft_cap_ratio: float = optional(number(ge=0, le=1))
     #: Whether what exceeds a limit is refused, or only noted. Example: true
-    hard_cap_enabled: bool = _said(null=False)
-
-    def changes(self) -> dict[str, Any]:
-        """What the request named."""
-        named = attrs.asdict(self, filter=lambda _, value: value is not _UNSAID)
-        if "soft_cap_ratio" in named:
-            named["soft_cap_ratio"] = Decimal(str(self.soft_cap_ratio))
-        return named
+    hard_cap_enabled: bool = optional(attrs.field())
 
 
 @attrs.frozen(kw_only=True)
@@ -185,17 +148,19 @@ class AdminApi:
             return _response(tenant_id, await self._limits.effective(tx, plan))
 
     async def patch(self, call: Call[PlanLimitPatchRequest, NoFields]) -> Reply:
-        tenant_id, changes = call.tx.tenant_id, call.body.changes()
+        tenant_id, named = call.tx.tenant_id, dict(changes(call.body))
+        if "soft_cap_ratio" in named:
+            named["soft_cap_ratio"] = Decimal(str(call.body.soft_cap_ratio))
         plan = await self._limits.of_plan(tenant_id)
-        if not changes:
+        if not named:
             limits = await self._limits.effective(call.tx, plan)
             return Reply(data=_response(tenant_id, limits), changed=False)
-        limits = await self._limits.change(call.tx, plan, changes)
+        limits = await self._limits.change(call.tx, plan, named)
         call.tx.on_commit(lambda: self._leases.end_at(tenant_id))
         note = AuditNote(
             resource_type="quota",
             resource_id=tenant_id,
-            metadata={name: attrs.asdict(_response(tenant_id, limits))[name] for name in changes},
+            metadata={name: attrs.asdict(_response(tenant_id, limits))[name] for name in named},
         )
         return Reply(data=_response(tenant_id, limits), audit=note)
 

@@ -13,6 +13,7 @@ from ragwork_hooks.fields import choice, items, text
 from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.paging import PageQuery
+from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_sso import role_mapping
@@ -323,21 +324,8 @@ class ProviderApi:
         _check_algorithms(body.algorithms_json)
         if body.client_secret_ref is not None:
             self._check_secret(tx, body.client_secret_ref)
-        return ProviderFields(
-            name=body.name,
-            issuer=body.issuer,
-            client_id=body.client_id,
-            client_secret_ref=body.client_secret_ref,
-            auth_url=body.auth_url,
-            token_url=body.token_url,
-            jwks_url=body.jwks_url,
-            algorithms=body.algorithms_json,
-            scopes=body.scopes_json,
-            default_role=body.default_role,
-            role_mapping=body.role_mapping_json,
-            jit_enabled=body.jit_enabled,
-            links_scim_users=body.links_scim_users,
-        )
+        named = {name.removesuffix("_json"): value for name, value in changes(body).items() if name != "type"}
+        return ProviderFields(**named)
 
     def _check_secret(self, tx: Transaction, ref: str) -> None:
         if self._secrets.resolve(tx.tenant_id, ref) is None:
@@ -372,7 +360,9 @@ def _check_algorithms(algorithms: list[str] | None) -> None:
 
 
 def _reply(provider: Provider, fields: ProviderFields, *, status: int = 200) -> Reply:
-    return Reply(data=_response(provider), status=status, audit=_note(provider, {"fields": fields.given()}))
+    return Reply(
+        data=_response(provider), status=status, audit=_note(provider, {"fields": sorted(changes(fields))})
+    )
 
 
 def _note(provider: Provider, metadata: Mapping[str, object]) -> AuditNote:

@@ -99,16 +99,9 @@ class ProviderFields:
     jit_enabled: bool | None = None
     links_scim_users: bool | None = None
 
-    def given(self) -> list[str]:
-        """The names of the fields that are set."""
-        return sorted(name for name, value in self._values().items() if value is not None)
-
     def arguments(self) -> tuple[object, ...]:
         """In the order of the statements."""
-        return tuple(self._values().values())
-
-    def _values(self) -> dict[str, object]:
-        return {field.name: getattr(self, field.name) for field in attrs.fields(ProviderFields)}
+        return attrs.astuple(self, recurse=False)
 
 
 class ProviderStore:
