@@ -151,11 +151,10 @@ class Intake:
         overlap = min(row["chunk_overlap"], size // 2) if chunk_overlap is None else chunk_overlap
         check_chunking(len(source), size, overlap)
         generation = await tx.fetchval(
-            """UPDATE documents.documents SET status = 'queued', phase = 'queued', failure_reason = NULL,
-                generation = generation + 1, attempt = 0, chunks_done = 0, chunks_total = NULL,
-                chunk_size = $2, chunk_overlap = $3, queued_at = now(), processing_started_at = NULL,
-                completed_at = NULL, last_reindexed_at = now(), updated_at = now()
-            WHERE tenant_id = ragwork.tenant() AND id = $1 RETURNING generation""",
+            """WITH resized AS (
+                UPDATE documents.documents SET chunk_size = $2, chunk_overlap = $3
+                WHERE tenant_id = ragwork.tenant() AND id = $1 RETURNING id
+            ) SELECT generation FROM documents.requeue(ARRAY(SELECT id FROM resized), true)""",
             document_id,
             size,
             overlap,
@@ -166,11 +165,8 @@ class Intake:
     async def requeue_corpus(self, tx: Transaction, corpus_id: str) -> None:
         """Queue every document of the corpus again; jobs under way for older generations write nothing."""
         rows = await tx.fetch(
-            """UPDATE documents.documents SET status = 'queued', phase = 'queued', failure_reason = NULL,
-                generation = generation + 1, attempt = 0, chunks_done = 0, chunks_total = NULL,
-                queued_at = now(), processing_started_at = NULL, completed_at = NULL,
-                last_reindexed_at = now(), updated_at = now()
-            WHERE tenant_id = ragwork.tenant() AND corpus_id = $1 RETURNING id, generation""",
+            """SELECT id, generation FROM documents.requeue(ARRAY(
+                SELECT id FROM documents.documents WHERE tenant_id = ragwork.tenant() AND corpus_id = $1), true)""",
             corpus_id,
         )
         targets = [Target(document_id=row["id"], generation=row["generation"]) for row in rows]
@@ -419,13 +415,14 @@ WITH corpus AS (
 SELECT EXISTS (SELECT FROM corpus) AS corpus_exists, ARRAY(SELECT id FROM created) AS created
 """  # noqa: S608  # a constant of this module
 
+# ``requeue`` is volatile: it sees the rows as the update before it leaves them.
 _REPLACE: Final = f"""
-UPDATE documents.documents d SET filename = s.filename, content_type = s.content_type,
-    ingest_source = s.ingest_source, fingerprint = s.fingerprint, blob_key = s.blob_key,
-    metadata = s.metadata, labels = s.labels, chunk_size = s.chunk_size, chunk_overlap = s.chunk_overlap,
-    status = 'queued', phase = 'queued', failure_reason = NULL, generation = d.generation + 1, attempt = 0,
-    chunks_done = 0, chunks_total = NULL, queued_at = now(), processing_started_at = NULL,
-    completed_at = NULL, updated_at = now()
-FROM jsonb_to_recordset($1::jsonb) AS {_RECORD}
-WHERE d.tenant_id = ragwork.tenant() AND d.id = s.id RETURNING d.id, d.generation
+WITH replaced AS (
+    UPDATE documents.documents d SET filename = s.filename, content_type = s.content_type,
+        ingest_source = s.ingest_source, fingerprint = s.fingerprint, blob_key = s.blob_key,
+        metadata = s.metadata, labels = s.labels, chunk_size = s.chunk_size, chunk_overlap = s.chunk_overlap
+    FROM jsonb_to_recordset($1::jsonb) AS {_RECORD}
+    WHERE d.tenant_id = ragwork.tenant() AND d.id = s.id RETURNING d.id
+)
+SELECT id, generation FROM documents.requeue(ARRAY(SELECT id FROM replaced), false)
 """  # noqa: S608  # a constant of this module
