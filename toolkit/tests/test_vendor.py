@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 from ragwork_toolkit.vendor.retry_after import retry_after_s
-from ragwork_toolkit.vendor.tenant_credentials import Profile, may_share, secret_name, tenant_secret
+from ragwork_toolkit.vendor.tenant_credentials import (
+    Profile,
+    may_share,
+    secret_name,
+    store_access_refusal,
+    tenant_secret,
+)
 
 PROFILES: Sequence[Profile] = ("development", "test", "production")
 NOW = datetime(2015, 10, 21, 7, 28, 0, tzinfo=UTC)
@@ -87,3 +93,12 @@ def test_the_operators_credentials_reach_only_what_is_listed(tenant: str, store:
 
 def test_an_empty_list_is_everything_but_in_production() -> None:
     assert [may_share((), profile, "t1", "KB1") for profile in PROFILES] == [True, True, False]
+
+
+def test_who_may_not_reach_a_store_is_told_how_to() -> None:
+    asked = ("X_SHARED", ("t1:KB1",), "production")
+    assert store_access_refusal(*asked, "t1", "KB1", kind="base") is None
+    refused = store_access_refusal(*asked, "t2", "KB1", kind="base")
+    assert refused == (
+        "base 'KB1' is not shared with tenant 't2': set 'credentials_ref' of the corpus, or X_SHARED to hold t2:KB1"
+    )

@@ -10,6 +10,7 @@ from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.shares import provider_busy
 from ragwork_toolkit.citation_marks import Marks
+from ragwork_toolkit.vendor.errors import unavailable
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 from ragwork_toolkit.vendor.usage import estimate_usage
 
@@ -17,7 +18,7 @@ from ragwork_bedrock.calls import MAX_WAITING, Call, Calls
 from ragwork_bedrock.clients import Clients, Service
 from ragwork_bedrock.config import BedrockConfig, chat_ready
 from ragwork_bedrock.credentials import missing
-from ragwork_bedrock.errors import CHAT, translated, unavailable
+from ragwork_bedrock.errors import CHAT, translated
 
 if TYPE_CHECKING:
     from types_boto3_bedrock_runtime.client import BedrockRuntimeClient

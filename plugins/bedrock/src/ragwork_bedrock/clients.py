@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import attrs
 from ragwork_hooks.plugin import Secrets
+from ragwork_toolkit.vendor.errors import Codes
 
 from ragwork_bedrock.calls import Calls
 from ragwork_bedrock.credentials import Keys, missing, operator_keys
-from ragwork_bedrock.errors import Codes, translated
+from ragwork_bedrock.errors import translated
 
 if TYPE_CHECKING:
     from boto3.session import Session

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 from ragwork_hooks.errors import ProviderError
+from ragwork_toolkit.vendor.errors import Codes, connection_failed, not_understood, status_error, timed_out
 from ragwork_toolkit.vendor.retry_after import retry_after_s
 
 if TYPE_CHECKING:
@@ -34,19 +35,17 @@ _AWAY = frozenset(
 )  # fmt: skip
 
 
-@attrs.frozen(kw_only=True)
-class Codes:
-    """The contract's codes of one kind of provider."""
-
-    timeout: str
-    refused: str
-    unavailable: str
-
-
 RETRIEVAL = Codes(
-    timeout="AWS_RETRIEVAL_ERROR", refused="AWS_RETRIEVAL_ERROR", unavailable="AWS_RETRIEVAL_ERROR"
+    auth="AWS_AUTH_ERROR",
+    refused="AWS_RETRIEVAL_ERROR",
+    timeout="AWS_RETRIEVAL_ERROR",
+    unavailable="AWS_RETRIEVAL_ERROR",
+    check="the AWS credentials and what they may do",
+    service="Bedrock",
 )
-CHAT = Codes(timeout="LLM_TIMEOUT", refused="LLM_ERROR", unavailable="INTEGRATION_UNAVAILABLE")
+CHAT = attrs.evolve(
+    RETRIEVAL, refused="LLM_ERROR", timeout="LLM_TIMEOUT", unavailable="INTEGRATION_UNAVAILABLE"
+)
 
 
 @contextmanager
@@ -69,11 +68,6 @@ def translated(codes: Codes) -> Iterator[None]:
         raise meant from error
 
 
-def unavailable(codes: Codes, message: str, retry_after_s: float | None = None) -> ProviderError:
-    """The service is away, or what it sent is no answer."""
-    return ProviderError(codes.unavailable, message, retryable=True, retry_after_s=retry_after_s)
-
-
 def _of_answer(codes: Codes, error: "ClientError") -> ProviderError:
     """From the service's own error, in an answer or in a stream."""
     metadata = error.response.get("ResponseMetadata", {})
@@ -82,13 +76,13 @@ def _of_answer(codes: Codes, error: "ClientError") -> ProviderError:
     named = name.lower()
     said = f"Bedrock answered {status}" + (f" ({name})" if _CODE.fullmatch(name) else "")
     if status in (401, 403) or named in _AUTH:
-        return ProviderError("AWS_AUTH_ERROR", f"{said}: check the AWS credentials and what they may do")
-    if status == 408 or named == "modeltimeoutexception":
+        status = 401
+    elif status == 408 or named == "modeltimeoutexception":
         return ProviderError(codes.timeout, said, retryable=True)
-    if status in (409, 424, 429) or status >= 500 or named in _AWAY:
-        advice = metadata.get("HTTPHeaders", {}).get("retry-after")
-        return unavailable(codes, said, retry_after_s(advice, datetime.now(UTC)))
-    return ProviderError(codes.refused, said)
+    elif status == 424 or named in _AWAY:
+        status = 503
+    advice = metadata.get("HTTPHeaders", {}).get("retry-after")
+    return status_error(codes, status, retry_after_s(advice, datetime.now(UTC)), said)
 
 
 def _of_failure(codes: Codes, error: Exception) -> Exception:
@@ -107,16 +101,16 @@ def _of_failure(codes: Codes, error: Exception) -> Exception:
         case sdk.NoRegionError() | sdk.InvalidRegionError():
             return ProviderError("AWS_CONFIG_MISSING", "region names no region: set it, or AWS_REGION")
         case sdk.CredentialRetrievalError() | sdk.TokenRetrievalError() | sdk.SSOError():
-            return ProviderError("AWS_AUTH_ERROR", "AWS credentials could not be obtained")
+            return ProviderError(codes.auth, "AWS credentials could not be obtained")
         case TimeoutError() | http.TimeoutError() | sdk.ConnectTimeoutError() | sdk.ReadTimeoutError():
-            return ProviderError(codes.timeout, "Bedrock did not answer in time", retryable=True)
+            return timed_out(codes)
         case sdk.HTTPClientError() | sdk.ConnectionError() | http.HTTPError() | OSError():
-            return unavailable(codes, "the connection to Bedrock failed")
+            return connection_failed(codes)
         case sdk.BotoCoreError():
             return ProviderError(codes.refused, f"the SDK refused the call ({type(error).__name__})")
         case eventstream.ParserError() | parsers.ResponseParserError():
-            return unavailable(codes, "Bedrock's answer could not be understood")
+            return not_understood(codes)
         case ValueError() | TypeError() | LookupError() | AttributeError():
             # The SDK does not check shapes, so a wrong one shows as a builtin error.
-            return unavailable(codes, "Bedrock's answer could not be understood")
+            return not_understood(codes)
     return error

@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
+from ragwork_toolkit.vendor.retrieval import NothingMatches
+
 if TYPE_CHECKING:
     from types_boto3_bedrock_agent_runtime.type_defs import RetrievalFilterTypeDef
-
-
-class NothingMatches(Exception):
-    """No passage can have what the filter asks for."""
 
 
 def expression(filter: Mapping[str, object], keys: Mapping[str, str]) -> "RetrievalFilterTypeDef | None":

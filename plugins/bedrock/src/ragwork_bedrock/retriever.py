@@ -5,20 +5,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
-from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Passage, Query, Retriever
 from ragwork_hooks.shares import provider_busy
-from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.vendor.errors import not_understood
+from ragwork_toolkit.vendor.retrieval import NothingMatches, PreparedPassages
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_bedrock.calls import MAX_WAITING, Calls
 from ragwork_bedrock.clients import Account, Clients, Service
 from ragwork_bedrock.config import BedrockConfig, KnowledgeBaseOptions
 from ragwork_bedrock.credentials import missing, tenant_keys
-from ragwork_bedrock.errors import RETRIEVAL, translated, unavailable
-from ragwork_bedrock.filters import NothingMatches, expression
+from ragwork_bedrock.errors import RETRIEVAL, translated
+from ragwork_bedrock.filters import expression
 from ragwork_bedrock.results import passage, ranked
 from ragwork_bedrock.sharing import refusal
 
@@ -37,17 +37,6 @@ _MAX_RESULTS = 100
 _MAX_PAGES = 5
 #: Passages of one document often stand together: ask for more when one of each is wanted.
 _DISTINCT_FACTOR = 4
-
-
-@attrs.frozen
-class Found:
-    """An answer. Whether the caller may read it is for the catalogue to say: see ``transactional``."""
-
-    best: Sequence[Passage]
-
-    async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
-        """The passages, unchecked. No round trip."""
-        return self.best
 
 
 @attrs.frozen(kw_only=True)
@@ -97,7 +86,7 @@ class KnowledgeBases:
         """A knowledge base knows nothing of the caller's transaction: every passage is to be re-checked."""
         return False
 
-    async def prepare(self, tenant_id: str, query: Query) -> Found:
+    async def prepare(self, tenant_id: str, query: Query) -> PreparedPassages:
         """Ask the knowledge base. Raises ``ProviderError`` AWS_CONFIG_MISSING, AWS_AUTH_ERROR or
         AWS_RETRIEVAL_ERROR (retryable when the service is away, slow or throttles).
         """
@@ -108,9 +97,9 @@ class KnowledgeBases:
         try:
             search = _search(query, options)
         except NothingMatches:
-            return Found(())
+            return PreparedPassages(())
         if not search.text.strip():
-            return Found(())
+            return PreparedPassages(())
         with translated(RETRIEVAL):
             async with asyncio.timeout(self._config.retrieve_timeout_s), self._calls.call() as call:
                 return await call.run(lambda: self._ask(search, self._account(tenant_id, options)))
@@ -124,7 +113,7 @@ class KnowledgeBases:
         keys = None if reference is None else tenant_keys(self._secrets, tenant_id, reference)
         return self._clients.account(options.region or self._config.region, keys)
 
-    def _ask(self, search: Search, account: Account) -> Found:
+    def _ask(self, search: Search, account: Account) -> PreparedPassages:
         """Page after page until there is enough. Runs in a thread."""
         client = self._clients.client(account)
         found: dict[str, Passage] = {}
@@ -140,13 +129,13 @@ class KnowledgeBases:
             token = answer.get("nextToken")
             if token is None or len(found) >= search.top_k:
                 break
-        return Found(ranked(found.values(), search.top_k))
+        return PreparedPassages(ranked(found.values(), search.top_k))
 
     def _passages(self, answer: "RetrieveResponseTypeDef") -> Sequence[Passage]:
         results: object = answer.get("retrievalResults")
         # The SDK gives an answer it can't read as one without results.
         if not isinstance(results, list) or not all(isinstance(each, Mapping) for each in results):
-            raise unavailable(RETRIEVAL, "Bedrock's answer could not be understood")
+            raise not_understood(RETRIEVAL)
         found = [passage(each, self._config.document_id_key) for each in results]
         for _ in range(found.count(None)):
             self._metrics.count(

@@ -1,6 +1,6 @@
 """Which knowledge bases a tenant may search without credentials of its own."""
 
-from ragwork_toolkit.vendor.tenant_credentials import Profile, may_share
+from ragwork_toolkit.vendor.tenant_credentials import Profile, store_access_refusal
 
 from ragwork_bedrock.config import BedrockConfig, KnowledgeBaseOptions
 
@@ -12,9 +12,5 @@ def refusal(
     base = options.knowledge_base_id
     if base is None or options.credentials_ref is not None:
         return None
-    if may_share(config.shared_knowledge_bases, profile, tenant_id, base):
-        return None
-    return (
-        f"knowledge base {base!r} is not shared with tenant {tenant_id!r}: set 'credentials_ref' of the corpus,"
-        f" or BEDROCK_SHARED_KNOWLEDGE_BASES to hold {tenant_id}:{base}"
-    )
+    shared, setting = config.shared_knowledge_bases, "BEDROCK_SHARED_KNOWLEDGE_BASES"
+    return store_access_refusal(setting, shared, profile, tenant_id, base, kind="knowledge base")

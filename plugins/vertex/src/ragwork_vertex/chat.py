@@ -8,12 +8,13 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_toolkit.citation_marks import Marks
+from ragwork_toolkit.vendor.errors import unavailable
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 from ragwork_toolkit.vendor.usage import estimate_usage
 
 from ragwork_vertex.ahead import read_ahead
 from ragwork_vertex.config import VertexConfig, ready
-from ragwork_vertex.errors import CHAT, away, of_gemini, translated
+from ragwork_vertex.errors import CHAT, of_gemini, translated
 from ragwork_vertex.gemini import connect
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ async def _deltas(
             written += len(text)
             yield Delta(text=text, cites=marks.after(text))
     if not finished:
-        raise away(CHAT, "the service's answer broke off")
+        raise unavailable(CHAT, "the service's answer broke off")
     yield Delta(usage=usage or estimate_usage(request, written), finish_reason=cut_short)
 
 

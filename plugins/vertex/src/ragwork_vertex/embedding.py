@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
+from ragwork_toolkit.vendor.errors import unavailable
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_vertex.config import VertexConfig, ready
-from ragwork_vertex.errors import EMBEDDING, away, of_gemini, translated
+from ragwork_vertex.errors import EMBEDDING, of_gemini, translated
 from ragwork_vertex.gemini import connect
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _sendable(text: str) -> str:
 def _vectors(answer: "EmbedContentResponse", count: int) -> Sequence[Sequence[float]]:
     found = [embedding.values or [] for embedding in answer.embeddings or []]
     if len(found) != count:
-        raise away(EMBEDDING, "the service left out a vector")
+        raise unavailable(EMBEDDING, "the service left out a vector")
     lengths = {len(vector) for vector in found}
     if lengths != {DIMENSION}:
         raise ProviderError(
@@ -109,7 +110,7 @@ def _unit(vector: Sequence[float]) -> list[float]:
     """The models give unit vectors only in their full length."""
     norm = math.hypot(*vector)
     if not 0.0 < norm < math.inf:
-        raise away(EMBEDDING, "the service sent a vector without direction")
+        raise unavailable(EMBEDDING, "the service sent a vector without direction")
     return [value / norm for value in vector]
 
 

@@ -10,32 +10,33 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 from ragwork_hooks.errors import ProviderError
+from ragwork_toolkit.vendor.errors import (
+    Codes,
+    connection_failed,
+    not_understood,
+    status_error,
+    timed_out,
+    unavailable,
+)
 from ragwork_toolkit.vendor.retry_after import MAX_RETRY_AFTER_S, retry_after_s
 
 if TYPE_CHECKING:
     from google.auth.exceptions import GoogleAuthError
-
-_TRANSIENT = frozenset({408, 409, 429})
-
-
-@attrs.frozen(kw_only=True)
-class Codes:
-    """Contract codes of one provider: credentials refused, request refused, too slow, service away."""
-
-    auth: str
-    refused: str
-    timeout: str
-    away: str
 
 
 RETRIEVAL = Codes(
     auth="VERTEX_RETRIEVAL_AUTH_ERROR",
     refused="VERTEX_RETRIEVAL_ERROR",
     timeout="VERTEX_RETRIEVAL_ERROR",
-    away="VERTEX_RETRIEVAL_ERROR",
+    unavailable="VERTEX_RETRIEVAL_ERROR",
+    check="the credentials and their permissions",
 )
-CHAT = Codes(
-    auth="VERTEX_AUTH_ERROR", refused="LLM_ERROR", timeout="VERTEX_TIMEOUT", away="INTEGRATION_UNAVAILABLE"
+CHAT = attrs.evolve(
+    RETRIEVAL,
+    auth="VERTEX_AUTH_ERROR",
+    refused="LLM_ERROR",
+    timeout="VERTEX_TIMEOUT",
+    unavailable="INTEGRATION_UNAVAILABLE",
 )
 EMBEDDING = attrs.evolve(CHAT, refused="EMBEDDING_ERROR")
 
@@ -67,11 +68,11 @@ def of_search(codes: Codes, error: Exception) -> ProviderError | None:
         case GoogleAPICallError():
             return _of_status(codes, error.code, _advice(error.response))
         case Timeout():
-            return slow(codes)
+            return timed_out(codes)
         case RequestException():
-            return _lost(codes)
+            return connection_failed(codes)
         case ParseError():
-            return nonsense(codes)
+            return not_understood(codes)
     return None
 
 
@@ -81,7 +82,7 @@ def of_gemini(codes: Codes, error: Exception) -> ProviderError | None:
     from google.genai.errors import APIError
 
     if isinstance(error, aiohttp.ClientError):
-        return _lost(codes)
+        return connection_failed(codes)
     if not isinstance(error, APIError):
         return None
     details = _details(error.details)
@@ -92,21 +93,6 @@ def of_gemini(codes: Codes, error: Exception) -> ProviderError | None:
     code: object = error.code  # in a stream it is whatever the frame said
     status = code if isinstance(code, int) else None
     return _of_status(codes, status, _retry_delay(details) if advice is None else advice)
-
-
-def away(codes: Codes, message: str, retry_after_s: float | None = None) -> ProviderError:
-    """The service is away, or what it sent is no answer."""
-    return ProviderError(codes.away, message, retryable=True, retry_after_s=retry_after_s)
-
-
-def slow(codes: Codes) -> ProviderError:
-    """The time is over."""
-    return ProviderError(codes.timeout, "the service did not answer in time", retryable=True)
-
-
-def nonsense(codes: Codes) -> ProviderError:
-    """An answer that is not what the wire format says."""
-    return away(codes, "the service's answer could not be understood")
 
 
 def _advice(response: object) -> float | None:
@@ -121,33 +107,24 @@ def _common(codes: Codes, error: Exception) -> ProviderError | None:
         case GoogleAuthError():
             return _of_credentials(codes, error)
         case TimeoutError():
-            return slow(codes)
+            return timed_out(codes)
         case ConnectionError():
-            return _lost(codes)
+            return connection_failed(codes)
         case ValueError() | TypeError() | AttributeError() | LookupError():
             # The SDKs hardly check what they parse, so a wrong shape shows as one of the builtin errors.
-            return nonsense(codes)
+            return not_understood(codes)
     return None
 
 
-def _lost(codes: Codes) -> ProviderError:
-    return away(codes, "the connection to the service failed")
-
-
 def _of_status(codes: Codes, status: int | None, retry_after_s: float | None) -> ProviderError:
-    said = f"the service answered {status}"
-    if status in (401, 403):
-        return ProviderError(codes.auth, f"{said}: check the credentials and their permissions")
-    if status is None or status in _TRANSIENT or status >= 500:
-        return away(codes, said, retry_after_s)
-    return ProviderError(codes.refused, said)
+    return status_error(codes, status, retry_after_s, f"the service answered {status}")
 
 
 def _of_credentials(codes: Codes, error: "GoogleAuthError") -> ProviderError:
     from google.auth.exceptions import TransportError
 
     if error.retryable or isinstance(error, TransportError):
-        return away(codes, "the credentials could not be exchanged for an access token")
+        return unavailable(codes, "the credentials could not be exchanged for an access token")
     return ProviderError(codes.auth, "no usable Google credentials: set GOOGLE_APPLICATION_CREDENTIALS")
 
 

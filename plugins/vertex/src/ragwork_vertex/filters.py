@@ -5,13 +5,10 @@ import math
 import re
 from collections.abc import Mapping
 
+from ragwork_toolkit.vendor.retrieval import NothingMatches
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_\-]*(\.[A-Za-z0-9_][A-Za-z0-9_\-]*)*")
-
-
-class NothingMatches(Exception):
-    """No document can have what the filter asks for."""
 
 
 def expression(filter: Mapping[str, object], keys: Mapping[str, str]) -> str:

@@ -4,10 +4,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
+from ragwork_toolkit.vendor.errors import Codes
 
 from ragwork_vertex.config import VertexConfig, ready
 from ragwork_vertex.credentials import operator_credentials
-from ragwork_vertex.errors import Codes, of_gemini, translated
+from ragwork_vertex.errors import of_gemini, translated
 
 if TYPE_CHECKING:
     from google.genai import Client

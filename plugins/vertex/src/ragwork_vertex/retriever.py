@@ -4,18 +4,18 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 import attrs
-from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext, Services
-from ragwork_hooks.retrieval import Passage, Query, Retriever
+from ragwork_hooks.retrieval import Query, Retriever
 from ragwork_hooks.shares import provider_busy
-from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.vendor.errors import not_understood
+from ragwork_toolkit.vendor.retrieval import NothingMatches, PreparedPassages
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_vertex.config import DatastoreOptions, VertexConfig
 from ragwork_vertex.credentials import Identities, Identity, missing
-from ragwork_vertex.errors import RETRIEVAL, nonsense, of_search, translated
-from ragwork_vertex.filters import NothingMatches, expression
+from ragwork_vertex.errors import RETRIEVAL, of_search, translated
+from ragwork_vertex.filters import expression
 from ragwork_vertex.lines import MAX_WAITING, Call, Line, Lines, Target
 from ragwork_vertex.results import Piece, pieces, ranked
 from ragwork_vertex.sharing import refusal
@@ -30,17 +30,6 @@ _MAX_PAGES = 5
 #: Chunks of one document often stand together: ask for more when one of each is wanted.
 _DISTINCT_FACTOR = 4
 _CHUNKS = 2
-
-
-@attrs.frozen
-class Found:
-    """An answer. Whether the caller may read it is for the catalogue to say: see ``transactional``."""
-
-    best: Sequence[Passage]
-
-    async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
-        """The passages, unchecked. No round trip."""
-        return self.best
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +63,7 @@ class Datastores:
         """A data store knows nothing of the caller's transaction: every passage is to be re-checked."""
         return False
 
-    async def prepare(self, tenant_id: str, query: Query) -> Found:
+    async def prepare(self, tenant_id: str, query: Query) -> PreparedPassages:
         """Ask the data store. Raises ``ProviderError`` VERTEX_RETRIEVAL_CONFIG_MISSING,
         VERTEX_RETRIEVAL_AUTH_ERROR or VERTEX_RETRIEVAL_ERROR (retryable when the service is away, slow
         or throttles).
@@ -86,9 +75,9 @@ class Datastores:
         try:
             search = _search(query, options, self._config)
         except NothingMatches:
-            return Found(())
+            return PreparedPassages(())
         if not query.text.strip():
-            return Found(())
+            return PreparedPassages(())
         with translated(RETRIEVAL, of_search):
             async with asyncio.timeout(self._config.search_timeout_s):
                 return await self._lines.run(
@@ -106,7 +95,7 @@ class Datastores:
             else self._identities.tenant(tenant_id, reference)
         )
 
-    def _ask(self, search: Search, call: Call, identity: Identity) -> Found:
+    def _ask(self, search: Search, call: Call, identity: Identity) -> PreparedPassages:
         """Page after page until there is enough. Runs in a thread."""
         target = Target(search.endpoint, identity.key)
         found: list[Piece] = []
@@ -116,7 +105,7 @@ class Datastores:
                 answer = line.search(search.page(token), self._config.search_timeout_s)
                 results = answer.get("results", [])
                 if not isinstance(results, list):
-                    raise nonsense(RETRIEVAL)
+                    raise not_understood(RETRIEVAL)
                 for result in results:
                     found.extend(self._pieces(result, rank))
                     rank += 1
@@ -124,7 +113,7 @@ class Datastores:
                 token = str(answer.get("nextPageToken", ""))
                 if not token or len(best) >= search.top_k:
                     break
-        return Found(best)
+        return PreparedPassages(best)
 
     def _pieces(self, result: Mapping[str, object], rank: int) -> Sequence[Piece]:
         found = pieces(result, rank)

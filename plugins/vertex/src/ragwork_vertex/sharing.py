@@ -1,6 +1,6 @@
 """Which data stores a tenant may search without credentials of its own."""
 
-from ragwork_toolkit.vendor.tenant_credentials import Profile, may_share
+from ragwork_toolkit.vendor.tenant_credentials import Profile, store_access_refusal
 
 from ragwork_vertex.config import DatastoreOptions, VertexConfig
 
@@ -10,12 +10,8 @@ def refusal(config: VertexConfig, profile: Profile, tenant_id: str, options: Dat
     if options.resource_id is None or options.credentials_ref is not None:
         return None
     store = _name(config, options, options.resource_id)
-    if may_share(config.shared_datastores, profile, tenant_id, store):
-        return None
-    return (
-        f"data store {store!r} is not shared with tenant {tenant_id!r}: set 'credentials_ref' of the corpus,"
-        f" or VERTEX_SHARED_DATASTORES to hold {tenant_id}:{store}"
-    )
+    shared, setting = config.shared_datastores, "VERTEX_SHARED_DATASTORES"
+    return store_access_refusal(setting, shared, profile, tenant_id, store, kind="data store")
 
 
 def _name(config: VertexConfig, options: DatastoreOptions, resource_id: str) -> str:

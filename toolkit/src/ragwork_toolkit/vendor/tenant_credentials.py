@@ -41,6 +41,20 @@ def may_share(shared: Collection[str], profile: Profile, tenant_id: str, store: 
     return (tenant_id, store) in pairs or ("*", store) in pairs
 
 
+def store_access_refusal(
+    setting: str, shared: Collection[str], profile: Profile, tenant_id: str, store: str, *, kind: str
+) -> str | None:
+    """Why a corpus without credentials of its own may not search ``store``, which people call a ``kind``; ``None``
+    when it may. ``setting`` is the name of what holds ``shared``.
+    """
+    if may_share(shared, profile, tenant_id, store):
+        return None
+    return (
+        f"{kind} {store!r} is not shared with tenant {tenant_id!r}: set 'credentials_ref' of the corpus,"
+        f" or {setting} to hold {tenant_id}:{store}"
+    )
+
+
 def _object(text: str | None) -> Mapping[str, object]:
     try:
         found = json.loads(text or "{}")

@@ -1,0 +1,60 @@
+"""What goes wrong with a vendor's service, as errors of the contract. Messages carry no text of the service: it may
+quote a key or a question.
+
+Users: bedrock, openai, vertex.
+"""
+
+from typing import Final
+
+import attrs
+from ragwork_hooks.errors import ProviderError
+
+_REFUSED_CREDENTIALS: Final = frozenset({401, 403})
+_TRANSIENT: Final = frozenset({408, 409, 429})
+
+
+@attrs.frozen(kw_only=True)
+class Codes:
+    """The contract's codes of one kind of provider, and what is said with them."""
+
+    #: The service refuses the credentials.
+    auth: str
+    #: It refuses the request.
+    refused: str
+    #: It takes too long.
+    timeout: str
+    #: It is away, or what it sends is no answer.
+    unavailable: str
+    #: What a person checks when the credentials are refused.
+    check: str
+    #: What messages call the service.
+    service: str = "the service"
+
+
+def status_error(codes: Codes, status: int | None, retry_after_s: float | None, said: str) -> ProviderError:
+    """An answer that is none, by its HTTP status; ``None`` for one that is not known. ``said`` tells of it."""
+    if status in _REFUSED_CREDENTIALS:
+        return ProviderError(codes.auth, f"{said}: check {codes.check}")
+    if status is None or status in _TRANSIENT or status >= 500:
+        return unavailable(codes, said, retry_after_s)
+    return ProviderError(codes.refused, said)
+
+
+def unavailable(codes: Codes, message: str, retry_after_s: float | None = None) -> ProviderError:
+    """The service is away, or what it sent is no answer."""
+    return ProviderError(codes.unavailable, message, retryable=True, retry_after_s=retry_after_s)
+
+
+def timed_out(codes: Codes) -> ProviderError:
+    """The time is over."""
+    return ProviderError(codes.timeout, f"{codes.service} did not answer in time", retryable=True)
+
+
+def connection_failed(codes: Codes) -> ProviderError:
+    """No connection, or one that broke."""
+    return unavailable(codes, f"the connection to {codes.service} failed")
+
+
+def not_understood(codes: Codes) -> ProviderError:
+    """An answer that is not what the wire format says."""
+    return unavailable(codes, f"{codes.service}'s answer could not be understood")
