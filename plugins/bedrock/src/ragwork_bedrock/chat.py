@@ -10,11 +10,12 @@ from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.shares import provider_busy
 from ragwork_toolkit.citation_marks import Marks
+from ragwork_toolkit.vendor.cancellable_threads import MAX_WAITING, Call
 from ragwork_toolkit.vendor.errors import unavailable
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 from ragwork_toolkit.vendor.usage import estimate_usage
 
-from ragwork_bedrock.calls import MAX_WAITING, Call, Calls
+from ragwork_bedrock.calls import Calls
 from ragwork_bedrock.clients import Clients, Service
 from ragwork_bedrock.config import BedrockConfig, chat_ready
 from ragwork_bedrock.credentials import missing

@@ -10,8 +10,9 @@ from botocore.awsrequest import (
     AWSHTTPSConnection,
     AWSHTTPSConnectionPool,
 )
+from ragwork_toolkit.vendor.cancellable_threads import Call, shut_down
 
-from ragwork_bedrock.calls import Call, Calls
+from ragwork_bedrock.calls import Calls
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -21,15 +22,29 @@ def watch(client: "BaseClient", calls: Calls) -> None:
     """Let every connection that ``client`` opens from now on report to ``calls``."""
 
     class Held(AWSConnection):
-        holder: Call | None = None
         sock: socket.socket | None
+        holder: Call | None = None
+        held: socket.socket | None = None
 
         def request(self, *args: Any, **kwargs: Any) -> Any:
-            calls.hold(self)
+            calls.keep(self)
             done = super().request(*args, **kwargs)
             # Once more: a new connection had no socket before.
-            calls.hold(self)
+            calls.keep(self)
             return done
+
+        def begin(self, call: Call) -> None:
+            # The socket is read on when the connection has let go of it already.
+            self.holder, self.held = call, self.sock
+
+        def cut(self, call: Call) -> None:
+            if self.holder is call and self.held is not None:
+                shut_down(self.held)
+
+        def hang_up(self) -> None:
+            if self.sock is not None:
+                shut_down(self.sock)
+                self.close()
 
     # The stubs of the SDK's classes contradict those of their own bases.
     class Plain(Held, AWSHTTPConnection):  # type: ignore[misc]

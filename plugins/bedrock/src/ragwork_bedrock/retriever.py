@@ -9,11 +9,12 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Passage, Query, Retriever
 from ragwork_hooks.shares import provider_busy
+from ragwork_toolkit.vendor.cancellable_threads import MAX_WAITING
 from ragwork_toolkit.vendor.errors import not_understood
 from ragwork_toolkit.vendor.retrieval import NothingMatches, PreparedPassages
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
-from ragwork_bedrock.calls import MAX_WAITING, Calls
+from ragwork_bedrock.calls import Calls
 from ragwork_bedrock.clients import Account, Clients, Service
 from ragwork_bedrock.config import BedrockConfig, KnowledgeBaseOptions
 from ragwork_bedrock.credentials import missing, tenant_keys

@@ -8,6 +8,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Query, Retriever
 from ragwork_hooks.shares import provider_busy
+from ragwork_toolkit.vendor.cancellable_threads import MAX_WAITING
 from ragwork_toolkit.vendor.errors import not_understood
 from ragwork_toolkit.vendor.retrieval import NothingMatches, PreparedPassages
 from ragwork_toolkit.vendor.sendable_text import sendable_text
@@ -16,7 +17,7 @@ from ragwork_vertex.config import DatastoreOptions, VertexConfig
 from ragwork_vertex.credentials import Identities, Identity, missing
 from ragwork_vertex.errors import RETRIEVAL, of_search, translated
 from ragwork_vertex.filters import expression
-from ragwork_vertex.lines import MAX_WAITING, Call, Line, Lines, Target
+from ragwork_vertex.lines import Line, Lines, Target
 from ragwork_vertex.results import Piece, pieces, ranked
 from ragwork_vertex.sharing import refusal
 
@@ -79,10 +80,8 @@ class Datastores:
         if not query.text.strip():
             return PreparedPassages(())
         with translated(RETRIEVAL, of_search):
-            async with asyncio.timeout(self._config.search_timeout_s):
-                return await self._lines.run(
-                    lambda call: self._ask(search, call, self._identity(tenant_id, options))
-                )
+            async with asyncio.timeout(self._config.search_timeout_s), self._lines.call() as call:
+                return await call.run(lambda: self._ask(search, self._identity(tenant_id, options)))
 
     async def aclose(self) -> None:
         await self._lines.aclose()
@@ -95,12 +94,12 @@ class Datastores:
             else self._identities.tenant(tenant_id, reference)
         )
 
-    def _ask(self, search: Search, call: Call, identity: Identity) -> PreparedPassages:
+    def _ask(self, search: Search, identity: Identity) -> PreparedPassages:
         """Page after page until there is enough. Runs in a thread."""
         target = Target(search.endpoint, identity.key)
         found: list[Piece] = []
         rank, token = 0, ""
-        with self._lines.line(call, target, lambda: _made(target, identity)) as line:
+        with self._lines.line(target, lambda: _made(target, identity)) as line:
             for _ in range(_MAX_PAGES):
                 answer = line.search(search.page(token), self._config.search_timeout_s)
                 results = answer.get("results", [])

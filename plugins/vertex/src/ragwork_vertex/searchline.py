@@ -1,6 +1,5 @@
 """The official client over REST, on a connection that can be shut down. Imports the SDK: import this lazily."""
 
-import contextlib
 import socket
 import threading
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Any
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud.discoveryengine_v1 import SearchRequest, SearchResponse, SearchServiceClient
 from google.cloud.discoveryengine_v1.services.search_service.transports.rest import SearchServiceRestTransport
+from ragwork_toolkit.vendor.cancellable_threads import Call, shut_down
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -34,17 +34,15 @@ class SearchLine:
         answer: dict[str, object] = SearchResponse.to_dict(page, preserving_proto_field_name=False)
         return answer
 
-    def open(self) -> None:
+    def begin(self, call: Call) -> None:
         with self._lock:
             self._cut = False
 
-    def cut(self) -> None:
+    def cut(self, call: Call) -> None:
         with self._lock:
             self._cut = True
             if self._sock is not None:
-                with contextlib.suppress(OSError):
-                    # Not the TLS socket's own method: that one touches state the reading thread uses.
-                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+                shut_down(self._sock)
 
     def close(self) -> None:
         self._transport.close()  # type: ignore[no-untyped-call]
