@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from quota_stack import process
 from ragwork_hooks.admission import Admission
 from ragwork_hooks.authz import Deny
 
@@ -51,8 +50,8 @@ async def test_an_unused_rest_is_returned_within_a_second_and_reads_are_counted(
     assert here.leases._desks == {}
 
 
-async def test_shutdown_returns_what_is_left(urls: Any, here: Any, tenant: str) -> None:
-    async with process(urls) as leaving:
+async def test_shutdown_returns_what_is_left(urls: Any, start: Any, here: Any, tenant: str) -> None:
+    async with start(urls) as leaving:
         for _ in range(3):
             await leaving.request(tenant, "read")
     assert await here.used(tenant) == 3
@@ -91,9 +90,9 @@ async def test_near_a_cap_every_read_is_charged_by_itself(here: Any, tenant: str
 
 
 async def test_several_processes_with_leases_use_the_whole_limit_and_no_unit_more(
-    urls: Any, tenant: str
+    urls: Any, start: Any, tenant: str
 ) -> None:
-    async with process(urls, 2) as a, process(urls, 2) as b, process(urls, 2) as c:
+    async with start(urls, 2) as a, start(urls, 2) as b, start(urls, 2) as c:
         processes, limit = (a, b, c), 900
         await a.limit(tenant, daily_requests_limit=limit)
         verdicts = await asyncio.gather(

@@ -4,14 +4,15 @@ import asyncio
 import subprocess
 import sys
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
-from quota_stack import new_tenant, process
 from ragwork_hooks.metering import Account
+from ragwork_testkit.process import new_tenant
 
 DAY = Account(name="cost", period="day", limit=Decimal(10))
 MONTH = Account(name="cost", period="month", limit=Decimal(25))
@@ -138,12 +139,12 @@ class LedgerModel(RuleBasedStateMachine):
     """Random reserves, settles, releases and expiries, beside a dictionary that does the same."""
 
     held = Bundle("held")
-    urls: Any = None
+    process: Any = None
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.scope = process(self.urls, size=1)
+        self.scope = self.process()
         self.here = self.runner.run(self.scope.__aenter__())
         self.ledger = self.here.capability("Ledger")
         self.tenant = new_tenant()
@@ -210,10 +211,10 @@ class LedgerModel(RuleBasedStateMachine):
         assert self.call("spent", "cost", "month") == self.spent
 
 
-def test_the_ledger_agrees_with_its_model(urls: Any) -> None:
+def test_the_ledger_agrees_with_its_model(urls: Any, start: Any) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
-    LedgerModel.urls = urls
+    LedgerModel.process = partial(start, urls, size=1)
     run_state_machine_as_test(
         LedgerModel, settings=settings(max_examples=25, stateful_step_count=30, deadline=None)
     )

@@ -6,14 +6,15 @@ from typing import Any
 
 import attrs
 import pytest
-from quota_stack import process, set_time, sources
 from ragwork_hooks.authz import Deny
+from ragwork_quota import plugin
+from ragwork_testkit.process import sources
 
 
 @pytest.fixture
 async def own_urls(postgres: Any) -> AsyncIterator[Any]:
     """A database whose clock this test may turn."""
-    async with postgres.database(sources()) as database:
+    async with postgres.database(sources(plugin)) as database:
         yield database.urls
 
 
@@ -33,9 +34,9 @@ def at(text: str) -> datetime:
     ],
 )
 async def test_a_charge_lands_in_the_period_of_its_moment(
-    own_urls: Any, tenant: str, before: str, after: str, month_goes_on: bool
+    own_urls: Any, start: Any, set_time: Any, tenant: str, before: str, after: str, month_goes_on: bool
 ) -> None:
-    async with process(own_urls) as here:
+    async with start(own_urls) as here:
         await set_time(own_urls, at(before))
         await here.limit(tenant, daily_requests_limit=3)
         await here.request(tenant, "run")
@@ -47,10 +48,12 @@ async def test_a_charge_lands_in_the_period_of_its_moment(
         assert len(here.events.of(tenant, "quota.soft_cap_reached")) == 2, "once per period"
 
 
-async def test_the_session_time_zone_changes_nothing(own_urls: Any, tenant: str) -> None:
+async def test_the_session_time_zone_changes_nothing(
+    own_urls: Any, start: Any, set_time: Any, tenant: str
+) -> None:
     await set_time(own_urls, at("2026-05-01T00:30:00"))
     elsewhere = attrs.evolve(own_urls, app=f"{own_urls.app}?timezone=America/Los_Angeles")
-    async with process(elsewhere) as here:
+    async with start(elsewhere) as here:
         await here.request(tenant, "run")
         async with here.db.tenant(tenant, "read") as tx:
             assert await tx.fetchval("SHOW timezone") == "America/Los_Angeles"
@@ -60,8 +63,10 @@ async def test_the_session_time_zone_changes_nothing(own_urls: Any, tenant: str)
         assert [(str(day), n) for day, n in days] == [("2026-04-30", 0), ("2026-05-01", 1)]
 
 
-async def test_a_lease_ends_with_its_day_and_its_rest_goes_back_to_it(own_urls: Any, tenant: str) -> None:
-    async with process(own_urls) as here:
+async def test_a_lease_ends_with_its_day_and_its_rest_goes_back_to_it(
+    own_urls: Any, start: Any, set_time: Any, tenant: str
+) -> None:
+    async with start(own_urls) as here:
         await set_time(own_urls, at("2026-05-31T23:59:59.700"))
         for _ in range(4):
             await here.request(tenant, "read")
@@ -82,25 +87,27 @@ async def test_a_lease_ends_with_its_day_and_its_rest_goes_back_to_it(own_urls: 
         assert [int(r["admitted"]) for r in counted] == [4, 1]
 
 
-async def test_a_refund_after_midnight_goes_to_the_day_that_was_charged(own_urls: Any, tenant: str) -> None:
+async def test_a_refund_after_midnight_goes_to_the_day_that_was_charged(
+    own_urls: Any, start: Any, set_time: Any, tenant: str
+) -> None:
     async def slow() -> None:
         await set_time(own_urls, at("2026-07-02T00:00:01"))
         raise RuntimeError
 
-    async with process(own_urls) as here:
+    async with start(own_urls) as here:
         await set_time(own_urls, at("2026-07-01T23:59:59"))
         await here.request(tenant, "run")
         await here.request(tenant, "run", slow)
     # The process has given back what it had leased.
-    async with process(own_urls) as here:
+    async with start(own_urls) as here:
         assert await here.used(tenant) == 0
         assert await here.used(tenant, "month") == 3
 
 
 async def test_pruning_takes_what_ended_long_ago_and_never_the_running_period(
-    own_urls: Any, tenant: str
+    own_urls: Any, start: Any, set_time: Any, tenant: str
 ) -> None:
-    async with process(own_urls) as here:
+    async with start(own_urls) as here:
         here.directory.ids = [tenant]
         for moment in ("2026-01-31T12:00:00", "2026-05-02T12:00:00"):
             await set_time(own_urls, at(moment))

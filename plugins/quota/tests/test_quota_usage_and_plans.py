@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from quota_stack import process
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plans import Entitlement, Subscription
@@ -42,8 +41,8 @@ async def test_a_tenant_that_did_nothing_has_a_summary_of_zeros(here: Any, tenan
     assert summary.month.used == 0
 
 
-async def test_a_plans_limits_hold_until_the_tenant_has_its_own(urls: Any, tenant: str) -> None:
-    async with process(urls, plans=OnePlan({"daily_requests_limit": 2, "soft_cap_ratio": 0.5})) as here:
+async def test_a_plans_limits_hold_until_the_tenant_has_its_own(urls: Any, start: Any, tenant: str) -> None:
+    async with start(urls, plans=OnePlan({"daily_requests_limit": 2, "soft_cap_ratio": 0.5})) as here:
         first = await here.request(tenant)
         assert first.headers["X-Quota-Day-Limit"] == "2"
         assert first.headers["X-Quota-SoftCap-Reached"] == "true"
@@ -56,8 +55,10 @@ async def test_a_plans_limits_hold_until_the_tenant_has_its_own(urls: Any, tenan
 
 
 @pytest.mark.parametrize("plan", [OnePlan(None), OnePlan({"daily_requests_limit": 0}, enabled=False)])
-async def test_a_plan_that_says_nothing_is_unlimited(urls: Any, tenant: str, plan: OnePlan) -> None:
-    async with process(urls, plans=plan) as here:
+async def test_a_plan_that_says_nothing_is_unlimited(
+    urls: Any, start: Any, tenant: str, plan: OnePlan
+) -> None:
+    async with start(urls, plans=plan) as here:
         assert (await here.request(tenant)).headers["X-Quota-Day-Limit"] == "unlimited"
 
 
@@ -73,22 +74,26 @@ async def test_a_plan_that_says_nothing_is_unlimited(urls: Any, tenant: str, pla
     ],
 )
 async def test_an_unusable_plan_refuses_instead_of_being_unlimited(
-    urls: Any, tenant: str, config: dict[str, object]
+    urls: Any, start: Any, tenant: str, config: dict[str, object]
 ) -> None:
-    async with process(urls, plans=OnePlan(config)) as here:
+    async with start(urls, plans=OnePlan(config)) as here:
         with pytest.raises(Problem, match="an operator must mend it"):
             await here.request(tenant)
 
 
-async def test_the_plan_is_read_before_a_request_holds_a_connection(urls: Any, tenant: str) -> None:
-    async with process(urls, plans=OnePlan(None)) as here:
+async def test_the_plan_is_read_before_a_request_holds_a_connection(
+    urls: Any, start: Any, tenant: str
+) -> None:
+    async with start(urls, plans=OnePlan(None)) as here:
         assert [(gate.stage, gate.name) for gate in here.contribution.admits] == [
             ("rate", "quota.plan"),
             ("quota", "quota"),
         ]
 
 
-async def test_at_a_pool_of_one_connection_nothing_waits_for_a_second(urls: Any, tenant: str) -> None:
-    async with process(urls, size=1, plans=OnePlan({"daily_requests_limit": 1000})) as here:
+async def test_at_a_pool_of_one_connection_nothing_waits_for_a_second(
+    urls: Any, start: Any, tenant: str
+) -> None:
+    async with start(urls, size=1, plans=OnePlan({"daily_requests_limit": 1000})) as here:
         for rate_class in ("read", "mutation", "run", "ops"):
             assert not isinstance(await here.request(tenant, rate_class), Deny)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from ragwork_hooks.audit import AuditEvent
@@ -220,19 +220,24 @@ class PluginProcess:
         return contribution
 
 
+P = TypeVar("P", bound=PluginProcess)
+
+
 @asynccontextmanager
-async def plugin_process(urls: DatabaseUrls, *plugins: Any, size: int = 4) -> AsyncIterator[PluginProcess]:
-    """A process on ``urls`` with a pool of ``size`` connections and a notification channel of its own; ``plugins``
-    are booted with their defaults.
+async def process_of(kind: type[P], urls: DatabaseUrls, size: int = 4) -> AsyncIterator[P]:
+    """A process of the class ``kind`` on ``urls``, with a pool of ``size`` connections and a notification channel of
+    its own.
     """
     pool = await Pool.open(urls.app, size=size, statement_timeout_ms=5000)
     bus = Bus(urls.app)
     await bus.start()
     try:
-        process = PluginProcess(db=CountedDatabase(pool), caches=KernelCaches(bus))
-        for plugin in plugins:
-            process.boot(plugin)
-        yield process
+        yield kind(db=CountedDatabase(pool), caches=KernelCaches(bus))
     finally:
         await bus.close()
         await pool.close()
+
+
+def plugin_process(urls: DatabaseUrls) -> AbstractAsyncContextManager[PluginProcess]:
+    """A process on ``urls``; a test boots its plugins."""
+    return process_of(PluginProcess, urls)
