@@ -1,17 +1,13 @@
 """The agent over the kernel's real pool and schema, and the least of a platform around it."""
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
 import attrs
 import pytest
-import ragwork_agent
+from ragwork_agent import plugin
 from ragwork_agent.config import Config
 from ragwork_agent.run import Asked, Run
 from ragwork_agent.workshop import Workshop
@@ -23,57 +19,11 @@ from ragwork_hooks.http import Frame
 from ragwork_hooks.llm import Delta, Usage
 from ragwork_hooks.provider_kinds import LLM, ProviderKind
 from ragwork_hooks.retrieval import Passage
-from ragwork_hooks.storage import Mode
 from ragwork_hooks.tts import Audio
 from ragwork_kernel.db import Pool
-from ragwork_kernel.migrations import KERNEL, Source
 from ragwork_testkit.database import PostgresServer
-
-AGENT = Source(plugin="agent", schema="agent", folder=Path(ragwork_agent.__file__).parent / "migrations")
-
-
-class CountingTx:
-    """The kernel's transaction, counting its round trips."""
-
-    mode = "write"
-
-    def __init__(self, db: "CountingDb", tx: Any) -> None:
-        self._db, self._tx = db, tx
-        self.tenant_id = tx.tenant_id
-
-    async def fetch(self, sql: str, *args: object) -> Any:
-        self._db.trips += 1
-        return await self._tx.fetch(sql, *args)
-
-    async def fetchrow(self, sql: str, *args: object) -> Any:
-        self._db.trips += 1
-        return await self._tx.fetchrow(sql, *args)
-
-    async def fetchval(self, sql: str, *args: object) -> Any:
-        self._db.trips += 1
-        return await self._tx.fetchval(sql, *args)
-
-    async def execute(self, sql: str, *args: object) -> Any:
-        self._db.trips += 1
-        return await self._tx.execute(sql, *args)
-
-
-class CountingDb:
-    """The kernel's pool; ``trips`` counts messages to the server, ``open`` the transactions under way."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool, self.trips, self.open = pool, 0, 0
-
-    @asynccontextmanager
-    async def tenant(self, tenant_id: str, mode: Mode = "write") -> AsyncIterator[CountingTx]:
-        self.open += 1
-        self.trips += 1  # BEGIN with its SET LOCAL
-        try:
-            async with self._pool.tenant(tenant_id, mode) as tx:
-                yield CountingTx(self, tx)
-        finally:
-            self.open -= 1
-            self.trips += 1  # COMMIT or ROLLBACK
+from ragwork_testkit.process import CountedDatabase, CountedTransaction, RecordedEvents, ShiftedClock, sources
+from ragwork_testkit.services import RecordedMetrics
 
 
 class Model:
@@ -113,22 +63,20 @@ class World:
     profile = "test"
 
     def __init__(self, pool: Pool) -> None:
-        self.db = CountingDb(pool)
+        self.db = CountedDatabase(pool)
         self.services = self
-        self.providers = self.secrets = self.clock = self.metrics = self.blob = self.events = self
+        self.providers = self.secrets = self.blob = self
+        self.clock, self.metrics, self.events = ShiftedClock(), RecordedMetrics(), RecordedEvents()
         self.registry, self.rosters = self, ()
         self.model = Model()
         self.unreadable: set[str] = set()
         self.found: list[Passage] = [passage("d1", "The gate is green. Nobody waits.")]
         self.queries: list[Any] = []
         self.held_while_embedding: list[int] = []
-        self.counts: list[tuple[str, Mapping[str, str]]] = []
         self.blobs: dict[tuple[str, str], bytes] = {}
-        self.published: list[Any] = []
         self.fail_retrieval: Exception | None = None
         self.speech: Exception | None = None
         self.config = Config()
-        self.time = datetime.now(UTC)
 
     def shop(self, **changes: Any) -> Workshop:
         self.config = attrs.evolve(self.config, **changes)
@@ -147,28 +95,14 @@ class World:
     def key(self, name: str) -> bytes:
         return hashlib.sha256(name.encode()).digest()
 
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def count(self, name: str, help: str, **labels: str) -> None:
-        self.counts.append((name, labels))
-
-    def observe(self, name: str, help: str, seconds: float, **labels: str) -> None: ...
-
-    async def put(self, tx: CountingTx, key: str, data: bytes) -> None:
+    async def put(self, tx: CountedTransaction, key: str, data: bytes) -> None:
         self.blobs[tx.tenant_id, key] = data
 
-    async def get(self, tx: CountingTx, key: str) -> bytes | None:
+    async def get(self, tx: CountedTransaction, key: str) -> bytes | None:
         return self.blobs.get((tx.tenant_id, key))
 
-    async def delete(self, tx: CountingTx, key: str) -> None:
+    async def delete(self, tx: CountedTransaction, key: str) -> None:
         self.blobs.pop((tx.tenant_id, key), None)
-
-    async def publish(self, tx: CountingTx, event: object) -> None:
-        self.published.append(event)
 
     # providers
     async def open(self, kind: ProviderKind[Any], name: str) -> Any:
@@ -180,11 +114,11 @@ class World:
         return Audio(data=b"ID3" + text.encode(), mime="audio/mpeg")
 
     async def prepare(self, tenant_id: str, query: Any) -> Any:
-        self.held_while_embedding.append(self.db.open)
+        self.held_while_embedding.append(self.db.under_way)
         self.queries.append(query)
         return self
 
-    async def passages(self, tx: CountingTx, scope: object) -> Sequence[Passage]:
+    async def passages(self, tx: CountedTransaction, scope: object) -> Sequence[Passage]:
         await tx.fetchval("SELECT 1")
         if self.fail_retrieval:
             raise self.fail_retrieval
@@ -207,7 +141,7 @@ class World:
         )
 
     async def readable(
-        self, tx: CountingTx, principal: Principal, document_ids: Sequence[str]
+        self, tx: CountedTransaction, principal: Principal, document_ids: Sequence[str]
     ) -> frozenset[str]:
         return frozenset(
             await tx.fetchval("SELECT $1::text[]", [d for d in document_ids if d not in self.unreadable])
@@ -228,7 +162,7 @@ def passage(document_id: str, text: str, **more: Any) -> Passage:
 @pytest.fixture
 async def world(postgres: PostgresServer) -> AsyncIterator[World]:
     """Services around the agent on a fresh database, without the rest of a platform."""
-    async with postgres.database([KERNEL, AGENT]) as database:
+    async with postgres.database(sources(plugin)) as database:
         pool = await Pool.open(database.app, size=8, statement_timeout_ms=15_000)
         try:
             yield World(pool)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -80,7 +81,7 @@ async def test_a_first_run_takes_4_round_trips_to_the_first_token_and_7_in_all(
     async def before(index: int) -> None:
         if index == 0:
             at_first_token.append(world.db.trips)
-            assert world.db.open == 0, "a connection is held while the model answers"
+            assert world.db.under_way == 0, "a connection is held while the model answers"
 
     world.model.before = before
     await collect(Run(shop, asked()))
@@ -195,8 +196,8 @@ async def test_a_client_that_leaves_cancels_the_model_and_keeps_what_was_said(
     assert world.model.closed == 1
     assert [(m.text, m.status) for m, _ in await messages(world, question)][1:] == [("So far ", "partial")]
     assert not await busy(world, question)
-    event = world.published[-1]
-    assert (event.payload["status"], event.payload["estimated"], len(world.published)) == ("partial", True, 1)
+    [(_, event)] = world.events.seen
+    assert (event.payload["status"], event.payload["estimated"]) == ("partial", True)
 
 
 @pytest.mark.parametrize("at", range(12))
@@ -210,7 +211,7 @@ async def test_a_run_cancelled_at_any_step_leaves_the_session_free(world: Any, a
     with suppress(asyncio.CancelledError):
         await reader
     await shop.tasks.finish()
-    assert world.db.open == 0
+    assert world.db.under_way == 0
     world.model.before = None
     assert (await _drain(Run(shop, asked()).frames()))[-1].type == "message.final"
 
@@ -418,7 +419,7 @@ async def test_speech_is_kept_for_its_tenant_and_expires(world: Any, asked: Make
         await shop.voice.fetch(audio_id)
     world.unreadable = set()
     await shop.voice.fetch(audio_id)
-    world.time = world.time.replace(year=world.time.year + 1)
+    world.clock.ahead_s = timedelta(days=365).total_seconds()
     with pytest.raises(Problem, match="NOT_FOUND"):
         await shop.voice.fetch(audio_id)
 

@@ -1,92 +1,36 @@
 """The log over the kernel's real pool and schema: as many processes as a test wants, on one database."""
 
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import attrs
 import pytest
-import ragwork_audit
+from ragwork_audit import plugin
 from ragwork_audit.config import AuditConfig
 from ragwork_audit.keeper import Keeper
 from ragwork_audit.verification import summary
 from ragwork_hooks.audit import AuditEvent, Origin
 from ragwork_hooks.redaction import Redactor
-from ragwork_hooks.storage import Mode, Transaction
 from ragwork_kernel.db import Pool
-from ragwork_kernel.migrations import KERNEL, Source
 from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.process import CountedDatabase, ShiftedClock, sources
+from ragwork_testkit.services import RecordedMetrics
 
-AUDIT = Source(plugin="audit", schema="audit", folder=Path(ragwork_audit.__file__).parent / "migrations")
 SEED = b"audit-test-signing-key-of-32-byte"[:32]
-
-
-class CountedTransaction:
-    """The kernel's transaction, counting its round trips."""
-
-    def __init__(self, tx: Any, count: Callable[[], None]) -> None:
-        self._tx, self._count = tx, count
-        self.tenant_id, self.mode, self.on_commit = tx.tenant_id, tx.mode, tx.on_commit
-
-    def __getattr__(self, name: str) -> Any:
-        self._count()
-        return getattr(self._tx, name)
-
-
-class Db:
-    """The kernel's pool; ``trips`` counts statements."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool, self.trips = pool, 0
-
-    def _tick(self) -> None:
-        self.trips += 1
-
-    @asynccontextmanager
-    async def tenant(self, tenant_id: str, mode: Mode = "write") -> AsyncIterator[Transaction]:
-        async with self._pool.tenant(tenant_id, mode) as tx:
-            yield CountedTransaction(tx, self._tick)
-
-    def anonymous(self) -> Any:
-        return self._pool.anonymous()
-
-
-class Counts:
-    """Metrics by name."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, float] = {}
-
-    def count(self, name: str, _help: str, **_labels: str) -> None:
-        self.values[name] = self.values.get(name, 0) + 1
-
-    def gauge(self, name: str, _help: str, value: float, **_labels: str) -> None:
-        self.values[name] = value
-
-
-class TurnableClock:
-    ahead_s = 0.0
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.ahead_s
 
 
 @attrs.define(kw_only=True)
 class FakeServices:
     """The least of a platform around the log."""
 
-    db: Db
+    db: CountedDatabase
     data_dir: Path
-    metrics: Counts = attrs.field(factory=Counts)
-    clock: TurnableClock = attrs.field(factory=TurnableClock)
+    metrics: RecordedMetrics = attrs.field(factory=RecordedMetrics)
+    clock: ShiftedClock = attrs.field(factory=ShiftedClock)
     redactor: Redactor = attrs.field(factory=Redactor)
 
 
@@ -151,7 +95,7 @@ Start = Callable[..., AbstractAsyncContextManager[Process]]
 @pytest.fixture
 async def log_database(postgres: PostgresServer) -> AsyncIterator[Database]:
     """A fresh database with the log's schema."""
-    async with postgres.database([KERNEL, AUDIT]) as fresh:
+    async with postgres.database(sources(plugin)) as fresh:
         yield fresh
 
 
@@ -165,7 +109,7 @@ def start(log_database: Database, tmp_path: Path) -> Start:
     ) -> AsyncIterator[Process]:
         pool = await Pool.open(log_database.app, size=size, statement_timeout_ms=20_000)
         try:
-            services = FakeServices(db=Db(pool), data_dir=folder)
+            services = FakeServices(db=CountedDatabase(pool), data_dir=folder)
             keeper = Keeper(services, AuditConfig(**config), seed)
             async with keeper.lifespan():
                 yield Process(services=services, keeper=keeper, admin=log_database.admin)

@@ -28,7 +28,7 @@ async def test_a_record_is_one_round_trip_and_exists_only_if_its_transaction_com
 
     with pytest.raises(RuntimeError):
         await mutation()
-    assert here.services.db.trips == 1
+    assert here.services.db.statements == 1
     assert await here.look("SELECT 1 FROM audit.events") == []
     await here.write("t1")
     assert len(await here.look("SELECT 1 FROM audit.events")) == 1

@@ -183,7 +183,7 @@ async def test_the_unsealed_tail_cannot_be_deleted_or_edited(start: Any, tmp_pat
         found = await here.verify()
         assert (found["valid"], found["first_bad"]) == (False, newest)
         await here.seal()  # the rest is sealed; the evidence stays, also over restarts
-        assert here.services.metrics.values["audit_tampering_total"] == 1
+        assert here.services.metrics.counts["audit_tampering_total",] == 1
     async with start(folder=copied) as here:
         found = await here.verify()
         assert (found["valid"], found["first_bad"], found["checked"]) == (False, newest, 3)

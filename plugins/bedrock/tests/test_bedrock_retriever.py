@@ -254,7 +254,7 @@ async def test_what_has_no_text_or_no_document_is_dropped_and_counted(remote, se
     odd = result("no/document", "gate", 0.7)
     found = await remote.find(base(server, nowhere, image, odd, result("a", "gate", 0.6)))
     assert [p.document_id for p in found] == ["a"]
-    assert services.metrics.counted == ["bedrock_results_dropped_total"] * 3
+    assert services.metrics.counts == {("bedrock_results_dropped_total",): 3}
 
 
 async def test_the_services_own_chunk_id_and_address_are_used(remote, server):

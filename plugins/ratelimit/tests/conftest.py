@@ -1,6 +1,5 @@
 """Gates over states that work, are away, or stand at a time that the test moves."""
 
-from collections import Counter
 from types import SimpleNamespace
 
 import attrs
@@ -13,27 +12,8 @@ from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.config import RateLimitConfig
 from ragwork_ratelimit.degraded import Degradation
 from ragwork_ratelimit.gate import RateGate
-
-
-class Clock:
-    """Seconds that pass when told."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-    def pass_s(self, seconds):
-        self.now += seconds
-
-
-class CountingMetrics:
-    def __init__(self):
-        self.counts = Counter()
-
-    def count(self, name, help, **labels):
-        self.counts[name, *labels.values()] += 1
+from ragwork_testkit.process import ManualClock
+from ragwork_testkit.services import RecordedMetrics
 
 
 class AwayState:
@@ -78,9 +58,9 @@ class World:
     """A rate gate with what it stands on in the open."""
 
     config: RateLimitConfig
-    clock: Clock
+    clock: ManualClock
     state: object
-    metrics: CountingMetrics = attrs.field(factory=CountingMetrics)
+    metrics: RecordedMetrics = attrs.field(factory=RecordedMetrics)
     local: LocalBuckets = attrs.field(init=False)
     degradation: Degradation = attrs.field(init=False)
     gate: RateGate = attrs.field(init=False)
@@ -99,7 +79,7 @@ class World:
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return ManualClock()
 
 
 @pytest.fixture
@@ -112,4 +92,4 @@ def world(clock):
 
 @pytest.fixture
 def kit():
-    return SimpleNamespace(ask=ask, AwayState=AwayState, CountingMetrics=CountingMetrics)
+    return SimpleNamespace(ask=ask, AwayState=AwayState)

@@ -7,6 +7,7 @@ from ragwork_hooks.events import Finished
 from ragwork_ratelimit.addresses import FailureGate, Failures, client_of
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.limits import Limit
+from ragwork_testkit.services import RecordedMetrics
 
 LIMIT = Limit(2.0, 10)
 DONE = Finished(
@@ -28,8 +29,8 @@ DONE = Finished(
 
 
 @pytest.fixture
-def metrics(kit):
-    return kit.CountingMetrics()
+def metrics():
+    return RecordedMetrics()
 
 
 @pytest.fixture

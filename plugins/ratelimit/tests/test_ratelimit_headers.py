@@ -9,6 +9,7 @@ from ragwork_hooks.storage import Draw
 from ragwork_ratelimit import headers
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.limits import Limit, Policy
+from ragwork_testkit.process import ManualClock
 
 _ITEM = re.compile(r'"([a-z0-9-]+)"((?:;[a-z]+=\d{1,15})*)')
 LIMITS = st.builds(Limit, st.floats(1e-6, 1e6), st.integers(3, 1_000_000))
@@ -24,14 +25,6 @@ def parsed(field):
     return items
 
 
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
 RUN = (Policy("run-key", "api_key", Limit(1, 5), 3), Policy("run-tenant", "tenant", Limit(3, 15), 3))
 
 
@@ -43,7 +36,7 @@ def test_a_class_that_costs_more_is_told_in_requests():
 
 @given(limit=LIMITS, cost=st.sampled_from([1, 3]), drawn=st.lists(st.floats(0, 1), max_size=5))
 def test_what_remains_may_follow_at_once_and_more_after_t(limit, cost, drawn):
-    clock, policy = Clock(), Policy("p", "api_key", limit, cost)
+    clock, policy = ManualClock(0.0), Policy("p", "api_key", limit, cost)
     local, bucket = LocalBuckets(clock, 10), [limit.bucket("b")]
     for part in drawn:
         local.take(bucket, part * limit.burst)
@@ -59,7 +52,7 @@ def test_what_remains_may_follow_at_once_and_more_after_t(limit, cost, drawn):
 
 @given(limit=LIMITS, cost=st.sampled_from([1, 3]))
 def test_who_keeps_to_the_policy_is_never_refused(limit, cost):
-    clock, policy = Clock(), Policy("p", "api_key", limit, cost)
+    clock, policy = ManualClock(0.0), Policy("p", "api_key", limit, cost)
     told = parsed(headers.policy_field((policy,)))["p"]
     local, bucket = LocalBuckets(clock, 10), [limit.bucket("b")]
     for _ in range(50):

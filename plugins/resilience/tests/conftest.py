@@ -1,7 +1,6 @@
 """Providers that behave as told, and guards around them."""
 
 import asyncio
-from collections import Counter
 from types import SimpleNamespace
 
 import attrs
@@ -12,27 +11,8 @@ from ragwork_kernel.shares import SharesFactory
 from ragwork_memory.state import InMemoryState
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.workshop import Workshop
-
-
-class CountingMetrics:
-    def __init__(self):
-        self.counts = Counter()
-        self.observed = []
-        self.gauges = {}
-
-    def count(self, name, help, **labels):
-        self.counts[name, *labels.values()] += 1
-
-    def observe(self, name, help, seconds, **labels):
-        self.observed.append((name, seconds, labels))
-
-    def gauge(self, name, help, value, **labels):
-        self.gauges[name, *labels.values()] = int(value)
-
-
-class LoopClock:
-    def monotonic(self):
-        return asyncio.get_running_loop().time()
+from ragwork_testkit.process import ShiftedClock
+from ragwork_testkit.services import RecordedMetrics
 
 
 class Providers:
@@ -140,8 +120,8 @@ class World:
 
     config: ResilienceConfig
     state: InMemoryState = attrs.field(factory=InMemoryState)
-    clock: object = attrs.field(factory=LoopClock)
-    metrics: CountingMetrics = attrs.field(factory=CountingMetrics)
+    clock: ShiftedClock = attrs.field(factory=ShiftedClock)
+    metrics: RecordedMetrics = attrs.field(factory=RecordedMetrics)
     providers: Providers = attrs.field(factory=Providers)
     workshop: Workshop = attrs.field(init=False)
 

@@ -18,15 +18,10 @@ from ragwork_resilience.guard import Guard
 from ragwork_resilience.streams import AHEAD
 from ragwork_resilience.wraps import GuardedModel
 from ragwork_testkit.llm import ChatModelContract
+from ragwork_testkit.services import RecordedMetrics
 from ragwork_toolkit.background import BackgroundTasks
 
 ASK = ChatRequest(messages=(), passages=(), question="?")
-
-
-class NoMetrics:
-    def count(self, name, help, **labels): ...
-
-    def observe(self, name, help, seconds, **labels): ...
 
 
 class TestAGuardedModelKeepsTheContract(ChatModelContract):
@@ -39,7 +34,9 @@ class TestAGuardedModelKeepsTheContract(ChatModelContract):
             )
         )
         places = SharesFactory("test").make("far", 64, waiting=640)
-        guard = Guard("far", config.policy("llm", "far"), circuits, NoMetrics(), places, BackgroundTasks())
+        guard = Guard(
+            "far", config.policy("llm", "far"), circuits, RecordedMetrics(), places, BackgroundTasks()
+        )
         return GuardedModel(FakeModel(FakeConfig()), guard)
 
 

@@ -5,10 +5,9 @@ notifications, beside parts of the platform that record what they are told.
 import asyncio
 import secrets
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import attrs
@@ -22,7 +21,7 @@ from ragwork_kernel.caches import KernelCaches
 from ragwork_kernel.db import Pool
 
 from ragwork_testkit.database import PostgresServer
-from ragwork_testkit.services import SetSecrets
+from ragwork_testkit.services import RecordedMetrics, SetSecrets
 
 
 def sources(*plugins: Any) -> list[migrations.Source]:
@@ -49,12 +48,25 @@ def new_tenant() -> str:
 
 @attrs.define
 class ManualClock:
-    """Time as it passes, plus the seconds that a test adds."""
+    """Seconds that pass when a test says so, for what asks a function for the time."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_s(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@attrs.define
+class ShiftedClock:
+    """Time as it passes, plus the seconds that a test adds. Implements ``ragwork_hooks.plugin.Clock``."""
 
     ahead_s: float = 0.0
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + timedelta(seconds=self.ahead_s)
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead_s
@@ -173,31 +185,13 @@ class RecordedAudit:
         return True
 
 
-class RecordedMetrics:
-    """What was counted, observed and shown. ``counts`` and ``gauges`` are by name and label values."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[tuple[str, ...]] = Counter()
-        self.observed: list[tuple[str, float, dict[str, str]]] = []
-        self.gauges: dict[tuple[str, ...], float] = {}
-
-    def count(self, name: str, help: str, **labels: str) -> None:
-        self.counts[name, *labels.values()] += 1
-
-    def observe(self, name: str, help: str, seconds: float, **labels: str) -> None:
-        self.observed.append((name, seconds, labels))
-
-    def gauge(self, name: str, help: str, value: float, **labels: str) -> None:
-        self.gauges[name, *labels.values()] = value
-
-
 @attrs.define(kw_only=True)
 class PluginProcess:
     """One process: its services, and the plugins booted in it. A test may give capabilities of its own."""
 
     db: CountedDatabase
     caches: KernelCaches
-    clock: ManualClock = attrs.field(factory=ManualClock)
+    clock: ShiftedClock = attrs.field(factory=ShiftedClock)
     streams: CutStreams = attrs.field(factory=CutStreams)
     events: RecordedEvents = attrs.field(factory=RecordedEvents)
     metrics: RecordedMetrics = attrs.field(factory=RecordedMetrics)

@@ -1,6 +1,7 @@
 """The services that a provider is given when it is tested alone, without a platform around it."""
 
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -27,20 +28,27 @@ class SetSecrets:
         return name.encode().ljust(32, b".")
 
 
-@attrs.define
-class CountedMetrics:
-    """Remembers the names of what was counted."""
+class RecordedMetrics:
+    """What was counted, observed and shown. ``counts`` and ``gauges`` are by name and label values."""
 
-    counted: list[str] = attrs.field(factory=list)
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.observed: list[tuple[str, float, dict[str, str]]] = []
+        self.gauges: dict[tuple[str, ...], float] = {}
 
     def count(self, name: str, help: str, **labels: str) -> None:
-        self.counted.append(name)
+        self.counts[name, *labels.values()] += 1
 
     def observe(self, name: str, help: str, seconds: float, **labels: str) -> None:
-        self.counted.append(name)
+        self.observed.append((name, seconds, labels))
 
     def gauge(self, name: str, help: str, value: float, **labels: str) -> None:
-        self.counted.append(name)
+        self.gauges[name, *labels.values()] = value
+
+    def clear(self) -> None:
+        """As new, for whoever keeps them."""
+        for seen in (self.counts, self.observed, self.gauges):
+            seen.clear()
 
 
 @attrs.define
@@ -48,14 +56,14 @@ class ProviderServices:
     """As much of ``Services`` as a provider of an outside service asks for."""
 
     secrets: SetSecrets = attrs.field(factory=SetSecrets)
-    metrics: CountedMetrics = attrs.field(factory=CountedMetrics)
+    metrics: RecordedMetrics = attrs.field(factory=RecordedMetrics)
     profile: Literal["development", "test", "production"] = "test"
     shares: Callable[..., Shares] = SharesFactory("test").make
 
     def reset(self, secrets: Mapping[str, str] | None = None) -> None:
         """As new, with these secrets: for services that outlive a test."""
         self.secrets.values = dict(secrets or {})
-        self.metrics.counted.clear()
+        self.metrics.clear()
         self.profile = "test"
 
 
