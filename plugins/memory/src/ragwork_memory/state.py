@@ -6,7 +6,9 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TypeAlias, TypeVar
 
+import attrs
 from ragwork_hooks.storage import Bucket, Draw
+from ragwork_toolkit.buckets import capacity, debt_at, draw
 
 SWEEP_EVERY = 4096
 QUEUE_SIZE = 256
@@ -50,27 +52,20 @@ class InMemoryState:
         _check(buckets, cost)
         now = self._now_after_write()
         debts = [self._debt(scope, bucket, now) for bucket in buckets]
-        waits = [_wait(bucket, debt, cost) for bucket, debt in zip(buckets, debts, strict=True)]
-        wait = max(waits, default=0.0)
-        taken = cost if wait == 0.0 else 0.0
-        if taken:
+        drawn = draw(buckets, debts, cost)
+        if drawn.short is not None:
+            return attrs.evolve(drawn, wait_s=drawn.wait_s + _GRAIN_S)
+        if cost:
             for bucket, debt in zip(buckets, debts, strict=True):
                 self._store(scope, bucket, debt + cost, now)
-        return Draw(
-            wait_s=wait,
-            short=waits.index(wait) if wait else None,
-            remaining=tuple(
-                max(_burst(bucket) - debt - taken, 0.0) for bucket, debt in zip(buckets, debts, strict=True)
-            ),
-        )
+        return drawn
 
     def _debt(self, scope: str, bucket: Bucket, now: float) -> float:
         (held, at), _ = self._buckets.get((scope, bucket.key), ((0.0, now), now))
-        debt = max(held - (now - at) * bucket.rate, 0.0)
-        burst = _burst(bucket)
-        if debt > burst:
+        debt, full = debt_at(bucket, held, at, now), capacity(bucket)
+        if debt > full:
             # The burst was lowered: nobody owes more than a bucket, from here on.
-            debt = burst
+            debt = full
             self._store(scope, bucket, debt, now)
         return debt
 
@@ -150,22 +145,6 @@ def _check(buckets: Sequence[Bucket], cost: float) -> None:
     for bucket in buckets:
         if not (math.isfinite(bucket.rate) and math.isfinite(bucket.burst)):
             raise ValueError(f"bucket {bucket.key!r} has a rate or burst that is no number")
-
-
-def _burst(bucket: Bucket) -> float:
-    """What nothing flows into holds nothing."""
-    return max(bucket.burst, 0.0) if bucket.rate > 0 else 0.0
-
-
-def _wait(bucket: Bucket, debt: float, cost: float) -> float:
-    """Seconds until ``cost`` fits beside ``debt``; 0.0 when it does now."""
-    burst = _burst(bucket)
-    if cost > burst:
-        return math.inf
-    if debt + cost <= burst:
-        return 0.0
-    # A trifle more, so that rounding can't leave the same draw short after the wait.
-    return (debt + cost - burst + burst * 1e-12) / bucket.rate + _GRAIN_S
 
 
 def _sweep(table: dict[Key, tuple[T, float]], now: float) -> None:
