@@ -216,6 +216,7 @@ async def serving(
             db=pool,
             authorization=authorization,
             authenticators=Authenticators(ordered=frozen.authenticators),
+            credential_formats=frozen.credential_formats,
             admission=AdmissionPlan(pool, frozen.admits),
             claims=Replays(replay),
             records=Records(pool, audit),

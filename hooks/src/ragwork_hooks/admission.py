@@ -57,10 +57,11 @@ class Admission:
 class Ask:
     """What an admission gate is told: route facts, never the body.
 
-    ``feature`` is set at stage ``entitlement`` only, one question per key. ``open`` gives the write
-    transaction of stages ``quota``, ``sla`` and ``cost``: the request's own when it is bound to the
-    caller's tenant, else a short one that all gates share. It begins with the first call. With
-    ``free`` the request costs nothing, being an operator's or a repeat: give headers, charge nothing.
+    ``credential`` is set at stage ``address`` only, where a well-formed credential is sent: it stands for that
+    credential and tells nothing of it. ``feature`` is set at stage ``entitlement`` only, one question per key.
+    ``open`` gives the write transaction of stages ``quota``, ``sla`` and ``cost``: the request's own when it is bound
+    to the caller's tenant, else a short one that all gates share. It begins with the first call. With ``free`` the
+    request costs nothing, being an operator's or a repeat: give headers, charge nothing.
     """
 
     principal: Principal | None
@@ -72,6 +73,7 @@ class Ask:
     request_id: str
     open: Open
     free: bool = False
+    credential: str | None = None
 
 
 @attrs.frozen(kw_only=True)

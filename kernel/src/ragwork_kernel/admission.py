@@ -32,6 +32,7 @@ class AdmissionPlan:
         exchange: Exchange,
         stage: str,
         *,
+        credential: str | None = None,
         feature: str | None = None,
         transaction: Open | None = None,
         free: bool = False,
@@ -49,6 +50,7 @@ class AdmissionPlan:
                 request_id=exchange.request_id,
                 open=transaction or _none_yet,
                 free=free,
+                credential=credential,
             )
             since = time.perf_counter()
             verdict = await _ask(gate, ask)

@@ -156,6 +156,7 @@ async def boot(
                 authenticators=Authenticators(
                     ordered=frozen.authenticators, of_prefix=frozen.authenticators_of
                 ),
+                credential_formats=frozen.credential_formats,
                 admission=AdmissionPlan(traced_db, frozen.admits),
                 claims=Replays(collected.capability(Replay)),
                 records=Records(traced_db, collected.capability(AuditLog)),

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 from aiohttp import web
 from ragwork_hooks.authz import Decision
+from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.events import Observer
 from ragwork_hooks.http import AnyRoute, Call, Dialect, EventStream
@@ -46,6 +47,7 @@ class Pipeline:
         db: Database,
         authorization: AuthorizationPlan,
         authenticators: Authenticators,
+        credential_formats: tuple[CredentialFormat, ...],
         admission: AdmissionPlan,
         claims: replays.Replays,
         records: Records,
@@ -66,7 +68,7 @@ class Pipeline:
         self._streams = streams
         self._telemetry = telemetry
         self._tracer = tracer
-        self._proven = Proven()
+        self._proven = Proven(credential_formats)
         self._bodies = BodyMemory(config.body_memory_bytes, telemetry.shares)
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -180,7 +182,9 @@ class Pipeline:
         """address → authenticate → switch → role → rate → memory → decode → entitlement → capacity, then the work."""
         refusals.unreadable(exchange.request)
         if not self._proven.knows(exchange.request):
-            await self._admission.ask(exchange, "address")
+            public = exchange.route.scope == "public"
+            credential = None if public else self._proven.well_formed(exchange.request)
+            await self._admission.ask(exchange, "address", credential=credential)
         exchange.caller = await authenticate(self._authenticators, exchange, self._proven)
         if exchange.caller is not None:
             working_for.set(exchange.caller.tenant_id)

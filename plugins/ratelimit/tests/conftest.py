@@ -35,7 +35,7 @@ async def _no_transaction():
     raise AssertionError("a rate gate writes nothing")
 
 
-def ask(rate_class="read", tenant="t1", key="k1", peer="192.0.2.1"):
+def ask(rate_class="read", tenant="t1", key="k1", peer="192.0.2.1", credential=None):
     principal = (
         None
         if key is None
@@ -50,6 +50,7 @@ def ask(rate_class="read", tenant="t1", key="k1", peer="192.0.2.1"):
         feature=None,
         request_id="r",
         open=_no_transaction,
+        credential=credential,
     )
 
 

@@ -37,7 +37,7 @@ def metrics():
 def door(clock, metrics):
     """Gate, observer and the buckets they share."""
     buckets = LocalBuckets(clock, 1000)
-    return FailureGate(buckets, LIMIT, metrics), Failures(buckets, LIMIT), buckets
+    return FailureGate(buckets, LIMIT, LocalBuckets(clock, 1000), metrics), Failures(buckets, LIMIT), buckets
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,22 @@ async def test_probes_pass_and_memory_is_bounded(door, kit):
         failures.finished(DONE)
     assert isinstance(await gate.admit(kit.ask("probe", key=None)), Admission)
     assert not isinstance(await gate.admit(kit.ask(key=None)), Admission)
+
+
+async def test_well_formed_credentials_of_a_refused_address_are_looked_up_a_few_a_second(door, clock, kit):
+    gate, failures, _ = door
+
+    async def let_in(credentials, peer="192.0.2.1"):
+        asks = [kit.ask(key=None, peer=peer, credential=credential) for credential in credentials]
+        return sum([isinstance(await gate.admit(ask), Admission) for ask in asks])
+
+    for host in range(1, 21):
+        for _ in range(20):
+            failures.finished(attrs.evolve(DONE, peer=f"192.0.2.{host}"))
+    assert await let_in([None] * 5) == 0
+    assert await let_in(["one that goes on"] * 100) == 1
+    assert await let_in(map(str, range(100))) == 9
+    hosts = [f"192.0.2.{host}" for host in range(2, 21)]
+    assert sum([await let_in([f"{host}/{n}" for n in range(100)], host) for host in hosts]) == 90
+    clock.pass_s(2.0)
+    assert await let_in(map(str, range(100, 200))) == 2

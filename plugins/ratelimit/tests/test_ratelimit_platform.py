@@ -3,7 +3,9 @@
 import asyncio
 import time
 
+import pytest
 from ragwork_testkit.platform import DEFAULT_PLUGINS
+from ragwork_toolkit.bearer_tokens.format import TokenFormat
 
 PLUGINS = (*DEFAULT_PLUGINS, "ratelimit")
 WIDE = {"RL_TENANT_READ_RPS": "1000", "RL_TENANT_READ_BURST": "1000"}
@@ -96,35 +98,52 @@ async def test_a_legacy_alias_draws_from_the_same_bucket(platform):
         assert refused.body["detail"]["scope"] == "api_key"
 
 
-async def test_an_address_that_fails_too_often_is_refused_before_its_key_is_looked_at(platform):
+async def test_an_address_that_fails_too_often_is_refused_before_its_credential_is_looked_at(platform):
     settings = {"RL_ADDRESS_FAILURES_BURST": "5", "RL_ADDRESS_FAILURES_RPS": "2"}
     async with platform(plugins=PLUGINS, settings=settings) as app:
         key = await app.key()
         statuses = [(await app.call("GET", "/v1/corpora", "nrgk_no_such")).status for _ in range(8)]
         assert statuses == [401] * 5 + [429] * 3
-        refused = await app.call("GET", "/v1/corpora", key)
+        refused = await app.call("GET", "/v1/corpora", "nrgk_no_such")
         assert (refused.status, refused.body["error"]["details"]["scope"]) == (429, "address")
         assert (await app.call("GET", "/v1/health")).status == 200
         await asyncio.sleep(int(refused.headers["X-RateLimit-Retry-After-Ms"]) / 1000)
         assert (await app.call("GET", "/v1/corpora", key)).status == 200
 
 
-async def test_a_flood_of_bad_keys_shuts_out_no_key_of_its_address_that_proved_itself(platform):
-    settings = {"RL_ADDRESS_FAILURES_BURST": "5", "RL_ADDRESS_FAILURES_RPS": "0.1"}
-    async with platform(plugins=PLUGINS, settings=settings) as app:
+FLOODED = {"RL_ADDRESS_FAILURES_BURST": "5", "RL_ADDRESS_FAILURES_RPS": "0.1"}
+
+
+@pytest.mark.parametrize("header", ["Authorization", "X-Our-Key"])
+async def test_a_flood_of_bad_keys_shuts_out_no_key_of_its_address(platform, header):
+    async with platform(plugins=PLUGINS, settings={**FLOODED, "AUTH_API_KEY_HEADER": header}) as app:
         key, unused, revoked = await app.key(), await app.key(), await app.key()
-        for good in (key, revoked):
-            assert (await app.call("GET", "/v1/corpora", good)).status == 200
-        for _ in range(20):
-            answer = await app.call("GET", "/v1/corpora", "nrgk_0123456789abcdef_" + "x" * 40)
-        assert answer.status == 429
-        assert (await app.call("GET", "/v1/corpora", key)).status == 200
-        # Nobody can tell an unproven key from one more guess.
-        assert (await app.call("GET", "/v1/corpora", unused)).status == 429
-        # A proven one that is good no more is a failure like any other, and then a guess.
+
+        async def get(sent):
+            return (await app.call("GET", "/v1/corpora", headers={header: f"Bearer {sent}"})).status
+
+        assert [await get(key), await get(revoked)] == [200, 200]
+        bad = "nrgk_0123456789abcdef_" + "x" * 49
+        assert [await get(bad) for _ in range(20)][-1] == 429
+        assert await get(key) == 200
+        # A key that nobody has sent here yet is looked up once; then it has proved itself.
+        assert [await get(unused) for _ in range(10)] == [200] * 10
+        # One that is good no more is a failure like any other, and then it waits.
         await app.command("keys", "revoke", key_id=revoked.split("_")[1])
-        assert (await app.call("GET", "/v1/corpora", revoked)).status == 401
-        assert (await app.call("GET", "/v1/corpora", revoked)).status == 429
+        assert [await get(revoked) for _ in range(3)] == [401, 401, 429]
+
+
+async def test_who_computes_checksums_gets_few_guesses_and_nothing_on_public_routes(platform):
+    made_up = TokenFormat("nrgk_")
+    async with platform(plugins=PLUGINS, settings=FLOODED) as app:
+
+        async def guess(path="/v1/corpora"):
+            return (await app.call("GET", path, made_up.mint()[1])).status
+
+        statuses = [await guess() for _ in range(60)]
+        assert 5 + 10 <= statuses.count(401) <= 5 + 10 + 10
+        assert set(statuses) == {401, 429}
+        assert {await guess("/v1/openapi.json") for _ in range(5)} == {429}
 
 
 async def test_a_refused_run_leaves_no_trace_and_zero_means_closed(platform):

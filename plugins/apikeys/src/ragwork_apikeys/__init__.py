@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import attrs
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import ApiKeys, Authenticator, Directory
 from ragwork_hooks.errors import ConfigError
@@ -63,7 +64,7 @@ class ApiKeysPlugin:
         return Contribution(
             areas=AREAS,
             authenticators=(keys, *bypass),
-            credential_formats=(FORMAT,),
+            credential_formats=(attrs.evolve(FORMAT, header=config.header),),
             routes=AdminApi(services, store, directory, capped).routes(),
             tickers=(
                 Ticker(name="apikeys.last_used", every_s=5.0, run=usage.last_used.write),

@@ -39,6 +39,7 @@ class RateLimitPlugin:
             return Contribution()
         clock, metrics = services.clock.monotonic, services.metrics
         failures = LocalBuckets(clock, _REMEMBERED)
+        lookups = LocalBuckets(clock, _REMEMBERED)
         degradation = Degradation(config.fail_mode, metrics, clock)
         buckets = RateGate(
             config,
@@ -48,7 +49,7 @@ class RateLimitPlugin:
             metrics=metrics,
         )
         return Contribution(
-            admits=(FailureGate(failures, config.address_failures, metrics), buckets),
+            admits=(FailureGate(failures, config.address_failures, lookups, metrics), buckets),
             observers=(Failures(failures, config.address_failures),),
             tickers=(
                 Ticker(

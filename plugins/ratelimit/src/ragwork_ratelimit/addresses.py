@@ -16,6 +16,8 @@ from ragwork_ratelimit.limits import Limit, Policy
 
 #: Who holds one IPv6 address holds the other 2^64 of its network, too.
 _IPV6_CLIENT_BITS = 64
+#: What a well-formed credential of a refused address is looked up within: for itself, for its address, in the process.
+_LOOKUPS = (Limit(0.1, 1), Limit(1.0, 10), Limit(20.0, 100))
 
 
 def client_of(peer: str) -> str:
@@ -35,13 +37,16 @@ class FailureGate:
     """Refuses an address that failed to authenticate too often, before its credential is looked up.
 
     Credentials that proved themselves in this process are not asked about: nobody shuts out his neighbours.
-    Asking only looks; ``Failures`` counts. Both act on this process' memory: no I/O under a flood.
+    One that did not, but is well-formed, draws from ``lookups``: a made-up checksum buys few guesses, and a real key
+    needs one. Asking only looks at ``failures``; ``Failures`` counts. All act on this process' memory: no I/O under
+    a flood.
     """
 
-    def __init__(self, failures: LocalBuckets, limit: Limit, metrics: Metrics) -> None:
+    def __init__(self, failures: LocalBuckets, limit: Limit, lookups: LocalBuckets, metrics: Metrics) -> None:
         self.name = "ratelimit.address"
         self.stage: Stage = "address"
         self._failures = failures
+        self._lookups = lookups
         self._policy = Policy("address-failures", "address", limit, 1)
         self._metrics = metrics
 
@@ -49,8 +54,9 @@ class FailureGate:
         """``Deny`` 429 with the time after which this address is listened to again. Probes always pass."""
         if ask.rate_class == "probe":
             return Admission()
-        wait_s = self._failures.wait_s(self._policy.limit.bucket(client_of(ask.peer)), 1)
-        if not wait_s:
+        client = client_of(ask.peer)
+        wait_s = self._failures.wait_s(self._policy.limit.bucket(client), 1)
+        if not wait_s or self._may_be_looked_up(client, ask.credential):
             return Admission()
         count_refusal(self._metrics, ask.rate_class)
         policies = (self._policy,)
@@ -60,6 +66,13 @@ class FailureGate:
         }
         draw = Draw(wait_s=wait_s, short=0, remaining=(0.0,))
         return headers.refusal(self._policy, ask.rate_class, draw, told)
+
+    def _may_be_looked_up(self, client: str, credential: str | None) -> bool:
+        if credential is None:
+            return False
+        names = (f"credential:{credential}", f"address:{client}", "process")
+        buckets = [limit.bucket(name) for limit, name in zip(_LOOKUPS, names, strict=True)]
+        return self._lookups.take(buckets, 1).short is None
 
     def wire(self, route: AnyRoute) -> Wire:
         """Headers on its refusals only: who never failed is told nothing."""

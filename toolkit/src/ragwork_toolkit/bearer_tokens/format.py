@@ -54,7 +54,7 @@ class TokenFormat:
 
     def declared(self, name: str) -> CredentialFormat:
         """The same as a declaration; ``name`` is what people call such a token."""
-        return CredentialFormat(name=name, prefix=self.prefix)
+        return CredentialFormat(name=name, prefix=self.prefix, well_formed=self.fits)
 
     def mint(self) -> tuple[str, str]:
         """A new token's id and text. The text is for its owner's eyes, once."""
@@ -68,6 +68,10 @@ class TokenFormat:
             return None
         match, cut = self._form.fullmatch(token), -self._checksum.length
         return match[1] if match and self._checksum.of(token[:cut]) == token[cut:] else None
+
+    def fits(self, token: str) -> bool:
+        """Whether ``token`` has such an id."""
+        return self.id_of(token) is not None
 
     def shown(self, token_id: str) -> str:
         """The first 12 characters of the token: as much as may be shown after its creation."""
