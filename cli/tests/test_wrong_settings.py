@@ -226,11 +226,20 @@ def test_what_does_nothing_says_why(tmp_path: Path) -> None:
         "IDEMPOTENCY_TTL_SECONDS": "600",
         "SERVICE_API_KEY": "k",
         "OPA_URL": "http://127.0.0.1:8181",
+        "KILL_NOTIFICATIONS": "true",
     }
     remarks = {each.where: each for each in unknown_names.strange(assemblies.survey(tmp_path, settings))}
     assert "IDEMPOTENCY_TTL_HOURS" in remarks["IDEMPOTENCY_TTL_SECONDS"].message
     assert "ragwork keys create" in remarks["SERVICE_API_KEY"].message
+    assert "BILLING_WEBHOOK_ENABLED" in remarks["KILL_NOTIFICATIONS"].message
     assert "ragwork plugins enable opa" in remarks["OPA_URL"].fix
+
+
+def test_a_setting_of_the_file_that_does_nothing_says_why_and_where(tmp_path: Path) -> None:
+    (tmp_path / "ragwork.toml").write_text("[rollouts]\nkill_run = true\nkill_notifications = true\n")
+    (remark,) = unknown_names.strange(assemblies.survey(tmp_path, {}))
+    assert remark.where == f"{tmp_path / 'ragwork.toml'}:3 [rollouts] kill_notifications"
+    assert "BILLING_WEBHOOK_ENABLED" in remark.message
 
 
 def test_values_are_trimmed_in_every_layer(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ _PROVIDER: Final = "<PROVIDER>"
 
 
 def strange(assembly: Assembly) -> list[ConfigError]:
-    """Remarks, not errors: unknown names in ``.env``, in the environment and in the folder of secret files."""
+    """Remarks, not errors: names that do nothing in ``.env``, in the environment and in the folder of secret files,
+    and settings of ``ragwork.toml`` that do nothing.
+    """
     known = Known(assembly)
     layers = assembly.layers
     found: list[ConfigError] = []
@@ -55,7 +57,16 @@ def strange(assembly: Assembly) -> list[ConfigError]:
         for path in sorted(layers.secrets_dir.iterdir()):
             if known.nearly(path.name.upper()):
                 found += known.remark(path.name.upper(), str(path))
-    return found
+    return [*found, *_of_toml(assembly, known)]
+
+
+def _of_toml(assembly: Assembly, known: "Known") -> Iterator[ConfigError]:
+    for plugin in assembly.plugins:
+        declared = {} if plugin.info.config is None else settings_of(plugin.info.config)
+        for field, setting in declared.items():
+            value = assembly.layers.lookup(plugin.name, field, setting.env)
+            if value is not None and value[1] == "ragwork.toml":
+                yield from known.remark(setting.env, assembly.layers.place(plugin.name, field, setting.env))
 
 
 class Known:

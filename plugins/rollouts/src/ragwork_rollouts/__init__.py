@@ -19,6 +19,10 @@ class RolloutsPlugin:
             summary="kill switches and canary percentages",
             critical=True,
             config=RolloutsConfig,
+            explained={
+                "KILL_NOTIFICATIONS": "this release sends no notifications; billing webhooks stop with"
+                " BILLING_WEBHOOK_ENABLED=false"
+            },
             schema="rollouts",
             migrations=Path(__file__).parent / "migrations",
         )

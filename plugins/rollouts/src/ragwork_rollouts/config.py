@@ -16,7 +16,9 @@ class RolloutsConfig:
     kill_external_retrieval: bool = setting(
         "KILL_EXTERNAL_RETRIEVAL", False, "stop every retrieval provider but local_pgvector"
     )
-    kill_notifications: bool = setting("KILL_NOTIFICATIONS", False, "stop notifications")
+    kill_notifications: bool = setting(
+        "KILL_NOTIFICATIONS", False, "stop notifications; this release has none"
+    )
     tts_pct: int = setting(
         "ROLLOUT_TTS_PCT", 100, "percentage of tenants that have speech output", ge=0, le=100
     )
