@@ -17,7 +17,9 @@ MAX_ITEM_LENGTH: Final = 1000
 #: What a text takes when nothing is said, in characters, and JSON of any form, in encoded bytes.
 MAX_TEXT: Final = 65_536
 MAX_JSON: Final = 16_384
-#: The schema's keyword for the latter; JSON Schema has none.
+#: Whole numbers that are taken: those that a column of eight bytes holds.
+INT_RANGE: Final = (-(2**63), 2**63 - 1)
+#: The schema's keyword for the bytes of JSON; JSON Schema has none.
 JSON_BYTES: Final = "x-maxBytes"
 _UNSET: Final = attrs.NOTHING
 
@@ -144,7 +146,11 @@ def items(
                     f"entry {index} has {len(item)} characters, at most {max_length} are taken",
                 )
 
-    schema: dict[str, object] = {"minItems": min_items, "maxItems": max_items}
+    schema: dict[str, object] = {
+        "minItems": min_items,
+        "maxItems": max_items,
+        "items": {"maxLength": max_length},
+    }
     return _field(default, {**schema, JSON_BYTES: max_bytes} if max_bytes != MAX_JSON else schema, check)
 
 

@@ -21,7 +21,7 @@ from cattrs.cols import is_sequence, list_structure_factory
 from cattrs.errors import ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.fields import FieldError, wire_name
+from ragwork_hooks.fields import INT_RANGE, FieldError, wire_name
 from ragwork_hooks.http import Upload
 
 from ragwork_kernel import bounds
@@ -33,8 +33,6 @@ _MAX_NAMED: Final = 5
 _MAX_ECHO: Final = 100
 _MAX_EXTRA_KEYS: Final = 100
 _MAX_KEYS: Final = 1_000
-#: Whole numbers that a column of eight bytes holds.
-_INT_RANGE: Final = (-(2**63), 2**63 - 1)
 _TIMES: Final = (datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
 
 
@@ -42,7 +40,7 @@ def _exactly(kind: type) -> Any:
     def structure(value: Any, _target: Any) -> Any:
         if type(value) is not kind:
             raise FieldError(f"{kind.__name__}_type", f"must be {_NAMES[kind]}")
-        if isinstance(value, int) and not _INT_RANGE[0] <= value <= _INT_RANGE[1]:
+        if isinstance(value, int) and not INT_RANGE[0] <= value <= INT_RANGE[1]:
             raise FieldError("int_range", "must fit into 64 bits")
         return value
 

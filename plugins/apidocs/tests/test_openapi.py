@@ -12,7 +12,7 @@ import pytest
 from ragwork_apidocs import openapi
 from ragwork_hooks.admission import Admission, Wire
 from ragwork_hooks.authz import Action
-from ragwork_hooks.fields import number, text
+from ragwork_hooks.fields import MAX_ITEMS, MAX_JSON, MAX_TEXT, items, number, text
 from ragwork_hooks.http import AnyRoute, Area, EventTypes, Page, Route, Scheme, Upload
 from ragwork_testkit.platform import Running
 from schemathesis.specs.openapi.definitions import OPENAPI_31
@@ -38,6 +38,32 @@ class Create:
     file: Upload
     #: Left out of examples: it has none.
     hint: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class Inside:
+    note: str | None
+    size: int = number(le=9)
+    free: dict[str, object]
+    rows: list[dict[str, object]]
+    names: list[str] = items(max_items=3, max_length=7)
+    parts: list[Part]
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    q: str
+
+
+@attrs.frozen(kw_only=True)
+class Both:
+    word: str
 
 
 @attrs.frozen(kw_only=True)
@@ -290,6 +316,37 @@ def test_bounds_and_optionality_of_fields_stand_in_the_schema() -> None:
     assert thing["properties"]["at"]["anyOf"][0] == {"type": "string", "format": "date-time"}
     assert thing["properties"]["kind"]["enum"] == ["a", "b"]
     assert thing["properties"]["children"]["items"] == {"$ref": "#/components/schemas/Thing"}
+
+
+def test_bodies_and_queries_show_the_bounds_that_hold_by_default_and_answers_none() -> None:
+    made = document(
+        route(
+            nothing,
+            name="things.create",
+            method="POST",
+            path="/v1/in",
+            body=Inside,
+            body_kind="json",
+            response=Thing,
+        ),
+        route(nothing, name="things.list", path="/v1/things", query=Asked, response=list[Both]),
+        route(nothing, name="both.create", method="POST", path="/v1/both", body=Both, body_kind="json"),
+    )
+    schemas, free = made["components"]["schemas"], {"type": "object", "additionalProperties": {}}
+    assert schemas["Inside"]["properties"] == {
+        "note": {"anyOf": [{"type": "string", "maxLength": MAX_TEXT}, {"type": "null"}]},
+        "size": {"type": "integer", "minimum": -(2**63), "maximum": 9},
+        "free": {**free, "x-maxBytes": MAX_JSON},
+        "rows": {"type": "array", "items": free, "maxItems": MAX_ITEMS, "x-maxBytes": MAX_JSON},
+        "names": {"type": "array", "items": {"type": "string", "maxLength": 7}, "minItems": 0, "maxItems": 3},
+        "parts": {"type": "array", "items": {"$ref": "#/components/schemas/Part"}, "maxItems": MAX_ITEMS},
+        "at": {"type": "string", "format": "date-time"},
+    }
+    assert schemas["Part"]["properties"]["name"] == {"type": "string", "maxLength": MAX_TEXT}
+    (asked,) = made["paths"]["/v1/things"]["get"]["parameters"]
+    assert asked["schema"] == {"type": "string", "maxLength": MAX_TEXT}
+    for name, field in (("Thing", "id"), ("Both", "word")):
+        assert schemas[name]["properties"][field] == {"type": "string"}
 
 
 def test_a_generic_page_is_described_per_item_type() -> None:

@@ -10,6 +10,7 @@ import attrs
 from ragwork_hooks.fields import SCHEMA, wire_name
 from ragwork_hooks.http import Upload
 
+from ragwork_apidocs.default_bounds import with_defaults
 from ragwork_apidocs.field_docs import FieldDocs
 
 _PRIMITIVES: Final[Mapping[Any, dict[str, object]]] = {
@@ -34,13 +35,15 @@ _SHOWN: Final[Mapping[Any, object]] = {
 
 class Schemas:
     """``found`` are the components by name: a class's own, unless an earlier class has it. Then the package
-    of the later one stands before it, so that an added plugin never renames what was there.
+    of the later one stands before it, so that an added plugin never renames what was there. Fields of ``measured``
+    classes show what they take by default.
     """
 
-    def __init__(self, taken: Iterable[str]) -> None:
+    def __init__(self, taken: Iterable[str], measured: frozenset[type] = frozenset()) -> None:
         self.found: dict[str, object] = {}
         self.docs = FieldDocs()
         self._taken = frozenset(taken)
+        self._measured = measured
         self._names: dict[Any, str] = {}
 
     def of(self, kind: Any) -> dict[str, object]:
@@ -102,9 +105,11 @@ class Schemas:
         bounds: Mapping[str, object] = field.metadata.get(SCHEMA, {})
         options = schema.get("anyOf")
         if isinstance(options, list) and bounds:
-            schema = {"anyOf": [o if o == {"type": "null"} else {**o, **bounds} for o in options]}
+            schema = {"anyOf": [o if o == {"type": "null"} else _bounded(o, bounds) for o in options]}
         else:
-            schema = {**schema, **bounds}
+            schema = _bounded(schema, bounds)
+        if kind in self._measured:
+            schema = with_defaults(schema)
         if isinstance(field.default, str | int | float | bool):
             schema["default"] = field.default
         doc = self.docs.of(kind, field.name)
@@ -147,6 +152,15 @@ class Schemas:
 def camel_case(name: str) -> str:
     """``token.delta`` as ``TokenDelta``."""
     return "".join(part.capitalize() for part in name.replace(".", "_").replace("-", "_").split("_"))
+
+
+def _bounded(schema: Mapping[str, Any], bounds: Mapping[str, Any]) -> dict[str, Any]:
+    """Both together. What is said of a list's texts holds for its texts only."""
+    own = {**schema, **bounds}
+    if "items" in bounds:
+        item = schema["items"]
+        own["items"] = {**item, **bounds["items"]} if item == {"type": "string"} else item
+    return own
 
 
 def _about(kind: Any) -> str:

@@ -11,6 +11,7 @@ from ragwork_hooks.http import AnyRoute, Area, NoFields
 from ragwork_hooks.plugin import Services
 
 from ragwork_apidocs import openapi_parts as parts
+from ragwork_apidocs.default_bounds import taken_only
 from ragwork_apidocs.event_schemas import union
 from ragwork_apidocs.json_schemas import Schemas, camel_case
 
@@ -39,7 +40,7 @@ def document(
     gates: Sequence[AdmitGate] = (),
 ) -> dict[str, Any]:
     """The OpenAPI document of ``routes``, which come in the order in which their plugins were loaded."""
-    made = _Document(areas, gates)
+    made = _Document(areas, gates, taken_only(routes))
     operations = [(route, made.operation(route)) for route in routes]
     operations.sort(key=lambda pair: made.rank(pair[0]))
     paths: dict[str, dict[str, object]] = {}
@@ -70,8 +71,8 @@ def path_parameters(path: str) -> list[str]:
 class _Document:
     """Makes operations; collects the components that they refer to."""
 
-    def __init__(self, areas: Sequence[Area], gates: Sequence[AdmitGate]) -> None:
-        self.schemas = Schemas(parts.SCHEMAS)
+    def __init__(self, areas: Sequence[Area], gates: Sequence[AdmitGate], measured: frozenset[type]) -> None:
+        self.schemas = Schemas(parts.SCHEMAS, measured)
         self.schemes: dict[str, Mapping[str, str]] = {}
         self.headers: dict[str, object] = {}
         self._areas = {area.name: area for area in areas}
