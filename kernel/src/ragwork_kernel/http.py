@@ -66,9 +66,10 @@ class Dialects:
     def __init__(self, routes: tuple[AnyRoute, ...]) -> None:
         self._under: dict[tuple[str, ...], dict[type, Dialect | None]] = {}
         for route in routes:
-            segments = _segments(route.path)
-            for length in range(len(segments) + 1):
-                self._under.setdefault(segments[:length], {})[type(route.dialect)] = route.dialect
+            for path in (route.path, route.path.removeprefix("/v1")) if route.legacy else (route.path,):
+                segments = _segments(path)
+                for length in range(len(segments) + 1):
+                    self._under.setdefault(segments[:length], {})[type(route.dialect)] = route.dialect
 
     def of(self, path: str) -> Dialect | None:
         """By the longest beginning of ``path`` that routes have, too. Empty segments don't count."""

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from yarl import URL
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MEDIA = "application/scim+json"
@@ -38,3 +39,38 @@ async def test_the_scim_command_line_client_is_content(app: Any, scim: Any) -> N
     said = Counter(line.split(" ")[0] for line in done.stdout.splitlines() if line[:1].isupper())
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert said["SUCCESS"] > 100
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html", "*/*", MEDIA])
+@pytest.mark.parametrize("base", ["/v1/scim/v2", "/scim/v2"])
+async def test_addresses_beside_a_route_are_refused_in_scim_too(
+    app: Any, scim: Any, base: str, accept: str
+) -> None:
+    headers = {"Authorization": f"Bearer {scim.token}", "Accept": accept, "Content-Type": MEDIA}
+    odd = (
+        "/Users/",
+        "//Users",
+        "//Users/",
+        "/Users//",
+        "/Users/x/",
+        "//Users/x",
+        "//Groups",
+        "/Groups/",
+        "/Nope/",
+    )
+    asked = [(method, path) for path in odd for method in ("GET", "POST", "PUT", "PATCH", "DELETE")]
+    for method, path in (
+        *asked,
+        ("PUT", "/Users"),
+        ("POST", "/Users/x"),
+        ("POST", "/Users"),
+        ("GET", "/Users/x"),
+    ):
+        url = URL(app.base + base + path, encoded=True)
+        data = None if method == "GET" else b"{"
+        async with app.session.request(method, url, headers=headers, data=data) as answer:
+            body = await answer.json(content_type=MEDIA)
+        assert answer.status in ((404,) if path in odd else (400, 404, 405)), (method, path)
+        assert body["status"] == str(answer.status)
+        assert body["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
+        assert body["detail"]
