@@ -77,6 +77,10 @@ async def test_ingest_names_documents_of_others_and_ends_with_1(it, tmp_path):
         ('{"document_id": "a", "text": "\\u200b"}', "text is blank"),
         ('{"document_id": "a", "text": "\\u0000"}', "NUL"),
         ('{"document_id": "a", "text": "x", "metadata": {"k": "\\u0000"}}', "metadata_json.k"),
+        (
+            '{"document_id": "a", "text": "x", "metadata": {"k": ' + "[" * 300 + "]" * 300 + "}}",
+            "nested deeper",
+        ),
         ('{"document_id": "ok", "text": "x"}', "stands in"),
     ],
 )
@@ -87,6 +91,34 @@ async def test_a_bad_line_is_named_before_anything_is_sent(tmp_path, line, hint)
         jsonl.count([path], "c")
     assert f"{path}:2: " in str(bad.value)
     assert hint in str(bad.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"metadata": {"k": "x" * 16_400}},
+        {"metadata": {"k": "é" * 8_200}},
+        {"metadata": {"k": [0] * 20_000}},
+        {"metadata": {"k": [0] * 3_000}},
+        {"metadata": {"labels": {"k": 1}}},
+        {"filename": "x" * 300},
+        {"document_id": "x" * 200},
+        {"text": ""},
+    ],
+)
+async def test_a_line_is_refused_in_the_words_of_the_route(it, tmp_path, wrong):
+    key = await it.key("ann")
+    await it.corpus(key)
+    line = {"document_id": "a", "text": "x", **wrong}
+    body = {"metadata_json" if name == "metadata" else name: value for name, value in line.items()}
+    refused = await it.app.call("POST", "/v1/documents/text", key, json={"corpus_id": "c", **body})
+    assert refused.status == 422
+    (error,) = refused.body["error"]["details"]["errors"]
+    path = tmp_path / "bad.jsonl"
+    write(path, {"document_id": "ok", "text": "fine"}, line)
+    with pytest.raises(jsonl.BadLine) as bad:
+        jsonl.count([path], "c")
+    assert str(bad.value) == f"{path}:2: {'.'.join(error['loc'][1:])} {error['msg']}"
 
 
 async def test_sources_are_a_file_or_a_folder_with_some(tmp_path):

@@ -5,11 +5,12 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
+import orjson
 from ragwork_hooks.errors import Problem
+from ragwork_hooks.fields import MAX_JSON
 
 MAX_FILENAME: Final = 255
 MAX_METADATA_VALUES: Final = 2_000
-MAX_METADATA_CHARS: Final = 65_536
 MAX_METADATA_DEPTH: Final = 16
 MAX_LABELS: Final = 64
 
@@ -31,6 +32,10 @@ def check_metadata(metadata: Mapping[str, object]) -> Mapping[str, str]:
 
     Raises ``Problem`` 422 naming the path of what is too deep, too large or not representable.
     """
+    # The bound and the words of a route's free JSON: what a command reads is taken like what a client sends.
+    if (size := _encoded_bytes(metadata)) > MAX_JSON:
+        said = f"has {size} bytes as JSON, at most {MAX_JSON} are taken"
+        raise invalid(["body", "metadata_json"], said, kind="json_too_large")
     check_storable(metadata, ["body", "metadata_json"])
     labels = metadata.get("labels", {})
     path: list[str | int] = ["body", "metadata_json", "labels"]
@@ -40,6 +45,13 @@ def check_metadata(metadata: Mapping[str, object]) -> Mapping[str, str]:
         if not isinstance(value, str):
             raise invalid([*path, key], "must be a text")
     return labels
+
+
+def _encoded_bytes(value: object) -> int:
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # nested too deep to be encoded, which ``check_storable`` has words for
+        return 0
 
 
 def check_storable(value: object, path: list[str | int]) -> None:
@@ -52,7 +64,6 @@ class _Walk:
 
     def __init__(self) -> None:
         self._values = 0
-        self._chars = 0
 
     def visit(self, value: object, path: list[str | int]) -> None:
         self._values += 1
@@ -73,9 +84,6 @@ class _Walk:
                 self.visit(inner, [*path, index])
 
     def _text(self, value: str, path: list[str | int]) -> None:
-        self._chars += len(value)
-        if self._chars > MAX_METADATA_CHARS:
-            raise invalid(path[:2], f"holds more than {MAX_METADATA_CHARS} characters")
         if "\x00" in value:
             raise invalid(path, "must not contain NUL characters")
         if not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value):

@@ -103,7 +103,7 @@ def _submission(line: bytes, corpus_id: str) -> Submission:
     try:
         return from_text(_request(value, corpus_id))
     except FieldError as error:
-        raise _Unusable(str(error)) from None
+        raise _Unusable(f"{error.field} {error}") from None
     except Problem as problem:
         raise _Unusable(_first(problem)) from None
 
