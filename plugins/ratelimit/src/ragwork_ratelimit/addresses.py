@@ -38,8 +38,8 @@ class FailureGate:
 
     Credentials that proved themselves in this process are not asked about: nobody shuts out his neighbours.
     One that did not, but is well-formed, draws from ``lookups``: a made-up checksum buys few guesses, and a real key
-    needs one. Asking only looks at ``failures``; ``Failures`` counts. All act on this process' memory: no I/O under
-    a flood.
+    needs one. Asking only looks at ``failures``; ``Failures`` counts.
+    All act on this process' memory: no I/O under a flood.
     """
 
     def __init__(self, failures: LocalBuckets, limit: Limit, lookups: LocalBuckets, metrics: Metrics) -> None:
