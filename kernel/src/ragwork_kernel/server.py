@@ -16,6 +16,7 @@ from ragwork_kernel.boot import Platform, background
 from ragwork_kernel.connections import Connection, Connections
 from ragwork_kernel.http import application
 from ragwork_kernel.leaving import Leaving
+from ragwork_kernel.malloc import return_large_blocks
 
 log = logging.getLogger(__name__)
 _GOODBYE_S = 2.0
@@ -77,6 +78,7 @@ async def serve(
 ) -> None:
     """Serve until told to leave. ``ready`` is called once with the bound port."""
     leaving.serving = True
+    return_large_blocks()
     async with listening(platform, host, port) as bound:
         # What the boot made lives as long as the process: the collector need not look at it again.
         gc.collect()
