@@ -50,5 +50,5 @@ async def test_without_a_plugin_and_a_command_line_it_boots_and_answers_health(
     assert (answer["status"], answer["body"]["data"]["status"]) == (200, "ok")
     ours = {name for name in answer["packages"] if name.startswith("ragwork")}
     # Installed beside it here, and found as the embedded database is: without it shared state is absent.
-    assert ours - {"ragwork_memory"} == {"ragwork_hooks", "ragwork_kernel"}
+    assert ours - {"ragwork_memory", "ragwork_toolkit"} == {"ragwork_hooks", "ragwork_kernel"}
     assert not {"click", "tqdm"} & set(answer["packages"])
