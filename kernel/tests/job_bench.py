@@ -78,7 +78,7 @@ def kind(
     return JobKind(
         name="k",
         run=run,
-        dead=dead,
+        on_dead=dead,
         max_attempts=int(settings.get("max_attempts", 3)),
         backoff_s=settings.get("backoff_s", 0.02),
         concurrency=int(settings.get("concurrency", 4)),
@@ -105,7 +105,7 @@ async def run(job):
 async def dead(job, reason):
     note("dead", job)
 
-kind = JobKind(name="k", run=run, dead=dead, max_attempts=3, backoff_s=0.05, concurrency=4)
+kind = JobKind(name="k", run=run, on_dead=dead, max_attempts=3, backoff_s=0.05, concurrency=4)
 asyncio.run(Worker(sys.argv[1], [kind], [], Recorder()).run())
 """
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import aiohttp
 import attrs
-from ragwork_hooks.admission import Admission, AdmitGate, Ask, Wire
+from ragwork_hooks.admission import Admission, AdmissionGate, AdmissionRequest, Wire
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Authenticator, Credential, Principal, Role
 from ragwork_hooks.authz import ABSTAIN, ALLOW, Action, Deny, Gate, ReadScope, Resource, Verdict
 from ragwork_hooks.events import Observer
-from ragwork_hooks.http import AnyRoute, EventStream, Frame, Route
+from ragwork_hooks.http import AnyRoute, EventStream, StreamEvent, Route
 from ragwork_hooks.plugin import Contribution
-from ragwork_hooks.replay import Replay
+from ragwork_hooks.idempotency import IdempotencyStore
 from ragwork_hooks.storage import Transaction
 from ragwork_kernel import plan
 from ragwork_kernel.admission import AdmissionPlan
@@ -67,7 +67,7 @@ class StepGate:
     stage: Any = "role"
     log: list[str] = attrs.field(factory=list)
 
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         self.log.append(self.name)
@@ -86,7 +86,7 @@ class StepGate:
 class RoleGate(StepGate):
     """Allows what the caller's role covers."""
 
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         return ALLOW if principal.role >= action.role else Deny("AUTH_FORBIDDEN", "needs a higher role")
@@ -100,13 +100,13 @@ class StepAdmit:
     answer: object = attrs.field(factory=Admission)
     name: str = attrs.field()
     log: list[str] = attrs.field(factory=list)
-    asks: list[Ask] = attrs.field(factory=list)
+    asks: list[AdmissionRequest] = attrs.field(factory=list)
 
     @name.default
     def _named(self) -> str:
         return f"admit-{self.stage}"
 
-    async def admit(self, ask: Ask) -> Admission | Deny:
+    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         self.log.append(self.name)
         self.asks.append(ask)
         if isinstance(self.answer, BaseException):
@@ -188,15 +188,15 @@ async def serving(
     *routes: AnyRoute,
     authenticators: tuple[Authenticator, ...] = (TokenIsIdentity(),),
     gates: tuple[Gate, ...] = (RoleGate(),),
-    admits: tuple[AdmitGate, ...] = (),
+    admission_gates: tuple[AdmissionGate, ...] = (),
     observers: tuple[Observer, ...] = (),
     audit: AuditLog | None = None,
-    replay: Replay | None = None,
+    replay: IdempotencyStore | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """Serve ``routes`` under the kernel settings ``settings`` until the block is left."""
     config = KernelConfig(**settings)
-    contribution = Contribution(routes=routes, authenticators=authenticators, gates=gates, admits=admits)
+    contribution = Contribution(routes=routes, authenticators=authenticators, gates=gates, admission_gates=admission_gates)
     frozen = plan.freeze({"test": contribution}, ())
     authorization = AuthorizationPlan()
     authorization.freeze(frozen.gates)
@@ -217,7 +217,7 @@ async def serving(
             authorization=authorization,
             authenticators=Authenticators(ordered=frozen.authenticators),
             credential_formats=frozen.credential_formats,
-            admission=AdmissionPlan(pool, frozen.admits),
+            admission=AdmissionPlan(pool, frozen.admission_gates),
             claims=Replays(replay),
             records=Records(pool, audit),
             observers=observers,
@@ -252,7 +252,7 @@ async def eventually(check: Callable[[], bool], within_s: float) -> None:
         await asyncio.sleep(0.01)
 
 
-def streamed(frames: AsyncIterator[Frame], **said: Any) -> EventStream:
+def streamed(frames: AsyncIterator[StreamEvent], **said: Any) -> EventStream:
     """An event stream with a heartbeat far away, unless ``said`` otherwise."""
     return EventStream(frames=frames, **{"fields": {}, "heartbeat_s": 60.0, **said})
 

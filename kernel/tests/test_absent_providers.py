@@ -20,7 +20,7 @@ async def test_without_an_endpoint_nothing_is_wrapped() -> None:
     tracer, database = make_tracer(KernelConfig()), object()
     assert isinstance(tracer, NoTracer)
     assert tracer.database(database) is database  # type: ignore[arg-type,comparison-overlap]
-    assert tracer.wraps(KINDS) == ()
+    assert tracer.provider_middleware(KINDS) == ()
     started = time.perf_counter()
     for _ in range(10_000):
         async with tracer.span("x"):

@@ -8,7 +8,7 @@ import attrs
 import pytest
 import pytest_asyncio
 from ragwork_hooks.auth import Credential, Principal, Role
-from ragwork_hooks.authz import ALLOW, Action, Deny, Everything, OwnedBy, ReadScope, every
+from ragwork_hooks.authz import ALLOW, Action, Deny, Everything, OwnedBy, ReadScope, all_of
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import File
 from ragwork_kernel import migrations
@@ -182,13 +182,13 @@ async def test_who_acts_for_somebody_may_do_what_both_may(agent: Role, human: Ro
 async def test_who_acts_for_somebody_reads_what_both_read() -> None:
     class Own(StepGate):
         async def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
-            return every(scope, OwnedBy(principal.user_id))
+            return all_of(scope, OwnedBy(principal.user_id))
 
     plan = AuthorizationPlan()
     plan.freeze((Own(stage="resource"),))
     both = person("agent", on_behalf_of=person("bob"))
     scope = await plan.read_scope(both, Action(name="document.read"))
-    assert scope == every(OwnedBy("agent"), OwnedBy("bob"))
+    assert scope == all_of(OwnedBy("agent"), OwnedBy("bob"))
     assert scope != Everything()
 
 

@@ -14,7 +14,7 @@ import pytest_asyncio
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import number
-from ragwork_hooks.http import File, Reply, Upload
+from ragwork_hooks.http import File, Response, Upload
 from ragwork_kernel import migrations
 from ragwork_kernel.replies import SECURITY_HEADERS
 from ragwork_testkit.database import Database, PostgresServer
@@ -507,7 +507,7 @@ async def test_a_preflight_names_methods_and_headers_and_needs_no_credentials(da
 
 async def test_a_script_may_read_what_stands_on_an_answer_beside_its_data(database: Database) -> None:
     async def told(_call: Any) -> object:
-        return Reply(data={}, headers={"X-Quota-Day-Used": "1", "ETag": '"a"'})
+        return Response(data={}, headers={"X-Quota-Day-Used": "1", "ETag": '"a"'})
 
     limited = StepGate(Deny("RATE_LIMITED", "slow", headers={"Retry-After": "9", "X-Own-Limit": "2"}))
     for gates in ((), (limited,)):
@@ -626,10 +626,10 @@ async def test_an_operator_can_end_the_unversioned_paths(database: Database) -> 
 
 async def test_replies_choose_their_status_headers_and_form(database: Database) -> None:
     async def created(_call: Any) -> object:
-        return Reply(data={"id": 1}, status=201, headers={"Location": "/v1/things/1"})
+        return Response(data={"id": 1}, status=201, headers={"Location": "/v1/things/1"})
 
     async def nothing(_call: Any) -> object:
-        return Reply(status=204)
+        return Response(status=204)
 
     async def file(_call: Any) -> object:
         return File(data=b"\x00\x01", mime="audio/mpeg")

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from job_bench import Bench, Recorder, bench_on, kind, until
-from ragwork_hooks.jobs import GiveUp, Job
+from ragwork_hooks.jobs import PermanentFailure, Job
 from ragwork_kernel import jobs
 from ragwork_kernel.error_answers import UNEXPECTED
 from ragwork_kernel.job_claims import Turn, shared_out
@@ -123,7 +123,7 @@ async def test_giving_up_ends_a_job_at_its_first_attempt(database: Database, ben
     told: list[str] = []
 
     async def run(job: Job) -> None:
-        raise GiveUp("the file is empty")
+        raise PermanentFailure("the file is empty")
 
     async def dead(job: Job, reason: str) -> None:
         told.append(reason)
@@ -169,7 +169,7 @@ async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Data
 
     async def run(job: Job) -> None:
         if not healthy:
-            raise GiveUp("no disk")
+            raise PermanentFailure("no disk")
 
     async def dead(job: Job, reason: str) -> None: ...
 
@@ -185,13 +185,13 @@ async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Data
         assert (report.tenant_id, report.reason, report.payload) == ("t1", "no disk", '{"n": "1"}')
         assert len(await jobs.list_jobs(connection)) == 2
         assert [j.kind for j in await jobs.list_jobs(connection, tenant_id="t2")] == ["other"]
-        queue = jobs.PostgresJobs(())
+        tenant_jobs = jobs.PostgresJobs(())
         async with bench.pool.anonymous() as tx:
-            assert {d.kind: (d.waiting, d.dead) for d in await queue.depth(tx)} == {
+            assert {d.kind: (d.waiting, d.dead) for d in await tenant_jobs.depth(tx)} == {
                 "k": (0, 1),
                 "other": (1, 0),
             }
-            assert [w.silent_s < 5 for w in await queue.workers(tx)] == [True]
+            assert [w.silent_s < 5 for w in await tenant_jobs.workers(tx)] == [True]
         healthy = True
         async with bench.pool.tenant("t2") as tx:
             assert not await jobs.retry(tx, job_id)
@@ -203,7 +203,7 @@ async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Data
             assert not await jobs.retry(tx, "nonsense")
         assert await jobs.why(connection, "nonsense") is None
     async with bench.pool.anonymous() as tx:
-        assert await queue.workers(tx) == []
+        assert await tenant_jobs.workers(tx) == []
     await connection.close()
 
 
@@ -225,7 +225,7 @@ async def test_a_kind_never_runs_wider_than_its_concurrency_and_others_go_on(
         others += 1
 
     other = kind(run_other, concurrency=1).__class__(
-        name="other", run=run_other, dead=kind(run_other).dead, concurrency=1
+        name="other", run=run_other, on_dead=kind(run_other).on_dead, concurrency=1
     )
     async with Worker(database.dispatcher, [kind(run, concurrency=3), other], [], Recorder()):
         blocked = [await bench.enqueue("t1") for _ in range(9)]

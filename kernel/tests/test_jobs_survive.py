@@ -110,12 +110,12 @@ async def test_many_workers_never_run_one_job_at_once(database: Database, bench:
         done[job.id] += 1
 
     workers = [Worker(database.dispatcher, [kind(run)], [], Recorder()) for _ in range(5)]
-    for worker in workers:
-        await worker.__aenter__()
+    for one in workers:
+        await one.__aenter__()
     ids = [job for part in [await _some(bench, f"t{n}", 40) for n in range(5)] for job in part]
     await until(lambda: len(done) == 200, 30)
-    for worker in workers:
-        await worker.__aexit__(None, None, None)
+    for one in workers:
+        await one.__aexit__(None, None, None)
     assert done == dict.fromkeys(ids, 1)
 
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from job_bench import Recorder, until
 from ragwork_hooks.events import Delivery, Event
-from ragwork_hooks.jobs import GiveUp
+from ragwork_hooks.jobs import PermanentFailure
 from ragwork_kernel import outbox
 from ragwork_kernel.db import Pool
 from ragwork_kernel.outbox import OutboxEvents, Relay
@@ -144,7 +144,7 @@ async def test_a_failing_event_holds_up_its_own_lane_only_and_dies_with_its_reas
 async def test_a_sink_that_gives_up_is_not_asked_again(database: Database, pool: Pool) -> None:
     async def refuse(delivery: Delivery) -> None:
         if delivery.event.payload["n"] == 0:
-            raise GiveUp("gone for good")
+            raise PermanentFailure("gone for good")
 
     sink = Collector("s", ("thing.*",), refuse)
     await publish(pool, OutboxEvents([sink]), "t1", "k", 0, 1)

@@ -10,12 +10,12 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_hooks.admission import Admission, Degrade, Grant, Hold
+from ragwork_hooks.admission import Admission, ServiceLimits, AdmissionResult, Reservation
 from ragwork_hooks.auth import Credential, Principal, Role
 from ragwork_hooks.authz import Action, Deny, Resource
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import Frame
-from ragwork_hooks.notification import Notice
+from ragwork_hooks.http import StreamEvent
+from ragwork_hooks.notification import Notification
 from ragwork_kernel import migrations
 from ragwork_testkit.database import Database, PostgresServer
 from serving import (
@@ -96,11 +96,11 @@ async def steps(
         StepGate(said(f"judge-{stage}", ALLOW), f"judge-{stage}", stage, log)
         for stage in ("role", "resource")
     )
-    admits = tuple(
+    admission_gates = tuple(
         StepAdmit(stage, said(f"admit-{stage}", Admission()), f"admit-{stage}", log) for stage in STAGES
     )
     async with serving(
-        database.app, declared, authenticators=(LoggedAuthenticator(log=log),), gates=gates, admits=admits
+        database.app, declared, authenticators=(LoggedAuthenticator(log=log),), gates=gates, admission_gates=admission_gates
     ) as served:
         yield served, log
 
@@ -157,7 +157,7 @@ async def test_a_reads_resource_refuses_before_its_quota_does(
         database.app,
         declared,
         gates=(RoleGate(), judge),
-        admits=(StepAdmit("quota", Deny("QUOTA_EXCEEDED", "used up")),),
+        admission_gates=(StepAdmit("quota", Deny("QUOTA_EXCEEDED", "used up")),),
         pool_size=1,
         pool_overflow=0,
     ) as served:
@@ -216,7 +216,7 @@ async def test_an_admission_gate_that_raises_or_answers_nonsense_denies(
     async def handler(_call: Any) -> object:
         raise AssertionError("reached")
 
-    async with serving(database.app, route(handler), admits=(StepAdmit("quota", answer),)) as served:
+    async with serving(database.app, route(handler), admission_gates=(StepAdmit("quota", answer),)) as served:
         status, found, _ = await served.call()
     assert (status, found["error"]["code"]) == (503, "SERVICE_UNAVAILABLE")
 
@@ -288,7 +288,7 @@ async def test_the_peer_is_the_tcp_peer_whatever_the_headers_claim(database: Dat
     async def handler(call: Any) -> object:
         return {"peer": call.peer}
 
-    async with serving(database.app, public(handler), admits=(gate,)) as served:
+    async with serving(database.app, public(handler), admission_gates=(gate,)) as served:
         forged = {"X-Forwarded-For": "10.0.0.9", "Forwarded": "for=10.0.0.9", "X-Real-IP": "10.0.0.9"}
         _, answer, _ = await served.call(headers=forged)
     assert answer["data"] == {"peer": "127.0.0.1"}
@@ -308,7 +308,7 @@ class Settled:
             raise RuntimeError("settle failed")
 
     def admission(self) -> Admission:
-        return Admission(hold=Hold(settle=self.settle), headers={"X-Held": "yes"})
+        return Admission(hold=Reservation(settle=self.settle), headers={"X-Held": "yes"})
 
 
 @pytest.mark.parametrize(
@@ -325,8 +325,8 @@ async def test_a_hold_is_settled_once_and_knows_whether_work_began(
         return {}
 
     refusal: object = Deny("QUOTA_EXCEEDED", "no") if refuses else Admission()
-    admits = (StepAdmit("quota", held.admission()), StepAdmit("cost", refusal))
-    async with serving(database.app, route(handler), admits=admits) as served:
+    admission_gates = (StepAdmit("quota", held.admission()), StepAdmit("cost", refusal))
+    async with serving(database.app, route(handler), admission_gates=admission_gates) as served:
         status, _, response = await served.call()
         await served.pipeline.settled()
     assert held.calls == [started]
@@ -338,15 +338,15 @@ async def test_a_hold_is_settled_once_and_knows_whether_work_began(
 async def test_a_hold_of_a_stream_is_settled_when_the_client_leaves(database: Database) -> None:
     held = Settled()
 
-    async def frames() -> AsyncIterator[Frame]:
-        yield Frame(type="first", data={})
+    async def frames() -> AsyncIterator[StreamEvent]:
+        yield StreamEvent(type="first", data={})
         await asyncio.sleep(60)
 
     async def handler(_call: Any) -> object:
         return streamed(frames())
 
     async with serving(
-        database.app, route(handler), admits=(StepAdmit("quota", held.admission()),)
+        database.app, route(handler), admission_gates=(StepAdmit("quota", held.admission()),)
     ) as served:
         headers = {"Authorization": "Bearer t1.ann.reader"}
         async with served.session.get(served.base + "/v1/things", headers=headers) as response:
@@ -366,8 +366,8 @@ async def test_a_hold_that_fails_to_settle_is_logged_and_stops_no_other(
     async def handler(_call: Any) -> object:
         return {}
 
-    admits = (StepAdmit("quota", bad.admission()), StepAdmit("cost", good.admission()))
-    async with serving(database.app, route(handler), admits=admits) as served:
+    admission_gates = (StepAdmit("quota", bad.admission()), StepAdmit("cost", good.admission()))
+    async with serving(database.app, route(handler), admission_gates=admission_gates) as served:
         assert (await served.call())[0] == 200
         await served.pipeline.settled()
     assert (bad.calls, good.calls) == ([True], [True])
@@ -377,7 +377,7 @@ async def test_a_hold_that_fails_to_settle_is_logged_and_stops_no_other(
 
 
 degrades = st.builds(
-    Degrade,
+    ServiceLimits,
     audio=st.booleans(),
     top_k=st.none() | st.integers(1, 50),
     max_output_tokens=st.none() | st.integers(1, 999),
@@ -385,19 +385,19 @@ degrades = st.builds(
 )
 
 
-def merged(*parts: Degrade) -> Degrade:
-    grant = Grant()
+def merged(*parts: ServiceLimits) -> ServiceLimits:
+    grant = AdmissionResult()
     for part in parts:
         grant = grant.plus(Admission(degrade=part))
     return grant.degrade
 
 
-def as_sets(value: Degrade) -> Degrade:
+def as_sets(value: ServiceLimits) -> ServiceLimits:
     return attrs.evolve(value, providers=tuple(sorted(value.providers)))
 
 
 @given(a=degrades, b=degrades)
-def test_merging_is_order_free_and_idempotent_and_only_tightens(a: Degrade, b: Degrade) -> None:
+def test_merging_is_order_free_and_idempotent_and_only_tightens(a: ServiceLimits, b: ServiceLimits) -> None:
     both = merged(a, b)
     assert as_sets(both) == as_sets(merged(b, a))
     assert merged(a, a) == a
@@ -408,9 +408,9 @@ def test_merging_is_order_free_and_idempotent_and_only_tightens(a: Degrade, b: D
 
 
 @given(parts=st.lists(st.builds(Admission, notices=st.lists(
-    st.builds(Notice, type=st.text(max_size=3), data=st.just({}))).map(tuple)), max_size=4))  # fmt: skip
+    st.builds(Notification, type=st.text(max_size=3), data=st.just({}))).map(tuple)), max_size=4))  # fmt: skip
 def test_no_notice_is_lost_or_reordered(parts: list[Admission]) -> None:
-    grant = Grant()
+    grant = AdmissionResult()
     for part in parts:
         grant = grant.plus(part)
     assert grant.notices == tuple(notice for part in parts for notice in part.notices)
@@ -420,11 +420,11 @@ async def test_the_handler_sees_the_merged_grant(database: Database) -> None:
     async def handler(call: Any) -> object:
         return {"audio": call.grant.degrade.audio, "top_k": call.grant.degrade.top_k}
 
-    admits = (
-        StepAdmit("sla", Admission(degrade=Degrade(top_k=9))),
-        StepAdmit("cost", Admission(degrade=Degrade(audio=False, top_k=12))),
+    admission_gates = (
+        StepAdmit("sla", Admission(degrade=ServiceLimits(top_k=9))),
+        StepAdmit("cost", Admission(degrade=ServiceLimits(audio=False, top_k=12))),
     )
-    async with serving(database.app, route(handler), admits=admits) as served:
+    async with serving(database.app, route(handler), admission_gates=admission_gates) as served:
         _, answer, _ = await served.call()
     assert answer["data"] == {"audio": False, "top_k": 9}
 

@@ -7,7 +7,7 @@ import pytest
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.http import AnyRoute
-from ragwork_hooks.jobs import Ticker
+from ragwork_hooks.jobs import PeriodicTask
 from ragwork_hooks.plugin import Contribution, Services
 from ragwork_kernel import plan
 from ragwork_kernel.services import PluginServices
@@ -100,8 +100,8 @@ def test_a_route_misses_no_declaration() -> None:
 
 def test_admission_gates_stand_under_their_stage_in_the_operators_order() -> None:
     gates = (StepAdmit("rate", name="a"), StepAdmit("cost", name="b"), StepAdmit("rate", name="c"))
-    made = plan.freeze({"one": Contribution(admits=gates)}, ("c",))
-    assert {stage: [g.name for g in made.admits[stage]] for stage in ("rate", "cost")} == {
+    made = plan.freeze({"one": Contribution(admission_gates=gates)}, ("c",))
+    assert {stage: [g.name for g in made.admission_gates[stage]] for stage in ("rate", "cost")} == {
         "rate": ["c", "a"], "cost": ["b"],
     }  # fmt: skip
 
@@ -109,13 +109,13 @@ def test_admission_gates_stand_under_their_stage_in_the_operators_order() -> Non
 def test_a_gate_of_an_unknown_stage_stops_the_boot() -> None:
     """Filtered out silently it would never be asked, and what it guards would be open."""
     with pytest.raises(ConfigError, match=r"one.*stage 'later'"):
-        plan.freeze({"one": Contribution(admits=(StepAdmit("later"),))}, ())
+        plan.freeze({"one": Contribution(admission_gates=(StepAdmit("later"),))}, ())
     with pytest.raises(ConfigError, match=r"one.*stage 'later'"):
         plan.freeze({"one": Contribution(gates=(RoleGate(stage="later"),))}, ())
 
 
 def test_the_plan_does_not_change_when_its_sources_do() -> None:
-    sources = {"one": Contribution(tickers=(Ticker(name="t", every_s=1, run=handler),))}  # type: ignore[arg-type]
+    sources = {"one": Contribution(tickers=(PeriodicTask(name="t", every_s=1, run=handler),))}  # type: ignore[arg-type]
     made = plan.freeze(sources, ())
     sources.clear()
     assert [t.name for t in made.tickers] == ["t"]

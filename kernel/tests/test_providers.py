@@ -1,4 +1,4 @@
-"""The binding table: strict names and options, one opening, wraps composed once."""
+"""The binding table: strict names and options, one opening, provider_middleware composed once."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.plugin import Provider, ProviderContext, Wrap
+from ragwork_hooks.plugin import Provider, ProviderContext, ProviderMiddleware
 from ragwork_hooks.provider_kinds import EMBEDDING, LLM
 from ragwork_kernel import discovery
 from ragwork_kernel import providers as providers_module
@@ -50,7 +50,7 @@ class Factory:
 
 
 def table(
-    monkeypatch: pytest.MonkeyPatch, wraps: tuple[Wrap[Any], ...] = (), **factories: Factory
+    monkeypatch: pytest.MonkeyPatch, provider_middleware: tuple[ProviderMiddleware[Any], ...] = (), **factories: Factory
 ) -> ProviderTable:
     """A table of embedding providers that come from ``factories`` instead of entry points."""
     providers: dict[str, Provider[Any]] = {
@@ -58,7 +58,7 @@ def table(
     }
     monkeypatch.setattr(discovery, "load", lambda _group, name: providers[name])
     made = ProviderTable()
-    made.fill([Offer(kind="embedding", name=name, context=CONTEXT) for name in factories], wraps)
+    made.fill([Offer(kind="embedding", name=name, context=CONTEXT) for name in factories], provider_middleware)
     return made
 
 
@@ -109,13 +109,13 @@ async def test_wraps_of_the_kind_are_composed_once_in_order(monkeypatch: pytest.
 
         return wrap
 
-    wraps = (
-        Wrap(kind=EMBEDDING, name="a", wrap=wrapping("inner")),
-        Wrap(kind=LLM, name="b", wrap=wrapping("other kind")),
-        Wrap(kind=EMBEDDING, name="c", wrap=wrapping("outer")),
+    provider_middleware = (
+        ProviderMiddleware(kind=EMBEDDING, name="a", wrap=wrapping("inner")),
+        ProviderMiddleware(kind=LLM, name="b", wrap=wrapping("other kind")),
+        ProviderMiddleware(kind=EMBEDDING, name="c", wrap=wrapping("outer")),
     )
     factory = Factory()
-    made = table(monkeypatch, wraps, one=factory)
+    made = table(monkeypatch, provider_middleware, one=factory)
     for _ in range(3):
         assert await made.open(EMBEDDING, "one") == ("outer", ("inner", factory.opened))  # type: ignore[comparison-overlap]
     assert log == ["inner one", "outer one"]
@@ -125,7 +125,7 @@ async def test_closing_reaches_what_a_wrap_hides_and_survives_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bad, good = Opened(fails_to_close=True), Opened()
-    hide = Wrap(kind=EMBEDDING, name="hide", wrap=lambda _name, _inner: object())
+    hide = ProviderMiddleware(kind=EMBEDDING, name="hide", wrap=lambda _name, _inner: object())
     made = table(monkeypatch, (hide,), bad=Factory(opened=bad), good=Factory(opened=good))
     await made.open(EMBEDDING, "bad")
     await made.open(EMBEDDING, "good")

@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 import pytest
 import pytest_asyncio
-from ragwork_hooks.admission import Admission, Hold, Wire
-from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, AuditNote, Tally
+from ragwork_hooks.admission import Admission, Reservation, Wire
+from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, AuditDetails, EventCount
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action, Deny, Resource
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.events import Finished
-from ragwork_hooks.http import AnyRoute, Reply
+from ragwork_hooks.events import RequestSummary
+from ragwork_hooks.http import AnyRoute, Response
 from ragwork_hooks.storage import Transaction
 from ragwork_kernel import migrations
 from ragwork_testkit.database import Database, PostgresServer
@@ -44,8 +44,8 @@ class Log:
     def takes(self, tenant_id: str, event: AuditEvent) -> bool:
         return not self.full
 
-    async def tally(self, tx: Transaction, event_type: str, since: datetime) -> Tally:
-        return Tally(count=0, last_at=None)
+    async def tally(self, tx: Transaction, event_type: str, since: datetime) -> EventCount:
+        return EventCount(count=0, last_at=None)
 
     def said(self) -> list[tuple[str, str, str]]:
         return [(tenant, e.type, e.outcome) for tenant, e in self.kept]
@@ -54,9 +54,9 @@ class Log:
 @attrs.frozen
 class Watcher:
     name: str = "watcher"
-    seen: list[Finished] = attrs.field(factory=list)
+    seen: list[RequestSummary] = attrs.field(factory=list)
 
-    def finished(self, request: Finished) -> None:
+    def finished(self, request: RequestSummary) -> None:
         self.seen.append(request)
 
 
@@ -77,7 +77,7 @@ async def done(_call: Any) -> object:
 
 async def test_a_mutation_leaves_one_record_naming_who_did_what(database: Database) -> None:
     async def handler(_call: Any) -> object:
-        return Reply(data={}, audit=AuditNote(resource_id="7", metadata={"size": 3}))
+        return Response(data={}, audit=AuditDetails(resource_id="7", metadata={"size": 3}))
 
     log = Log()
     async with serving(database.app, post(handler), audit=log) as served:
@@ -98,7 +98,7 @@ async def test_a_mutation_leaves_one_record_naming_who_did_what(database: Databa
 
 async def test_nothing_done_is_nothing_recorded(database: Database) -> None:
     async def handler(_call: Any) -> object:
-        return Reply(data={}, changed=False)
+        return Response(data={}, changed=False)
 
     log = Log()
     async with serving(database.app, post(handler), audit=log) as served:
@@ -145,14 +145,14 @@ ADMIN = Action(name="thing.read", role=Role.ADMIN)
 DENIALS = {
     "role": ({"gates": (StepGate(Deny("AUTH_FORBIDDEN", "no")),)}, "rbac.forbidden"),
     "rate": (
-        {"admits": (StepAdmit("rate", Deny("RATE_LIMITED", "slow", audit_event="security.rate_limited")),)},
+        {"admission_gates": (StepAdmit("rate", Deny("RATE_LIMITED", "slow", audit_event="security.rate_limited")),)},
         "security.rate_limited",
     ),
     "quota": (
-        {"admits": (StepAdmit("quota", Deny("QUOTA_EXCEEDED", "", audit_event="quota.hard_cap_blocked")),)},
+        {"admission_gates": (StepAdmit("quota", Deny("QUOTA_EXCEEDED", "", audit_event="quota.hard_cap_blocked")),)},
         "quota.hard_cap_blocked",
     ),
-    "entitlement": ({"admits": (StepAdmit("entitlement", Deny()),)}, "authz.access.denied"),
+    "entitlement": ({"admission_gates": (StepAdmit("entitlement", Deny()),)}, "authz.access.denied"),
 }
 
 
@@ -220,7 +220,7 @@ async def test_a_flooded_log_still_writes_what_a_gate_must_leave_behind(database
 
     denial = Deny("QUOTA_EXCEEDED", "used up", record=leave)
     log = Log(full=True)
-    async with serving(database.app, post(done), admits=(StepAdmit("quota", denial),), audit=log) as served:
+    async with serving(database.app, post(done), admission_gates=(StepAdmit("quota", denial),), audit=log) as served:
         assert (await served.call("POST"))[0] == 402
     assert (left, log.kept) == (["t1"], [])
 
@@ -261,7 +261,7 @@ async def test_admission_of_a_change_to_another_tenant_charges_the_caller(databa
             return Wire()
 
     declared = post(done, path="/v1/things/{tenant_id}")
-    async with serving(database.app, declared, admits=(Charging(),), pool_size=1, pool_overflow=0) as served:
+    async with serving(database.app, declared, admission_gates=(Charging(),), pool_size=1, pool_overflow=0) as served:
         assert (await served.call("POST", "/v1/things/t2", token="t1.root.admin"))[0] == 200
         assert (await served.call("POST", "/v1/things/t1"))[0] == 200
     assert tenants == ["t1", "t1"]
@@ -281,9 +281,9 @@ async def test_what_a_rollback_undid_is_not_given_back_twice(
     async def handler(_call: Any) -> object:
         raise Problem("CONFLICT", "no")
 
-    hold = Admission(hold=Hold(settle=settle, written=written))
+    hold = Admission(hold=Reservation(settle=settle, written=written))
     declared = post(handler, transaction=transaction, audit_event=None)
-    async with serving(database.app, declared, admits=(StepAdmit("quota", hold),)) as served:
+    async with serving(database.app, declared, admission_gates=(StepAdmit("quota", hold),)) as served:
         await served.call("POST")
         await served.pipeline.settled()
     assert calls == settled
@@ -293,7 +293,7 @@ async def test_observers_learn_of_every_request_and_what_each_gate_said(database
     watcher = Watcher()
     deny = StepAdmit("rate", Deny("RATE_LIMITED", "slow", headers={"Retry-After": "1"}))
     async with serving(
-        database.app, post(done, feature=("a", "b")), admits=(StepAdmit("entitlement"),), observers=(watcher,)
+        database.app, post(done, feature=("a", "b")), admission_gates=(StepAdmit("entitlement"),), observers=(watcher,)
     ) as served:
         _, _, response = await served.call("POST")
     (seen,) = watcher.seen
@@ -303,7 +303,7 @@ async def test_observers_learn_of_every_request_and_what_each_gate_said(database
     ]  # fmt: skip
     assert 0 < seen.deciding_s <= seen.seconds
     assert "decide;dur=" in response.headers["Server-Timing"]
-    async with serving(database.app, post(done), admits=(deny,), observers=(watcher,)) as served:
+    async with serving(database.app, post(done), admission_gates=(deny,), observers=(watcher,)) as served:
         await served.call("POST")
     assert [(s.stage, s.said, s.code, s.headers) for s in watcher.seen[1].steps[-1:]] == [
         ("rate", "deny", "RATE_LIMITED", {"Retry-After": "1"})
@@ -316,7 +316,7 @@ async def test_an_observer_that_raises_disturbs_nobody(database: Database) -> No
     class Broken:
         name: str = "broken"
 
-        def finished(self, request: Finished) -> None:
+        def finished(self, request: RequestSummary) -> None:
             raise RuntimeError("boom")
 
     watcher = Watcher()

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_hooks.http import NoFields, Upload
+from ragwork_hooks.http import Empty, Upload
 from ragwork_kernel import codec
 from ragwork_kernel.replays import payload_hash
 
@@ -26,7 +26,7 @@ class Sent:
     """As much of a call as its hash looks at."""
 
     body: object
-    query: object = NoFields()
+    query: object = Empty()
 
 
 def hash_of(raw: bytes) -> bytes:

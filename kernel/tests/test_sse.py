@@ -14,7 +14,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.http import Frame
+from ragwork_hooks.http import StreamEvent
 from ragwork_kernel import migrations, sse
 from ragwork_testkit.database import Database, PostgresServer
 from serving import Sent, Served, eventually, interpret, public, route, serving, streamed
@@ -29,7 +29,7 @@ async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
         yield fresh
 
 
-def streams(make: Callable[[], AsyncIterator[Frame]], **said: Any) -> Callable[[Any], Awaitable[object]]:
+def streams(make: Callable[[], AsyncIterator[StreamEvent]], **said: Any) -> Callable[[Any], Awaitable[object]]:
     async def handler(_call: Any) -> object:
         return streamed(make(), **said)
 
@@ -59,9 +59,9 @@ def assert_well_formed(raw: bytes, events: Sequence[Sent]) -> None:
 
 
 async def test_frames_are_numbered_enveloped_and_ended_with_done(database: Database) -> None:
-    async def frames() -> AsyncIterator[Frame]:
-        yield Frame(type="first", data={"n": 1})
-        yield Frame(type="cost.warn", data={}, event="cost.warn")
+    async def frames() -> AsyncIterator[StreamEvent]:
+        yield StreamEvent(type="first", data={"n": 1})
+        yield StreamEvent(type="cost.warn", data={}, event="cost.warn")
 
     async with serving(database.app, route(streams(frames, fields={"session_id": "s"}))) as served:
         events = await whole(served, {"X-Request-Id": "req-7"})
@@ -74,7 +74,7 @@ async def test_frames_are_numbered_enveloped_and_ended_with_done(database: Datab
 
 
 async def test_a_stream_is_not_cached_or_buffered(database: Database) -> None:
-    async def frames() -> AsyncIterator[Frame]:
+    async def frames() -> AsyncIterator[StreamEvent]:
         return
         yield
 
@@ -91,9 +91,9 @@ async def test_nothing_but_our_frames_is_in_a_stream(
 ) -> None:
     """The response class would write pings of its own between them."""
 
-    async def frames() -> AsyncIterator[Frame]:
+    async def frames() -> AsyncIterator[StreamEvent]:
         await asyncio.sleep(0.1)
-        yield Frame(type="token.delta", data={"delta": "x"})
+        yield StreamEvent(type="token.delta", data={"delta": "x"})
 
     made = sse.StreamResponse.__init__
 
@@ -122,8 +122,8 @@ async def test_nothing_but_our_frames_is_in_a_stream(
 async def test_a_failure_becomes_one_error_event_before_done(
     database: Database, error: BaseException, code: str
 ) -> None:
-    async def frames() -> AsyncIterator[Frame]:
-        yield Frame(type="first", data={})
+    async def frames() -> AsyncIterator[StreamEvent]:
+        yield StreamEvent(type="first", data={})
         raise error
 
     async with serving(database.app, route(streams(frames))) as served:
@@ -148,9 +148,9 @@ def test_no_payload_can_add_an_event_or_leave_a_gap(
     def encodable(payload: dict[str, Any]) -> bool:
         return not any("\ud800" <= c <= "\udfff" for text in _texts(payload) for c in text)
 
-    async def frames() -> AsyncIterator[Frame]:
+    async def frames() -> AsyncIterator[StreamEvent]:
         for payload in payloads:
-            yield Frame(type="x", data=payload)
+            yield StreamEvent(type="x", data=payload)
 
     async def run() -> list[Sent]:
         async with serving(database.app, route(streams(frames))) as served:
@@ -171,15 +171,15 @@ def _texts(value: Any) -> list[str]:
 
 
 async def test_an_idle_stream_beats_and_a_busy_one_does_not(database: Database) -> None:
-    async def idle() -> AsyncIterator[Frame]:
-        yield Frame(type="first", data={})
+    async def idle() -> AsyncIterator[StreamEvent]:
+        yield StreamEvent(type="first", data={})
         await asyncio.sleep(0.55)
-        yield Frame(type="last", data={})
+        yield StreamEvent(type="last", data={})
 
-    async def busy() -> AsyncIterator[Frame]:
+    async def busy() -> AsyncIterator[StreamEvent]:
         for _ in range(20):
             await asyncio.sleep(0.02)
-            yield Frame(type="tick", data={})
+            yield StreamEvent(type="tick", data={})
 
     async with serving(database.app, route(streams(idle, heartbeat_s=0.2))) as served:
         events = await whole(served)
@@ -199,11 +199,11 @@ class Watched:
         self.produced = 0
         self._first = first
 
-    async def frames(self) -> AsyncIterator[Frame]:
+    async def frames(self) -> AsyncIterator[StreamEvent]:
         try:
             while True:
                 self.produced += 1
-                yield Frame(type="tick", data={"pad": "x" * (0 if self._first == 1 else 8192)})
+                yield StreamEvent(type="tick", data={"pad": "x" * (0 if self._first == 1 else 8192)})
                 if self.produced >= self._first:
                     self.started.set()
                     await asyncio.sleep(60)
@@ -251,9 +251,9 @@ async def test_a_stream_that_lives_too_long_is_ended_with_a_reason(database: Dat
 
 
 async def test_a_stream_outlives_the_deadline_of_plain_requests(database: Database) -> None:
-    async def frames() -> AsyncIterator[Frame]:
+    async def frames() -> AsyncIterator[StreamEvent]:
         await asyncio.sleep(0.5)
-        yield Frame(type="late", data={})
+        yield StreamEvent(type="late", data={})
 
     async with serving(database.app, route(streams(frames)), request_timeout_s=0.2) as served:
         assert [e.type for e in await whole(served)] == ["late", "done"]
@@ -344,9 +344,9 @@ async def test_the_first_frame_leaves_before_the_second_is_made(database: Databa
 async def test_what_was_sent_whole_is_logged_as_answered(
     database: Database, until: bytes, status: str
 ) -> None:
-    async def words() -> AsyncIterator[Frame]:
+    async def words() -> AsyncIterator[StreamEvent]:
         try:
-            yield Frame(type="word", data={})
+            yield StreamEvent(type="word", data={})
             if status == "499":
                 await asyncio.sleep(30)
         finally:

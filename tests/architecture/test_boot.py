@@ -85,7 +85,7 @@ class NamedGate:
     name: str
     stage: str = "role"
 
-    async def judge(self, *_: object) -> Allow:
+    async def decide(self, *_: object) -> Allow:
         return Allow()
 
     async def narrow(self, _principal: object, _action: object, scope: Any) -> Any:

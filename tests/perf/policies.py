@@ -93,7 +93,7 @@ async def main(number: int) -> None:
         labels={"level": "open"},
         permissions=frozenset({"read"}),
     )
-    judged = await measured(lambda: gate.judge(principal, READ, document, None))
+    judged = await measured(lambda: gate.decide(principal, READ, document, None))
     narrowed = await measured(lambda: gate.narrow(principal, READ, Everything()))
     print(json.dumps({"policies": number, "judge": judged, "narrow": narrowed}))
 

@@ -7,7 +7,7 @@ import attrs
 import pytest
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import AnyRoute, Call, NoFields
+from ragwork_hooks.http import AnyRoute, Request, Empty
 from ragwork_toolkit import routes
 
 Factory = Callable[..., AnyRoute]
@@ -18,7 +18,7 @@ class Body:
     text: str
 
 
-async def handle(call: Call[Any, Any]) -> None:
+async def handle(call: Request[Any, Any]) -> None:
     """Not called here."""
 
 
@@ -54,7 +54,7 @@ def test_the_name_fixes_method_scope_rate_class_and_transaction(
     assert (route.method, route.scope, route.rate_class, route.transaction, route.idempotency) == form
     assert route.action == said.get("action")
     assert route.audit_event == said.get("audit_event")
-    assert (route.feature, route.stale_reads, route.query, route.errors) == (None, False, NoFields, ())
+    assert (route.feature, route.stale_reads, route.query, route.errors) == (None, False, Empty, ())
 
 
 @pytest.mark.parametrize(("factory", "said", "form"), FORMS, ids=IDS)

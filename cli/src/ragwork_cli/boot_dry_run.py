@@ -11,13 +11,13 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import ConfigError, ProviderError
-from ragwork_hooks.plugin import Binding, Probe
+from ragwork_hooks.plugin import Binding, HealthCheck
 from ragwork_hooks.storage import DatabaseUrls, Mode, Transaction
 from ragwork_kernel import bindings, plan
 from ragwork_kernel.absent_state import AbsentState
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.bus import Bus
-from ragwork_kernel.contributions import Collected, collect
+from ragwork_kernel.collection import Collected, collect
 from ragwork_kernel.db import Pool
 from ragwork_kernel.error_answers import database_unavailable
 from ragwork_kernel.telemetry import Telemetry
@@ -40,7 +40,7 @@ class BootDryRun:
     faults: tuple[ConfigError, ...]
 
     @property
-    def probes(self) -> tuple[Probe, ...]:
+    def probes(self) -> tuple[HealthCheck, ...]:
         """Of the services that plugins depend on."""
         return self.frozen.probes if self.frozen else ()
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import asyncpg
 import click
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Command, Option, OptionValue, Tool, ToolContext
+from ragwork_hooks.plugin import Command, Option, OptionValue, OfflineCommand, OfflineCommandContext
 from ragwork_kernel import assembly as assemblies
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import boot
@@ -158,12 +158,12 @@ def _operator_callback(
     return callback
 
 
-def _plugin_callback(plugin: str, command: Command | Tool) -> Callable[..., None]:
+def _plugin_callback(plugin: str, command: Command | OfflineCommand) -> Callable[..., None]:
     def callback(data_dir: Path | None, as_json: bool, **options: Any) -> None:
         place = (data_dir or default_data_dir()).absolute()
         given = {option.name: options[option.name.replace("-", "_")] for option in command.options}
-        if isinstance(command, Tool):
-            _exit(run_async(command.run(ToolContext(console=TerminalConsole(as_json), options=given))))
+        if isinstance(command, OfflineCommand):
+            _exit(run_async(command.run(OfflineCommandContext(console=TerminalConsole(as_json), options=given))))
             return
         assembly = assemblies.read()
         configure_logging("WARNING")

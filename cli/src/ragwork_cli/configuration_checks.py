@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 from ragwork_hooks.errors import ConfigError, Problem
-from ragwork_hooks.plugin import Probe
+from ragwork_hooks.plugin import HealthCheck
 from ragwork_hooks.storage import DatabaseUrls
 from ragwork_kernel import bindings, migrations, phase0, roles
 from ragwork_kernel.assembly import Assembly
@@ -179,7 +179,7 @@ async def _plugins(
     return found
 
 
-async def _asked(probe: Probe) -> Finding:
+async def _asked(probe: HealthCheck) -> Finding:
     """A service that a plugin depends on, asked as health asks it."""
     check = f"dependency {probe.component}"
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, get_args
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.authz import Everything
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.governance import DataPage, DataStore, SortOrder, Subject, SubjectKind
@@ -141,8 +141,8 @@ def _subject(text: str) -> Subject:
     return Subject(kind=kind, id=identifier)
 
 
-def _note(store: DataStore, metadata: Mapping[str, object]) -> AuditNote:
-    return AuditNote(resource_type="data_store", resource_id=store.name, metadata=metadata)
+def _note(store: DataStore, metadata: Mapping[str, object]) -> AuditDetails:
+    return AuditDetails(resource_type="data_store", resource_id=store.name, metadata=metadata)
 
 
 def _told(store: DataStore) -> str:

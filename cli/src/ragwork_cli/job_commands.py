@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 from ragwork_kernel import assembly as assemblies
@@ -71,7 +71,7 @@ async def _retried(data_dir: Path, report: jobs.JobReport) -> bool:
         async with platform.parts.db.tenant(report.tenant_id) as tx:
             if not await jobs.retry(tx, report.id):
                 return False
-            note = AuditNote(resource_type="job", resource_id=report.id, metadata={"kind": report.kind})
+            note = AuditDetails(resource_type="job", resource_id=report.id, metadata={"kind": report.kind})
             await record(tx, note)
     return True
 

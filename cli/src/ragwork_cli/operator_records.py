@@ -3,7 +3,7 @@
 import pwd
 
 import attrs
-from ragwork_hooks.audit import AuditEvent, AuditLog, AuditNote
+from ragwork_hooks.audit import AuditEvent, AuditLog, AuditDetails
 from ragwork_hooks.storage import Transaction
 
 
@@ -23,7 +23,7 @@ class OperatorRecords:
     event: str | None
     actor: str
 
-    async def __call__(self, tx: Transaction, note: AuditNote) -> None:
+    async def __call__(self, tx: Transaction, note: AuditDetails) -> None:
         name = note.event or self.event
         if name is None:
             raise LookupError("a command that changes something declares its audit_event")

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from ragwork_hooks.errors import ConfigError, Problem, ProviderError
-from ragwork_hooks.plugin import Command, CommandContext, Console, OptionValue, Tool
+from ragwork_hooks.plugin import Command, CommandContext, Console, OptionValue, OfflineCommand
 from ragwork_kernel.assembly import Assembly
 from ragwork_kernel.boot import Platform
 
@@ -21,7 +21,7 @@ def status_of(error: Exception) -> int:
     return 2 if isinstance(error, ConfigError) else 1
 
 
-def of(assembly: Assembly) -> Iterator[tuple[str, Command | Tool]]:
+def of(assembly: Assembly) -> Iterator[tuple[str, Command | OfflineCommand]]:
     """Every command of the enabled plugins, with its plugin's name."""
     for loaded in assembly.plugins:
         for command in assembly.call(loaded, "ragwork_commands") or ():

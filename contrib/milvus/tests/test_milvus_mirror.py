@@ -10,7 +10,7 @@ import pytest
 from ragwork_hooks.authz import Everything
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.events import Delivery, Event
-from ragwork_hooks.retrieval import INDEX_CHANGED, Indexed
+from ragwork_hooks.retrieval import INDEX_CHANGED, IndexSnapshot
 from ragwork_milvus.rows import MAX_FACTS, Place
 from ragwork_testkit.retrieval import OTHER, TENANT, WordEmbedder
 
@@ -26,9 +26,9 @@ async def stored(
     return rows
 
 
-async def kept(stack: Any, document_id: str) -> Indexed:
+async def kept(stack: Any, document_id: str) -> IndexSnapshot:
     async with stack.pool.tenant(TENANT) as tx:
-        indexed: Indexed | None = await stack.source.document(tx, document_id)
+        indexed: IndexSnapshot | None = await stack.source.document(tx, document_id)
     assert indexed is not None
     return indexed
 
@@ -125,7 +125,7 @@ async def test_events_keep_their_order_while_milvus_fails(
 ) -> None:
     bench, put, failures = stack.bench, stack.engine.put, iter(range(2))
 
-    async def failing(tenant_id: str, indexed: Indexed) -> None:
+    async def failing(tenant_id: str, indexed: IndexSnapshot) -> None:
         if next(failures, None) is not None:
             raise ProviderError("INTEGRATION_UNAVAILABLE", "away", retryable=True)
         await put(tenant_id, indexed)
@@ -148,7 +148,7 @@ async def test_a_copy_that_outlives_its_delivery_is_waited_for(
     await stack.settled()
     running = 0
 
-    async def slow(tenant_id: str, indexed: Indexed) -> None:
+    async def slow(tenant_id: str, indexed: IndexSnapshot) -> None:
         nonlocal running
         running += 1
         assert running == 1, "two copies of one document at once"
@@ -236,4 +236,4 @@ async def test_a_document_with_more_facts_than_milvus_holds_says_so(stack: Any) 
     await stack.settled()
     document = attrs.evolve((await kept(stack, "b")).document, readers=readers)
     with pytest.raises(ProviderError, match="Milvus holds 4096"):
-        await stack.engine.put(TENANT, Indexed(revision=1, document=document))
+        await stack.engine.put(TENANT, IndexSnapshot(revision=1, document=document))

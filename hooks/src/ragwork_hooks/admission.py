@@ -7,7 +7,7 @@ import attrs
 
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny
-from ragwork_hooks.notification import Notice
+from ragwork_hooks.notification import Notification
 from ragwork_hooks.storage import Transaction
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 #: themselves in this process; the others in this order after it.
 #: A gate of ``capacity`` may wait for a place: nothing is held open meanwhile.
 Stage: TypeAlias = Literal["address", "switch", "rate", "entitlement", "capacity", "quota", "sla", "cost"]
-Open: TypeAlias = Callable[[], Awaitable[Transaction]]
+OpenTransaction: TypeAlias = Callable[[], Awaitable[Transaction]]
 
 
 @attrs.frozen(kw_only=True)
-class Degrade:
+class ServiceLimits:
     """What a run must do without; ``None`` leaves a value alone. Merged, the most restrictive wins."""
 
     audio: bool = True
@@ -31,12 +31,12 @@ class Degrade:
 
 
 @attrs.frozen(kw_only=True)
-class Hold:
+class Reservation:
     """Something reserved for this request.
 
     The kernel calls ``settle`` once after the work with whether it ``started`` (the handler returned, so a
     later failure still costs the reserve), in a task that drain awaits. One that was ``written`` through
-    ``Ask.open`` is undone by that transaction's rollback: then it is not called.
+    ``AdmissionRequest.open`` is undone by that transaction's rollback: then it is not called.
     """
 
     settle: Callable[[bool], Coroutine[Any, Any, None]]
@@ -48,13 +48,13 @@ class Admission:
     """One gate's yes."""
 
     headers: Mapping[str, str] = attrs.field(factory=dict)
-    notices: tuple[Notice, ...] = ()
-    degrade: Degrade = attrs.field(factory=Degrade)
-    hold: Hold | None = None
+    notices: tuple[Notification, ...] = ()
+    degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
+    hold: Reservation | None = None
 
 
 @attrs.frozen(kw_only=True)
-class Ask:
+class AdmissionRequest:
     """What an admission gate is told: route facts, never the body.
 
     ``credential`` is set at stage ``address`` only, where a well-formed credential is sent: it stands for that
@@ -71,7 +71,7 @@ class Ask:
     switch: str | None
     feature: str | None
     request_id: str
-    open: Open
+    open: OpenTransaction
     free: bool = False
     credential: str | None = None
 
@@ -87,13 +87,13 @@ class Wire:
     refusal_headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
-class AdmitGate(Protocol):
+class AdmissionGate(Protocol):
     """Gate of admission; stages are asked in the order of ``Stage``."""
 
     name: str
     stage: Stage
 
-    async def admit(self, ask: Ask) -> Admission | Deny:
+    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         """``Deny`` carries the code (``RATE_LIMITED`` …). A gate that raises denies."""
 
     def wire(self, route: "AnyRoute") -> Wire:
@@ -101,17 +101,17 @@ class AdmitGate(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class Grant:
+class AdmissionResult:
     """All admissions of one request, merged."""
 
     headers: Mapping[str, str] = attrs.field(factory=dict)
-    notices: tuple[Notice, ...] = ()
-    degrade: Degrade = attrs.field(factory=Degrade)
-    holds: tuple[Hold, ...] = ()
+    notices: tuple[Notification, ...] = ()
+    degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
+    holds: tuple[Reservation, ...] = ()
 
-    def plus(self, more: Admission) -> "Grant":
+    def plus(self, more: Admission) -> "AdmissionResult":
         """This grant and one more admission."""
-        return Grant(
+        return AdmissionResult(
             headers={**self.headers, **more.headers},
             notices=(*self.notices, *more.notices),
             degrade=_stricter(self.degrade, more.degrade),
@@ -119,9 +119,9 @@ class Grant:
         )
 
 
-def _stricter(a: Degrade, b: Degrade) -> Degrade:
+def _stricter(a: ServiceLimits, b: ServiceLimits) -> ServiceLimits:
     common = tuple(p for p in a.providers if p in b.providers)
-    return Degrade(
+    return ServiceLimits(
         audio=a.audio and b.audio,
         top_k=_least(a.top_k, b.top_k),
         max_output_tokens=_least(a.max_output_tokens, b.max_output_tokens),

@@ -13,7 +13,7 @@ PLATFORM_TENANT = "ragwork.platform"
 
 
 @attrs.frozen(kw_only=True)
-class AuditNote:
+class AuditDetails:
     """What a handler adds to its route's record. ``event`` replaces the route's. Values are ids, counts and
     names; what looks like a secret or content is redacted.
     """
@@ -51,7 +51,7 @@ class AuditEvent:
 
 
 @attrs.frozen(kw_only=True)
-class Tally:
+class EventCount:
     """How often something was recorded, repeats that were summed up included."""
 
     count: int
@@ -71,5 +71,5 @@ class AuditLog(Protocol):
         the next record that is taken counts what was passed over.
         """
 
-    async def tally(self, tx: Transaction, event_type: str, since: datetime) -> Tally:
+    async def tally(self, tx: Transaction, event_type: str, since: datetime) -> EventCount:
         """Count records of the transaction's tenant. One round trip."""

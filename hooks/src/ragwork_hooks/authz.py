@@ -69,11 +69,11 @@ class Decision:
     """Who said what. ``verdict`` is the outcome over all gates; ``trail`` one entry per gate asked."""
 
     verdict: Allow | Deny
-    trail: tuple["Judgement", ...]
+    trail: tuple["GateDecision", ...]
 
 
 @attrs.frozen(kw_only=True)
-class Judgement:
+class GateDecision:
     """One gate's verdict and the time it took, for audit and ``explain``."""
 
     gate: str
@@ -91,7 +91,7 @@ class Gate(Protocol):
     name: str
     stage: Literal["role", "resource"]
 
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         """The verdict. ``tx`` is bound to the principal's tenant; ``None`` at stage ``role``."""
@@ -100,7 +100,7 @@ class Gate(Protocol):
         """What of ``scope`` the principal may read; used by lists, counts and ranking queries."""
 
 
-def refusal(verdict: Deny, default_status: int = 403) -> Problem:
+def problem_of(verdict: Deny, default_status: int = 403) -> Problem:
     """The denial as the caller sees it; a code of a plugin's own gets ``default_status``."""
     return Problem(
         verdict.code,
@@ -147,7 +147,7 @@ class IdIn:
 
 
 @attrs.frozen
-class Labelled:
+class HasLabel:
     """Documents that have a label ``key``, whatever its value."""
 
     key: str
@@ -162,7 +162,7 @@ class LabelIn:
 
 
 @attrs.frozen
-class LabelCompares:
+class LabelComparison:
     """Documents whose label ``key`` stands in a relation to ``value``; without the label none does.
 
     Order is that of code points; ``starts_with`` and ``contains`` heed case.
@@ -188,11 +188,11 @@ class Not:
     part: "ReadScope"
 
 
-Leaf: TypeAlias = Everything | Nothing | ReadableBy | OwnedBy | IdIn | Labelled | LabelIn | LabelCompares
+Leaf: TypeAlias = Everything | Nothing | ReadableBy | OwnedBy | IdIn | HasLabel | LabelIn | LabelComparison
 ReadScope: TypeAlias = Leaf | AllOf | AnyOf | Not
 
 
-def every(*scopes: ReadScope) -> ReadScope:
+def all_of(*scopes: ReadScope) -> ReadScope:
     """What lies in each of ``scopes``, without needless parts."""
     parts: dict[ReadScope, None] = {}
     for scope in scopes:
@@ -204,7 +204,7 @@ def every(*scopes: ReadScope) -> ReadScope:
     return AllOf(tuple(parts)) if len(parts) > 1 else next(iter(parts), Everything())
 
 
-def some(*scopes: ReadScope) -> ReadScope:
+def any_of(*scopes: ReadScope) -> ReadScope:
     """What lies in at least one of ``scopes``, without needless parts."""
     parts: dict[ReadScope, None] = {}
     for scope in scopes:
@@ -216,7 +216,7 @@ def some(*scopes: ReadScope) -> ReadScope:
     return AnyOf(tuple(parts)) if len(parts) > 1 else next(iter(parts), Nothing())
 
 
-def outside(scope: ReadScope) -> ReadScope:
+def negated(scope: ReadScope) -> ReadScope:
     """What does not lie in ``scope``."""
     match scope:
         case Everything():

@@ -60,7 +60,7 @@ class DocumentCatalog(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class Found:
+class CorpusPassage:
     """A passage and the corpus that it came from."""
 
     corpus_id: str
@@ -68,7 +68,7 @@ class Found:
 
 
 @attrs.frozen(kw_only=True)
-class Answers:
+class SearchAnswers:
     """What the asked corpora gave: (corpus id, passages best first) and (corpus id, error)."""
 
     found: Sequence[tuple[str, Sequence[Passage]]]
@@ -78,7 +78,7 @@ class Answers:
 class PreparedSearch(Protocol):
     """A question to several corpora whose slow part is over."""
 
-    async def read(self, tx: Transaction, scope: ReadScope) -> Answers:
+    async def read(self, tx: Transaction, scope: ReadScope) -> SearchAnswers:
         """What each corpus has within ``scope``, in the order asked. Raises the first ``ProviderError`` when
         no corpus can answer. One round trip per local corpus.
         """
@@ -95,8 +95,8 @@ class CorpusSearch(Protocol):
         """
 
     async def rank(
-        self, question: str, answers: Answers, top_k: int, *, distinct: bool = False
-    ) -> Sequence[Found]:
+        self, question: str, answers: SearchAnswers, top_k: int, *, distinct: bool = False
+    ) -> Sequence[CorpusPassage]:
         """The best ``top_k`` of all, best first, without duplicates, also by document when ``distinct``. Scores
         become 0.0 to 1.0 over all corpora; an engine's own can't be compared with another's.
         """

@@ -47,7 +47,7 @@ class Events(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class Step:
+class DecisionStep:
     """What one gate said of one request. ``said`` is ``allow``, ``deny``, ``abstain`` or ``hit``; ``headers``
     carry its limits; ``seconds`` is the time it took.
     """
@@ -61,7 +61,7 @@ class Step:
 
 
 @attrs.frozen(kw_only=True)
-class Finished:
+class RequestSummary:
     """One finished request. ``code`` is the error code of a refusal or failure. ``seconds`` is the whole time,
     ``deciding_s`` the part before the handler; a stream ends when its last byte is sent. ``route`` is the
     route's name, ``path`` its template.
@@ -80,7 +80,7 @@ class Finished:
     code: str | None
     seconds: float
     deciding_s: float
-    steps: tuple[Step, ...]
+    steps: tuple[DecisionStep, ...]
 
 
 class Observer(Protocol):
@@ -88,5 +88,5 @@ class Observer(Protocol):
 
     name: str
 
-    def finished(self, request: Finished) -> None:
+    def finished(self, request: RequestSummary) -> None:
         """Must not block or await; a raise is logged and counted."""

@@ -5,8 +5,8 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import attrs
 
-from ragwork_hooks.admission import Grant
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.admission import AdmissionResult
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Headers, Principal
 from ragwork_hooks.authz import Action, Decision, Resource
 from ragwork_hooks.errors import Problem
@@ -16,17 +16,17 @@ __all__ = [
     "RUN_COST",
     "AnyRoute",
     "Area",
-    "AuditNote",
-    "Call",
-    "Dialect",
+    "AuditDetails",
+    "Request",
+    "ErrorFormat",
     "EventStream",
     "EventTypes",
     "File",
-    "Frame",
-    "NoFields",
+    "StreamEvent",
+    "Empty",
     "Page",
     "Problem",
-    "Reply",
+    "Response",
     "Route",
     "Scheme",
     "Upload",
@@ -44,7 +44,7 @@ Features: TypeAlias = str | tuple[str, ...] | None
 
 
 @attrs.frozen
-class NoFields:
+class Empty:
     """The body or query class of a route that takes none."""
 
 
@@ -60,7 +60,7 @@ class Upload:
 
 
 @attrs.frozen(kw_only=True)
-class Call(Generic[B, Q]):
+class Request(Generic[B, Q]):
     """One decoded, authorized and admitted request.
 
     ``request_id`` is the server's own id, ``echo_id`` the one clients see (theirs when it was well
@@ -76,7 +76,7 @@ class Call(Generic[B, Q]):
     headers: Headers
     peer: str
     origin: str
-    grant: Grant
+    grant: AdmissionResult
     deadline: float
     caller: Principal | None
     transaction: Transaction | None
@@ -99,7 +99,7 @@ class Call(Generic[B, Q]):
 
 
 @attrs.frozen(kw_only=True)
-class Reply:
+class Response:
     """An answer that needs more than its data. ``data`` is enveloped; ``None`` with 204 is no body.
 
     ``changed=False`` says that nothing was done, so nothing is audited. ``audit`` completes the route's
@@ -111,7 +111,7 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = attrs.field(factory=dict)
     changed: bool = True
-    audit: "AuditNote | None" = None
+    audit: "AuditDetails | None" = None
     replay: object = None
 
 
@@ -136,7 +136,7 @@ class Page(Generic[T]):
 
 
 @attrs.frozen(kw_only=True)
-class Frame:
+class StreamEvent:
     """One event of a stream, before the kernel numbers it. ``event`` is the SSE event name."""
 
     type: str
@@ -153,7 +153,7 @@ class EventStream:
     exactly one ``done``. It closes ``frames`` when the client has left, within 1 s.
     """
 
-    frames: AsyncIterator[Frame]
+    frames: AsyncIterator[StreamEvent]
     fields: Mapping[str, object]
     heartbeat_s: float
     status: int = 200
@@ -194,7 +194,7 @@ class Area:
     path: Mapping[str, str] = attrs.field(factory=dict)
 
 
-class Dialect(Protocol):
+class ErrorFormat(Protocol):
     """How a family of routes speaks where a standard of its own asks for more than the envelope: data bare, refusals
     as ``failure`` gives them. The route decides it, never what a client says that it accepts.
     """
@@ -215,8 +215,8 @@ class Dialect(Protocol):
         """Status and body of a refusal."""
 
 
-ResourceLoader: TypeAlias = Callable[["Call[Any, Any]"], Awaitable[Resource]]
-FeatureLoader: TypeAlias = Callable[["Call[Any, Any]"], Awaitable[Features]]
+ResourceLoader: TypeAlias = Callable[["Request[Any, Any]"], Awaitable[Resource]]
+FeatureLoader: TypeAlias = Callable[["Request[Any, Any]"], Awaitable[Features]]
 
 
 @attrs.frozen(kw_only=True)
@@ -243,7 +243,7 @@ class Route(Generic[B, Q]):
     method: Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
     path: str
     summary: str
-    handler: Callable[[Call[B, Q]], Awaitable[object]]
+    handler: Callable[[Request[B, Q]], Awaitable[object]]
     scope: Literal["public", "tenant", "platform"]
     action: Action | None
     rate_class: RateClass
@@ -253,8 +253,8 @@ class Route(Generic[B, Q]):
     stale_reads: bool
     transaction: Literal["none", "read", "write"]
     response: Any
-    body: type[B] = NoFields  # type: ignore[assignment]  # the default of a type parameter needs 3.13
-    query: type[Q] = NoFields  # type: ignore[assignment]
+    body: type[B] = Empty  # type: ignore[assignment]  # the default of a type parameter needs 3.13
+    query: type[Q] = Empty  # type: ignore[assignment]
     body_kind: Literal["none", "json", "optional_json", "multipart", "form"] = "none"
     body_limit: int | None = None
     resource: ResourceLoader | None = None
@@ -263,7 +263,7 @@ class Route(Generic[B, Q]):
     errors: tuple[str, ...] = ()
     legacy: bool = False
     switch: str | None = None
-    dialect: Dialect | None = None
+    dialect: ErrorFormat | None = None
     body_shape: type | None = None
     events: EventTypes | None = None
     security: tuple[Scheme, ...] = ()

@@ -20,7 +20,7 @@ class Job:
     attempt: int
 
 
-class GiveUp(Exception):
+class PermanentFailure(Exception):
     """The job, or the delivery of an event, can't succeed by trying again; the text is the reason that
     operators and users see.
     """
@@ -31,14 +31,14 @@ class JobKind:
     """How a kind of job runs.
 
     A raise retries with growing delay from ``backoff_s`` until ``max_attempts``, then ``dead`` is called once with
-    the reason, in words for users: those of a ``GiveUp``, ``ProviderError`` or ``Problem``, else that it was
+    the reason, in words for users: those of a ``PermanentFailure``, ``ProviderError`` or ``Problem``, else that it was
     unexpected. A worker that dies loses its lease and the job is claimed again: that counts as an attempt.
     ``concurrency`` is how many jobs of one tenant a worker runs at once; of all tenants together it runs one more.
     """
 
     name: str
     run: Callable[[Job], Awaitable[None]]
-    dead: Callable[[Job, str], Awaitable[None]]
+    on_dead: Callable[[Job, str], Awaitable[None]]
     max_attempts: int = 3
     backoff_s: float = 1.0
     concurrency: int = 4
@@ -66,7 +66,7 @@ class Schedule:
 
 
 @attrs.frozen(kw_only=True)
-class Ticker:
+class PeriodicTask:
     """A task that every serving process repeats, ``every_s`` seconds apart. A raise is logged and counted."""
 
     name: str
@@ -75,7 +75,7 @@ class Ticker:
 
 
 @attrs.frozen(kw_only=True)
-class Depth:
+class QueueDepth:
     """The queue of one kind over all tenants. ``oldest_s``: how long the oldest due job has waited."""
 
     kind: str
@@ -86,7 +86,7 @@ class Depth:
 
 
 @attrs.frozen(kw_only=True)
-class WorkerSeen:
+class WorkerStatus:
     """A worker and the seconds since its last heartbeat, on the database's clock."""
 
     id: str
@@ -95,7 +95,7 @@ class WorkerSeen:
 
 
 @attrs.frozen(kw_only=True)
-class ScheduleSeen:
+class ScheduleStatus:
     """What became of a schedule over all workers. ``tick`` is the last one that a worker took; ``reason`` why
     the latest run failed, ``None`` when it succeeded.
     """
@@ -114,11 +114,11 @@ class Jobs(Protocol):
     async def status(self, tx: Transaction, job_id: str) -> JobStatus | None:
         """Of a job of the transaction's tenant."""
 
-    async def depth(self, tx: Transaction) -> Sequence[Depth]:
+    async def depth(self, tx: Transaction) -> Sequence[QueueDepth]:
         """The queues over all tenants, from any tenant's transaction."""
 
-    async def workers(self, tx: Transaction) -> Sequence[WorkerSeen]:
+    async def workers(self, tx: Transaction) -> Sequence[WorkerStatus]:
         """All workers that did not leave in order within the last hour, the freshest first."""
 
-    async def schedules(self, tx: Transaction) -> Sequence[ScheduleSeen]:
+    async def schedules(self, tx: Transaction) -> Sequence[ScheduleStatus]:
         """Every schedule that some worker has known, by name."""

@@ -30,7 +30,7 @@ class ChatRequest:
 
 
 @attrs.frozen(kw_only=True)
-class Cite:
+class ModelCitation:
     """The text so far leans on passage ``passage`` (from 1); ``quote`` is verbatim from it, or ""
     when the model only marked the passage.
     """
@@ -60,7 +60,7 @@ class Delta:
     """
 
     text: str = ""
-    cites: tuple[Cite, ...] = ()
+    cites: tuple[ModelCitation, ...] = ()
     usage: Usage | None = None
     finish_reason: FinishReason | None = None
 

@@ -60,7 +60,7 @@ class Ledger(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class Window:
+class QuotaWindow:
     """Use of one period. ``limit`` and ``remaining`` are ``None`` when unlimited."""
 
     limit: int | None
@@ -74,8 +74,8 @@ class UsageSummary:
 
     total: int
     by_class: Mapping[str, int]
-    day: Window
-    month: Window
+    day: QuotaWindow
+    month: QuotaWindow
     soft_cap_reached: bool
     hard_cap_mode: Literal["enforce", "observe"]
 

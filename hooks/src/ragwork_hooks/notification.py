@@ -7,7 +7,7 @@ import attrs
 
 
 @attrs.frozen(kw_only=True)
-class Notice:
+class Notification:
     """Something the caller should know, shown as a frame of the stream (``cost.warn`` …)."""
 
     type: str
@@ -30,5 +30,5 @@ class Channel(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def deliver(self, destination: Destination, delivery_id: str, notice: Notice) -> None:
+    async def deliver(self, destination: Destination, delivery_id: str, notice: Notification) -> None:
         """Deliver once; ``delivery_id`` is stable over attempts. Raises ``ProviderError``."""

@@ -13,19 +13,19 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 import attrs
 import pluggy
 
-from ragwork_hooks.admission import AdmitGate
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.admission import AdmissionGate
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Authenticator, Principal, Roster
 from ragwork_hooks.authz import Action, Decision, Gate, ReadScope, Resource
 from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.events import Events, Observer, Sink
 from ragwork_hooks.governance import DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area
-from ragwork_hooks.jobs import JobKind, Jobs, Schedule, Ticker
+from ragwork_hooks.jobs import JobKind, Jobs, Schedule, PeriodicTask
 from ragwork_hooks.provider_kinds import ProviderKind
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.shares import Shares
-from ragwork_hooks.storage import Blob, Caches, Database, DatabaseServer, State, Transaction
+from ragwork_hooks.storage import Blob, Caches, Database, DatabaseServer, SharedState, Transaction
 
 PROJECT = "ragwork"
 #: Version of this contract. A plugin written for another major number is refused.
@@ -77,7 +77,7 @@ class PluginInfo:
 
 
 @attrs.frozen(kw_only=True)
-class Wrap(Generic[P]):
+class ProviderMiddleware(Generic[P]):
     """A layer around every provider of ``kind``, composed once when the provider is bound."""
 
     kind: ProviderKind[P]
@@ -86,7 +86,7 @@ class Wrap(Generic[P]):
 
 
 @attrs.frozen(kw_only=True)
-class Probe:
+class HealthCheck:
     """A dependency's state for health and metrics. ``check`` raises when it is down."""
 
     component: str
@@ -141,14 +141,14 @@ class Contribution:
     authenticators: tuple[Authenticator, ...] = ()
     credential_formats: tuple[CredentialFormat, ...] = ()
     gates: tuple[Gate, ...] = ()
-    admits: tuple[AdmitGate, ...] = ()
+    admission_gates: tuple[AdmissionGate, ...] = ()
     sinks: tuple[Sink, ...] = ()
     observers: tuple[Observer, ...] = ()
-    wraps: tuple[Wrap[Any], ...] = ()
+    provider_middleware: tuple[ProviderMiddleware[Any], ...] = ()
     jobs: tuple[JobKind, ...] = ()
     schedules: tuple[Schedule, ...] = ()
-    tickers: tuple[Ticker, ...] = ()
-    probes: tuple[Probe, ...] = ()
+    tickers: tuple[PeriodicTask, ...] = ()
+    probes: tuple[HealthCheck, ...] = ()
     maintenance: tuple[MaintenanceTask, ...] = ()
     bindings: tuple[StoredBindings, ...] = ()
     data_stores: tuple[DataStore, ...] = ()
@@ -228,7 +228,7 @@ class CommandContext:
     console: Console
     options: Mapping[str, OptionValue]
     actor: str
-    record: Callable[[Transaction, AuditNote], Awaitable[None]]
+    record: Callable[[Transaction, AuditDetails], Awaitable[None]]
     #: Surround waiting for jobs with this: in embedded mode it works the queue in this process.
     working: Callable[[], AbstractAsyncContextManager[None]]
 
@@ -266,7 +266,7 @@ class Command:
 
 
 @attrs.frozen(kw_only=True)
-class ToolContext:
+class OfflineCommandContext:
     """What a tool gets: nothing is booted."""
 
     console: Console
@@ -274,13 +274,13 @@ class ToolContext:
 
 
 @attrs.frozen(kw_only=True)
-class Tool:
+class OfflineCommand:
     """A command that needs no platform: no database is started and no setting is demanded."""
 
     path: tuple[str, ...]
     help: str
     options: tuple[Option, ...]
-    run: Callable[[ToolContext], Awaitable[int]]
+    run: Callable[[OfflineCommandContext], Awaitable[int]]
 
 
 @attrs.frozen(kw_only=True)
@@ -305,7 +305,7 @@ class PluginSpec:
         """
 
     @hookspec
-    def ragwork_commands(self) -> Sequence[Command | Tool]:  # type: ignore[empty-body]
+    def ragwork_commands(self) -> Sequence[Command | OfflineCommand]:  # type: ignore[empty-body]
         """Command-line commands, declared without a boot."""
 
 
@@ -337,7 +337,7 @@ class Provider(Generic[P]):
     name: str
     open: Callable[[ProviderContext[Any]], Awaitable[P]]
     options: type = NoOptions
-    permit: Callable[[ProviderContext[Any], str, Any], str | None] | None = None
+    check_tenant: Callable[[ProviderContext[Any], str, Any], str | None] | None = None
     ready: Callable[[Any], str | None] | None = None
 
 
@@ -354,13 +354,13 @@ class StateProvider:
     """An entry point of the group ``ragwork.state``: shared state of many processes, or ``memory``, of one.
 
     ``open`` is called in phase 0 with ``REDIS_URL`` (empty when unset); it must not wait for the store: what is
-    away later may be away now. ``State`` calls then raise ``ProviderError`` STATE_UNAVAILABLE.
+    away later may be away now. ``SharedState`` calls then raise ``ProviderError`` STATE_UNAVAILABLE.
     """
 
     name: str
-    open: Callable[[str], AbstractAsyncContextManager[State]]
+    open: Callable[[str], AbstractAsyncContextManager[SharedState]]
     #: Raises when the store does not answer; shown as a dependency in health and metrics. ``None``: it can't be away.
-    check: Callable[[State], Awaitable[None]] | None
+    check: Callable[[SharedState], Awaitable[None]] | None
 
 
 @attrs.frozen(kw_only=True)
@@ -405,7 +405,7 @@ class Clock(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class Sample:
+class MetricSample:
     """One series: a counter's, gauge's or histogram bucket's name, labels and value."""
 
     name: str
@@ -420,7 +420,7 @@ class Metrics(Protocol):
     def observe(self, name: str, help: str, seconds: float, **labels: str) -> None: ...
     def gauge(self, name: str, help: str, value: float, **labels: str) -> None: ...
 
-    def read(self) -> Sequence["Sample"]:
+    def read(self) -> Sequence["MetricSample"]:
         """Every series of this process as it stands now."""
 
 
@@ -441,7 +441,7 @@ class KernelTracer(Tracer, Protocol):
     def database(self, db: Database) -> Database:
         """``db`` with a span per statement."""
 
-    def wraps(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[Wrap[Any], ...]:
+    def provider_middleware(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[ProviderMiddleware[Any], ...]:
         """Layers around the providers of ``kinds``, one span per call."""
 
     def close(self) -> None:
@@ -459,7 +459,7 @@ class Secrets(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class Response:
+class EgressResponse:
     """An outbound call's answer, its body already read within the cap."""
 
     status: int
@@ -479,13 +479,13 @@ class Egress(Protocol):
         body: bytes | None = None,
         timeout_s: float = 10.0,
         max_bytes: int = 1_048_576,
-    ) -> Response:
+    ) -> EgressResponse:
         """Raises ``ProviderError`` EGRESS_REFUSED for an address that policy forbids, else
         INTEGRATION_UNAVAILABLE.
         """
 
 
-class Streams(Protocol):
+class LiveStreams(Protocol):
     """The live event streams of every process."""
 
     async def cut(
@@ -499,7 +499,7 @@ class Streams(Protocol):
 
 class Registry(Protocol):
     """What the kernel and all active plugins contributed, for views that join them. Complete once the boot has
-    frozen it. ``admits`` has the gates in the order in which they are asked.
+    frozen it. ``admission_gates`` has the gates in the order in which they are asked.
     """
 
     @property
@@ -507,9 +507,9 @@ class Registry(Protocol):
     @property
     def areas(self) -> tuple[Area, ...]: ...
     @property
-    def admits(self) -> tuple[AdmitGate, ...]: ...
+    def admission_gates(self) -> tuple[AdmissionGate, ...]: ...
     @property
-    def probes(self) -> tuple[Probe, ...]: ...
+    def probes(self) -> tuple[HealthCheck, ...]: ...
     @property
     def maintenance(self) -> tuple[MaintenanceTask, ...]: ...
     @property
@@ -528,7 +528,7 @@ class Services(Protocol):
     @property
     def db(self) -> Database: ...
     @property
-    def state(self) -> State: ...
+    def state(self) -> SharedState: ...
     @property
     def blob(self) -> Blob: ...
     @property
@@ -542,7 +542,7 @@ class Services(Protocol):
     @property
     def providers(self) -> Providers: ...
     @property
-    def streams(self) -> Streams: ...
+    def streams(self) -> LiveStreams: ...
     @property
     def secrets(self) -> Secrets: ...
     @property

@@ -10,7 +10,7 @@ from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.notification import Channel
 from ragwork_hooks.policy import PolicyEngine
 from ragwork_hooks.retrieval import Embedder, Retriever
-from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
+from ragwork_hooks.speech import SpeechRecognizer, SpeechSynthesizer
 
 P = TypeVar("P")
 

@@ -135,7 +135,7 @@ class Index(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class Indexed:
+class IndexSnapshot:
     """A document as the index keeps it: every chunk has its vector. ``revision`` grows with each replacement
     of any document (also over deletion and re-creation); a change of readers leaves it.
     """
@@ -145,7 +145,7 @@ class Indexed:
 
 
 @attrs.frozen(kw_only=True)
-class Hit:
+class IndexHit:
     """A chunk that a mirror of the index found: chunk ``ordinal`` of ``revision``; ``score`` 0.0 to 1.0."""
 
     revision: int
@@ -160,13 +160,13 @@ class PassageSource(Protocol):
     no retry or reordering can bring an older version back.
     """
 
-    async def document(self, tx: Transaction, document_id: str) -> Indexed | None:
+    async def document(self, tx: Transaction, document_id: str) -> IndexSnapshot | None:
         """The document with its vectors and unexpired readers, ``None`` when the index has none. One round trip."""
 
     async def document_ids(self, tx: Transaction, after: str, limit: int) -> Sequence[str]:
         """The next ``limit`` ids of the tenant in order, greater than ``after`` (``""`` to start)."""
 
-    async def passages(self, tx: Transaction, scope: ReadScope, hits: Sequence[Hit]) -> Sequence[Passage]:
+    async def passages(self, tx: Transaction, scope: ReadScope, hits: Sequence[IndexHit]) -> Sequence[Passage]:
         """The passages of those hits that still exist within ``scope``, in the order of ``hits``. One round trip."""
 
 

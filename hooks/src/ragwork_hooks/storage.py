@@ -70,7 +70,7 @@ class Bucket:
 
 
 @attrs.frozen(kw_only=True)
-class Draw:
+class BucketDraw:
     """A draw's outcome. ``wait_s`` is 0.0 when taken, else the seconds after which the same draw would
     succeed, ``inf`` when a burst is below the cost; then ``short`` is the index of the bucket that waits
     longest. ``remaining`` are the tokens left in each bucket.
@@ -81,7 +81,7 @@ class Draw:
     remaining: tuple[float, ...]
 
 
-class State(Protocol):
+class SharedState(Protocol):
     """Small shared state. Every key is prefixed with the tenant by the caller's ``scope``.
 
     Two implementations, in-process and Redis, pass one contract kit. Times are seconds on the
@@ -91,7 +91,7 @@ class State(Protocol):
     async def increment(self, scope: str, key: str, by: int = 1, ttl_s: float | None = None) -> int:
         """The counter after adding ``by``; ``ttl_s`` counts from its creation."""
 
-    async def take(self, scope: str, buckets: Sequence[Bucket], cost: float) -> Draw:
+    async def take(self, scope: str, buckets: Sequence[Bucket], cost: float) -> BucketDraw:
         """Draw ``cost`` tokens from every bucket or from none, in one atomic step."""
 
     async def put(self, scope: str, key: str, value: bytes, ttl_s: float) -> None:

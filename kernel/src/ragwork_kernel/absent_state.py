@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import NoReturn
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.storage import Bucket, Draw
+from ragwork_hooks.storage import Bucket, BucketDraw
 
 
 class AbsentState:
@@ -13,7 +13,7 @@ class AbsentState:
     async def increment(self, scope: str, key: str, by: int = 1, ttl_s: float | None = None) -> int:
         _refuse()
 
-    async def take(self, scope: str, buckets: Sequence[Bucket], cost: float) -> Draw:
+    async def take(self, scope: str, buckets: Sequence[Bucket], cost: float) -> BucketDraw:
         _refuse()
 
     async def put(self, scope: str, key: str, value: bytes, ttl_s: float) -> None:

@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 
-from ragwork_hooks.admission import Admission, AdmitGate, Ask, Hold, Open
+from ragwork_hooks.admission import Admission, AdmissionGate, AdmissionRequest, Reservation, OpenTransaction
 from ragwork_hooks.auth import Principal
-from ragwork_hooks.authz import Deny, refusal
+from ragwork_hooks.authz import Deny, problem_of
 from ragwork_hooks.storage import Database, Transaction
 
 from ragwork_kernel.exchange import Exchange
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class AdmissionPlan:
     """The admission gates by stage, each a frozen tuple."""
 
-    def __init__(self, db: Database, gates: Mapping[str, tuple[AdmitGate, ...]]) -> None:
+    def __init__(self, db: Database, gates: Mapping[str, tuple[AdmissionGate, ...]]) -> None:
         self._db = db
         self._gates = gates
         self._settling: set[asyncio.Task[None]] = set()
@@ -34,13 +34,13 @@ class AdmissionPlan:
         *,
         credential: str | None = None,
         feature: str | None = None,
-        transaction: Open | None = None,
+        transaction: OpenTransaction | None = None,
         free: bool = False,
     ) -> None:
         """Ask every gate of ``stage``; the first Deny is raised."""
         exchange.decisions.stage = stage
         for gate in self._gates[stage]:
-            ask = Ask(
+            ask = AdmissionRequest(
                 principal=exchange.caller,
                 peer=exchange.peer,
                 route=exchange.route.name,
@@ -56,17 +56,17 @@ class AdmissionPlan:
             verdict = await _ask(gate, ask)
             if isinstance(verdict, Deny):
                 exchange.decisions.denied(gate.name, since, verdict)
-                raise refusal(verdict, 503)
+                raise problem_of(verdict, 503)
             exchange.decisions.allowed(gate.name, since, verdict.headers)
             exchange.grant = exchange.grant.plus(verdict)
 
-    async def ask_late(self, exchange: Exchange, transaction: Open, *, free: bool = False) -> None:
+    async def ask_late(self, exchange: Exchange, transaction: OpenTransaction, *, free: bool = False) -> None:
         """The stages that may write, in order."""
         for stage in LATE:
             await self.ask(exchange, stage, transaction=transaction, free=free)
 
     @contextlib.asynccontextmanager
-    async def short(self, caller: Principal) -> AsyncIterator[Open]:
+    async def short(self, caller: Principal) -> AsyncIterator[OpenTransaction]:
         """A write transaction of the caller's tenant that begins when somebody asks for it."""
         opened: list[Transaction] = []
         async with contextlib.AsyncExitStack() as stack:
@@ -78,7 +78,7 @@ class AdmissionPlan:
 
             yield begin
 
-    def settle(self, holds: Iterable[Hold], *, handled: bool, rolled_back: bool) -> None:
+    def settle(self, holds: Iterable[Reservation], *, handled: bool, rolled_back: bool) -> None:
         """Settle ``holds`` beside the reply; ``settled`` awaits these tasks, so none is lost.
 
         What a hold wrote in a transaction that was rolled back is gone with it.
@@ -99,14 +99,14 @@ async def _none_yet() -> Transaction:
     raise RuntimeError("this stage of admission has no transaction")
 
 
-async def _settled(hold: Hold, started: bool) -> None:
+async def _settled(hold: Reservation, started: bool) -> None:
     try:
         await hold.settle(started)
     except Exception:
         log.exception("a hold could not be settled")
 
 
-async def _ask(gate: AdmitGate, ask: Ask) -> Admission | Deny:
+async def _ask(gate: AdmissionGate, ask: AdmissionRequest) -> Admission | Deny:
     try:
         verdict = await gate.admit(ask)
     except Exception:

@@ -15,17 +15,17 @@ from ragwork_hooks.authz import (
     Deny,
     Everything,
     Gate,
-    Judgement,
+    GateDecision,
     Nothing,
     ReadScope,
     Resource,
     Verdict,
-    every,
+    all_of,
     in_scopes,
-    refusal,
+    problem_of,
 )
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import Call
+from ragwork_hooks.http import Request
 from ragwork_hooks.storage import Transaction
 
 from ragwork_kernel.db import TENANT_ID
@@ -77,7 +77,7 @@ class AuthorizationPlan:
         self, principals: Sequence[tuple[Principal, Resource]], action: Action, tx: Transaction | None
     ) -> Decision:
         """Stage ``resource`` for an agent and those it acts for, each with the resource as it stands to them."""
-        trail: tuple[Judgement, ...] = ()
+        trail: tuple[GateDecision, ...] = ()
         for principal, resource in principals:
             decision = await self._decide_alone("resource", principal, action, resource, tx)
             trail += decision.trail
@@ -93,12 +93,12 @@ class AuthorizationPlan:
         resource: Resource | None,
         tx: Transaction | None,
     ) -> Decision:
-        trail: list[Judgement] = []
+        trail: list[GateDecision] = []
         allowed = False
         for gate in self._stages[stage]:
             started = time.perf_counter()
             verdict = await self._ask(gate, principal, action, resource, tx)
-            trail.append(Judgement(gate=gate.name, verdict=verdict, seconds=time.perf_counter() - started))
+            trail.append(GateDecision(gate=gate.name, verdict=verdict, seconds=time.perf_counter() - started))
             if isinstance(verdict, Deny):
                 return Decision(verdict=verdict, trail=tuple(trail))
             allowed = allowed or isinstance(verdict, Allow)
@@ -131,7 +131,7 @@ class AuthorizationPlan:
                 log.exception("gate %s failed to narrow; nothing is readable", gate.name)
                 return Nothing()
         if principal.on_behalf_of is not None:
-            return every(scope, await self.read_scope(principal.on_behalf_of, action))
+            return all_of(scope, await self.read_scope(principal.on_behalf_of, action))
         return scope
 
     async def _ask(
@@ -143,7 +143,7 @@ class AuthorizationPlan:
         tx: Transaction | None,
     ) -> Verdict:
         try:
-            verdict = await gate.judge(principal, action, resource, tx)
+            verdict = await gate.decide(principal, action, resource, tx)
         except Exception:
             log.exception("gate %s failed; denied", gate.name)
             return Deny("AUTHZ_DENIED", f"the gate {gate.name} could not decide")
@@ -153,7 +153,7 @@ class AuthorizationPlan:
         return Deny("AUTHZ_DENIED", f"the gate {gate.name} could not decide")
 
 
-def tenant_acted_on(caller: Principal, call: Call[Any, Any]) -> str:
+def tenant_acted_on(caller: Principal, call: Request[Any, Any]) -> str:
     """Which tenant path or query name, else the caller's own.
 
     Raises ``Problem``: another than the caller's needs platform scope, be it real or not.
@@ -169,4 +169,4 @@ def tenant_acted_on(caller: Principal, call: Call[Any, Any]) -> str:
 def refuse(decision: Decision) -> None:
     """Raise the decision's refusal, if it is one."""
     if isinstance(decision.verdict, Deny):
-        raise refusal(decision.verdict, 403)
+        raise problem_of(decision.verdict, 403)

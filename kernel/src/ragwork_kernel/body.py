@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import wire_name
-from ragwork_hooks.http import AnyRoute, NoFields, Upload
+from ragwork_hooks.http import AnyRoute, Empty, Upload
 
 from ragwork_kernel import codec, jsontext, multipart
 
@@ -43,7 +43,7 @@ async def decode(request: web.Request, route: AnyRoute, limit: int) -> Any:
     if declared is not None and declared > limit:
         raise too_large(limit)
     if route.body_kind == "none":
-        return NoFields()
+        return Empty()
     if route.body_kind == "multipart" and request.content_type != "multipart/form-data":
         raise _wrong_type(request, ["multipart/form-data"])
     raw = await _read(request, limit)
@@ -61,8 +61,8 @@ async def decode(request: web.Request, route: AnyRoute, limit: int) -> Any:
 
 def decode_query(request: web.Request, route: AnyRoute) -> Any:
     """The query string as ``route.query``. Raises ``Problem`` 422."""
-    if route.query is NoFields:
-        return NoFields()
+    if route.query is Empty:
+        return Empty()
     pairs = request.query.items()
     _refuse_repeated((name for name, _ in pairs), "query")
     if route.query is dict:

@@ -13,8 +13,8 @@ import attrs
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.http import AnyRoute
-from ragwork_hooks.plugin import Probe
-from ragwork_hooks.replay import Replay
+from ragwork_hooks.plugin import HealthCheck
+from ragwork_hooks.idempotency import IdempotencyStore
 from ragwork_hooks.storage import Database, DatabaseUrls
 
 from ragwork_kernel import bindings, migrations, phase0, plan, roles, secrets
@@ -24,7 +24,7 @@ from ragwork_kernel.authentication import Authenticators
 from ragwork_kernel.background import cancelled
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.config import raise_all
-from ragwork_kernel.contributions import collect
+from ragwork_kernel.collection import collect
 from ragwork_kernel.db import Pool
 from ragwork_kernel.health import DATABASE, Health
 from ragwork_kernel.job_worker import Worker
@@ -56,7 +56,7 @@ class Platform:
     streams: StreamRegistry
     health: Health
     telemetry: Telemetry
-    probes: tuple[Probe, ...]
+    probes: tuple[HealthCheck, ...]
     inactive: Mapping[str, str]
     off: Mapping[str, str]
     facades: Mapping[str, PluginServices]
@@ -140,7 +140,7 @@ async def boot(
             clock=wiring.parts.clock,
         )
         frozen = plan.freeze({"kernel": own.contribution(), **collected.contributions}, kernel.gate_order)
-        database = Probe(component=DATABASE, check=partial(_database_answers, db, telemetry))
+        database = HealthCheck(component=DATABASE, check=partial(_database_answers, db, telemetry))
         probes = (database, *state_probes, *frozen.probes)
         wiring.freeze(frozen, collected, probes)
         raise_all(await bindings.stored(frozen.bindings, collected.offered))
@@ -157,8 +157,8 @@ async def boot(
                     ordered=frozen.authenticators, of_prefix=frozen.authenticators_of
                 ),
                 credential_formats=frozen.credential_formats,
-                admission=AdmissionPlan(traced_db, frozen.admits),
-                claims=Replays(collected.capability(Replay)),
+                admission=AdmissionPlan(traced_db, frozen.admission_gates),
+                claims=Replays(collected.capability(IdempotencyStore)),
                 records=Records(traced_db, collected.capability(AuditLog)),
                 observers=frozen.observers,
                 streams=wiring.streams,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import attrs
 from ragwork_hooks.authz import Decision, Deny
-from ragwork_hooks.events import Step
+from ragwork_hooks.events import DecisionStep
 
 
 @attrs.define
@@ -15,20 +15,20 @@ class DecisionLog:
     #: Where the request stands.
     stage: str = "address"
     #: What gates said, in the order in which they were asked.
-    steps: list[Step] = attrs.field(factory=list)
+    steps: list[DecisionStep] = attrs.field(factory=list)
     #: The no that ended it.
     denial: Deny | None = None
 
     def allowed(self, gate: str, since: float, headers: Mapping[str, str]) -> None:
         """Note a yes; ``since`` is when the gate was asked, in performance time."""
         spent = time.perf_counter() - since
-        self.steps.append(Step(stage=self.stage, gate=gate, said="allow", seconds=spent, headers=headers))
+        self.steps.append(DecisionStep(stage=self.stage, gate=gate, said="allow", seconds=spent, headers=headers))
 
     def denied(self, gate: str, since: float, denial: Deny) -> None:
         """Note a no of an authenticator or an admission gate."""
         self.denial = denial
         self.steps.append(
-            Step(
+            DecisionStep(
                 stage=self.stage,
                 gate=gate,
                 said="deny",
@@ -43,7 +43,7 @@ class DecisionLog:
         for judgement in decision.trail:
             verdict = judgement.verdict
             self.steps.append(
-                Step(
+                DecisionStep(
                     stage=self.stage,
                     gate=judgement.gate,
                     said=type(verdict).__name__.lower(),

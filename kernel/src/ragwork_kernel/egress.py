@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Response
+from ragwork_hooks.plugin import EgressResponse
 from yarl import URL
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -100,7 +100,7 @@ class EgressClient:
         body: bytes | None = None,
         timeout_s: float = 10.0,
         max_bytes: int = 1_048_576,
-    ) -> Response:
+    ) -> EgressResponse:
         target = self._target(url)
         checked = _headers(headers or {})
         try:
@@ -108,7 +108,7 @@ class EgressClient:
                 async with self._opened().request(
                     method, target, headers=checked, data=body, allow_redirects=False
                 ) as response:
-                    return Response(
+                    return EgressResponse(
                         status=response.status,
                         headers=response.headers,
                         body=await _read(response, max_bytes),

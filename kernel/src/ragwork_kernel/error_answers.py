@@ -5,7 +5,7 @@ from typing import Final, Literal, NamedTuple
 
 import asyncpg
 from ragwork_hooks.errors import Problem, ProviderError, unavailable
-from ragwork_hooks.jobs import GiveUp
+from ragwork_hooks.jobs import PermanentFailure
 
 #: What users are told of a failure that nobody foresaw.
 UNEXPECTED: Final = "unexpected failure; the operator's log has the cause"
@@ -63,7 +63,7 @@ def database_unavailable() -> Problem:
 
 def cause(error: BaseException) -> str:
     """The failure in words, for the operator."""
-    if isinstance(error, Problem | ProviderError | GiveUp) and str(error):
+    if isinstance(error, Problem | ProviderError | PermanentFailure) and str(error):
         return str(error)
     return f"{_MARK}{type(error).__name__}: {error}"
 

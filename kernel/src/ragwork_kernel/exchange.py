@@ -4,10 +4,10 @@ import time
 
 import attrs
 from aiohttp import web
-from ragwork_hooks.admission import Grant
+from ragwork_hooks.admission import AdmissionResult
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Decision
-from ragwork_hooks.events import Finished
+from ragwork_hooks.events import RequestSummary
 from ragwork_hooks.http import AnyRoute
 
 from ragwork_kernel.decision_log import DecisionLog
@@ -37,7 +37,7 @@ class Exchange:
     #: The tenant that is acted on, known after decoding.
     tenant_id: str | None = None
     #: What the admission gates gave. It grows gate by gate, so that no hold is lost when a later one refuses.
-    grant: Grant = attrs.field(factory=Grant)
+    grant: AdmissionResult = attrs.field(factory=AdmissionResult)
     #: Memory that is reserved for the body.
     body: KernelShare | None = None
     #: The handler returned.
@@ -57,10 +57,10 @@ class Exchange:
         decide_ms, handle_ms = (decided - self.started) * 1000, (now - decided) * 1000
         return f"decide;dur={decide_ms:.2f}, handle;dur={handle_ms:.2f}"
 
-    def finished(self, status: int) -> Finished:
+    def finished(self, status: int) -> RequestSummary:
         """The facts of the whole, for observers."""
         now, caller = time.perf_counter(), self.caller
-        return Finished(
+        return RequestSummary(
             request_id=self.request_id,
             echo_id=self.shape.echo_id,
             tenant_id=None if caller is None else caller.tenant_id,

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import attrs
-from ragwork_hooks.plugin import Probe
+from ragwork_hooks.plugin import HealthCheck
 
 from ragwork_kernel.background import cancelled
 from ragwork_kernel.telemetry import Telemetry
@@ -59,17 +59,17 @@ class Health:
             off=dict(self._off),
         )
 
-    async def watch(self, probes: Sequence[Probe]) -> None:
+    async def watch(self, probes: Sequence[HealthCheck]) -> None:
         """Probe everything again and again; runs until cancelled."""
         while not cancelled():
             await self.probe(probes)
             await asyncio.sleep(PROBE_EVERY_S)
 
-    async def probe(self, probes: Sequence[Probe]) -> None:
-        """Probe everything once."""
+    async def probe(self, probes: Sequence[HealthCheck]) -> None:
+        """HealthCheck everything once."""
         await asyncio.gather(*(self._probe(probe) for probe in probes))
 
-    async def _probe(self, probe: Probe) -> None:
+    async def _probe(self, probe: HealthCheck) -> None:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await probe.check()

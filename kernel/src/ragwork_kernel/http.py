@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import AnyRoute, Dialect
+from ragwork_hooks.http import AnyRoute, ErrorFormat
 
 from ragwork_kernel import front_page
 from ragwork_kernel.config import KernelConfig
@@ -64,14 +64,14 @@ class Dialects:
     """Which dialect an address without a route belongs to: the one that all routes next to it speak."""
 
     def __init__(self, routes: tuple[AnyRoute, ...]) -> None:
-        self._under: dict[tuple[str, ...], dict[type, Dialect | None]] = {}
+        self._under: dict[tuple[str, ...], dict[type, ErrorFormat | None]] = {}
         for route in routes:
             for path in (route.path, route.path.removeprefix("/v1")) if route.legacy else (route.path,):
                 segments = _segments(path)
                 for length in range(len(segments) + 1):
                     self._under.setdefault(segments[:length], {})[type(route.dialect)] = route.dialect
 
-    def of(self, path: str) -> Dialect | None:
+    def of(self, path: str) -> ErrorFormat | None:
         """By the longest beginning of ``path`` that routes have, too. Empty segments don't count."""
         segments = _segments(path)
         while segments and segments not in self._under:

@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import attrs
 import orjson
-from ragwork_hooks.jobs import GiveUp, Job, JobKind, Schedule
+from ragwork_hooks.jobs import PermanentFailure, Job, JobKind, Schedule
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row
@@ -221,7 +221,7 @@ class Worker:
             return await self._bury(claim, claim.reason or "no attempts left")
         try:
             await kind.run(job)
-        except GiveUp as error:
+        except PermanentFailure as error:
             return await self._bury(claim, self._text(cause(error)))
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             # A cancellation that is not ours is the job's own failure, or it would run for ever.
@@ -241,7 +241,7 @@ class Worker:
     async def _bury(self, claim: _Claim, reason: str) -> Outcome:
         """Tell the owner first: a crash in between makes it hear twice, never not at all."""
         try:
-            await claim.kind.dead(claim.job, told(reason))
+            await claim.kind.on_dead(claim.job, told(reason))
         except Exception:
             log.exception(
                 "job %s %s: its end could not be told; next try later", claim.kind.name, claim.job.id

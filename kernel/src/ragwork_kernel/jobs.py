@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import attrs
-from ragwork_hooks.jobs import Depth, JobStatus, ScheduleSeen, WorkerSeen
+from ragwork_hooks.jobs import QueueDepth, JobStatus, ScheduleStatus, WorkerStatus
 from ragwork_hooks.storage import Transaction
 
 CHANNEL = "ragwork_jobs"
@@ -47,14 +47,14 @@ class PostgresJobs:
         row = await tx.fetchrow(_STATUS, UUID(job_id))
         return None if row is None else JobStatus(**row)
 
-    async def depth(self, tx: Transaction) -> Sequence[Depth]:
-        return [Depth(**row) for row in await tx.fetch("SELECT * FROM ragwork.queue_depth()")]
+    async def depth(self, tx: Transaction) -> Sequence[QueueDepth]:
+        return [QueueDepth(**row) for row in await tx.fetch("SELECT * FROM ragwork.queue_depth()")]
 
-    async def workers(self, tx: Transaction) -> Sequence[WorkerSeen]:
-        return [WorkerSeen(**row) for row in await tx.fetch(_WORKERS)]
+    async def workers(self, tx: Transaction) -> Sequence[WorkerStatus]:
+        return [WorkerStatus(**row) for row in await tx.fetch(_WORKERS)]
 
-    async def schedules(self, tx: Transaction) -> Sequence[ScheduleSeen]:
-        return [ScheduleSeen(**row) for row in await tx.fetch(_SCHEDULES)]
+    async def schedules(self, tx: Transaction) -> Sequence[ScheduleStatus]:
+        return [ScheduleStatus(**row) for row in await tx.fetch(_SCHEDULES)]
 
 
 @attrs.frozen(kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import attrs
 from ragwork_hooks.errors import Problem, unauthenticated
-from ragwork_hooks.http import AnyRoute, Area, Call, File, Route
+from ragwork_hooks.http import AnyRoute, Area, Request, File, Route
 from ragwork_hooks.plugin import Clock, Contribution
 
 from ragwork_kernel import codec, replies
@@ -68,14 +68,14 @@ class KernelRoutes:
             ),
         )
 
-    async def _health(self, _call: Call[Any, Any]) -> HealthResponse:
+    async def _health(self, _call: Request[Any, Any]) -> HealthResponse:
         return self.health.report()
 
-    async def _live(self, _call: Call[Any, Any]) -> File:
+    async def _live(self, _call: Request[Any, Any]) -> File:
         body = {"status": "ok", "ts": self.clock.now()}
         return File(data=codec.dumps(body), mime=replies.JSON)
 
-    async def _ready(self, _call: Call[Any, Any]) -> HealthResponse:
+    async def _ready(self, _call: Request[Any, Any]) -> HealthResponse:
         report = self.health.report()
         if not self.health.ready:
             raise Problem(
@@ -83,7 +83,7 @@ class KernelRoutes:
             )
         return report
 
-    async def _metrics(self, call: Call[Any, Any]) -> File:
+    async def _metrics(self, call: Request[Any, Any]) -> File:
         if self.metrics_token is not None:
             sent = call.headers.get("Authorization") or ""
             if not hmac.compare_digest(sent.encode(), f"Bearer {self.metrics_token}".encode()):
@@ -95,7 +95,7 @@ def _public(
     name: str,
     path: str,
     summary: str,
-    handler: Callable[[Call[Any, Any]], Any],
+    handler: Callable[[Request[Any, Any]], Any],
     response: Any,
     *,
     media_type: str = "application/json",

@@ -16,7 +16,7 @@ import asyncpg
 import attrs
 import orjson
 from ragwork_hooks.events import Delivery, Event, Sink
-from ragwork_hooks.jobs import GiveUp
+from ragwork_hooks.jobs import PermanentFailure
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row, Transaction
@@ -160,7 +160,7 @@ class Relay:
                 await sink.deliver(delivery)
         except Exception as error:
             log.warning("sink %s, event %d, attempt %d: %r", sink.name, delivery.id, delivery.attempt, error)
-            return Failure(reason=self._redactor.text(_storable(error)), final=isinstance(error, GiveUp))
+            return Failure(reason=self._redactor.text(_storable(error)), final=isinstance(error, PermanentFailure))
         self._count(sink, "delivered")
         return None
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import asyncpg
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import DatabaseProvider, Probe, StateProvider
-from ragwork_hooks.storage import DatabaseUrls, State
+from ragwork_hooks.plugin import DatabaseProvider, HealthCheck, StateProvider
+from ragwork_hooks.storage import DatabaseUrls, SharedState
 
 from ragwork_kernel import discovery, roles
 from ragwork_kernel.absent_state import AbsentState
@@ -52,7 +52,7 @@ async def database(
 
 
 @asynccontextmanager
-async def shared_state(config: KernelConfig) -> AsyncIterator[tuple[State, tuple[Probe, ...]]]:
+async def shared_state(config: KernelConfig) -> AsyncIterator[tuple[SharedState, tuple[HealthCheck, ...]]]:
     """Shared state and its probes: in this process, or what the scheme of ``REDIS_URL`` names."""
     name = MEMORY if config.redis_url is None else _store_of(config.redis_url)
     if name not in discovery.installed(STATE_GROUP):
@@ -68,7 +68,7 @@ async def shared_state(config: KernelConfig) -> AsyncIterator[tuple[State, tuple
     provider: StateProvider = discovery.load(STATE_GROUP, name)
     async with provider.open(config.redis_url or "") as state:
         check = provider.check
-        yield state, () if check is None else (Probe(component=name, check=partial(check, state)),)
+        yield state, () if check is None else (HealthCheck(component=name, check=partial(check, state)),)
 
 
 def _store_of(url: str) -> str:

@@ -14,9 +14,9 @@ from ragwork_hooks.authz import Decision
 from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.events import Observer
-from ragwork_hooks.http import AnyRoute, Call, Dialect, EventStream
+from ragwork_hooks.http import AnyRoute, Request, ErrorFormat, EventStream
 from ragwork_hooks.plugin import KernelTracer
-from ragwork_hooks.replay import Hit
+from ragwork_hooks.idempotency import Replayed
 from ragwork_hooks.storage import Database, Transaction
 
 from ragwork_kernel import body, peers, refusals, replays, sse
@@ -87,7 +87,7 @@ class Pipeline:
         return handle
 
     def refuse(
-        self, request: web.BaseRequest, problem: Problem, *, legacy: bool, dialect: Dialect | None = None
+        self, request: web.BaseRequest, problem: Problem, *, legacy: bool, dialect: ErrorFormat | None = None
     ) -> web.Response:
         """Answer a request that no route takes."""
         started = time.perf_counter()
@@ -210,7 +210,7 @@ class Pipeline:
             raise
         return result
 
-    async def _admit_apart(self, exchange: Exchange, call: Call[Any, Any]) -> None:
+    async def _admit_apart(self, exchange: Exchange, call: Request[Any, Any]) -> None:
         """Quota, load and cost before the handler, in a short transaction that begins only if one is needed.
 
         Never two connections at once: so the resource is judged after it. A refusal here still gives way to
@@ -238,20 +238,20 @@ class Pipeline:
             raise
 
     async def _work(
-        self, exchange: Exchange, call: Call[Any, Any], admit: bool
+        self, exchange: Exchange, call: Request[Any, Any], admit: bool
     ) -> web.Response | EventStream:
         """replay → resource → quota, load, cost → handler → record; a mutation does it in one transaction."""
         tx, route = call.transaction, exchange.route
         exchange.decisions.stage = "replay"
         claim = self._claims.claim(exchange, call)
         claimed = await self._claims.take(tx, claim)
-        hit = isinstance(claimed, Hit)
+        hit = isinstance(claimed, Replayed)
         call = await self._authorize_resource(exchange, call, gone_is_fine=hit)
         replays.refuse(claimed)
         if admit and tx is not None:
             await self._admission.ask_late(exchange, _given(tx), free=hit or route.scope == "platform")
         exchange.decisions.stage, exchange.decided_at = "handler", time.perf_counter()
-        if isinstance(claimed, Hit):
+        if isinstance(claimed, Replayed):
             return replays.replayed(exchange, claimed.reply)
         result = await route.handler(attrs.evolve(call, grant=exchange.grant))
         if isinstance(result, EventStream):
@@ -313,8 +313,8 @@ class Pipeline:
             self._judged(exchange, await self._authorization.decide_stage("role", caller, action, None, None))
 
     async def _authorize_resource(
-        self, exchange: Exchange, call: Call[Any, Any], *, gone_is_fine: bool
-    ) -> Call[Any, Any]:
+        self, exchange: Exchange, call: Request[Any, Any], *, gone_is_fine: bool
+    ) -> Request[Any, Any]:
         """Load and judge what is acted on. A repeated deletion finds nothing: its stored answer stands.
 
         For an agent it is loaded again as it stands to the person it acts for: both must be allowed.
@@ -343,14 +343,14 @@ class Pipeline:
         refuse(decision)
 
     @staticmethod
-    def _target(exchange: Exchange, call: Call[Any, Any]) -> None:
+    def _target(exchange: Exchange, call: Request[Any, Any]) -> None:
         """Another's tenant is refused as a role would be."""
         if exchange.caller is not None:
             since, exchange.decisions.stage = exchange.decisions.stage, "role"
             exchange.tenant_id = tenant_acted_on(exchange.caller, call)
             exchange.decisions.stage = since
 
-    async def _arrived(self, exchange: Exchange, limit: asyncio.Timeout) -> Call[Any, Any]:
+    async def _arrived(self, exchange: Exchange, limit: asyncio.Timeout) -> Request[Any, Any]:
         """The decoded request. A body has time of its own to arrive: how fast is not for the work to pay."""
         loop = asyncio.get_running_loop()
         since = loop.time()
@@ -360,12 +360,12 @@ class Pipeline:
         limit.reschedule(exchange.deadline)
         return attrs.evolve(call, deadline=exchange.deadline)
 
-    async def _decode(self, exchange: Exchange) -> Call[Any, Any]:
+    async def _decode(self, exchange: Exchange) -> Request[Any, Any]:
         route, request = exchange.route, exchange.request
         exchange.decisions.stage = "decoding"
         limit = body.limit_of(route, self._config.max_request_bytes)
         query = body.decode_query(request, route)
-        return Call(
+        return Request(
             request_id=exchange.request_id,
             echo_id=exchange.shape.echo_id,
             path=refusals.path_of(request),
@@ -383,7 +383,7 @@ class Pipeline:
         )
 
     @staticmethod
-    async def _features(call: Call[Any, Any], route: AnyRoute) -> tuple[str, ...]:
+    async def _features(call: Request[Any, Any], route: AnyRoute) -> tuple[str, ...]:
         wanted = await route.feature(call) if callable(route.feature) else route.feature
         if wanted is None:
             return ()

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.admission import AdmitGate
+from ragwork_hooks.admission import AdmissionGate
 from ragwork_hooks.auth import Authenticator, Roster
 from ragwork_hooks.authz import Gate
 from ragwork_hooks.credentials import CredentialFormat
@@ -16,8 +16,8 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.events import Observer, Sink
 from ragwork_hooks.governance import DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area, Route
-from ragwork_hooks.jobs import JobKind, Schedule, Ticker
-from ragwork_hooks.plugin import Contribution, Ended, MaintenanceTask, Probe, StoredBindings, Wrap
+from ragwork_hooks.jobs import JobKind, Schedule, PeriodicTask
+from ragwork_hooks.plugin import Contribution, Ended, MaintenanceTask, HealthCheck, StoredBindings, ProviderMiddleware
 
 from ragwork_kernel.layers import nearest
 
@@ -28,7 +28,7 @@ Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """What serves. ``admits`` maps each stage to its gates in order."""
+    """What serves. ``admission_gates`` maps each stage to its gates in order."""
 
     routes: tuple[AnyRoute, ...]
     areas: tuple[Area, ...]
@@ -37,14 +37,14 @@ class Plan:
     #: Who is shown a bearer token that begins so.
     authenticators_of: Mapping[str, tuple[Authenticator, ...]]
     gates: tuple[Gate, ...]
-    admits: Mapping[str, tuple[AdmitGate, ...]]
+    admission_gates: Mapping[str, tuple[AdmissionGate, ...]]
     sinks: tuple[Sink, ...]
     observers: tuple[Observer, ...]
-    wraps: tuple[Wrap[Any], ...]
+    provider_middleware: tuple[ProviderMiddleware[Any], ...]
     jobs: tuple[JobKind, ...]
     schedules: tuple[Schedule, ...]
-    tickers: tuple[Ticker, ...]
-    probes: tuple[Probe, ...]
+    tickers: tuple[PeriodicTask, ...]
+    probes: tuple[HealthCheck, ...]
     maintenance: tuple[MaintenanceTask, ...]
     bindings: tuple[StoredBindings, ...]
     data_stores: tuple[DataStore, ...]
@@ -61,18 +61,18 @@ class LateRegistry:
     def __init__(self) -> None:
         self.routes: tuple[AnyRoute, ...] = ()
         self.areas: tuple[Area, ...] = ()
-        self.admits: tuple[AdmitGate, ...] = ()
-        self.probes: tuple[Probe, ...] = ()
+        self.admission_gates: tuple[AdmissionGate, ...] = ()
+        self.probes: tuple[HealthCheck, ...] = ()
         self.maintenance: tuple[MaintenanceTask, ...] = ()
         self.schedules: tuple[Schedule, ...] = ()
         self.signals: tuple[Signal, ...] = ()
         self.data_stores: tuple[DataStore, ...] = ()
         self.rosters: tuple[Roster, ...] = ()
 
-    def freeze(self, plan: Plan, probes: tuple[Probe, ...]) -> None:
+    def freeze(self, plan: Plan, probes: tuple[HealthCheck, ...]) -> None:
         """``probes`` has the kernel's own, too."""
         self.routes, self.areas = plan.routes, plan.areas
-        self.admits = tuple(gate for stage in plan.admits.values() for gate in stage)
+        self.admission_gates = tuple(gate for stage in plan.admission_gates.values() for gate in stage)
         self.probes, self.maintenance, self.schedules = probes, plan.maintenance, plan.schedules
         self.signals, self.data_stores, self.rosters = plan.signals, plan.data_stores, plan.rosters
 
@@ -94,14 +94,14 @@ _ITEMS: Final[Mapping[str, tuple[type, Callable[[Any], str]]]] = {
     "authenticators": (object, _name),
     "credential_formats": (CredentialFormat, lambda known: known.prefix),
     "gates": (object, _name),
-    "admits": (object, _name),
+    "admission_gates": (object, _name),
     "sinks": (object, _name),
     "observers": (object, _name),
-    "wraps": (Wrap, lambda wrap: f"{wrap.kind.name} {wrap.name}"),
+    "provider_middleware": (ProviderMiddleware, lambda wrap: f"{wrap.kind.name} {wrap.name}"),
     "jobs": (JobKind, _name),
     "schedules": (Schedule, _name),
-    "tickers": (Ticker, _name),
-    "probes": (Probe, lambda probe: probe.component),
+    "tickers": (PeriodicTask, _name),
+    "probes": (HealthCheck, lambda probe: probe.component),
     "maintenance": (MaintenanceTask, _name),
     "bindings": (StoredBindings, _name),
     "data_stores": (object, _name),
@@ -113,20 +113,20 @@ _ITEMS: Final[Mapping[str, tuple[type, Callable[[Any], str]]]] = {
 def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...]) -> Plan:
     """Merge ``contributions`` (by plugin, in boot order). Duplicates raise ``ConfigError`` naming both owners."""
     found = {field: _collect(contributions, field, *of) for field, of in _ITEMS.items()}
-    routes, gates, admits = found["routes"], found["gates"], found["admits"]
+    routes, gates, admission_gates = found["routes"], found["gates"], found["admission_gates"]
     authenticators, formats = found["authenticators"], found["credential_formats"]
     _unique("route name", routes, lambda route: route.name.replace(".", "_"))
     for owner, route in routes:
         _check_route(owner, route)
     _check_stages(gates, GATE_STAGES)
-    _check_stages(admits, STAGES)
-    _check_order(gate_order, [gate.name for _, gate in (*gates, *admits, *authenticators)])
-    admits_in_order = _by_order(admits, gate_order)
+    _check_stages(admission_gates, STAGES)
+    _check_order(gate_order, [gate.name for _, gate in (*gates, *admission_gates, *authenticators)])
+    admits_in_order = _by_order(admission_gates, gate_order)
     items: dict[str, Any] = {field: tuple(item for _, item in pairs) for field, pairs in found.items()}
     items |= {
         "authenticators": _by_order(authenticators, gate_order),
         "gates": _by_order(gates, gate_order),
-        "admits": {stage: tuple(g for g in admits_in_order if g.stage == stage) for stage in STAGES},
+        "admission_gates": {stage: tuple(g for g in admits_in_order if g.stage == stage) for stage in STAGES},
     }
     return Plan(
         **items,

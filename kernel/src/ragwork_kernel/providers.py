@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 from ragwork_hooks.errors import ConfigError, ProviderError
-from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext, Wrap
+from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext, ProviderMiddleware
 from ragwork_hooks.provider_kinds import ProviderKind
 
 from ragwork_kernel import codec
@@ -45,15 +45,15 @@ class ProviderTable:
     def __init__(self, open_timeout_s: float = 30.0) -> None:
         self._open_timeout_s = open_timeout_s
         self._offers: dict[tuple[str, str], Offer] = {}
-        self._wraps: Sequence[Wrap[Any]] = ()
+        self._wraps: Sequence[ProviderMiddleware[Any]] = ()
         self._loaded: dict[tuple[str, str], Provider[Any]] = {}
         self._opened: dict[tuple[str, str], asyncio.Task[Any]] = {}
         # Without their wraps, which need not pass ``aclose`` on.
         self._bare: list[Any] = []
 
-    def fill(self, offers: Sequence[Offer], wraps: Sequence[Wrap[Any]]) -> None:
+    def fill(self, offers: Sequence[Offer], provider_middleware: Sequence[ProviderMiddleware[Any]]) -> None:
         self._offers = {(offer.kind, offer.name): offer for offer in offers}
-        self._wraps = wraps
+        self._wraps = provider_middleware
 
     def names(self, kind: ProviderKind[Any]) -> Sequence[str]:
         return sorted(name for offered, name in self._offers if offered == kind.name)
@@ -84,7 +84,7 @@ class ProviderTable:
                 raise codec.invalid([row])
         checked: object = codec.structure(dict(options), known, f"provider_config_json.{kind.name}")
         context = self._offer(kind, name).context
-        reason = provider.permit(context, tenant_id, checked) if provider.permit is not None else None
+        reason = provider.check_tenant(context, tenant_id, checked) if provider.check_tenant is not None else None
         if reason is not None:
             loc = ["body", "provider_config_json", kind.name]
             raise codec.invalid([{"type": "value_error", "loc": loc, "msg": reason}])

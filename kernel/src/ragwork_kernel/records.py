@@ -1,10 +1,10 @@
 """What a request leaves in the audit log: its mutation, or its refusal."""
 
-from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, AuditLog, AuditNote, Origin
+from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, AuditLog, AuditDetails, Origin
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import Call, Reply
+from ragwork_hooks.http import Request, Response
 from ragwork_hooks.storage import Database, Transaction
 
 from ragwork_kernel.exchange import Exchange
@@ -28,15 +28,15 @@ class Records:
     async def invoked(self, tx: Transaction, exchange: Exchange) -> None:
         """Before the handler of a route that has an event and no write transaction of its own."""
         if self._log is not None and exchange.route.audit_event is not None:
-            event = _event(exchange, exchange.route.audit_event, "success", AuditNote(), None)
+            event = _event(exchange, exchange.route.audit_event, "success", AuditDetails(), None)
             await self._log.append(tx, event)
 
     async def change(
-        self, tx: Transaction, exchange: Exchange, call: Call[object, object], result: object
+        self, tx: Transaction, exchange: Exchange, call: Request[object, object], result: object
     ) -> None:
         """After the handler of a mutation, in its transaction: an effect without a record can't commit."""
-        note = AuditNote()
-        if isinstance(result, Reply):
+        note = AuditDetails()
+        if isinstance(result, Response):
             if not result.changed:
                 return
             note = result.audit or note
@@ -52,7 +52,7 @@ class Records:
         if not wanted or (self._log is None and denial.record is None):
             return
         name = named or _EVENT_OF_STAGE.get(exchange.decisions.stage, "authz.access.denied")
-        note = AuditNote(metadata={"route": exchange.route.name, "stage": exchange.decisions.stage})
+        note = AuditDetails(metadata={"route": exchange.route.name, "stage": exchange.decisions.stage})
         event = _event(exchange, name, "failure", note, None, problem)
         tenant_id = exchange.caller.tenant_id if exchange.caller else problem.tenant_id or PLATFORM_TENANT
         taken = self._log is not None and self._log.takes(tenant_id, event)
@@ -69,8 +69,8 @@ def _event(
     exchange: Exchange,
     name: str,
     outcome: str,
-    note: AuditNote,
-    call: Call[object, object] | None,
+    note: AuditDetails,
+    call: Request[object, object] | None,
     problem: Problem | None = None,
 ) -> AuditEvent:
     caller = exchange.caller
@@ -102,7 +102,7 @@ def _acting(caller: Principal | None) -> dict[str, object]:
     return {"credential_id": caller.credential_id} | ({"on_behalf_of": others} if others else {})
 
 
-def _resource(exchange: Exchange, call: Call[object, object] | None) -> tuple[str, str | None]:
+def _resource(exchange: Exchange, call: Request[object, object] | None) -> tuple[str, str | None]:
     """What was acted on: the loaded resource, else the route's kind and its path's last parameter."""
     if call is not None and call.resource is not None:
         return call.resource.kind, call.resource.id

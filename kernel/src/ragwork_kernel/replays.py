@@ -9,8 +9,8 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 from ragwork_hooks.errors import Problem, retry_after
-from ragwork_hooks.http import Call, Reply, Upload
-from ragwork_hooks.replay import Claim, Claimed, Conflict, InProgress, Miss, Replay, StoredReply
+from ragwork_hooks.http import Request, Response, Upload
+from ragwork_hooks.idempotency import IdempotencyClaim, Claimed, Conflict, InProgress, FirstTime, IdempotencyStore, StoredReply
 from ragwork_hooks.storage import Transaction
 
 from ragwork_kernel import codec
@@ -23,10 +23,10 @@ _LONGEST = 128
 class Replays:
     """Claims keys and keeps answers through the capability; without one, keys are checked and not honoured."""
 
-    def __init__(self, capability: Replay | None) -> None:
+    def __init__(self, capability: IdempotencyStore | None) -> None:
         self._capability = capability
 
-    def claim(self, exchange: Exchange, call: Call[Any, Any]) -> Claim | None:
+    def claim(self, exchange: Exchange, call: Request[Any, Any]) -> IdempotencyClaim | None:
         """What this request claims; ``None`` when it sends no key or its route takes none."""
         wish = exchange.route.idempotency
         if wish == "none" or exchange.shape.legacy or exchange.caller is None:
@@ -42,7 +42,7 @@ class Replays:
                 "IDEMPOTENCY_KEY_INVALID",
                 f"{HEADER} takes one key of 1 to {_LONGEST} printable ASCII characters",
             )
-        return Claim(
+        return IdempotencyClaim(
             actor_id=exchange.caller.credential_id,
             method=exchange.route.method,
             path=exchange.request.path,
@@ -50,16 +50,16 @@ class Replays:
             payload_sha256=payload_hash(call),
         )
 
-    async def take(self, tx: Transaction | None, claim: Claim | None) -> Claimed:
+    async def take(self, tx: Transaction | None, claim: IdempotencyClaim | None) -> Claimed:
         """The key for this transaction, or what became of it."""
         if claim is None or tx is None or self._capability is None:
-            return Miss()
+            return FirstTime()
         return await self._capability.claim(tx, claim)
 
     async def keep(
         self,
         tx: Transaction | None,
-        claim: Claim | None,
+        claim: IdempotencyClaim | None,
         exchange: Exchange,
         result: object,
         response: web.Response,
@@ -68,11 +68,11 @@ class Replays:
         if claim is None or tx is None or self._capability is None:
             return
         headers: Mapping[str, str] = {}
-        if isinstance(result, Reply):
+        if isinstance(result, Response):
             headers = result.headers
             if result.replay is not None:
                 response = exchange.shape.success(
-                    Reply(data=result.replay, status=result.status), result.status, {}
+                    Response(data=result.replay, status=result.status), result.status, {}
                 )
         body = response.body if isinstance(response.body, bytes) else b""
         stored = StoredReply(
@@ -106,7 +106,7 @@ def replayed(exchange: Exchange, reply: StoredReply) -> web.Response:
     return web.Response(status=reply.status, body=reply.body, headers=headers)
 
 
-def payload_hash(call: Call[Any, Any]) -> bytes:
+def payload_hash(call: Request[Any, Any]) -> bytes:
     """SHA-256 over query and body as decoded: spacing, field order and spelled-out defaults don't matter,
     files count by their content. Numbers inside free-form objects count as they are written.
     """

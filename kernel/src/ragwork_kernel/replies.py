@@ -8,7 +8,7 @@ import attrs
 from aiohttp import web
 from multidict import CIMultiDict
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import Dialect, File, Reply
+from ragwork_hooks.http import ErrorFormat, File, Response
 
 from ragwork_kernel import codec
 from ragwork_kernel.config import KernelConfig
@@ -50,7 +50,7 @@ class ResponseFormats:
         request_id: str,
         *,
         legacy: bool = False,
-        dialect: Dialect | None = None,
+        dialect: ErrorFormat | None = None,
     ) -> "Shape":
         """``request_id`` is the server's own; a client's id is echoed when it is short and safe."""
         sent = request.headers.get("X-Request-Id", "")
@@ -78,7 +78,7 @@ class Shape:
     echo_id: str
     legacy: bool
     headers: Mapping[str, str]
-    dialect: Dialect | None = None
+    dialect: ErrorFormat | None = None
 
     def success(self, result: object, default_status: int, extra: Mapping[str, str]) -> web.Response:
         """The answer to what a handler returned."""
@@ -87,7 +87,7 @@ class Shape:
             headers["Content-Type"] = result.mime
             return web.Response(status=result.status, body=result.data, headers=headers)
         status, own = default_status, extra
-        if isinstance(result, Reply):
+        if isinstance(result, Response):
             status, own, result = result.status, {**extra, **result.headers}, result.data
         if status == 204:
             return web.Response(status=204, headers=self._headers(own))

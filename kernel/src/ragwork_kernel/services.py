@@ -18,12 +18,12 @@ from ragwork_hooks.plugin import (
     Providers,
     Registry,
     Secrets,
-    Streams,
+    LiveStreams,
     Tracer,
 )
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.shares import Shares
-from ragwork_hooks.storage import Blob, Caches, Database, State, Transaction
+from ragwork_hooks.storage import Blob, Caches, Database, SharedState, Transaction
 
 from ragwork_kernel.authorize import AuthorizationPlan
 from ragwork_kernel.shares import SharesFactory
@@ -39,14 +39,14 @@ class Parts:
     """
 
     db: Database
-    state: State
+    state: SharedState
     blob: Blob
     caches: Caches
     jobs: Jobs
     events: Events
     egress: Egress
     providers: Providers
-    streams: Streams
+    streams: LiveStreams
     secrets: Secrets
     clock: Clock
     metrics: Metrics

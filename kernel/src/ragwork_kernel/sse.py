@@ -19,7 +19,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp_sse import EventSourceResponse
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import EventStream, Frame
+from ragwork_hooks.http import EventStream, StreamEvent
 from ragwork_hooks.plugin import Ended
 from ragwork_hooks.storage import Transaction
 
@@ -157,7 +157,7 @@ class FrameWriter:
         self._emptied = asyncio.Event()
         self._closing = False
 
-    async def write(self, frame: Frame) -> None:
+    async def write(self, frame: StreamEvent) -> None:
         """Queue a frame; waits only while the client is behind by more than ``MAX_BUFFERED`` bytes."""
         self._append(
             frame.event,
@@ -236,7 +236,7 @@ async def _carry(writer: FrameWriter, stream: EventStream, live: LiveStream, tim
     pump.add_done_callback(lambda ended: _abandoned(ended, live))
     try:
         outcome = await _produce(writer, stream, live, timeout_s)
-        await writer.write(Frame(type="done", data={}))
+        await writer.write(StreamEvent(type="done", data={}))
         writer.close()
         await pump
         return outcome
@@ -276,5 +276,5 @@ async def _close(stream: EventStream) -> None:
 
 async def _write_error(writer: FrameWriter, error: BaseException) -> str:
     code, message, _ = classify(error, of="stream")
-    await writer.write(Frame(type="error", data={"code": code, "message": message}))
+    await writer.write(StreamEvent(type="error", data={"code": code, "message": message}))
     return code

@@ -17,7 +17,7 @@ from prometheus_client import (
     generate_latest,
 )
 from ragwork_hooks.credentials import CredentialFormat
-from ragwork_hooks.plugin import Sample
+from ragwork_hooks.plugin import MetricSample
 from ragwork_hooks.redaction import Redactor
 
 from ragwork_kernel.redaction import redact, redact_text
@@ -138,9 +138,9 @@ class Telemetry:
     def gauge(self, name: str, help: str, value: float, **labels: str) -> None:
         self._child(Gauge, name, help, labels).set(value)
 
-    def read(self) -> Sequence[Sample]:
+    def read(self) -> Sequence[MetricSample]:
         return [
-            Sample(name=sample.name, labels=sample.labels, value=sample.value)
+            MetricSample(name=sample.name, labels=sample.labels, value=sample.value)
             for family in self.registry.collect()
             for sample in family.samples
         ]

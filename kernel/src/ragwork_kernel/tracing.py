@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Final
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import KernelTracer, TracingProvider, Wrap
+from ragwork_hooks.plugin import KernelTracer, TracingProvider, ProviderMiddleware
 from ragwork_hooks.provider_kinds import ProviderKind
 from ragwork_hooks.storage import Database
 
@@ -62,7 +62,7 @@ class NoTracer:
     def database(self, db: Database) -> Database:
         return db
 
-    def wraps(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[Wrap[Any], ...]:
+    def provider_middleware(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[ProviderMiddleware[Any], ...]:
         return ()
 
     def close(self) -> None: ...

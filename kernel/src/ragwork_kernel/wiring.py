@@ -6,9 +6,9 @@ from pathlib import Path
 
 import attrs
 from ragwork_hooks.events import Sink
-from ragwork_hooks.plugin import KernelTracer, Probe
+from ragwork_hooks.plugin import KernelTracer, HealthCheck
 from ragwork_hooks.redaction import Redactor
-from ragwork_hooks.storage import Database, State
+from ragwork_hooks.storage import Database, SharedState
 
 from ragwork_kernel import clock, secrets
 from ragwork_kernel.assembly import Assembly
@@ -16,7 +16,7 @@ from ragwork_kernel.authorize import AuthorizationPlan
 from ragwork_kernel.blobs import blobs
 from ragwork_kernel.bus import Bus
 from ragwork_kernel.caches import KernelCaches
-from ragwork_kernel.contributions import Collected
+from ragwork_kernel.collection import Collected
 from ragwork_kernel.egress import EgressClient
 from ragwork_kernel.jobs import PostgresJobs
 from ragwork_kernel.outbox import OutboxEvents
@@ -32,7 +32,7 @@ class Ground:
     """What stands on connections. ``keys`` is the key material of every plugin, by name."""
 
     db: Database
-    state: State
+    state: SharedState
     bus: Bus
     telemetry: Telemetry
     tracer: KernelTracer
@@ -79,7 +79,7 @@ class Wiring:
             data_dir=data_dir,
         )
 
-    def freeze(self, plan: Plan, collected: Collected, probes: tuple[Probe, ...]) -> None:
+    def freeze(self, plan: Plan, collected: Collected, probes: tuple[HealthCheck, ...]) -> None:
         """Nothing is added after this."""
         self.authorization.freeze(plan.gates)
         self.streams.freeze(plan.ended)
@@ -88,4 +88,4 @@ class Wiring:
         self._registry.freeze(plan, probes)
         self._sinks.extend(plan.sinks)
         self._job_kinds.update(kind.name for kind in plan.jobs)
-        self.providers.fill(collected.offers, (*plan.wraps, *self._tracer.wraps(self._kinds)))
+        self.providers.fill(collected.offers, (*plan.provider_middleware, *self._tracer.provider_middleware(self._kinds)))

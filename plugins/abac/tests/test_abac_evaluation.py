@@ -290,7 +290,7 @@ def some_policies(rng, number):
 
 
 def outcome(policies, facts, default_deny=True):
-    return Applicable.of(map(Rule.of, policies)).judge(facts, default_deny=default_deny)
+    return Applicable.of(map(Rule.of, policies)).decide(facts, default_deny=default_deny)
 
 
 def by_reference(policies, facts):

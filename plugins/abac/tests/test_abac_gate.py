@@ -100,24 +100,24 @@ async def test_each_action_has_a_name_in_the_policies_language(name, role, expec
 async def test_a_fresh_install_allows_what_roles_and_grants_allow():
     routes, documents = gates()
     for name in ("run.create", "corpus.read", "session.read", "board.read", "ops.read", "audit.read"):
-        assert await routes.judge(principal(), Action(name=name), None, None) == ALLOW
-    assert await routes.judge(principal(), DOCUMENT_READ, None, None) == ABSTAIN
-    assert await documents.judge(principal(), DOCUMENT_READ, document("read"), None) == ALLOW
+        assert await routes.decide(principal(), Action(name=name), None, None) == ALLOW
+    assert await routes.decide(principal(), DOCUMENT_READ, None, None) == ABSTAIN
+    assert await documents.decide(principal(), DOCUMENT_READ, document("read"), None) == ALLOW
     for resource in (document(), document("write")):
-        verdict = await documents.judge(principal(), DOCUMENT_READ, resource, None)
+        verdict = await documents.decide(principal(), DOCUMENT_READ, resource, None)
         assert verdict.code == "AUTHZ_DENIED"
         assert verdict.details["reason"] == "default_deny"
         assert verdict.audit_event == "authz.access.denied"
     administer = Action(name="document.administer", role=Role.ADMIN)
-    assert await documents.judge(principal(Role.ADMIN), administer, document(), None) == ALLOW
-    assert isinstance(await documents.judge(principal(), administer, document("owner"), None), Deny)
+    assert await documents.decide(principal(Role.ADMIN), administer, document(), None) == ALLOW
+    assert isinstance(await documents.decide(principal(), administer, document("owner"), None), Deny)
 
 
 async def test_a_deny_outweighs_every_allow_and_names_itself():
     deny = policy(id="no", type_="run", condition={"eq": [{"var": "principal.role"}, "reader"]})
     allow = policy("allow", id="yes", type_="run", priority=1_000)
     routes, _ = gates(deny, allow)
-    verdict = await routes.judge(principal(Role.READER), Action(name="run.create"), None, None)
+    verdict = await routes.decide(principal(Role.READER), Action(name="run.create"), None, None)
     assert verdict.details == {
         "reason": "policy_deny",
         "resource_type": "run",
@@ -125,28 +125,28 @@ async def test_a_deny_outweighs_every_allow_and_names_itself():
         "policy_id": "no",
     }
     assert verdict.audit_event == "authz.policy.denied"
-    assert await routes.judge(principal(), Action(name="run.create"), None, None) == ALLOW
+    assert await routes.decide(principal(), Action(name="run.create"), None, None) == ALLOW
 
 
 @pytest.mark.parametrize("action", [READ, MANAGE, SIMULATE])
 async def test_no_policy_locks_a_tenant_out_of_its_policies(action):
     routes, documents = gates(policy())
-    assert await routes.judge(principal(Role.ADMIN), action, None, None) == ABSTAIN
-    assert isinstance(await routes.judge(principal(Role.ADMIN), Action(name="ops.read"), None, None), Deny)
+    assert await routes.decide(principal(Role.ADMIN), action, None, None) == ABSTAIN
+    assert isinstance(await routes.decide(principal(Role.ADMIN), Action(name="ops.read"), None, None), Deny)
     assert isinstance(
-        await documents.judge(principal(Role.ADMIN), DOCUMENT_READ, document("read"), None), Deny
+        await documents.decide(principal(Role.ADMIN), DOCUMENT_READ, document("read"), None), Deny
     )
 
 
 async def test_without_default_deny_what_nothing_matches_is_left_to_others():
     _, documents = gates(default_deny=False)
-    assert await documents.judge(principal(), DOCUMENT_READ, document(), None) == ABSTAIN
+    assert await documents.decide(principal(), DOCUMENT_READ, document(), None) == ABSTAIN
 
 
 async def test_switched_off_the_gates_say_nothing():
     routes, documents = gates(policy(), enabled=False)
-    assert await routes.judge(principal(), Action(name="run.create"), None, None) == ABSTAIN
-    assert await documents.judge(principal(), DOCUMENT_READ, document(), None) == ABSTAIN
+    assert await routes.decide(principal(), Action(name="run.create"), None, None) == ABSTAIN
+    assert await documents.decide(principal(), DOCUMENT_READ, document(), None) == ABSTAIN
     assert await documents.narrow(principal(), DOCUMENT_READ, Everything()) == Everything()
 
 
@@ -156,23 +156,23 @@ async def test_an_invalid_stored_policy_denies_what_it_may_be_about():
         (routes, Action(name="run.create"), None),
         (documents, DOCUMENT_READ, document("read")),
     ):
-        verdict = await gate.judge(principal(), action, resource, None)
+        verdict = await gate.decide(principal(), action, resource, None)
         assert verdict.details["reason"] == "policy_invalid"
 
 
 async def test_a_database_that_is_away_is_no_denial():
     routes, _ = gates(error=Problem("SERVICE_UNAVAILABLE", "away", headers={"Retry-After": "1"}))
-    verdict = await routes.judge(principal(), Action(name="run.create"), None, None)
+    verdict = await routes.decide(principal(), Action(name="run.create"), None, None)
     assert (verdict.code, verdict.headers) == ("SERVICE_UNAVAILABLE", {"Retry-After": "1"})
 
 
 async def test_time_and_groups_are_known():
     hours = {"time_between": [{"var": "request.time"}, {"start": "09:00", "end": "10:30"}]}
     routes, _ = gates(policy(condition=hours))
-    assert await routes.judge(principal(), Action(name="run.create"), None, None) == ALLOW
+    assert await routes.decide(principal(), Action(name="run.create"), None, None) == ALLOW
     routes, _ = gates(policy(condition={"contains": [{"var": "principal.groups"}, "interns"]}))
     intern = principal(groups=frozenset({"interns"}))
-    assert isinstance(await routes.judge(intern, Action(name="run.create"), None, None), Deny)
+    assert isinstance(await routes.decide(intern, Action(name="run.create"), None, None), Deny)
 
 
 def test_the_tenant_predicate_can_not_be_switched_off():

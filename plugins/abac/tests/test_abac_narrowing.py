@@ -106,7 +106,7 @@ def test_a_narrowed_scope_shows_nothing_that_enforcement_denies(seed, default_de
     known = {**principal_facts(ANN), **resource_facts("document", "t", None), **request_facts("read", NOW)}
     scope = applicable.readable(known, default_deny=default_deny)
     for document in DOCUMENTS:
-        enforced = applicable.judge(facts(document), default_deny=default_deny).allowed
+        enforced = applicable.decide(facts(document), default_deny=default_deny).allowed
         assert enforced or not admits(scope, readable(document)), (document, scope)
 
 
@@ -202,7 +202,7 @@ def test_an_invalid_stored_policy_hides_everything():
     assert [policy.id for policy in rules.invalid()] == ["p"]
     applicable = rules.about("document", "read")
     assert applicable.readable(known, default_deny=False) == Nothing()
-    assert applicable.judge(known, default_deny=False).reason == "policy_invalid"
+    assert applicable.decide(known, default_deny=False).reason == "policy_invalid"
     off = PolicySet.of("t", [attrs.evolve(broken, enabled=False)])
     assert off.about("document", "read").readable(known, default_deny=True) == Everything()
 

@@ -15,11 +15,11 @@ from ragwork_documents.search import Search
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Everything
 from ragwork_hooks.documents import Corpus, CorpusSearch
-from ragwork_hooks.http import Frame
+from ragwork_hooks.http import StreamEvent
 from ragwork_hooks.llm import Delta, Usage
 from ragwork_hooks.provider_kinds import LLM, ProviderKind
 from ragwork_hooks.retrieval import Passage
-from ragwork_hooks.tts import Audio
+from ragwork_hooks.speech import Audio
 from ragwork_kernel.db import Pool
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.process import CountedDatabase, CountedTransaction, RecordedEvents, ShiftedClock, sources
@@ -197,8 +197,8 @@ def asked() -> Callable[..., Asked]:
 
 
 @pytest.fixture
-def collect() -> Callable[[Run], Awaitable[list[Frame]]]:
-    async def all_of(run: Run) -> list[Frame]:
+def collect() -> Callable[[Run], Awaitable[list[StreamEvent]]]:
+    async def all_of(run: Run) -> list[StreamEvent]:
         return [frame async for frame in run.frames()]
 
     return all_of

@@ -11,10 +11,10 @@ import pytest
 from ragwork_agent import sessions
 from ragwork_agent.run import Asked, Run
 from ragwork_agent.sessions import Key
-from ragwork_hooks.admission import Degrade
+from ragwork_hooks.admission import ServiceLimits
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.llm import Cite, Delta
-from ragwork_hooks.notification import Notice
+from ragwork_hooks.llm import ModelCitation, Delta
+from ragwork_hooks.notification import Notification
 
 Make = Callable[..., Asked]
 Collect = Any
@@ -43,7 +43,7 @@ async def busy(world: Any, asked: Asked) -> bool:
 async def test_a_run_gives_its_frames_in_the_contracts_order(
     world: Any, asked: Make, collect: Collect
 ) -> None:
-    notice = Notice(type="cost.warn", data={"status": "warn"})
+    notice = Notification(type="cost.warn", data={"status": "warn"})
     frames = await collect(Run(world.shop(debug_events=True), asked(notices=(notice,))))
     assert [f.type for f in frames] == [
         "request.accepted", "cost.warn", "debug.retrieval", "token.delta", "token.delta", "message.final",
@@ -298,7 +298,7 @@ async def test_history_that_rests_on_a_revoked_document_stays_out_even_at_second
     world: Any, asked: Make, collect: Collect
 ) -> None:
     shop = world.shop()
-    world.model.script = [Delta(text="The secret is 42 [1].", cites=(Cite(passage=1),))]
+    world.model.script = [Delta(text="The secret is 42 [1].", cites=(ModelCitation(passage=1),))]
     await collect(Run(shop, asked("first")))
     # The second answer cites nothing of d1, but was given with the first one before the model's eyes.
     world.found = [world.found[0].__class__(**{**attrs.asdict(world.found[0]), "document_id": "d2"})]
@@ -350,7 +350,7 @@ async def test_a_partial_run_leaves_the_checkpoint_as_it_was(
 async def test_a_grant_degrades_audio_top_k_provider_and_output(
     world: Any, asked: Make, collect: Collect
 ) -> None:
-    degrade = Degrade(audio=False, top_k=2, max_output_tokens=9, providers=("local_pgvector",))
+    degrade = ServiceLimits(audio=False, top_k=2, max_output_tokens=9, providers=("local_pgvector",))
     frames = await collect(Run(world.shop(tts_provider="x"), asked(degrade=degrade, audio=True)))
     assert not [f for f in frames if f.type.startswith("audio")]
     assert world.queries[0].top_k == 2

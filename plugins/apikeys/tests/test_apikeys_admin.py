@@ -14,10 +14,10 @@ from ragwork_apikeys.config import ApiKeysConfig
 from ragwork_apikeys.routes import AdminApiKeyPatchRequest, ListQuery
 from ragwork_apikeys.store import KeyStore
 from ragwork_directory import plugin as directory_plugin
-from ragwork_hooks.admission import Grant
+from ragwork_hooks.admission import AdmissionResult
 from ragwork_hooks.auth import ApiKeys, Credential, Directory, Principal, Role
 from ragwork_hooks.errors import ConfigError, Problem
-from ragwork_hooks.http import Call, NoFields
+from ragwork_hooks.http import Request, Empty
 from ragwork_hooks.plugin import CommandContext
 from ragwork_testkit.platform import option_values
 
@@ -86,10 +86,10 @@ def admin(tenant: str, *, platform: bool = False) -> Principal:
 async def call(keys: Any, here: Any, caller: Principal, name: str, given: Any, key_id: str = "") -> Any:
     route = next(r for r in keys.routes if r.name == name)
 
-    def made(tx: Any) -> Call[Any, Any]:
-        return Call(
+    def made(tx: Any) -> Request[Any, Any]:
+        return Request(
             request_id="r", echo_id="r", path={"key_id": key_id}, headers=CIMultiDict(), peer="", origin="",
-            deadline=0, query=given if route.body is NoFields else NoFields(), body=given, grant=Grant(), caller=caller,
+            deadline=0, query=given if route.body is Empty else Empty(), body=given, grant=AdmissionResult(), caller=caller,
             transaction=tx, resource=None, decision=None,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from ragwork_audit.commands import verify_export
 from ragwork_audit.notes import BadNote, Signer, Verifier
 from ragwork_audit.verification import Report
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import ToolContext
+from ragwork_hooks.plugin import OfflineCommandContext
 from ragwork_testkit.platform import QuietConsole
 
 
@@ -131,7 +131,7 @@ async def test_the_tool_needs_files_only(here: Any, tmp_path: Path) -> None:
     async def tool(**options: str) -> tuple[int, Any]:
         console = QuietConsole()
         given = {"file": str(place), "public-key": str(tmp_path / "key"), "anchors": None} | options
-        return await verify_export(ToolContext(console=console, options=given)), console.results[-1]
+        return await verify_export(OfflineCommandContext(console=console, options=given)), console.results[-1]
 
     status, found = await tool(anchors=str(tmp_path / "audit" / "t1"))
     assert (status, found["valid"], found["checked"], found["first_bad"]) == (0, True, 12, None)

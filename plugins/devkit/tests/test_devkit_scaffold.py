@@ -10,7 +10,7 @@ from ragwork_devkit import names, scaffold
 from ragwork_devkit.commands import TOOLS
 from ragwork_devkit.kinds import KINDS
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import ToolContext
+from ragwork_hooks.plugin import OfflineCommandContext
 from ragwork_testkit.platform import QuietConsole
 
 NEW, TEST = TOOLS
@@ -19,7 +19,7 @@ NEW, TEST = TOOLS
 async def new(into: Path, name: str, kind: str = "llm") -> QuietConsole:
     console = QuietConsole()
     options: dict[str, str | bool | None] = {"name": name, "kind": kind, "into": str(into)}
-    assert await NEW.run(ToolContext(console=console, options=options)) == 0
+    assert await NEW.run(OfflineCommandContext(console=console, options=options)) == 0
     return console
 
 
@@ -116,8 +116,8 @@ async def test_a_wrong_name_writes_nothing(tmp_path: Path) -> None:
 async def test_a_folder_that_is_none_and_a_package_that_is_none_are_told_apart(tmp_path: Path) -> None:
     console = QuietConsole()
     with pytest.raises(ConfigError, match="is no folder"):
-        await TEST.run(ToolContext(console=console, options={"path": str(tmp_path / "absent")}))
-    assert await TEST.run(ToolContext(console=console, options={"path": str(tmp_path)})) == 1
+        await TEST.run(OfflineCommandContext(console=console, options={"path": str(tmp_path / "absent")}))
+    assert await TEST.run(OfflineCommandContext(console=console, options={"path": str(tmp_path)})) == 1
     [report] = console.results
     assert report["tier"] is None
     assert "has no pyproject.toml" in report["findings"][0]["problems"][0]

@@ -15,7 +15,7 @@ import pytest
 from ragwork_devkit import names, scaffold
 from ragwork_devkit.commands import TOOLS
 from ragwork_devkit.kinds import KINDS
-from ragwork_hooks.plugin import ToolContext
+from ragwork_hooks.plugin import OfflineCommandContext
 from ragwork_testkit.platform import QuietConsole
 
 PROVE = bool(os.environ.get("RAGWORK_PROVE"))
@@ -48,7 +48,7 @@ def pip(*arguments: str | Path) -> None:
 async def test_a_new_plugin_is_gold_as_it_is_written(tmp_path: Path, kind: str) -> None:
     console = QuietConsole()
     folder = write(tmp_path, kind)
-    assert await TOOLS[1].run(ToolContext(console=console, options={"path": str(folder)})) == 0
+    assert await TOOLS[1].run(OfflineCommandContext(console=console, options={"path": str(folder)})) == 0
     [report] = console.results
     assert [finding for finding in report["findings"] if finding["problems"]] == []
     assert report["tier"] == "gold"

@@ -44,7 +44,7 @@ def document(*granted, tenant="t1"):
 @pytest.mark.parametrize(("grant", "verb"), list(itertools.product(GRANTS, ACTIONS)))
 async def test_each_grant_gives_exactly_what_the_lattice_says(grant, verb):
     gate = acl.DocumentAcl(admin_bypass=False)
-    verdict = await gate.judge(principal(), ACTIONS[verb], document(grant), None)
+    verdict = await gate.decide(principal(), ACTIONS[verb], document(grant), None)
     assert (verdict == ALLOW) == (verb in LATTICE[grant])
 
 
@@ -52,7 +52,7 @@ async def test_each_grant_gives_exactly_what_the_lattice_says(grant, verb):
 async def test_no_role_reaches_a_document_without_a_grant(role):
     gate = acl.DocumentAcl(admin_bypass=False)
     for action in ACTIONS.values():
-        verdict = await gate.judge(principal(role), action, document(), None)
+        verdict = await gate.decide(principal(role), action, document(), None)
         assert isinstance(verdict, Deny)
         assert verdict.code == "AUTHZ_DENIED"
 
@@ -69,7 +69,7 @@ async def test_the_bypass_is_for_administrators_and_off_unless_set():
         gate = acl.DocumentAcl(admin_bypass=bypass)
         found = gate.resource(ROW, principal(role), "t1")
         assert found.permissions == (acl.EVERY_PERMISSION if allowed else frozenset())
-        verdict = await gate.judge(principal(role), acl.READ, found, None)
+        verdict = await gate.decide(principal(role), acl.READ, found, None)
         assert (verdict == ALLOW) == allowed
         scope = await gate.narrow(principal(role), acl.READ, Everything())
         assert isinstance(scope, Everything if allowed else ReadableBy)
@@ -82,17 +82,17 @@ async def test_the_bypass_ends_at_the_tenant():
 
 async def test_administrators_manage_grants_and_nobody_else():
     gate = acl.DocumentAcl(admin_bypass=False)
-    assert await gate.judge(principal(Role.ADMIN), acl.ADMINISTER, document(), None) == ALLOW
-    assert isinstance(await gate.judge(principal(), acl.ADMINISTER, document("owner"), None), Deny)
+    assert await gate.decide(principal(Role.ADMIN), acl.ADMINISTER, document(), None) == ALLOW
+    assert isinstance(await gate.decide(principal(), acl.ADMINISTER, document("owner"), None), Deny)
 
 
 async def test_other_kinds_are_left_alone_and_foreign_documents_denied():
     gate = acl.DocumentAcl(admin_bypass=True)
     other = Resource(kind="session", id="s", tenant_id="t1")
-    assert isinstance(await gate.judge(principal(), acl.READ, other, None), Abstain)
-    assert isinstance(await gate.judge(principal(), acl.READ, None, None), Abstain)
+    assert isinstance(await gate.decide(principal(), acl.READ, other, None), Abstain)
+    assert isinstance(await gate.decide(principal(), acl.READ, None, None), Abstain)
     foreign = document("owner", tenant="t2")
-    assert isinstance(await gate.judge(principal(Role.ADMIN), acl.READ, foreign, None), Deny)
+    assert isinstance(await gate.decide(principal(Role.ADMIN), acl.READ, foreign, None), Deny)
 
 
 async def test_narrowing_keeps_what_other_gates_said():

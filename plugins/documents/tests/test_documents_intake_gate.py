@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from ragwork_documents.intake_gate import IntakeGate
-from ragwork_hooks.admission import Admission, Ask
+from ragwork_hooks.admission import Admission, AdmissionRequest
 from ragwork_hooks.authz import Deny
 from ragwork_testkit.services import ProviderServices
 
@@ -18,7 +18,7 @@ async def nothing():
 
 
 def ask(switch="ingest"):
-    return Ask(
+    return AdmissionRequest(
         principal=None, peer="", route="r", rate_class="mutation", switch=switch, feature=None,
         request_id="1", open=nothing,
     )  # fmt: skip

@@ -127,11 +127,11 @@ async def test_the_owner_or_an_administrator_and_both_of_an_agent_and_its_person
         (admin, ownerless, ownership.CONFIGURE, True),
         (admin, attrs.evolve(corpus, tenant_id="t2"), ownership.CONFIGURE, False),
     ):
-        verdict = await gate.judge(who, action, what, None)
+        verdict = await gate.decide(who, action, what, None)
         assert (verdict == ALLOW) == allowed, (who, what, action)
         assert allowed or isinstance(verdict, Deny)
     document = attrs.evolve(corpus, kind="document")
-    assert isinstance(await gate.judge(ann, ownership.CONFIGURE, document, None), Abstain)
+    assert isinstance(await gate.decide(ann, ownership.CONFIGURE, document, None), Abstain)
     assert ownership.owner_of(caller("agent", person=ann)) == "ann"
 
 

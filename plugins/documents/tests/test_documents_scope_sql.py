@@ -7,7 +7,7 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_documents.acl import scope_condition
-from ragwork_hooks.authz import Everything, Nothing, OwnedBy, every, outside, some
+from ragwork_hooks.authz import Everything, Nothing, OwnedBy, all_of, negated, any_of
 from ragwork_testkit.gates import admits
 from ragwork_testkit.scopes import DOCUMENTS, EXPIRED_READER, scopes
 from ragwork_toolkit.scope_sql import Parameters
@@ -56,13 +56,13 @@ async def test_the_database_reads_a_scope_as_the_algebra_means_it(app, tenant, s
 @given(a=scopes(), b=scopes(), document=st.sampled_from(DOCUMENTS))
 def test_constructors_keep_the_meaning(a, b, document):
     in_a, in_b = admits(a, document), admits(b, document)
-    assert admits(every(a, b), document) == (in_a and in_b)
-    assert admits(some(a, b), document) == (in_a or in_b)
-    assert admits(outside(a), document) == (not in_a)
+    assert admits(all_of(a, b), document) == (in_a and in_b)
+    assert admits(any_of(a, b), document) == (in_a or in_b)
+    assert admits(negated(a), document) == (not in_a)
 
 
 def test_constructors_drop_what_is_needless():
     owned = OwnedBy("ann")
-    assert every(Everything(), owned, owned) == some(Nothing(), owned, owned) == owned
-    assert every(owned, Nothing()) == Nothing()
-    assert every() == Everything()
+    assert all_of(Everything(), owned, owned) == any_of(Nothing(), owned, owned) == owned
+    assert all_of(owned, Nothing()) == Nothing()
+    assert all_of() == Everything()

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
-from ragwork_hooks.replay import Claim, Hit, Miss, StoredReply
+from ragwork_hooks.idempotency import IdempotencyClaim, Replayed, FirstTime, StoredReply
 from ragwork_idempotency.answers import PostgresAnswers, prune
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import DEFAULT_PLUGINS, Running, running
@@ -111,8 +111,8 @@ async def test_a_legacy_path_takes_no_key(served: Running) -> None:
         assert (patched.status, patched.body["name"]) == (200, name)
 
 
-def claim(key: str = "k", payload: bytes = b"p" * 32) -> Claim:
-    return Claim(actor_id="a", method="POST", path="/v1/x", key=key, payload_sha256=payload)
+def claim(key: str = "k", payload: bytes = b"p" * 32) -> IdempotencyClaim:
+    return IdempotencyClaim(actor_id="a", method="POST", path="/v1/x", key=key, payload_sha256=payload)
 
 
 async def test_a_crash_before_the_commit_leaves_no_claim(served: Running) -> None:
@@ -120,10 +120,10 @@ async def test_a_crash_before_the_commit_leaves_no_claim(served: Running) -> Non
     db = served.platform.parts.db
     with contextlib.suppress(RuntimeError):
         async with db.tenant("crash") as tx:
-            assert await answers.claim(tx, claim()) == Miss()
+            assert await answers.claim(tx, claim()) == FirstTime()
             raise RuntimeError("killed")
     async with db.tenant("crash") as tx:
-        assert await answers.claim(tx, claim()) == Miss()
+        assert await answers.claim(tx, claim()) == FirstTime()
 
 
 async def test_an_expired_answer_is_taken_over_once_and_pruned(served: Running) -> None:
@@ -134,10 +134,10 @@ async def test_an_expired_answer_is_taken_over_once_and_pruned(served: Running) 
         await answers.claim(tx, claim())
         await answers.store(tx, claim(), reply)
     async with db.tenant("ttl") as tx:
-        assert await answers.claim(tx, claim()) == Hit(reply)
+        assert await answers.claim(tx, claim()) == Replayed(reply)
     await age(served)
     async with db.tenant("ttl") as tx:
-        assert await answers.claim(tx, claim()) == Miss()
+        assert await answers.claim(tx, claim()) == FirstTime()
         await answers.store(tx, claim(), reply)
     await age(served)
     assert await prune(served.platform.facades["idempotency"]) >= 1

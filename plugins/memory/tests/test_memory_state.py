@@ -61,7 +61,7 @@ def test_draws_agree_with_exact_fractions(
             clock.now = now_us / 1e6
             cost = part * first.burst
             draw = await state.take("t", buckets, cost)
-            judge.judge(buckets, cost, now_us, draw)
+            judge.decide(buckets, cost, now_us, draw)
 
     asyncio.run(play())
 

@@ -3,7 +3,7 @@
 import pytest
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import ProviderContext
-from ragwork_hooks.tts import Audio
+from ragwork_hooks.speech import Audio
 from ragwork_openai import transcription
 from ragwork_openai.config import OpenAIConfig
 from ragwork_testkit import openai_server

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from ragwork_hooks.llm import Delta, Usage
-from ragwork_hooks.plugin import Wrap
+from ragwork_hooks.plugin import ProviderMiddleware
 from ragwork_hooks.provider_kinds import KINDS
 from ragwork_otlp.provider import provider
 
@@ -86,15 +86,15 @@ class Database:
     async def __aexit__(self, *_: object) -> None: ...
 
 
-def wrapped(wraps: tuple[Wrap[Any], ...], kind: str, provider: object) -> Any:
+def wrapped(wraps: tuple[ProviderMiddleware[Any], ...], kind: str, provider: object) -> Any:
     return next(w for w in wraps if w.kind.name == kind).wrap("the-name", provider)
 
 
 async def test_requests_statements_and_providers_make_spans(collector: Collector) -> None:
     tracer = provider.open(collector.endpoint + "/", "test")
     database = tracer.database(Database())  # type: ignore[arg-type]
-    model = wrapped(tracer.wraps(KINDS), "llm", Model())
-    embedder = wrapped(tracer.wraps(KINDS), "embedding", Embedder())
+    model = wrapped(tracer.provider_middleware(KINDS), "llm", Model())
+    embedder = wrapped(tracer.provider_middleware(KINDS), "embedding", Embedder())
 
     with tracer.request("POST", "/v1/run") as answered:
         async with database.tenant("t1", "read") as tx:
@@ -127,7 +127,7 @@ async def test_requests_statements_and_providers_make_spans(collector: Collector
 
 async def test_a_stream_that_is_left_early_closes_its_model_and_span(collector: Collector) -> None:
     tracer = provider.open(collector.endpoint, "test")
-    deltas = wrapped(tracer.wraps(KINDS), "llm", Model()).stream(None)
+    deltas = wrapped(tracer.provider_middleware(KINDS), "llm", Model()).stream(None)
     await anext(deltas)
     await deltas.aclose()
     await asyncio.to_thread(tracer.close)

@@ -4,7 +4,7 @@ import attrs
 import pytest
 from ragwork_hooks.authz import Everything, ReadableBy
 from ragwork_hooks.events import Event
-from ragwork_hooks.retrieval import INDEX_CHANGED, Hit
+from ragwork_hooks.retrieval import INDEX_CHANGED, IndexHit
 from ragwork_hooks.storage import Transaction
 from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.source import LocalSource
@@ -77,7 +77,7 @@ async def test_hits_become_passages_in_their_order_within_the_scope(bench: Bench
     )
     a, b = (await indexed(bench, "a")).revision, (await indexed(bench, "b")).revision
     hits = [
-        Hit(revision=r, ordinal=o, score=s) for r, o, s in ((a, 1, 0.2), (b, 0, 0.9), (a, 0, 0.1), (a, 9, 1))
+        IndexHit(revision=r, ordinal=o, score=s) for r, o, s in ((a, 1, 0.2), (b, 0, 0.9), (a, 0, 0.1), (a, 9, 1))
     ]
     found = await passages(bench, hits)
     assert [(p.text, p.score, p.source, p.start, p.metadata) for p in found] == [
@@ -92,7 +92,7 @@ async def test_hits_become_passages_in_their_order_within_the_scope(bench: Bench
 
 async def test_a_hit_of_a_replaced_version_is_gone(bench: Bench) -> None:
     await bench.add(bench.document("a", "old"))
-    hit = Hit(revision=(await indexed(bench, "a")).revision, ordinal=0, score=1.0)
+    hit = IndexHit(revision=(await indexed(bench, "a")).revision, ordinal=0, score=1.0)
     await bench.add(bench.document("a", "new", version=2))
     assert await passages(bench, [hit]) == []
 

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 import pytest_asyncio
-from ragwork_hooks.admission import Admission, Ask
+from ragwork_hooks.admission import Admission, AdmissionRequest
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.events import Event
@@ -31,9 +31,9 @@ async def no_transaction() -> Any:
     raise AssertionError("the gate opened a transaction")
 
 
-def asked(feature: str | None, tenant: str = "t1") -> Ask:
+def asked(feature: str | None, tenant: str = "t1") -> AdmissionRequest:
     caller = Principal(tenant_id=tenant, user_id="u", credential_id="k", kind="api_key", role=Role.READER)
-    return Ask(
+    return AdmissionRequest(
         principal=caller, peer="", route="r", rate_class="run", switch=None, feature=feature,
         request_id="r", open=no_transaction,
     )  # fmt: skip

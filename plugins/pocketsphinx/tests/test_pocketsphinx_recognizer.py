@@ -11,7 +11,7 @@ from ragwork_espeak.config import EspeakConfig
 from ragwork_espeak.voice import EspeakVoice
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import ProviderContext
-from ragwork_hooks.tts import Audio
+from ragwork_hooks.speech import Audio
 from ragwork_pocketsphinx import sound
 from ragwork_pocketsphinx.grammar import MAX_WORDS, grammar
 from ragwork_pocketsphinx.recognizer import provider

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import attrs
 import pytest
-from ragwork_hooks.admission import Admission, Ask
+from ragwork_hooks.admission import Admission, AdmissionRequest
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.authz import Deny
@@ -49,7 +49,7 @@ class QuotaProcess(PluginProcess):
 
     @property
     def gate(self) -> QuotaGate:
-        found: QuotaGate = self.contribution.admits[-1]
+        found: QuotaGate = self.contribution.admission_gates[-1]
         return found
 
     @property
@@ -141,9 +141,9 @@ class _Asked:
             await self._scope.__aexit__(*failure)
 
 
-def _ask(tenant: str, rate_class: str, opened: Any, free: bool) -> Ask:
+def _ask(tenant: str, rate_class: str, opened: Any, free: bool) -> AdmissionRequest:
     principal = Principal(tenant_id=tenant, user_id="u", credential_id="k", kind="api_key", role=Role.ADMIN)
-    return Ask(
+    return AdmissionRequest(
         principal=principal,
         peer="127.0.0.1",
         route="r",

@@ -85,7 +85,7 @@ async def test_the_plan_is_read_before_a_request_holds_a_connection(
     urls: Any, start: Any, tenant: str
 ) -> None:
     async with start(urls, plans=OnePlan(None)) as here:
-        assert [(gate.stage, gate.name) for gate in here.contribution.admits] == [
+        assert [(gate.stage, gate.name) for gate in here.contribution.admission_gates] == [
             ("rate", "quota.plan"),
             ("quota", "quota"),
         ]

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import attrs
 import pytest
-from ragwork_hooks.admission import Ask
+from ragwork_hooks.admission import AdmissionRequest
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.errors import ProviderError
 from ragwork_memory.state import InMemoryState
@@ -41,7 +41,7 @@ def ask(rate_class="read", tenant="t1", key="k1", peer="192.0.2.1", credential=N
         if key is None
         else Principal(tenant_id=tenant, user_id="u", credential_id=key, kind="api_key", role=Role.READER)
     )
-    return Ask(
+    return AdmissionRequest(
         principal=principal,
         peer=peer,
         route="documents.list",

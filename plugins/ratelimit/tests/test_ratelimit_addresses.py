@@ -3,14 +3,14 @@
 import attrs
 import pytest
 from ragwork_hooks.admission import Admission
-from ragwork_hooks.events import Finished
+from ragwork_hooks.events import RequestSummary
 from ragwork_ratelimit.addresses import FailureGate, Failures, client_of
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.limits import Limit
 from ragwork_testkit.services import RecordedMetrics
 
 LIMIT = Limit(2.0, 10)
-DONE = Finished(
+DONE = RequestSummary(
     request_id="r",
     echo_id="r",
     tenant_id=None,

@@ -34,7 +34,7 @@ def test_draws_agree_with_exact_fractions(sizes, steps):
     for pause, part in steps:
         clock.us += int(pause * first.burst / first.rate * 1e6)
         cost = part * first.burst if part >= 0 else first.burst + 1
-        judge.judge(buckets, cost, clock.us, local.take(buckets, cost))
+        judge.decide(buckets, cost, clock.us, local.take(buckets, cost))
 
 
 def test_a_refusal_takes_from_no_bucket(clock):

@@ -5,7 +5,7 @@ import re
 
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_hooks.storage import Draw
+from ragwork_hooks.storage import BucketDraw
 from ragwork_ratelimit import headers
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.limits import Limit, Policy
@@ -65,7 +65,7 @@ def test_a_closed_limit_names_no_time():
     closed = (Policy("run-key", "api_key", Limit(0, 5), 3),)
     assert parsed(headers.policy_field(closed)) == {"run-key": {"q": 0}}
     assert parsed(headers.limit_field(closed, (5.0,))) == {"run-key": {"r": 0}}
-    deny = headers.refusal(closed[0], "run", Draw(wait_s=math.inf, short=0, remaining=(5.0,)), {})
+    deny = headers.refusal(closed[0], "run", BucketDraw(wait_s=math.inf, short=0, remaining=(5.0,)), {})
     assert deny.details == {"scope": "api_key", "route_class": "run", "retry_after_ms": None}
     assert deny.headers == {"X-RateLimit-Scope": "api_key", "X-RateLimit-Route-Class": "run"}
 
@@ -73,7 +73,7 @@ def test_a_closed_limit_names_no_time():
 @given(wait_s=st.floats(1e-9, 1e6))
 def test_the_times_named_are_never_too_short(wait_s):
     deny = headers.refusal(
-        RUN[1], "run", Draw(wait_s=wait_s, short=1, remaining=(5.0, 0.0)), {"RateLimit": "x"}
+        RUN[1], "run", BucketDraw(wait_s=wait_s, short=1, remaining=(5.0, 0.0)), {"RateLimit": "x"}
     )
     wait_ms = deny.details["retry_after_ms"]
     assert wait_s * 1000 <= wait_ms < wait_s * 1000 + 1.001

@@ -24,7 +24,7 @@ real, now = time.monotonic, time.time
 time.monotonic = lambda: real() * speed + offset
 time.time = lambda: now() * speed + offset
 
-from ragwork_hooks.admission import Admission, Ask
+from ragwork_hooks.admission import Admission, AdmissionRequest
 from ragwork_hooks.auth import Principal, Role
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.config import RateLimitConfig
@@ -43,7 +43,7 @@ async def serve():
     config = RateLimitConfig(key_read_rps=float(sys.argv[3]), key_read_burst=int(sys.argv[4]),
                              tenant_read_rps=1e5, tenant_read_burst=100000, fail_mode="closed")
     caller = Principal(tenant_id="t", user_id="u", credential_id="k", kind="api_key", role=Role.READER)
-    ask = Ask(principal=caller, peer="192.0.2.1", route="r", rate_class="read", switch=None, feature=None,
+    ask = AdmissionRequest(principal=caller, peer="192.0.2.1", route="r", rate_class="read", switch=None, feature=None,
               request_id="r", open=none)
     async with session(sys.argv[1]) as state:
         gate = RateGate(config, state=state, local=LocalBuckets(time.monotonic, 10), metrics=Metrics(),

@@ -29,7 +29,7 @@ def caller(role: Role, *, platform: bool = False) -> Principal:
 @pytest.mark.parametrize("role", list(Role), ids=lambda r: r.label)
 async def test_seed_role_matrix(route: str, role: Role) -> None:
     action, allowed = MATRIX[route]
-    verdict = await RoleGate().judge(caller(role), action, None, None)
+    verdict = await RoleGate().decide(caller(role), action, None, None)
     assert isinstance(verdict, Allow) == (role in allowed)
     if isinstance(verdict, Deny):
         assert verdict.code == "AUTH_FORBIDDEN"
@@ -40,14 +40,14 @@ async def test_seed_role_matrix(route: str, role: Role) -> None:
 @pytest.mark.parametrize("platform", [False, True])
 async def test_platform_action_needs_role_and_platform_scope(role: Role, platform: bool) -> None:
     action = Action(name="tenant.freeze", role=ADMIN, platform=True)
-    verdict = await RoleGate().judge(caller(role, platform=platform), action, None, None)
+    verdict = await RoleGate().decide(caller(role, platform=platform), action, None, None)
     assert isinstance(verdict, Allow) == (role is ADMIN and platform)
 
 
 async def test_platform_scope_does_not_raise_the_role() -> None:
     action = Action(name="document.delete", role=EDITOR)
-    assert isinstance(await RoleGate().judge(caller(READER, platform=True), action, None, None), Deny)
-    assert await RoleGate().judge(caller(EDITOR), action, None, None) == ALLOW
+    assert isinstance(await RoleGate().decide(caller(READER, platform=True), action, None, None), Deny)
+    assert await RoleGate().decide(caller(EDITOR), action, None, None) == ALLOW
 
 
 @pytest.mark.parametrize("scope", [Everything(), Nothing(), OwnedBy("u")])

@@ -8,7 +8,7 @@ import sys
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ragwork_hooks.storage import Bucket, Draw
+from ragwork_hooks.storage import Bucket, BucketDraw
 from ragwork_redis.scripts import TAKE
 from ragwork_redis.state import RedisState, _rate_and_burst
 from ragwork_testkit.state import ExactBuckets
@@ -36,11 +36,11 @@ class Timed:
     def fresh(self) -> None:
         self.tag = os.urandom(8).hex()
 
-    def take(self, buckets: list[Bucket], cost: float, now_us: int) -> Draw:
+    def take(self, buckets: list[Bucket], cost: float, now_us: int) -> BucketDraw:
         numbers = [number for bucket in buckets for number in _rate_and_burst(bucket)]
         keys = [f"{{{self.tag}}}{bucket.key}" for bucket in buckets]
         wait, short, *left = self._script(keys, [repr(cost), *numbers, now_us])
-        return Draw(
+        return BucketDraw(
             wait_s=float(wait) / 1e6,
             short=None if short < 0 else short,
             remaining=tuple(float(tokens) for tokens in left),
@@ -68,13 +68,13 @@ def test_draws_agree_with_exact_fractions(
         now_us += int(pause * first.burst / first.rate * 1e6)
         cost = part * first.burst if part >= 0 else first.burst + 1
         draw = timed.take(buckets, cost, now_us)
-        judge.judge(buckets, cost, now_us, draw)
+        judge.decide(buckets, cost, now_us, draw)
         if 0.0 < draw.wait_s < 1e9:
             # The named wait suffices to the microsecond.
             now_us += round(draw.wait_s * 1e6)
             draw = timed.take(buckets, cost, now_us)
             assert draw.wait_s == 0.0
-            judge.judge(buckets, cost, now_us, draw)
+            judge.decide(buckets, cost, now_us, draw)
 
 
 def test_a_million_draws_a_second_are_a_million(timed: Timed) -> None:

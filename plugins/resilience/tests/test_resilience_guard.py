@@ -5,9 +5,9 @@ import time
 
 import pytest
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.notification import Destination, Notice
+from ragwork_hooks.notification import Destination, Notification
 from ragwork_hooks.retrieval import Query
-from ragwork_hooks.tts import Audio
+from ragwork_hooks.speech import Audio
 
 
 def embed(embedder):
@@ -260,7 +260,7 @@ async def test_speech_and_hearing_are_repeated_and_deliveries_are_not(world, kit
     assert await w.workshop.recognizer("e", kit.Scripted(kit.down())).recognize(sound) == "fine"
     channel = w.workshop.channel("c", inner := kit.Scripted(kit.down(), kit.down()))
     to = Destination(id="d1", tenant_id="t1", url="https://example.com")
-    await failing(channel.deliver(to, "1", Notice(type="x", data={})))
+    await failing(channel.deliver(to, "1", Notification(type="x", data={})))
     assert inner.calls == 1
 
 

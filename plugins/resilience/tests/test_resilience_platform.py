@@ -12,7 +12,7 @@ PLUGINS = (*DEFAULT_PLUGINS, "openai", "resilience")
 
 
 def gate(app):
-    (found,) = [g for g in app.platform.plan.admits["capacity"] if g.name == "resilience.runs"]
+    (found,) = [g for g in app.platform.plan.admission_gates["capacity"] if g.name == "resilience.runs"]
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from ragwork_hooks.admission import Admission, Ask
+from ragwork_hooks.admission import Admission, AdmissionRequest
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Deny
 from ragwork_rollouts.config import RolloutsConfig
@@ -39,15 +39,15 @@ async def no_transaction() -> Any:
     raise AssertionError("the gate opened a transaction")
 
 
-def asked(*, switch: str | None = None, feature: str | None = None, tenant: str = "t1") -> Ask:
+def asked(*, switch: str | None = None, feature: str | None = None, tenant: str = "t1") -> AdmissionRequest:
     caller = Principal(tenant_id=tenant, user_id="u", credential_id="k", kind="api_key", role=Role.READER)
-    return Ask(
+    return AdmissionRequest(
         principal=caller, peer="", route="r", rate_class="run", switch=switch, feature=feature,
         request_id="r", open=no_transaction,
     )  # fmt: skip
 
 
-async def stopped_by(app: Any, ask: Ask) -> object:
+async def stopped_by(app: Any, ask: AdmissionRequest) -> object:
     """What the gates say stopped it; ``None`` when it may go on."""
     for gate in (SwitchGate(store_of(app)), FeatureGate(store_of(app))):
         verdict = await gate.admit(ask)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from ragwork_hooks.audit import Tally
+from ragwork_hooks.audit import EventCount
 from ragwork_hooks.documents import Ingestion
-from ragwork_hooks.metering import UsageSummary, Window
+from ragwork_hooks.metering import UsageSummary, QuotaWindow
 from ragwork_selfserve.usage import SummaryQuery, TimeseriesQuery, UsageApi
 
 PLUGINS = ("directory", "apikeys", "rbac", "plans", "selfserve")
@@ -197,16 +197,16 @@ class Measuring:
     async def summary(self, tx: Any, days: int) -> UsageSummary:
         self.asked.append(days)
         return UsageSummary(
-            total=12, by_class={"run": 5, "read": 6, "public": 1}, day=Window(limit=10, used=9, remaining=1),
-            month=Window(limit=None, used=12, remaining=None), soft_cap_reached=True, hard_cap_mode="enforce",
+            total=12, by_class={"run": 5, "read": 6, "public": 1}, day=QuotaWindow(limit=10, used=9, remaining=1),
+            month=QuotaWindow(limit=None, used=12, remaining=None), soft_cap_reached=True, hard_cap_mode="enforce",
         )  # fmt: skip
 
     async def by_day(self, tx: Any, days: int) -> Any:
         return [(date(2026, 2, 9), 0), (date(2026, 2, 10), 12)]
 
-    async def tally(self, tx: Any, event_type: str, since: datetime) -> Tally:
+    async def tally(self, tx: Any, event_type: str, since: datetime) -> EventCount:
         self.asked += [event_type, since]
-        return Tally(count=3, last_at=datetime(2026, 2, 10, tzinfo=UTC))
+        return EventCount(count=3, last_at=datetime(2026, 2, 10, tzinfo=UTC))
 
     async def ingestion(self, tx: Any, since: datetime) -> Ingestion:
         self.asked.append(since)

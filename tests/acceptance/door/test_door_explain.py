@@ -32,7 +32,7 @@ async def explained(app: Running, admin: str, answer: Answer) -> Any:
 def path_of_a_run(app: Running) -> list[tuple[str, str]]:
     """Every gate that is enabled, in the order in which a run meets them."""
     plan = app.platform.plan
-    names = {stage: [gate.name for gate in gates] for stage, gates in plan.admits.items()}
+    names = {stage: [gate.name for gate in gates] for stage, gates in plan.admission_gates.items()}
     names["role"] = [gate.name for gate in plan.gates if gate.stage == "role"]
     names["authentication"] = [authenticator.name for authenticator in plan.authenticators]
     return [(stage, name) for stage in STAGES for name in names.get(stage, ())]

@@ -151,7 +151,7 @@ def test_a_class_may_add_tests_and_share_its_own() -> None:
 
 SUITE = """
 import pytest
-from ragwork_hooks.tts import Audio
+from ragwork_hooks.speech import Audio
 from ragwork_testkit.speech import SpeechSynthesizerContract
 
 class Voice:

@@ -18,7 +18,7 @@ class Judge:
     name = "judge"
     stage: Literal["role", "resource"] = "role"
 
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         return Deny()
@@ -33,14 +33,14 @@ class Widening(Judge):
 
 
 class Idle(Judge):
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         return ABSTAIN
 
 
 class Vague(Judge):
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         return True  # type: ignore[return-value]

@@ -31,7 +31,7 @@ KITS: Final[Mapping[str, tuple[str, str]]] = {
     "embedding": ("from ragwork_testkit.embedding import EmbedderContract as Kit", "pass"),
     "tts": ("from ragwork_testkit.speech import SpeechSynthesizerContract as Kit", "pass"),
     "asr": (
-        "from ragwork_hooks.tts import Audio\nfrom ragwork_testkit.speech import SpeechRecognizerContract as Kit"
+        "from ragwork_hooks.speech import Audio\nfrom ragwork_testkit.speech import SpeechRecognizerContract as Kit"
         "\nfrom ragwork_testkit.wav import silent",
         'async def speak(self, text): return Audio(data=silent(0.01, comment=text), mime="audio/wav")',
     ),

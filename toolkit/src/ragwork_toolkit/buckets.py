@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from ragwork_hooks.storage import Bucket, Draw
+from ragwork_hooks.storage import Bucket, BucketDraw
 
 #: What sums of the same tokens may differ by, as a part of the burst.
 _SLACK: Final = 1e-12
@@ -32,13 +32,13 @@ def wait_s(bucket: Bucket, debt: float, cost: float) -> float:
     return short / bucket.rate if short > full * _SLACK else 0.0
 
 
-def draw(buckets: Sequence[Bucket], debts: Sequence[float], cost: float) -> Draw:
+def draw(buckets: Sequence[Bucket], debts: Sequence[float], cost: float) -> BucketDraw:
     """What becomes of a draw of ``cost`` from every bucket or none; when it is taken, each owes ``cost`` more."""
     pairs = list(zip(buckets, debts, strict=True))
     waits = [wait_s(bucket, debt, cost) for bucket, debt in pairs]
     wait = max(waits, default=0.0)
     taken = 0.0 if wait else cost
-    return Draw(
+    return BucketDraw(
         wait_s=wait,
         short=waits.index(wait) if wait else None,
         remaining=tuple(max(capacity(bucket) - debt - taken, 0.0) for bucket, debt in pairs),

@@ -2,7 +2,7 @@
 
 import re
 
-from ragwork_hooks.llm import Cite
+from ragwork_hooks.llm import ModelCitation
 
 # Models also write several at once: [1, 3].
 _MARK = re.compile(r"\[(\d{1,3}(?:\s?,\s?\d{1,3}){0,9})\]")
@@ -17,10 +17,10 @@ class Marks:
         self._passages = passages
         self._tail = ""
 
-    def after(self, text: str) -> tuple[Cite, ...]:
+    def after(self, text: str) -> tuple[ModelCitation, ...]:
         """What the marks that ``text`` completes point to, as far as those passages exist."""
         seen = self._tail + text
         found = [int(number) for match in _MARK.finditer(seen) for number in match[1].split(",")]
         opened = seen.rfind("[", -_LONGEST)
         self._tail = seen[opened:] if opened >= 0 and "]" not in seen[opened:] else ""
-        return tuple(Cite(passage=number) for number in found if 1 <= number <= self._passages)
+        return tuple(ModelCitation(passage=number) for number in found if 1 <= number <= self._passages)

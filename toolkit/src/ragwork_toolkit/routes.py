@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar, Unpack
 
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import Call, Dialect, FeatureLoader, Features, ResourceLoader, Route, Scheme
+from ragwork_hooks.http import Request, ErrorFormat, FeatureLoader, Features, ResourceLoader, Route, Scheme
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -20,14 +20,14 @@ class Declaration(TypedDict, Generic[B, Q]):
     name: str
     path: str
     summary: str
-    handler: Callable[[Call[B, Q]], Awaitable[object]]
+    handler: Callable[[Request[B, Q]], Awaitable[object]]
     response: Any
     query: NotRequired[type[Q]]
     feature: NotRequired[Features | FeatureLoader]
     errors: NotRequired[tuple[str, ...]]
     status: NotRequired[int]
     media_type: NotRequired[str]
-    dialect: NotRequired[Dialect]
+    dialect: NotRequired[ErrorFormat]
     security: NotRequired[tuple[Scheme, ...]]
     switch: NotRequired[str]
     legacy: NotRequired[bool]

@@ -10,9 +10,9 @@ from ragwork_hooks.authz import (
     AnyOf,
     Everything,
     IdIn,
-    LabelCompares,
+    LabelComparison,
     LabelIn,
-    Labelled,
+    HasLabel,
     Not,
     Nothing,
     OwnedBy,
@@ -66,11 +66,11 @@ def compile(
                 return f"d.owner = {text(user_id)}"
             case IdIn(document_ids):
                 return f"{document_id} = ANY({texts(document_ids)})"
-            case Labelled(key):
+            case HasLabel(key):
                 return f"d.labels ? {text(key)}"
             case LabelIn(key, values):
                 return f"coalesce(d.labels ->> {text(key)} = ANY({texts(values)}), false)"
-            case LabelCompares(key, relation, value):
+            case LabelComparison(key, relation, value):
                 return _compared(f"(d.labels ->> {text(key)})", relation, text(value))
             case AllOf(parts):
                 return joined(parts, " AND ", "true")

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, Probe, hookimpl
+from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, HealthCheck, hookimpl
 from ragwork_hooks.retrieval import PassageSource
 
 from ragwork_milvus.commands import COMMANDS
@@ -43,7 +43,7 @@ class MilvusPlugin:
 
         return Contribution(
             sinks=(mirror,),
-            probes=(Probe(component="milvus", check=engine.ping),),
+            probes=(HealthCheck(component="milvus", check=engine.ping),),
             capabilities={Engine: engine, Mirror: mirror},
             lifespan=lifespan,
         )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.plugin import Command, CommandContext, Option
 
 from ragwork_milvus.mirror import Mirror
@@ -11,7 +11,7 @@ from ragwork_milvus.mirror import Mirror
 async def _sync(context: CommandContext) -> int:
     tenant_id = context.text("tenant")
     async with context.services.db.tenant(tenant_id) as tx:
-        await context.record(tx, AuditNote(resource_type="tenant", resource_id=tenant_id))
+        await context.record(tx, AuditDetails(resource_type="tenant", resource_id=tenant_id))
     copied = await context.services.use(Mirror).copy_all(tenant_id)
     context.console.result(
         {"tenant_id": tenant_id, "documents": copied}, f"{copied} documents of {tenant_id} are in Milvus"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from ragwork_hooks.retrieval import Hit, Indexed
+from ragwork_hooks.retrieval import IndexHit, IndexSnapshot
 
 from ragwork_milvus.client import Client, Connection
 from ragwork_milvus.config import MilvusConfig
@@ -37,7 +37,7 @@ class Engine:
         """Raises ``ProviderError`` when Milvus does not answer."""
         await self._collections()
 
-    async def put(self, tenant_id: str, indexed: Indexed) -> None:
+    async def put(self, tenant_id: str, indexed: IndexSnapshot) -> None:
         """Make Milvus hold exactly this revision of the document; only what is missing is sent.
 
         The new rows come before the old ones go. Rows of a later revision are left alone.
@@ -57,7 +57,7 @@ class Engine:
 
     async def nearest(
         self, vector: Sequence[float], expression: str, limit: int, *, by_document: bool
-    ) -> Sequence[Hit]:
+    ) -> Sequence[IndexHit]:
         """At most ``limit`` chunks that ``expression`` lets through, nearest first; one per document if so asked."""
         name = self._name(len(vector))
         if name not in await self._collections(known=name):
@@ -161,7 +161,7 @@ def _delete(name: str, expression: str, client: Client, timeout_s: float) -> Non
     client.delete(name, filter=expression, timeout=timeout_s)
 
 
-def _hit(row: Any) -> Hit:
+def _hit(row: Any) -> IndexHit:
     entity = row["entity"]
     score = min(1.0, max(0.0, float(row["distance"])))
-    return Hit(revision=entity["revision"], ordinal=entity["ordinal"], score=score)
+    return IndexHit(revision=entity["revision"], ordinal=entity["ordinal"], score=score)

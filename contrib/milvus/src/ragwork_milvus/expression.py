@@ -14,9 +14,9 @@ from ragwork_hooks.authz import (
     AnyOf,
     Everything,
     IdIn,
-    LabelCompares,
+    LabelComparison,
     LabelIn,
-    Labelled,
+    HasLabel,
     Not,
     Nothing,
     OwnedBy,
@@ -58,7 +58,7 @@ def within(scope: ReadScope, now: float, *, surely: bool = False) -> Condition:
             return holds([tokens.owner(user_id)])
         case LabelIn(key, values):
             return holds([tokens.label(key, value) for value in values])
-        case IdIn() | Labelled() | LabelCompares():
+        case IdIn() | HasLabel() | LabelComparison():
             return not surely
         case AllOf(parts):
             return every([within(part, now, surely=surely) for part in parts])

@@ -9,7 +9,7 @@ from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Clock, Provider, ProviderContext
 from ragwork_hooks.provider_kinds import EMBEDDING
-from ragwork_hooks.retrieval import Embedder, Hit, Passage, PassageSource, Query, Retriever
+from ragwork_hooks.retrieval import Embedder, IndexHit, Passage, PassageSource, Query, Retriever
 from ragwork_hooks.storage import Transaction
 
 from ragwork_milvus.client import address
@@ -27,7 +27,7 @@ class Ranked:
     """What Milvus found."""
 
     source: PassageSource
-    hits: Sequence[Hit]
+    hits: Sequence[IndexHit]
     top_k: int
     by_document: bool
 
@@ -60,7 +60,7 @@ class MilvusRetriever:
     async def prepare(self, tenant_id: str, query: Query) -> Ranked:
         """Embed the question and ask Milvus. Raises ``ProviderError``."""
         by_document = query.distinct == "document"
-        hits: Sequence[Hit] = ()
+        hits: Sequence[IndexHit] = ()
         allowed = condition(query.scope, query.filter, self.clock.now().timestamp())
         if allowed is not False:
             embedder = await self.embedder(query.embedder)

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.retrieval import Chunk, Indexed
+from ragwork_hooks.retrieval import Chunk, IndexSnapshot
 
 from ragwork_milvus import tokens
 
@@ -78,7 +78,7 @@ def embedder_of(name: str) -> str:
     return tokens.token("embedder", name)
 
 
-def sheets(place: Place, indexed: Indexed) -> Sequence[Sheet]:
+def sheets(place: Place, indexed: IndexSnapshot) -> Sequence[Sheet]:
     """The document in order. Raises ``ProviderError`` for one that Milvus can't hold."""
     common, chunks = _common(place, indexed), indexed.document.chunks
     return [
@@ -87,7 +87,7 @@ def sheets(place: Place, indexed: Indexed) -> Sequence[Sheet]:
     ]
 
 
-def _common(place: Place, indexed: Indexed) -> Row:
+def _common(place: Place, indexed: IndexSnapshot) -> Row:
     document = indexed.document
     facts = sorted(tokens.facts_of(document))
     if len(facts) > MAX_FACTS:

@@ -12,7 +12,7 @@ from ragwork_hooks.authz import (
     ReadScope,
     Resource,
     Verdict,
-    every,
+    all_of,
 )
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Clock
@@ -87,7 +87,7 @@ class _Gate:
             **resource_facts(type_, resource.tenant_id if resource else principal.tenant_id, resource),
             **request_facts(what, self._clock.now()),
         }
-        outcome = rules.about(type_, what).judge(facts, default_deny=self._config.default_deny)
+        outcome = rules.about(type_, what).decide(facts, default_deny=self._config.default_deny)
         return _verdict(outcome, type_, what)
 
 
@@ -97,7 +97,7 @@ class RouteGate(_Gate):
     name = "abac.role"
     stage: Literal["role", "resource"] = "role"
 
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         """Abstains for documents: these are judged when they are known."""
@@ -118,7 +118,7 @@ class DocumentGate(_Gate):
     name = "abac"
     stage: Literal["role", "resource"] = "resource"
 
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         del tx  # the rules come from a cache, the attributes from the resource's loader
@@ -138,7 +138,7 @@ class DocumentGate(_Gate):
             **request_facts("read", self._clock.now()),
         }
         applicable = rules.about(DOCUMENT, "read")
-        return every(scope, applicable.readable(facts, default_deny=self._config.default_deny))
+        return all_of(scope, applicable.readable(facts, default_deny=self._config.default_deny))
 
 
 def _verdict(outcome: Outcome, type_: str, what: str) -> Verdict:

@@ -11,15 +11,15 @@ import attrs
 from ragwork_hooks.authz import (
     Everything,
     IdIn,
-    LabelCompares,
+    LabelComparison,
     LabelIn,
-    Labelled,
+    HasLabel,
     Nothing,
     OwnedBy,
     ReadScope,
-    every,
-    outside,
-    some,
+    all_of,
+    negated,
+    any_of,
 )
 
 from ragwork_abac.attributes import LABEL, Facts, Value, is_label, of_document_only
@@ -62,10 +62,10 @@ def sides(condition: Condition, facts: Facts) -> Sides:
             return _constant(True)
         case All(parts):
             found = [sides(part, facts) for part in parts]
-            return Sides(every(*(s.holds for s in found)), some(*(s.fails for s in found)))
+            return Sides(all_of(*(s.holds for s in found)), any_of(*(s.fails for s in found)))
         case Some(parts):
             found = [sides(part, facts) for part in parts]
-            return Sides(some(*(s.holds for s in found)), every(*(s.fails for s in found)))
+            return Sides(any_of(*(s.holds for s in found)), all_of(*(s.fails for s in found)))
         case Negation(part):
             inner = sides(part, facts)
             return Sides(inner.fails, inner.holds)
@@ -107,20 +107,20 @@ def _about(path: str, name: str, known: Value | None) -> Sides:
         case "resource.id", "eq" | "in", _:
             return _matching(lambda values: IdIn(frozenset(values)), Everything(), name, known)
         case "resource.owner", "eq" | "in", _:
-            return _matching(lambda values: some(*map(OwnedBy, sorted(values))), Everything(), name, known)
+            return _matching(lambda values: any_of(*map(OwnedBy, sorted(values))), Everything(), name, known)
     return NEITHER
 
 
 def _about_label(key: str, name: str, known: Value | None) -> Sides:
-    there = Labelled(key)
+    there = HasLabel(key)
     if name in ("eq", "in"):
         return _matching(lambda values: LabelIn(key, frozenset(values)), there, name, known)
     if not isinstance(known, str):
         return NEITHER
     match name:
         case "lt" | "lte" | "gt" | "gte" | "starts_with" | "contains":
-            holds = LabelCompares(key, name, known)
-            return Sides(holds, every(there, outside(holds)))
+            holds = LabelComparison(key, name, known)
+            return Sides(holds, all_of(there, negated(holds)))
     return NEITHER
 
 
@@ -137,7 +137,7 @@ def _matching(scope: _Scope, there: ReadScope, name: str, known: Value | None) -
         return NEITHER
     holds = scope([value for value in values if isinstance(value, str)]) if values else Nothing()
     strict = all(isinstance(value, str) for value in values)
-    return Sides(holds, every(there, outside(holds)) if strict else Nothing())
+    return Sides(holds, all_of(there, negated(holds)) if strict else Nothing())
 
 
 def _open(operand: Operand) -> TypeGuard[Var]:

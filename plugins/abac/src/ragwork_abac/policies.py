@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 import attrs
-from ragwork_hooks.authz import Nothing, ReadScope, every, some
+from ragwork_hooks.authz import Nothing, ReadScope, all_of, any_of
 
 from ragwork_abac.attributes import TIME, Facts, of_document_only
 from ragwork_abac.evaluation import Test, Truth, compiled
@@ -133,7 +133,7 @@ class Applicable:
         denies = tuple(rule for rule in found if rule.against)
         return cls(denies, tuple(rule for rule in found if not rule.against))
 
-    def judge(self, facts: Facts, *, default_deny: bool) -> Outcome:
+    def decide(self, facts: Facts, *, default_deny: bool) -> Outcome:
         """The outcome for ``facts``."""
         for rule in self.denies:
             if rule.decides(facts):
@@ -161,9 +161,9 @@ class Applicable:
             for rule in self.denies
         ]
         if not default_deny:
-            return every(*spared)
+            return all_of(*spared)
         granted = (sides(rule.condition, facts).holds for rule in self.allows if rule.condition is not None)
-        return every(*spared, some(*granted))
+        return all_of(*spared, any_of(*granted))
 
 
 @attrs.frozen

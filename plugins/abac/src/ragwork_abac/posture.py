@@ -5,7 +5,7 @@ from typing import Final
 import attrs
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import AnyRoute, Call, NoFields
+from ragwork_hooks.http import AnyRoute, Request, Empty
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.routes import ops_route
 
@@ -58,7 +58,7 @@ async def posture(tx: Transaction, config: AbacConfig) -> AuthzPostureResponse:
 def route(config: AbacConfig) -> AnyRoute:
     """``GET /v1/ops/authz/posture``."""
 
-    async def view(call: Call[NoFields, NoFields]) -> AuthzPostureResponse:
+    async def view(call: Request[Empty, Empty]) -> AuthzPostureResponse:
         return await posture(call.tx, config)
 
     return ops_route(

@@ -5,7 +5,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, AuditDetails, Request, Empty, Response, Route
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
@@ -37,13 +37,13 @@ class PolicyApi:
         self._store = store
         self._config = config
 
-    async def list(self, call: Call[NoFields, PolicyListQuery]) -> PolicyListResponse:
+    async def list(self, call: Request[Empty, PolicyListQuery]) -> PolicyListResponse:
         """A window of the policies, in the order in which they are asked."""
         policies = [*await self._store.page(call.tx), *(BUILT_IN if call.query.include_global else ())]
         policies.sort(key=lambda policy: (-policy.priority, policy.id))
         return PolicyListResponse(items=[_response(policy) for policy in policies[call.query.window]])
 
-    async def create(self, call: Call[PolicyCreateRequest, NoFields]) -> Reply:
+    async def create(self, call: Request[PolicyCreateRequest, Empty]) -> Response:
         """A new policy. Raises ``Problem`` 422 for one that can't be taken."""
         body = call.body
         policy = Policy(
@@ -62,7 +62,7 @@ class PolicyApi:
         self._check(policy)
         return _changed(await self._store.create(call.tx, policy), status=201)
 
-    async def patch(self, call: Call[PolicyPatchRequest, NoFields]) -> Reply:
+    async def patch(self, call: Request[PolicyPatchRequest, Empty]) -> Response:
         """Another version of a policy. Raises ``Problem`` 404, 422."""
         body = call.body
         old = await self._store.locked(call.tx, call.path["policy_id"])
@@ -72,15 +72,15 @@ class PolicyApi:
             return _unchanged(old)
         return _changed(await self._store.replace(call.tx, new))
 
-    async def enable(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def enable(self, call: Request[Empty, Empty]) -> Response:
         """Put a policy in force. Raises ``Problem`` 404."""
         return await self._switch(call, enabled=True)
 
-    async def disable(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def disable(self, call: Request[Empty, Empty]) -> Response:
         """Put a policy out of force. Raises ``Problem`` 404."""
         return await self._switch(call, enabled=False)
 
-    async def simulate(self, call: Call[PolicySimulationRequest, NoFields]) -> PolicySimulationResponse:
+    async def simulate(self, call: Request[PolicySimulationRequest, Empty]) -> PolicySimulationResponse:
         """What would be decided if the policy were in force, whatever it is now.
 
         Raises ``Problem`` 400 for attributes that no condition knows, 403 when simulation is switched off.
@@ -99,7 +99,7 @@ class PolicyApi:
         rules = PolicySet.of(call.tx.tenant_id, [*others, *own])
         return simulated(rules, body, facts, default_deny=config.default_deny)
 
-    async def _switch(self, call: Call[NoFields, NoFields], *, enabled: bool) -> Reply:
+    async def _switch(self, call: Request[Empty, Empty], *, enabled: bool) -> Response:
         policy = await self._store.locked(call.tx, call.path["policy_id"])
         if policy.enabled == enabled:
             return _unchanged(policy)
@@ -176,7 +176,7 @@ def _refused(fault: Fault) -> Problem:
     )
 
 
-def _changed(policy: Policy, status: int = 200) -> Reply:
+def _changed(policy: Policy, status: int = 200) -> Response:
     metadata: Mapping[str, object] = {
         "version": policy.version,
         "effect": policy.effect,
@@ -185,12 +185,12 @@ def _changed(policy: Policy, status: int = 200) -> Reply:
         "priority": policy.priority,
         "enabled": policy.enabled,
     }
-    note = AuditNote(resource_type="policy", resource_id=policy.id, metadata=metadata)
-    return Reply(data=_response(policy), status=status, audit=note)
+    note = AuditDetails(resource_type="policy", resource_id=policy.id, metadata=metadata)
+    return Response(data=_response(policy), status=status, audit=note)
 
 
-def _unchanged(policy: Policy) -> Reply:
-    return Reply(data=_response(policy), changed=False)
+def _unchanged(policy: Policy) -> Response:
+    return Response(data=_response(policy), changed=False)
 
 
 def _response(policy: Policy) -> PolicyResponse:

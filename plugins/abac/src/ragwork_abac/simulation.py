@@ -28,7 +28,7 @@ def simulated(
 ) -> PolicySimulationResponse:
     """The answer of ``rules``, exactly as enforcement would give it."""
     applicable = rules.about(question.resource_type, question.action)
-    outcome = applicable.judge(facts, default_deny=default_deny)
+    outcome = applicable.decide(facts, default_deny=default_deny)
     asked = (*applicable.denies, *applicable.allows)
     return PolicySimulationResponse(
         allowed=outcome.allowed,

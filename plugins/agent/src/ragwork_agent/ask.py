@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.errors import Problem, ProviderError, not_found
 from ragwork_hooks.fields import is_visible
@@ -25,7 +25,7 @@ async def ask(context: CommandContext) -> int:
     try:
         asked = await _asked(context)
         async with context.services.db.tenant(context.text("tenant")) as tx:
-            await context.record(tx, AuditNote(resource_type="run", resource_id=asked.request_id))
+            await context.record(tx, AuditDetails(resource_type="run", resource_id=asked.request_id))
         run = Run(shop, asked)
         async for frame in run.frames():
             if frame.type == "token.delta":

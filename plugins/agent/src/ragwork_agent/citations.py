@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 
 import attrs
-from ragwork_hooks.documents import Found
-from ragwork_hooks.llm import Cite, Delta
+from ragwork_hooks.documents import CorpusPassage
+from ragwork_hooks.llm import ModelCitation, Delta
 from ragwork_hooks.retrieval import Passage
 
 from ragwork_agent.api import Citation
@@ -39,7 +39,7 @@ class CitedText:
     """
 
     def __init__(
-        self, found: Sequence[Found], shown: Sequence[Passage], dropped: Callable[[str], None]
+        self, found: Sequence[CorpusPassage], shown: Sequence[Passage], dropped: Callable[[str], None]
     ) -> None:
         self._found = found
         self._texts = tuple(p.text for p in shown)
@@ -132,7 +132,7 @@ class CitedText:
         self._after_mark = True
         return f"[{n}]"
 
-    def _offer(self, cite: Cite) -> None:
+    def _offer(self, cite: ModelCitation) -> None:
         """Take the model's own quote if it is true; the first true one of a passage stays."""
         if not 1 <= cite.passage <= len(self._texts):
             self._dropped("unknown_passage")

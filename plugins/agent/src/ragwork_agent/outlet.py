@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
-from ragwork_hooks.http import Frame
+from ragwork_hooks.http import StreamEvent
 
 
 class Outlet:
@@ -16,12 +16,12 @@ class Outlet:
 
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[StreamEvent] = deque()
         self._filled = asyncio.Event()
         self._taken = asyncio.Event()
         self._closed = False
 
-    async def put(self, frame: Frame) -> None:
+    async def put(self, frame: StreamEvent) -> None:
         """Hand over a frame as soon as there is room."""
         while len(self._frames) >= self._limit:
             self._taken.clear()
@@ -34,7 +34,7 @@ class Outlet:
         self._closed = True
         self._filled.set()
 
-    async def frames(self) -> AsyncIterator[Frame]:
+    async def frames(self) -> AsyncIterator[StreamEvent]:
         """The frames until ``close``."""
         while True:
             while self._frames:

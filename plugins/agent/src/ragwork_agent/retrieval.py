@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import attrs
-from ragwork_hooks.admission import Degrade
+from ragwork_hooks.admission import ServiceLimits
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Action
-from ragwork_hooks.documents import Answers, Corpus, Found, PreparedSearch
+from ragwork_hooks.documents import SearchAnswers, Corpus, CorpusPassage, PreparedSearch
 from ragwork_hooks.retrieval import Passage, Query
 from ragwork_hooks.storage import Transaction
 
@@ -22,7 +22,7 @@ READ = Action(name="document.read")
 class Grounds:
     """What an answer may stand on, and the corpora that could not say what they have."""
 
-    found: Sequence[Found] = ()
+    found: Sequence[CorpusPassage] = ()
     history: Sequence[Past] = ()
     failed: Sequence[RunFailedCorpus] = ()
 
@@ -42,7 +42,7 @@ class Grounds:
 class Reading:
     """What the corpora and the session gave, not ranked yet."""
 
-    answers: Answers
+    answers: SearchAnswers
     history: Sequence[Past]
 
 
@@ -72,7 +72,7 @@ class Retrieval:
         if self.several:
             found = await self.workshop.search.rank(self.text, answers, self.top_k)
         else:
-            found = [Found(corpus_id=name, passage=p) for name, passages in answers.found for p in passages]
+            found = [CorpusPassage(corpus_id=name, passage=p) for name, passages in answers.found for p in passages]
         failed = [
             RunFailedCorpus(corpus_id=corpus_id, code=error.code) for corpus_id, error in answers.failed
         ]
@@ -85,7 +85,7 @@ async def prepare(
     corpora: Sequence[Corpus],
     text: str,
     top_k: int,
-    degrade: Degrade,
+    degrade: ServiceLimits,
 ) -> Retrieval:
     """Embed or ask the remote engines, all at once. Raises ``ProviderError`` when none can answer."""
     top_k = top_k if degrade.top_k is None else min(top_k, degrade.top_k)
@@ -118,7 +118,7 @@ async def prepare(
     )
 
 
-def _provider(corpus: Corpus, degrade: Degrade) -> str:
+def _provider(corpus: Corpus, degrade: ServiceLimits) -> str:
     if not degrade.providers or corpus.retriever in degrade.providers:
         return corpus.retriever
     return degrade.providers[0]

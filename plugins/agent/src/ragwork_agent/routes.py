@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import attrs
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import not_found
-from ragwork_hooks.http import AnyRoute, Call, EventStream, File, Frame, NoFields, Route
+from ragwork_hooks.http import AnyRoute, Request, EventStream, File, StreamEvent, Empty, Route
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import public_route, read_route, write_route
 
@@ -30,7 +30,7 @@ class Handlers:
     def __init__(self, workshop: Workshop) -> None:
         self._shop = workshop
 
-    async def run(self, call: Call[RunRequest, NoFields]) -> EventStream | RunAnswer:
+    async def run(self, call: Request[RunRequest, Empty]) -> EventStream | RunAnswer:
         """Stream the answer, or give it whole to a caller that accepts JSON only."""
         run = Run(self._shop, _asked(call))
         if _wants_json(call.headers.get("accept")):
@@ -43,7 +43,7 @@ class Handlers:
             headers={"X-Accel-Buffering": "no"},
         )
 
-    async def _whole(self, run: Run, call: Call[RunRequest, NoFields]) -> RunAnswer:
+    async def _whole(self, run: Run, call: Request[RunRequest, Empty]) -> RunAnswer:
         for corpus_id in call.body.corpora:
             if await self._shop.catalog.corpus(call.principal.tenant_id, corpus_id) is None:
                 raise not_found("corpus", corpus_id)
@@ -53,7 +53,7 @@ class Handlers:
             raise RuntimeError("the run ended without an answer")
         return run.answer
 
-    async def features(self, call: Call[RunRequest, NoFields]) -> tuple[str, ...]:
+    async def features(self, call: Request[RunRequest, Empty]) -> tuple[str, ...]:
         """The entitlements of each corpus' retrieval provider and of speech; none for a corpus that does not
         exist.
         """
@@ -62,11 +62,11 @@ class Handlers:
         wanted = dict.fromkeys(f"retrieval.{corpus.retriever}" for corpus in corpora if corpus is not None)
         return (*wanted, SPEECH) if body.audio else tuple(wanted)
 
-    async def audio(self, call: Call[NoFields, NoFields]) -> File:
+    async def audio(self, call: Request[Empty, Empty]) -> File:
         """The sound of an answer."""
         return await self._shop.voice.fetch(call.path["audio_id"])
 
-    async def list_sessions(self, call: Call[NoFields, PageQuery]) -> list[SessionView]:
+    async def list_sessions(self, call: Request[Empty, PageQuery]) -> list[SessionView]:
         """The caller's own sessions."""
         window = call.query
         return list(
@@ -75,7 +75,7 @@ class Handlers:
             )
         )
 
-    async def messages(self, call: Call[NoFields, PageQuery]) -> list[MessageView]:
+    async def messages(self, call: Request[Empty, PageQuery]) -> list[MessageView]:
         """A session's messages, without what the caller may no longer read."""
         key, window = _key(call), call.query
         found = await sessions.messages(call.tx, key, limit=window.limit, offset=window.offset)
@@ -90,21 +90,21 @@ class Handlers:
             for message, sources in found
         ]
 
-    async def delete(self, call: Call[NoFields, NoFields]) -> None:
+    async def delete(self, call: Request[Empty, Empty]) -> None:
         """Erase a session with its messages and speech."""
         key = _key(call)
         if not await self._shop.erase_session(call.tx, key):
             raise not_found("session", key.session_id)
 
 
-async def _resume_unsupported() -> AsyncIterator[Frame]:
-    yield Frame(
+async def _resume_unsupported() -> AsyncIterator[StreamEvent]:
+    yield StreamEvent(
         type="resume.unsupported",
         data={"message": "a stream can't be resumed; send the request again without Last-Event-ID"},
     )
 
 
-def _asked(call: Call[RunRequest, NoFields]) -> Asked:
+def _asked(call: Request[RunRequest, Empty]) -> Asked:
     body = call.body
     return Asked(
         principal=call.principal,
@@ -125,7 +125,7 @@ def _wants_json(accept: str | None) -> bool:
     return "application/json" in kinds and "text/event-stream" not in kinds
 
 
-def _key(call: "Call[NoFields, PageQuery] | Call[NoFields, NoFields]") -> Key:
+def _key(call: "Request[Empty, PageQuery] | Request[Empty, Empty]") -> Key:
     return Key(user_id=call.principal.user_id, session_id=call.path["session_id"])
 
 

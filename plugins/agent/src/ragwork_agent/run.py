@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
 import attrs
-from ragwork_hooks.admission import Degrade
+from ragwork_hooks.admission import ServiceLimits
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.documents import Corpus
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.http import Frame
-from ragwork_hooks.notification import Notice
+from ragwork_hooks.http import StreamEvent
+from ragwork_hooks.notification import Notification
 from ragwork_hooks.provider_kinds import LLM
 
 from ragwork_agent.api import RunAnswer, SessionTotals, Speech, TokenUsage
@@ -37,8 +37,8 @@ class Asked:
     message: str
     top_k: int
     audio: bool = False
-    degrade: Degrade = attrs.field(factory=Degrade)
-    notices: tuple[Notice, ...] = ()
+    degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
+    notices: tuple[Notification, ...] = ()
     origin: str = ""
 
 
@@ -59,15 +59,15 @@ class Run:
         self._silent = True
         self.answer: RunAnswer | None = None
 
-    async def frames(self) -> AsyncIterator[Frame]:
+    async def frames(self) -> AsyncIterator[StreamEvent]:
         """The run's events in the contract's order; raises ``Problem`` or ``ProviderError``.
 
         The turn is closed before ``message.final`` leaves, so a client that has it can ask again.
         """
         now = self._services.clock.now()
-        yield Frame(type="request.accepted", data={"accepted_at": now.isoformat()})
+        yield StreamEvent(type="request.accepted", data={"accepted_at": now.isoformat()})
         for notice in self._asked.notices:
-            yield Frame(type=notice.type, data=notice.data, event=notice.type)
+            yield StreamEvent(type=notice.type, data=notice.data, event=notice.type)
         work = self._shop.tasks.start(self._work(), "run")
         work.add_done_callback(self._ended)
         pause = self._shop.config.flush_interval_ms / 1000
@@ -102,7 +102,7 @@ class Run:
             "failed": [f.as_json() for f in answer.failed],
             "finish_reason": answer.finish_reason,
         }
-        await self._out.put(Frame(type="message.final", data=data))
+        await self._out.put(StreamEvent(type="message.final", data=data))
         speech = await self._speech(answer.turn, answer.text)
         self.answer = attrs.evolve(answer, audio=speech)
 
@@ -140,7 +140,7 @@ class Run:
         grounds = await retrieval.ranked(reading)
         if self._shop.config.debug_events:
             data = {"provider": ",".join(retrieval.providers), "num_chunks": len(grounds.found)}
-            await self._out.put(Frame(type="debug.retrieval", data=data))
+            await self._out.put(StreamEvent(type="debug.retrieval", data=data))
         return grounds
 
     async def _say(self, piece: str) -> None:
@@ -150,7 +150,7 @@ class Run:
             self._services.metrics.observe(
                 "run_first_token_seconds", "From the request to the first piece of the answer", seconds
             )
-        await self._out.put(Frame(type="token.delta", data={"delta": piece}))
+        await self._out.put(StreamEvent(type="token.delta", data={"delta": piece}))
 
     def _dropped(self, reason: str) -> None:
         self._services.metrics.count(
@@ -197,8 +197,8 @@ class Run:
         )
         if speech.code is None:
             data = {"audio_url": speech.audio_url, "audio_id": speech.audio_id, "mime": speech.mime}
-            await self._out.put(Frame(type="audio.ready", data=data))
+            await self._out.put(StreamEvent(type="audio.ready", data=data))
         else:
             data = {"code": speech.code, "message": speech.message}
-            await self._out.put(Frame(type="audio.error", data=data))
+            await self._out.put(StreamEvent(type="audio.error", data=data))
         return speech

@@ -9,7 +9,7 @@ from ragwork_hooks.auth import Role, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, items, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.patching import changes
@@ -266,7 +266,7 @@ class AgentsApi:
             ),
         )  # fmt: skip
 
-    async def create(self, call: Call[AgentCreate, NoFields]) -> Reply:
+    async def create(self, call: Request[AgentCreate, Empty]) -> Response:
         unsaid: dict[str, Any] = {
             "description": "",
             "tags": [],
@@ -285,7 +285,7 @@ class AgentsApi:
         shown = attrs.evolve(said, client_secret=secret.text)
         return attrs.evolve(noted(shown, "agent", agent.id, replay=said), status=201)
 
-    async def list(self, call: Call[NoFields, AgentsQuery]) -> dict[str, Any]:
+    async def list(self, call: Request[Empty, AgentsQuery]) -> dict[str, Any]:
         query = call.query
         agents = await self._agents.page(
             call.tx, tag=query.tag, status=query.status, limit=query.limit, offset=query.offset
@@ -296,30 +296,30 @@ class AgentsApi:
             "offset": query.offset,
         }
 
-    async def get(self, call: Call[NoFields, NoFields]) -> AgentResponse:
+    async def get(self, call: Request[Empty, Empty]) -> AgentResponse:
         return _response(await self._agents.get(call.tx, call.path["agent_id"]))
 
-    async def patch(self, call: Call[AgentPatch, NoFields]) -> Reply:
+    async def patch(self, call: Request[AgentPatch, Empty]) -> Response:
         agent = await self._changeable(call)
         given = _checked(call.body)
         policies = given.pop("policy_ids", None)
         changed = await self._agents.update(call.tx, attrs.evolve(agent, **given), policies)
         return noted(_response(changed), "agent", agent.id, fields=sorted(given), policy_ids=policies)
 
-    async def suspend(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def suspend(self, call: Request[Empty, Empty]) -> Response:
         return await self._stop(call, await self._changeable(call), "suspended")
 
-    async def unsuspend(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def unsuspend(self, call: Request[Empty, Empty]) -> Response:
         agent = await self._changeable(call)
         changed = await self._agents.set_status(call.tx, agent, "active")
         reply = noted(_response(changed), "agent", agent.id)
         return attrs.evolve(reply, changed=agent.status != "active")
 
-    async def revoke(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def revoke(self, call: Request[Empty, Empty]) -> Response:
         agent = await self._agents.locked(call.tx, call.path["agent_id"])
         return await self._stop(call, agent, "revoked")
 
-    async def rotate(self, call: Call[RotateRequest, NoFields]) -> Reply:
+    async def rotate(self, call: Request[RotateRequest, Empty]) -> Response:
         agent = await self._changeable(call)
         overlap = call.body.overlap_window_seconds
         secret, ended = await self._agents.rotate_secret(
@@ -333,7 +333,7 @@ class AgentsApi:
         shown = {**said, "client_secret": secret.text}
         return noted(shown, "agent", agent.id, replay={**said, "client_secret": None}, overlap_s=overlap)
 
-    async def enroll_token(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def enroll_token(self, call: Request[Empty, Empty]) -> Response:
         agent = await self._changeable(call)
         ttl = timedelta(seconds=self._config.enroll_ttl_s)
         ends_by = may_make_credential(call.principal)
@@ -344,7 +344,7 @@ class AgentsApi:
             noted(shown, "agent", agent.id, replay={**said, "enroll_token": None}), status=201
         )
 
-    async def create_key(self, call: Call[KeyCreate, NoFields]) -> Reply:
+    async def create_key(self, call: Request[KeyCreate, Empty]) -> Response:
         agent = await self._changeable(call)
         wanted = scopes.checked(call.body.scopes)
         if not wanted:
@@ -358,18 +358,18 @@ class AgentsApi:
         reply = noted(shown, "agent", agent.id, replay={**said, "api_key": None}, key_id=key.id)
         return attrs.evolve(reply, status=201)
 
-    async def keys(self, call: Call[NoFields, PageQuery]) -> dict[str, Any]:
+    async def keys(self, call: Request[Empty, PageQuery]) -> dict[str, Any]:
         agent = await self._agents.get(call.tx, call.path["agent_id"])
         query = call.query
         keys = await self._credentials.keys(call.tx, agent.id, limit=query.limit, offset=query.offset)
         return {"api_keys": keys}
 
-    async def revoke_key(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def revoke_key(self, call: Request[Empty, Empty]) -> Response:
         agent_id, key_id = call.path["agent_id"], call.path["key_id"]
         key = await self._credentials.revoke_key(call.tx, agent_id, key_id)
         return noted(attrs.asdict(key), "agent", agent_id, key_id=key_id)
 
-    async def _stop(self, call: Call[Any, Any], agent: Agent, status: Status) -> Reply:
+    async def _stop(self, call: Request[Any, Any], agent: Agent, status: Status) -> Response:
         changed = await self._agents.set_status(call.tx, agent, status)
         ended = await self._tokens.end(
             call.tx, "agent", agent.id, "system_kill", call.principal.credential_id
@@ -377,7 +377,7 @@ class AgentsApi:
         reply = noted(_response(changed), "agent", agent.id, tokens_ended=ended)
         return attrs.evolve(reply, changed=agent.status != status)
 
-    async def _changeable(self, call: Call[Any, Any]) -> Agent:
+    async def _changeable(self, call: Request[Any, Any]) -> Agent:
         agent = await self._agents.locked(call.tx, call.path["agent_id"])
         if agent.status == "revoked":
             raise Problem("CONFLICT", "a revoked agent stays as it is; create another")

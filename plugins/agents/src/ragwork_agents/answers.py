@@ -2,19 +2,19 @@
 
 from typing import Any, Final
 
-from ragwork_hooks.audit import AuditNote, Origin
-from ragwork_hooks.http import Call, File, Reply
+from ragwork_hooks.audit import AuditDetails, Origin
+from ragwork_hooks.http import Request, File, Response
 
 _LONGEST_AGENT: Final = 256
 
 
-def noted(data: object, kind: str, identifier: str, *, replay: object = None, **metadata: object) -> Reply:
+def noted(data: object, kind: str, identifier: str, *, replay: object = None, **metadata: object) -> Response:
     """An answer whose audit record names what was acted on. ``replay`` stands in for a shown secret."""
-    note = AuditNote(resource_type=kind, resource_id=identifier, metadata=metadata)
-    return Reply(data=data, audit=note, replay=replay)
+    note = AuditDetails(resource_type=kind, resource_id=identifier, metadata=metadata)
+    return Response(data=data, audit=note, replay=replay)
 
 
-def origin(call: Call[Any, Any]) -> Origin:
+def origin(call: Request[Any, Any]) -> Origin:
     """The request behind what the handler records for itself."""
     return Origin(
         request_id=call.request_id,
@@ -24,7 +24,7 @@ def origin(call: Call[Any, Any]) -> Origin:
     )
 
 
-def conditional(call: Call[Any, Any], document: bytes, etag: str, max_age_s: int) -> File:
+def conditional(call: Request[Any, Any], document: bytes, etag: str, max_age_s: int) -> File:
     """``document``, or 304 for who has it."""
     headers = {"ETag": etag, "Cache-Control": f"public, max-age={max_age_s}"}
     asked = call.headers.get("If-None-Match") or ""

@@ -9,7 +9,7 @@ from ragwork_hooks.plugin import Services
 from ragwork_agents import jose, opaque, scopes
 from ragwork_agents.agents import AgentStore
 from ragwork_agents.credentials import CredentialStore
-from ragwork_agents.decisions import Decisions, Request
+from ragwork_agents.decisions import Decisions, ScopeRequest
 from ragwork_agents.jose import Unverified
 from ragwork_agents.opaque import Mint
 from ragwork_agents.standing import KIND, Standing
@@ -90,7 +90,7 @@ class AgentAuthenticator:
         agent = None if key is None else await self._agents.snapshot(key.tenant_id, key.agent_id)
         if key is None or agent is None or agent.status != "active":
             raise _refused("the agent's API key is unknown, ended, or its agent is not active")
-        request = Request(
+        request = ScopeRequest(
             scopes=key.scopes,
             audience=default_audience(agent.tenant_id),
             context={"ip": peer, "task_id": None, "grant_type": "api_key"},

@@ -16,7 +16,7 @@ from ragwork_agents.engine import Engine
 
 
 @attrs.frozen(kw_only=True)
-class Request:
+class ScopeRequest:
     """What is asked for an agent. ``context`` values are plain; the time is added when it is judged."""
 
     scopes: tuple[str, ...]
@@ -61,7 +61,7 @@ class Decisions:
         self._ttl_s = ttl_s
         self._cache: Cache[Ruling] = services.caches.cache("agents.decisions", ttl_s=ttl_s)
 
-    async def rule(self, agent: Snapshot, request: Request) -> Ruling:
+    async def rule(self, agent: Snapshot, request: ScopeRequest) -> Ruling:
         """The ruling over every scope. Raises ``Problem`` 503 when the engine is away and nothing is cached."""
 
         async def load() -> Ruling:
@@ -71,7 +71,7 @@ class Decisions:
             return await load()
         return await self._cache.get(_key(agent, request), load)
 
-    async def _decide(self, agent: Snapshot, request: Request) -> Ruling:
+    async def _decide(self, agent: Snapshot, request: ScopeRequest) -> Ruling:
         trail: list[tuple[str, PolicyDecision]] = []
         shadow: list[tuple[str, PolicyDecision]] = []
         denied: list[str] = []
@@ -99,7 +99,7 @@ class Decisions:
         return said
 
 
-def question_of(agent: Snapshot, request: Request, scope: str, now: datetime) -> dict[str, object]:
+def question_of(agent: Snapshot, request: ScopeRequest, scope: str, now: datetime) -> dict[str, object]:
     """The input document of one scope."""
     subject: dict[str, object] = {
         "id": agent.id,
@@ -136,7 +136,7 @@ def described(words: Sequence[tuple[str, PolicyDecision]]) -> list[dict[str, obj
     ]
 
 
-def _key(agent: Snapshot, request: Request) -> str:
+def _key(agent: Snapshot, request: ScopeRequest) -> str:
     policies = [(p.id, p.revision) for p in (*agent.active, *agent.shadow)]
     asked = json.dumps(attrs.asdict(request), sort_keys=True, default=str)
     digest = hashlib.sha256(f"{policies}|{asked}".encode()).hexdigest()

@@ -13,7 +13,7 @@ from ragwork_hooks.storage import Transaction
 
 from ragwork_agents import constraints, jose, opaque, scopes
 from ragwork_agents.agents import Snapshot, agent_not_found
-from ragwork_agents.decisions import Decisions, Request
+from ragwork_agents.decisions import Decisions, ScopeRequest
 from ragwork_agents.issuing import Issued, TokenIssuer, Wish, standing
 from ragwork_agents.jose import Unverified
 from ragwork_agents.opaque import Mint
@@ -210,7 +210,7 @@ class Grants:
                 f"the subject token is for {parent.audience!r}, and what is exchanged for it stays so",
                 status=400,
             )
-        request = Request(
+        request = ScopeRequest(
             scopes=tuple(wanted),
             audience=audience,
             on_behalf_of=parent.lineage.behalf(0),

@@ -15,7 +15,7 @@ from ragwork_hooks.storage import Transaction
 
 from ragwork_agents import opaque, scopes
 from ragwork_agents.agents import AgentStore, Snapshot
-from ragwork_agents.decisions import Decisions, Request, Ruling, described
+from ragwork_agents.decisions import Decisions, ScopeRequest, Ruling, described
 from ragwork_agents.jose import Signer
 from ragwork_agents.keys import Keyring
 from ragwork_agents.lineage import Lineage, Link
@@ -157,7 +157,7 @@ class TokenIssuer:
 
     async def _ruled(self, agent: Snapshot, wish: Wish) -> Ruling:
         context = {"ip": wish.origin.peer, "task_id": wish.task_id, "grant_type": wish.grant_type}
-        request = Request(
+        request = ScopeRequest(
             scopes=wish.scopes,
             audience=wish.audience,
             resource=wish.resource,

@@ -9,7 +9,7 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import items, number, text
-from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply, Route, Scheme
+from ragwork_hooks.http import AnyRoute, Request, File, Empty, Response, Route, Scheme
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.routes import public_route, write_route
 
@@ -104,7 +104,7 @@ class OneTokenForm:
 
 
 @attrs.frozen(kw_only=True)
-class IssuedToken:
+class TokenResponse:
     """A token, as RFC 6749 §5.1 has it, with what the SDKs need beside it."""
 
     #: Send it as `Authorization: Bearer`. Example: "eyJ…"
@@ -167,7 +167,7 @@ class OculusOAuth:
             public_route(
                 name="oauth.token", method="POST", path="/oauth/token",
                 summary="Issue an agent's token: client credentials, refresh or token exchange",
-                handler=self.token, response=IssuedToken, body=TokenForm, body_kind="form", dialect=OCULUS,
+                handler=self.token, response=TokenResponse, body=TokenForm, body_kind="form", dialect=OCULUS,
                 security=(CLIENT_BASIC,),
             ),
             public_route(
@@ -207,7 +207,7 @@ class OculusOAuth:
             ),
         )  # fmt: skip
 
-    async def token(self, call: Call[TokenForm, NoFields]) -> Reply:
+    async def token(self, call: Request[TokenForm, Empty]) -> Response:
         form, issuer = call.body, self._issuer.of(call.headers)
         asked = Asked(
             issuer=issuer,
@@ -227,11 +227,11 @@ class OculusOAuth:
         subject = _given(form.subject_token, "subject_token")
         return _reply(await self._grants.exchange(agent, subject, form.subject_token_type, asked))
 
-    def _audiences(self, call: Call[TokenForm, NoFields]) -> tuple[str, ...]:
+    def _audiences(self, call: Request[TokenForm, Empty]) -> tuple[str, ...]:
         known = self._issuer.audience(call.headers, call.peer)
         return () if known is None else (known, f"{known}/oauth/token")
 
-    async def delegate(self, call: Call[DelegateRequest, NoFields]) -> Reply:
+    async def delegate(self, call: Request[DelegateRequest, Empty]) -> Response:
         asked = Asked(issuer=self._issuer.of(call.headers), origin=origin(call), task_id=call.body.task_id)
         scheme, _, token = (call.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
@@ -257,7 +257,7 @@ class OculusOAuth:
         )
         return _reply(issued)
 
-    async def enroll(self, call: Call[EnrollForm, NoFields]) -> Reply:
+    async def enroll(self, call: Request[EnrollForm, Empty]) -> Response:
         token = call.body.enroll_token
         tenant_id = await self._credentials.enrol_tenant(token)
         if tenant_id is None:
@@ -285,20 +285,20 @@ class OculusOAuth:
                         origin=origin(call),
                     ),
                 )
-        return Reply(data={"client_id": agent.client_id, "client_secret": secret.text, "agent_id": agent.id})
+        return Response(data={"client_id": agent.client_id, "client_secret": secret.text, "agent_id": agent.id})
 
-    async def revoked(self, call: Call[NoFields, RevokedQuery]) -> File:
+    async def revoked(self, call: Request[Empty, RevokedQuery]) -> File:
         listed = await self._tokens.listed(call.query.tenant_id)
         return conditional(call, listed.document, listed.etag, 0)
 
-    async def jwks(self, call: Call[NoFields, NoFields]) -> File:
+    async def jwks(self, call: Request[Empty, Empty]) -> File:
         published = await self._keys.published()
         return conditional(call, published.document, published.etag, _KEYS_AGE_S)
 
-    async def introspect(self, call: Call[OneTokenForm, NoFields]) -> dict[str, object]:
+    async def introspect(self, call: Request[OneTokenForm, Empty]) -> dict[str, object]:
         return await self._introspection.of(call.principal.tenant_id, call.body.token)
 
-    async def revoke(self, call: Call[OneTokenForm, NoFields]) -> Reply:
+    async def revoke(self, call: Request[OneTokenForm, Empty]) -> Response:
         ended = await self._introspection.revoke(call.tx, call.body.token, None, call.principal.credential_id)
         return attrs.evolve(
             noted({"revoked": ended > 0}, "agent_token", "token", ended=ended), changed=ended > 0
@@ -311,7 +311,7 @@ def _given(value: str | None, name: str) -> str:
     return value
 
 
-def _reply(issued: Issued) -> Reply:
+def _reply(issued: Issued) -> Response:
     data: dict[str, object] = {
         "access_token": issued.access_token,
         "token_type": "DPoP" if issued.bound else "Bearer",
@@ -322,4 +322,4 @@ def _reply(issued: Issued) -> Reply:
     }
     if issued.refresh_token is not None:
         data["refresh_token"] = issued.refresh_token
-    return Reply(data=data, headers={"Pragma": "no-cache"})
+    return Response(data=data, headers={"Pragma": "no-cache"})

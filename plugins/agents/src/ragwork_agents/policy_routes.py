@@ -9,7 +9,7 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response, Route
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
 from ragwork_toolkit.paging import PageQuery
@@ -19,7 +19,7 @@ from ragwork_toolkit.routes import read_route, write_route
 from ragwork_agents import scopes
 from ragwork_agents.agents import AgentStore, Snapshot, agent_not_found
 from ragwork_agents.answers import noted
-from ragwork_agents.decisions import Request, described, question_of
+from ragwork_agents.decisions import ScopeRequest, described, question_of
 from ragwork_agents.dialects import OCULUS
 from ragwork_agents.engine import Engine
 from ragwork_agents.policies import PolicyStore, StoredPolicy, Version, difference
@@ -268,7 +268,7 @@ class PoliciesApi:
             ),
         )  # fmt: skip
 
-    async def create(self, call: Call[PolicyCreate, NoFields]) -> Reply:
+    async def create(self, call: Request[PolicyCreate, Empty]) -> Response:
         body = call.body
         policy = await self._policies.create(
             call.tx,
@@ -281,17 +281,17 @@ class PoliciesApi:
         )
         return attrs.evolve(noted(_response(policy), "policy", policy.id, mode=policy.mode), status=201)
 
-    async def list(self, call: Call[NoFields, PoliciesQuery]) -> dict[str, Any]:
+    async def list(self, call: Request[Empty, PoliciesQuery]) -> dict[str, Any]:
         query = call.query
         policies = await self._policies.page(
             call.tx, active_only=query.active_only, limit=query.limit, offset=query.offset
         )
         return {"policies": [_response(p) for p in policies], "limit": query.limit, "offset": query.offset}
 
-    async def get(self, call: Call[NoFields, NoFields]) -> AgentPolicyResponse:
+    async def get(self, call: Request[Empty, Empty]) -> AgentPolicyResponse:
         return _response(await self._policies.get(call.tx, call.path["policy_id"]))
 
-    async def put(self, call: Call[PolicyPut, NoFields]) -> Reply:
+    async def put(self, call: Request[PolicyPut, Empty]) -> Response:
         policy = await self._policies.locked(call.tx, call.path["policy_id"])
         given = {name: value for name, value in changes(call.body).items() if name != "policy_type"}
         changed = attrs.evolve(policy, **given)
@@ -299,53 +299,53 @@ class PoliciesApi:
         stored = await self._policies.update(call.tx, call.principal.user_id, changed, source)
         return noted(_response(stored), "policy", policy.id, version=stored.revision, fields=sorted(given))
 
-    async def delete(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def delete(self, call: Request[Empty, Empty]) -> Response:
         policy = await self._policies.locked(call.tx, call.path["policy_id"])
         await self._policies.delete(call.tx, policy.id)
         return attrs.evolve(noted(None, "policy", policy.id), status=204)
 
-    async def versions(self, call: Call[NoFields, PageQuery]) -> dict[str, Any]:
+    async def versions(self, call: Request[Empty, PageQuery]) -> dict[str, Any]:
         policy = await self._policies.get(call.tx, call.path["policy_id"])
         query = call.query
         versions = await self._policies.versions(call.tx, policy.id, limit=query.limit, offset=query.offset)
         return {"versions": [_version(v) for v in versions]}
 
-    async def version(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
+    async def version(self, call: Request[Empty, Empty]) -> dict[str, Any]:
         policy = await self._policies.get(call.tx, call.path["policy_id"])
         wanted = call.path["version"]
         if not wanted.isascii() or not wanted.isdigit() or len(wanted) > 6:
             raise Problem("POLICY_NOT_FOUND", "the policy has no such version", status=404)
         return _version(await self._policies.version(call.tx, policy.id, int(wanted)))
 
-    async def compare(self, call: Call[NoFields, CompareQuery]) -> dict[str, Any]:
+    async def compare(self, call: Request[Empty, CompareQuery]) -> dict[str, Any]:
         policy = await self._policies.get(call.tx, call.path["policy_id"])
         old = await self._policies.version(call.tx, policy.id, call.query.from_)
         new = await self._policies.version(call.tx, policy.id, call.query.to)
         return {"from": old.revision, "to": new.revision, "diff": difference(old, new)}
 
-    async def rollback(self, call: Call[NoFields, VersionQuery]) -> Reply:
+    async def rollback(self, call: Request[Empty, VersionQuery]) -> Response:
         policy = await self._policies.locked(call.tx, call.path["policy_id"])
         old = await self._policies.version(call.tx, policy.id, call.query.version)
         changed = attrs.evolve(policy, content=old.content, name=old.name)
         stored = await self._policies.update(call.tx, call.principal.user_id, changed, old.source)
         return noted(_response(stored), "policy", policy.id, version=stored.revision, back_to=old.revision)
 
-    async def activate(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def activate(self, call: Request[Empty, Empty]) -> Response:
         return await self._mode(call, "active")
 
-    async def shadow(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def shadow(self, call: Request[Empty, Empty]) -> Response:
         return await self._mode(call, "shadow")
 
-    async def deactivate(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def deactivate(self, call: Request[Empty, Empty]) -> Response:
         return await self._mode(call, "inactive")
 
-    async def simulate(self, call: Call[SimulateRequest, NoFields]) -> dict[str, Any]:
+    async def simulate(self, call: Request[SimulateRequest, Empty]) -> dict[str, Any]:
         body = call.body
         scopes.checked([body.action])
         agent = await self._agents.snapshot(call.principal.tenant_id, body.subject_id)
         if agent is None:
             raise agent_not_found(body.subject_id)
-        scope_request = Request(
+        scope_request = ScopeRequest(
             scopes=(body.action,),
             audience=body.audience or default_audience(agent.tenant_id),
             resource=body.resource,
@@ -357,14 +357,14 @@ class PoliciesApi:
         deciding = next((word for word in said if word.allowed), said[0] if said else None)
         return _verdict(body.action, said, deciding) | {"input": question}
 
-    async def validate(self, call: Call[ValidateRequest, NoFields]) -> dict[str, Any]:
+    async def validate(self, call: Request[ValidateRequest, Empty]) -> dict[str, Any]:
         try:
             source = await self._engine.check(call.body.content)
         except PolicySourceError as error:
             return {"valid": False, "error": error.message, "line": error.line, "column": error.column}
         return {"valid": True, "source": source}
 
-    async def _simulated(self, call: Call[SimulateRequest, NoFields], agent: Snapshot) -> tuple[Policy, ...]:
+    async def _simulated(self, call: Request[SimulateRequest, Empty], agent: Snapshot) -> tuple[Policy, ...]:
         body = call.body
         if body.content is not None:
             return (Policy(id="simulated", revision=0, source=await self._policies.check(body.content)),)
@@ -374,7 +374,7 @@ class PoliciesApi:
             stored = await self._policies.get(tx, body.policy_id)
             return (await self._policies.judgeable(tx, stored),)
 
-    async def _mode(self, call: Call[NoFields, NoFields], mode: str) -> Reply:
+    async def _mode(self, call: Request[Empty, Empty], mode: str) -> Response:
         policy = await self._policies.locked(call.tx, call.path["policy_id"])
         stored = await self._policies.set_mode(call.tx, policy.id, mode)
         return attrs.evolve(noted(_response(stored), "policy", policy.id), changed=policy.mode != mode)

@@ -6,7 +6,7 @@ import attrs
 from ragwork_hooks.audit import AuditEvent, AuditLog
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.routes import public_route
 
@@ -19,7 +19,7 @@ from ragwork_agents.dpop import ALGORITHMS, Proofs
 from ragwork_agents.grants import ACCESS_TOKEN_TYPE, CLIENT_CREDENTIALS, EXCHANGE, REFRESH, Asked, Grants
 from ragwork_agents.introspection import Introspection
 from ragwork_agents.issuing import Issued
-from ragwork_agents.oauth_routes import IssuedToken
+from ragwork_agents.oauth_routes import TokenResponse
 from ragwork_agents.verifying import Issuer
 
 _RFC: Final = Rfc6749()
@@ -112,7 +112,7 @@ class StrictOAuth:
             ),
             public_route(
                 name="oauth2.token", method="POST", path=_TOKEN, summary="Issue a token", handler=self.token,
-                response=IssuedToken, body=StrictTokenForm, body_kind="form", dialect=_RFC,
+                response=TokenResponse, body=StrictTokenForm, body_kind="form", dialect=_RFC,
                 security=(CLIENT_BASIC,),
             ),
             public_route(
@@ -127,7 +127,7 @@ class StrictOAuth:
             ),
         )  # fmt: skip
 
-    async def metadata(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def metadata(self, call: Request[Empty, Empty]) -> Response:
         issuer = self._issuer.of(call.headers)
         algorithms = list(jose.CLIENT_ALGORITHMS)
         document: dict[str, object] = {
@@ -143,9 +143,9 @@ class StrictOAuth:
         for endpoint in ("token", "introspection", "revocation"):
             document[f"{endpoint}_endpoint_auth_methods_supported"] = list(_METHODS)
             document[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = algorithms
-        return Reply(data=document, headers={"Cache-Control": "public, max-age=300"})
+        return Response(data=document, headers={"Cache-Control": "public, max-age=300"})
 
-    async def token(self, call: Call[StrictTokenForm, NoFields]) -> Reply:
+    async def token(self, call: Request[StrictTokenForm, Empty]) -> Response:
         form, issuer = call.body, self._issuer.of(call.headers)
         if form.grant_type not in (CLIENT_CREDENTIALS, REFRESH, EXCHANGE):
             raise Problem("UNSUPPORTED_GRANT_TYPE", "this grant type is not served", status=400)
@@ -162,14 +162,14 @@ class StrictOAuth:
         )
         issued = await self._granted(agent, form, asked)
         headers = {"Pragma": "no-cache"} | ({} if jkt is None else {"DPoP-Nonce": self._proofs.nonce()})
-        return Reply(data=_answer(issued, form), headers=headers)
+        return Response(data=_answer(issued, form), headers=headers)
 
-    async def introspect(self, call: Call[PresentedForm, NoFields]) -> dict[str, object]:
+    async def introspect(self, call: Request[PresentedForm, Empty]) -> dict[str, object]:
         client = await self._client(call, _INTROSPECT)
         await self._record(call, client, "oauth.token_introspected", {})
         return await self._introspection.of(client.tenant_id, call.body.token)
 
-    async def revoke(self, call: Call[PresentedForm, NoFields]) -> dict[str, object]:
+    async def revoke(self, call: Request[PresentedForm, Empty]) -> dict[str, object]:
         client = await self._client(call, _REVOKE)
         async with self._services.db.tenant(client.tenant_id) as tx:
             ended = await self._introspection.revoke(tx, call.body.token, client, client.id)
@@ -194,7 +194,7 @@ class StrictOAuth:
         )
 
     async def _client(
-        self, call: Call[StrictTokenForm, NoFields] | Call[PresentedForm, NoFields], path: str
+        self, call: Request[StrictTokenForm, Empty] | Request[PresentedForm, Empty], path: str
     ) -> Snapshot:
         known = self._issuer.audience(call.headers, call.peer)
         audiences = () if known is None else (known, known + _TOKEN, known + path)
@@ -206,7 +206,7 @@ class StrictOAuth:
             raise
 
     async def _record(
-        self, call: Call[PresentedForm, NoFields], client: Snapshot, name: str, metadata: dict[str, object]
+        self, call: Request[PresentedForm, Empty], client: Snapshot, name: str, metadata: dict[str, object]
     ) -> None:
         if self._log is not None:
             async with self._services.db.tenant(client.tenant_id) as tx:
@@ -214,7 +214,7 @@ class StrictOAuth:
 
     @staticmethod
     def _event(
-        call: Call[PresentedForm, NoFields], client: Snapshot, name: str, metadata: dict[str, object]
+        call: Request[PresentedForm, Empty], client: Snapshot, name: str, metadata: dict[str, object]
     ) -> AuditEvent:
         return AuditEvent(
             type=name,

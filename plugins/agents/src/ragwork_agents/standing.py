@@ -10,7 +10,7 @@ from ragwork_hooks.plugin import Services
 
 from ragwork_agents import constraints
 from ragwork_agents.agents import AgentStore, Snapshot
-from ragwork_agents.decisions import Decisions, Request
+from ragwork_agents.decisions import Decisions, ScopeRequest
 from ragwork_agents.jose import Unverified
 from ragwork_agents.keys import Keyring
 from ragwork_agents.lineage import Lineage, Link
@@ -118,7 +118,7 @@ class Standing:
         if link.credential is not None and not agent.holds(link.credential, self._clock.now()):
             raise Unverified("the credential that it was issued for has ended")
         if agent.revision != link.revision:
-            request = Request(
+            request = ScopeRequest(
                 scopes=lineage.scopes,
                 audience=lineage.audience,
                 on_behalf_of=lineage.behalf(position),

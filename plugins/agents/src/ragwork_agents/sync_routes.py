@@ -10,7 +10,7 @@ from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import items, text
-from ragwork_hooks.http import AnyRoute, Call, File, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, Request, File, Empty, Response
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
 
@@ -121,7 +121,7 @@ class SyncApi:
             ),
         )  # fmt: skip
 
-    async def capability_maps(self, call: Call[NoFields, PageQuery]) -> File:
+    async def capability_maps(self, call: Request[Empty, PageQuery]) -> File:
         names = sorted(_integrations_of(call.principal))
         found = await self._integrations.page(
             call.tx, names, limit=call.query.limit, offset=call.query.offset
@@ -131,14 +131,14 @@ class SyncApi:
         reply = conditional(call, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"', 0)
         return attrs.evolve(reply, headers={**reply.headers, "Cache-Control": "private, no-cache"})
 
-    async def fetch(self, call: Call[NoFields, FetchQuery]) -> dict[str, str]:
+    async def fetch(self, call: Request[Empty, FetchQuery]) -> dict[str, str]:
         name = call.query.integration
         if name not in _integrations_of(call.principal):
             raise Problem("POLICY_SCOPE_DENIED", f"no scope of the agent's token names {name!r}", status=403)
         kind, value = await self._integrations.credential(call.tx, name)
         return {"integration": name, "credential_type": kind, "value": value}
 
-    async def events(self, call: Call[EventsBatch, NoFields]) -> Reply:
+    async def events(self, call: Request[EventsBatch, Empty]) -> Response:
         _integrations_of(call.principal)
         events = call.body.events
         for event in events:
@@ -151,7 +151,7 @@ class SyncApi:
         reply = noted({"accepted": len(events)}, "agent", call.principal.user_id)
         return attrs.evolve(reply, changed=False)  # each event is a record of its own
 
-    async def register(self, call: Call[RegisterRequest, NoFields]) -> Reply:
+    async def register(self, call: Request[RegisterRequest, Empty]) -> Response:
         body = call.body
         kept = await self._integrations.put(
             call.tx, body.integration, credential=(body.credential_type, body.value)
@@ -159,19 +159,19 @@ class SyncApi:
         said = {"integration": kept.name, "credential_type": kept.credential_type}
         return attrs.evolve(noted(said, "integration", kept.name), status=201)
 
-    async def list(self, call: Call[NoFields, PageQuery]) -> dict[str, Any]:
+    async def list(self, call: Request[Empty, PageQuery]) -> dict[str, Any]:
         query = call.query
         found = await self._integrations.page(call.tx, None, limit=query.limit, offset=query.offset)
         return {"integrations": found}
 
-    async def put(self, call: Call[IntegrationPut, NoFields]) -> Reply:
+    async def put(self, call: Request[IntegrationPut, Empty]) -> Response:
         name, body = _name(call), call.body
         kept = await self._integrations.put(
             call.tx, name, capabilities=body.capabilities, deny_always=body.deny_always
         )
         return noted(attrs.asdict(kept), "integration", name)
 
-    async def delete(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def delete(self, call: Request[Empty, Empty]) -> Response:
         name = _name(call)
         await self._integrations.delete(call.tx, name)
         return attrs.evolve(noted(None, "integration", name), status=204)
@@ -185,7 +185,7 @@ def _integrations_of(principal: Principal) -> set[str]:
     return {scope.removeprefix(INTEGRATION_SCOPE) for scope in scopes if scope.startswith(INTEGRATION_SCOPE)}
 
 
-def _tool_event(call: Call[EventsBatch, NoFields], event: dict[str, Any]) -> AuditEvent:
+def _tool_event(call: Request[EventsBatch, Empty], event: dict[str, Any]) -> AuditEvent:
     """What the SDK says it did, under the identity that we know it has."""
     denied = event.get("decision") == "deny"
     return AuditEvent(
@@ -201,7 +201,7 @@ def _tool_event(call: Call[EventsBatch, NoFields], event: dict[str, Any]) -> Aud
     )
 
 
-def _name(call: Call[Any, Any]) -> str:
+def _name(call: Request[Any, Any]) -> str:
     name = call.path["name"]
     if len(name) > 64 or not name.isascii() or not name.replace("-", "a").replace("_", "a").isalnum():
         raise Problem(

@@ -9,7 +9,7 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, items, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
@@ -205,20 +205,20 @@ class TokensApi:
             ),
         )  # fmt: skip
 
-    async def live(self, call: Call[NoFields, TokensQuery]) -> dict[str, Any]:
+    async def live(self, call: Request[Empty, TokensQuery]) -> dict[str, Any]:
         return await self._page(call, live=True, reason=None)
 
-    async def history(self, call: Call[NoFields, HistoryQuery]) -> dict[str, Any]:
+    async def history(self, call: Request[Empty, HistoryQuery]) -> dict[str, Any]:
         return await self._page(call, live=False, reason=call.query.termination_reason)
 
-    async def revoke(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def revoke(self, call: Request[Empty, Empty]) -> Response:
         token = await self._tokens.must(call.tx, call.path["jti"])
         who = call.principal.credential_id
         ended = await self._tokens.end(call.tx, "jti", token.jti, "manual_revocation", who)
         after = await self._tokens.must(call.tx, token.jti)
         return attrs.evolve(noted(_response(after), "agent_token", token.jti, ended=ended), changed=ended > 0)
 
-    async def certificate(self, call: Call[NoFields, NoFields]) -> dict[str, Any]:
+    async def certificate(self, call: Request[Empty, Empty]) -> dict[str, Any]:
         token = await self._tokens.must(call.tx, call.path["jti"])
         if token.ended_at is None:
             raise Problem("CONFLICT", "the token was not revoked")
@@ -235,22 +235,22 @@ class TokensApi:
         certificate = await asyncio.to_thread(signer.sign, claims, _CERTIFICATE_TYP)
         return {"certificate": certificate, "kid": signer.kid, "token": _response(token)}
 
-    async def keys(self, call: Call[NoFields, PageQuery]) -> dict[str, Any]:
+    async def keys(self, call: Request[Empty, PageQuery]) -> dict[str, Any]:
         query = call.query
         return {"keys": await self._keys.page(call.tx, limit=query.limit, offset=query.offset)}
 
-    async def rotate(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def rotate(self, call: Request[Empty, Empty]) -> Response:
         kid = await self._keys.rotate(call.tx)
         return noted({"kid": kid}, "signing_key", kid)
 
-    async def compromise(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def compromise(self, call: Request[Empty, Empty]) -> Response:
         kid = call.path["kid"]
         await self._keys.compromise(call.tx, kid)
         who = call.principal.credential_id
         ended = await self._tokens.end(call.tx, "kid", kid, "key_compromised", who)
         return noted({"kid": kid, "tokens_revoked": ended}, "signing_key", kid, ended=ended)
 
-    async def delegate(self, call: Call[DelegationCreate, NoFields]) -> Reply:
+    async def delegate(self, call: Request[DelegationCreate, Empty]) -> Response:
         agent = await self._agents.get(call.tx, call.body.agent_id)
         wanted = scopes.checked(call.body.scopes)
         if not wanted:
@@ -274,17 +274,17 @@ class TokensApi:
         )
         return attrs.evolve(reply, status=201)
 
-    async def delegated(self, call: Call[NoFields, PageQuery]) -> dict[str, Any]:
+    async def delegated(self, call: Request[Empty, PageQuery]) -> dict[str, Any]:
         whose = _whose(call)
         page = await self._delegations.page(call.tx, whose, call.query.limit, call.query.offset)
         return {"delegations": list(page), "limit": call.query.limit, "offset": call.query.offset}
 
-    async def end_delegation(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def end_delegation(self, call: Request[Empty, Empty]) -> Response:
         delegation_id, who = call.path["delegation_id"], call.principal.credential_id
         ended = await self._delegations.revoke(call.tx, delegation_id, _whose(call), who)
         return noted(attrs.asdict(ended), "delegation", delegation_id)
 
-    async def _page(self, call: Call[Any, Any], *, live: bool, reason: str | None) -> dict[str, Any]:
+    async def _page(self, call: Request[Any, Any], *, live: bool, reason: str | None) -> dict[str, Any]:
         query = call.query
         if query.agent_id is not None:
             await self._agents.get(call.tx, query.agent_id)
@@ -299,7 +299,7 @@ class TokensApi:
         return {"tokens": [_response(t) for t in page], "limit": query.limit, "offset": query.offset}
 
 
-def _whose(call: Call[Any, Any]) -> str | None:
+def _whose(call: Request[Any, Any]) -> str | None:
     """Everybody's for an administrator, else one's own."""
     return None if call.principal.role >= Role.ADMIN else call.principal.user_id
 

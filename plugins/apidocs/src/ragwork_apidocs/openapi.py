@@ -5,9 +5,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.admission import AdmitGate, Wire
+from ragwork_hooks.admission import AdmissionGate, Wire
 from ragwork_hooks.errors import STATUS_OF, Problem
-from ragwork_hooks.http import AnyRoute, Area, NoFields
+from ragwork_hooks.http import AnyRoute, Area, Empty
 from ragwork_hooks.plugin import Services
 
 from ragwork_apidocs import openapi_parts as parts
@@ -29,7 +29,7 @@ _LAST: Final = 1_000
 def document_of(services: Services) -> dict[str, Any]:
     """The OpenAPI document of a whole assembly, once its boot has frozen it."""
     registry, title = services.registry, services.app_name.capitalize()
-    return document(registry.routes, title, services.version, registry.areas, registry.admits)
+    return document(registry.routes, title, services.version, registry.areas, registry.admission_gates)
 
 
 def document(
@@ -37,7 +37,7 @@ def document(
     title: str,
     version: str,
     areas: Sequence[Area] = (),
-    gates: Sequence[AdmitGate] = (),
+    gates: Sequence[AdmissionGate] = (),
 ) -> dict[str, Any]:
     """The OpenAPI document of ``routes``, which come in the order in which their plugins were loaded."""
     made = _Document(areas, gates, taken_only(routes))
@@ -71,7 +71,7 @@ def path_parameters(path: str) -> list[str]:
 class _Document:
     """Makes operations; collects the components that they refer to."""
 
-    def __init__(self, areas: Sequence[Area], gates: Sequence[AdmitGate], measured: frozenset[type]) -> None:
+    def __init__(self, areas: Sequence[Area], gates: Sequence[AdmissionGate], measured: frozenset[type]) -> None:
         self.schemas = Schemas(parts.SCHEMAS, measured)
         self.schemes: dict[str, Mapping[str, str]] = {}
         self.headers: dict[str, object] = {}
@@ -137,7 +137,7 @@ class _Document:
             about = {"description": meanings[name]} if name in meanings else {}
             shared = {"in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
             found.append({"name": name, **about, **shared})
-        if route.query not in (NoFields, dict):
+        if route.query not in (Empty, dict):
             for name, needed, schema in self.schemas.fields(route.query):
                 said = {"description": schema.pop("description")} if "description" in schema else {}
                 found.append({"name": name, "in": "query", "required": needed, **said, "schema": schema})
@@ -220,7 +220,7 @@ def _codes(route: AnyRoute, wires: Sequence[Wire]) -> list[str]:
         codes += ["SERVICE_UNAVAILABLE"]
     if route.scope != "public":
         codes += [*_AUTHENTICATION, *_AUTHORIZATION]
-    if route.body_kind != "none" or route.query not in (NoFields, dict):
+    if route.body_kind != "none" or route.query not in (Empty, dict):
         codes += ["REQUEST_VALIDATION_ERROR"]
     if route.body_kind != "none":
         codes += ["BAD_REQUEST", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"]

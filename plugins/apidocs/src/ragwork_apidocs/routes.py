@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 import orjson
-from ragwork_hooks.http import AnyRoute, Area, Call, File, NoFields
+from ragwork_hooks.http import AnyRoute, Area, Request, File, Empty
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.routes import public_route
 
@@ -37,11 +37,11 @@ class ApiDocsRoutes:
             ),
         )  # fmt: skip
 
-    async def _openapi(self, _call: Call[NoFields, NoFields]) -> File:
+    async def _openapi(self, _call: Request[Empty, Empty]) -> File:
         data = await self._once("json", lambda: orjson.dumps(document_of(self._services)))
         return File(data=data, mime="application/json; charset=utf-8")
 
-    async def _docs(self, _call: Call[NoFields, NoFields]) -> File:
+    async def _docs(self, _call: Request[Empty, Empty]) -> File:
         headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
         page = await self._once("html", lambda: docs_page.render(document_of(self._services)).encode())
         return File(data=page, mime="text/html; charset=utf-8", headers=headers)

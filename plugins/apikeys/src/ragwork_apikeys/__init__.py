@@ -8,7 +8,7 @@ import attrs
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import ApiKeys, Authenticator, Directory
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.jobs import Ticker
+from ragwork_hooks.jobs import PeriodicTask
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, hookimpl
 
@@ -67,9 +67,9 @@ class ApiKeysPlugin:
             credential_formats=(attrs.evolve(FORMAT, header=config.header),),
             routes=AdminApi(services, store, directory, capped).routes(),
             tickers=(
-                Ticker(name="apikeys.last_used", every_s=5.0, run=usage.last_used.write),
-                Ticker(name="apikeys.expired", every_s=1.0, run=usage.expired_streams.cut),
-                Ticker(name="apikeys.success", every_s=1.0, run=usage.record),
+                PeriodicTask(name="apikeys.last_used", every_s=5.0, run=usage.last_used.write),
+                PeriodicTask(name="apikeys.expired", every_s=1.0, run=usage.expired_streams.cut),
+                PeriodicTask(name="apikeys.success", every_s=1.0, run=usage.record),
             ),
             rosters=(KeyRoster(store), *((BypassRoster(),) if bypass else ())),
             capabilities={KeyStore: store, ApiKeys: capped},

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from ragwork_hooks.audit import AuditEvent, AuditLog, AuditNote
+from ragwork_hooks.audit import AuditEvent, AuditLog, AuditDetails
 from ragwork_hooks.auth import ApiKey, Directory, Principal, Role, User, may_make_credential
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
@@ -69,7 +69,7 @@ class CappedKeys:
                 details={"active": usable, "limit": self._max_active},
             )
 
-    async def _record(self, tx: Transaction, by: Principal, event: str, note: AuditNote) -> None:
+    async def _record(self, tx: Transaction, by: Principal, event: str, note: AuditDetails) -> None:
         if self._log is None:
             return
         await self._log.append(

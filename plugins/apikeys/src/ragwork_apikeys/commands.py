@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Directory, Role, User
 from ragwork_hooks.errors import ConfigError, Problem, not_found
 from ragwork_hooks.plans import Plans
@@ -188,7 +188,7 @@ async def _user(context: CommandContext, tx: Transaction, user_id: str, role: Ro
     else:
         context.console.say(f"user {user_id} was {before.role.label} and is now {role.label}")
     await context.record(
-        tx, AuditNote(event=event, resource_type="user", resource_id=user_id, metadata=change)
+        tx, AuditDetails(event=event, resource_type="user", resource_id=user_id, metadata=change)
     )
     return user
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Role
 
 CREATED: Final = "auth.api_key.created"
@@ -12,11 +12,11 @@ ROTATED: Final = "auth.api_key.rotated"
 SUCCESS: Final = "auth.access.success"
 
 
-def made(key_id: str, user_id: str, role: Role, name: str | None) -> AuditNote:
+def made(key_id: str, user_id: str, role: Role, name: str | None) -> AuditDetails:
     """A new key."""
     return of(key_id, user_id=user_id, role=role.label, name=name)
 
 
-def of(key_id: str, **metadata: object) -> AuditNote:
+def of(key_id: str, **metadata: object) -> AuditDetails:
     """Something about a key."""
-    return AuditNote(resource_type="api_key", resource_id=key_id, metadata=metadata)
+    return AuditDetails(resource_type="api_key", resource_id=key_id, metadata=metadata)

@@ -7,7 +7,7 @@ from ragwork_hooks.auth import Directory, Role, User, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import identifier, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response, Route
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.patching import changes
@@ -134,7 +134,7 @@ class AdminApi:
             ),
         )
 
-    async def list(self, call: Call[NoFields, ListQuery]) -> AdminApiKeyListResponse:
+    async def list(self, call: Request[Empty, ListQuery]) -> AdminApiKeyListResponse:
         own, query = call.principal.tenant_id, call.query
         tenant_id = query.tenant_id or own
         if tenant_id != own and not call.principal.platform:
@@ -154,7 +154,7 @@ class AdminApi:
             items=[_response(key, users.get(key.user_id)) for key in keys],
         )
 
-    async def patch(self, call: Call[AdminApiKeyPatchRequest, NoFields]) -> Reply:
+    async def patch(self, call: Request[AdminApiKeyPatchRequest, Empty]) -> Response:
         change = _change(call.body)
         key = await self._store.locked(call.tx, call.path["key_id"])
         widens = change.active or change.expires_at is not None or change.name is not None
@@ -172,7 +172,7 @@ class AdminApi:
             await self._capped.check_room(call.tx, added=1)
         shown = _response(changed, await self._directory.user(call.tx, changed.user_id))
         did = attrs.evolve(changed, read_at=key.read_at) != key
-        return Reply(
+        return Response(
             data=shown, changed=did, audit=attrs.evolve(events.of(key.id), event=_event(change, key))
         )
 

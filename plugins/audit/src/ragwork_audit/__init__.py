@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Final
 
 from ragwork_hooks.audit import AuditLog
-from ragwork_hooks.jobs import Schedule, Ticker
+from ragwork_hooks.jobs import Schedule, PeriodicTask
 from ragwork_hooks.plugin import (
     Command,
     Contribution,
     MaintenanceTask,
     PluginContext,
     PluginInfo,
-    Probe,
-    Tool,
+    HealthCheck,
+    OfflineCommand,
     hookimpl,
 )
 
@@ -52,14 +52,14 @@ class AuditPlugin:
             areas=AREAS,
             routes=AuditApi(keeper.signer).routes(),
             tickers=(
-                Ticker(name="audit.seal", every_s=0.3, run=keeper.tick),
-                Ticker(name="audit.sweep", every_s=5.0, run=keeper.sealer.sweep),
+                PeriodicTask(name="audit.seal", every_s=0.3, run=keeper.tick),
+                PeriodicTask(name="audit.sweep", every_s=5.0, run=keeper.sealer.sweep),
             ),
             schedules=(
                 Schedule(name="audit.verify", cron="17 3 * * *", run=keeper.verify_all),
                 Schedule(name="audit.prune", cron="47 3 * * *", run=prune),
             ),
-            probes=(Probe(component="audit", check=keeper.probe),),
+            probes=(HealthCheck(component="audit", check=keeper.probe),),
             maintenance=(
                 MaintenanceTask(
                     name="prune_audit", run=keeper.pruning.run, keeps_days=context.config.retention_days
@@ -70,7 +70,7 @@ class AuditPlugin:
         )
 
     @hookimpl
-    def ragwork_commands(self) -> Sequence[Command | Tool]:
+    def ragwork_commands(self) -> Sequence[Command | OfflineCommand]:
         return commands()
 
 

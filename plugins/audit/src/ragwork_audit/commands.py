@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Command, CommandContext, Option, Tool, ToolContext
+from ragwork_hooks.plugin import Command, CommandContext, Option, OfflineCommand, OfflineCommandContext
 
 from ragwork_audit import exporting
 from ragwork_audit.anchors import DamagedAnchors, read_notes
@@ -18,7 +18,7 @@ from ragwork_audit.verification import Broken, Report, summary
 _BAD: Final = 1
 
 
-def commands() -> Sequence[Command | Tool]:
+def commands() -> Sequence[Command | OfflineCommand]:
     """Every command of the plugin."""
     return (
         Command(
@@ -47,7 +47,7 @@ def commands() -> Sequence[Command | Tool]:
             run=public_key,
             audit_event=None,
         ),
-        Tool(
+        OfflineCommand(
             path=("audit", "verify-export"),
             help="Verify an exported audit log with the public key alone",
             options=(
@@ -106,12 +106,12 @@ async def public_key(context: CommandContext) -> int:
     return 0
 
 
-async def verify_export(context: ToolContext) -> int:
+async def verify_export(context: OfflineCommandContext) -> int:
     """Nothing but files is read."""
     return _say(context, [await asyncio.to_thread(_verify_file, context)])
 
 
-def _verify_file(context: ToolContext) -> Report:
+def _verify_file(context: OfflineCommandContext) -> Report:
     where = {name: context.options[name] for name in ("file", "public-key", "anchors")}
     try:
         verifier = exporting.read_keys(Path(str(where["public-key"])))
@@ -141,7 +141,7 @@ def _create(place: str) -> BinaryIO:
         raise ConfigError("--out", str(error), "name a new file in a folder that exists") from None
 
 
-def _say(context: CommandContext | ToolContext, reports: Sequence[Report]) -> int:
+def _say(context: CommandContext | OfflineCommandContext, reports: Sequence[Report]) -> int:
     found = summary(reports)
     lines = [f"{report.tenant_id}: {_verdict(report)}" for report in reports] or [
         "there is no audit record yet"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from ragwork_hooks.audit import AuditEvent, Tally
+from ragwork_hooks.audit import AuditEvent, EventCount
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Transaction
 
@@ -50,7 +50,7 @@ class PostgresAuditLog:
     def takes(self, tenant_id: str, event: AuditEvent) -> bool:
         return self._floods.takes(tenant_id, event)
 
-    async def tally(self, tx: Transaction, event_type: str, since: datetime) -> Tally:
+    async def tally(self, tx: Transaction, event_type: str, since: datetime) -> EventCount:
         row = await tx.fetchrow(
             """SELECT COALESCE(sum(1 + repeats), 0)::bigint AS count, max(occurred_at) AS last_at
             FROM audit.events WHERE tenant_id = ragwork.tenant() AND event_type = $1 AND occurred_at >= $2""",
@@ -58,7 +58,7 @@ class PostgresAuditLog:
             since,
         )
         assert row is not None  # an aggregate always has a row
-        return Tally(count=row["count"], last_at=row["last_at"])
+        return EventCount(count=row["count"], last_at=row["last_at"])
 
     async def _insert(self, tx: Transaction, event: AuditEvent, repeats: int, paid: int) -> None:
         written = record.columns(event, repeats, self._redactor)

@@ -10,7 +10,7 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.fields import choice, identifier, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Page
+from ragwork_hooks.http import AnyRoute, Request, Empty, Page
 from ragwork_hooks.storage import Row
 from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import ops_route
@@ -177,7 +177,7 @@ class AuditApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Call[NoFields, EventsQuery]) -> Page[AuditEventResponse]:
+    async def list(self, call: Request[Empty, EventsQuery]) -> Page[AuditEventResponse]:
         query = call.query
         rows = await call.tx.fetch(
             f"""SELECT {_COLUMNS} FROM audit.events
@@ -198,7 +198,7 @@ class AuditApi:
         )
         return page_of([_response(row) for row in rows], query)
 
-    async def get(self, call: Call[NoFields, TenantQuery]) -> AuditEventResponse:
+    async def get(self, call: Request[Empty, TenantQuery]) -> AuditEventResponse:
         event_id = _event_id(call.path["event_id"])
         row = await call.tx.fetchrow(
             f"SELECT {_COLUMNS} FROM audit.events WHERE tenant_id = ragwork.tenant() AND id = $1",  # noqa: S608
@@ -208,7 +208,7 @@ class AuditApi:
             raise not_found("audit event", call.path["event_id"])
         return _response(row)
 
-    async def proof(self, call: Call[NoFields, TenantQuery]) -> AuditProofResponse:
+    async def proof(self, call: Request[Empty, TenantQuery]) -> AuditProofResponse:
         row = await proofs.place(call.tx, _event_id(call.path["event_id"]))
         signed = await proofs.checkpoint(call.tx)
         if row["seq"] >= signed["size"]:
@@ -224,7 +224,7 @@ class AuditApi:
             public_key=self._signer.verifier_key,
         )
 
-    async def checkpoint(self, call: Call[NoFields, CheckpointQuery]) -> AuditCheckpointResponse:
+    async def checkpoint(self, call: Request[Empty, CheckpointQuery]) -> AuditCheckpointResponse:
         signed = await proofs.checkpoint(call.tx)
         old = call.query.consistent_with
         path = None if old is None else await proofs.consistency(call.tx, old, signed["size"])

@@ -189,12 +189,12 @@ async def _open(context: ProviderContext[BedrockConfig]) -> Retriever:
     return KnowledgeBases(config, services, clients, calls)
 
 
-def _permit(
+def _check_tenant(
     context: ProviderContext[BedrockConfig], tenant_id: str, options: KnowledgeBaseOptions
 ) -> str | None:
     return refusal(context.config, context.services.profile, tenant_id, options)
 
 
 provider: Provider[Retriever] = Provider(
-    name="aws_bedrock_kb", open=_open, options=KnowledgeBaseOptions, permit=_permit
+    name="aws_bedrock_kb", open=_open, options=KnowledgeBaseOptions, check_tenant=_check_tenant
 )

@@ -1,7 +1,7 @@
 """The webhook as a notification channel, so that what guards channels guards it too."""
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.notification import Destination, Notice
+from ragwork_hooks.notification import Destination, Notification
 from ragwork_hooks.plugin import Provider, ProviderContext
 
 from ragwork_billing.config import BillingConfig
@@ -18,7 +18,7 @@ class BillingChannel:
     def __init__(self, webhook: Webhook) -> None:
         self._webhook = webhook
 
-    async def deliver(self, destination: Destination, delivery_id: str, notice: Notice) -> None:
+    async def deliver(self, destination: Destination, delivery_id: str, notice: Notification) -> None:
         await self._webhook.send(
             Message(
                 delivery_id=delivery_id,

@@ -6,7 +6,7 @@ import attrs
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
+from ragwork_hooks.http import AnyRoute, Request, Empty, Route
 from ragwork_hooks.plugin import Services
 
 from ragwork_billing.config import Target
@@ -59,7 +59,7 @@ class WebhookTest:
             ),
         )
 
-    async def send(self, call: Call[NoFields, NoFields]) -> BillingWebhookTestResponse:
+    async def send(self, call: Request[Empty, Empty]) -> BillingWebhookTestResponse:
         if self._webhook is None:
             raise Problem(
                 "BILLING_WEBHOOK_NOT_CONFIGURED",

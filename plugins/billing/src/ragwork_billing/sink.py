@@ -5,8 +5,8 @@ from typing import Final
 from ragwork_hooks.audit import AuditEvent, AuditLog
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.events import Delivery
-from ragwork_hooks.jobs import GiveUp
-from ragwork_hooks.notification import Destination, Notice
+from ragwork_hooks.jobs import PermanentFailure
+from ragwork_hooks.notification import Destination, Notification
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.provider_kinds import NOTIFICATION
 
@@ -34,10 +34,10 @@ class BillingSink:
         self._trail = trail
 
     async def deliver(self, delivery: Delivery) -> None:
-        """Raises ``GiveUp`` when trying again is pointless, else what the channel raises."""
+        """Raises ``PermanentFailure`` when trying again is pointless, else what the channel raises."""
         channel = await self._services.providers.open(NOTIFICATION, NAME)
         destination = Destination(id=NAME, tenant_id=delivery.tenant_id, url=self._url)
-        notice = Notice(type=delivery.event.type, data=delivery.event.payload)
+        notice = Notification(type=delivery.event.type, data=delivery.event.payload)
         try:
             await channel.deliver(destination, delivery_id(delivery.id), notice)
         except ProviderError as error:
@@ -47,7 +47,7 @@ class BillingSink:
                 )
             if error.retryable:
                 raise
-            raise GiveUp(str(error)) from error
+            raise PermanentFailure(str(error)) from error
 
 
 class Trail:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ragwork_hooks.plugin import Command, PluginInfo, Tool, hookimpl
+from ragwork_hooks.plugin import Command, PluginInfo, OfflineCommand, hookimpl
 
 from ragwork_devkit.commands import TOOLS
 
@@ -18,7 +18,7 @@ class DevkitPlugin:
         )
 
     @hookimpl
-    def ragwork_commands(self) -> Sequence[Command | Tool]:
+    def ragwork_commands(self) -> Sequence[Command | OfflineCommand]:
         """See ``PluginSpec``."""
         return TOOLS
 

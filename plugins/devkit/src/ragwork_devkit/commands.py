@@ -4,14 +4,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Option, Tool, ToolContext
+from ragwork_hooks.plugin import Option, OfflineCommand, OfflineCommandContext
 
 from ragwork_devkit import names, scaffold
 from ragwork_devkit.examination import TIERS, Examination, judged, shown
 from ragwork_devkit.kinds import KINDS
 
 
-async def _new(context: ToolContext) -> int:
+async def _new(context: OfflineCommandContext) -> int:
     options = context.options
     name = names.check(str(options["name"]))
     folder = Path(str(options["into"])) / names.distribution(name)
@@ -29,7 +29,7 @@ async def _new(context: ToolContext) -> int:
     return 0
 
 
-async def _test(context: ToolContext) -> int:
+async def _test(context: OfflineCommandContext) -> int:
     folder = _folder(str(context.options["path"]))
     if find_spec("ragwork_testkit") is None:
         raise ConfigError(
@@ -52,7 +52,7 @@ def _folder(path: str) -> Path:
 
 
 TOOLS = (
-    Tool(
+    OfflineCommand(
         path=("plugin", "new"),
         help="Write a new plugin that works and is tested, to be changed into yours.",
         run=_new,
@@ -62,7 +62,7 @@ TOOLS = (
             Option(name="into", help="folder to write it into", default="."),
         ),
     ),
-    Tool(
+    OfflineCommand(
         path=("plugin", "test"),
         help="Check a plugin's package, run its tests, name its tier.",
         run=_test,

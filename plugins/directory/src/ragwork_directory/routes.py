@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Final
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Role, User
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Reply
+from ragwork_hooks.http import AnyRoute, Request, Empty, Page, Response
 from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import read_route, write_route
 
@@ -81,29 +81,29 @@ class RoleRequestApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Call[NoFields, PageQuery]) -> Page[RoleRequestResponse]:
+    async def list(self, call: Request[Empty, PageQuery]) -> Page[RoleRequestResponse]:
         query = call.query
         found = await role_requests.page(call.tx, query.limit + 1, query.offset)
         return page_of([_shown(each) for each in found], query)
 
-    async def approve(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def approve(self, call: Request[Empty, Empty]) -> Response:
         request_id, by = call.path["request_id"], call.principal.user_id
         user, role_request = await self._directory.approve(call.tx, request_id, by)
         asked_by = {"requested_by": role_request.requested_by, "request_id": role_request.id}
         metadata = {"to": role_request.role.label, **asked_by}
         if user.role == role_request.role:
             status = "active" if user.active else "disabled"
-            return Reply(data=_decision(user, status), audit=_note(role_request, None, metadata))
+            return Response(data=_decision(user, status), audit=_note(role_request, None, metadata))
         note = _note(role_request, "identity.role.requested", metadata)
-        return Reply(data=_decision(user, "pending_approval"), status=202, audit=note)
+        return Response(data=_decision(user, "pending_approval"), status=202, audit=note)
 
-    async def reject(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def reject(self, call: Request[Empty, Empty]) -> Response:
         role_request = await role_requests.locked(call.tx, call.path["request_id"])
         await role_requests.drop(call.tx, (role_request.subject_type, role_request.subject_id))
         decided = RoleRequestDecision(
             id=role_request.subject_id, status="rejected", role=role_request.role.label
         )
-        return Reply(data=decided, audit=_note(role_request, None, {"role": role_request.role.label}))
+        return Response(data=decided, audit=_note(role_request, None, {"role": role_request.role.label}))
 
 
 def _shown(request: RoleRequest) -> RoleRequestResponse:
@@ -122,7 +122,7 @@ def _decision(user: User, status: str) -> RoleRequestDecision:
     return RoleRequestDecision(id=user.id, status=status, role=user.role.label)
 
 
-def _note(request: RoleRequest, event: str | None, metadata: Mapping[str, object]) -> AuditNote:
-    return AuditNote(
+def _note(request: RoleRequest, event: str | None, metadata: Mapping[str, object]) -> AuditDetails:
+    return AuditDetails(
         event=event, resource_type=request.subject_type, resource_id=request.subject_id, metadata=metadata
     )

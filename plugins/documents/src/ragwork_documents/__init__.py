@@ -14,7 +14,7 @@ from ragwork_hooks.plugin import (
     PluginContext,
     PluginInfo,
     StoredBindings,
-    Wrap,
+    ProviderMiddleware,
     hookimpl,
 )
 from ragwork_hooks.provider_kinds import RETRIEVAL
@@ -85,13 +85,13 @@ class DocumentsPlugin:
                 *grants.routes(rights.readers, access),
                 *Retrieval(services, catalog, search).routes(),
             ),
-            admits=(
+            admission_gates=(
                 IntakeGate(services.shares("intake", config.concurrency, waiting=WAITING, wait_s=WAIT_S)),
             ),
             gates=(access, CorpusOwnership()),
-            wraps=(
-                Wrap(kind=RETRIEVAL, name="documents.recheck", wrap=recheck),
-                Wrap(kind=RETRIEVAL, name="documents.shadow", wrap=shadow),
+            provider_middleware=(
+                ProviderMiddleware(kind=RETRIEVAL, name="documents.recheck", wrap=recheck),
+                ProviderMiddleware(kind=RETRIEVAL, name="documents.shadow", wrap=shadow),
             ),
             jobs=(ingestion.kind(max_attempts=config.max_attempts, concurrency=config.concurrency),),
             bindings=(StoredBindings(name="documents.corpora", read=partial(bound, services.db)),),

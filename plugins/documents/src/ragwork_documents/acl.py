@@ -14,7 +14,7 @@ from ragwork_hooks.authz import (
     ReadScope,
     Resource,
     Verdict,
-    every,
+    all_of,
     readers_of,
 )
 from ragwork_hooks.errors import not_found
@@ -119,7 +119,7 @@ class DocumentAcl:
             permissions=EVERY_PERMISSION if bypasses else permissions(row["granted"]),
         )
 
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         """Judges by ``resource.permissions``; abstains for what is not a document."""
@@ -139,7 +139,7 @@ class DocumentAcl:
         del action
         if self._bypasses(principal):
             return scope
-        return every(scope, ReadableBy(readers_of(principal)))
+        return all_of(scope, ReadableBy(readers_of(principal)))
 
     def _bypasses(self, principal: Principal) -> bool:
         return self._admin_bypass and principal.role >= Role.ADMIN

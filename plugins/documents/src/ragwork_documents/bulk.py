@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
@@ -45,7 +45,7 @@ class BulkIngest:
         corpus_id: str,
         readers: Sequence[str],
         access: DocumentAcl,
-        record: Callable[[Transaction, AuditNote], Awaitable[None]],
+        record: Callable[[Transaction, AuditDetails], Awaitable[None]],
     ) -> None:
         self._services = services
         self._tenant_id = tenant_id
@@ -71,7 +71,7 @@ class BulkIngest:
             request = CorpusCreateRequest(id=self._corpus_id, name=self._corpus_id)
             await corpora.create(tx, self._principal, request)
             await self._record(
-                tx, AuditNote(event="corpora.created", resource_type="corpus", resource_id=request.id)
+                tx, AuditDetails(event="corpora.created", resource_type="corpus", resource_id=request.id)
             )
             return True
 
@@ -99,7 +99,7 @@ class BulkIngest:
             for outcome in outcomes:
                 if outcome.refusal is None and outcome.status != "succeeded":
                     await self._record(
-                        tx, AuditNote(resource_type="document", resource_id=outcome.document_id)
+                        tx, AuditDetails(resource_type="document", resource_id=outcome.document_id)
                     )
         waiting = []
         for outcome in outcomes:

@@ -6,7 +6,7 @@ from typing import Final
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import readers_of
 from ragwork_hooks.errors import Problem, not_found, retry_after
-from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, AuditDetails, Request, Empty, Response
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.routes import read_route, write_route
@@ -180,23 +180,23 @@ class Corpora:
 def routes(corpora: Corpora) -> tuple[AnyRoute, ...]:
     """The routes under ``/v1/corpora``."""
 
-    async def list_(call: Call[NoFields, ListQuery]) -> list[CorpusResponse]:
+    async def list_(call: Request[Empty, ListQuery]) -> list[CorpusResponse]:
         return await corpora.page(call.tx, call.query.limit, call.query.offset)
 
-    async def get(call: Call[NoFields, NoFields]) -> CorpusResponse:
+    async def get(call: Request[Empty, Empty]) -> CorpusResponse:
         return await corpora.get(call.tx, call.path["corpus_id"])
 
-    async def create(call: Call[CorpusCreateRequest, NoFields]) -> Reply:
+    async def create(call: Request[CorpusCreateRequest, Empty]) -> Response:
         made = await corpora.create(call.tx, call.principal, call.body)
-        return Reply(data=made, status=201, audit=_note(made.id))
+        return Response(data=made, status=201, audit=_note(made.id))
 
-    async def patch(call: Call[CorpusPatchRequest, NoFields]) -> Reply:
+    async def patch(call: Request[CorpusPatchRequest, Empty]) -> Response:
         patched = await corpora.patch(call.tx, call.principal, call.path["corpus_id"], call.body)
-        return Reply(data=patched, audit=_note(patched.id))
+        return Response(data=patched, audit=_note(patched.id))
 
-    async def delete(call: Call[NoFields, NoFields]) -> Reply:
+    async def delete(call: Request[Empty, Empty]) -> Response:
         await corpora.delete(call.tx, call.principal, call.path["corpus_id"])
-        return Reply(status=204, audit=_note(call.path["corpus_id"]))
+        return Response(status=204, audit=_note(call.path["corpus_id"]))
 
     return (
         read_route(
@@ -228,7 +228,7 @@ def routes(corpora: Corpora) -> tuple[AnyRoute, ...]:
     )  # fmt: skip
 
 
-async def _patch_feature(call: Call[CorpusPatchRequest, NoFields]) -> str | None:
+async def _patch_feature(call: Request[CorpusPatchRequest, Empty]) -> str | None:
     """Renaming is free; changing the provider configuration is a feature of the plan."""
     return None if call.body.provider_config_json is None else "corpora_patch_provider_config"
 
@@ -246,8 +246,8 @@ def _values(binding: Binding, embedder: str) -> tuple[object, ...]:
     )
 
 
-def _note(corpus_id: str) -> AuditNote:
-    return AuditNote(resource_type="corpus", resource_id=corpus_id)
+def _note(corpus_id: str) -> AuditDetails:
+    return AuditDetails(resource_type="corpus", resource_id=corpus_id)
 
 
 def _response(row: Row) -> CorpusResponse:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import attrs
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory, Principal
-from ragwork_hooks.authz import Action, Deny, Resource, refusal
+from ragwork_hooks.authz import Action, Deny, Resource, problem_of
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
 from ragwork_hooks.storage import Row, Transaction
@@ -39,7 +39,7 @@ class CorpusRights:
         )
         decision = await self.services.authorize(principal, action, resource, tx)
         if isinstance(decision.verdict, Deny):
-            raise refusal(decision.verdict)
+            raise problem_of(decision.verdict)
 
     async def set_readers(self, tx: Transaction, principal: Principal, corpus: Row, binding: Binding) -> None:
         """Who reads later documents. Raises ``Problem`` 422, 403 for readers that only an admin may create."""

@@ -6,7 +6,7 @@ from typing import Final
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Resource
 from ragwork_hooks.errors import not_found
-from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, AuditDetails, Request, Empty, Response
 from ragwork_hooks.jobs import JobStatus
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
@@ -79,20 +79,20 @@ def routes(
 ) -> tuple[AnyRoute, ...]:
     """The document routes; ``max_bytes`` bounds the bodies that carry content."""
 
-    async def load(call: Call[object, object]) -> Resource:
+    async def load(call: Request[object, object]) -> Resource:
         return await access.load(call.tx, call.principal, call.path["document_id"])
 
-    async def list_(call: Call[NoFields, DocumentListQuery]) -> list[DocumentResponse]:
+    async def list_(call: Request[Empty, DocumentListQuery]) -> list[DocumentResponse]:
         return await documents.page(call.tx, call.principal, call.query)
 
-    async def get(call: Call[NoFields, NoFields]) -> DocumentResponse:
+    async def get(call: Request[Empty, Empty]) -> DocumentResponse:
         return await documents.get(call.tx, call.path["document_id"])
 
-    async def upload(call: Call[UploadForm, NoFields]) -> Reply:
+    async def upload(call: Request[UploadForm, Empty]) -> Response:
         submission = from_upload(call.body)
         return await _accept(call.tx, call.principal, call.body, submission)
 
-    async def ingest_text(call: Call[TextIngestRequest, NoFields]) -> Reply:
+    async def ingest_text(call: Request[TextIngestRequest, Empty]) -> Response:
         submission = from_text(call.body)
         return await _accept(call.tx, call.principal, call.body, submission)
 
@@ -101,7 +101,7 @@ def routes(
         principal: Principal,
         body: UploadForm | TextIngestRequest,
         submission: Submission,
-    ) -> Reply:
+    ) -> Response:
         overwrite = Overwrite.ALWAYS if body.overwrite else Overwrite.NEVER
         outcomes: Sequence[Outcome] = await intake.accept(
             tx, principal, body.corpus_id, [submission], overwrite
@@ -110,16 +110,16 @@ def routes(
             raise outcomes[0].refusal
         return _accepted(outcomes[0])
 
-    async def reindex(call: Call[ReindexRequest, NoFields]) -> Reply:
+    async def reindex(call: Request[ReindexRequest, Empty]) -> Response:
         body = call.body
         outcome = await intake.reindex(
             call.tx, call.path["document_id"], body.chunk_size_chars, body.chunk_overlap_chars
         )
         return _accepted(outcome)
 
-    async def delete(call: Call[NoFields, NoFields]) -> Reply:
+    async def delete(call: Request[Empty, Empty]) -> Response:
         await intake.delete(call.tx, call.path["document_id"])
-        return Reply(status=204)
+        return Response(status=204)
 
     return (
         read_route(
@@ -166,9 +166,9 @@ def routes(
     )  # fmt: skip
 
 
-def _accepted(outcome: Outcome) -> Reply:
+def _accepted(outcome: Outcome) -> Response:
     """202 for work that was taken; 200 with how it stands for a document that is already there."""
-    return Reply(
+    return Response(
         data=DocumentAccepted(
             document_id=outcome.document_id,
             status=outcome.status,
@@ -177,7 +177,7 @@ def _accepted(outcome: Outcome) -> Reply:
         ),
         status=202 if outcome.fresh else 200,
         changed=outcome.fresh,
-        audit=AuditNote(resource_type="document", resource_id=outcome.document_id),
+        audit=AuditDetails(resource_type="document", resource_id=outcome.document_id),
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
-from ragwork_hooks.documents import Found
+from ragwork_hooks.documents import CorpusPassage
 from ragwork_hooks.retrieval import Passage
 
 #: Reciprocal rank fusion's constant and BM25's two, at the values of their papers.
@@ -28,18 +28,18 @@ _WORD: Final = re.compile(r"\w+")
 
 def merge(
     question: str, answers: Sequence[tuple[str, Sequence[Passage]]], top_k: int, *, distinct: bool
-) -> list[Found]:
+) -> list[CorpusPassage]:
     """The best ``top_k`` of ``answers`` (corpus id, passages best first), best first, without duplicates.
 
     Scores become the fused ones, 0.0 to 1.0: 1.0 leads its corpus and the pool. Of passages with the same
     text, and with ``distinct`` of the same document, the best stays. Ties keep the order of ``answers``.
     """
     places: list[int] = []
-    pool: list[Found] = []
+    pool: list[CorpusPassage] = []
     for corpus_id, passages in answers:
         for place, passage in enumerate(passages, 1):
             places.append(place)
-            pool.append(Found(corpus_id=corpus_id, passage=passage))
+            pool.append(CorpusPassage(corpus_id=corpus_id, passage=passage))
     common = _places(_bm25(question, [found.passage.text for found in pool]))
     best = 2 / (RANK_OFFSET + 1)
     fused = [(_weight(own) + _weight(all_)) / best for own, all_ in zip(places, common, strict=True)]
@@ -48,7 +48,7 @@ def merge(
     return kept[:top_k]
 
 
-def _scored(found: Found, score: float) -> Found:
+def _scored(found: CorpusPassage, score: float) -> CorpusPassage:
     return attrs.evolve(found, passage=attrs.evolve(found.passage, score=score))
 
 
@@ -78,9 +78,9 @@ def _bm25(question: str, texts: Sequence[str]) -> list[float]:
     return scores
 
 
-def _without_duplicates(ranked: Sequence[Found], distinct: bool) -> list[Found]:
+def _without_duplicates(ranked: Sequence[CorpusPassage], distinct: bool) -> list[CorpusPassage]:
     seen: set[tuple[str, str]] = set()
-    kept: list[Found] = []
+    kept: list[CorpusPassage] = []
     for found in ranked:
         keys = {("text", " ".join(found.passage.text.split()))}
         if distinct:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from ragwork_hooks.authz import Resource
-from ragwork_hooks.http import AnyRoute, AuditNote, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, AuditDetails, Request, Empty, Response
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
@@ -40,27 +40,27 @@ async def page(
 def routes(readers: Readers, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
     """The routes under ``/v1/admin/authz/documents/{document_id}/permissions``."""
 
-    async def load(call: Call[object, object]) -> Resource:
+    async def load(call: Request[object, object]) -> Resource:
         return await access.load(call.tx, call.principal, call.path["document_id"])
 
-    async def list_(call: Call[NoFields, PageQuery]) -> DocumentPermissionList:
+    async def list_(call: Request[Empty, PageQuery]) -> DocumentPermissionList:
         query = call.query
         found = await page(call.tx, call.path["document_id"], limit=query.limit, offset=query.offset)
         return DocumentPermissionList(items=found)
 
-    async def give(call: Call[DocumentPermissionRequest, NoFields]) -> Reply:
+    async def give(call: Request[DocumentPermissionRequest, Empty]) -> Response:
         document_id = call.path["document_id"]
         given = await readers.give(call.tx, call.principal, document_id, [call.body], [["body"]])
-        return Reply(data=_response(given.grants[0]), status=201, audit=_note(document_id, given))
+        return Response(data=_response(given.grants[0]), status=201, audit=_note(document_id, given))
 
-    async def bulk(call: Call[DocumentPermissionBulkRequest, NoFields]) -> Reply:
+    async def bulk(call: Request[DocumentPermissionBulkRequest, Empty]) -> Response:
         document_id, asked = call.path["document_id"], call.body.permissions
         paths: list[list[str | int]] = [["body", "permissions", number] for number in range(len(asked))]
         given = await readers.give(call.tx, call.principal, document_id, asked, paths)
         data = DocumentPermissionBulkResponse(items=[_response(row) for row in given.grants])
-        return Reply(data=data, status=201, audit=_note(document_id, given))
+        return Response(data=data, status=201, audit=_note(document_id, given))
 
-    async def revoke(call: Call[NoFields, NoFields]) -> DocumentPermissionResponse:
+    async def revoke(call: Request[Empty, Empty]) -> DocumentPermissionResponse:
         row = await readers.revoke(call.tx, call.path["document_id"], call.path["permission_id"])
         return _response(row)
 
@@ -98,8 +98,8 @@ def _response(row: Row) -> DocumentPermissionResponse:
     return from_row(DocumentPermissionResponse, row)
 
 
-def _note(document_id: str, given: Given) -> AuditNote:
+def _note(document_id: str, given: Given) -> AuditDetails:
     """Who may do what from now on, and whom the grants brought into being."""
     granted = [f"{row['principal_type']}:{row['principal_id']} {row['permission']}" for row in given.grants]
     metadata = {"granted": granted, "created": list(given.created)}
-    return AuditNote(resource_type="document", resource_id=document_id, metadata=metadata)
+    return AuditDetails(resource_type="document", resource_id=document_id, metadata=metadata)

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.jobs import GiveUp, Job, JobKind
+from ragwork_hooks.jobs import PermanentFailure, Job, JobKind
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument
@@ -68,7 +68,7 @@ class Ingestion:
     def kind(self, *, max_attempts: int, concurrency: int) -> JobKind:
         """The declaration of the job."""
         return JobKind(
-            name=JOB_KIND, run=self.run, dead=self.dead, max_attempts=max_attempts, concurrency=concurrency
+            name=JOB_KIND, run=self.run, on_dead=self.dead, max_attempts=max_attempts, concurrency=concurrency
         )
 
     async def run(self, job: Job) -> None:
@@ -77,7 +77,7 @@ class Ingestion:
         if len(targets) > 1 and job.attempt == 1:
             try:
                 await self._ingest(job, corpus_id, targets)
-            except (ProviderError, GiveUp):
+            except (ProviderError, PermanentFailure):
                 self._services.metrics.count(
                     "ingest_batches_split_total", "Ingestion batches done again one document at a time"
                 )
@@ -117,7 +117,7 @@ class Ingestion:
                 works = await asyncio.to_thread(_cut_all, claimed)
                 vectors = await self._embed(embedder, works, None)
                 await self._store(tx, corpus_id, embedder, works, vectors)
-            except (ProviderError, GiveUp) as error:
+            except (ProviderError, PermanentFailure) as error:
                 await self._fail(tx, target, str(error))
                 states[target.document_id] = "failed"
         return states
@@ -125,7 +125,7 @@ class Ingestion:
     async def _ingest_one(self, job: Job, corpus_id: str, target: Target) -> None:
         try:
             await self._ingest(job, corpus_id, [target])
-        except GiveUp as error:
+        except PermanentFailure as error:
             await self._give_up(job, target, str(error))
         except ProviderError as error:
             if error.retryable:
@@ -290,14 +290,14 @@ def _cut_all(claimed: Sequence[_Claimed]) -> Sequence[_Work]:
 
 def _cut(document: _Claimed) -> _Work:
     if document.source is None:
-        raise GiveUp("the document's source is gone")
+        raise PermanentFailure("the document's source is gone")
     # One stored by an earlier release may have more.
     overlap = min(document.overlap, document.size // 2)
     text = document.source.decode()
     pieces: list[_Piece] = []
     for span in split(text, document.size, overlap, markdown=document.markdown):
         if len(pieces) == MAX_CHUNKS:
-            raise GiveUp(f"the document makes more than {MAX_CHUNKS} chunks")
+            raise PermanentFailure(f"the document makes more than {MAX_CHUNKS} chunks")
         piece = span.of(text)
         pieces.append(
             _Piece(

@@ -9,7 +9,7 @@ from uuid import uuid4
 import attrs
 import orjson
 from ragwork_hooks.auth import Principal
-from ragwork_hooks.authz import Action, Deny, Resource, readers_of, refusal
+from ragwork_hooks.authz import Action, Deny, Resource, readers_of, problem_of
 from ragwork_hooks.errors import Problem, not_found, retry_after
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
@@ -69,7 +69,7 @@ class Submission:
 class Outcome:
     """What became of a submission: ``fresh`` when it was taken, else how the document stands.
 
-    ``refusal`` says why nothing was accepted.
+    ``problem_of`` says why nothing was accepted.
     """
 
     document_id: str
@@ -204,7 +204,7 @@ class Intake:
     async def _check(self, tx: Transaction, principal: Principal, action: Action, resource: Resource) -> None:
         decision = await self._services.authorize(principal, action, resource, tx)
         if isinstance(decision.verdict, Deny):
-            raise refusal(decision.verdict)
+            raise problem_of(decision.verdict)
 
     async def _refused(
         self, tx: Transaction, principal: Principal, submissions: Sequence[Submission]

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ragwork_hooks.admission import Admission, Ask, Hold, Stage, Wire
+from ragwork_hooks.admission import Admission, AdmissionRequest, Reservation, Stage, Wire
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import AnyRoute
@@ -23,7 +23,7 @@ class IntakeGate:
         self.stage: Stage = "capacity"
         self._places = places
 
-    async def admit(self, ask: Ask) -> Admission | Deny:
+    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         """A place for a route of the switch ``ingest``, held until the kernel settles it."""
         if ask.switch != SWITCH:
             return Admission()
@@ -31,7 +31,7 @@ class IntakeGate:
             share = await self._places.take()
         except Problem as busy:
             return Deny(busy.code, busy.message, headers=busy.headers)
-        return Admission(hold=Hold(settle=lambda started: self._settle(share)))
+        return Admission(hold=Reservation(settle=lambda started: self._settle(share)))
 
     def wire(self, route: AnyRoute) -> Wire:
         return Wire(codes=("SERVICE_BUSY",)) if route.switch == SWITCH else Wire()

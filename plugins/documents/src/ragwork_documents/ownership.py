@@ -32,7 +32,7 @@ class CorpusOwnership:
     name = "documents.corpora"
     stage: Literal["role", "resource"] = "resource"
 
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         """Judges by ``resource.owner``; abstains for what is not a corpus."""

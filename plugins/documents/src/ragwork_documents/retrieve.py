@@ -5,9 +5,9 @@ from typing import Final
 
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Action
-from ragwork_hooks.documents import Answers, Corpus, CorpusSearch, Found
+from ragwork_hooks.documents import SearchAnswers, Corpus, CorpusSearch, CorpusPassage
 from ragwork_hooks.errors import Problem, ProviderError, not_found, retry_after
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
+from ragwork_hooks.http import AnyRoute, Request, Empty, Route
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Query
 
@@ -35,7 +35,7 @@ class Retrieval:
         self._catalog = catalog
         self._search = search
 
-    async def retrieve(self, call: Call[RetrieveRequest, NoFields]) -> RetrieveResponse:
+    async def retrieve(self, call: Request[RetrieveRequest, Empty]) -> RetrieveResponse:
         """The best passages. Raises ``Problem`` 404, 422 for the request, 503 when no provider answers."""
         body, principal = call.body, call.principal
         asked = _asked(body)
@@ -61,7 +61,7 @@ class Retrieval:
 
     async def _answers(
         self, principal: Principal, body: RetrieveRequest, corpora: Sequence[Corpus], top_k: int
-    ) -> Answers:
+    ) -> SearchAnswers:
         """Ask all at once outside any transaction, then read each within one snapshot."""
         asked = [(corpus.retriever, await self._query(principal, body, corpus, top_k)) for corpus in corpora]
         prepared = await self._search.prepare(principal.tenant_id, asked)
@@ -83,10 +83,10 @@ class Retrieval:
             scope=await self._services.read_scope(principal, RETRIEVE),
         )
 
-    async def _ranked(self, body: RetrieveRequest, answers: Answers, top_k: int) -> Sequence[Found]:
+    async def _ranked(self, body: RetrieveRequest, answers: SearchAnswers, top_k: int) -> Sequence[CorpusPassage]:
         """One corpus' answer as it is; several as one ranking."""
         if body.corpus_id is not None:
-            return [Found(corpus_id=body.corpus_id, passage=passage) for passage in answers.found[0][1]]
+            return [CorpusPassage(corpus_id=body.corpus_id, passage=passage) for passage in answers.found[0][1]]
         return await self._search.rank(body.query, answers, top_k, distinct=bool(body.distinct))
 
     def routes(self) -> tuple[AnyRoute, ...]:
@@ -102,7 +102,7 @@ class Retrieval:
             ),
         )  # fmt: skip
 
-    async def _features(self, call: Call[RetrieveRequest, NoFields]) -> tuple[str, ...]:
+    async def _features(self, call: Request[RetrieveRequest, Empty]) -> tuple[str, ...]:
         tenant_id = call.principal.tenant_id
         corpora = [await self._catalog.corpus(tenant_id, corpus_id) for corpus_id in _asked(call.body)]
         return tuple(
@@ -144,7 +144,7 @@ def _unavailable(error: ProviderError) -> Problem:
     return Problem(error.code, error.message, status=503, headers=headers)
 
 
-def _response(found: Found) -> PassageResponse:
+def _response(found: CorpusPassage) -> PassageResponse:
     passage = found.passage
     return PassageResponse(
         corpus_id=found.corpus_id,

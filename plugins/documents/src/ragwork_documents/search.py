@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import attrs
 from ragwork_hooks.authz import ReadScope
-from ragwork_hooks.documents import Answers, Found, PreparedSearch
+from ragwork_hooks.documents import SearchAnswers, CorpusPassage, PreparedSearch
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Providers
 from ragwork_hooks.provider_kinds import RETRIEVAL
@@ -21,7 +21,7 @@ class Prepared:
 
     outcomes: Sequence[tuple[str, PreparedQuery | ProviderError]]
 
-    async def read(self, tx: Transaction, scope: ReadScope) -> Answers:
+    async def read(self, tx: Transaction, scope: ReadScope) -> SearchAnswers:
         """Each corpus' passages, all of them within the one snapshot of ``tx``."""
         found: list[tuple[str, Sequence[Passage]]] = []
         failed: list[tuple[str, ProviderError]] = []
@@ -35,7 +35,7 @@ class Prepared:
                 failed.append((corpus_id, error))
         if not found:
             raise failed[0][1]
-        return Answers(found=found, failed=failed)
+        return SearchAnswers(found=found, failed=failed)
 
 
 @attrs.frozen
@@ -58,8 +58,8 @@ class Search:
         return Prepared(outcomes=outcomes)
 
     async def rank(
-        self, question: str, answers: Answers, top_k: int, *, distinct: bool = False
-    ) -> Sequence[Found]:
+        self, question: str, answers: SearchAnswers, top_k: int, *, distinct: bool = False
+    ) -> Sequence[CorpusPassage]:
         """See ``CorpusSearch``. Off the event loop: the texts may be long."""
         return await asyncio.to_thread(merge, question, answers.found, top_k, distinct=distinct)
 

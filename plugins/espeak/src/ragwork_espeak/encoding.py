@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from ragwork_hooks.tts import Audio
+from ragwork_hooks.speech import Audio
 
 from ragwork_espeak.engine import SAMPLE_BYTES, SAMPLE_RATE
 

@@ -8,7 +8,7 @@ from typing import Final
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.shares import Shares, provider_busy
-from ragwork_hooks.tts import Audio, SpeechSynthesizer
+from ragwork_hooks.speech import Audio, SpeechSynthesizer
 from ragwork_toolkit.worker_threads import WorkerThreads
 
 from ragwork_espeak import engine

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
-from ragwork_hooks.llm import ChatModel, ChatRequest, Cite, Delta
+from ragwork_hooks.llm import ChatModel, ChatRequest, ModelCitation, Delta
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_toolkit.vendor.usage import CHARS_PER_TOKEN, estimate_usage
 
@@ -25,7 +25,7 @@ class ExtractiveModel:
         self._stems = Stems()
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        """The answer word by word; a sentence's ``[n]`` comes with its quote as ``Cite``.
+        """The answer word by word; a sentence's ``[n]`` comes with its quote as ``ModelCitation``.
 
         One token is taken for four characters. Never raises ``ProviderError``.
         """
@@ -59,7 +59,7 @@ def _deltas(found: Sequence[Sentence], room: int | None) -> Iterator[Delta]:
         if not pieces:
             return
         yield from pieces
-        yield Delta(text=mark, cites=(Cite(passage=sentence.passage + 1, quote=sentence.quote),))
+        yield Delta(text=mark, cites=(ModelCitation(passage=sentence.passage + 1, quote=sentence.quote),))
         if room is not None:
             room -= len(text) + len(mark)
 

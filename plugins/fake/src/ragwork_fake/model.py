@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncGenerator
 
 import attrs
-from ragwork_hooks.llm import ChatModel, ChatRequest, Cite, Delta
+from ragwork_hooks.llm import ChatModel, ChatRequest, ModelCitation, Delta
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_toolkit.vendor.usage import estimate_usage
 
@@ -35,7 +35,7 @@ class FakeModel:
             yield Delta(text=f"{seed}-{number} ")
         if request.passages and count:
             quote = request.passages[0].text[:_QUOTE_CHARS]
-            yield Delta(text="[1]", cites=(Cite(passage=1, quote=quote),))
+            yield Delta(text="[1]", cites=(ModelCitation(passage=1, quote=quote),))
         yield Delta(usage=attrs.evolve(estimate_usage(request, 0), output_tokens=count))
 
     async def aclose(self) -> None:

@@ -2,7 +2,7 @@
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
-from ragwork_hooks.tts import Audio, SpeechSynthesizer
+from ragwork_hooks.speech import Audio, SpeechSynthesizer
 
 from ragwork_fake.config import FakeConfig
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.jobs import Schedule
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
-from ragwork_hooks.replay import Replay
+from ragwork_hooks.idempotency import IdempotencyStore
 
 from ragwork_idempotency.answers import NoAnswers, PostgresAnswers, prune
 from ragwork_idempotency.config import IdempotencyConfig
@@ -19,7 +19,7 @@ class IdempotencyPlugin:
         return PluginInfo(
             name="idempotency",
             summary="one effect per Idempotency-Key, and its answer replayed",
-            provides=(Replay,),
+            provides=(IdempotencyStore,),
             requires=(Directory,),
             # Without it keys would be taken and not honoured: repeats would do the work again.
             critical=True,
@@ -41,7 +41,7 @@ class IdempotencyPlugin:
 
         ttl = timedelta(hours=config.ttl_hours)
         return Contribution(
-            capabilities={Replay: PostgresAnswers(ttl) if config.enabled else NoAnswers()},
+            capabilities={IdempotencyStore: PostgresAnswers(ttl) if config.enabled else NoAnswers()},
             maintenance=(
                 MaintenanceTask(name="prune_idempotency", run=sweep, keeps_days=-(-config.ttl_hours // 24)),
             ),

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.plugin import Services
-from ragwork_hooks.replay import Claim, Claimed, Conflict, Hit, InProgress, Miss, StoredReply
+from ragwork_hooks.idempotency import IdempotencyClaim, Claimed, Conflict, Replayed, InProgress, FirstTime, StoredReply
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.tenants import visit
 
@@ -19,7 +19,7 @@ _ASK_AGAIN_S = 1.0
 
 
 class PostgresAnswers:
-    """Implements ``ragwork_hooks.replay.Replay``.
+    """Implements ``ragwork_hooks.idempotency.Replay``.
 
     The claim is a row that the effect's own transaction inserts: a concurrent request with the same key
     waits for that transaction, up to five seconds, and a crash leaves nothing behind.
@@ -28,21 +28,21 @@ class PostgresAnswers:
     def __init__(self, ttl: timedelta) -> None:
         self._ttl = ttl
 
-    async def claim(self, tx: Transaction, claim: Claim) -> Claimed:
+    async def claim(self, tx: Transaction, claim: IdempotencyClaim) -> Claimed:
         row = await tx.fetchrow(_CLAIM, *_identity(claim), claim.payload_sha256, self._ttl)
         if row is None or row["outcome"] == "in_progress":
             # No row: the answer expired and was pruned between the two looks.
             return InProgress(_ASK_AGAIN_S)
         if row["outcome"] == "miss":
-            return Miss()
+            return FirstTime()
         if row["outcome"] == "conflict":
             return Conflict()
         reply = StoredReply(
             status=row["status"], headers=row["headers"], body=row["body"], echo_id=row["echo_id"]
         )
-        return Hit(reply)
+        return Replayed(reply)
 
-    async def store(self, tx: Transaction, claim: Claim, reply: StoredReply) -> None:
+    async def store(self, tx: Transaction, claim: IdempotencyClaim, reply: StoredReply) -> None:
         await tx.execute(
             _STORE, *_identity(claim), reply.status, dict(reply.headers), reply.body, reply.echo_id
         )
@@ -51,10 +51,10 @@ class PostgresAnswers:
 class NoAnswers:
     """Idempotency switched off: every request is its own."""
 
-    async def claim(self, tx: Transaction, claim: Claim) -> Claimed:
-        return Miss()
+    async def claim(self, tx: Transaction, claim: IdempotencyClaim) -> Claimed:
+        return FirstTime()
 
-    async def store(self, tx: Transaction, claim: Claim, reply: StoredReply) -> None:
+    async def store(self, tx: Transaction, claim: IdempotencyClaim, reply: StoredReply) -> None:
         return None
 
 
@@ -72,5 +72,5 @@ async def prune(services: Services) -> int:
     return (await visit(await services.use(Directory).tenants(), of)).complete()
 
 
-def _identity(claim: Claim) -> tuple[str, str, str, str]:
+def _identity(claim: IdempotencyClaim) -> tuple[str, str, str, str]:
     return claim.actor_id, claim.method, claim.path, claim.key

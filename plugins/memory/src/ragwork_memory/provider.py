@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ragwork_hooks.plugin import StateProvider
-from ragwork_hooks.storage import State
+from ragwork_hooks.storage import SharedState
 
 from ragwork_memory.state import InMemoryState
 
 
 @asynccontextmanager
-async def begin(_url: str) -> AsyncIterator[State]:
+async def begin(_url: str) -> AsyncIterator[SharedState]:
     """An empty state, for as long as the block lasts."""
     yield InMemoryState()
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TypeAlias, TypeVar
 
 import attrs
-from ragwork_hooks.storage import Bucket, Draw
+from ragwork_hooks.storage import Bucket, BucketDraw
 from ragwork_toolkit.buckets import capacity, debt_at, draw
 
 SWEEP_EVERY = 4096
@@ -44,7 +44,7 @@ class InMemoryState:
         self._counters[scope, key] = (count + by, ends)
         return count + by
 
-    async def take(self, scope: str, buckets: Sequence[Bucket], cost: float) -> Draw:
+    async def take(self, scope: str, buckets: Sequence[Bucket], cost: float) -> BucketDraw:
         """See ``State``. A bucket is kept as its debt, the tokens that are missing, and when that was so: GCRA
         with the debt in tokens instead of time. Raises ``ValueError`` for a bucket named twice or a number
         that is none.

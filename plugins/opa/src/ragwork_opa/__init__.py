@@ -1,6 +1,6 @@
 """Plugin ``opa``: policies in Rego, decided by an Open Policy Agent beside the server."""
 
-from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, Probe, hookimpl
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, HealthCheck, hookimpl
 
 from ragwork_opa.config import OpaConfig
 
@@ -21,7 +21,7 @@ class OpaPlugin:
         from ragwork_opa.client import OpaClient
 
         client = OpaClient(context.services.egress, context.config)
-        return Contribution(probes=(Probe(component="opa", check=client.health),))
+        return Contribution(probes=(HealthCheck(component="opa", check=client.health),))
 
 
 plugin = OpaPlugin()

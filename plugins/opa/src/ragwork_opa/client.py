@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Egress, Response
+from ragwork_hooks.plugin import Egress, EgressResponse
 from ragwork_hooks.policy import PolicySourceError
 
 from ragwork_opa.config import OpaConfig
@@ -64,7 +64,7 @@ class OpaClient:
         path: str,
         body: bytes | None = None,
         mime: str = "application/json",
-    ) -> Response:
+    ) -> EgressResponse:
         try:
             return await self._egress.request(
                 method,
@@ -90,13 +90,13 @@ def unavailable(message: str, *, retryable: bool = True) -> ProviderError:
     )
 
 
-def _unexpected(answer: Response) -> ProviderError:
+def _unexpected(answer: EgressResponse) -> ProviderError:
     if answer.status in (401, 403):
         return unavailable("The policy engine refuses OPA_TOKEN", retryable=False)
     return unavailable(f"The policy engine answered with status {answer.status}")
 
 
-def _body(answer: Response) -> Mapping[str, Any]:
+def _body(answer: EgressResponse) -> Mapping[str, Any]:
     try:
         body = json.loads(answer.body)
     except ValueError as error:

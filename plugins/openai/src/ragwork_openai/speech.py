@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
-from ragwork_hooks.tts import Audio, SpeechSynthesizer
+from ragwork_hooks.speech import Audio, SpeechSynthesizer
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_openai.client import connect, read_whole

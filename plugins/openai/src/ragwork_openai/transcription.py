@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
-from ragwork_hooks.tts import Audio, SpeechRecognizer
+from ragwork_hooks.speech import Audio, SpeechRecognizer
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_openai.client import connect, read_whole

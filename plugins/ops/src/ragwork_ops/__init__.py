@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.documents import DocumentCatalog
-from ragwork_hooks.jobs import Ticker
+from ragwork_hooks.jobs import PeriodicTask
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_ops.areas import AREAS
@@ -43,8 +43,8 @@ class OpsPlugin:
             observers=(traffic, explanations),
             signals=signals(traffic.last_hour, services.clock.now),
             tickers=(
-                Ticker(name="ops.traffic", every_s=SAVE_EVERY_S, run=traffic.save),
-                Ticker(name="ops.explanations", every_s=SHARE_EVERY_S, run=explanations.share),
+                PeriodicTask(name="ops.traffic", every_s=SAVE_EVERY_S, run=traffic.save),
+                PeriodicTask(name="ops.explanations", every_s=SHARE_EVERY_S, run=explanations.share),
             ),
         )
 

@@ -6,7 +6,7 @@ from typing import Final
 import attrs
 import orjson
 from ragwork_hooks.errors import ProviderError, not_found
-from ragwork_hooks.events import Finished, Step
+from ragwork_hooks.events import RequestSummary, DecisionStep
 from ragwork_hooks.plugin import Services
 
 from ragwork_ops.shapes import ExplainedStep, ExplainResponse
@@ -25,11 +25,11 @@ class Explanations:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._kept: OrderedDict[tuple[str, str], Finished] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], RequestSummary] = OrderedDict()
         self._echoes: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._to_share: deque[Finished] = deque(maxlen=SHARED_PER_TICK)
+        self._to_share: deque[RequestSummary] = deque(maxlen=SHARED_PER_TICK)
 
-    def finished(self, request: Finished) -> None:
+    def finished(self, request: RequestSummary) -> None:
         if request.tenant_id is None or request.rate_class == "probe":
             return
         self._kept[request.tenant_id, request.request_id] = request
@@ -70,7 +70,7 @@ class Explanations:
         return ExplainResponse(**{**told, "steps": [ExplainedStep(**step) for step in told["steps"]]})
 
 
-def _explained(request: Finished) -> ExplainResponse:
+def _explained(request: RequestSummary) -> ExplainResponse:
     return ExplainResponse(
         request_id=request.request_id,
         client_request_id=request.echo_id,
@@ -87,7 +87,7 @@ def _explained(request: Finished) -> ExplainResponse:
     )
 
 
-def _step(step: Step) -> ExplainedStep:
+def _step(step: DecisionStep) -> ExplainedStep:
     limits = {name: value for name, value in step.headers.items() if name.lower().startswith(_LIMIT_HEADERS)}
     return ExplainedStep(
         stage=step.stage,

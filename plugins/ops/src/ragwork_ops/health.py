@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import attrs
 from ragwork_hooks.audit import PLATFORM_TENANT
-from ragwork_hooks.jobs import ScheduleSeen, WorkerSeen
-from ragwork_hooks.plugin import Probe, Services
+from ragwork_hooks.jobs import ScheduleStatus, WorkerStatus
+from ragwork_hooks.plugin import HealthCheck, Services
 
 from ragwork_ops.shapes import OpsHealthResponse, ScheduleHealth
 
@@ -23,8 +23,8 @@ class Queue:
     """
 
     depth: int | None
-    workers: Sequence[WorkerSeen] | None
-    schedules: Sequence[ScheduleSeen]
+    workers: Sequence[WorkerStatus] | None
+    schedules: Sequence[ScheduleStatus]
 
     @property
     def heartbeat_age_s(self) -> float | None:
@@ -76,7 +76,7 @@ def last_seen(services: Services, seen: Queue) -> str | None:
     return None if age is None else (services.clock.now() - timedelta(seconds=age)).isoformat()
 
 
-def _schedule(seen: ScheduleSeen) -> ScheduleHealth:
+def _schedule(seen: ScheduleStatus) -> ScheduleHealth:
     return ScheduleHealth(
         name=seen.name,
         last_started_at=None if seen.started_at is None else seen.started_at.isoformat(),
@@ -85,7 +85,7 @@ def _schedule(seen: ScheduleSeen) -> ScheduleHealth:
     )
 
 
-async def _answers(probe: Probe) -> bool:
+async def _answers(probe: HealthCheck) -> bool:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             await probe.check()

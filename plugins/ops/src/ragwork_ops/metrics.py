@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ragwork_hooks.plugin import Sample, Services
+from ragwork_hooks.plugin import MetricSample, Services
 
 from ragwork_ops.histogram import Histogram
 from ragwork_ops.shapes import MetricsResponse
@@ -44,7 +44,7 @@ def collect(services: Services, traffic: Traffic, queue_depth: int | None) -> Me
     )
 
 
-def _of_the_contract(samples: Sequence[Sample], traffic: Traffic) -> dict[str, float]:
+def _of_the_contract(samples: Sequence[MetricSample], traffic: Traffic) -> dict[str, float]:
     """The counters under the names that the wire contract gives them."""
     counted = {name: float(traffic.codes.get(code, 0)) for name, code in _CODES.items()}
     counted |= {
@@ -58,17 +58,17 @@ def _of_the_contract(samples: Sequence[Sample], traffic: Traffic) -> dict[str, f
     return {f"nexusrag_{name}_total": value for name, value in counted.items()}
 
 
-def _counted(samples: Sequence[Sample], ending: str, **labels: str) -> float:
+def _counted(samples: Sequence[MetricSample], ending: str, **labels: str) -> float:
     """The sum of a counter's series that carry ``labels``."""
     return sum(s.value for s in samples if s.name.endswith(ending) and labels.items() <= s.labels.items())
 
 
-def _circuits(samples: Sequence[Sample]) -> dict[str, str]:
+def _circuits(samples: Sequence[MetricSample]) -> dict[str, str]:
     seen = {name: _CIRCUITS[int(state)] for name, state in _labelled(samples, _BREAKER, "service").items()}
     return {**seen, **{name: seen.get(service, "closed") for name, service in _NAMED_CIRCUITS.items()}}
 
 
-def _summed(samples: Sequence[Sample], ending: str) -> dict[str, float]:
+def _summed(samples: Sequence[MetricSample], ending: str) -> dict[str, float]:
     """Series of one name added up over their labels."""
     sums: dict[str, float] = {}
     for sample in samples:
@@ -77,11 +77,11 @@ def _summed(samples: Sequence[Sample], ending: str) -> dict[str, float]:
     return sums
 
 
-def _labelled(samples: Sequence[Sample], name: str, label: str) -> dict[str, float]:
+def _labelled(samples: Sequence[MetricSample], name: str, label: str) -> dict[str, float]:
     return {s.labels[label]: s.value for s in samples if s.name.endswith(name) and label in s.labels}
 
 
-def _external(samples: Sequence[Sample]) -> dict[str, Mapping[str, float | None]]:
+def _external(samples: Sequence[MetricSample]) -> dict[str, Mapping[str, float | None]]:
     """Mean milliseconds of calls to each provider, from its latency histogram's sum and count."""
     sums = _labelled(samples, "integrations_provider_latency_seconds_sum", "service")
     counts = _labelled(samples, "integrations_provider_latency_seconds_count", "service")

@@ -9,7 +9,7 @@ from ragwork_hooks.audit import AuditEvent, AuditLog, Origin
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import DocumentCatalog
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Route
+from ragwork_hooks.http import AnyRoute, Request, Empty, Route
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.routes import ops_route
 
@@ -31,7 +31,7 @@ from ragwork_ops.shapes import (
 from ragwork_ops.traffic import Traffic
 
 Q = TypeVar("Q")
-Handler = Callable[[Call[NoFields, Q]], Awaitable[object]]
+Handler = Callable[[Request[Empty, Q]], Awaitable[object]]
 
 FEATURE: Final = "ops_admin_access"
 VIEW: Final = Action(name="ops.read", role=Role.ADMIN)
@@ -96,17 +96,17 @@ class OpsRoutes:
     def _recorded(self, name: str, handler: Handler[Q]) -> Handler[Q]:
         """``handler``; that it was asked is recorded when that is possible."""
 
-        async def handle(call: Call[NoFields, Q]) -> object:
+        async def handle(call: Request[Empty, Q]) -> object:
             answer = await handler(call)
             await self._viewed(call, name)
             return answer
 
         return handle
 
-    async def health(self, _call: Call[NoFields, NoFields]) -> OpsHealthResponse:
+    async def health(self, _call: Request[Empty, Empty]) -> OpsHealthResponse:
         return await health.report(self.services, self.config.heartbeat_stale_after_s)
 
-    async def ingestion(self, call: Call[NoFields, HoursQuery]) -> IngestionResponse:
+    async def ingestion(self, call: Request[Empty, HoursQuery]) -> IngestionResponse:
         catalog = self.services.use_optional(DocumentCatalog)
         seen = await health.queue(self.services)
         answer = IngestionResponse(
@@ -129,11 +129,11 @@ class OpsRoutes:
             top_failure_reasons=[FailureReason(reason=r, count=n) for r, n in found.failures],
         )
 
-    async def metrics(self, _call: Call[NoFields, NoFields]) -> MetricsResponse:
+    async def metrics(self, _call: Request[Empty, Empty]) -> MetricsResponse:
         seen = await health.queue(self.services)
         return metrics.collect(self.services, self.traffic, seen.depth)
 
-    async def slo(self, _call: Call[NoFields, NoFields]) -> SloResponse:
+    async def slo(self, _call: Request[Empty, Empty]) -> SloResponse:
         assessed = slo.assess(await slo.measure(self.services.registry.signals), self.config)
         shown = metrics.collect(self.services, self.traffic, None)
         perf = {
@@ -143,16 +143,16 @@ class OpsRoutes:
         }
         return attrs.evolve(assessed, perf=perf)
 
-    async def explain(self, call: Call[NoFields, NoFields]) -> ExplainResponse:
+    async def explain(self, call: Request[Empty, Empty]) -> ExplainResponse:
         return await self.explanations.find(call.principal.tenant_id, call.path["request_id"])
 
-    async def maintain(self, call: Call[NoFields, TaskQuery]) -> MaintenanceRunResponse:
+    async def maintain(self, call: Request[Empty, TaskQuery]) -> MaintenanceRunResponse:
         return await maintenance.run(self.services, call.query.task)
 
-    async def retention(self, call: Call[NoFields, NoFields]) -> RetentionStatusResponse:
+    async def retention(self, call: Request[Empty, Empty]) -> RetentionStatusResponse:
         return await maintenance.status(self.services, call.principal.tenant_id)
 
-    async def _viewed(self, call: Call[Any, Any], name: str) -> None:
+    async def _viewed(self, call: Request[Any, Any], name: str) -> None:
         """Record the reading. Unlike a mutation's record it may be lost: this page is for bad days."""
         log = self.services.use_optional(AuditLog)
         if log is None:

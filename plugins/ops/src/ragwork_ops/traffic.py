@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import attrs
 from ragwork_hooks.audit import PLATFORM_TENANT
-from ragwork_hooks.events import Finished
+from ragwork_hooks.events import RequestSummary
 from ragwork_hooks.plugin import Services
 
 from ragwork_ops.histogram import Histogram
@@ -58,7 +58,7 @@ class Traffic:
         #: Documents taken in for ingestion.
         self.taken_in = 0
 
-    def finished(self, request: Finished) -> None:
+    def finished(self, request: RequestSummary) -> None:
         if request.rate_class == "probe":
             return
         ms = request.seconds * 1000
@@ -124,14 +124,14 @@ def total(series: Mapping[tuple[datetime, str], Served], classes: Iterable[str],
     return summed
 
 
-def class_of(request: Finished) -> str:
+def class_of(request: RequestSummary) -> str:
     """Runs and text ingestion have figures of their own; the rest is the API."""
     if request.rate_class == "run":
         return "run"
     return "documents_text" if request.path == "/v1/documents/text" else "api"
 
 
-def _shed(request: Finished) -> bool:
+def _shed(request: RequestSummary) -> bool:
     """Refused on purpose: a switch, a full bulkhead, a limit. The objective counts failures, not refusals."""
     return request.code in ("FEATURE_TEMPORARILY_DISABLED", "SERVICE_BUSY", "SLA_SHED_LOAD")
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, StatusCode
-from ragwork_hooks.plugin import Wrap
+from ragwork_hooks.plugin import ProviderMiddleware
 from ragwork_hooks.provider_kinds import ProviderKind
 from ragwork_hooks.storage import Database, Mode, Row, Transaction
 
@@ -64,9 +64,9 @@ class OtlpTracer:
         verb = sql.split(maxsplit=1)[0].upper()
         return self._client(f"postgresql {verb}", {_DB_SYSTEM: "postgresql", _DB_OPERATION: verb})
 
-    def wraps(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[Wrap[Any], ...]:
+    def provider_middleware(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[ProviderMiddleware[Any], ...]:
         return tuple(
-            Wrap(kind=kind, name="tracing", wrap=functools.partial(_TracedProvider, self, kind.spans))
+            ProviderMiddleware(kind=kind, name="tracing", wrap=functools.partial(_TracedProvider, self, kind.spans))
             for kind in kinds
             if kind.spans
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ragwork_hooks.authz import ReadScope
-from ragwork_hooks.retrieval import Chunk, Hit, Indexed, IndexedDocument, Passage
+from ragwork_hooks.retrieval import Chunk, IndexHit, IndexSnapshot, IndexedDocument, Passage
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.scope_sql import Parameters
 
@@ -41,7 +41,7 @@ ORDER BY document_id COLLATE "C" LIMIT $2
 class LocalSource:
     """Capability ``PassageSource`` over the schema ``pgvector``. Has no state."""
 
-    async def document(self, tx: Transaction, document_id: str) -> Indexed | None:
+    async def document(self, tx: Transaction, document_id: str) -> IndexSnapshot | None:
         """The document with its vectors (in half precision) and unexpired readers. One round trip."""
         rows = await tx.fetch(_DOCUMENT, document_id)
         return _indexed(document_id, rows) if rows else None
@@ -50,7 +50,7 @@ class LocalSource:
         """The next ids in code point order. One round trip."""
         return [row["document_id"] for row in await tx.fetch(_IDS, after, limit)]
 
-    async def passages(self, tx: Transaction, scope: ReadScope, hits: Sequence[Hit]) -> Sequence[Passage]:
+    async def passages(self, tx: Transaction, scope: ReadScope, hits: Sequence[IndexHit]) -> Sequence[Passage]:
         """The passages of those hits that still exist within ``scope``, in their order. One round trip."""
         if not hits:
             return []
@@ -71,9 +71,9 @@ class LocalSource:
         return [_passage(row) for row in rows]
 
 
-def _indexed(document_id: str, rows: Sequence[Row]) -> Indexed:
+def _indexed(document_id: str, rows: Sequence[Row]) -> IndexSnapshot:
     first = rows[0]
-    return Indexed(
+    return IndexSnapshot(
         revision=first["generation"],
         document=IndexedDocument(
             document_id=document_id,

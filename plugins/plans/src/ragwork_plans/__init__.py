@@ -33,7 +33,7 @@ class PlansPlugin:
         return Contribution(
             areas=AREAS,
             routes=AdminApi(plans).routes(),
-            admits=(EntitlementGate(plans),),
+            admission_gates=(EntitlementGate(plans),),
             capabilities={Plans: plans},
         )
 

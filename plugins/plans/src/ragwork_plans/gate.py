@@ -1,6 +1,6 @@
 """The gate of features: what a tenant's plan does not include is refused before it costs anything."""
 
-from ragwork_hooks.admission import Admission, Ask, Stage, Wire
+from ragwork_hooks.admission import Admission, AdmissionRequest, Stage, Wire
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.http import AnyRoute
 
@@ -17,7 +17,7 @@ class EntitlementGate:
     def __init__(self, plans: PostgresPlans) -> None:
         self._plans = plans
 
-    async def admit(self, ask: Ask) -> Admission | Deny:
+    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         if ask.principal is None or ask.feature is None:
             return Admission()
         key = keys.catalogued(ask.feature)

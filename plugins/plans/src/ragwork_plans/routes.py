@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response
 from ragwork_hooks.plans import Entitlement
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.routes import platform_write_route, read_route
@@ -124,7 +124,7 @@ class AdminApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Call[NoFields, NoFields]) -> list[PlanResponse]:
+    async def list(self, call: Request[Empty, Empty]) -> list[PlanResponse]:
         return [
             PlanResponse(
                 id=plan.id, name=plan.name, is_active=plan.is_active, features=_features(plan.entitlements)
@@ -132,22 +132,22 @@ class AdminApi:
             for plan in await self._plans.catalogue(call.tx)
         ]
 
-    async def get(self, call: Call[NoFields, NoFields]) -> TenantPlanResponse:
+    async def get(self, call: Request[Empty, Empty]) -> TenantPlanResponse:
         return await self._response(call.tx)
 
-    async def assign(self, call: Call[PlanAssignmentRequest, NoFields]) -> Reply:
+    async def assign(self, call: Request[PlanAssignmentRequest, Empty]) -> Response:
         changed = await self._plans.assign(call.tx, call.body.plan_id)
         note = _note(call, {"plan_id": call.body.plan_id})
-        return Reply(data=await self._response(call.tx), changed=changed, audit=note)
+        return Response(data=await self._response(call.tx), changed=changed, audit=note)
 
-    async def override(self, call: Call[FeatureOverrideRequest, NoFields]) -> Reply:
+    async def override(self, call: Request[FeatureOverrideRequest, Empty]) -> Response:
         body = call.body
         key = await self._checked(call.tx, body)
         await self._plans.override(call.tx, key, body.enabled, body.config_json)
         # What a configuration says is the operator's business; the record has its keys only.
         changes = {"feature_key": keys.shown(key), "enabled": body.enabled}
         note = _note(call, {**changes, "config_keys": sorted(body.config_json or ())})
-        return Reply(data=await self._response(call.tx), audit=note)
+        return Response(data=await self._response(call.tx), audit=note)
 
     async def _checked(self, tx: Transaction, body: FeatureOverrideRequest) -> str:
         """The catalogue's name of the feature. Raises ``Problem`` 422."""
@@ -176,8 +176,8 @@ class AdminApi:
         )
 
 
-def _note(call: Call[Any, Any], metadata: Mapping[str, object]) -> AuditNote:
-    return AuditNote(resource_type="plan", resource_id=call.tx.tenant_id, metadata=metadata)
+def _note(call: Request[Any, Any], metadata: Mapping[str, object]) -> AuditDetails:
+    return AuditDetails(resource_type="plan", resource_id=call.tx.tenant_id, metadata=metadata)
 
 
 def _features(entitlements: Iterable[Entitlement]) -> list[PlanFeatureResponse]:

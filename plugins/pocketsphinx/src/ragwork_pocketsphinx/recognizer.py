@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.shares import Shares, in_thread, provider_busy
-from ragwork_hooks.tts import Audio, SpeechRecognizer
+from ragwork_hooks.speech import Audio, SpeechRecognizer
 
 from ragwork_pocketsphinx.grammar import Grammar, grammar
 from ragwork_pocketsphinx.sound import is_quiet, read

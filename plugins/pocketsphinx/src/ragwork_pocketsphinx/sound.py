@@ -7,7 +7,7 @@ import wave
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.tts import Audio
+from ragwork_hooks.speech import Audio
 
 if TYPE_CHECKING:
     import numpy as np

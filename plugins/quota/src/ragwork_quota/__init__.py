@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
-from ragwork_hooks.jobs import Schedule, Ticker
+from ragwork_hooks.jobs import Schedule, PeriodicTask
 from ragwork_hooks.metering import Ledger, Usage
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
@@ -56,8 +56,8 @@ class QuotaPlugin:
         return Contribution(
             areas=AREAS,
             routes=AdminApi(services, limits, leases, usage).routes(),
-            admits=(gate,) if plans is None else (PlanGate(limits), gate),
-            tickers=(Ticker(name="quota.leases", every_s=TICK_S, run=leases.tick),),
+            admission_gates=(gate,) if plans is None else (PlanGate(limits), gate),
+            tickers=(PeriodicTask(name="quota.leases", every_s=TICK_S, run=leases.tick),),
             schedules=(
                 Schedule(name="quota.expire", cron="* * * * *", run=upkeep.expire),
                 Schedule(name="quota.prune", cron="37 3 * * *", run=prune),

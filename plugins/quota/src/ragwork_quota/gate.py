@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from ragwork_hooks.admission import Admission, Ask, Hold, Stage, Wire
+from ragwork_hooks.admission import Admission, AdmissionRequest, Reservation, Stage, Wire
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.http import RUN_COST, AnyRoute
 from ragwork_hooks.plugin import Metrics
@@ -30,7 +30,7 @@ class QuotaGate:
         self._leases = leases
         self._metrics = metrics
 
-    async def admit(self, ask: Ask) -> Admission | Deny:
+    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         if ask.principal is None or ask.rate_class == "identity":
             return Admission()
         tenant_id = ask.principal.tenant_id
@@ -56,10 +56,10 @@ class QuotaGate:
             return self._deny(tenant_id, drawn)
         return Admission(
             headers=drawn.standing.headers(),
-            hold=Hold(settle=partial(self._undo_draw, tenant_id, drawn, cost, rate_class)),
+            hold=Reservation(settle=partial(self._undo_draw, tenant_id, drawn, cost, rate_class)),
         )
 
-    async def _charge(self, tenant_id: str, ask: Ask) -> Admission | Deny:
+    async def _charge(self, tenant_id: str, ask: AdmissionRequest) -> Admission | Deny:
         cost = _cost(ask.rate_class)
         tx = await ask.open()
         charged = await self._meter.charge(tx, cost, ask.rate_class)
@@ -69,7 +69,7 @@ class QuotaGate:
         tx.on_commit(partial(desk.adopt, charged.standing))
         return Admission(
             headers=desk.status_for_client(charged.standing).headers(),
-            hold=Hold(
+            hold=Reservation(
                 settle=partial(self._undo_charge, tenant_id, charged.standing, cost, ask.rate_class),
                 written=True,
             ),
@@ -122,7 +122,7 @@ class PlanGate:
     def __init__(self, limits: LimitStore) -> None:
         self._limits = limits
 
-    async def admit(self, ask: Ask) -> Admission | Deny:
+    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         if ask.principal is not None:
             await self._limits.of_plan(ask.principal.tenant_id)
         return Admission()

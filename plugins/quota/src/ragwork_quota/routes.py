@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Literal
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response, Route
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.patching import changes, optional
 from ragwork_toolkit.routes import platform_write_route, read_route
@@ -141,30 +141,30 @@ class AdminApi:
             ),
         )
 
-    async def get(self, call: Call[NoFields, NoFields]) -> PlanLimitResponse:
+    async def get(self, call: Request[Empty, Empty]) -> PlanLimitResponse:
         tenant_id = call.path["tenant_id"]
         plan = await self._limits.of_plan(tenant_id)
         async with self._services.db.tenant(tenant_id, "read") as tx:
             return _response(tenant_id, await self._limits.effective(tx, plan))
 
-    async def patch(self, call: Call[PlanLimitPatchRequest, NoFields]) -> Reply:
+    async def patch(self, call: Request[PlanLimitPatchRequest, Empty]) -> Response:
         tenant_id, named = call.tx.tenant_id, dict(changes(call.body))
         if "soft_cap_ratio" in named:
             named["soft_cap_ratio"] = Decimal(str(call.body.soft_cap_ratio))
         plan = await self._limits.of_plan(tenant_id)
         if not named:
             limits = await self._limits.effective(call.tx, plan)
-            return Reply(data=_response(tenant_id, limits), changed=False)
+            return Response(data=_response(tenant_id, limits), changed=False)
         limits = await self._limits.change(call.tx, plan, named)
         call.tx.on_commit(lambda: self._leases.end_at(tenant_id))
-        note = AuditNote(
+        note = AuditDetails(
             resource_type="quota",
             resource_id=tenant_id,
             metadata={name: attrs.asdict(_response(tenant_id, limits))[name] for name in named},
         )
-        return Reply(data=_response(tenant_id, limits), audit=note)
+        return Response(data=_response(tenant_id, limits), audit=note)
 
-    async def usage(self, call: Call[NoFields, UsageQuery]) -> AdminUsageResponse:
+    async def usage(self, call: Request[Empty, UsageQuery]) -> AdminUsageResponse:
         period: Literal["day", "month"] = "month" if call.query.period == "month" else "day"
         try:
             start = date.fromisoformat(call.query.start)

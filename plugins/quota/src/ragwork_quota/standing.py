@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 import attrs
-from ragwork_hooks.metering import Window
+from ragwork_hooks.metering import QuotaWindow
 
 #: What the headers mean, for the API's description.
 MEANINGS: Mapping[str, str] = {
@@ -43,11 +43,11 @@ class Standing:
         return self.day.replace(day=1)
 
     @property
-    def day_window(self) -> Window:
+    def day_window(self) -> QuotaWindow:
         return _window(self.day_limit, self.day_used)
 
     @property
-    def month_window(self) -> Window:
+    def month_window(self) -> QuotaWindow:
         return _window(self.month_limit, self.month_used)
 
     @property
@@ -80,11 +80,11 @@ class Standing:
         }
 
 
-def _window(limit: int | None, used: int) -> Window:
-    return Window(limit=limit, used=used, remaining=None if limit is None else max(0, limit - used))
+def _window(limit: int | None, used: int) -> QuotaWindow:
+    return QuotaWindow(limit=limit, used=used, remaining=None if limit is None else max(0, limit - used))
 
 
-def _headers(name: str, window: Window) -> Mapping[str, str]:
+def _headers(name: str, window: QuotaWindow) -> Mapping[str, str]:
     return {
         f"X-Quota-{name}-Limit": _amount(window.limit),
         f"X-Quota-{name}-Used": str(window.used),

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Final
 
 from ragwork_hooks.audit import AuditLog
-from ragwork_hooks.jobs import Ticker
+from ragwork_hooks.jobs import PeriodicTask
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_ratelimit.addresses import FailureGate, Failures
@@ -49,10 +49,10 @@ class RateLimitPlugin:
             metrics=metrics,
         )
         return Contribution(
-            admits=(FailureGate(failures, config.address_failures, lookups, metrics), buckets),
+            admission_gates=(FailureGate(failures, config.address_failures, lookups, metrics), buckets),
             observers=(Failures(failures, config.address_failures),),
             tickers=(
-                Ticker(
+                PeriodicTask(
                     name="ratelimit.degraded",
                     every_s=LOOK_EVERY_S,
                     run=partial(degradation.record, services),

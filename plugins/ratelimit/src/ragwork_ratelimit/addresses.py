@@ -3,12 +3,12 @@
 import math
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from ragwork_hooks.admission import Admission, Ask, Stage, Wire
+from ragwork_hooks.admission import Admission, AdmissionRequest, Stage, Wire
 from ragwork_hooks.authz import Deny
-from ragwork_hooks.events import Finished
+from ragwork_hooks.events import RequestSummary
 from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.plugin import Metrics
-from ragwork_hooks.storage import Draw
+from ragwork_hooks.storage import BucketDraw
 
 from ragwork_ratelimit import headers
 from ragwork_ratelimit.buckets import LocalBuckets
@@ -50,7 +50,7 @@ class FailureGate:
         self._policy = Policy("address-failures", "address", limit, 1)
         self._metrics = metrics
 
-    async def admit(self, ask: Ask) -> Admission | Deny:
+    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         """``Deny`` 429 with the time after which this address is listened to again. Probes always pass."""
         if ask.rate_class == "probe":
             return Admission()
@@ -64,7 +64,7 @@ class FailureGate:
             "RateLimit-Policy": headers.policy_field(policies),
             "RateLimit": f'"{self._policy.name}";r=0;t={max(1, math.ceil(wait_s))}',
         }
-        draw = Draw(wait_s=wait_s, short=0, remaining=(0.0,))
+        draw = BucketDraw(wait_s=wait_s, short=0, remaining=(0.0,))
         return headers.refusal(self._policy, ask.rate_class, draw, told)
 
     def _may_be_looked_up(self, client: str, credential: str | None) -> bool:
@@ -91,7 +91,7 @@ class Failures:
         self._failures = failures
         self._limit = limit
 
-    def finished(self, request: Finished) -> None:
+    def finished(self, request: RequestSummary) -> None:
         """A request that ended with 401 draws a token of its address."""
         if request.status == 401:
             self._failures.owe(self._limit.bucket(client_of(request.peer)), 1)

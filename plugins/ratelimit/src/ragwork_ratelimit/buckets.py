@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from ragwork_hooks.storage import Bucket, Draw
+from ragwork_hooks.storage import Bucket, BucketDraw
 from ragwork_toolkit.buckets import debt_at, draw, wait_s
 
 
@@ -22,7 +22,7 @@ class LocalBuckets:
     def __len__(self) -> int:
         return len(self._debts)
 
-    def take(self, buckets: Sequence[Bucket], cost: float) -> Draw:
+    def take(self, buckets: Sequence[Bucket], cost: float) -> BucketDraw:
         """Like ``State.take``: from every bucket or from none."""
         now = self._clock()
         debts = [self._debt(bucket, now) for bucket in buckets]

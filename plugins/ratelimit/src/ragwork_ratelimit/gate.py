@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 import attrs
-from ragwork_hooks.admission import Admission, Ask, Stage, Wire
+from ragwork_hooks.admission import Admission, AdmissionRequest, Stage, Wire
 from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import ProviderError, retry_after
 from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.plugin import Metrics
-from ragwork_hooks.storage import Bucket, Draw, State
+from ragwork_hooks.storage import Bucket, BucketDraw, SharedState
 
 from ragwork_ratelimit import headers
 from ragwork_ratelimit.addresses import client_of, count_refusal
@@ -46,7 +46,7 @@ class RateGate:
         self,
         config: RateLimitConfig,
         *,
-        state: State,
+        state: SharedState,
         local: LocalBuckets,
         degradation: Degradation,
         metrics: Metrics,
@@ -63,7 +63,7 @@ class RateGate:
         self._degradation = degradation
         self._metrics = metrics
 
-    async def admit(self, ask: Ask) -> Admission | Deny:
+    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         """``Deny`` 429 RATE_LIMITED, or 503 RATE_LIMIT_UNAVAILABLE where an absent state closes the door."""
         if ask.rate_class == "probe":
             return Admission()
@@ -96,7 +96,7 @@ class RateGate:
         codes = ("RATE_LIMITED", "RATE_LIMIT_UNAVAILABLE")
         return Wire(codes=codes, headers=headers.MEANINGS, refusal_headers=headers.MEANINGS_OF_REFUSAL)
 
-    def _held(self, ask: Ask) -> Held:
+    def _held(self, ask: AdmissionRequest) -> Held:
         if ask.principal is None or ask.rate_class == "identity":
             policies, scope = self._public, PLATFORM_TENANT
             names = [f"public:address:{client_of(ask.peer)}"]
@@ -114,7 +114,7 @@ class RateGate:
             policy_field=self._fields[policies],
         )
 
-    def _draw_here(self, held: Held) -> Draw:
+    def _draw_here(self, held: Held) -> BucketDraw:
         """The same draw from this process' own buckets, which know no scopes."""
         buckets = [attrs.evolve(bucket, key=f"{held.scope}:{bucket.key}") for bucket in held.buckets]
         return self._local.take(buckets, held.cost)
@@ -137,11 +137,11 @@ def _policies(name: str, config: RateLimitConfig) -> tuple[Policy, ...]:
     )
 
 
-def _never(held: Held) -> Draw | None:
+def _never(held: Held) -> BucketDraw | None:
     """The refusal of a limit that is closed; then nothing is drawn anywhere."""
     for index, policy in enumerate(held.policies):
         if policy.limit.closed:
-            return Draw(wait_s=math.inf, short=index, remaining=_untouched(held.policies))
+            return BucketDraw(wait_s=math.inf, short=index, remaining=_untouched(held.policies))
     return None
 
 

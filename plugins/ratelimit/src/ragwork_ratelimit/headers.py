@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import retry_after
-from ragwork_hooks.storage import Draw
+from ragwork_hooks.storage import BucketDraw
 
 from ragwork_ratelimit.limits import Policy
 
@@ -40,7 +40,7 @@ def limit_field(policies: Sequence[Policy], remaining: Sequence[float]) -> str:
     return ", ".join(_limit_item(p, left) for p, left in zip(policies, remaining, strict=True))
 
 
-def refusal(policy: Policy, route_class: str, draw: Draw, headers: Mapping[str, str]) -> Deny:
+def refusal(policy: Policy, route_class: str, draw: BucketDraw, headers: Mapping[str, str]) -> Deny:
     """The 429 of the contract. A bucket that never gives names no time to come back."""
     wait_ms = None if math.isinf(draw.wait_s) else max(1, math.ceil(draw.wait_s * 1000))
     own = {"X-RateLimit-Scope": policy.scope, "X-RateLimit-Route-Class": route_class}

@@ -13,7 +13,7 @@ class RoleGate:
     name: str = "rbac"
     stage: Literal["role", "resource"] = "role"
 
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         if principal.role < action.role:

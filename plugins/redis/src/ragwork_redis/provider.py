@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol, cast
 
 from ragwork_hooks.plugin import StateProvider
-from ragwork_hooks.storage import State
+from ragwork_hooks.storage import SharedState
 
 
 class Checked(Protocol):
@@ -17,7 +17,7 @@ class Checked(Protocol):
 
 
 @asynccontextmanager
-async def connect(url: str) -> AsyncIterator[State]:
+async def connect(url: str) -> AsyncIterator[SharedState]:
     """Shared state in the store at ``url``. Nothing is awaited of the store. Raises ``ConfigError``."""
     # redis-py takes a third of a second to import: not on the event loop.
     await asyncio.to_thread(importlib.import_module, "ragwork_redis.session")
@@ -27,7 +27,7 @@ async def connect(url: str) -> AsyncIterator[State]:
         yield state
 
 
-async def check(state: State) -> None:
+async def check(state: SharedState) -> None:
     """Raises ``ProviderError`` STATE_UNAVAILABLE when the store can't be written now."""
     await cast(Checked, state).check()
 

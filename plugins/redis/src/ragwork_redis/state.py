@@ -4,7 +4,7 @@ import math
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
-from ragwork_hooks.storage import Bucket, Draw
+from ragwork_hooks.storage import Bucket, BucketDraw
 
 from ragwork_redis.channels import Channels
 from ragwork_redis.keys import Keys
@@ -32,10 +32,10 @@ class RedisState:
         lives = b"" if ttl_s is None else _ms(ttl_s)
         return int(await self._link.run(INCREMENT, [self._keys.of("counter", scope, key)], by, lives))
 
-    async def take(self, scope: str, buckets: Sequence[Bucket], cost: float) -> Draw:
+    async def take(self, scope: str, buckets: Sequence[Bucket], cost: float) -> BucketDraw:
         """See ``State``. Raises ``ValueError`` for a bucket named twice or a number that is none."""
         if not buckets:
-            return Draw(wait_s=0.0, short=None, remaining=())
+            return BucketDraw(wait_s=0.0, short=None, remaining=())
         keys = [self._keys.of("bucket", scope, bucket.key) for bucket in buckets]
         numbers = [number for bucket in buckets for number in _rate_and_burst(bucket)]
         if len(set(keys)) < len(keys):
@@ -43,7 +43,7 @@ class RedisState:
         if not (math.isfinite(cost) and cost >= 0):
             raise ValueError(f"{cost!r} is no cost")
         wait, short, *left = await self._link.run(TAKE, keys, repr(float(cost)), *numbers)
-        return Draw(
+        return BucketDraw(
             wait_s=float(wait) / 1e6,
             short=None if short < 0 else short,
             remaining=tuple(float(tokens) for tokens in left),

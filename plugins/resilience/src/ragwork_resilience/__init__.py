@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, Wrap, hookimpl
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, ProviderMiddleware, hookimpl
 from ragwork_hooks.provider_kinds import ASR, EMBEDDING, LLM, NOTIFICATION, RETRIEVAL, TTS
 
 from ragwork_resilience.config import ResilienceConfig
@@ -39,15 +39,15 @@ class ResiliencePlugin:
             wait_s=config.run_wait_ms / 1000,
         )
         return Contribution(
-            wraps=(
-                Wrap(kind=RETRIEVAL, name="resilience", wrap=workshop.retriever),
-                Wrap(kind=EMBEDDING, name="resilience", wrap=workshop.embedder),
-                Wrap(kind=LLM, name="resilience", wrap=workshop.chat_model),
-                Wrap(kind=TTS, name="resilience", wrap=workshop.synthesizer),
-                Wrap(kind=ASR, name="resilience", wrap=workshop.recognizer),
-                Wrap(kind=NOTIFICATION, name="resilience", wrap=workshop.channel),
+            provider_middleware=(
+                ProviderMiddleware(kind=RETRIEVAL, name="resilience", wrap=workshop.retriever),
+                ProviderMiddleware(kind=EMBEDDING, name="resilience", wrap=workshop.embedder),
+                ProviderMiddleware(kind=LLM, name="resilience", wrap=workshop.chat_model),
+                ProviderMiddleware(kind=TTS, name="resilience", wrap=workshop.synthesizer),
+                ProviderMiddleware(kind=ASR, name="resilience", wrap=workshop.recognizer),
+                ProviderMiddleware(kind=NOTIFICATION, name="resilience", wrap=workshop.channel),
             ),
-            admits=(RunGate(runs),),
+            admission_gates=(RunGate(runs),),
             lifespan=workshop.tasks.lifespan,
         )
 

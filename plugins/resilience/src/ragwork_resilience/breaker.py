@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 import attrs
-from ragwork_hooks.storage import State
+from ragwork_hooks.storage import SharedState
 
 from ragwork_resilience.config import BreakerPolicy
 
@@ -80,7 +80,7 @@ class Breaker:
 
     def __init__(
         self,
-        state: State,
+        state: SharedState,
         scope: str,
         key: str,
         policy: BreakerPolicy,

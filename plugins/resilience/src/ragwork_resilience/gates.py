@@ -1,6 +1,6 @@
 """Places for runs, as an admission gate."""
 
-from ragwork_hooks.admission import Admission, Ask, Hold, Stage, Wire
+from ragwork_hooks.admission import Admission, AdmissionRequest, Reservation, Stage, Wire
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import AnyRoute
@@ -18,7 +18,7 @@ class RunGate:
         self.stage: Stage = "capacity"
         self.shares = shares
 
-    async def admit(self, ask: Ask) -> Admission | Deny:
+    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         """A place for a request of rate class ``run``, held until the kernel settles it."""
         if ask.rate_class != "run":
             return Admission()
@@ -26,7 +26,7 @@ class RunGate:
             share = await self.shares.take()
         except Problem as busy:
             return Deny(busy.code, busy.message, headers=busy.headers)
-        return Admission(hold=Hold(settle=lambda started: self._settle(share)))
+        return Admission(hold=Reservation(settle=lambda started: self._settle(share)))
 
     def wire(self, route: AnyRoute) -> Wire:
         return Wire(codes=("SERVICE_BUSY",)) if route.rate_class == "run" else Wire()

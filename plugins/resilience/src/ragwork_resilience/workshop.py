@@ -8,7 +8,7 @@ from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.notification import Channel
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Embedder, Retriever
-from ragwork_hooks.tts import SpeechRecognizer, SpeechSynthesizer
+from ragwork_hooks.speech import SpeechRecognizer, SpeechSynthesizer
 from ragwork_toolkit.background import BackgroundTasks
 
 from ragwork_resilience.breaker import Breaker, Circuits, Condition

@@ -5,9 +5,9 @@ from typing import Final, Literal
 
 import attrs
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta
-from ragwork_hooks.notification import Channel, Destination, Notice
+from ragwork_hooks.notification import Channel, Destination, Notification
 from ragwork_hooks.retrieval import Embedder, PreparedQuery, Query, Retriever
-from ragwork_hooks.tts import Audio, SpeechRecognizer, SpeechSynthesizer
+from ragwork_hooks.speech import Audio, SpeechRecognizer, SpeechSynthesizer
 
 from ragwork_resilience.guard import Guard
 from ragwork_resilience.streams import guarded
@@ -140,7 +140,7 @@ class GuardedChannel:
         """The inner channel's."""
         return self.inner.name
 
-    async def deliver(self, destination: Destination, delivery_id: str, notice: Notice) -> None:
+    async def deliver(self, destination: Destination, delivery_id: str, notice: Notification) -> None:
         """See ``Channel``; also raises what ``Guard`` does."""
         account = f"{destination.tenant_id}/{destination.id}"
         await self.guard.call(lambda: self.inner.deliver(destination, delivery_id, notice), account)

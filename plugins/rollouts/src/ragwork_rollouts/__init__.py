@@ -31,7 +31,7 @@ class RolloutsPlugin:
     def ragwork_contribute(self, context: PluginContext[RolloutsConfig]) -> Contribution:
         store = ControlStore(context.services, context.config)
         return Contribution(
-            areas=AREAS, routes=AdminApi(store).routes(), admits=(SwitchGate(store), FeatureGate(store))
+            areas=AREAS, routes=AdminApi(store).routes(), admission_gates=(SwitchGate(store), FeatureGate(store))
         )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ragwork_hooks.admission import Admission, Ask, Stage, Wire
+from ragwork_hooks.admission import Admission, AdmissionRequest, Stage, Wire
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import retry_after
 from ragwork_hooks.http import AnyRoute
@@ -26,7 +26,7 @@ class SwitchGate:
     def __init__(self, store: ControlStore) -> None:
         self._store = store
 
-    async def admit(self, ask: Ask) -> Admission | Deny:
+    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         if ask.switch is None:
             return Admission()
         switch = f"kill.{ask.switch}"
@@ -46,7 +46,7 @@ class FeatureGate:
     def __init__(self, store: ControlStore) -> None:
         self._store = store
 
-    async def admit(self, ask: Ask) -> Admission | Deny:
+    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         control = control_of(ask.feature)
         if control is None or ask.principal is None:
             return Admission()

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response
 from ragwork_toolkit.routes import platform_read_route, platform_write_route
 
 from ragwork_rollouts.store import ControlStore
@@ -83,25 +83,25 @@ class AdminApi:
             ),
         )  # fmt: skip
 
-    async def switches(self, call: Call[Any, NoFields]) -> KillSwitchesResponse:
+    async def switches(self, call: Request[Any, Empty]) -> KillSwitchesResponse:
         return KillSwitchesResponse(kill_switches=dict((await self._store.read(call.tx)).killed))
 
-    async def patch_switches(self, call: Call[KillSwitchesPatchRequest, NoFields]) -> Reply:
+    async def patch_switches(self, call: Request[KillSwitchesPatchRequest, Empty]) -> Response:
         known = (await self._store.read(call.tx)).killed
         given = _known("kill_switches", call.body.kill_switches, known)
         changes = {name: _switch(name, value) for name, value in given.items()}
         changed = await self._store.switch(call.tx, changes)
-        return Reply(data=await self.switches(call), changed=changed, audit=_note("kill_switch", changes))
+        return Response(data=await self.switches(call), changed=changed, audit=_note("kill_switch", changes))
 
-    async def canaries(self, call: Call[Any, NoFields]) -> CanaryResponse:
+    async def canaries(self, call: Request[Any, Empty]) -> CanaryResponse:
         return CanaryResponse(canary_percentages=dict((await self._store.read(call.tx)).percentages))
 
-    async def patch_canaries(self, call: Call[CanaryPatchRequest, NoFields]) -> Reply:
+    async def patch_canaries(self, call: Request[CanaryPatchRequest, Empty]) -> Response:
         known = (await self._store.read(call.tx)).percentages
         given = _known("canary_percentages", call.body.canary_percentages, known)
         changes = {name: _percentage(name, value) for name, value in given.items()}
         changed = await self._store.roll_out(call.tx, changes)
-        return Reply(data=await self.canaries(call), changed=changed, audit=_note("canary", changes))
+        return Response(data=await self.canaries(call), changed=changed, audit=_note("canary", changes))
 
 
 def _known(field: str, given: Mapping[str, object], known: Iterable[str]) -> dict[str, object]:
@@ -132,5 +132,5 @@ def _invalid(field: str, name: str, kind: str, message: str) -> Problem:
     return Problem("REQUEST_VALIDATION_ERROR", "Validation error", details={"errors": [error]})
 
 
-def _note(kind: str, changes: Mapping[str, object]) -> AuditNote:
-    return AuditNote(resource_type=kind, resource_id=",".join(sorted(changes)), metadata=changes)
+def _note(kind: str, changes: Mapping[str, object]) -> AuditDetails:
+    return AuditDetails(resource_type=kind, resource_id=",".join(sorted(changes)), metadata=changes)

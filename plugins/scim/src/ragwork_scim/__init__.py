@@ -6,7 +6,7 @@ from typing import Final
 
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory, Provisioning
-from ragwork_hooks.jobs import Ticker
+from ragwork_hooks.jobs import PeriodicTask
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_scim.admin import AdminApi
@@ -54,7 +54,7 @@ class ScimPlugin:
             credential_formats=(FORMAT,),
             capabilities={Provisioning: ScimProvisioning()},
             gates=(ScimGate(config.enabled),),
-            tickers=(Ticker(name="scim.last_used", every_s=5.0, run=tokens.last_used.write),),
+            tickers=(PeriodicTask(name="scim.last_used", every_s=5.0, run=tokens.last_used.write),),
             warm=routes.warm if config.enabled else None,
         )
 

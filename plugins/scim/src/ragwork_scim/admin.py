@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Role, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Page, Reply
+from ragwork_hooks.http import AnyRoute, Request, Empty, Page, Response
 from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import read_route, write_route
 
@@ -164,28 +164,28 @@ class AdminApi:
             ),
         )  # fmt: skip
 
-    async def create(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def create(self, call: Request[Empty, Empty]) -> Response:
         ends_by = may_make_credential(call.principal)
         minted = await self._store.create(call.tx, call.principal.user_id, ends_by)
         made = ScimTokenCreateResponse(**_shown(minted))
-        return Reply(data=made, status=201, audit=_note(minted.id))
+        return Response(data=made, status=201, audit=_note(minted.id))
 
-    async def rotate(self, call: Call[ScimTokenRotateRequest, NoFields]) -> Reply:
+    async def rotate(self, call: Request[ScimTokenRotateRequest, Empty]) -> Response:
         overlap = timedelta(hours=call.body.overlap_hours)
         by, ends_by = call.principal.user_id, may_make_credential(call.principal)
         minted = await self._store.rotate(call.tx, call.body.token_id, by, overlap, ends_by)
         assert minted.old_expires_at is not None  # a rotation says when the old token ends
         made = ScimTokenRotateResponse(**_shown(minted), old_expires_at=minted.old_expires_at)
         note = _note(minted.id, replaces=call.body.token_id)
-        return Reply(data=made, status=201, audit=note)
+        return Response(data=made, status=201, audit=note)
 
-    async def revoke(self, call: Call[ScimTokenRevokeRequest, NoFields]) -> Reply:
+    async def revoke(self, call: Request[ScimTokenRevokeRequest, Empty]) -> Response:
         token_id = call.body.token_id
         at, now = await self._store.revoke(call.tx, token_id)
         ended = ScimTokenRevokeResponse(token_id=token_id, revoked=True, revoked_at=at)
-        return Reply(data=ended, changed=now, audit=_note(token_id))
+        return Response(data=ended, changed=now, audit=_note(token_id))
 
-    async def list(self, call: Call[NoFields, PageQuery]) -> ScimTokenList:
+    async def list(self, call: Request[Empty, PageQuery]) -> ScimTokenList:
         rows = await self._store.page(call.tx, limit=call.query.limit, offset=call.query.offset)
         return ScimTokenList(
             items=[
@@ -201,25 +201,25 @@ class AdminApi:
             ]
         )
 
-    async def groups(self, call: Call[NoFields, PageQuery]) -> Page[GroupBinding]:
+    async def groups(self, call: Request[Empty, PageQuery]) -> Page[GroupBinding]:
         query = call.query
         return page_of(await bindings.page(call.tx, query.limit + 1, query.offset), query)
 
-    async def bind(self, call: Call[GroupBindingRequest, NoFields]) -> Reply:
+    async def bind(self, call: Request[GroupBindingRequest, Empty]) -> Response:
         group = await bindings.locked(call.tx, call.path["group_id"])
         wanted = call.body.role_binding
         metadata: dict[str, object] = {"operation": "bound", "from": group.role_binding, "to": wanted}
-        note = AuditNote(resource_type="group", resource_id=group.id, metadata=metadata)
+        note = AuditDetails(resource_type="group", resource_id=group.id, metadata=metadata)
         if not await self._agreed(call, group, wanted):
             asked = attrs.evolve(note, event="identity.scim.group.requested")
-            return Reply(data=group, status=202, audit=asked)
+            return Response(data=group, status=202, audit=asked)
         bound = await bindings.bind(call.tx, group, wanted)
         members = await bindings.members(call.tx, group.id)
         await self._rights.recompute(call.tx, call.principal, members)
-        return Reply(data=bound, changed=group.role_binding != wanted, audit=note)
+        return Response(data=bound, changed=group.role_binding != wanted, audit=note)
 
     async def _agreed(
-        self, call: Call[GroupBindingRequest, NoFields], group: GroupBinding, wanted: str | None
+        self, call: Request[GroupBindingRequest, Empty], group: GroupBinding, wanted: str | None
     ) -> bool:
         """Giving more needs two admins where the operator says so; giving less never does."""
         old, new = (
@@ -237,5 +237,5 @@ def _shown(minted: Minted) -> dict[str, Any]:
     }
 
 
-def _note(token_id: str, **metadata: object) -> AuditNote:
-    return AuditNote(resource_type="scim_token", resource_id=token_id, metadata=metadata)
+def _note(token_id: str, **metadata: object) -> AuditDetails:
+    return AuditDetails(resource_type="scim_token", resource_id=token_id, metadata=metadata)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import Call, NoFields
+from ragwork_hooks.http import Request, Empty
 
 from ragwork_scim import groups, people
 from ragwork_scim.columns import GROUP_COLUMNS, USER_COLUMNS
@@ -28,35 +28,35 @@ class Api:
         self.users = UsersApi(config, rights)
         self.groups = GroupsApi(config, rights)
 
-    async def provider_config(self, _call: Call[NoFields, NoFields]) -> Mapping[str, object]:
+    async def provider_config(self, _call: Request[Empty, Empty]) -> Mapping[str, object]:
         return self._discovery.config
 
-    async def types(self, call: Call[NoFields, DiscoveryQuery]) -> Mapping[str, object]:
+    async def types(self, call: Request[Empty, DiscoveryQuery]) -> Mapping[str, object]:
         _refuse_filter(call)
         return self._discovery.types()
 
-    async def type(self, call: Call[NoFields, NoFields]) -> Mapping[str, object]:
+    async def type(self, call: Request[Empty, Empty]) -> Mapping[str, object]:
         return self._discovery.type(call.path["name"])
 
-    async def schemas(self, call: Call[NoFields, DiscoveryQuery]) -> Mapping[str, object]:
+    async def schemas(self, call: Request[Empty, DiscoveryQuery]) -> Mapping[str, object]:
         _refuse_filter(call)
         return self._discovery.schemas()
 
-    async def schema(self, call: Call[NoFields, NoFields]) -> Mapping[str, object]:
+    async def schema(self, call: Request[Empty, Empty]) -> Mapping[str, object]:
         return self._discovery.schema(call.path["urn"])
 
-    async def unknown(self, call: Call[NoFields, NoFields]) -> object:
+    async def unknown(self, call: Request[Empty, Empty]) -> object:
         """What no endpoint is: 404 in SCIM's own words; ``/Me`` is 501 (RFC 7644 §3.11)."""
         name = call.path["endpoint"]
         if name == "Me":
             raise Problem("NOT_IMPLEMENTED", "a token is nobody's: there is no /Me", status=501)
         raise Problem("NOT_FOUND", f"there is no endpoint {name[:100]!r}; /ResourceTypes lists them")
 
-    async def bulk(self, _call: Call[dict[str, Any], NoFields]) -> object:
+    async def bulk(self, _call: Request[dict[str, Any], Empty]) -> object:
         """What the standard leaves open and this service does not do (RFC 7644 §3.12)."""
         raise Problem("NOT_IMPLEMENTED", "bulk operations are not supported", status=501)
 
-    async def search(self, call: Call[dict[str, Any], NoFields]) -> object:
+    async def search(self, call: Request[dict[str, Any], Empty]) -> object:
         """Users, then groups: one list. What is said of an attribute is false of who does not have it."""
         search = Search.of(list_query(call.body), self._config.default_page_size, self._config.max_page_size)
         if search.sort_by is not None:
@@ -71,7 +71,7 @@ class Api:
         return listed([*first, *then], total=users + others, start=search.start)
 
 
-def _refuse_filter(call: Call[NoFields, DiscoveryQuery]) -> None:
+def _refuse_filter(call: Request[Empty, DiscoveryQuery]) -> None:
     """Discovery takes no filter (RFC 7644 §4): 403."""
     if call.query.filter is not None:
         raise Problem("AUTH_FORBIDDEN", "this endpoint can't be filtered")

@@ -23,7 +23,7 @@ class ScimGate:
     def __init__(self, enabled: bool) -> None:
         self._enabled = enabled
 
-    async def judge(
+    async def decide(
         self, principal: Principal, action: Action, resource: Resource | None, tx: Transaction | None
     ) -> Verdict:
         kind = action.name.partition(".")[0]

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ragwork_hooks.audit import AuditNote
-from ragwork_hooks.http import Call, File, NoFields, Reply
+from ragwork_hooks.audit import AuditDetails
+from ragwork_hooks.http import Request, File, Empty, Response
 from scim2_models import Context
 
 from ragwork_scim import groups, patches, payloads
@@ -34,21 +34,21 @@ class GroupsApi:
         self._config = config
         self._rights = rights
 
-    async def list(self, call: Call[NoFields, ListQuery]) -> object:
+    async def list(self, call: Request[Empty, ListQuery]) -> object:
         return await self._found(call, call.query)
 
-    async def search(self, call: Call[dict[str, Any], NoFields]) -> object:
+    async def search(self, call: Request[dict[str, Any], Empty]) -> object:
         return await self._found(call, list_query(call.body))
 
-    async def get(self, call: Call[NoFields, Projection]) -> Reply | File:
+    async def get(self, call: Request[Empty, Projection]) -> Response | File:
         wanted = Wanted.of(call.query)
         stored = await groups.get(call.tx, call.path["group_id"], members=wanted.includes("members"))
         tag = {"ETag": etag(stored.version)}
         if is_known(call.headers, stored.version):
             return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
-        return Reply(data=_shown(stored, wanted), headers=tag)
+        return Response(data=_shown(stored, wanted), headers=tag)
 
-    async def create(self, call: Call[dict[str, Any], Projection]) -> Reply:
+    async def create(self, call: Request[dict[str, Any], Projection]) -> Response:
         sent, members = payloads.group_of(call.body, Context.RESOURCE_CREATION_REQUEST)
         added, wanted = patches.member_ids(members), Wanted.of(call.query)
         name = payloads.group_name(sent.display_name)
@@ -59,28 +59,28 @@ class GroupsApi:
         await self._rights.moved(call.tx, call.principal, group_id, joined, ())
         return await self._reply(call, group_id, wanted, _note(group_id, "created", joined, ()))
 
-    async def replace(self, call: Call[dict[str, Any], Projection]) -> Reply:
+    async def replace(self, call: Request[dict[str, Any], Projection]) -> Response:
         sent, members = payloads.group_of(call.body, Context.RESOURCE_REPLACEMENT_REQUEST)
         stored = await self._held(call)
         name = payloads.group_name(sent.display_name)
         change = GroupChange(name, sent.external_id, cleared=True, added=patches.member_ids(members))
         return await self._changed(call, stored, change, "replaced")
 
-    async def patch(self, call: Call[dict[str, Any], Projection]) -> Reply:
+    async def patch(self, call: Request[dict[str, Any], Projection]) -> Response:
         stored = await self._held(call)
         change = GroupChange(stored.display_name, stored.external_id)
         for operation in patches.operations(call.body, stored.id):
             change.apply(operation)
         return await self._changed(call, stored, change, "patched")
 
-    async def delete(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def delete(self, call: Request[Empty, Empty]) -> Response:
         stored = await self._held(call)
         left = await groups.leave(call.tx, stored.id, (), all_but=())
         await groups.delete(call.tx, stored.id)
         await self._rights.moved(call.tx, call.principal, stored.id, (), left)
-        return Reply(status=204, audit=_note(stored.id, "deleted", (), left))
+        return Response(status=204, audit=_note(stored.id, "deleted", (), left))
 
-    async def _held(self, call: Call[Any, Any]) -> StoredGroup:
+    async def _held(self, call: Request[Any, Any]) -> StoredGroup:
         """The group in the tenant's turn. Raises ``Problem`` 404 and 412."""
         await queue(call.tx)
         stored = await groups.get(call.tx, call.path["group_id"], members=False)
@@ -88,8 +88,8 @@ class GroupsApi:
         return stored
 
     async def _changed(
-        self, call: Call[dict[str, Any], Projection], stored: StoredGroup, change: GroupChange, how: str
-    ) -> Reply:
+        self, call: Request[dict[str, Any], Projection], stored: StoredGroup, change: GroupChange, how: str
+    ) -> Response:
         wanted = Wanted.of(call.query)
         tx = call.tx
         renamed = (change.display_name, change.external_id) != (stored.display_name, stored.external_id)
@@ -109,10 +109,10 @@ class GroupsApi:
         return await self._reply(call, stored.id, wanted, note, changed=changed)
 
     async def _reply(
-        self, call: Call[Any, Any], group_id: str, wanted: Wanted, note: AuditNote, *, changed: bool = True
-    ) -> Reply:
+        self, call: Request[Any, Any], group_id: str, wanted: Wanted, note: AuditDetails, *, changed: bool = True
+    ) -> Response:
         stored = await groups.get(call.tx, group_id, members=wanted.includes("members"))
-        return Reply(
+        return Response(
             data=_shown(stored, wanted),
             status=201 if note.metadata["operation"] == "created" else 200,
             headers={"ETag": etag(stored.version), "Location": GROUPS + group_id},
@@ -120,7 +120,7 @@ class GroupsApi:
             audit=note,
         )
 
-    async def _found(self, call: Call[Any, Any], query: ListQuery) -> object:
+    async def _found(self, call: Request[Any, Any], query: ListQuery) -> object:
         search = Search.of(query, self._config.default_page_size, self._config.max_page_size)
         where = condition(Group, GROUP_COLUMNS, search.filter)
         total = await groups.count(call.tx, where)
@@ -128,7 +128,7 @@ class GroupsApi:
         return listed(resources, total=total, start=search.start)
 
     async def section(
-        self, call: Call[Any, Any], search: Search, where: Condition, limit: int, offset: int
+        self, call: Request[Any, Any], search: Search, where: Condition, limit: int, offset: int
     ) -> Sequence[Mapping[str, object]]:
         """Up to ``limit`` resources that meet ``where``, from ``offset`` on."""
         if limit <= 0:
@@ -144,8 +144,8 @@ def _shown(group: StoredGroup, wanted: Wanted) -> Mapping[str, object]:
     return projected(Group, group.resource(names=not wanted.everything), wanted)
 
 
-def _note(group_id: str, operation: str, joined: Collection[str], left: Collection[str]) -> AuditNote:
-    return AuditNote(
+def _note(group_id: str, operation: str, joined: Collection[str], left: Collection[str]) -> AuditDetails:
+    return AuditDetails(
         event=_EVENT,
         resource_type="group",
         resource_id=group_id,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import AnyRoute, Call, Route
+from ragwork_hooks.http import AnyRoute, Request, Route
 from ragwork_toolkit.lazy import LazyImport
 from ragwork_toolkit.routes import identity_read_route, identity_write_route
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 B = TypeVar("B")
 Q = TypeVar("Q")
-Work = Callable[["Api", Call[B, Q]], Awaitable[object]]
+Work = Callable[["Api", Request[B, Q]], Awaitable[object]]
 
 USER_BYTES: Final = 131_072
 #: Room for a group of some 20,000 members.
@@ -228,8 +228,8 @@ class ScimRoutes:
             ),
         )  # fmt: skip
 
-    def _on(self, work: Work[B, Q]) -> Callable[[Call[B, Q]], Awaitable[object]]:
-        async def handle(call: Call[B, Q]) -> object:
+    def _on(self, work: Work[B, Q]) -> Callable[[Request[B, Q]], Awaitable[object]]:
+        async def handle(call: Request[B, Q]) -> object:
             return await work(await self._api.get(), call)
 
         return handle

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ragwork_hooks.audit import AuditNote
-from ragwork_hooks.http import Call, File, NoFields, Reply
+from ragwork_hooks.audit import AuditDetails
+from ragwork_hooks.http import Request, File, Empty, Response
 from scim2_models import Context
 
 from ragwork_scim import patches, payloads, people
@@ -35,21 +35,21 @@ class UsersApi:
         self._config = config
         self._rights = rights
 
-    async def list(self, call: Call[NoFields, ListQuery]) -> object:
+    async def list(self, call: Request[Empty, ListQuery]) -> object:
         return await self._found(call, call.query)
 
-    async def search(self, call: Call[dict[str, Any], NoFields]) -> object:
+    async def search(self, call: Request[dict[str, Any], Empty]) -> object:
         return await self._found(call, list_query(call.body))
 
-    async def get(self, call: Call[NoFields, Projection]) -> Reply | File:
+    async def get(self, call: Request[Empty, Projection]) -> Response | File:
         wanted = Wanted.of(call.query)
         stored = await people.get(call.tx, call.path["user_id"])
         tag = {"ETag": etag(stored.version)}
         if is_known(call.headers, stored.version):
             return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
-        return Reply(data=projected(Person, stored.resource(), wanted), headers=tag)
+        return Response(data=projected(Person, stored.resource(), wanted), headers=tag)
 
-    async def create(self, call: Call[dict[str, Any], Projection]) -> Reply:
+    async def create(self, call: Request[dict[str, Any], Projection]) -> Response:
         person = payloads.user_of(call.body, Context.RESOURCE_CREATION_REQUEST)
         wanted = Wanted.of(call.query)
         await queue(call.tx)
@@ -57,7 +57,7 @@ class UsersApi:
         await self._rights.create(call.tx, call.principal, stored.id, stored.active)
         return _reply(stored, wanted, _note(_CREATED, stored, "created"))
 
-    async def replace(self, call: Call[dict[str, Any], Projection]) -> Reply:
+    async def replace(self, call: Request[dict[str, Any], Projection]) -> Response:
         person = payloads.user_of(call.body, Context.RESOURCE_REPLACEMENT_REQUEST)
         stored = await self._held(call)
         if not payloads.says_active(call.body):
@@ -67,20 +67,20 @@ class UsersApi:
             person.replace(stored.person())
         return await self._changed(call, stored, person, "replaced")
 
-    async def patch(self, call: Call[dict[str, Any], Projection]) -> Reply:
+    async def patch(self, call: Request[dict[str, Any], Projection]) -> Response:
         stored = await self._held(call)
         person = patches.patched_user(stored.person(), call.body)
         return await self._changed(call, stored, person, "patched")
 
-    async def delete(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def delete(self, call: Request[Empty, Empty]) -> Response:
         stored = await self._held(call)
         await self._rights.end(
             call.tx, call.principal, stored.id, [group["value"] for group in stored.groups]
         )
         await people.delete(call.tx, stored.id)
-        return Reply(status=204, audit=_note(_DELETED, stored, "deleted"))
+        return Response(status=204, audit=_note(_DELETED, stored, "deleted"))
 
-    async def _held(self, call: Call[Any, Any]) -> StoredUser:
+    async def _held(self, call: Request[Any, Any]) -> StoredUser:
         """The user in the tenant's turn. Raises ``Problem`` 404 and 412."""
         await queue(call.tx)
         stored = await people.get(call.tx, call.path["user_id"])
@@ -88,8 +88,8 @@ class UsersApi:
         return stored
 
     async def _changed(
-        self, call: Call[dict[str, Any], Projection], stored: StoredUser, person: Person, how: str
-    ) -> Reply:
+        self, call: Request[dict[str, Any], Projection], stored: StoredUser, person: Person, how: str
+    ) -> Response:
         wanted = Wanted.of(call.query)
         now = await people.update(call.tx, stored, person)
         await self._rights.set_active(call.tx, call.principal, stored.id, was=stored.active, now=now.active)
@@ -97,7 +97,7 @@ class UsersApi:
         note = _note(_DISABLED if disabled else _UPDATED, now, how)
         return _reply(now, wanted, note, changed=now is not stored)
 
-    async def _found(self, call: Call[Any, Any], query: ListQuery) -> object:
+    async def _found(self, call: Request[Any, Any], query: ListQuery) -> object:
         search = Search.of(query, self._config.default_page_size, self._config.max_page_size)
         where = condition(Person, USER_COLUMNS, search.filter)
         total = await people.count(call.tx, where)
@@ -105,7 +105,7 @@ class UsersApi:
         return listed(resources, total=total, start=search.start)
 
     async def section(
-        self, call: Call[Any, Any], search: Search, where: Condition, limit: int, offset: int
+        self, call: Request[Any, Any], search: Search, where: Condition, limit: int, offset: int
     ) -> Sequence[Mapping[str, object]]:
         """Up to ``limit`` resources that meet ``where``, from ``offset`` on."""
         if limit <= 0:
@@ -115,8 +115,8 @@ class UsersApi:
         return [projected(Person, user.resource(), search.wanted) for user in found]
 
 
-def _reply(stored: StoredUser, wanted: Wanted, note: AuditNote, *, changed: bool = True) -> Reply:
-    return Reply(
+def _reply(stored: StoredUser, wanted: Wanted, note: AuditDetails, *, changed: bool = True) -> Response:
+    return Response(
         data=projected(Person, stored.resource(), wanted),
         status=201 if note.metadata["operation"] == "created" else 200,
         headers={"ETag": etag(stored.version), "Location": USERS + stored.id},
@@ -125,8 +125,8 @@ def _reply(stored: StoredUser, wanted: Wanted, note: AuditNote, *, changed: bool
     )
 
 
-def _note(event: str, stored: StoredUser, operation: str) -> AuditNote:
-    return AuditNote(
+def _note(event: str, stored: StoredUser, operation: str) -> AuditDetails:
+    return AuditDetails(
         event=event,
         resource_type="user",
         resource_id=stored.id,

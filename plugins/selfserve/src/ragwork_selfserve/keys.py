@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Final
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import ApiKey, ApiKeys, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
 
@@ -150,7 +150,7 @@ class KeysApi:
             ),
         )  # fmt: skip
 
-    async def create(self, call: Call[ApiKeyCreateRequest, NoFields]) -> Reply:
+    async def create(self, call: Request[ApiKeyCreateRequest, Empty]) -> Response:
         body = call.body
         key, secret = await self._keys.create(
             call.tx,
@@ -160,21 +160,21 @@ class KeysApi:
             expires_in_days=body.expires_in_days,
         )
         shown = ApiKeyCreateResponse(**attrs.asdict(_response(key)), api_key=secret)
-        return Reply(
+        return Response(
             data=shown,
             replay=attrs.evolve(shown, api_key=None),
             audit=_note(key, role=body.role, expires_in_days=body.expires_in_days),
         )
 
-    async def list(self, call: Call[NoFields, PageQuery]) -> ApiKeyListResponse:
+    async def list(self, call: Request[Empty, PageQuery]) -> ApiKeyListResponse:
         keys = (await self._keys.list(call.tx))[call.query.window]
         return ApiKeyListResponse(items=[_response(key) for key in keys])
 
-    async def revoke(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def revoke(self, call: Request[Empty, Empty]) -> Response:
         key, did = await self._keys.revoke(call.tx, call.principal, call.path["key_id"])
-        return Reply(data=_response(key), changed=did, audit=_note(key))
+        return Response(data=_response(key), changed=did, audit=_note(key))
 
-    async def inactive(self, call: Call[NoFields, InactiveQuery]) -> ApiKeyInactiveReportResponse:
+    async def inactive(self, call: Request[Empty, InactiveQuery]) -> ApiKeyInactiveReportResponse:
         threshold = call.query.inactive_days or INACTIVE_DAYS
         found = [
             key
@@ -215,5 +215,5 @@ def _inactive(key: ApiKey) -> ApiKeyInactiveItem:
     )
 
 
-def _note(key: ApiKey, **metadata: object) -> AuditNote:
-    return AuditNote(resource_type="api_key", resource_id=key.id, metadata=metadata)
+def _note(key: ApiKey, **metadata: object) -> AuditDetails:
+    return AuditDetails(resource_type="api_key", resource_id=key.id, metadata=metadata)

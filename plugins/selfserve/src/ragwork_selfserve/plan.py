@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Final
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response
 from ragwork_hooks.metering import Usage
 from ragwork_hooks.plans import Plans
 from ragwork_toolkit.routes import read_route, write_route
@@ -89,7 +89,7 @@ class PlanApi:
             ),
         )  # fmt: skip
 
-    async def get(self, call: Call[NoFields, NoFields]) -> OwnPlanResponse:
+    async def get(self, call: Request[Empty, Empty]) -> OwnPlanResponse:
         subscription = await self._plans.subscription(call.tx.tenant_id)
         # One day of requests is asked for, since only the quota is shown.
         measured = None if self._usage is None else await self._usage.summary(call.tx, 1)
@@ -106,15 +106,15 @@ class PlanApi:
             quota=quota(measured),
         )
 
-    async def ask(self, call: Call[PlanUpgradeRequestPayload, NoFields]) -> Reply:
+    async def ask(self, call: Request[PlanUpgradeRequestPayload, Empty]) -> Response:
         target = call.body.target_plan
         request_id = await self._plans.ask_upgrade(
             call.tx, target, call.body.reason, call.principal.credential_id
         )
-        return Reply(
+        return Response(
             data=PlanUpgradeResponse(request_id=request_id, status="pending"),
             status=202,
-            audit=AuditNote(
+            audit=AuditDetails(
                 resource_type="plan_upgrade_request",
                 resource_id=str(request_id),
                 metadata={"target_plan": target},

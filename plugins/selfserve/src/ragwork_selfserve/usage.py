@@ -10,9 +10,9 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.fields import choice, number
-from ragwork_hooks.http import AnyRoute, Call, NoFields
+from ragwork_hooks.http import AnyRoute, Request, Empty
 from ragwork_hooks.metering import Usage, UsageSummary
-from ragwork_hooks.metering import Window as Measured
+from ragwork_hooks.metering import QuotaWindow as Measured
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.routes import read_route
 
@@ -183,7 +183,7 @@ class UsageApi:
             ),
         )  # fmt: skip
 
-    async def summary(self, call: Call[NoFields, SummaryQuery]) -> UsageSummaryResponse:
+    async def summary(self, call: Request[Empty, SummaryQuery]) -> UsageSummaryResponse:
         days = call.query.window_days
         since = self._now() - timedelta(days=days)
         measured = None if self._usage is None else await self._usage.summary(call.tx, days)
@@ -195,7 +195,7 @@ class UsageApi:
             ingestion=await self._ingestion(call.tx, since),
         )
 
-    async def timeseries(self, call: Call[NoFields, TimeseriesQuery]) -> UsageTimeseriesResponse:
+    async def timeseries(self, call: Request[Empty, TimeseriesQuery]) -> UsageTimeseriesResponse:
         query = call.query
         counts = () if self._usage is None else await self._usage.by_day(call.tx, query.days)
         return UsageTimeseriesResponse(

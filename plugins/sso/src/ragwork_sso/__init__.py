@@ -9,7 +9,7 @@ from typing import Final
 
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory, Provisioning
-from ragwork_hooks.jobs import Ticker
+from ragwork_hooks.jobs import PeriodicTask
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, Services, hookimpl
 from ragwork_toolkit.tenants import for_each_tenant
@@ -98,7 +98,7 @@ class SsoPlugin:
             routes=(*people.routes(), *providers.routes(), *users.routes()),
             authenticators=(authenticator,),
             credential_formats=(FORMAT,),
-            tickers=(Ticker(name="sso.expired", every_s=1.0, run=authenticator.expired_streams.cut),),
+            tickers=(PeriodicTask(name="sso.expired", every_s=1.0, run=authenticator.expired_streams.cut),),
             warm=_warm,
             maintenance=(
                 MaintenanceTask(

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from ragwork_hooks.http import Call
+from ragwork_hooks.http import Request
 from ragwork_hooks.plans import Plans
 
 from ragwork_sso.problems import disabled, not_enabled
@@ -18,7 +18,7 @@ class Entitled:
         self._plans = plans
         self._enabled = enabled
 
-    async def feature(self, _call: Call[Any, Any]) -> str:
+    async def feature(self, _call: Request[Any, Any]) -> str:
         """The feature key of an admin's route. ``Problem`` 403 when the operator switched it off."""
         self.check_enabled()
         return SSO

@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 from ragwork_hooks.auth import Directory, Provisioning, Role, User
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.http import Call
+from ragwork_hooks.http import Request
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Transaction
 
@@ -101,7 +101,7 @@ class Logins:
         )
         return address, began.cookie
 
-    async def finish(self, call: Call[Any, Any], provider_id: str, returned: Returned) -> Login:
+    async def finish(self, call: Request[Any, Any], provider_id: str, returned: Returned) -> Login:
         """The login that the browser came back from. Raises ``Problem`` with the contract's codes."""
         tenant_id = await self._tenant(provider_id)
         attempt = await self._parts.one_time.finish(tenant_id, provider_id, returned.state, call.headers)
@@ -121,7 +121,7 @@ class Logins:
         location = with_query(attempt.return_to, **own_parameters(provider_id, code))
         return Login(tenant_id=tenant_id, provider_id=provider_id, user=user, location=location)
 
-    async def redeem(self, call: Call[Any, Any], provider_id: str, code: str) -> Login:
+    async def redeem(self, call: Request[Any, Any], provider_id: str, code: str) -> Login:
         """The session that the code of a redirect is worth."""
         tenant_id = await self._tenant(provider_id)
         user_id = await self._parts.one_time.take_code(tenant_id, provider_id, code)
@@ -196,7 +196,7 @@ class Logins:
         return provider
 
     async def _person(
-        self, tx: Transaction, call: Call[Any, Any], provider_id: str, identity: Identity
+        self, tx: Transaction, call: Request[Any, Any], provider_id: str, identity: Identity
     ) -> User:
         """The identity's user, made or with its role set anew."""
         provider = await self._held(tx, provider_id)
@@ -232,7 +232,7 @@ class Logins:
     async def _with_role(
         self,
         tx: Transaction,
-        call: Call[Any, Any],
+        call: Request[Any, Any],
         provider: Provider,
         identity: Identity,
         user_id: str,
@@ -260,7 +260,7 @@ class Logins:
             await self._parts.records.did(tx, call, event, user_id, change)
         return user
 
-    async def _opened(self, tx: Transaction, call: Call[Any, Any], provider_id: str, user: User) -> Login:
+    async def _opened(self, tx: Transaction, call: Request[Any, Any], provider_id: str, user: User) -> Login:
         session = await self._parts.sessions.open(tx, user.id, provider_id)
         by = {"provider_id": provider_id, "role": user.role.label}
         await self._parts.records.did(

@@ -9,7 +9,7 @@ from ragwork_hooks.auth import Headers, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, identifier, text
-from ragwork_hooks.http import AnyRoute, AuditNote, Call, File, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, AuditDetails, Request, File, Empty, Response, Route
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.routes import public_route, read_route, write_route
 
@@ -199,7 +199,7 @@ class LoginApi:
             query=ProvidersQuery, errors=("AUTH_FORBIDDEN",), legacy=True,
         )  # fmt: skip
 
-    async def list(self, call: Call[NoFields, ProvidersQuery]) -> SsoProviderList:
+    async def list(self, call: Request[Empty, ProvidersQuery]) -> SsoProviderList:
         self._entitled.check_enabled()
         tenant_id = call.caller.tenant_id if call.caller else call.query.tenant_id
         if tenant_id is None:
@@ -222,7 +222,7 @@ class LoginApi:
             ]
         )
 
-    async def start(self, call: Call[NoFields, StartQuery]) -> Reply | File:
+    async def start(self, call: Request[Empty, StartQuery]) -> Response | File:
         self._entitled.check_enabled()
         sent = call.query.return_to
         return_to = None if sent is None else self._returns.check(sent)
@@ -231,9 +231,9 @@ class LoginApi:
         address, cookie = await self._logins.start(provider_id, redirect_uri, return_to)
         if call.query.response_mode == "redirect":
             return _redirect(307, address, {"Set-Cookie": cookie})
-        return Reply(data=SsoStartResponse(authorize_url=address), headers={"Set-Cookie": cookie})
+        return Response(data=SsoStartResponse(authorize_url=address), headers={"Set-Cookie": cookie})
 
-    async def callback(self, call: Call[NoFields, dict[str, str]]) -> SsoLoginResponse | File:
+    async def callback(self, call: Request[Empty, dict[str, str]]) -> SsoLoginResponse | File:
         """Parameters that the standards don't name are ignored (RFC 6749 §4.1.2)."""
         sent = {name: value[:_LONGEST] for name, value in call.query.items()}
         if not sent.get("state") or not (sent.get("code") or sent.get("error")):
@@ -245,10 +245,10 @@ class LoginApi:
         # 303: the next request is a GET, whatever this one was.
         return _response(login) if login.location is None else _redirect(303, login.location, {})
 
-    async def exchange(self, call: Call[SsoExchangeRequest, NoFields]) -> SsoLoginResponse:
+    async def exchange(self, call: Request[SsoExchangeRequest, Empty]) -> SsoLoginResponse:
         return _response(await self._logins.redeem(call, call.path["provider_id"], call.body.code))
 
-    async def me(self, call: Call[NoFields, NoFields]) -> SsoMeResponse:
+    async def me(self, call: Request[Empty, Empty]) -> SsoMeResponse:
         principal = call.principal
         session = await self._sessions.lookup.find(principal.credential_id)
         if session is None:
@@ -265,13 +265,13 @@ class LoginApi:
             expires_at=session.expires_at,
         )
 
-    async def logout(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def logout(self, call: Request[Empty, Empty]) -> Response:
         principal = call.principal
         if principal.kind != "sso_session":
             raise _no_session()
         await self._sessions.revoke(call.tx, principal.credential_id)
-        note = AuditNote(resource_type="sso_session", resource_id=principal.credential_id)
-        return Reply(status=204, audit=note)
+        note = AuditDetails(resource_type="sso_session", resource_id=principal.credential_id)
+        return Response(status=204, audit=note)
 
     def _origin(self, headers: Headers) -> str:
         """Where the provider finds this server again; a client's own word on it only on a developer's machine."""

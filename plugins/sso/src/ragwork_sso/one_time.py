@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 import orjson
 from ragwork_hooks.auth import Headers
-from ragwork_hooks.storage import State
+from ragwork_hooks.storage import SharedState
 
 from ragwork_sso import tokens
 
@@ -44,7 +44,7 @@ class Began:
 class OneTimeValues:
     """Puts and takes; every value can be taken once."""
 
-    def __init__(self, state: State, ttl_s: float) -> None:
+    def __init__(self, state: SharedState, ttl_s: float) -> None:
         """``ttl_s`` is how long an attempt may take."""
         self._state = state
         self._ttl_s = ttl_s

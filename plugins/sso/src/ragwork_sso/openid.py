@@ -12,7 +12,7 @@ from urllib.parse import quote_plus, urlencode
 import attrs
 import orjson
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Egress, Response
+from ragwork_hooks.plugin import Egress, EgressResponse
 
 from ragwork_sso import keys as jwks
 from ragwork_sso.problems import exchange_failed
@@ -114,7 +114,7 @@ def _basic(client_id: str, client_secret: str) -> str:
     return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
-def _reason(response: Response) -> str:
+def _reason(response: EgressResponse) -> str:
     """The standard's error code, never the free text beside it."""
     code = _object(response.body).get("error")
     known = isinstance(code, str) and len(code) <= 40 and code.replace("_", "").isalpha()

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Directory, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, items, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply, Route
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response, Route
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.patching import changes
@@ -259,12 +259,12 @@ class ProviderApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Call[NoFields, PageQuery]) -> IdentityProviderList:
+    async def list(self, call: Request[Empty, PageQuery]) -> IdentityProviderList:
         # A tenant has a bounded number of providers.
         found = await self._providers.all(call.tx)
         return IdentityProviderList(items=[_response(each) for each in found[call.query.window]])
 
-    async def create(self, call: Call[IdentityProviderCreateRequest, NoFields]) -> Reply:
+    async def create(self, call: Request[IdentityProviderCreateRequest, Empty]) -> Response:
         if call.body.type != "oidc":
             raise invalid("type", "only oidc providers can be added")
         fields = self._checked(call.tx, call.body)
@@ -273,27 +273,27 @@ class ProviderApi:
         )
         return _reply(provider, fields, status=201)
 
-    async def patch(self, call: Call[IdentityProviderPatchRequest, NoFields]) -> Reply:
+    async def patch(self, call: Request[IdentityProviderPatchRequest, Empty]) -> Response:
         fields = self._checked(call.tx, call.body)
         return _reply(await self._trust.change(call.tx, call.path["provider_id"], fields), fields)
 
-    async def rotate(self, call: Call[IdentityProviderSecretRotateRequest, NoFields]) -> Reply:
+    async def rotate(self, call: Request[IdentityProviderSecretRotateRequest, Empty]) -> Response:
         ref = call.body.client_secret_ref
         self._check_secret(call.tx, ref)
         fields = ProviderFields(client_secret_ref=ref)
         return _reply(await self._providers.change(call.tx, call.path["provider_id"], fields), fields)
 
-    async def enable(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def enable(self, call: Request[Empty, Empty]) -> Response:
         return await self._switch(call, on=True)
 
-    async def disable(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def disable(self, call: Request[Empty, Empty]) -> Response:
         return await self._switch(call, on=False)
 
-    async def test(self, call: Call[NoFields, NoFields]) -> IdentityProviderTestResponse:
+    async def test(self, call: Request[Empty, Empty]) -> IdentityProviderTestResponse:
         checks = await self._check.run(call.principal.tenant_id, call.path["provider_id"])
         return IdentityProviderTestResponse(ok=all(check.ok for check in checks), checks=checks)
 
-    async def _switch(self, call: Call[NoFields, NoFields], *, on: bool) -> Reply:
+    async def _switch(self, call: Request[Empty, Empty], *, on: bool) -> Response:
         before = await self._providers.locked(call.tx, call.path["provider_id"])
         if (
             on
@@ -301,11 +301,11 @@ class ProviderApi:
             and not await self._trust.agreed(call.tx, before, call.principal.user_id)
         ):
             note = attrs.evolve(_note(before, {}), event="identity.provider.requested")
-            return Reply(data=_response(before), status=202, audit=note)
+            return Response(data=_response(before), status=202, audit=note)
         provider = await self._providers.change(call.tx, before.id, ProviderFields(), enabled=on)
         ended = 0 if on else await self._sessions.revoke_all(call.tx, before.id)
         note = _note(provider, {"sessions_ended": ended})
-        return Reply(data=_response(provider), changed=before.enabled != on, audit=note)
+        return Response(data=_response(provider), changed=before.enabled != on, audit=note)
 
     def _checked(
         self, tx: Transaction, body: IdentityProviderCreateRequest | IdentityProviderPatchRequest
@@ -359,14 +359,14 @@ def _check_algorithms(algorithms: list[str] | None) -> None:
         raise invalid("algorithms_json", f"needs one or more of {', '.join(ALGORITHMS)}")
 
 
-def _reply(provider: Provider, fields: ProviderFields, *, status: int = 200) -> Reply:
-    return Reply(
+def _reply(provider: Provider, fields: ProviderFields, *, status: int = 200) -> Response:
+    return Response(
         data=_response(provider), status=status, audit=_note(provider, {"fields": sorted(changes(fields))})
     )
 
 
-def _note(provider: Provider, metadata: Mapping[str, object]) -> AuditNote:
-    return AuditNote(resource_type="identity_provider", resource_id=provider.id, metadata=metadata)
+def _note(provider: Provider, metadata: Mapping[str, object]) -> AuditDetails:
+    return AuditDetails(resource_type="identity_provider", resource_id=provider.id, metadata=metadata)
 
 
 def _response(provider: Provider) -> IdentityProviderResponse:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ragwork_hooks.audit import AuditEvent, AuditLog, Origin
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import Call
+from ragwork_hooks.http import Request
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Transaction
 
@@ -22,7 +22,7 @@ class LoginRecords:
     async def did(
         self,
         tx: Transaction,
-        call: Call[Any, Any],
+        call: Request[Any, Any],
         event: str,
         user_id: str,
         metadata: Mapping[str, object],
@@ -46,7 +46,7 @@ class LoginRecords:
             ),
         )
 
-    async def failed(self, call: Call[Any, Any], tenant_id: str, provider_id: str, problem: Problem) -> None:
+    async def failed(self, call: Request[Any, Any], tenant_id: str, provider_id: str, problem: Problem) -> None:
         """A login that was refused. Floods are summed up by the log."""
         event = AuditEvent(
             type="identity.sso.login.failure",
@@ -64,7 +64,7 @@ class LoginRecords:
             await self._log.append(tx, event)
 
 
-def _origin(call: Call[Any, Any]) -> Origin:
+def _origin(call: Request[Any, Any]) -> Origin:
     return Origin(
         request_id=call.request_id,
         echo_id=call.echo_id,

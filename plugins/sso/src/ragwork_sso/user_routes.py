@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Final
 
 import attrs
-from ragwork_hooks.audit import AuditNote
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Directory, Provisioned, Provisioning, Role, User
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.fields import number, text
-from ragwork_hooks.http import AnyRoute, Call, NoFields, Reply
+from ragwork_hooks.http import AnyRoute, Request, Empty, Response
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
@@ -150,7 +150,7 @@ class UserApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Call[NoFields, UsersQuery]) -> TenantUserList:
+    async def list(self, call: Request[Empty, UsersQuery]) -> TenantUserList:
         limit, offset = call.query.limit, call.query.offset
         ids = await self._first(call.tx, offset + limit + 1)
         shown = ids[offset : offset + limit]
@@ -171,23 +171,23 @@ class UserApi:
             found += await self._provisioning.first(tx, count)
         return list(dict.fromkeys(user_id for _, user_id in sorted(found)))[:count]
 
-    async def set_role(self, call: Call[TenantUserRolePatch, NoFields]) -> Reply:
+    async def set_role(self, call: Request[TenantUserRolePatch, Empty]) -> Response:
         role = _parsed(call.body.role)
         before = await self._user(call.tx, call.path["user_id"])
         user = await self._directory.set_role(call.tx, before.id, role, by=call.principal.user_id)
         change = {"from": before.role.label, "to": role.label}
         if user.role != role:
             waits = attrs.evolve(_action(user), status="pending_approval")
-            return Reply(status=202, data=waits, audit=_note(user, change, event="identity.role.requested"))
-        return Reply(data=_action(user), changed=before.role != role, audit=_note(user, change))
+            return Response(status=202, data=waits, audit=_note(user, change, event="identity.role.requested"))
+        return Response(data=_action(user), changed=before.role != role, audit=_note(user, change))
 
-    async def disable(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def disable(self, call: Request[Empty, Empty]) -> Response:
         return await self._switch(call, active=False)
 
-    async def enable(self, call: Call[NoFields, NoFields]) -> Reply:
+    async def enable(self, call: Request[Empty, Empty]) -> Response:
         return await self._switch(call, active=True)
 
-    async def link(self, call: Call[TenantUserLinkRequest, NoFields]) -> Reply:
+    async def link(self, call: Request[TenantUserLinkRequest, Empty]) -> Response:
         user = await self._user(call.tx, call.path["user_id"])
         if self._directory.dual_control:
             if user.role > Role.READER:
@@ -201,12 +201,12 @@ class UserApi:
         if provider is None:
             raise not_found("provider", call.body.provider_id)
         await accounts.link(call.tx, provider, call.body.subject, user.id)
-        return Reply(data=_action(user), status=201, audit=_note(user, {"provider_id": provider.id}))
+        return Response(data=_action(user), status=201, audit=_note(user, {"provider_id": provider.id}))
 
-    async def _switch(self, call: Call[NoFields, NoFields], *, active: bool) -> Reply:
+    async def _switch(self, call: Request[Empty, Empty], *, active: bool) -> Response:
         before = await self._user(call.tx, call.path["user_id"])
         user = await self._directory.set_active(call.tx, before.id, active, by=call.principal.user_id)
-        return Reply(data=_action(user), changed=before.active != active, audit=_note(user, {}))
+        return Response(data=_action(user), changed=before.active != active, audit=_note(user, {}))
 
     async def _user(self, tx: Transaction, user_id: str) -> User:
         user = await self._directory.user(tx, user_id)
@@ -222,8 +222,8 @@ def _parsed(name: str) -> Role:
         raise Problem("AUTH_INVALID_ROLE", f"role: {error}") from error
 
 
-def _note(user: User, metadata: Mapping[str, object], *, event: str | None = None) -> AuditNote:
-    return AuditNote(event=event, resource_type="user", resource_id=user.id, metadata=metadata)
+def _note(user: User, metadata: Mapping[str, object], *, event: str | None = None) -> AuditDetails:
+    return AuditDetails(event=event, resource_type="user", resource_id=user.id, metadata=metadata)
 
 
 def _status(user: User) -> str:

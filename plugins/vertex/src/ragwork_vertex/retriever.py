@@ -195,10 +195,10 @@ def _warm() -> None:
     import ragwork_vertex.searchline  # noqa: F401
 
 
-def _permit(context: ProviderContext[VertexConfig], tenant_id: str, options: DatastoreOptions) -> str | None:
+def _check_tenant(context: ProviderContext[VertexConfig], tenant_id: str, options: DatastoreOptions) -> str | None:
     return refusal(context.config, context.services.profile, tenant_id, options)
 
 
 provider: Provider[Retriever] = Provider(
-    name="gcp_vertex", open=_open, options=DatastoreOptions, permit=_permit
+    name="gcp_vertex", open=_open, options=DatastoreOptions, check_tenant=_check_tenant
 )

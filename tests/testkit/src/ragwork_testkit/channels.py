@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import attrs
 import pytest
-from ragwork_hooks.notification import Channel, Destination, Notice
+from ragwork_hooks.notification import Channel, Destination, Notification
 from ragwork_hooks.provider_kinds import NOTIFICATION
 
 from ragwork_testkit.contract import ProviderContract
@@ -13,8 +13,8 @@ from ragwork_testkit.entry_point import EntryPoint
 from ragwork_testkit.llm import HOSTILE_TEXTS
 
 
-def notice(text: str = "quota") -> Notice:
-    return Notice(type="cost.warn", data={"text": text, "share": 0.8})
+def notice(text: str = "quota") -> Notification:
+    return Notification(type="cost.warn", data={"text": text, "share": 0.8})
 
 
 class ChannelContract(ProviderContract):

@@ -18,9 +18,9 @@ from ragwork_hooks.authz import (
     Everything,
     Gate,
     IdIn,
-    LabelCompares,
+    LabelComparison,
     LabelIn,
-    Labelled,
+    HasLabel,
     Not,
     Nothing,
     OwnedBy,
@@ -79,9 +79,9 @@ def admits(scope: ReadScope, document: Readable) -> bool:
             return document.owner == user_id
         case IdIn(document_ids):
             return document.id in document_ids
-        case Labelled(key):
+        case HasLabel(key):
             return any(k == key for k, _ in document.labels)
-        case LabelCompares(key, relation, value):
+        case LabelComparison(key, relation, value):
             return any(k == key and _RELATIONS[relation](v, value) for k, v in document.labels)
         case LabelIn(key, values):
             return any(k == key and v in values for k, v in document.labels)
@@ -132,9 +132,9 @@ class GateContract(Sealed):
             for name in (*self.actions, "nobody.knows"):
                 action = Action(name=name)
                 subject = None if gate.stage == "role" else resource
-                first = await gate.judge(principal, action, subject, None)
+                first = await gate.decide(principal, action, subject, None)
                 assert isinstance(first, Allow | Deny | Abstain)
-                assert await gate.judge(principal, action, subject, None) == first
+                assert await gate.decide(principal, action, subject, None) == first
 
     async def test_it_decides_something(self) -> None:
         """A gate decides something about its `actions`: name the actions that it is about on the test class,
@@ -143,7 +143,7 @@ class GateContract(Sealed):
         gate, resource = watched(self.make()), Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
         subject = None if gate.stage == "role" else resource
         verdicts = [
-            await gate.judge(principal, Action(name=name), subject, None)
+            await gate.decide(principal, Action(name=name), subject, None)
             for principal in principals()
             for name in self.actions
         ]
@@ -164,7 +164,7 @@ class GateContract(Sealed):
         subject = None if gate.stage == "role" else resource
         for principal in principals():
             strange = attrs.evolve(principal, user_id=hostile, groups=frozenset({hostile}))
-            verdict = await gate.judge(strange, Action(name=hostile), subject, None)
+            verdict = await gate.decide(strange, Action(name=hostile), subject, None)
             assert isinstance(verdict, Allow | Deny | Abstain)
 
     async def test_narrowing_never_widens(self) -> None:
@@ -194,7 +194,7 @@ class GateContract(Sealed):
         async def judged() -> None:
             for principal in principals():
                 for name in self.actions:
-                    await gate.judge(principal, Action(name=name), subject, None)
+                    await gate.decide(principal, Action(name=name), subject, None)
                     await gate.narrow(principal, Action(name=name), Everything())
 
         await check_loop_goes_on(judged)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from ragwork_hooks.http import AnyRoute, NoFields, Upload
+from ragwork_hooks.http import AnyRoute, Empty, Upload
 
 TIMES = (
     "9999-12-31T23:59:59.9999999Z",
@@ -144,7 +144,7 @@ def queries(route: AnyRoute, some: random.Random, count: int) -> Iterator[str]:
     texts = [quote(t) for t in (*TIMES, *TEXTS[:-1], *NUMBERS)] + ["%00", "%FF", "%ED%A0%80"]
     names = (
         []
-        if route.query in (NoFields, dict)
+        if route.query in (Empty, dict)
         else [a.name.removesuffix("_") for a, _ in fields_of(route.query)]
     )
     for name in [*names, "state", "code", "tenant_id"]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.provider_kinds import ASR, TTS
-from ragwork_hooks.tts import Audio, SpeechRecognizer, SpeechSynthesizer
+from ragwork_hooks.speech import Audio, SpeechRecognizer, SpeechSynthesizer
 
 from ragwork_testkit.contract import ProviderContract
 from ragwork_testkit.llm import HOSTILE_TEXTS

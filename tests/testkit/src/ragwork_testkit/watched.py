@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 import attrs
 from ragwork_hooks.errors import ConfigError, Problem, ProviderError
-from ragwork_hooks.jobs import GiveUp
+from ragwork_hooks.jobs import PermanentFailure
 from ragwork_hooks.policy import PolicySourceError
 
 from ragwork_testkit.promises import REPR, BrokenPromise
@@ -20,7 +20,7 @@ from ragwork_testkit.promises import REPR, BrokenPromise
 PATIENCE_S: Final = 20.0
 #: Longest time in seconds for a stream to close.
 CLOSE_S: Final = 1.0
-_OF_THE_SEAM: Final = (ProviderError, Problem, ConfigError, PolicySourceError, GiveUp)
+_OF_THE_SEAM: Final = (ProviderError, Problem, ConfigError, PolicySourceError, PermanentFailure)
 P = TypeVar("P")
 
 

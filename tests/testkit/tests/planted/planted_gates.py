@@ -14,7 +14,7 @@ class Judge:
     name = "planted"
     stage = "role"
 
-    async def judge(self, principal, action, resource, tx):
+    async def decide(self, principal, action, resource, tx):
         return Deny() if action.name == "document.read" else ABSTAIN
 
     async def narrow(self, principal, action, scope):
@@ -27,19 +27,19 @@ class Widens(Judge):
 
 
 class SaysTrue(Judge):
-    async def judge(self, principal, action, resource, tx):
+    async def decide(self, principal, action, resource, tx):
         return True
 
 
 class Sleeps(Judge):
-    async def judge(self, principal, action, resource, tx):
+    async def decide(self, principal, action, resource, tx):
         if principal.platform and principal.groups:
             time.sleep(0.06)  # noqa: ASYNC251
-        return await super().judge(principal, action, resource, tx)
+        return await super().decide(principal, action, resource, tx)
 
 
 class Crashes(Judge):
-    async def judge(self, principal, action, resource, tx):
+    async def decide(self, principal, action, resource, tx):
         return {"document.read": Deny()}[action.name]
 
 

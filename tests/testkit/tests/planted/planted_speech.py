@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import PluginInfo, Provider, hookimpl
-from ragwork_hooks.tts import Audio
+from ragwork_hooks.speech import Audio
 from ragwork_testkit.wav import comment_of, silent
 
 

@@ -9,7 +9,7 @@ from ragwork_hooks.storage import Transaction
 
 
 @attrs.frozen(kw_only=True)
-class Claim:
+class IdempotencyClaim:
     """What identifies a request: who, where, its key, and a hash of its meaning (not of its spelling)."""
 
     actor_id: str
@@ -30,12 +30,12 @@ class StoredReply:
 
 
 @attrs.frozen
-class Miss:
+class FirstTime:
     """The claim is this transaction's: do the work, then store the answer."""
 
 
 @attrs.frozen
-class Hit:
+class Replayed:
     """The work was done: this was the answer."""
 
     reply: StoredReply
@@ -53,14 +53,14 @@ class InProgress:
     retry_after_s: float
 
 
-Claimed: TypeAlias = Miss | Hit | Conflict | InProgress
+Claimed: TypeAlias = FirstTime | Replayed | Conflict | InProgress
 
 
-class Replay(Protocol):
+class IdempotencyStore(Protocol):
     """Capability: claims and answers, in the transaction of the effect. A rolled back effect leaves no claim."""
 
-    async def claim(self, tx: Transaction, claim: Claim) -> Claimed:
+    async def claim(self, tx: Transaction, claim: IdempotencyClaim) -> Claimed:
         """Take the key, or say what became of it. Waits a bounded time for a concurrent holder."""
 
-    async def store(self, tx: Transaction, claim: Claim, reply: StoredReply) -> None:
+    async def store(self, tx: Transaction, claim: IdempotencyClaim, reply: StoredReply) -> None:
         """Keep the answer of a claim that this transaction holds."""
