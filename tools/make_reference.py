@@ -22,8 +22,8 @@ from ragwork_apidocs.openapi import document_of
 from ragwork_cli.command_line import command_line
 from ragwork_hooks.errors import DEFAULT_CODES, STATUS_OF
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel import assembly as assemblies
-from ragwork_kernel.assembly import Assembly
+from ragwork_kernel import plugin_set as assemblies
+from ragwork_kernel.plugin_set import PluginSet
 from ragwork_kernel.boot import boot
 from ragwork_kernel.config import KernelConfig
 
@@ -65,7 +65,7 @@ def pages() -> Mapping[str, str]:
     return {name: HEAD + re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n" for name, text in made.items()}
 
 
-async def _openapi(assembly: Assembly, data_dir: Path) -> dict[str, Any]:
+async def _openapi(assembly: PluginSet, data_dir: Path) -> dict[str, Any]:
     async with boot(assembly, data_dir) as platform:
         return document_of(platform.facades["apidocs"])
 
@@ -73,7 +73,7 @@ async def _openapi(assembly: Assembly, data_dir: Path) -> dict[str, Any]:
 # --- configuration --------------------------------------------------------------------------------
 
 
-def configuration(assembly: Assembly) -> str:
+def configuration(assembly: PluginSet) -> str:
     """Every setting by the section of ``ragwork.toml`` that holds it, and the key material of plugins."""
     text = """# Settings
 

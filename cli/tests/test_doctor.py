@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from ragwork_cli import doctor
 from ragwork_cli.doctor import Finding
-from ragwork_kernel import migrations, phase0
+from ragwork_kernel import migrations, infrastructure
 from ragwork_testkit.database import Database, PostgresServer
 
 
@@ -24,7 +24,7 @@ async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
 def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database: Database) -> None:
     """The test's own database, no plugin, no settings file."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(phase0, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(infrastructure, "PATIENCE_S", 0.2)
     monkeypatch.setenv("RAGWORK_PLUGINS", "directory")
     monkeypatch.setenv("DATABASE_URL", database.admin)
     for name in ("RAGWORK_PROFILE", "DATABASE_OWNER_URL", "DATABASE_DISPATCHER_URL"):

@@ -6,8 +6,8 @@ from pathlib import Path
 import attrs
 from ragwork_cli.settings_report import SettingReport, explain
 from ragwork_hooks.settings import setting
-from ragwork_kernel.config import Configuration
-from ragwork_kernel.layers import Layers
+from ragwork_kernel.config import Settings
+from ragwork_kernel.layers import SettingsLayers
 
 
 @attrs.frozen(kw_only=True)
@@ -19,7 +19,7 @@ class Sample:
 
 def report(folder: Path, environ: Mapping[str, str]) -> dict[str, SettingReport]:
     """The rows of ``Sample``, by field."""
-    rows = explain(Configuration(Layers.read(folder, environ), {"sample": Sample}))
+    rows = explain(Settings(SettingsLayers.read(folder, environ), {"sample": Sample}))
     assert {row.section for row in rows} == {"sample"}
     return {row.field: row for row in rows}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from ragwork_cli import command_line, unknown_names
-from ragwork_kernel import assembly as assemblies
+from ragwork_kernel import plugin_set as assemblies
 from ragwork_kernel import migrations
 from ragwork_testkit.database import Database, PostgresServer
 

@@ -17,18 +17,18 @@ from ragwork_hooks.http import AnyRoute, EventStream, StreamEvent, Route
 from ragwork_hooks.plugin import Contribution
 from ragwork_hooks.idempotency import IdempotencyStore
 from ragwork_hooks.storage import Transaction
-from ragwork_kernel import plan
-from ragwork_kernel.admission import AdmissionPlan
+from ragwork_kernel import contributions
+from ragwork_kernel.admission import AdmissionGates
 from ragwork_kernel.authentication import Authenticators
-from ragwork_kernel.authorize import AuthorizationPlan
-from ragwork_kernel.bus import Bus
+from ragwork_kernel.authorization import AuthorizationGates
+from ragwork_kernel.notifications import NotificationChannel
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.connections import Connections
 from ragwork_kernel.db import Pool
-from ragwork_kernel.http import application
+from ragwork_kernel.web_app import application
 from ragwork_kernel.pipeline import Pipeline
-from ragwork_kernel.records import Records
-from ragwork_kernel.replays import Replays
+from ragwork_kernel.request_audit import RequestAudit
+from ragwork_kernel.idempotency import IdempotencyKeys
 from ragwork_kernel.server import accepting
 from ragwork_kernel.sse import StreamRegistry
 from ragwork_kernel.telemetry import Telemetry
@@ -197,8 +197,8 @@ async def serving(
     """Serve ``routes`` under the kernel settings ``settings`` until the block is left."""
     config = KernelConfig(**settings)
     contribution = Contribution(routes=routes, authenticators=authenticators, gates=gates, admission_gates=admission_gates)
-    frozen = plan.freeze({"test": contribution}, ())
-    authorization = AuthorizationPlan()
+    frozen = contributions.freeze({"test": contribution}, ())
+    authorization = AuthorizationGates()
     authorization.freeze(frozen.gates)
     async with contextlib.AsyncExitStack() as stack:
         pool = await Pool.open(
@@ -207,7 +207,7 @@ async def serving(
             statement_timeout_ms=config.statement_timeout_ms,
         )
         stack.push_async_callback(pool.close)
-        bus = Bus(dsn)
+        bus = NotificationChannel(dsn)
         await bus.start()
         stack.push_async_callback(bus.close)
         telemetry, streams = Telemetry("test"), StreamRegistry(bus)
@@ -217,9 +217,9 @@ async def serving(
             authorization=authorization,
             authenticators=Authenticators(ordered=frozen.authenticators),
             credential_formats=frozen.credential_formats,
-            admission=AdmissionPlan(pool, frozen.admission_gates),
-            claims=Replays(replay),
-            records=Records(pool, audit),
+            admission=AdmissionGates(pool, frozen.admission_gates),
+            claims=IdempotencyKeys(replay),
+            records=RequestAudit(pool, audit),
             observers=observers,
             streams=streams,
             telemetry=telemetry,

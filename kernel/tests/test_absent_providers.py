@@ -12,7 +12,7 @@ from ragwork_hooks.storage import Bucket
 from ragwork_kernel import discovery
 from ragwork_kernel.blobs import blobs
 from ragwork_kernel.config import KernelConfig
-from ragwork_kernel.phase0 import shared_state
+from ragwork_kernel.infrastructure import shared_state
 from ragwork_kernel.tracing import NoTracer, make_tracer
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from ragwork_kernel.background import forever
+from ragwork_kernel.resilient_loops import forever
 from ragwork_kernel.boot import repeat
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel import assembly as assemblies
+from ragwork_kernel import plugin_set as assemblies
 from ragwork_kernel import bindings
 from ragwork_kernel.boot import boot
 from ragwork_kernel.config import ConfigErrors

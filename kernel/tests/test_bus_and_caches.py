@@ -9,8 +9,8 @@ import attrs
 import pytest
 import pytest_asyncio
 from ragwork_kernel import migrations
-from ragwork_kernel.bus import FRESH_S, Bus
-from ragwork_kernel.caches import KernelCaches, TenantCache
+from ragwork_kernel.notifications import REVOCATION_WINDOW_S, NotificationChannel
+from ragwork_kernel.caches import KernelCaches, InvalidatedCache
 from ragwork_kernel.db import Pool
 from ragwork_testkit.database import Database, PostgresServer
 from serving import eventually
@@ -21,8 +21,8 @@ class Process:
     """The parts of one process that share news with the others."""
 
     pool: Pool
-    bus: Bus
-    cache: TenantCache[object]
+    bus: NotificationChannel
+    cache: InvalidatedCache[object]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -35,7 +35,7 @@ async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
 @contextlib.asynccontextmanager
 async def process(database: Database, size: int = 10_000, ttl_s: float = 60) -> AsyncIterator[Process]:
     pool = await Pool.open(database.app, size=2, statement_timeout_ms=5000)
-    bus = Bus(database.app)
+    bus = NotificationChannel(database.app)
     caches = KernelCaches(bus)
     await bus.start()
     try:
@@ -199,11 +199,11 @@ async def test_while_the_channel_is_broken_every_get_reads_through(
             raise OSError("refused")
 
         with monkeypatch.context() as broken:
-            broken.setattr("ragwork_kernel.bus.asyncpg.connect", refused)
+            broken.setattr("ragwork_kernel.notifications.asyncpg.connect", refused)
             async with here.pool.tenant("t1") as tx:
                 for pid in pids:
                     assert await tx.fetchval("SELECT pg_terminate_backend($1)", pid)
-            await asyncio.sleep(FRESH_S + 0.1)
+            await asyncio.sleep(REVOCATION_WINDOW_S + 0.1)
             assert not here.bus.fresh
             assert await here.cache.get("k", load) == "fresh"
             assert await here.cache.get("k", load) == "fresher"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import free_json, number, text
-from ragwork_kernel import codec
+from ragwork_kernel import json_codec
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +42,7 @@ class ForTenant:
 def errors(value: Any, target: Any = Order) -> dict[tuple[str | int, ...], str]:
     """Path → kind of every error row."""
     with pytest.raises(Problem) as refused:
-        codec.structure(value, target, "body")
+        json_codec.structure(value, target, "body")
     assert (refused.value.code, refused.value.status) == ("REQUEST_VALIDATION_ERROR", 422)
     rows: Any = refused.value.details["errors"]
     assert all({"type", "loc", "msg"} <= set(row) for row in rows)
@@ -50,7 +50,7 @@ def errors(value: Any, target: Any = Order) -> dict[tuple[str | int, ...], str]:
 
 
 def test_a_whole_body_is_structured() -> None:
-    order = codec.structure(
+    order = json_codec.structure(
         {
             "id": "a",
             "price": 2,
@@ -118,12 +118,12 @@ def test_a_body_that_is_no_object_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("value", ["t2", None, 5, {"nested": 1}])
 def test_a_tenant_id_in_a_body_is_refused_by_its_own_code(value: Any) -> None:
     with pytest.raises(Problem) as refused:
-        codec.structure({"id": "a", "tenant_id": value}, Order, "body")
+        json_codec.structure({"id": "a", "tenant_id": value}, Order, "body")
     assert (refused.value.code, refused.value.status) == ("TENANT_ID_NOT_ALLOWED", 400)
 
 
 def test_a_class_that_declares_tenant_id_takes_it() -> None:
-    assert codec.structure({"tenant_id": "t1"}, ForTenant, "body") == ForTenant(tenant_id="t1")
+    assert json_codec.structure({"tenant_id": "t1"}, ForTenant, "body") == ForTenant(tenant_id="t1")
 
 
 json_values = st.recursive(
@@ -139,14 +139,14 @@ order_like = st.dictionaries(
 @given(value=json_values | order_like)
 def test_any_json_gives_an_order_or_a_problem_whose_details_are_json(value: Any) -> None:
     try:
-        assert isinstance(codec.structure(value, Order, "body"), Order)
+        assert isinstance(json_codec.structure(value, Order, "body"), Order)
     except Problem as problem:
-        codec.dumps(problem.details)
+        json_codec.dumps(problem.details)
 
 
 def test_a_refusal_names_twenty_errors_and_counts_the_rest() -> None:
     with pytest.raises(Problem) as refused:
-        codec.structure({"id": "a", "words": [1] * 60}, Order, "body")
+        json_codec.structure({"id": "a", "words": [1] * 60}, Order, "body")
     rows: Any = refused.value.details["errors"]
     assert (len(rows), refused.value.details["more_errors"]) == (20, 40)
 
@@ -156,13 +156,13 @@ def test_a_refusal_names_twenty_errors_and_counts_the_rest() -> None:
 )
 def test_unknown_fields_are_counted_and_a_few_are_named(count: int, kinds: set[str]) -> None:
     with pytest.raises(Problem) as refused:
-        codec.structure({f"k{n:05}" + "x" * 300: n for n in range(count)}, Order, "body")
+        json_codec.structure({f"k{n:05}" + "x" * 300: n for n in range(count)}, Order, "body")
     rows: Any = refused.value.details["errors"]
     assert {row["type"] for row in rows} == kinds
     unknown = [row for row in rows if row["type"] == "extra_forbidden"]
     assert [row["loc"][1][:6] for row in unknown[:-1]] == [f"k{n:05}" for n in range(5)]
     assert unknown[-1]["msg"] == f"and {count - 5} more fields that are none here"
-    assert len(codec.dumps(refused.value.details)) < 4_000
+    assert len(json_codec.dumps(refused.value.details)) < 4_000
 
 
 @pytest.mark.parametrize("place", ["words", "leaves"])
@@ -175,7 +175,7 @@ def test_a_list_is_counted_before_it_is_looked_at(place: str) -> None:
 
 
 def test_whole_numbers_fit_into_eight_bytes() -> None:
-    assert codec.structure({"id": "a", "count": 2**63 - 1}, Order, "body").count == 2**63 - 1
+    assert json_codec.structure({"id": "a", "count": 2**63 - 1}, Order, "body").count == 2**63 - 1
     for beyond in (2**63, -(2**63) - 1):
         assert errors({"id": "a", "count": beyond}) == {("body", "count"): "int_range"}
 
@@ -196,14 +196,14 @@ def test_times_are_kept_in_utc_within_years_that_can_be_kept(text: str, stored: 
     if stored is None:
         assert errors({"id": "a", "at": text}) == {("body", "at"): "datetime_range"}
     else:
-        order = codec.structure({"id": "a", "at": text}, Order, "body")
+        order = json_codec.structure({"id": "a", "at": text}, Order, "body")
         assert order.at is not None
         assert (order.at, order.at.tzinfo) == (stored, UTC)
 
 
 @given(raw=st.text(max_size=30), target=st.sampled_from([int, bool, str, float, int | None, datetime]))
 def test_any_query_text_is_decoded_or_left_for_the_validator(raw: str, target: Any) -> None:
-    value = codec.query_value(raw, target)
+    value = json_codec.query_value(raw, target)
     assert value == raw or type(value) in (int, bool)
 
 
@@ -215,8 +215,8 @@ def test_any_query_text_is_decoded_or_left_for_the_validator(raw: str, target: A
     )
 )
 def test_times_keep_their_instant_over_the_wire(at: datetime) -> None:
-    sent = orjson.loads(codec.dumps({"at": at}))["at"]
-    order = codec.structure({"id": "a", "at": sent}, Order, "body")
+    sent = orjson.loads(json_codec.dumps({"at": at}))["at"]
+    order = json_codec.structure({"id": "a", "at": sent}, Order, "body")
     assert order.at == at
     assert order.at is not None
     assert order.at.tzinfo is not None
@@ -224,13 +224,13 @@ def test_times_keep_their_instant_over_the_wire(at: datetime) -> None:
 
 def test_times_leave_with_their_offset() -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert codec.dumps(Order(id="a", at=at)).find(b'"2026-01-02T03:04:05+00:00"') > 0
+    assert json_codec.dumps(Order(id="a", at=at)).find(b'"2026-01-02T03:04:05+00:00"') > 0
 
 
 def test_a_long_input_is_not_echoed_whole() -> None:
     with pytest.raises(Problem) as refused:
-        codec.structure({"name": "x" * 100_000}, Leaf, "body")
-    assert len(codec.dumps(refused.value.details)) < 1000
+        json_codec.structure({"name": "x" * 100_000}, Leaf, "body")
+    assert len(json_codec.dumps(refused.value.details)) < 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -243,14 +243,14 @@ class Free:
 
 def test_json_of_any_form_is_measured_and_a_field_may_take_more() -> None:
     fits = {"k": "x" * (16_384 - len('{"k":""}'))}
-    assert codec.structure({"anything": fits}, Free, "body").anything == fits
+    assert json_codec.structure({"anything": fits}, Free, "body").anything == fits
     more = {"k": fits["k"] + "x"}
     assert errors({"anything": more}, Free) == {("body", "anything"): "json_too_large"}
     assert errors({"several": [{"k": "x" * 9_000}] * 2}, Free) == {("body", "several"): "json_too_large"}
-    assert codec.structure({"large": more}, Free, "body").large == more
+    assert json_codec.structure({"large": more}, Free, "body").large == more
     assert errors({"large": {"k": "x" * 40_000}}, Free) == {("body", "large"): "json_too_large"}
 
 
 def test_a_text_without_a_bound_of_its_own_has_one() -> None:
-    assert codec.structure({"words": "x" * 65_536}, Free, "body").words
+    assert json_codec.structure({"words": "x" * 65_536}, Free, "body").words
     assert errors({"words": "x" * 65_537}, Free) == {("body", "words"): "string_too_long"}

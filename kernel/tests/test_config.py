@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.settings import setting
-from ragwork_kernel import assembly
-from ragwork_kernel.config import Configuration, KernelConfig, convert
-from ragwork_kernel.layers import Layers
+from ragwork_kernel import plugin_set
+from ragwork_kernel.config import Settings, KernelConfig, convert
+from ragwork_kernel.layers import SettingsLayers
 
 
 @attrs.frozen(kw_only=True)
@@ -32,7 +32,7 @@ def sample(
     dotenv: str = "",
     environ: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
-) -> Configuration:
+) -> Settings:
     """The configuration of ``Sample`` with each layer as a file or a mapping."""
     (tmp_path / "ragwork.toml").write_text(toml)
     (tmp_path / ".env").write_text(dotenv)
@@ -40,9 +40,9 @@ def sample(
     folder.mkdir(exist_ok=True)
     for name, value in (secrets or {}).items():
         (folder / name).write_text(value)
-    read = Layers.read(tmp_path, environ or {})
-    layers = Layers(read.toml, read.dotenv, read.environ, folder)
-    return Configuration(layers, {"sample": Sample})
+    read = SettingsLayers.read(tmp_path, environ or {})
+    layers = SettingsLayers(read.toml, read.dotenv, read.environ, folder)
+    return Settings(layers, {"sample": Sample})
 
 
 def test_each_layer_overrides_the_weaker_ones_and_is_named(tmp_path: Path) -> None:
@@ -140,21 +140,21 @@ def test_lists_and_switches_are_read_from_text_and_from_toml(tmp_path: Path) -> 
 
 def test_two_owners_of_one_variable_stop_the_boot_and_are_both_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="both first and second"):
-        Configuration(Layers.read(tmp_path, {}), {"first": Sample, "second": Sample}).check()
+        Settings(SettingsLayers.read(tmp_path, {}), {"first": Sample, "second": Sample}).check()
 
 
 def test_the_section_of_a_disabled_plugin_is_checked_and_not_refused(tmp_path: Path) -> None:
     config = tmp_path / "ragwork.toml"
     config.write_text('[kernel]\nplugins = ["directory"]\n\n[documents]\n')
-    assert "documents" not in {p.name for p in assembly.read(tmp_path, {}).plugins}
+    assert "documents" not in {p.name for p in plugin_set.read(tmp_path, {}).plugins}
     config.write_text('[kernel]\nplugins = ["directory"]\n\n[documents]\nno_such_key = 1\n')
     with pytest.raises(ConfigError, match="no_such_key"):
-        assembly.read(tmp_path, {})
+        plugin_set.read(tmp_path, {})
 
 
 def test_one_process_can_hold_two_configurations(tmp_path: Path) -> None:
-    one = assembly.read(tmp_path, {"RAGWORK_PLUGINS": "directory", "APP_NAME": "one"})
-    two = assembly.read(tmp_path, {"RAGWORK_PLUGINS": "rbac", "APP_NAME": "two"})
+    one = plugin_set.read(tmp_path, {"RAGWORK_PLUGINS": "directory", "APP_NAME": "one"})
+    two = plugin_set.read(tmp_path, {"RAGWORK_PLUGINS": "rbac", "APP_NAME": "two"})
     assert (one.kernel.app_name, two.kernel.app_name) == ("one", "two")
     assert [p.name for p in one.plugins] == ["directory"]
     assert [p.name for p in two.plugins] == ["rbac"]

@@ -12,7 +12,7 @@ from ragwork_hooks.authz import ALLOW, Action, Deny, Everything, OwnedBy, ReadSc
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import File
 from ragwork_kernel import migrations
-from ragwork_kernel.authorize import AuthorizationPlan
+from ragwork_kernel.authorization import AuthorizationGates
 from ragwork_testkit.database import Database, PostgresServer
 from serving import RoleGate, StepGate, public, route, serving
 
@@ -172,7 +172,7 @@ async def test_a_credentials_scopes_bound_what_it_reaches_whatever_gates_say(
     (Role.ADMIN, Role.ADMIN, True), (Role.ADMIN, Role.READER, False), (Role.READER, Role.ADMIN, False),
 ])  # fmt: skip
 async def test_who_acts_for_somebody_may_do_what_both_may(agent: Role, human: Role, allowed: bool) -> None:
-    plan = AuthorizationPlan()
+    plan = AuthorizationGates()
     plan.freeze((RoleGate(),))
     both = person("agent", role=agent, on_behalf_of=person("bob", role=human))
     decision = await plan.decide_stage("role", both, Action(name="x.y", role=Role.ADMIN), None, None)
@@ -184,7 +184,7 @@ async def test_who_acts_for_somebody_reads_what_both_read() -> None:
         async def narrow(self, principal: Principal, action: Action, scope: ReadScope) -> ReadScope:
             return all_of(scope, OwnedBy(principal.user_id))
 
-    plan = AuthorizationPlan()
+    plan = AuthorizationGates()
     plan.freeze((Own(stage="resource"),))
     both = person("agent", on_behalf_of=person("bob"))
     scope = await plan.read_scope(both, Action(name="document.read"))
@@ -194,13 +194,13 @@ async def test_who_acts_for_somebody_reads_what_both_read() -> None:
 
 async def test_stale_reads_survive_a_replica_that_is_away(database: Database) -> None:
     from ragwork_kernel.db import Pool
-    from ragwork_kernel.replica import Replicated
+    from ragwork_kernel.read_replica import ReplicaAwareDatabase
     from ragwork_kernel.telemetry import Telemetry
 
     telemetry = Telemetry("test")
     primary = await Pool.open(database.app, size=2, statement_timeout_ms=5000)
     replica = await Pool.open(database.app, size=1, statement_timeout_ms=5000, acquire_timeout_s=0.2)
-    both = Replicated(primary, replica, telemetry)
+    both = ReplicaAwareDatabase(primary, replica, telemetry)
     together = asyncio.Barrier(2)
 
     async def read() -> int:

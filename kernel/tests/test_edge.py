@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from ragwork_kernel import migrations
-from ragwork_kernel.replies import SECURITY_HEADERS
+from ragwork_kernel.responses import SECURITY_HEADERS
 from ragwork_testkit.database import PostgresServer
 from serving import Served, route, serving
 

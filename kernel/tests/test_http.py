@@ -16,7 +16,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import number
 from ragwork_hooks.http import File, Response, Upload
 from ragwork_kernel import migrations
-from ragwork_kernel.replies import SECURITY_HEADERS
+from ragwork_kernel.responses import SECURITY_HEADERS
 from ragwork_testkit.database import Database, PostgresServer
 from serving import StepGate, public, route, serving
 

@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 from job_bench import Bench, Recorder, bench_on, kind, until
 from ragwork_hooks.jobs import PermanentFailure, Job
-from ragwork_kernel import jobs
+from ragwork_kernel import queue
 from ragwork_kernel.error_answers import UNEXPECTED
 from ragwork_kernel.job_claims import Turn, shared_out
-from ragwork_kernel.job_worker import Worker
+from ragwork_kernel.worker import Worker
 from ragwork_testkit.database import Database
 
 
@@ -178,14 +178,14 @@ async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Data
         job_id = await bench.enqueue("t1", n="1")
         await bench.until("t1", job_id, "dead")
         await bench.enqueue("t2", "other")
-        listed = await jobs.list_jobs(connection, "dead")
-        report = await jobs.why(connection, job_id)
+        listed = await queue.list_jobs(connection, "dead")
+        report = await queue.why(connection, job_id)
         assert listed == [report]
         assert report is not None
         assert (report.tenant_id, report.reason, report.payload) == ("t1", "no disk", '{"n": "1"}')
-        assert len(await jobs.list_jobs(connection)) == 2
-        assert [j.kind for j in await jobs.list_jobs(connection, tenant_id="t2")] == ["other"]
-        tenant_jobs = jobs.PostgresJobs(())
+        assert len(await queue.list_jobs(connection)) == 2
+        assert [j.kind for j in await queue.list_jobs(connection, tenant_id="t2")] == ["other"]
+        tenant_jobs = queue.PostgresJobs(())
         async with bench.pool.anonymous() as tx:
             assert {d.kind: (d.waiting, d.dead) for d in await tenant_jobs.depth(tx)} == {
                 "k": (0, 1),
@@ -194,14 +194,14 @@ async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Data
             assert [w.silent_s < 5 for w in await tenant_jobs.workers(tx)] == [True]
         healthy = True
         async with bench.pool.tenant("t2") as tx:
-            assert not await jobs.retry(tx, job_id)
+            assert not await queue.retry(tx, job_id)
         async with bench.pool.tenant("t1") as tx:
-            assert await jobs.retry(tx, job_id)
+            assert await queue.retry(tx, job_id)
         await bench.until("t1", job_id, "succeeded")
         async with bench.pool.tenant("t1") as tx:
-            assert not await jobs.retry(tx, job_id)
-            assert not await jobs.retry(tx, "nonsense")
-        assert await jobs.why(connection, "nonsense") is None
+            assert not await queue.retry(tx, job_id)
+            assert not await queue.retry(tx, "nonsense")
+        assert await queue.why(connection, "nonsense") is None
     async with bench.pool.anonymous() as tx:
         assert await tenant_jobs.workers(tx) == []
     await connection.close()

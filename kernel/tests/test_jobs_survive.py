@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 from job_bench import Bench, OtherProcess, Recorder, bench_on, kind, read_journal, until
 from ragwork_hooks.jobs import Job
-from ragwork_kernel import job_worker, migrations
-from ragwork_kernel.job_worker import Worker
+from ragwork_kernel import worker, migrations
+from ragwork_kernel.worker import Worker
 from ragwork_testkit.database import Database, PostgresServer
 
 
@@ -51,7 +51,7 @@ async def test_a_lease_without_heartbeat_is_taken_over(
     """The way for another machine's worker: nothing is known of it but its silence."""
     # One scale for all: a lease shorter than its margin or its heartbeat is given up before the job is done.
     for name, seconds in {"LEASE_S": 2.0, "MARGIN_S": 0.3, "BEAT_S": 0.3, "POLL_S": 0.2}.items():
-        monkeypatch.setattr(job_worker, name, seconds)
+        monkeypatch.setattr(worker, name, seconds)
     journal = tmp_path / "journal"
     victim = OtherProcess.start(database.dispatcher, journal)
     job_id = await bench.enqueue("t1", s="0.5")
@@ -154,10 +154,10 @@ async def test_stopping_finishes_what_it_can_and_gives_the_rest_back(
 async def test_a_worker_that_cannot_renew_stops_its_jobs_before_another_may_claim(
     database: Database, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_worker, "LEASE_S", 1.5)
-    monkeypatch.setattr(job_worker, "MARGIN_S", 0.5)
-    monkeypatch.setattr(job_worker, "WATCH_S", 0.1)
-    monkeypatch.setattr(job_worker, "_BEAT", "SELECT id FROM ragwork.unheard_of")
+    monkeypatch.setattr(worker, "LEASE_S", 1.5)
+    monkeypatch.setattr(worker, "MARGIN_S", 0.5)
+    monkeypatch.setattr(worker, "WATCH_S", 0.1)
+    monkeypatch.setattr(worker, "_BEAT", "SELECT id FROM ragwork.unheard_of")
     ended: list[float] = []
 
     async def run(job: Job) -> None:
@@ -177,7 +177,7 @@ async def test_a_restart_of_the_database_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, seconds in {"LEASE_S": 5.0, "MARGIN_S": 1.0, "BEAT_S": 0.5, "POLL_S": 0.5}.items():
-        monkeypatch.setattr(job_worker, name, seconds)
+        monkeypatch.setattr(worker, name, seconds)
     server = await PostgresServer.start(tmp_path)
     done: Counter[str] = Counter()
     active: set[str] = set()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
-from ragwork_kernel import codec, jsontext
+from ragwork_kernel import json_codec, jsontext
 
 TEXTS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")) | st.sampled_from(
     ["\\", '\\"', "[{", "}]", "a,b", "\\\\u0000", "\\u0000", '"']
@@ -67,7 +67,7 @@ def test_any_bytes_give_json_or_a_problem(raw: bytes) -> None:
     try:
         parse(raw)
     except Problem as problem:
-        codec.dumps(problem.details)
+        json_codec.dumps(problem.details)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_nesting_ends_where_it_could_not_be_encoded_again(opening: bytes, closin
     def nested(levels: int) -> bytes:
         return opening * levels + b"1" + closing * levels
 
-    assert codec.dumps(parse(nested(jsontext.MAX_DEPTH)))
+    assert json_codec.dumps(parse(nested(jsontext.MAX_DEPTH)))
     assert kind(nested(jsontext.MAX_DEPTH + 1)) == "too_deep"
     assert kind(nested(5_000)) == "too_deep"
 

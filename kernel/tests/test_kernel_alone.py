@@ -14,13 +14,13 @@ BOOT = """
 import asyncio, json, sys
 from pathlib import Path
 import aiohttp
-from ragwork_kernel import assembly
+from ragwork_kernel import plugin_set
 from ragwork_kernel.boot import boot
 from ragwork_kernel.server import listening
 
 async def main():
     here = Path.cwd()
-    async with boot(assembly.read(here), here / "data") as platform:
+    async with boot(plugin_set.read(here), here / "data") as platform:
         async with listening(platform, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
             async with session.get(f"http://127.0.0.1:{port}/v1/health") as response:
                 answer = {"status": response.status, "body": await response.json()}

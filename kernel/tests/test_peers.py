@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 from ragwork_hooks.errors import ConfigError
 from ragwork_kernel.config import KernelConfig
-from ragwork_kernel.peers import Client
+from ragwork_kernel.client_address import ClientAddress
 
 
 def request(remote: str, *forwarded: str) -> Mock:
@@ -25,7 +25,7 @@ def request(remote: str, *forwarded: str) -> Mock:
     ("10.0.0.1", ["10.0.0.3"], "10.0.0.3"),
 ])  # fmt: skip
 def test_the_last_untrusted_hop_is_the_client(remote: str, forwarded: list[str], client: str) -> None:
-    assert Client(("10.0.0.0/8",)).address(request(remote, *forwarded)) == client
+    assert ClientAddress(("10.0.0.0/8",)).address(request(remote, *forwarded)) == client
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_the_origin_is_as_the_client_addressed_us(
     said = {"X-Forwarded-Proto": proto, "X-Forwarded-Host": forwarded_host}
     headers = CIMultiDict({name: value for name, value in said.items() if value is not None})
     asked = Mock(remote=remote, headers=headers, scheme="http", host=host)
-    assert Client(("10.0.0.0/8",)).origin(asked) == origin
+    assert ClientAddress(("10.0.0.0/8",)).origin(asked) == origin
 
 
 def test_without_trusted_proxies_the_header_means_nothing() -> None:
-    assert Client(()).address(request("10.0.0.1", "203.0.113.9")) == "10.0.0.1"
+    assert ClientAddress(()).address(request("10.0.0.1", "203.0.113.9")) == "10.0.0.1"
 
 
 def test_an_ill_formed_network_is_named() -> None:

@@ -430,10 +430,10 @@ async def test_the_handler_sees_the_merged_grant(database: Database) -> None:
 
 
 async def test_the_plan_outside_http_denies_a_resource_of_another_tenant(database: Database) -> None:
-    from ragwork_kernel.authorize import AuthorizationPlan
+    from ragwork_kernel.authorization import AuthorizationGates
     from ragwork_kernel.db import Pool
 
-    plan = AuthorizationPlan()
+    plan = AuthorizationGates()
     plan.freeze((RoleGate(), StepGate(stage="resource", name="r")))
     caller = Principal(tenant_id="t1", user_id="u", credential_id="k", kind="api_key", role=Role.ADMIN)
     pool = await Pool.open(database.app, size=1, statement_timeout_ms=1000)

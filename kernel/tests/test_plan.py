@@ -9,7 +9,7 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.jobs import PeriodicTask
 from ragwork_hooks.plugin import Contribution, Services
-from ragwork_kernel import plan
+from ragwork_kernel import contributions
 from ragwork_kernel.services import PluginServices
 from serving import RoleGate, StepAdmit, public, route
 
@@ -18,8 +18,8 @@ async def handler(_call: Any) -> object:
     return None
 
 
-def frozen(*routes: AnyRoute) -> plan.Plan:
-    return plan.freeze({"one": Contribution(routes=routes)}, ())
+def frozen(*routes: AnyRoute) -> contributions.Contributions:
+    return contributions.freeze({"one": Contribution(routes=routes)}, ())
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_two_routes_that_answer_the_same_call_stop_the_boot(
         "two": Contribution(routes=(route(handler, **{"name": "b.get", **second}),)),
     }
     with pytest.raises(ConfigError, match="both one and two"):
-        plan.freeze(both, ())
+        contributions.freeze(both, ())
 
 
 def test_one_path_may_have_several_methods() -> None:
@@ -100,7 +100,7 @@ def test_a_route_misses_no_declaration() -> None:
 
 def test_admission_gates_stand_under_their_stage_in_the_operators_order() -> None:
     gates = (StepAdmit("rate", name="a"), StepAdmit("cost", name="b"), StepAdmit("rate", name="c"))
-    made = plan.freeze({"one": Contribution(admission_gates=gates)}, ("c",))
+    made = contributions.freeze({"one": Contribution(admission_gates=gates)}, ("c",))
     assert {stage: [g.name for g in made.admission_gates[stage]] for stage in ("rate", "cost")} == {
         "rate": ["c", "a"], "cost": ["b"],
     }  # fmt: skip
@@ -109,14 +109,14 @@ def test_admission_gates_stand_under_their_stage_in_the_operators_order() -> Non
 def test_a_gate_of_an_unknown_stage_stops_the_boot() -> None:
     """Filtered out silently it would never be asked, and what it guards would be open."""
     with pytest.raises(ConfigError, match=r"one.*stage 'later'"):
-        plan.freeze({"one": Contribution(admission_gates=(StepAdmit("later"),))}, ())
+        contributions.freeze({"one": Contribution(admission_gates=(StepAdmit("later"),))}, ())
     with pytest.raises(ConfigError, match=r"one.*stage 'later'"):
-        plan.freeze({"one": Contribution(gates=(RoleGate(stage="later"),))}, ())
+        contributions.freeze({"one": Contribution(gates=(RoleGate(stage="later"),))}, ())
 
 
 def test_the_plan_does_not_change_when_its_sources_do() -> None:
     sources = {"one": Contribution(tickers=(PeriodicTask(name="t", every_s=1, run=handler),))}  # type: ignore[arg-type]
-    made = plan.freeze(sources, ())
+    made = contributions.freeze(sources, ())
     sources.clear()
     assert [t.name for t in made.tickers] == ["t"]
 
@@ -129,7 +129,7 @@ def test_every_tuple_of_a_contribution_is_collected_and_its_owner_named_when_it_
     for field in several:
         wrong: dict[str, Any] = {field: 5}
         with pytest.raises(ConfigError, match=rf"plugin 'one'.*as {field}.*give a tuple"):
-            plan.freeze({"one": Contribution(**wrong)}, ())
+            contributions.freeze({"one": Contribution(**wrong)}, ())
 
 
 def test_every_service_of_the_contract_is_a_plugin_s() -> None:

@@ -12,7 +12,7 @@ from ragwork_hooks.plugin import Provider, ProviderContext, ProviderMiddleware
 from ragwork_hooks.provider_kinds import EMBEDDING, LLM
 from ragwork_kernel import discovery
 from ragwork_kernel import providers as providers_module
-from ragwork_kernel.providers import Offer, ProviderTable
+from ragwork_kernel.providers import ProviderOffer, ProviderTable
 
 CONTEXT: ProviderContext[Any] = ProviderContext(services=None, config=None)  # type: ignore[arg-type]
 
@@ -58,7 +58,7 @@ def table(
     }
     monkeypatch.setattr(discovery, "load", lambda _group, name: providers[name])
     made = ProviderTable()
-    made.fill([Offer(kind="embedding", name=name, context=CONTEXT) for name in factories], provider_middleware)
+    made.fill([ProviderOffer(kind="embedding", name=name, context=CONTEXT) for name in factories], provider_middleware)
     return made
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.http import Empty, Upload
-from ragwork_kernel import codec
-from ragwork_kernel.replays import payload_hash
+from ragwork_kernel import json_codec
+from ragwork_kernel.idempotency import payload_hash
 
 
 @attrs.frozen(kw_only=True)
@@ -30,7 +30,7 @@ class Sent:
 
 
 def hash_of(raw: bytes) -> bytes:
-    return payload_hash(Sent(codec.structure(orjson.loads(raw), Body, "body")))  # type: ignore[arg-type]
+    return payload_hash(Sent(json_codec.structure(orjson.loads(raw), Body, "body")))  # type: ignore[arg-type]
 
 
 @given(st.sampled_from([None, 1, 4]), st.booleans(), st.booleans(), st.permutations(["text", "labels"]))

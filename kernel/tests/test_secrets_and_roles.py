@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.redaction import Redactor
-from ragwork_kernel import assembly, migrations, phase0, roles, secrets
+from ragwork_kernel import plugin_set, migrations, infrastructure, roles, secrets
 from ragwork_kernel.boot import boot
-from ragwork_kernel.config import ConfigErrors, KernelConfig, Layers
+from ragwork_kernel.config import ConfigErrors, KernelConfig, SettingsLayers
 from ragwork_testkit.database import Database, PostgresServer
 
 
@@ -22,8 +22,8 @@ async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
         yield fresh
 
 
-def layers(tmp_path: Path, **environ: str) -> Layers:
-    return Layers.read(tmp_path, environ)
+def layers(tmp_path: Path, **environ: str) -> SettingsLayers:
+    return SettingsLayers.read(tmp_path, environ)
 
 
 async def test_outside_production_every_process_finds_the_same_key(
@@ -78,7 +78,7 @@ def test_a_key_that_the_plugin_did_not_declare_is_out_of_reach(tmp_path: Path) -
 
 
 async def booted(tmp_path: Path, environ: Mapping[str, str]) -> None:
-    async with boot(assembly.read(tmp_path, {"RAGWORK_PROFILE": "production", **environ}), tmp_path):
+    async with boot(plugin_set.read(tmp_path, {"RAGWORK_PROFILE": "production", **environ}), tmp_path):
         pass
 
 
@@ -98,8 +98,8 @@ async def test_production_refuses_to_start_without_a_plugins_key(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
     plugins = {"RAGWORK_PLUGINS": "directory,apikeys"}
-    names = [name for p in assembly.read(tmp_path, plugins).plugins for name in p.info.secrets]
-    async with postgres.database(assembly.read(tmp_path, plugins).sources()) as migrated:
+    names = [name for p in plugin_set.read(tmp_path, plugins).plugins for name in p.info.secrets]
+    async with postgres.database(plugin_set.read(tmp_path, plugins).sources()) as migrated:
         with pytest.raises(ConfigError, match=f"{names[0]}: is unset"):
             await booted(tmp_path, {**plugins, "DATABASE_URL": migrated.app})
         await booted(tmp_path, {**plugins, "DATABASE_URL": migrated.app, names[0]: "k" * 32})
@@ -177,6 +177,6 @@ def test_derived_passwords_differ_by_role_and_hide_the_administrators() -> None:
 async def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
     config = KernelConfig(database_url="postgresql://u:hidden@127.0.0.1:1/n")
     with pytest.raises(ConfigError, match=r"127.0.0.1:1") as refused:
-        async with phase0.database(config, tmp_path, patience_s=0.3):
+        async with infrastructure.database(config, tmp_path, patience_s=0.3):
             pass
     assert "hidden" not in str(refused.value)

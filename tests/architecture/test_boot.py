@@ -11,7 +11,7 @@ import pytest
 from ragwork_hooks.authz import Allow
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Contribution, PluginInfo, hookimpl
-from ragwork_kernel import assembly, plan
+from ragwork_kernel import plugin_set, contributions
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import Running
 
@@ -28,7 +28,7 @@ async def test_the_kernel_alone_answers_health(platform: Start) -> None:
 
 @pytest.mark.parametrize("plugin", PLUGINS)
 async def test_each_plugin_alone_boots_or_says_why_not(platform: Start, plugin: str) -> None:
-    loaded = next(p for p in assembly.read(environ={"RAGWORK_PLUGINS": plugin}).plugins)
+    loaded = next(p for p in plugin_set.read(environ={"RAGWORK_PLUGINS": plugin}).plugins)
     if loaded.info.critical and loaded.info.requires:
         with pytest.raises(ConfigError, match=f"'{plugin}'.*needs"):
             async with platform(plugins=(plugin,)):
@@ -71,7 +71,7 @@ async def test_without_an_authorization_gate_every_route_refuses(platform: Start
 
 def test_an_unknown_enabled_plugin_stops_the_boot(tmp_path: Path) -> None:
     (tmp_path / "ragwork.toml").write_text('[kernel]\nplugins = ["rbca"]\n')
-    broken = assembly.read(tmp_path, {})
+    broken = plugin_set.read(tmp_path, {})
     with pytest.raises(ConfigError, match="did you mean 'rbac'"):
         broken.require_whole()
 
@@ -95,18 +95,18 @@ class NamedGate:
 def test_two_contributions_of_one_name_stop_the_boot_and_name_both_owners() -> None:
     gates = {"one": contribution(gates=(NamedGate("g"),)), "two": contribution(gates=(NamedGate("g"),))}
     with pytest.raises(ConfigError, match="both one and two"):
-        plan.freeze(gates, ())
+        contributions.freeze(gates, ())
 
 
 def test_the_operator_orders_the_gates() -> None:
     gates = {"one": contribution(gates=(NamedGate("a"), NamedGate("b"), NamedGate("c")))}
-    assert [g.name for g in plan.freeze(gates, ("c", "b")).gates] == ["c", "b", "a"]
+    assert [g.name for g in contributions.freeze(gates, ("c", "b")).gates] == ["c", "b", "a"]
 
 
 @pytest.mark.parametrize("wrong", [["a list"], ("not a route",), None])
 def test_a_contribution_of_the_wrong_type_names_its_owner(wrong: Any) -> None:
     with pytest.raises(ConfigError, match="'one'"):
-        plan.freeze({"one": contribution(routes=wrong)}, ())
+        contributions.freeze({"one": contribution(routes=wrong)}, ())
 
 
 def test_a_plugin_that_orders_its_hook_calls_is_refused() -> None:
@@ -123,4 +123,4 @@ def test_a_plugin_that_orders_its_hook_calls_is_refused() -> None:
     plugin = Pushy()
     manager.register(plugin, "pushy")
     with pytest.raises(ConfigError, match="tryfirst"):
-        assembly._refuse_forbidden_forms(manager, plugin, "pushy")
+        plugin_set._refuse_forbidden_forms(manager, plugin, "pushy")

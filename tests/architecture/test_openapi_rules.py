@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from ragwork_hooks.http import AnyRoute
-from ragwork_kernel import codec
+from ragwork_kernel import json_codec
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, IDENTITY_PLUGINS, running
 
@@ -156,7 +156,7 @@ def test_every_body_has_an_example_that_the_server_takes(
             _validate(content, document)
             shown += 1
         if route.body_kind in ("json", "optional_json", "form"):
-            codec.structure(content["example"], route.body, "body")
+            json_codec.structure(content["example"], route.body, "body")
     assert shown > 50
 
 

@@ -10,7 +10,7 @@ from ragwork_cli import doctor
 from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.plugin import PluginInfo
 from ragwork_hooks.provider_kinds import KINDS, LLM, ProviderKind
-from ragwork_kernel import assembly as assemblies
+from ragwork_kernel import plugin_set as assemblies
 from ragwork_kernel import bindings, kinds
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.package import Package, declared

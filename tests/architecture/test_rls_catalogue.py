@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 import pytest_asyncio
-from ragwork_kernel import assembly, migrations
+from ragwork_kernel import plugin_set, migrations
 from ragwork_testkit.database import Database, PostgresServer
 
 #: Tables without a tenant: nothing in them belongs to one.
@@ -83,7 +83,7 @@ def findings(rows: list[asyncpg.Record]) -> set[str]:
 @pytest_asyncio.fixture
 async def everything(postgres: PostgresServer) -> AsyncIterator[Database]:
     """A database with the migrations of every installed plugin."""
-    async with postgres.database(assembly.read(environ={}).sources()) as database:
+    async with postgres.database(plugin_set.read(environ={}).sources()) as database:
         yield database
 
 
@@ -165,7 +165,7 @@ async def test_an_insert_for_another_tenant_fails(everything: Database, tenant: 
 
 
 async def test_migrations_apply_to_an_empty_and_to_the_previous_schema(postgres: PostgresServer) -> None:
-    sources = assembly.read(environ={}).sources()
+    sources = plugin_set.read(environ={}).sources()
     async with postgres.database([]) as database:
         first = await migrations.migrate(database.owner, sources[:1])
         rest = await migrations.migrate(database.owner, sources)

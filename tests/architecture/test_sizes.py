@@ -10,7 +10,7 @@ import pytest
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import SCHEMA, wire_name
 from ragwork_hooks.http import AnyRoute, Page, Upload
-from ragwork_kernel import bounds, codec
+from ragwork_kernel import bounds, json_codec
 from ragwork_testkit.hostile import fields_of
 from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
 
@@ -85,7 +85,7 @@ async def test_free_json_and_texts_of_every_body_have_a_bound(platform: Start) -
         assert most <= LARGEST_JSON or (kind.__name__, field.name) in MEASURED_LATER
         value: Any = {"a": "x" * most}
         with pytest.raises(Problem) as refused:
-            codec.structure({field.name: [value] if bounds.is_list(field.type) else value}, kind, "body")
+            json_codec.structure({field.name: [value] if bounds.is_list(field.type) else value}, kind, "body")
         rows: Any = refused.value.details["errors"]
         assert [(row["type"], row["loc"]) for row in rows] == [
             ("json_too_large", ["body", wire_name(field.name)])

@@ -9,7 +9,7 @@ import pytest
 from page import DOCS, ROOT
 from ragwork_cli.command_line import command_line
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel import assembly as assemblies
+from ragwork_kernel import plugin_set as assemblies
 from ragwork_kernel import discovery
 from ragwork_kernel.config import KernelConfig
 

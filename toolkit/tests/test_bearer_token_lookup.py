@@ -5,7 +5,7 @@ import hmac
 import attrs
 import pytest
 from ragwork_hooks.errors import Problem
-from ragwork_kernel.bus import Bus
+from ragwork_kernel.notifications import NotificationChannel
 from ragwork_kernel.caches import KernelCaches
 from ragwork_toolkit.bearer_tokens.format import TokenFormat, digest
 from ragwork_toolkit.bearer_tokens.lookup import TokenLookup, authenticate
@@ -27,7 +27,7 @@ class Table:
         self.reads = 0
         self.away = False
         # Nobody announces changes here, so that the cache reads through.
-        cache = KernelCaches(Bus("postgresql://nowhere")).cache("test.tokens", ttl_s=60)
+        cache = KernelCaches(NotificationChannel("postgresql://nowhere")).cache("test.tokens", ttl_s=60)
         self.lookup: TokenLookup[Row] = TokenLookup(FORM, PEPPER, cache, self.load)  # type: ignore[arg-type]
 
     def mint(self) -> str:

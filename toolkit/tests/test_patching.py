@@ -4,7 +4,7 @@ import attrs
 import pytest
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import SCHEMA, FieldError, number, text
-from ragwork_kernel import codec
+from ragwork_kernel import json_codec
 from ragwork_toolkit.patching import UNSET, changes, optional
 
 
@@ -22,7 +22,7 @@ class NamePatch:
 
 
 def limits(**said: object) -> dict[str, object]:
-    return dict(changes(codec.structure(said, LimitPatch, "body")))
+    return dict(changes(json_codec.structure(said, LimitPatch, "body")))
 
 
 def test_only_what_is_named_changes() -> None:
@@ -55,4 +55,4 @@ def test_the_bounds_of_the_field_hold_and_are_described(wrong: dict[str, float])
 
 def test_what_is_left_out_has_a_json_form() -> None:
     assert LimitPatch().limit is UNSET
-    assert codec.dumps(LimitPatch()) == b'{"limit":"unset","ratio":"unset","hard":"unset"}'
+    assert json_codec.dumps(LimitPatch()) == b'{"limit":"unset","ratio":"unset","hard":"unset"}'

@@ -13,10 +13,10 @@ import attrs
 from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.plugin import Binding, HealthCheck
 from ragwork_hooks.storage import DatabaseUrls, Mode, Transaction
-from ragwork_kernel import bindings, plan
+from ragwork_kernel import bindings, contributions
 from ragwork_kernel.absent_state import AbsentState
-from ragwork_kernel.assembly import Assembly
-from ragwork_kernel.bus import Bus
+from ragwork_kernel.plugin_set import PluginSet
+from ragwork_kernel.notifications import NotificationChannel
 from ragwork_kernel.collection import Collected, collect
 from ragwork_kernel.db import Pool
 from ragwork_kernel.error_answers import database_unavailable
@@ -33,10 +33,10 @@ _POOL: Final = 2
 class BootDryRun:
     """An assembly that is put together and serves nobody. ``faults`` would stop the boot."""
 
-    assembly: Assembly
+    assembly: PluginSet
     wiring: Wiring
     collected: Collected
-    frozen: plan.Plan | None
+    frozen: contributions.Contributions | None
     faults: tuple[ConfigError, ...]
 
     @property
@@ -87,7 +87,7 @@ class BootDryRun:
 
 
 @asynccontextmanager
-async def dry_run(assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None) -> AsyncIterator[BootDryRun]:
+async def dry_run(assembly: PluginSet, data_dir: Path, urls: DatabaseUrls | None) -> AsyncIterator[BootDryRun]:
     """Put ``assembly`` together over the database of ``urls``; without, over none."""
     async with AsyncExitStack() as stack:
         pool = None
@@ -98,13 +98,13 @@ async def dry_run(assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None)
 
 
 async def _put_together(
-    stack: AsyncExitStack, assembly: Assembly, data_dir: Path, urls: DatabaseUrls | None, pool: Pool | None
+    stack: AsyncExitStack, assembly: PluginSet, data_dir: Path, urls: DatabaseUrls | None, pool: Pool | None
 ) -> BootDryRun:
     telemetry = Telemetry(assembly.kernel.app_name)
     ground = Ground(
         db=_NoDatabase() if pool is None else pool,
         state=AbsentState(),
-        bus=Bus("" if urls is None else urls.app),
+        bus=NotificationChannel("" if urls is None else urls.app),
         telemetry=telemetry,
         tracer=NoTracer(),
         # What is unset is told elsewhere; here something has to stand in its place.
@@ -116,9 +116,9 @@ async def _put_together(
     collected = collect(assembly, wiring.parts)
     faults = [*collected.faults]
     faults += bindings.inactive(assembly, collected.offered, collected.inactive)
-    frozen: plan.Plan | None = None
+    frozen: contributions.Contributions | None = None
     try:
-        frozen = plan.freeze(collected.contributions, assembly.kernel.gate_order)
+        frozen = contributions.freeze(collected.contributions, assembly.kernel.gate_order)
         wiring.freeze(frozen, collected, frozen.probes)
     except ConfigError as error:
         faults.append(error)

@@ -12,8 +12,8 @@ import asyncpg
 import click
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Command, Option, OptionValue, OfflineCommand, OfflineCommandContext
-from ragwork_kernel import assembly as assemblies
-from ragwork_kernel.assembly import Assembly
+from ragwork_kernel import plugin_set as assemblies
+from ragwork_kernel.plugin_set import PluginSet
 from ragwork_kernel.boot import boot
 from ragwork_kernel.config import ConfigErrors
 from ragwork_kernel.layers import nearest
@@ -173,7 +173,7 @@ def _plugin_callback(plugin: str, command: Command | OfflineCommand) -> Callable
 
 
 async def _run_plugin_command(
-    assembly: Assembly,
+    assembly: PluginSet,
     plugin: str,
     command: Command,
     data_dir: Path,

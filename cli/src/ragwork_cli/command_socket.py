@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Command, OptionValue
-from ragwork_kernel.assembly import Assembly
+from ragwork_kernel.plugin_set import PluginSet
 from ragwork_kernel.boot import Platform
 from ragwork_kernel.error_answers import UNEXPECTED
 
@@ -189,7 +189,7 @@ def _send(writer: asyncio.StreamWriter, message: Mapping[str, object]) -> None:
 
 
 async def run_there(
-    assembly: Assembly,
+    assembly: PluginSet,
     data_dir: Path,
     command: Command,
     options: Mapping[str, OptionValue],
@@ -242,18 +242,18 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _explicit(assembly: Assembly) -> dict[str, str]:
+def _explicit(assembly: PluginSet) -> dict[str, str]:
     """Digests of the settings that some layer sets here: what this command's user asked for."""
     return {env: digest for env, digest, by_default in _settings(assembly) if not by_default}
 
 
-def _differing(assembly: Assembly, explicit: Mapping[str, str]) -> list[str]:
+def _differing(assembly: PluginSet, explicit: Mapping[str, str]) -> list[str]:
     """Names among ``explicit`` whose value is another one in this process."""
     own = {env: digest for env, digest, _ in _settings(assembly)}
     return sorted(env for env, digest in explicit.items() if own.get(env) != digest)
 
 
-def _settings(assembly: Assembly) -> list[tuple[str, str, bool]]:
+def _settings(assembly: PluginSet) -> list[tuple[str, str, bool]]:
     """Name, digest of the value, and whether it is the default, of every setting."""
     values: dict[str, Any] = {}
     rows = []

@@ -10,8 +10,8 @@ import asyncpg
 from ragwork_hooks.errors import ConfigError, Problem
 from ragwork_hooks.plugin import HealthCheck
 from ragwork_hooks.storage import DatabaseUrls
-from ragwork_kernel import bindings, migrations, phase0, roles
-from ragwork_kernel.assembly import Assembly
+from ragwork_kernel import bindings, migrations, infrastructure, roles
+from ragwork_kernel.plugin_set import PluginSet
 from ragwork_kernel.boot import gaps
 from ragwork_kernel.health import PROBE_TIMEOUT_S
 
@@ -23,7 +23,7 @@ _CURRENT: Final = "current"
 Check = Callable[[DatabaseUrls], Awaitable[Finding]]
 
 
-async def settings(assembly: Assembly) -> list[Finding]:
+async def settings(assembly: PluginSet) -> list[Finding]:
     """Files, keys, values, key material, plugins and bindings. Nothing is opened."""
     sound = f"profile {assembly.kernel.profile}, read: {', '.join(settings_report.sources(assembly.layers))}"
     found = of_all("configuration", assembly.faults, sound)
@@ -42,7 +42,7 @@ async def settings(assembly: Assembly) -> list[Finding]:
 
 
 async def live(
-    assembly: Assembly, data_dir: Path, *, offline: bool, more: tuple[Check, ...] = ()
+    assembly: PluginSet, data_dir: Path, *, offline: bool, more: tuple[Check, ...] = ()
 ) -> list[Finding]:
     """The stores and the providers. ``offline`` leaves out what may need a network. ``more`` is asked of the
     database when it answers.
@@ -70,14 +70,14 @@ def data_directory(data_dir: Path) -> Finding:
     return Finding(check="data directory", state="ok", detail=str(data_dir))
 
 
-async def shared_state(assembly: Assembly) -> Finding:
+async def shared_state(assembly: PluginSet) -> Finding:
     """Whether the store of ``REDIS_URL`` answers."""
     if assembly.kernel.redis_url is None:
         detail = "kept in the process: limits and circuits count for one server alone"
         return Finding(check="shared state", state="ok", detail=detail)
     where = assembly.configuration.place("kernel", "redis_url")
     try:
-        async with phase0.shared_state(assembly.kernel) as (_, probes):
+        async with infrastructure.shared_state(assembly.kernel) as (_, probes):
             for probe in probes:
                 await probe.check()
     except ConfigError as error:
@@ -89,7 +89,7 @@ async def shared_state(assembly: Assembly) -> Finding:
 
 
 async def _database(
-    assembly: Assembly, data_dir: Path, more: tuple[Check, ...], *, offline: bool
+    assembly: PluginSet, data_dir: Path, more: tuple[Check, ...], *, offline: bool
 ) -> list[Finding]:
     if assembly.kernel.production and assembly.kernel.database_url is None:
         return await _plugins(assembly, data_dir, None, None, offline=offline)  # told as a gap already
@@ -98,7 +98,7 @@ async def _database(
         return await _plugins(assembly, data_dir, None, None, offline=offline)  # nothing is stored yet
     found: list[Finding] = []
     try:
-        async with phase0.database(assembly.kernel, data_dir, patience_s=0) as urls:
+        async with infrastructure.database(assembly.kernel, data_dir, patience_s=0) as urls:
             where = "embedded" if embedded else "DATABASE_URL answers"
             found.append(Finding(check="database", state="ok", detail=where))
             schema = await guarded(_schema(assembly), urls)
@@ -127,7 +127,7 @@ async def role(urls: DatabaseUrls) -> Finding:
     return Finding(check="row level security", state="ok", detail="binds the application's role")
 
 
-def _schema(assembly: Assembly) -> Check:
+def _schema(assembly: PluginSet) -> Check:
     async def check(urls: DatabaseUrls) -> Finding:
         connection = await asyncpg.connect(urls.app)
         try:
@@ -145,7 +145,7 @@ def _schema(assembly: Assembly) -> Check:
 
 
 async def _plugins(
-    assembly: Assembly,
+    assembly: PluginSet,
     data_dir: Path,
     urls: DatabaseUrls | None,
     schema: Finding | None,

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
-from ragwork_kernel import codec
+from ragwork_kernel import json_codec
 from tqdm import tqdm
 
 
@@ -49,7 +49,7 @@ class TerminalConsole:
 
     def result(self, data: object, text: str) -> None:
         if self._json:
-            text = codec.dumps(data, indent=True).decode()
+            text = json_codec.dumps(data, indent=True).decode()
         self._data.write(text + "\n")
         self._data.flush()
 

@@ -14,8 +14,8 @@ from ragwork_hooks.authz import Everything
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.governance import DataPage, DataStore, SortOrder, Subject, SubjectKind
 from ragwork_hooks.plugin import Option
-from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import codec
+from ragwork_kernel import plugin_set as assemblies
+from ragwork_kernel import json_codec
 from ragwork_kernel.boot import Platform, boot
 
 from ragwork_cli.console import TerminalConsole
@@ -100,7 +100,7 @@ async def export(options: Options, data_dir: Path, console: TerminalConsole) -> 
                 console.progress(0, f"export {store.name}", "row") as advance,
             ):
                 async for row in store.export(tx, subject):
-                    await asyncio.to_thread(file.write, codec.dumps(row) + b"\n")
+                    await asyncio.to_thread(file.write, json_codec.dumps(row) + b"\n")
                     count += 1
                     advance(1)
             file.flush()

@@ -12,9 +12,9 @@ import attrs
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 from ragwork_hooks.storage import DatabaseUrls
-from ragwork_kernel import assembly as assemblies
+from ragwork_kernel import plugin_set as assemblies
 from ragwork_kernel import discovery
-from ragwork_kernel.assembly import Assembly
+from ragwork_kernel.plugin_set import PluginSet
 
 from ragwork_cli import configuration_checks
 from ragwork_cli.console import TerminalConsole
@@ -45,7 +45,7 @@ async def examine(data_dir: Path, *, offline: bool = False) -> list[Finding]:
     return findings + await configuration_checks.live(assembly, data_dir, offline=offline, more=more)
 
 
-def plugin_rows(assembly: Assembly) -> list[dict[str, str]]:
+def plugin_rows(assembly: PluginSet) -> list[dict[str, str]]:
     """One row per installed plugin: name, version, state (enabled, disabled, broken), note."""
     found = discovery.installed(discovery.PLUGINS)
     enabled = {loaded.name: loaded for loaded in assembly.plugins}

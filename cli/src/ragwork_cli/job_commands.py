@@ -11,8 +11,8 @@ import attrs
 from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
-from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import jobs, phase0
+from ragwork_kernel import plugin_set as assemblies
+from ragwork_kernel import queue, infrastructure
 from ragwork_kernel.boot import boot
 
 from ragwork_cli.console import TerminalConsole
@@ -31,7 +31,7 @@ ID_OPTIONS = (Option(name="job_id", help="a job's id", positional=True, required
 async def list_jobs(options: dict[str, Any], data_dir: Path, console: TerminalConsole) -> int:
     """The latest jobs first."""
     async with _dispatcher(data_dir) as connection:
-        rows = await jobs.list_jobs(connection, options["state"], options["tenant"], options["limit"])
+        rows = await queue.list_jobs(connection, options["state"], options["tenant"], options["limit"])
     columns = ("id", "kind", "state", "tenant_id", "attempt", "updated_at", "reason")
     console.table([attrs.asdict(row) for row in rows], columns, "no such jobs")
     return 0
@@ -40,7 +40,7 @@ async def list_jobs(options: dict[str, Any], data_dir: Path, console: TerminalCo
 async def why(options: dict[str, Any], data_dir: Path, console: TerminalConsole) -> int:
     """One job and the reason of its last failure."""
     async with _dispatcher(data_dir) as connection:
-        report = await jobs.why(connection, options["job_id"])
+        report = await queue.why(connection, options["job_id"])
     if report is None:
         return _missing(options["job_id"], console)
     text = (
@@ -57,19 +57,19 @@ async def retry(options: dict[str, Any], data_dir: Path, console: TerminalConsol
     """Queue a dead job again."""
     job_id = options["job_id"]
     async with _dispatcher(data_dir) as connection:
-        report = await jobs.why(connection, job_id)
+        report = await queue.why(connection, job_id)
     if report is None or not await _retried(data_dir, report):
         return _missing(job_id, console, "is not a dead job")
     console.result({"id": job_id, "state": "queued"}, f"{job_id} is queued again")
     return 0
 
 
-async def _retried(data_dir: Path, report: jobs.JobReport) -> bool:
+async def _retried(data_dir: Path, report: queue.JobReport) -> bool:
     """Whether the job is queued again and the audit log of its tenant says so; both or neither."""
     async with boot(assemblies.read(), data_dir) as platform:
         record = OperatorRecords(log=platform.log, event=RETRIED, actor=operator(os.getuid()))
         async with platform.parts.db.tenant(report.tenant_id) as tx:
-            if not await jobs.retry(tx, report.id):
+            if not await queue.retry(tx, report.id):
                 return False
             note = AuditDetails(resource_type="job", resource_id=report.id, metadata={"kind": report.kind})
             await record(tx, note)
@@ -83,7 +83,7 @@ def _missing(job_id: str, console: TerminalConsole, what: str = "is not a known 
 
 @asynccontextmanager
 async def _dispatcher(data_dir: Path) -> "AsyncIterator[asyncpg.Connection[Any]]":
-    async with phase0.database(assemblies.read().kernel, data_dir) as urls:
+    async with infrastructure.database(assemblies.read().kernel, data_dir) as urls:
         if urls.dispatcher is None:
             raise ConfigError(
                 "DATABASE_DISPATCHER_URL", "is unset, so jobs can't be seen from here", "set it"

@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 from ragwork_kernel import discovery
-from ragwork_kernel.assembly import config_folder, kernel_settings
-from ragwork_kernel.layers import Layers
+from ragwork_kernel.plugin_set import config_folder, kernel_settings
+from ragwork_kernel.layers import SettingsLayers
 from ragwork_kernel.plugin_lock import FORMAT, PluginLock, measured
 
 #: Its name where ``RAGWORK_PLUGIN_LOCK`` gives none.
@@ -20,7 +20,7 @@ def to_lock(
 ) -> tuple[Path, tuple[str, ...]]:
     """Where the lock file is or belongs, and the plugins that this configuration would import. Imports none."""
     place = folder or config_folder(environ)
-    layers = Layers.read(place, environ)
+    layers = SettingsLayers.read(place, environ)
     kernel = kernel_settings(layers)
     found = discovery.installed(discovery.PLUGINS)
     sections = [section for section in layers.toml.values if section in found]

@@ -9,16 +9,16 @@ from typing import Any
 import attrs
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
-from ragwork_kernel import assembly as assemblies
-from ragwork_kernel import discovery, migrations, phase0
+from ragwork_kernel import plugin_set as assemblies
+from ragwork_kernel import discovery, migrations, infrastructure
 from ragwork_kernel.boot import boot
-from ragwork_kernel.job_worker import LEASE_S
+from ragwork_kernel.worker import LEASE_S
 from ragwork_kernel.layers import nearest
 from ragwork_kernel.leaving import Leaving, suppress_told
 from ragwork_kernel.plugin_lock import PluginLock
 from ragwork_kernel.server import serve as run_server
 from ragwork_kernel.telemetry import configure_logging
-from ragwork_kernel.worker import run_worker, silence
+from ragwork_kernel.worker_process import run_worker, silence
 
 from ragwork_cli import (
     command_socket,
@@ -94,8 +94,8 @@ async def _worker(options: Options, data_dir: Path, console: TerminalConsole) ->
     return 0
 
 
-async def _check_worker(assembly: assemblies.Assembly, data_dir: Path, console: TerminalConsole) -> int:
-    async with phase0.database(assembly.kernel, data_dir, patience_s=0) as urls:
+async def _check_worker(assembly: assemblies.PluginSet, data_dir: Path, console: TerminalConsole) -> int:
+    async with infrastructure.database(assembly.kernel, data_dir, patience_s=0) as urls:
         silent_s = await silence(urls.app)
     alive = silent_s is not None and silent_s <= LEASE_S
     seen = "no worker of this machine is known" if silent_s is None else f"seen {silent_s:.1f} s ago"
@@ -106,7 +106,7 @@ async def _check_worker(assembly: assemblies.Assembly, data_dir: Path, console: 
 async def _migrate(options: Options, data_dir: Path, console: TerminalConsole) -> int:
     assembly = assemblies.read()
     dry_run = bool(options["dry_run"])
-    async with phase0.database(assembly.kernel, data_dir) as urls:
+    async with infrastructure.database(assembly.kernel, data_dir) as urls:
         ran = await migrations.migrate(urls.owner or urls.app, assembly.sources(), dry_run)
     rows = [{"plugin": m.plugin, "name": m.name, "kind": m.kind} for m in ran]
     verb = "would apply" if dry_run else "applied"
@@ -144,7 +144,7 @@ async def _plugins_verify(_options: Options, _data_dir: Path, console: TerminalC
     return 1 if wrong else 0
 
 
-def _warn(assembly: assemblies.Assembly) -> None:
+def _warn(assembly: assemblies.PluginSet) -> None:
     """Once, when a process starts to serve or to work: other commands have other things to say."""
     for remark in strange(assembly):
         log.warning("%s", remark)
@@ -184,7 +184,7 @@ async def _config_explain(options: Options, _data_dir: Path, console: TerminalCo
 
 
 async def _dsn(options: Options, data_dir: Path, console: TerminalConsole) -> int:
-    async with phase0.database(assemblies.read().kernel, data_dir, over_tcp=True) as urls:
+    async with infrastructure.database(assemblies.read().kernel, data_dir, over_tcp=True) as urls:
         dsn = urls.owner if options["owner"] else urls.app
     if dsn is None:
         console.say("the owner's DSN is not known here; set DATABASE_OWNER_URL")

@@ -7,7 +7,7 @@ from typing import Final
 
 from ragwork_hooks.errors import ConfigError, Problem, ProviderError
 from ragwork_hooks.plugin import Command, CommandContext, Console, OptionValue, OfflineCommand
-from ragwork_kernel.assembly import Assembly
+from ragwork_kernel.plugin_set import PluginSet
 from ragwork_kernel.boot import Platform
 
 from ragwork_cli.operator_records import OperatorRecords, operator
@@ -21,14 +21,14 @@ def status_of(error: Exception) -> int:
     return 2 if isinstance(error, ConfigError) else 1
 
 
-def of(assembly: Assembly) -> Iterator[tuple[str, Command | OfflineCommand]]:
+def of(assembly: PluginSet) -> Iterator[tuple[str, Command | OfflineCommand]]:
     """Every command of the enabled plugins, with its plugin's name."""
     for loaded in assembly.plugins:
         for command in assembly.call(loaded, "ragwork_commands") or ():
             yield loaded.name, command
 
 
-def find(assembly: Assembly, path: tuple[str, ...]) -> tuple[str, Command] | None:
+def find(assembly: PluginSet, path: tuple[str, ...]) -> tuple[str, Command] | None:
     """The command of that path, with its plugin's name."""
     for name, command in of(assembly):
         if command.path == path and isinstance(command, Command):

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
-from ragwork_kernel import assembly as assemblies
+from ragwork_kernel import plugin_set as assemblies
 from ragwork_kernel import bindings, discovery
-from ragwork_kernel.assembly import KERNEL_SECTION
-from ragwork_kernel.layers import CONFIG_FILE, Layers, nearest
+from ragwork_kernel.plugin_set import KERNEL_SECTION
+from ragwork_kernel.layers import CONFIG_FILE, SettingsLayers, nearest
 
 from ragwork_cli import toml_lists
 from ragwork_cli.console import TerminalConsole
@@ -40,7 +40,7 @@ async def _switch(name: str, wanted: bool, console: TerminalConsole) -> int:
         console.result({"name": name, "changed": False}, f"{name} is {word} already")
         return 0
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    key, changed = _edited(Layers.read(path.parent), text, name, wanted)
+    key, changed = _edited(SettingsLayers.read(path.parent), text, name, wanted)
     path.write_text(changed, encoding="utf-8")
     if (name in _enabled(path.parent)) != wanted:
         path.write_text(text, encoding="utf-8")
@@ -59,7 +59,7 @@ def _enabled(folder: Path) -> tuple[str, ...]:
     return discovery.enabled_names(assemblies.survey(folder).kernel)
 
 
-def _edited(layers: Layers, text: str, name: str, wanted: bool) -> tuple[str, str]:
+def _edited(layers: SettingsLayers, text: str, name: str, wanted: bool) -> tuple[str, str]:
     """The key that is changed, and the text with it changed: what was added or taken away before is undone first."""
     table = layers.toml.values.get(KERNEL_SECTION, {})
     undone = _REMOVE if wanted else _ADD

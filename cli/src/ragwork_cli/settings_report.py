@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import attrs
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel.config import Configuration
-from ragwork_kernel.layers import Layer, Layers
+from ragwork_kernel.config import Settings
+from ragwork_kernel.layers import Layer, SettingsLayers
 
 
 @attrs.frozen(kw_only=True)
@@ -20,12 +20,12 @@ class SettingReport:
     help: str
 
 
-def explain(configuration: Configuration) -> list[SettingReport]:
+def explain(configuration: Settings) -> list[SettingReport]:
     """Every setting with its value and layer. Raises ``ConfigError`` with all that is wrong in a section."""
     return [row for section in configuration.classes for row in _explain_section(configuration, section)]
 
 
-def _explain_section(configuration: Configuration, section: str) -> list[SettingReport]:
+def _explain_section(configuration: Settings, section: str) -> list[SettingReport]:
     values = configuration.section(section)
     rows = []
     for field, info in settings_of(configuration.classes[section]).items():
@@ -43,7 +43,7 @@ def _explain_section(configuration: Configuration, section: str) -> list[Setting
     return rows
 
 
-def sources(layers: Layers) -> Sequence[str]:
+def sources(layers: SettingsLayers) -> Sequence[str]:
     """What was read, for people."""
     files = [str(file.path.absolute()) for file in (layers.toml, layers.dotenv) if file.exists]
     secrets = [str(layers.secrets_dir)] if layers.secrets_dir.is_dir() else []

@@ -10,7 +10,7 @@ from ragwork_hooks.plugin import PluginInfo
 from ragwork_hooks.provider_kinds import KINDS
 from ragwork_hooks.settings import settings_of
 from ragwork_kernel import discovery
-from ragwork_kernel.assembly import Assembly, disabled_plugins
+from ragwork_kernel.plugin_set import PluginSet, disabled_plugins
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.layers import nearest
 from ragwork_kernel.plugin_lock import PluginLock
@@ -40,7 +40,7 @@ _NEARLY: Final = 0.85
 _PROVIDER: Final = "<PROVIDER>"
 
 
-def strange(assembly: Assembly) -> list[ConfigError]:
+def strange(assembly: PluginSet) -> list[ConfigError]:
     """Remarks, not errors: names that do nothing in ``.env``, in the environment and in the folder of secret files,
     and settings of ``ragwork.toml`` that do nothing.
     """
@@ -60,7 +60,7 @@ def strange(assembly: Assembly) -> list[ConfigError]:
     return [*found, *_of_toml(assembly, known)]
 
 
-def _of_toml(assembly: Assembly, known: "Known") -> Iterator[ConfigError]:
+def _of_toml(assembly: PluginSet, known: "Known") -> Iterator[ConfigError]:
     for plugin in assembly.plugins:
         declared = {} if plugin.info.config is None else settings_of(plugin.info.config)
         for field, setting in declared.items():
@@ -72,7 +72,7 @@ def _of_toml(assembly: Assembly, known: "Known") -> Iterator[ConfigError]:
 class Known:
     """Every name that something installed reads."""
 
-    def __init__(self, assembly: Assembly) -> None:
+    def __init__(self, assembly: PluginSet) -> None:
         infos = {loaded.name: loaded.info for loaded in assembly.plugins}
         found = discovery.installed(discovery.PLUGINS)
         lock_file = assembly.kernel.plugin_lock

@@ -11,7 +11,7 @@ from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny, problem_of
 from ragwork_hooks.storage import Database, Transaction
 
-from ragwork_kernel.exchange import Exchange
+from ragwork_kernel.request_context import RequestContext
 
 #: Stages that may write: asked last, with a transaction of the caller's tenant.
 LATE = ("quota", "sla", "cost")
@@ -19,7 +19,7 @@ LATE = ("quota", "sla", "cost")
 log = logging.getLogger(__name__)
 
 
-class AdmissionPlan:
+class AdmissionGates:
     """The admission gates by stage, each a frozen tuple."""
 
     def __init__(self, db: Database, gates: Mapping[str, tuple[AdmissionGate, ...]]) -> None:
@@ -29,7 +29,7 @@ class AdmissionPlan:
 
     async def ask(
         self,
-        exchange: Exchange,
+        exchange: RequestContext,
         stage: str,
         *,
         credential: str | None = None,
@@ -60,7 +60,7 @@ class AdmissionPlan:
             exchange.decisions.allowed(gate.name, since, verdict.headers)
             exchange.grant = exchange.grant.plus(verdict)
 
-    async def ask_late(self, exchange: Exchange, transaction: OpenTransaction, *, free: bool = False) -> None:
+    async def ask_late(self, exchange: RequestContext, transaction: OpenTransaction, *, free: bool = False) -> None:
         """The stages that may write, in order."""
         for stage in LATE:
             await self.ask(exchange, stage, transaction=transaction, free=free)

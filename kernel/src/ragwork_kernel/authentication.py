@@ -12,7 +12,7 @@ from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.http import AnyRoute
 
-from ragwork_kernel.exchange import Exchange
+from ragwork_kernel.request_context import RequestContext
 from ragwork_kernel.proven import Proven
 
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]+)")
@@ -34,7 +34,7 @@ class Authenticators:
 
 
 async def authenticate(
-    authenticators: Authenticators, exchange: Exchange, proven: Proven
+    authenticators: Authenticators, exchange: RequestContext, proven: Proven
 ) -> Principal | None:
     """The caller; ``None`` on a public route. Raises ``Problem`` 401, or 503 when it can't be decided.
 
@@ -53,7 +53,7 @@ async def authenticate(
     return principal
 
 
-async def _recognised(authenticators: Authenticators, exchange: Exchange) -> Principal:
+async def _recognised(authenticators: Authenticators, exchange: RequestContext) -> Principal:
     request, since = exchange.request, time.perf_counter()
     bearer = _bearer(request, _key_header(exchange.route))
     credential = Credential(bearer=bearer, peer=exchange.peer, headers=request.headers)

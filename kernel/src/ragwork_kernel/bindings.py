@@ -12,7 +12,7 @@ from ragwork_hooks.plugin import Binding, Provider, StoredBindings
 from ragwork_hooks.settings import settings_of
 
 from ragwork_kernel import discovery
-from ragwork_kernel.assembly import Assembly, Loaded
+from ragwork_kernel.plugin_set import PluginSet, LoadedPlugin
 from ragwork_kernel.layers import nearest
 
 #: The value that binds nothing, of a setting that binds nothing by default.
@@ -30,7 +30,7 @@ class Named:
     where: str
 
 
-def of_settings(assembly: Assembly) -> list[Named]:
+def of_settings(assembly: PluginSet) -> list[Named]:
     """Every binding of the settings of plugins that can start, defaults included."""
     found = []
     for loaded in _startable(assembly):
@@ -51,7 +51,7 @@ def of_settings(assembly: Assembly) -> list[Named]:
     return found
 
 
-def _startable(assembly: Assembly) -> Iterator[Loaded]:
+def _startable(assembly: PluginSet) -> Iterator[LoadedPlugin]:
     """Plugins whose needs are met. Of the others nothing is used, and the boot says why."""
     provided: set[type] = set()
     for loaded in assembly.plugins:
@@ -60,7 +60,7 @@ def _startable(assembly: Assembly) -> Iterator[Loaded]:
             yield loaded
 
 
-def offers(assembly: Assembly) -> dict[tuple[str, str], str]:
+def offers(assembly: PluginSet) -> dict[tuple[str, str], str]:
     """(kind, name) of the providers that enabled plugins bring → the plugin."""
     owners = {loaded.distribution: loaded.name for loaded in assembly.plugins}
     return {
@@ -71,7 +71,7 @@ def offers(assembly: Assembly) -> dict[tuple[str, str], str]:
     }
 
 
-def faults(assembly: Assembly) -> list[ConfigError]:
+def faults(assembly: PluginSet) -> list[ConfigError]:
     """Settings that name a provider which is not there, can't be loaded or is not ready. Imports what is named."""
     offered = offers(assembly)
     errors = []
@@ -96,7 +96,7 @@ def faults(assembly: Assembly) -> list[ConfigError]:
     return errors
 
 
-def inactive(assembly: Assembly, offered: Offered, reasons: Mapping[str, str]) -> Iterator[ConfigError]:
+def inactive(assembly: PluginSet, offered: Offered, reasons: Mapping[str, str]) -> Iterator[ConfigError]:
     """Settings of active plugins that name a provider of a plugin which could not start."""
     owners = offers(assembly)
     for named in of_settings(assembly):
@@ -148,7 +148,7 @@ def _enable(kind: str, name: str) -> str | None:
     return None
 
 
-def _reason(assembly: Assembly, named: Named, owner: str) -> str | None:
+def _reason(assembly: PluginSet, named: Named, owner: str) -> str | None:
     provider = provider_of(named.kind, named.name)
     if provider.ready is None:
         return None

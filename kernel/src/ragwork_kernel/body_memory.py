@@ -5,8 +5,8 @@ from typing import Any, Final
 from aiohttp import web
 from ragwork_hooks.errors import Problem, retry_after
 
-from ragwork_kernel import body
-from ragwork_kernel.exchange import Exchange
+from ragwork_kernel import request_body
+from ragwork_kernel.request_context import RequestContext
 from ragwork_kernel.shares import KernelShare, SharesFactory
 
 #: Bodies up to this size are not counted: what bounds the connections bounds them.
@@ -24,12 +24,12 @@ class BodyMemory:
             "bodies", total, waiting=MAX_WAITING, wait_s=WAIT_S, most=max(total // 2, 1), refusal=_busy
         )
 
-    async def decoded(self, exchange: Exchange, limit: int) -> Any:
+    async def decoded(self, exchange: RequestContext, limit: int) -> Any:
         """The body as its route's class. Memory for it is there before it is read, and is ``exchange.body``."""
         route, request = exchange.route, exchange.request
         if route.body_kind != "none":
             exchange.body = await self._reserve(request, limit)
-        decoded = await body.decode(request, route, limit)
+        decoded = await request_body.decode(request, route, limit)
         if exchange.body is not None:
             exchange.body.shrink(request.content.total_bytes)
         return decoded

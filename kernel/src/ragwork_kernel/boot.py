@@ -17,25 +17,25 @@ from ragwork_hooks.plugin import HealthCheck
 from ragwork_hooks.idempotency import IdempotencyStore
 from ragwork_hooks.storage import Database, DatabaseUrls
 
-from ragwork_kernel import bindings, migrations, phase0, plan, roles, secrets
-from ragwork_kernel.admission import AdmissionPlan
-from ragwork_kernel.assembly import Assembly
+from ragwork_kernel import bindings, migrations, infrastructure, contributions, roles, secrets
+from ragwork_kernel.admission import AdmissionGates
+from ragwork_kernel.plugin_set import PluginSet
 from ragwork_kernel.authentication import Authenticators
-from ragwork_kernel.background import cancelled
-from ragwork_kernel.bus import Bus
+from ragwork_kernel.resilient_loops import cancelled
+from ragwork_kernel.notifications import NotificationChannel
 from ragwork_kernel.config import raise_all
 from ragwork_kernel.collection import collect
 from ragwork_kernel.db import Pool
 from ragwork_kernel.health import DATABASE, Health
-from ragwork_kernel.job_worker import Worker
-from ragwork_kernel.kernel_routes import KernelRoutes
+from ragwork_kernel.worker import Worker
+from ragwork_kernel.system_routes import KernelRoutes
 from ragwork_kernel.leaving import AtWorst
 from ragwork_kernel.outbox import Relay
 from ragwork_kernel.pipeline import Pipeline
-from ragwork_kernel.records import Records
-from ragwork_kernel.replays import Replays
-from ragwork_kernel.replica import Replicated
-from ragwork_kernel.services import Parts, PluginServices
+from ragwork_kernel.request_audit import RequestAudit
+from ragwork_kernel.idempotency import IdempotencyKeys
+from ragwork_kernel.read_replica import ReplicaAwareDatabase
+from ragwork_kernel.services import KernelServices, PluginServices
 from ragwork_kernel.sse import StreamRegistry
 from ragwork_kernel.telemetry import Telemetry
 from ragwork_kernel.tracing import make_tracer
@@ -48,10 +48,10 @@ log = logging.getLogger(__name__)
 class Platform:
     """A booted kernel: the frozen plan and the parts that serve it."""
 
-    assembly: Assembly
+    assembly: PluginSet
     urls: DatabaseUrls
-    plan: plan.Plan
-    parts: Parts
+    plan: contributions.Contributions
+    parts: KernelServices
     pipeline: Pipeline
     streams: StreamRegistry
     health: Health
@@ -97,7 +97,7 @@ class Platform:
 
 @asynccontextmanager
 async def boot(
-    assembly: Assembly, data_dir: Path, at_worst: AtWorst | None = None
+    assembly: PluginSet, data_dir: Path, at_worst: AtWorst | None = None
 ) -> AsyncIterator[Platform]:
     """A platform ready to serve; everything it opened is closed on leaving, whatever happens.
 
@@ -106,7 +106,7 @@ async def boot(
     await refuse_faults(assembly)
     kernel = assembly.kernel
     async with AsyncExitStack() as stack:
-        urls = await stack.enter_async_context(phase0.database(kernel, data_dir, at_worst=at_worst))
+        urls = await stack.enter_async_context(infrastructure.database(kernel, data_dir, at_worst=at_worst))
         await _bring_schema(assembly, urls)
         keys = await secrets.resolve(assembly.secrets(), assembly.layers, urls.app, kernel.production)
         telemetry = Telemetry(kernel.app_name)
@@ -122,8 +122,8 @@ async def boot(
         # Exporting what is left can take seconds: off the loop.
         stack.push_async_callback(asyncio.to_thread, tracer.close)
         traced_db = tracer.database(await _with_replica(stack, assembly, db, telemetry))
-        state, state_probes = await stack.enter_async_context(phase0.shared_state(kernel))
-        bus = Bus(urls.app)
+        state, state_probes = await stack.enter_async_context(infrastructure.shared_state(kernel))
+        bus = NotificationChannel(urls.app)
         await bus.start()
         stack.push_async_callback(bus.close)
         ground = Ground(db=traced_db, state=state, bus=bus, telemetry=telemetry, tracer=tracer, keys=keys)
@@ -139,7 +139,7 @@ async def boot(
             metrics_token=kernel.metrics_token,
             clock=wiring.parts.clock,
         )
-        frozen = plan.freeze({"kernel": own.contribution(), **collected.contributions}, kernel.gate_order)
+        frozen = contributions.freeze({"kernel": own.contribution(), **collected.contributions}, kernel.gate_order)
         database = HealthCheck(component=DATABASE, check=partial(_database_answers, db, telemetry))
         probes = (database, *state_probes, *frozen.probes)
         wiring.freeze(frozen, collected, probes)
@@ -157,9 +157,9 @@ async def boot(
                     ordered=frozen.authenticators, of_prefix=frozen.authenticators_of
                 ),
                 credential_formats=frozen.credential_formats,
-                admission=AdmissionPlan(traced_db, frozen.admission_gates),
-                claims=Replays(collected.capability(IdempotencyStore)),
-                records=Records(traced_db, collected.capability(AuditLog)),
+                admission=AdmissionGates(traced_db, frozen.admission_gates),
+                claims=IdempotencyKeys(collected.capability(IdempotencyStore)),
+                records=RequestAudit(traced_db, collected.capability(AuditLog)),
                 observers=frozen.observers,
                 streams=wiring.streams,
                 telemetry=telemetry,
@@ -180,14 +180,14 @@ async def boot(
         yield platform
 
 
-async def refuse_faults(assembly: Assembly) -> None:
+async def refuse_faults(assembly: PluginSet) -> None:
     """Raise ``ConfigError`` with all that is wrong before anything is opened."""
     assembly.require_whole()
     # A provider's module may take its time to import.
     raise_all([*gaps(assembly), *await asyncio.to_thread(bindings.faults, assembly)])
 
 
-def gaps(assembly: Assembly) -> list[ConfigError]:
+def gaps(assembly: PluginSet) -> list[ConfigError]:
     """Key material that is too short, and what the production profile demands and nobody set."""
     found = secrets.faults(assembly.secrets(), assembly.layers, assembly.kernel.production)
     if not assembly.kernel.production:
@@ -205,7 +205,7 @@ def gaps(assembly: Assembly) -> list[ConfigError]:
 
 
 async def _with_replica(
-    stack: AsyncExitStack, assembly: Assembly, primary: Pool, telemetry: Telemetry
+    stack: AsyncExitStack, assembly: PluginSet, primary: Pool, telemetry: Telemetry
 ) -> Database:
     """``primary``, beside a replica when one is configured; a replica that is away does not stop the boot."""
     kernel = assembly.kernel
@@ -229,7 +229,7 @@ async def _with_replica(
         )
         return primary
     stack.push_async_callback(replica.close)
-    return Replicated(primary, replica, telemetry)
+    return ReplicaAwareDatabase(primary, replica, telemetry)
 
 
 async def _database_answers(db: Pool, telemetry: Telemetry) -> None:
@@ -237,7 +237,7 @@ async def _database_answers(db: Pool, telemetry: Telemetry) -> None:
     await db.ping()
 
 
-async def _bring_schema(assembly: Assembly, urls: DatabaseUrls) -> None:
+async def _bring_schema(assembly: PluginSet, urls: DatabaseUrls) -> None:
     """Outside production a server that knows the owner migrates by itself; else it verifies."""
     sources = assembly.sources()
     if urls.owner is not None and not assembly.kernel.production:
@@ -249,7 +249,7 @@ async def _bring_schema(assembly: Assembly, urls: DatabaseUrls) -> None:
         await migrations.verify(urls.app, sources)
 
 
-async def _enter(stack: AsyncExitStack, name: str, lifespan: plan.Lifespan) -> None:
+async def _enter(stack: AsyncExitStack, name: str, lifespan: contributions.Lifespan) -> None:
     try:
         await stack.enter_async_context(lifespan())
     except Exception as error:

@@ -8,16 +8,16 @@ from typing import Any, Generic, TypeVar
 
 from ragwork_hooks.storage import Transaction
 
-from ragwork_kernel.bus import Bus
+from ragwork_kernel.notifications import NotificationChannel
 
 V = TypeVar("V")
 TOPIC = "cache"
 
 
-class TenantCache(Generic[V]):
+class InvalidatedCache(Generic[V]):
     """One named cache. Implements ``ragwork_hooks.storage.Cache``."""
 
-    def __init__(self, name: str, bus: Bus, ttl_s: float, size: int) -> None:
+    def __init__(self, name: str, bus: NotificationChannel, ttl_s: float, size: int) -> None:
         self._name = name
         self._bus = bus
         self._ttl_s = ttl_s
@@ -76,15 +76,15 @@ class TenantCache(Generic[V]):
 class KernelCaches:
     """Makes the caches and routes invalidations to them. Implements ``ragwork_hooks.storage.Caches``."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: NotificationChannel) -> None:
         self._bus = bus
-        self._caches: dict[str, TenantCache[object]] = {}
+        self._caches: dict[str, InvalidatedCache[object]] = {}
         bus.on(TOPIC, self._invalidated)
         bus.on_gap(self._clear)
 
-    def cache(self, name: str, *, ttl_s: float, size: int = 10_000) -> TenantCache[object]:
+    def cache(self, name: str, *, ttl_s: float, size: int = 10_000) -> InvalidatedCache[object]:
         if name not in self._caches:
-            self._caches[name] = TenantCache(name, self._bus, ttl_s, size)
+            self._caches[name] = InvalidatedCache(name, self._bus, ttl_s, size)
         return self._caches[name]
 
     def _invalidated(self, message: dict[str, str]) -> None:

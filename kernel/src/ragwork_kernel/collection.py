@@ -8,9 +8,9 @@ from ragwork_hooks.errors import ConfigError, NotConfigured
 from ragwork_hooks.plugin import Contribution, PluginContext, ProviderContext
 
 from ragwork_kernel import bindings
-from ragwork_kernel.assembly import Assembly, Loaded
-from ragwork_kernel.providers import Offer
-from ragwork_kernel.services import Parts, PluginServices
+from ragwork_kernel.plugin_set import PluginSet, LoadedPlugin
+from ragwork_kernel.providers import ProviderOffer
+from ragwork_kernel.services import KernelServices, PluginServices
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ class Collected:
     """
 
     contributions: dict[str, Contribution]
-    offers: list[Offer]
+    offers: list[ProviderOffer]
     inactive: dict[str, str]
     off: dict[str, str]
     facades: dict[str, PluginServices]
@@ -40,7 +40,7 @@ class Collected:
         return cast("T | None", self.capabilities.get(kind))
 
 
-def collect(assembly: Assembly, parts: Parts) -> Collected:
+def collect(assembly: PluginSet, parts: KernelServices) -> Collected:
     """Ask every plugin for its contribution, in order. A wrong setting is a fault whoever finds it; a plugin
     that can't work for another reason is inactive, unless it is critical.
     """
@@ -75,9 +75,9 @@ def collect(assembly: Assembly, parts: Parts) -> Collected:
 
 
 def _contribute(
-    assembly: Assembly,
-    loaded: Loaded,
-    parts: Parts,
+    assembly: PluginSet,
+    loaded: LoadedPlugin,
+    parts: KernelServices,
     capabilities: Mapping[type, object],
     found: Collected,
     offers: Mapping[tuple[str, str], str],
@@ -99,11 +99,11 @@ def _contribute(
     provider_context: ProviderContext[Any] = ProviderContext(services=services, config=config)
     for (kind, name), owner in offers.items():
         if owner == loaded.name:
-            found.offers.append(Offer(kind=kind, name=name, context=provider_context))
+            found.offers.append(ProviderOffer(kind=kind, name=name, context=provider_context))
     return contribution
 
 
-def _cannot_start(assembly: Assembly, loaded: Loaded, error: Exception) -> ConfigError:
+def _cannot_start(assembly: PluginSet, loaded: LoadedPlugin, error: Exception) -> ConfigError:
     if isinstance(error, ConfigError):
         return assembly.configuration.placed(error, loaded.name)
     return ConfigError(

@@ -15,7 +15,7 @@ import attrs
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.settings import header_value, http_url, network, setting, settings_of
 
-from ragwork_kernel.layers import Layer, Layers, nearest
+from ragwork_kernel.layers import Layer, SettingsLayers, nearest
 
 
 @attrs.frozen(kw_only=True)
@@ -187,10 +187,10 @@ def raise_all(errors: Sequence[ConfigError]) -> None:
         raise errors[0] if len(errors) == 1 else ConfigErrors(errors)
 
 
-class Configuration:
+class Settings:
     """All settings objects of one process, with where each value came from. ``classes`` has theirs, by section."""
 
-    def __init__(self, layers: Layers, classes: Mapping[str, type]) -> None:
+    def __init__(self, layers: SettingsLayers, classes: Mapping[str, type]) -> None:
         self._layers = layers
         self.classes = classes
 

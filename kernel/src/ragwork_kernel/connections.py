@@ -16,7 +16,7 @@ from ragwork_hooks.errors import DEFAULT_CODES, Problem, busy
 
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.error_answers import UNEXPECTED
-from ragwork_kernel.peers import Client
+from ragwork_kernel.client_address import ClientAddress
 from ragwork_kernel.pipeline import Pipeline
 from ragwork_kernel.telemetry import Telemetry
 
@@ -82,7 +82,7 @@ class Connections:
         self.keepalive_timeout_s = config.keepalive_timeout_s
         self.most = most_connections(config)
         self._most_per_address = config.max_connections_per_address or max(self.most // 2, 1)
-        self._clients = Client(config.trusted_proxies)
+        self._clients = ClientAddress(config.trusted_proxies)
         self._telemetry = telemetry
         self._all = _Idle()
         self._by_address: dict[str, _Idle] = {}

@@ -24,7 +24,7 @@ IMPORT_LIMIT_S: Final = 30.0
 
 
 @attrs.frozen(kw_only=True)
-class Found:
+class InstalledEntryPoint:
     """An entry point of an installed distribution, not imported."""
 
     group: str
@@ -33,9 +33,9 @@ class Found:
     version: str
 
 
-def installed(group: str) -> dict[str, Found]:
+def installed(group: str) -> dict[str, InstalledEntryPoint]:
     """Every entry point of ``group`` by name. Two of one name raise ``ConfigError`` naming both owners."""
-    found: dict[str, Found] = {}
+    found: dict[str, InstalledEntryPoint] = {}
     for point in entry_points(group=group):
         entry = _describe(point)
         other = found.get(entry.name)
@@ -111,9 +111,9 @@ def assembled() -> tuple[str, ...]:
     return tuple(name for assembly in installed(ASSEMBLY) for name in load(ASSEMBLY, assembly))
 
 
-def _describe(point: EntryPoint) -> Found:
+def _describe(point: EntryPoint) -> InstalledEntryPoint:
     dist = point.dist
-    return Found(
+    return InstalledEntryPoint(
         group=point.group,
         name=point.name,
         distribution=dist.name if dist else "?",

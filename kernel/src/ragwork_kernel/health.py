@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 from ragwork_hooks.plugin import HealthCheck
 
-from ragwork_kernel.background import cancelled
+from ragwork_kernel.resilient_loops import cancelled
 from ragwork_kernel.telemetry import Telemetry
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from ragwork_hooks.errors import Problem
 
-from ragwork_kernel import codec
+from ragwork_kernel import json_codec
 
 BOM: Final = b"\xef\xbb\xbf"
 MAX_VALUES: Final = 100_000
@@ -60,7 +60,7 @@ def _decoded(raw: bytes, found: "Survey") -> Any:
 
 
 def _refusal(kind: str, message: str, *path: str | int) -> Problem:
-    return codec.invalid([{"type": kind, "loc": codec.location(["body", *path]), "msg": message}])
+    return json_codec.invalid([{"type": kind, "loc": json_codec.location(["body", *path]), "msg": message}])
 
 
 def _path_to_nul(value: Any) -> tuple[str | int, ...] | None:

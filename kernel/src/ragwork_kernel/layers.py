@@ -41,7 +41,7 @@ class Text:
         return str(self.path) if line is None else f"{self.path}:{line}"
 
 
-class Layers:
+class SettingsLayers:
     """Looks values up, the strongest layer first. Text is trimmed: no setting begins or ends with a space."""
 
     def __init__(self, toml: Text, dotenv: Text, environ: Mapping[str, str], secrets_dir: Path) -> None:
@@ -51,7 +51,7 @@ class Layers:
         self.secrets_dir = secrets_dir
 
     @classmethod
-    def read(cls, folder: Path, environ: Mapping[str, str] | None = None) -> "Layers":
+    def read(cls, folder: Path, environ: Mapping[str, str] | None = None) -> "SettingsLayers":
         """From ``folder``'s ``ragwork.toml`` and ``.env`` and the process environment. Never raises: what
         can't be read stands in ``faults``.
         """
@@ -63,11 +63,11 @@ class Layers:
         """Files that can't be read as what they should be."""
         return (*self.toml.faults, *self.dotenv.faults)
 
-    def narrowed(self, section: str) -> "Layers":
+    def narrowed(self, section: str) -> "SettingsLayers":
         """The same layers with only one section of ``ragwork.toml``."""
         tables = {name: table for name, table in self.toml.values.items() if name == section}
         toml = attrs.evolve(self.toml, values=tables)
-        return Layers(toml, self.dotenv, self.environ, self.secrets_dir)
+        return SettingsLayers(toml, self.dotenv, self.environ, self.secrets_dir)
 
     def lookup(self, section: str, field: str, env: str) -> tuple[Any, Layer] | None:
         """The strongest layer's raw value, ``None`` when no layer has it."""

@@ -21,7 +21,7 @@ from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row, Transaction
 
-from ragwork_kernel.background import Bell, close_pool, forever, open_pool, stop
+from ragwork_kernel.resilient_loops import NotifyListener, close_pool, forever, open_pool, stop
 from ragwork_kernel.error_answers import DATABASE_TROUBLE
 
 CHANNEL = "ragwork_outbox"
@@ -51,7 +51,7 @@ Lane: TypeAlias = tuple[str, str, str]
 
 
 @attrs.frozen(kw_only=True)
-class Failure:
+class DeliveryFailure:
     """Why a delivery failed; a ``final`` one is not tried again."""
 
     reason: str
@@ -92,7 +92,7 @@ class Relay:
         self._metrics = metrics
         self._max_attempts = max_attempts
         self._id = uuid4()
-        self._bell = Bell(dsn, CHANNEL)
+        self._bell = NotifyListener(dsn, CHANNEL)
         self._lanes: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
 
@@ -138,7 +138,7 @@ class Relay:
     async def _deliver(self, sink: Sink, rows: Sequence[Row]) -> None:
         """One lane's rows in order, up to the first failure or until time is up; the rest is given back."""
         started, done = time.monotonic(), 0
-        failure: Failure | None = None
+        failure: DeliveryFailure | None = None
         while done < len(rows) and failure is None and time.monotonic() - started < RUN_S:
             failure = await self._offer(sink, rows[done])
             done += failure is None
@@ -151,7 +151,7 @@ class Relay:
             if failure is not None:
                 await self._fail(connection, sink, rows[done], failure)
 
-    async def _offer(self, sink: Sink, row: Row) -> Failure | None:
+    async def _offer(self, sink: Sink, row: Row) -> DeliveryFailure | None:
         """Why the sink did not take it, ``None`` when it did."""
         event = Event(type=row["type"], key=row["key"], payload=orjson.loads(row["body"]))
         delivery = Delivery(id=row["id"], tenant_id=row["tenant_id"], event=event, attempt=row["attempt"])
@@ -160,12 +160,12 @@ class Relay:
                 await sink.deliver(delivery)
         except Exception as error:
             log.warning("sink %s, event %d, attempt %d: %r", sink.name, delivery.id, delivery.attempt, error)
-            return Failure(reason=self._redactor.text(_storable(error)), final=isinstance(error, PermanentFailure))
+            return DeliveryFailure(reason=self._redactor.text(_storable(error)), final=isinstance(error, PermanentFailure))
         self._count(sink, "delivered")
         return None
 
     async def _fail(
-        self, connection: "asyncpg.pool.PoolConnectionProxy[Any]", sink: Sink, row: Row, failure: Failure
+        self, connection: "asyncpg.pool.PoolConnectionProxy[Any]", sink: Sink, row: Row, failure: DeliveryFailure
     ) -> None:
         dead = failure.final or row["attempt"] >= self._max_attempts
         delay = min(BACKOFF_S * 2.0 ** min(row["attempt"] - 1, 30), LONGEST_BACKOFF_S)

@@ -19,17 +19,17 @@ from ragwork_hooks.plugin import KernelTracer
 from ragwork_hooks.idempotency import Replayed
 from ragwork_hooks.storage import Database, Transaction
 
-from ragwork_kernel import body, peers, refusals, replays, sse
-from ragwork_kernel.admission import AdmissionPlan
+from ragwork_kernel import request_body, client_address, refusals, idempotency, sse
+from ragwork_kernel.admission import AdmissionGates
 from ragwork_kernel.authentication import Authenticators, authenticate
-from ragwork_kernel.authorize import AuthorizationPlan, refuse, tenant_acted_on
+from ragwork_kernel.authorization import AuthorizationGates, refuse, tenant_acted_on
 from ragwork_kernel.body_memory import BodyMemory
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.error_answers import classify
-from ragwork_kernel.exchange import Exchange
+from ragwork_kernel.request_context import RequestContext
 from ragwork_kernel.proven import Proven
-from ragwork_kernel.records import Records
-from ragwork_kernel.replies import ResponseFormats, Shape
+from ragwork_kernel.request_audit import RequestAudit
+from ragwork_kernel.responses import ResponseFormats, ResponseFormat
 from ragwork_kernel.shares import address_of, working_for
 from ragwork_kernel.telemetry import Telemetry
 
@@ -45,12 +45,12 @@ class Pipeline:
         *,
         config: KernelConfig,
         db: Database,
-        authorization: AuthorizationPlan,
+        authorization: AuthorizationGates,
         authenticators: Authenticators,
         credential_formats: tuple[CredentialFormat, ...],
-        admission: AdmissionPlan,
-        claims: replays.Replays,
-        records: Records,
+        admission: AdmissionGates,
+        claims: idempotency.IdempotencyKeys,
+        records: RequestAudit,
         observers: tuple[Observer, ...],
         streams: sse.StreamRegistry,
         telemetry: Telemetry,
@@ -64,7 +64,7 @@ class Pipeline:
         self._claims = claims
         self._records = records
         self._observers = observers
-        self._client = peers.Client(config.trusted_proxies)
+        self._client = client_address.ClientAddress(config.trusted_proxies)
         self._streams = streams
         self._telemetry = telemetry
         self._tracer = tracer
@@ -153,7 +153,7 @@ class Pipeline:
         status: int,
         started: float,
         request_id: str,
-        shape: Shape,
+        shape: ResponseFormat,
         tenant: str,
     ) -> None:
         self._telemetry.end(
@@ -166,7 +166,7 @@ class Pipeline:
             tenant=tenant,
         )
 
-    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
+    async def _answer(self, exchange: RequestContext) -> web.StreamResponse:
         try:
             async with asyncio.timeout_at(exchange.deadline) as limit:
                 result = await self._decide_and_run(exchange, limit)
@@ -178,7 +178,7 @@ class Pipeline:
             return await self._stream(exchange, result)
         return self._timed(exchange, result)
 
-    async def _decide_and_run(self, exchange: Exchange, limit: asyncio.Timeout) -> web.Response | EventStream:
+    async def _decide_and_run(self, exchange: RequestContext, limit: asyncio.Timeout) -> web.Response | EventStream:
         """address → authenticate → switch → role → rate → memory → decode → entitlement → capacity, then the work."""
         refusals.unreadable(exchange.request)
         if not self._proven.knows(exchange.request):
@@ -210,7 +210,7 @@ class Pipeline:
             raise
         return result
 
-    async def _admit_apart(self, exchange: Exchange, call: Request[Any, Any]) -> None:
+    async def _admit_apart(self, exchange: RequestContext, call: Request[Any, Any]) -> None:
         """Quota, load and cost before the handler, in a short transaction that begins only if one is needed.
 
         Never two connections at once: so the resource is judged after it. A refusal here still gives way to
@@ -238,7 +238,7 @@ class Pipeline:
             raise
 
     async def _work(
-        self, exchange: Exchange, call: Request[Any, Any], admit: bool
+        self, exchange: RequestContext, call: Request[Any, Any], admit: bool
     ) -> web.Response | EventStream:
         """replay → resource → quota, load, cost → handler → record; a mutation does it in one transaction."""
         tx, route = call.transaction, exchange.route
@@ -247,12 +247,12 @@ class Pipeline:
         claimed = await self._claims.take(tx, claim)
         hit = isinstance(claimed, Replayed)
         call = await self._authorize_resource(exchange, call, gone_is_fine=hit)
-        replays.refuse(claimed)
+        idempotency.refuse(claimed)
         if admit and tx is not None:
             await self._admission.ask_late(exchange, _given(tx), free=hit or route.scope == "platform")
         exchange.decisions.stage, exchange.decided_at = "handler", time.perf_counter()
         if isinstance(claimed, Replayed):
-            return replays.replayed(exchange, claimed.reply)
+            return idempotency.replayed(exchange, claimed.reply)
         result = await route.handler(attrs.evolve(call, grant=exchange.grant))
         if isinstance(result, EventStream):
             exchange.handled = True
@@ -264,7 +264,7 @@ class Pipeline:
         exchange.handled = True
         return response
 
-    async def _recorded(self, exchange: Exchange, error: Exception) -> Problem:
+    async def _recorded(self, exchange: RequestContext, error: Exception) -> Problem:
         """The refusal that ``error`` is, once the audit log has it."""
         if not isinstance(error, Problem):
             return self._unforeseen(exchange, error)
@@ -278,7 +278,7 @@ class Pipeline:
             return self._unforeseen(exchange, unwritten)
         return error
 
-    def _observe(self, exchange: Exchange, status: int) -> None:
+    def _observe(self, exchange: RequestContext, status: int) -> None:
         if not self._observers:
             return
         facts = exchange.finished(status)
@@ -289,14 +289,14 @@ class Pipeline:
                 log.exception("observer %s failed", observer.name)
 
     @staticmethod
-    def _timed(exchange: Exchange, response: web.Response) -> web.Response:
+    def _timed(exchange: RequestContext, response: web.Response) -> web.Response:
         """How long it took to decide and to do, in milliseconds."""
         response.headers["Server-Timing"] = exchange.server_timing
         return response
 
-    def _open(self, request: web.Request, route: AnyRoute, legacy: bool) -> Exchange:
+    def _open(self, request: web.Request, route: AnyRoute, legacy: bool) -> RequestContext:
         request_id = str(uuid.uuid4())
-        return Exchange(
+        return RequestContext(
             request=request,
             route=route,
             request_id=request_id,
@@ -306,14 +306,14 @@ class Pipeline:
             deadline=asyncio.get_running_loop().time() + self._config.request_timeout_s,
         )
 
-    async def _authorize_role(self, exchange: Exchange) -> None:
+    async def _authorize_role(self, exchange: RequestContext) -> None:
         caller, action = exchange.caller, exchange.route.action
         if caller is not None and action is not None:
             exchange.decisions.stage = "role"
             self._judged(exchange, await self._authorization.decide_stage("role", caller, action, None, None))
 
     async def _authorize_resource(
-        self, exchange: Exchange, call: Request[Any, Any], *, gone_is_fine: bool
+        self, exchange: RequestContext, call: Request[Any, Any], *, gone_is_fine: bool
     ) -> Request[Any, Any]:
         """Load and judge what is acted on. A repeated deletion finds nothing: its stored answer stands.
 
@@ -336,21 +336,21 @@ class Pipeline:
         return attrs.evolve(call, resource=asked[0][1], decision=decision)
 
     @staticmethod
-    def _judged(exchange: Exchange, decision: Decision) -> None:
+    def _judged(exchange: RequestContext, decision: Decision) -> None:
         """Note who said what, and raise a refusal."""
         exchange.decision = decision
         exchange.decisions.authorized(decision)
         refuse(decision)
 
     @staticmethod
-    def _target(exchange: Exchange, call: Request[Any, Any]) -> None:
+    def _target(exchange: RequestContext, call: Request[Any, Any]) -> None:
         """Another's tenant is refused as a role would be."""
         if exchange.caller is not None:
             since, exchange.decisions.stage = exchange.decisions.stage, "role"
             exchange.tenant_id = tenant_acted_on(exchange.caller, call)
             exchange.decisions.stage = since
 
-    async def _arrived(self, exchange: Exchange, limit: asyncio.Timeout) -> Request[Any, Any]:
+    async def _arrived(self, exchange: RequestContext, limit: asyncio.Timeout) -> Request[Any, Any]:
         """The decoded request. A body has time of its own to arrive: how fast is not for the work to pay."""
         loop = asyncio.get_running_loop()
         since = loop.time()
@@ -360,11 +360,11 @@ class Pipeline:
         limit.reschedule(exchange.deadline)
         return attrs.evolve(call, deadline=exchange.deadline)
 
-    async def _decode(self, exchange: Exchange) -> Request[Any, Any]:
+    async def _decode(self, exchange: RequestContext) -> Request[Any, Any]:
         route, request = exchange.route, exchange.request
         exchange.decisions.stage = "decoding"
-        limit = body.limit_of(route, self._config.max_request_bytes)
-        query = body.decode_query(request, route)
+        limit = request_body.limit_of(route, self._config.max_request_bytes)
+        query = request_body.decode_query(request, route)
         return Request(
             request_id=exchange.request_id,
             echo_id=exchange.shape.echo_id,
@@ -390,7 +390,7 @@ class Pipeline:
         return (wanted,) if isinstance(wanted, str) else wanted
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, exchange: Exchange) -> AsyncIterator[Transaction | None]:
+    async def _transaction(self, exchange: RequestContext) -> AsyncIterator[Transaction | None]:
         route = exchange.route
         if route.transaction == "none" or exchange.tenant_id is None:
             yield None
@@ -398,7 +398,7 @@ class Pipeline:
             async with self._db.tenant(exchange.tenant_id, route.transaction, stale=route.stale_reads) as tx:
                 yield tx
 
-    async def _stream(self, exchange: Exchange, stream: EventStream) -> web.StreamResponse:
+    async def _stream(self, exchange: RequestContext, stream: EventStream) -> web.StreamResponse:
         headers = {
             **exchange.shape.headers,
             **exchange.grant.headers,
@@ -421,7 +421,7 @@ class Pipeline:
                     exchange.sent_whole = response.status
         return response
 
-    def _unforeseen(self, exchange: Exchange, error: Exception) -> Problem:
+    def _unforeseen(self, exchange: RequestContext, error: Exception) -> Problem:
         if isinstance(error, TimeoutError):
             self._telemetry.error("timeout")
             return refusals.too_slow(exchange, self._config)

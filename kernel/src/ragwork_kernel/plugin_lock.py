@@ -21,7 +21,7 @@ _INSTALLERS_OWN = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.jso
 
 
 @attrs.frozen(kw_only=True)
-class Entry:
+class LockEntry:
     """One plugin as it was locked, or as it is installed."""
 
     distribution: str
@@ -34,7 +34,7 @@ class PluginLock:
     """What a lock file lists, by plugin name."""
 
     path: Path
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, LockEntry]
 
     @classmethod
     def read(cls, path: Path) -> "PluginLock":
@@ -43,7 +43,7 @@ class PluginLock:
             document = json.loads(path.read_text(encoding="utf-8"))
             if document["format"] != FORMAT:
                 raise ValueError(f"format {document['format']!r} is not {FORMAT}")
-            entries = {name: Entry(**fields) for name, fields in document["plugins"].items()}
+            entries = {name: LockEntry(**fields) for name, fields in document["plugins"].items()}
         except OSError as error:
             raise ConfigError(
                 str(path), str(error.strerror), "write it with `ragwork plugins lock`"
@@ -54,7 +54,7 @@ class PluginLock:
             ) from None
         return cls(path=path, entries=entries)
 
-    def require(self, name: str, found: Mapping[str, discovery.Found]) -> None:
+    def require(self, name: str, found: Mapping[str, discovery.InstalledEntryPoint]) -> None:
         """Raise ``ConfigError`` unless the installed plugin ``name`` is listed and is what was listed."""
         if name not in self.entries:
             raise ConfigError(
@@ -74,7 +74,7 @@ class PluginLock:
                 )
 
 
-def measured(name: str, found: Mapping[str, discovery.Found]) -> Entry:
+def measured(name: str, found: Mapping[str, discovery.InstalledEntryPoint]) -> LockEntry:
     """The installed plugin ``name`` as it is. Raises ``ConfigError`` when it is not there, or a file of it is not."""
     if name not in found:
         raise ConfigError(f"plugin {name!r}", "is not installed", "install it or disable it")
@@ -87,7 +87,7 @@ def measured(name: str, found: Mapping[str, discovery.Found]) -> Entry:
             where = f"plugin {name!r}"
             raise ConfigError(where, f"{path}: {error.strerror}", "install it again") from None
         digest.update(f"{label}\0{content}\n".encode())
-    return Entry(distribution=distribution.name, version=distribution.version, sha256=digest.hexdigest())
+    return LockEntry(distribution=distribution.name, version=distribution.version, sha256=digest.hexdigest())
 
 
 def _content(distribution: metadata.Distribution) -> Iterator[tuple[str, Path]]:

@@ -11,7 +11,7 @@ from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext, ProviderMiddleware
 from ragwork_hooks.provider_kinds import ProviderKind
 
-from ragwork_kernel import codec
+from ragwork_kernel import json_codec
 from ragwork_kernel.bindings import provider_of
 from ragwork_kernel.layers import nearest
 
@@ -31,7 +31,7 @@ async def _close(provider: Any) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Offer:
+class ProviderOffer:
     """A provider of an enabled plugin, not imported yet. ``context`` is what its factory will be given."""
 
     kind: str
@@ -44,14 +44,14 @@ class ProviderTable:
 
     def __init__(self, open_timeout_s: float = 30.0) -> None:
         self._open_timeout_s = open_timeout_s
-        self._offers: dict[tuple[str, str], Offer] = {}
+        self._offers: dict[tuple[str, str], ProviderOffer] = {}
         self._wraps: Sequence[ProviderMiddleware[Any]] = ()
         self._loaded: dict[tuple[str, str], Provider[Any]] = {}
         self._opened: dict[tuple[str, str], asyncio.Task[Any]] = {}
         # Without their wraps, which need not pass ``aclose`` on.
         self._bare: list[Any] = []
 
-    def fill(self, offers: Sequence[Offer], provider_middleware: Sequence[ProviderMiddleware[Any]]) -> None:
+    def fill(self, offers: Sequence[ProviderOffer], provider_middleware: Sequence[ProviderMiddleware[Any]]) -> None:
         self._offers = {(offer.kind, offer.name): offer for offer in offers}
         self._wraps = provider_middleware
 
@@ -81,13 +81,13 @@ class ProviderTable:
                     "loc": ["body", "provider_config_json", kind.name, key],
                     "msg": f"{name} has no option {key!r}; {nearest(key, fields)}",
                 }
-                raise codec.invalid([row])
-        checked: object = codec.structure(dict(options), known, f"provider_config_json.{kind.name}")
+                raise json_codec.invalid([row])
+        checked: object = json_codec.structure(dict(options), known, f"provider_config_json.{kind.name}")
         context = self._offer(kind, name).context
         reason = provider.check_tenant(context, tenant_id, checked) if provider.check_tenant is not None else None
         if reason is not None:
             loc = ["body", "provider_config_json", kind.name]
-            raise codec.invalid([{"type": "value_error", "loc": loc, "msg": reason}])
+            raise json_codec.invalid([{"type": "value_error", "loc": loc, "msg": reason}])
 
     async def close(self) -> None:
         """Close every opened provider; one that fails, or is still opening, does not keep the others open."""
@@ -111,7 +111,7 @@ class ProviderTable:
                 opened = wrap.wrap(name, opened)
         return opened
 
-    async def _bare_one(self, kind: ProviderKind[Any], name: str, offer: Offer) -> Any:
+    async def _bare_one(self, kind: ProviderKind[Any], name: str, offer: ProviderOffer) -> Any:
         provider = await self._imported(kind, name)
         return await provider.open(offer.context)
 
@@ -153,7 +153,7 @@ class ProviderTable:
             self._loaded[key] = loaded
         return self._loaded[key]
 
-    def _offer(self, kind: ProviderKind[Any], name: str) -> Offer:
+    def _offer(self, kind: ProviderKind[Any], name: str) -> ProviderOffer:
         offer = self._offers.get((kind.name, name))
         if offer is None:
             raise ProviderError(

@@ -7,7 +7,7 @@ from aiohttp import web
 from ragwork_hooks.errors import Problem, unavailable
 
 from ragwork_kernel.config import KernelConfig
-from ragwork_kernel.exchange import Exchange
+from ragwork_kernel.request_context import RequestContext
 
 _MAX_ID: Final = 256
 
@@ -30,7 +30,7 @@ def path_of(request: web.Request) -> Mapping[str, str]:
     return dict(request.match_info)
 
 
-def too_slow(exchange: Exchange, config: KernelConfig) -> Problem:
+def too_slow(exchange: RequestContext, config: KernelConfig) -> Problem:
     """A deadline has passed: the client's for sending, or ours for working."""
     if exchange.decisions.stage == "decoding":
         return Problem(

@@ -9,7 +9,7 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.redaction import Redactor
 
 from ragwork_kernel.config import raise_all
-from ragwork_kernel.layers import Layers
+from ragwork_kernel.layers import SettingsLayers
 from ragwork_kernel.telemetry import teach_logging
 
 MIN_BYTES = 32
@@ -18,7 +18,7 @@ MIN_BYTES = 32
 class KernelSecrets:
     """Implements ``ragwork_hooks.plugin.Secrets`` over values resolved at boot."""
 
-    def __init__(self, layers: Layers, keys: Mapping[str, bytes], redactor: Redactor) -> None:
+    def __init__(self, layers: SettingsLayers, keys: Mapping[str, bytes], redactor: Redactor) -> None:
         self._layers = layers
         self._keys = keys
         self._redactor = redactor
@@ -43,7 +43,7 @@ class KernelSecrets:
         return value
 
 
-async def resolve(names: Iterable[str], layers: Layers, app_dsn: str, production: bool) -> dict[str, bytes]:
+async def resolve(names: Iterable[str], layers: SettingsLayers, app_dsn: str, production: bool) -> dict[str, bytes]:
     """Key material by name; outside production what is unset is made once. Raises ``ConfigError``."""
     raise_all(faults(names, layers, production))
     keys: dict[str, bytes] = {}
@@ -59,7 +59,7 @@ async def resolve(names: Iterable[str], layers: Layers, app_dsn: str, production
     return keys
 
 
-def faults(names: Iterable[str], layers: Layers, production: bool) -> list[ConfigError]:
+def faults(names: Iterable[str], layers: SettingsLayers, production: bool) -> list[ConfigError]:
     """What is too short, and in production what is unset."""
     errors = []
     for name in sorted(set(names)):

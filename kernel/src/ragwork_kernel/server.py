@@ -14,7 +14,7 @@ from ragwork_hooks.errors import ConfigError, Problem
 
 from ragwork_kernel.boot import Platform, background
 from ragwork_kernel.connections import Connection, Connections
-from ragwork_kernel.http import application
+from ragwork_kernel.web_app import application
 from ragwork_kernel.leaving import Leaving
 from ragwork_kernel.malloc import return_large_blocks
 

@@ -25,14 +25,14 @@ from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.shares import Shares
 from ragwork_hooks.storage import Blob, Caches, Database, SharedState, Transaction
 
-from ragwork_kernel.authorize import AuthorizationPlan
+from ragwork_kernel.authorization import AuthorizationGates
 from ragwork_kernel.shares import SharesFactory
 
 C = TypeVar("C")
 
 
 @attrs.frozen(kw_only=True)
-class Parts:
+class KernelServices:
     """The kernel's own services, shared by every plugin's facade: a field here and one in ``Services`` make a new one.
 
     What begins with an underscore is for the methods of the facade.
@@ -52,7 +52,7 @@ class Parts:
     metrics: Metrics
     tracer: Tracer
     _shares: SharesFactory
-    _authorization: AuthorizationPlan
+    _authorization: AuthorizationGates
     registry: Registry
     redactor: Redactor
     app_name: str
@@ -63,7 +63,7 @@ class Parts:
 
 
 @attrs.frozen(kw_only=True)
-class PluginServices(Parts):
+class PluginServices(KernelServices):
     """Implements ``ragwork_hooks.plugin.Services`` for the plugin of ``info``.
 
     ``capabilities`` is filled as the boot goes on; a plugin only looks up what stands before it.
@@ -73,9 +73,9 @@ class PluginServices(Parts):
     _capabilities: Mapping[type, object]
 
     @classmethod
-    def of(cls, parts: Parts, info: PluginInfo, capabilities: Mapping[type, object]) -> "PluginServices":
+    def of(cls, parts: KernelServices, info: PluginInfo, capabilities: Mapping[type, object]) -> "PluginServices":
         """``parts``, limited to what ``info`` declares."""
-        shared: dict[str, Any] = {str(f.alias): getattr(parts, f.name) for f in attrs.fields(Parts)}
+        shared: dict[str, Any] = {str(f.alias): getattr(parts, f.name) for f in attrs.fields(KernelServices)}
         return cls(info=info, capabilities=capabilities, **shared)
 
     def shares(

@@ -23,8 +23,8 @@ from ragwork_hooks.http import EventStream, StreamEvent
 from ragwork_hooks.plugin import Ended
 from ragwork_hooks.storage import Transaction
 
-from ragwork_kernel import codec
-from ragwork_kernel.bus import Bus
+from ragwork_kernel import json_codec
+from ragwork_kernel.notifications import NotificationChannel
 from ragwork_kernel.error_answers import classify
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class LiveStream:
 class StreamRegistry:
     """The live streams of this process. Implements ``ragwork_hooks.plugin.Streams``."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: NotificationChannel) -> None:
         self._bus = bus
         self._live: set[LiveStream] = set()
         self._ended: tuple[Ended, ...] = ()
@@ -201,7 +201,7 @@ class FrameWriter:
 
     def _append(self, event: str, payload: dict[str, object]) -> None:
         payload["seq"] = self._seq + 1
-        data = b"event: %b\nid: %d\ndata: %b\n\n" % (event.encode(), self._seq + 1, codec.dumps(payload))
+        data = b"event: %b\nid: %d\ndata: %b\n\n" % (event.encode(), self._seq + 1, json_codec.dumps(payload))
         # Counted only now: a frame that can't be encoded must not leave a gap.
         self._seq += 1
         self._buffer.append(data)
@@ -223,17 +223,17 @@ async def send(
     """
     try:
         await response.prepare(request)
-        return await _carry(FrameWriter(response, echo_id, stream.fields), stream, live, timeout_s)
+        return await _run_writer(FrameWriter(response, echo_id, stream.fields), stream, live, timeout_s)
     except ConnectionResetError as gone:
         raise asyncio.CancelledError from gone
     finally:
         await asyncio.shield(_close(stream))
 
 
-async def _carry(writer: FrameWriter, stream: EventStream, live: LiveStream, timeout_s: float) -> str:
+async def _run_writer(writer: FrameWriter, stream: EventStream, live: LiveStream, timeout_s: float) -> str:
     pump = asyncio.create_task(writer.pump(stream.heartbeat_s))
     # A pump that ends early has lost its client: then the handler ends as if it had been cancelled.
-    pump.add_done_callback(lambda ended: _abandoned(ended, live))
+    pump.add_done_callback(lambda ended: _on_writer_end(ended, live))
     try:
         outcome = await _produce(writer, stream, live, timeout_s)
         await writer.write(StreamEvent(type="done", data={}))
@@ -263,7 +263,7 @@ async def _produce(writer: FrameWriter, stream: EventStream, live: LiveStream, t
     return "ok"
 
 
-def _abandoned(pump: "asyncio.Task[None]", live: LiveStream) -> None:
+def _on_writer_end(pump: "asyncio.Task[None]", live: LiveStream) -> None:
     if not pump.cancelled() and pump.exception() is not None:
         live.task.cancel()
 

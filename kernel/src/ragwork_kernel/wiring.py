@@ -11,18 +11,18 @@ from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Database, SharedState
 
 from ragwork_kernel import clock, secrets
-from ragwork_kernel.assembly import Assembly
-from ragwork_kernel.authorize import AuthorizationPlan
+from ragwork_kernel.plugin_set import PluginSet
+from ragwork_kernel.authorization import AuthorizationGates
 from ragwork_kernel.blobs import blobs
-from ragwork_kernel.bus import Bus
+from ragwork_kernel.notifications import NotificationChannel
 from ragwork_kernel.caches import KernelCaches
 from ragwork_kernel.collection import Collected
 from ragwork_kernel.egress import EgressClient
-from ragwork_kernel.jobs import PostgresJobs
+from ragwork_kernel.queue import PostgresJobs
 from ragwork_kernel.outbox import OutboxEvents
-from ragwork_kernel.plan import LateRegistry, Plan
+from ragwork_kernel.contributions import ContributionRegistry, Contributions
 from ragwork_kernel.providers import ProviderTable
-from ragwork_kernel.services import Parts
+from ragwork_kernel.services import KernelServices
 from ragwork_kernel.sse import StreamRegistry
 from ragwork_kernel.telemetry import Telemetry, teach_logging
 
@@ -33,7 +33,7 @@ class Ground:
 
     db: Database
     state: SharedState
-    bus: Bus
+    bus: NotificationChannel
     telemetry: Telemetry
     tracer: KernelTracer
     keys: Mapping[str, bytes]
@@ -42,19 +42,19 @@ class Ground:
 class Wiring:
     """``parts`` for the plugins, and the handles on those that are filled once every plugin has contributed."""
 
-    def __init__(self, assembly: Assembly, ground: Ground, data_dir: Path) -> None:
+    def __init__(self, assembly: PluginSet, ground: Ground, data_dir: Path) -> None:
         kernel = assembly.kernel
         self.egress = EgressClient(kernel.egress_allow_private)
         self.providers = ProviderTable(assembly.kernel.provider_open_timeout_s)
         self.streams = StreamRegistry(ground.bus)
-        self.authorization = AuthorizationPlan()
-        self._registry = LateRegistry()
+        self.authorization = AuthorizationGates()
+        self._registry = ContributionRegistry()
         self._redactor, self._secrets = Redactor(), assembly.configuration.secret_values()
         self._redactor.learn((), self._secrets)
         self._sinks: list[Sink] = []
         self._job_kinds: set[str] = set()
         self._tracer, self._kinds = ground.tracer, tuple(assembly.kinds.values())
-        self.parts = Parts(
+        self.parts = KernelServices(
             db=ground.db,
             state=ground.state,
             blob=blobs(kernel.blob_dir),
@@ -79,7 +79,7 @@ class Wiring:
             data_dir=data_dir,
         )
 
-    def freeze(self, plan: Plan, collected: Collected, probes: tuple[HealthCheck, ...]) -> None:
+    def freeze(self, plan: Contributions, collected: Collected, probes: tuple[HealthCheck, ...]) -> None:
         """Nothing is added after this."""
         self.authorization.freeze(plan.gates)
         self.streams.freeze(plan.ended)

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext
 from ragwork_hooks.retrieval import Passage
-from ragwork_kernel.providers import Offer
+from ragwork_kernel.providers import ProviderOffer
 from ragwork_testkit.platform import running
 
 PLUGINS = ("directory", "apikeys", "rbac", "wordllama", "pgvector", "documents")
@@ -64,7 +64,7 @@ class Api:
         async def opened(_context):
             return retriever
 
-        table._offers["retrieval", name] = Offer(kind="retrieval", name=name, context=context)
+        table._offers["retrieval", name] = ProviderOffer(kind="retrieval", name=name, context=context)
         table._loaded["retrieval", name] = Provider(name=name, open=opened, options=options)
         return retriever
 

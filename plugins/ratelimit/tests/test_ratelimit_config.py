@@ -6,8 +6,8 @@ import attrs
 import pytest
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel.config import Configuration
-from ragwork_kernel.layers import Layers
+from ragwork_kernel.config import Settings
+from ragwork_kernel.layers import SettingsLayers
 from ragwork_ratelimit.config import RateLimitConfig
 
 NUMBERS = [
@@ -16,8 +16,8 @@ NUMBERS = [
 
 
 def configured(tmp_path, **environ):
-    layers = Layers.read(tmp_path, environ)
-    return Configuration(layers, {"ratelimit": RateLimitConfig}).section("ratelimit")
+    layers = SettingsLayers.read(tmp_path, environ)
+    return Settings(layers, {"ratelimit": RateLimitConfig}).section("ratelimit")
 
 
 def test_defaults_are_those_of_the_readme(tmp_path):

@@ -2,14 +2,14 @@
 
 import pytest
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel.config import Configuration
-from ragwork_kernel.layers import Layers
+from ragwork_kernel.config import Settings
+from ragwork_kernel.layers import SettingsLayers
 from ragwork_resilience.config import ResilienceConfig
 
 
 def configured(tmp_path, **environ):
-    layers = Layers.read(tmp_path, environ)
-    return Configuration(layers, {"resilience": ResilienceConfig}).section("resilience")
+    layers = SettingsLayers.read(tmp_path, environ)
+    return Settings(layers, {"resilience": ResilienceConfig}).section("resilience")
 
 
 def test_defaults_are_those_of_the_platform_seed(tmp_path):

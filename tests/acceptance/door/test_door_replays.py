@@ -8,7 +8,7 @@ import attrs
 import pytest
 import pytest_asyncio
 from doorkit import Tenant, opened, until, verdict
-from ragwork_kernel import codec
+from ragwork_kernel import json_codec
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import Answer, Running
 
@@ -205,4 +205,4 @@ async def test_every_body_that_a_key_may_guard_can_be_hashed(app: Running) -> No
         if route.idempotency != "none" and attrs.has(route.body):
             for field in attrs.fields(route.body):
                 if field.default is not attrs.NOTHING and not isinstance(field.default, attrs.Factory):
-                    assert codec.dumps(field.default), f"{route.name}: {field.name}"
+                    assert json_codec.dumps(field.default), f"{route.name}: {field.name}"

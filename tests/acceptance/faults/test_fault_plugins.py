@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel import assembly, discovery
+from ragwork_kernel import plugin_set, discovery
 from ragwork_testkit.platform import Running
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
@@ -42,7 +42,7 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_stops_the_boot_alone(
     source, reason = BAD[what]
     module = f"ragwork_bad_{what}"
     put(install, module, source)
-    read = assembly.read(tmp_path, {"RAGWORK_PLUGINS": f"directory,{module},rbac"})
+    read = plugin_set.read(tmp_path, {"RAGWORK_PLUGINS": f"directory,{module},rbac"})
     assert [p.name for p in read.plugins] == ["directory", "rbac"]
     assert [b.name for b in read.broken] == [module]
     with pytest.raises(ConfigError, match=module) as raised:
@@ -66,7 +66,7 @@ def test_an_import_that_hangs_is_given_up_and_named(
 ) -> None:
     monkeypatch.setattr(discovery, "IMPORT_LIMIT_S", 0.3)
     put(install, "ragwork_hangs", "import threading\nthreading.Event().wait(20)")
-    read = assembly.read(tmp_path, {"RAGWORK_PLUGINS": "directory,ragwork_hangs,rbac"})
+    read = plugin_set.read(tmp_path, {"RAGWORK_PLUGINS": "directory,ragwork_hangs,rbac"})
     assert [p.name for p in read.plugins] == ["directory", "rbac"]
     with pytest.raises(ConfigError, match=r"ragwork_hangs.*still runs after 0\.3 s"):
         read.require_whole()

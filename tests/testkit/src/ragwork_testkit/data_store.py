@@ -18,7 +18,7 @@ from ragwork_hooks.authz import Everything, Nothing, ReadScope
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.governance import DataColumn, DataStore, SortOrder, Subject
 from ragwork_hooks.storage import Row, Transaction
-from ragwork_kernel import codec
+from ragwork_kernel import json_codec
 
 from ragwork_testkit.platform import DEFAULT_PLUGINS, Running
 from ragwork_testkit.sealed import Sealed
@@ -252,7 +252,7 @@ class DataStoreContract(Sealed):
         for user, seen in (("ann", anns), ("bob", bobs)):
             rows = await self._exported(Subject(kind="user", id=user))
             assert _keys(rows, self.key) == sorted(map(str, seen))
-            assert all(orjson.loads(codec.dumps(row)) for row in rows)
+            assert all(orjson.loads(json_codec.dumps(row)) for row in rows)
         for row in of_tenant:
             subject = self.subject_of(row)
             own = await self._exported(subject)

@@ -13,8 +13,8 @@ import attrs
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.provider_kinds import LLM, ProviderKind
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel.config import Configuration
-from ragwork_kernel.layers import Layers
+from ragwork_kernel.config import Settings
+from ragwork_kernel.layers import SettingsLayers
 
 from ragwork_testkit.promises import BrokenPromise
 from ragwork_testkit.services import OpeningServices
@@ -45,8 +45,8 @@ class EntryPoint:
         config = self.config_class()
         if config is None:
             return None
-        layers = Layers.read(Path("/nonexistent"), environ)
-        return Configuration(layers, {self.plugin_name: config}).section(self.plugin_name)
+        layers = SettingsLayers.read(Path("/nonexistent"), environ)
+        return Settings(layers, {self.plugin_name: config}).section(self.plugin_name)
 
     def credentials(self) -> dict[str, str]:
         """A value for each secret setting that has none, so that ``open`` need not stop there."""

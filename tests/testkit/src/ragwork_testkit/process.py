@@ -16,7 +16,7 @@ from ragwork_hooks.events import Event
 from ragwork_hooks.plugin import Contribution, PluginContext
 from ragwork_hooks.storage import DatabaseUrls, Mode, Row, Transaction
 from ragwork_kernel import migrations
-from ragwork_kernel.bus import Bus
+from ragwork_kernel.notifications import NotificationChannel
 from ragwork_kernel.caches import KernelCaches
 from ragwork_kernel.db import Pool
 
@@ -223,7 +223,7 @@ async def process_of(kind: type[P], urls: DatabaseUrls, size: int = 4) -> AsyncI
     its own.
     """
     pool = await Pool.open(urls.app, size=size, statement_timeout_ms=5000)
-    bus = Bus(urls.app)
+    bus = NotificationChannel(urls.app)
     await bus.start()
     try:
         yield kind(db=CountedDatabase(pool), caches=KernelCaches(bus))

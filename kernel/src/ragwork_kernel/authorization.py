@@ -35,7 +35,7 @@ OUT_OF_SCOPE = Deny("AUTH_FORBIDDEN", "this credential's scopes do not cover it"
 NOBODY_ALLOWS = Deny("AUTHZ_DENIED", "nothing allows this; enable an authorization plugin or grant access")
 
 
-class AuthorizationPlan:
+class AuthorizationGates:
     """The gates of both stages. Set once at boot by ``freeze``; before that everything is denied."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from ragwork_hooks.storage import Database, Mode, Transaction
 log = logging.getLogger(__name__)
 
 
-class Replicated:
+class ReplicaAwareDatabase:
     """Implements ``ragwork_hooks.storage.Database`` over a primary and a replica of it."""
 
     def __init__(self, primary: Database, replica: Database, metrics: Metrics) -> None:

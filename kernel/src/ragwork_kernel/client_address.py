@@ -12,7 +12,7 @@ _AUTHORITY = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\
 Address: TypeAlias = IPv4Address | IPv6Address
 
 
-class Client:
+class ClientAddress:
     """Knows which peers are proxies. Without any, forwarded headers mean nothing."""
 
     def __init__(self, trusted_proxies: Sequence[str]) -> None:

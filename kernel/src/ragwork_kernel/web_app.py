@@ -10,7 +10,7 @@ from ragwork_hooks.http import AnyRoute, ErrorFormat
 from ragwork_kernel import front_page
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.pipeline import Handler, Pipeline
-from ragwork_kernel.replies import SECURITY_HEADERS
+from ragwork_kernel.responses import SECURITY_HEADERS
 
 Expectation = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 #: Where a plugin may list the API's paths.

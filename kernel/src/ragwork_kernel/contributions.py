@@ -27,7 +27,7 @@ Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
 @attrs.frozen(kw_only=True)
-class Plan:
+class Contributions:
     """What serves. ``admission_gates`` maps each stage to its gates in order."""
 
     routes: tuple[AnyRoute, ...]
@@ -55,7 +55,7 @@ class Plan:
     ended: tuple[Ended, ...]
 
 
-class LateRegistry:
+class ContributionRegistry:
     """Implements ``ragwork_hooks.plugin.Registry``: empty until the plan is frozen."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class LateRegistry:
         self.data_stores: tuple[DataStore, ...] = ()
         self.rosters: tuple[Roster, ...] = ()
 
-    def freeze(self, plan: Plan, probes: tuple[HealthCheck, ...]) -> None:
+    def freeze(self, plan: Contributions, probes: tuple[HealthCheck, ...]) -> None:
         """``probes`` has the kernel's own, too."""
         self.routes, self.areas = plan.routes, plan.areas
         self.admission_gates = tuple(gate for stage in plan.admission_gates.values() for gate in stage)
@@ -110,7 +110,7 @@ _ITEMS: Final[Mapping[str, tuple[type, Callable[[Any], str]]]] = {
 }
 
 
-def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...]) -> Plan:
+def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...]) -> Contributions:
     """Merge ``contributions`` (by plugin, in boot order). Duplicates raise ``ConfigError`` naming both owners."""
     found = {field: _collect(contributions, field, *of) for field, of in _ITEMS.items()}
     routes, gates, admission_gates = found["routes"], found["gates"], found["admission_gates"]
@@ -128,7 +128,7 @@ def freeze(contributions: Mapping[str, Contribution], gate_order: tuple[str, ...
         "gates": _by_order(gates, gate_order),
         "admission_gates": {stage: tuple(g for g in admits_in_order if g.stage == stage) for stage in STAGES},
     }
-    return Plan(
+    return Contributions(
         **items,
         authenticators_of={
             known.prefix: _by_order([pair for pair in authenticators if pair[0] == owner], gate_order)

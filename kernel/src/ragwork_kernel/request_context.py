@@ -11,18 +11,18 @@ from ragwork_hooks.events import RequestSummary
 from ragwork_hooks.http import AnyRoute
 
 from ragwork_kernel.decision_log import DecisionLog
-from ragwork_kernel.replies import Shape
+from ragwork_kernel.responses import ResponseFormat
 from ragwork_kernel.shares import KernelShare
 
 
 @attrs.define(kw_only=True)
-class Exchange:
+class RequestContext:
     """Filled in as the request goes on."""
 
     request: web.Request
     route: AnyRoute
     request_id: str
-    shape: Shape
+    shape: ResponseFormat
     #: The client's address.
     peer: str
     #: In performance time; ``decided_at``, too, which is when the handler was called.

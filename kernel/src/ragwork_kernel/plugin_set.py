@@ -15,8 +15,8 @@ from ragwork_hooks.plugin import HOOKS_API, PROJECT, PluginInfo, PluginSpec, Reg
 from ragwork_hooks.provider_kinds import ProviderKind
 
 from ragwork_kernel import discovery, kinds, migrations
-from ragwork_kernel.config import Configuration, KernelConfig, raise_all
-from ragwork_kernel.layers import Layers, nearest
+from ragwork_kernel.config import Settings, KernelConfig, raise_all
+from ragwork_kernel.layers import SettingsLayers, nearest
 from ragwork_kernel.plugin_lock import PluginLock
 
 KERNEL_SECTION = "kernel"
@@ -24,7 +24,7 @@ _FORBIDDEN = ("tryfirst", "trylast", "hookwrapper", "wrapper", "optionalhook")
 
 
 @attrs.frozen(kw_only=True)
-class Loaded:
+class LoadedPlugin:
     """An enabled plugin whose import worked."""
 
     name: str
@@ -35,7 +35,7 @@ class Loaded:
 
 
 @attrs.frozen(kw_only=True)
-class Broken:
+class BrokenPlugin:
     """An enabled plugin whose import or metadata failed."""
 
     name: str
@@ -43,20 +43,20 @@ class Broken:
 
 
 @attrs.frozen(kw_only=True)
-class Assembly:
+class PluginSet:
     """What the operator enabled, in boot order. ``broken`` must be empty to serve, and ``faults`` of the settings."""
 
     kernel: KernelConfig
-    layers: Layers
-    configuration: Configuration
-    plugins: tuple[Loaded, ...]
-    broken: tuple[Broken, ...]
+    layers: SettingsLayers
+    configuration: Settings
+    plugins: tuple[LoadedPlugin, ...]
+    broken: tuple[BrokenPlugin, ...]
     faults: tuple[ConfigError, ...]
     #: The kinds of providers that the enabled plugins know, by name.
     kinds: Mapping[str, ProviderKind[Any]]
     manager: pluggy.PluginManager
 
-    def call(self, loaded: Loaded, hook: str, **arguments: object) -> Any:
+    def call(self, loaded: LoadedPlugin, hook: str, **arguments: object) -> Any:
         """One plugin's answer to a hook, ``None`` when it does not implement it. Boot time only."""
         others = [other.plugin for other in self.plugins if other is not loaded]
         answers = self.manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
@@ -79,7 +79,7 @@ class Assembly:
         raise_all([*self.faults, *(broken.error for broken in self.broken)])
 
 
-def read(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Assembly:
+def read(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> PluginSet:
     """The assembly that ``folder``'s files (default: the working directory) and the environment describe.
 
     Raises ``ConfigError`` with everything that is wrong with the settings, all at once.
@@ -89,10 +89,10 @@ def read(folder: Path | None = None, environ: Mapping[str, str] | None = None) -
     return assembly
 
 
-def survey(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> Assembly:
+def survey(folder: Path | None = None, environ: Mapping[str, str] | None = None) -> PluginSet:
     """The same for commands that inspect: what is wrong stands in ``faults``, and defaults in its place."""
     place = folder or config_folder(environ)
-    layers = Layers.read(place, environ)
+    layers = SettingsLayers.read(place, environ)
     kernel = kernel_settings(layers)
     faults: list[ConfigError] = [*_contradictions(kernel)]
     manager = pluggy.PluginManager(PROJECT)
@@ -107,12 +107,12 @@ def survey(folder: Path | None = None, environ: Mapping[str, str] | None = None)
     unknown = set(layers.toml.values) - set(classes) - {each.name for each in broken}
     disabled, unloadable = disabled_plugins(unknown & set(found), found, lock)
     classes |= {name: info.config for name, info in disabled.items() if info.config is not None}
-    configuration = Configuration(layers, classes)
+    configuration = Settings(layers, classes)
     silent = {f"{layers.toml.at(name)} [{name}]" for name in {*(b.name for b in broken), *unloadable}}
     faults += [fault for fault in configuration.faults() if fault.where not in silent]
     faults += unloadable.values()
     try:
-        ordered = _ordered(loaded)
+        ordered = plugin_order(loaded)
     except ConfigError as error:
         ordered = loaded
         faults.append(error)
@@ -121,7 +121,7 @@ def survey(folder: Path | None = None, environ: Mapping[str, str] | None = None)
     except ConfigError as error:
         known_kinds = kinds.declared(())
         faults.append(error)
-    return Assembly(
+    return PluginSet(
         kernel=kernel,
         layers=layers,
         configuration=configuration,
@@ -139,9 +139,9 @@ def config_folder(environ: Mapping[str, str] | None = None) -> Path:
     return Path(env.get("RAGWORK_CONFIG_DIR") or ".")
 
 
-def kernel_settings(layers: Layers) -> KernelConfig:
+def kernel_settings(layers: SettingsLayers) -> KernelConfig:
     """The kernel's settings, before it is known which other sections exist."""
-    alone = Configuration(layers.narrowed(KERNEL_SECTION), {KERNEL_SECTION: KernelConfig})
+    alone = Settings(layers.narrowed(KERNEL_SECTION), {KERNEL_SECTION: KernelConfig})
     config: KernelConfig = alone.lenient(KERNEL_SECTION)
     return config
 
@@ -163,11 +163,11 @@ def _contradictions(kernel: KernelConfig) -> Iterator[ConfigError]:
 def _load_all(
     manager: pluggy.PluginManager,
     names: Sequence[str],
-    found: Mapping[str, discovery.Found],
+    found: Mapping[str, discovery.InstalledEntryPoint],
     lock: PluginLock | None,
-) -> tuple[list[Loaded], list[Broken]]:
-    loaded: list[Loaded] = []
-    broken: list[Broken] = []
+) -> tuple[list[LoadedPlugin], list[BrokenPlugin]]:
+    loaded: list[LoadedPlugin] = []
+    broken: list[BrokenPlugin] = []
     for name in names:
         try:
             if lock is not None:
@@ -177,11 +177,11 @@ def _load_all(
             _refuse_forbidden_forms(manager, plugin, name)
             info = _info(plugin, name)
         except ConfigError as error:
-            broken.append(Broken(name=name, error=error))
+            broken.append(BrokenPlugin(name=name, error=error))
             continue
         entry = found[name]
         loaded.append(
-            Loaded(
+            LoadedPlugin(
                 name=name,
                 plugin=plugin,
                 info=info,
@@ -227,7 +227,7 @@ def _refuse_forbidden_forms(manager: pluggy.PluginManager, plugin: object, name:
 
 
 def disabled_plugins(
-    names: Iterable[str], found: Mapping[str, discovery.Found], lock: PluginLock | None
+    names: Iterable[str], found: Mapping[str, discovery.InstalledEntryPoint], lock: PluginLock | None
 ) -> tuple[dict[str, PluginInfo], dict[str, ConfigError]]:
     """What installed but disabled plugins say of themselves, and why others can't be asked."""
     infos: dict[str, PluginInfo] = {}
@@ -242,9 +242,9 @@ def disabled_plugins(
     return infos, unloadable
 
 
-def _ordered(plugins: Sequence[Loaded]) -> list[Loaded]:
+def plugin_order(plugins: Sequence[LoadedPlugin]) -> list[LoadedPlugin]:
     """Providers of capabilities before their users, ``after`` respected, else the operator's order."""
-    owners: dict[type, Loaded] = {}
+    owners: dict[type, LoadedPlugin] = {}
     for plugin in plugins:
         for capability in plugin.info.provides:
             if capability in owners:
@@ -255,10 +255,10 @@ def _ordered(plugins: Sequence[Loaded]) -> list[Loaded]:
                 )
             owners[capability] = plugin
     by_name = {plugin.name: plugin for plugin in plugins}
-    done: dict[str, Loaded] = {}
+    done: dict[str, LoadedPlugin] = {}
     visiting: list[str] = []
 
-    def visit(plugin: Loaded) -> None:
+    def visit(plugin: LoadedPlugin) -> None:
         if plugin.name in done:
             return
         if plugin.name in visiting:

@@ -13,20 +13,20 @@ from ragwork_hooks.http import Request, Response, Upload
 from ragwork_hooks.idempotency import IdempotencyClaim, Claimed, Conflict, InProgress, FirstTime, IdempotencyStore, StoredReply
 from ragwork_hooks.storage import Transaction
 
-from ragwork_kernel import codec
-from ragwork_kernel.exchange import Exchange
+from ragwork_kernel import json_codec
+from ragwork_kernel.request_context import RequestContext
 
 HEADER = "Idempotency-Key"
 _LONGEST = 128
 
 
-class Replays:
+class IdempotencyKeys:
     """Claims keys and keeps answers through the capability; without one, keys are checked and not honoured."""
 
     def __init__(self, capability: IdempotencyStore | None) -> None:
         self._capability = capability
 
-    def claim(self, exchange: Exchange, call: Request[Any, Any]) -> IdempotencyClaim | None:
+    def claim(self, exchange: RequestContext, call: Request[Any, Any]) -> IdempotencyClaim | None:
         """What this request claims; ``None`` when it sends no key or its route takes none."""
         wish = exchange.route.idempotency
         if wish == "none" or exchange.shape.legacy or exchange.caller is None:
@@ -60,7 +60,7 @@ class Replays:
         self,
         tx: Transaction | None,
         claim: IdempotencyClaim | None,
-        exchange: Exchange,
+        exchange: RequestContext,
         result: object,
         response: web.Response,
     ) -> None:
@@ -95,7 +95,7 @@ def refuse(claimed: Claimed) -> None:
         )
 
 
-def replayed(exchange: Exchange, reply: StoredReply) -> web.Response:
+def replayed(exchange: RequestContext, reply: StoredReply) -> web.Response:
     """The stored answer, byte for byte, with this request's limits in the headers."""
     headers = CIMultiDict({**exchange.shape.headers, **exchange.grant.headers, **reply.headers})
     headers["X-Request-Id"] = reply.echo_id
@@ -122,4 +122,4 @@ def _plain(value: object) -> object:
     kind: Any = type(value)
     if attrs.has(kind):
         return {field.name: getattr(value, field.name) for field in attrs.fields(kind)}
-    return codec.plain(value)
+    return json_codec.plain(value)

@@ -12,7 +12,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import wire_name
 from ragwork_hooks.http import AnyRoute, Empty, Upload
 
-from ragwork_kernel import codec, jsontext, multipart
+from ragwork_kernel import json_codec, jsontext, multipart
 
 #: What is taken from somebody unknown, and of forms: they hold tokens, not documents.
 SMALL: Final = 16_384
@@ -48,15 +48,15 @@ async def decode(request: web.Request, route: AnyRoute, limit: int) -> Any:
         raise _wrong_type(request, ["multipart/form-data"])
     raw = await _read(request, limit)
     if route.body_kind == "multipart":
-        return codec.structure(await _multipart(request, route, raw), route.body, "body")
+        return json_codec.structure(await _multipart(request, route, raw), route.body, "body")
     if route.body_kind == "form":
-        return codec.structure(_form(request, route, raw), route.body, "body")
+        return json_codec.structure(_form(request, route, raw), route.body, "body")
     if route.body_kind == "optional_json" and not raw.strip():
-        return codec.structure({}, route.body, "body")
+        return json_codec.structure({}, route.body, "body")
     taken = [*(route.dialect.body_types if route.dialect else ("application/json",))]
     if request.content_type not in (*taken, "application/octet-stream"):
         raise _wrong_type(request, taken)
-    return codec.structure(await jsontext.parse(raw), route.body, "body")
+    return json_codec.structure(await jsontext.parse(raw), route.body, "body")
 
 
 def decode_query(request: web.Request, route: AnyRoute) -> Any:
@@ -69,12 +69,12 @@ def decode_query(request: web.Request, route: AnyRoute) -> Any:
         return dict(pairs)
     known = {wire_name(a.name): a for a in attrs.fields(route.query)}
     values = {
-        known[name].name if name in known else name: codec.query_value(raw, known[name].type)
+        known[name].name if name in known else name: json_codec.query_value(raw, known[name].type)
         if name in known
         else raw
         for name, raw in pairs
     }
-    return codec.structure(values, route.query, "query")
+    return json_codec.structure(values, route.query, "query")
 
 
 def _refuse_repeated(names: Iterable[str], where: str) -> None:
@@ -87,7 +87,7 @@ def _refuse_repeated(names: Iterable[str], where: str) -> None:
                 "loc": [where, name[:_MAX_FIELDS]],
                 "msg": "is given twice",
             }
-            raise codec.invalid([row])
+            raise json_codec.invalid([row])
         seen.add(name)
 
 
@@ -130,7 +130,7 @@ def _form(request: web.Request, route: AnyRoute, raw: bytes) -> dict[str, object
     _refuse_repeated((name for name, _ in pairs if name in known), "body")
     for name, value in pairs:
         if name in known:
-            values[known[name].name] = codec.query_value(value, known[name].type)
+            values[known[name].name] = json_codec.query_value(value, known[name].type)
     return values
 
 
@@ -165,8 +165,8 @@ def _value(part: multipart.Part, kind: Any) -> object:
         text = part.data.decode("utf-8")
     except UnicodeDecodeError:
         raise _malformed("a part that is no file is not UTF-8") from None
-    return codec.query_value(text, kind) if kind is not None else text
+    return json_codec.query_value(text, kind) if kind is not None else text
 
 
 def _malformed(reason: str) -> Problem:
-    return codec.invalid([{"type": "form_invalid", "loc": ["body"], "msg": f"is not a valid form: {reason}"}])
+    return json_codec.invalid([{"type": "form_invalid", "loc": ["body"], "msg": f"is not a valid form: {reason}"}])

@@ -9,7 +9,7 @@ from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.http import AnyRoute, Area, Request, File, Route
 from ragwork_hooks.plugin import Clock, Contribution
 
-from ragwork_kernel import codec, replies
+from ragwork_kernel import json_codec, responses
 from ragwork_kernel.health import Health, HealthResponse
 from ragwork_kernel.telemetry import Telemetry
 
@@ -73,7 +73,7 @@ class KernelRoutes:
 
     async def _live(self, _call: Request[Any, Any]) -> File:
         body = {"status": "ok", "ts": self.clock.now()}
-        return File(data=codec.dumps(body), mime=replies.JSON)
+        return File(data=json_codec.dumps(body), mime=responses.JSON)
 
     async def _ready(self, _call: Request[Any, Any]) -> HealthResponse:
         report = self.health.report()

@@ -16,17 +16,17 @@ import asyncpg
 import orjson
 from ragwork_hooks.storage import Transaction
 
-from ragwork_kernel.background import cancelled
+from ragwork_kernel.resilient_loops import cancelled
 
 CHANNEL = "ragwork"
 BEAT_S = 0.3
-FRESH_S = 1.0
+REVOCATION_WINDOW_S = 1.0
 
 log = logging.getLogger(__name__)
 Handler = Callable[[dict[str, str]], None]
 
 
-class Bus:
+class NotificationChannel:
     """Publish in a transaction, handle in every process."""
 
     def __init__(self, dsn: str) -> None:
@@ -39,7 +39,7 @@ class Bus:
 
     @property
     def fresh(self) -> bool:
-        return time.monotonic() - self._alive_at < FRESH_S
+        return time.monotonic() - self._alive_at < REVOCATION_WINDOW_S
 
     def on(self, topic: str, handler: Handler) -> None:
         """Call ``handler`` for each message of ``topic``; it must not block."""
@@ -91,7 +91,7 @@ class Bus:
         while not cancelled():
             sent = time.monotonic()
             try:
-                await connection.execute("SELECT 1", timeout=FRESH_S)
+                await connection.execute("SELECT 1", timeout=REVOCATION_WINDOW_S)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 return
             self._alive_at = sent

@@ -47,7 +47,7 @@ async def stop(*tasks: "asyncio.Task[Any]") -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Bell:
+class NotifyListener:
     """Sets ``rung`` when somebody notifies ``channel``, and after a gap in which that may be missed."""
 
     def __init__(self, dsn: str, channel: str) -> None:

@@ -7,14 +7,14 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import Request, Response
 from ragwork_hooks.storage import Database, Transaction
 
-from ragwork_kernel.exchange import Exchange
+from ragwork_kernel.request_context import RequestContext
 
 _REFUSED = (401, 402, 403, 429)
 _EVENT_OF_STAGE = {"authentication": "auth.access.failure", "role": "rbac.forbidden"}
 _LONGEST_AGENT = 256
 
 
-class Records:
+class RequestAudit:
     """Writes a request's records; without an audit log only what refusals ask to be written."""
 
     def __init__(self, db: Database, log: AuditLog | None) -> None:
@@ -25,14 +25,14 @@ class Records:
     def kept(self) -> bool:
         return self._log is not None
 
-    async def invoked(self, tx: Transaction, exchange: Exchange) -> None:
+    async def invoked(self, tx: Transaction, exchange: RequestContext) -> None:
         """Before the handler of a route that has an event and no write transaction of its own."""
         if self._log is not None and exchange.route.audit_event is not None:
             event = _event(exchange, exchange.route.audit_event, "success", AuditDetails(), None)
             await self._log.append(tx, event)
 
     async def change(
-        self, tx: Transaction, exchange: Exchange, call: Request[object, object], result: object
+        self, tx: Transaction, exchange: RequestContext, call: Request[object, object], result: object
     ) -> None:
         """After the handler of a mutation, in its transaction: an effect without a record can't commit."""
         note = AuditDetails()
@@ -44,7 +44,7 @@ class Records:
         if self._log is not None and name is not None:
             await self._log.append(tx, _event(exchange, name, "success", note, call))
 
-    async def refusal(self, exchange: Exchange, problem: Problem) -> None:
+    async def refusal(self, exchange: RequestContext, problem: Problem) -> None:
         """Before the reply that refuses; nothing when the refusal is no denial of a right or a limit."""
         denial = exchange.decisions.denial or Deny()
         named = problem.audit_event or denial.audit_event
@@ -66,7 +66,7 @@ class Records:
 
 
 def _event(
-    exchange: Exchange,
+    exchange: RequestContext,
     name: str,
     outcome: str,
     note: AuditDetails,
@@ -102,7 +102,7 @@ def _acting(caller: Principal | None) -> dict[str, object]:
     return {"credential_id": caller.credential_id} | ({"on_behalf_of": others} if others else {})
 
 
-def _resource(exchange: Exchange, call: Request[object, object] | None) -> tuple[str, str | None]:
+def _resource(exchange: RequestContext, call: Request[object, object] | None) -> tuple[str, str | None]:
     """What was acted on: the loaded resource, else the route's kind and its path's last parameter."""
     if call is not None and call.resource is not None:
         return call.resource.kind, call.resource.id

@@ -11,7 +11,7 @@ from croniter import croniter
 from ragwork_hooks.jobs import Schedule
 from ragwork_hooks.redaction import Redactor
 
-from ragwork_kernel.background import stop
+from ragwork_kernel.resilient_loops import stop
 
 LONGEST_SLEEP_S = 30.0
 _FIRST = """INSERT INTO ragwork.schedules (name, tick)

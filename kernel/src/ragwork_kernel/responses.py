@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import ErrorFormat, File, Response
 
-from ragwork_kernel import codec
+from ragwork_kernel import json_codec
 from ragwork_kernel.config import KernelConfig
 
 JSON = "application/json; charset=utf-8"
@@ -51,18 +51,18 @@ class ResponseFormats:
         *,
         legacy: bool = False,
         dialect: ErrorFormat | None = None,
-    ) -> "Shape":
+    ) -> "ResponseFormat":
         """``request_id`` is the server's own; a client's id is echoed when it is short and safe."""
         sent = request.headers.get("X-Request-Id", "")
         echo_id = sent if _SAFE_ID.fullmatch(sent) else request_id
         base = self._legacy_headers if legacy else SECURITY_HEADERS
         headers = {**base, "X-Request-Id": echo_id, **self._cors(request)}
-        return Shape(echo_id=echo_id, legacy=legacy, headers=headers, dialect=dialect)
+        return ResponseFormat(echo_id=echo_id, legacy=legacy, headers=headers, dialect=dialect)
 
-    def without_request(self, request_id: str) -> "Shape":
+    def without_request(self, request_id: str) -> "ResponseFormat":
         """For a client that has sent none."""
         headers = {**SECURITY_HEADERS, "X-Request-Id": request_id}
-        return Shape(echo_id=request_id, legacy=False, headers=headers)
+        return ResponseFormat(echo_id=request_id, legacy=False, headers=headers)
 
     def _cors(self, request: web.BaseRequest) -> Mapping[str, str]:
         origin = request.headers.get("Origin")
@@ -72,7 +72,7 @@ class ResponseFormats:
 
 
 @attrs.frozen(kw_only=True)
-class Shape:
+class ResponseFormat:
     """How one request's answers are formed: enveloped, or as an unversioned path always answered."""
 
     echo_id: str
@@ -122,7 +122,7 @@ class Shape:
     def _json(self, status: int, body: object, extra: Mapping[str, str]) -> web.Response:
         headers = self._headers(extra)
         headers["Content-Type"] = JSON if self.dialect is None else self.dialect.media_type
-        return web.Response(status=status, body=codec.dumps(body), headers=headers)
+        return web.Response(status=status, body=json_codec.dumps(body), headers=headers)
 
     def _meta(self) -> dict[str, str]:
         return {"request_id": self.echo_id, "api_version": "v1"}
@@ -138,5 +138,5 @@ def _shorten(problem: Problem) -> None:
     """A guard behind those who make refusals: none of them repeats what a client sent at length."""
     if len(problem.message) > _MAX_MESSAGE:
         problem.message = problem.message[:_MAX_MESSAGE] + "…"
-    if problem.details and len(codec.dumps(problem.details)) > _MAX_DETAILS:
+    if problem.details and len(json_codec.dumps(problem.details)) > _MAX_DETAILS:
         problem.details = {"shortened": True}
