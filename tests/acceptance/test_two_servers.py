@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from installed import Installed, Server
 from ragwork_testkit.database import PostgresServer
-from ragwork_testkit.wire import RoundTrips, counted
+from ragwork_testkit.wire_format import RoundTrips, counted
 
 #: Plugins that refuse nobody and count nothing.
 UNLIMITED = "directory,apikeys,rbac,minilm,wordllama,openai,pgvector,documents,extractive,fake,agent"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import asyncpg
 import attrs
-from ragwork_embedded import binaries, identity
+from ragwork_embedded import binaries, server_user
 from ragwork_embedded.binaries import Binaries
-from ragwork_embedded.identity import Identity
+from ragwork_embedded.server_user import Identity
 from ragwork_testkit.valkey import free_port
 
 #: Of the administrator ``postgres``.
@@ -77,8 +77,8 @@ class Server:
 @asynccontextmanager
 async def replicated(folder: Path) -> AsyncIterator[tuple[int, int]]:
     """The ports of a primary, with an empty database ``ragwork``, and of its replica."""
-    who = identity.choose(folder)
-    identity.admit(who, folder, folder / "nothing")
+    who = server_user.choose(folder)
+    server_user.admit(who, folder, folder / "nothing")
     programs, _ = binaries.usable(who, folder / "programs")
     primary, replica = (
         Server(data=_folder(folder / name, who), who=who, programs=programs)

@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 import ragwork_audit
 from ragwork_audit.config import AuditConfig
-from ragwork_audit.keeper import Keeper
+from ragwork_audit.service import AuditService
 from ragwork_hooks.audit import AuditEvent, Origin
 from ragwork_kernel.db import Pool
 from ragwork_kernel.migrations import KERNEL, Source
@@ -41,7 +41,7 @@ class Services:
         raise AssertionError("nothing tampers with this log")
 
 
-async def write(pool: Pool, keeper: Keeper | None, pause_s: float, times: list[float]) -> None:
+async def write(pool: Pool, keeper: AuditService | None, pause_s: float, times: list[float]) -> None:
     """A mutation's shape: one statement of work, the record if asked for, one commit; then a pause."""
     origin = Origin(request_id="r" * 32, echo_id="r" * 32, peer="10.0.0.1", user_agent="bench/1")
     event = AuditEvent(
@@ -58,7 +58,7 @@ async def write(pool: Pool, keeper: Keeper | None, pause_s: float, times: list[f
         times.append(time.perf_counter() - began)
 
 
-async def round_of(pool: Pool, keeper: Keeper | None, pause_s: float) -> tuple[list[float], float]:
+async def round_of(pool: Pool, keeper: AuditService | None, pause_s: float) -> tuple[list[float], float]:
     """Seconds of each transaction, and transactions per second."""
     times: list[float] = []
     began = time.perf_counter()
@@ -66,7 +66,7 @@ async def round_of(pool: Pool, keeper: Keeper | None, pause_s: float) -> tuple[l
     return times, WRITERS * EACH / (time.perf_counter() - began)
 
 
-async def sealing(keeper: Keeper) -> None:
+async def sealing(keeper: AuditService) -> None:
     while True:
         await asyncio.sleep(0.3)
         await keeper.tick()
@@ -87,7 +87,7 @@ async def main(folder: Path) -> None:
             await admin.close()
             pool = await Pool.open(database.app, size=CONNECTIONS, statement_timeout_ms=20_000)
             services: Any = Services(pool, folder)
-            keeper = Keeper(services, AuditConfig(), b"b" * 32)
+            keeper = AuditService(services, AuditConfig(), b"b" * 32)
             async with keeper.lifespan():
                 sealer = asyncio.create_task(sealing(keeper))
                 await round_of(pool, None, 0)

@@ -26,7 +26,7 @@ from ragwork_memory.state import InMemoryState
 from ragwork_resilience.breaker import Breaker, Circuits
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.guard import Guard
-from ragwork_resilience.wraps import GuardedEmbedder, GuardedModel
+from ragwork_resilience.guarded_providers import GuardedEmbedder, GuardedModel
 from ragwork_testkit import openai_server, tcpproxy
 from ragwork_toolkit.background import BackgroundTasks
 

@@ -21,7 +21,7 @@ from ragwork_milvus.mirror import Mirror
 from ragwork_milvus.retriever import MilvusRetriever
 from ragwork_pgvector import plugin
 from ragwork_pgvector.index import LocalIndex
-from ragwork_pgvector.source import LocalSource
+from ragwork_pgvector.passage_source import LocalPassageSource
 from ragwork_pgvector.vectors import ALL_TABLES
 from ragwork_testkit.database import Database, PostgresServer
 from ragwork_testkit.retrieval import Bench, WordEmbedder
@@ -36,7 +36,7 @@ class Stack:
     bench: Bench
     engine: Engine
     mirror: Mirror
-    source: LocalSource
+    source: LocalPassageSource
     pool: Pool
     admin: asyncpg.Connection
     clock: Clock
@@ -89,7 +89,7 @@ async def stack(index_database: Database, milvus_lite: Path) -> AsyncIterator[St
         index_database.app, size=4, statement_timeout_ms=30_000, codecs=plugin.ragwork_info().codecs
     )
     admin = await asyncpg.connect(index_database.admin)
-    embedder, source, clock = WordEmbedder(), LocalSource(), SystemClock()
+    embedder, source, clock = WordEmbedder(), LocalPassageSource(), SystemClock()
     engine = Engine(MilvusConfig(uri=str(milvus_lite), timeout_s=30.0))
     mirror = Mirror(pool, source, engine)
 

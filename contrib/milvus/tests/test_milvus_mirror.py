@@ -11,7 +11,7 @@ from ragwork_hooks.authz import Everything
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.events import Delivery, Event
 from ragwork_hooks.retrieval import INDEX_CHANGED, IndexSnapshot
-from ragwork_milvus.rows import MAX_FACTS, Place
+from ragwork_milvus.rows import MAX_FACTS, DocumentKey
 from ragwork_testkit.retrieval import OTHER, TENANT, WordEmbedder
 
 
@@ -19,7 +19,7 @@ async def stored(
     stack: Any, document_id: str, *, tenant: str = TENANT, dimension: int = 256
 ) -> Sequence[Mapping[str, Any]]:
     """The document's rows in Milvus."""
-    expression = Place.of(tenant, document_id).expression
+    expression = DocumentKey.of(tenant, document_id).expression
     rows: Sequence[Mapping[str, Any]] = await stack.engine._connection.call(
         lambda client, timeout: client.query(f"ragwork_{dimension}", expression, ["*"], timeout=timeout)
     )
@@ -85,7 +85,7 @@ async def test_an_interrupted_copy_goes_on_with_what_is_missing(
     bench = stack.bench
     await bench.add(bench.document("a", *(f"tide {n}" for n in range(450))))
     await stack.settled()
-    await stack.engine._delete(f"{Place.of(TENANT, 'a').expression} and ordinal == 250")
+    await stack.engine._delete(f"{DocumentKey.of(TENANT, 'a').expression} and ordinal == 250")
     client, sent = await stack.engine._connection._client.get(), []
     upsert = client.upsert
     monkeypatch.setattr(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ragwork_abac.evaluation import compiled
-from ragwork_abac.language import parse
-from ragwork_abac.policies import Applicable, Policy, Rule
+from ragwork_abac.conditions import parse
+from ragwork_abac.policies import ApplicableRules, Policy, Rule
 
 CASES = 200_000 if os.environ.get("RAGWORK_PROVE") else 2_000
 LIMITS = {"max_bytes": 65_536, "max_depth": 32}
@@ -290,7 +290,7 @@ def some_policies(rng, number):
 
 
 def outcome(policies, facts, default_deny=True):
-    return Applicable.of(map(Rule.of, policies)).decide(facts, default_deny=default_deny)
+    return ApplicableRules.of(map(Rule.of, policies)).decide(facts, default_deny=default_deny)
 
 
 def by_reference(policies, facts):

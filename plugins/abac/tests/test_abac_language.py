@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_abac.attributes import DECLARED, is_declared
-from ragwork_abac.language import Fault, parse
-from ragwork_abac.policies import Policy, understood
+from ragwork_abac.conditions import ConditionError, parse
+from ragwork_abac.policies import Policy, parsed_policy
 
 LIMITS = {"max_bytes": 16_384, "max_depth": 8}
 
 
 def fault(condition, **limits):
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(ConditionError) as caught:
         parse(condition, **{**LIMITS, **limits})
     return caught.value
 
@@ -112,7 +112,7 @@ def test_huge_conditions_are_refused_before_they_cost(condition):
 
 def _seconds(condition):
     started = time.perf_counter()
-    with pytest.raises(Fault):
+    with pytest.raises(ConditionError):
         parse(condition, **LIMITS)
     return time.perf_counter() - started
 
@@ -148,8 +148,8 @@ def test_documents_attributes_are_refused_elsewhere(kind, name):
         id="p", tenant_id="t", name="n", version=1, effect="deny", resource_type=kind, action="read",
         condition={"not": {"eq": [{"var": name}, "x"]}}, priority=0, enabled=True,
     )  # fmt: skip
-    with pytest.raises(Fault, match="documents alone"):
-        understood(policy, **LIMITS)
+    with pytest.raises(ConditionError, match="documents alone"):
+        parsed_policy(policy, **LIMITS)
 
 
 json_values = st.recursive(
@@ -168,5 +168,5 @@ json_values = st.recursive(
     )
 )
 def test_any_json_is_taken_or_refused_and_never_breaks(condition):
-    with contextlib.suppress(Fault):
+    with contextlib.suppress(ConditionError):
         parse(condition, **LIMITS)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ragwork_abac.attributes import principal_facts, request_facts, resource_facts
 from ragwork_abac.evaluation import compiled
-from ragwork_abac.language import parse, variables
-from ragwork_abac.narrowing import sides
+from ragwork_abac.conditions import parse, variables
+from ragwork_abac.condition_scope import sides
 from ragwork_abac.policies import Policy, PolicySet
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Everything, LabelIn, Not, Nothing, OwnedBy, Resource

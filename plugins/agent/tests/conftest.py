@@ -9,9 +9,9 @@ import attrs
 import pytest
 from ragwork_agent import plugin
 from ragwork_agent.config import Config
-from ragwork_agent.run import Asked, Run
-from ragwork_agent.workshop import Workshop
-from ragwork_documents.search import Search
+from ragwork_agent.run import RunInput, Run
+from ragwork_agent.runtime import AgentRuntime
+from ragwork_documents.multi_corpus_search import Search
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Everything
 from ragwork_hooks.documents import Corpus, CorpusSearch
@@ -78,9 +78,9 @@ class World:
         self.speech: Exception | None = None
         self.config = Config()
 
-    def shop(self, **changes: Any) -> Workshop:
+    def shop(self, **changes: Any) -> AgentRuntime:
         self.config = attrs.evolve(self.config, **changes)
-        return Workshop.of(self, self.config)  # type: ignore[arg-type]
+        return AgentRuntime.of(self, self.config)  # type: ignore[arg-type]
 
     # services
     def use(self, capability: type) -> Any:
@@ -171,13 +171,13 @@ async def world(postgres: PostgresServer) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def asked() -> Callable[..., Asked]:
+def asked() -> Callable[..., RunInput]:
     """Questions of one tenant that no other test uses."""
     tenant = f"t{uuid4().hex}"
 
-    def make(message: str = "Is the gate green?", **changes: Any) -> Asked:
+    def make(message: str = "Is the gate green?", **changes: Any) -> RunInput:
         user = changes.pop("user", "u1")
-        base = Asked(
+        base = RunInput(
             principal=Principal(
                 tenant_id=changes.pop("tenant", tenant),
                 user_id=user,

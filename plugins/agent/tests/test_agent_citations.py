@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_agent import prompt
-from ragwork_agent.citations import CitedText, for_model
+from ragwork_agent.citations import CitationStream, for_model
 from ragwork_agent.quotes import best_sentence, locate
-from ragwork_agent.untrusted import as_data
+from ragwork_agent.sanitizing import as_data
 from ragwork_hooks.documents import CorpusPassage
 from ragwork_hooks.llm import ModelCitation, Delta, Message
 from ragwork_hooks.retrieval import Passage
@@ -30,7 +30,7 @@ class Stream:
     def __init__(self, *texts: str) -> None:
         self.found = passages(*texts)
         self.dropped: Counter[str] = Counter()
-        self.cited = CitedText(
+        self.cited = CitationStream(
             [CorpusPassage(corpus_id="c", passage=passage) for passage in self.found],
             for_model(self.found),
             lambda reason: self.dropped.update([reason]),
@@ -293,7 +293,7 @@ def test_offsets_are_the_documents_where_a_tables_header_is_repeated(quote: str,
     passage = Passage(
         document_id="d", chunk_id="c", text=text, score=1.0, source="s", start=500, end=len(document)
     )
-    cited = CitedText([CorpusPassage(corpus_id="c", passage=passage)], for_model([passage]), lambda _reason: None)
+    cited = CitationStream([CorpusPassage(corpus_id="c", passage=passage)], for_model([passage]), lambda _reason: None)
     cited.feed(Delta(text="So [1]", cites=(ModelCitation(passage=1, quote=quote),)))
     (citation,) = cited.citations
     assert citation.quote == expected == document[citation.start : citation.end]

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from ragwork_agent.sessions import Key as SessionKey
+from ragwork_agent.sessions import SessionKey as SessionKey
 from ragwork_agent.sessions import open_turn
 from ragwork_hooks.governance import Subject
 from ragwork_hooks.storage import Row, Transaction

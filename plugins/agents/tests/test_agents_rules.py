@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oculus_sdk import evaluator
 from ragwork_agents import constraints, opaque, scopes
 from ragwork_agents.lineage import Lineage, Link
-from ragwork_agents.sealing import Vault
+from ragwork_agents.encryption import SecretBox
 from ragwork_hooks.errors import Problem
 
 MONDAY = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
@@ -123,13 +123,13 @@ def test_the_sdks_token_says_only_what_was_signed() -> None:
 
 
 def test_a_sealed_secret_opens_only_where_it_belongs() -> None:
-    vault = Vault(bytes(32))
+    vault = SecretBox(bytes(32))
     sealed = vault.seal(b"pem", "signing_key", "t1", "k1")
     assert b"pem" not in sealed
     assert vault.open(sealed, "signing_key", "t1", "k1") == b"pem"
     for other, place in (
         (vault, ("signing_key", "t2", "k1")),
-        (Vault(b"1" * 32), ("signing_key", "t1", "k1")),
+        (SecretBox(b"1" * 32), ("signing_key", "t1", "k1")),
     ):
         with pytest.raises(RuntimeError, match="does not open"):
             other.open(sealed, *place)

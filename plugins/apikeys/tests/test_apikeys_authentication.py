@@ -10,7 +10,7 @@ import pytest
 from multidict import CIMultiDict
 from ragwork_apikeys import plugin
 from ragwork_apikeys.config import ApiKeysConfig
-from ragwork_apikeys.store import Change, KeyStore, Minted
+from ragwork_apikeys.store import KeyChange, KeyStore, NewToken
 from ragwork_apikeys.tokens import KEY
 from ragwork_directory import plugin as directory_plugin
 from ragwork_hooks.auth import Credential, Directory, Role
@@ -24,11 +24,11 @@ def start(process: Any, **settings: Any) -> Any:
     return process.boot(plugin, ApiKeysConfig(**settings))
 
 
-async def mint(process: Any, tenant: str, role: Role = Role.EDITOR, **more: Any) -> Minted:
+async def mint(process: Any, tenant: str, role: Role = Role.EDITOR, **more: Any) -> NewToken:
     async with process.db.tenant(tenant) as tx:
         user = await process.use(Directory).ensure_user(tx, "alice", Role.EDITOR, by="test")
         values = {"name": "n", "role": role, "platform": False} | more
-        minted: Minted = await process.use(KeyStore).create(tx, user_id=user.id, **values)
+        minted: NewToken = await process.use(KeyStore).create(tx, user_id=user.id, **values)
     return minted
 
 
@@ -159,7 +159,7 @@ async def test_a_revocation_elsewhere_ends_the_key_here_within_a_second(
     assert await ask(keys, minted.token)
     assert await ask(far_keys, minted.token)
     async with elsewhere.db.tenant(tenant) as tx:
-        await elsewhere.use(KeyStore).change(tx, minted.id, Change(revoke=True))
+        await elsewhere.use(KeyStore).change(tx, minted.id, KeyChange(revoke=True))
     assert (await refusal(far_keys, minted.token)).code == "AUTH_REVOKED_KEY"  # at once
     assert elsewhere.streams.cuts == [(tenant, None, minted.id)]
     started = time.monotonic()
@@ -198,7 +198,7 @@ async def test_no_request_passes_after_the_bound_while_fifty_clients_hammer(
     clients = [asyncio.create_task(client(*bounds[n % 2])) for n in range(50)]
     await asyncio.sleep(0.1)
     async with here.db.tenant(tenant) as tx:
-        await here.use(KeyStore).change(tx, minted.id, Change(revoke=True))
+        await here.use(KeyStore).change(tx, minted.id, KeyChange(revoke=True))
     revoked_at = time.monotonic()
     await asyncio.sleep(1.2)
     stop.set()

@@ -11,7 +11,7 @@ import attrs
 import pytest
 from ragwork_audit import plugin
 from ragwork_audit.config import AuditConfig
-from ragwork_audit.keeper import Keeper
+from ragwork_audit.service import AuditService
 from ragwork_audit.verification import summary
 from ragwork_hooks.audit import AuditEvent, Origin
 from ragwork_hooks.redaction import Redactor
@@ -39,7 +39,7 @@ class Process:
     """One process: its log, and what tests do with it."""
 
     services: FakeServices
-    keeper: Keeper
+    keeper: AuditService
     admin: str
 
     async def write(self, tenant: str, count: int = 1, **fields: Any) -> None:
@@ -110,7 +110,7 @@ def start(log_database: Database, tmp_path: Path) -> Start:
         pool = await Pool.open(log_database.app, size=size, statement_timeout_ms=20_000)
         try:
             services = FakeServices(db=CountedDatabase(pool), data_dir=folder)
-            keeper = Keeper(services, AuditConfig(**config), seed)
+            keeper = AuditService(services, AuditConfig(**config), seed)
             async with keeper.lifespan():
                 yield Process(services=services, keeper=keeper, admin=log_database.admin)
         finally:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ragwork_audit.floods import MAX_ORIGINS, Floods
+from ragwork_audit.repeat_suppression import MAX_ORIGINS, RepeatSuppressor
 from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, Origin
 
 
@@ -53,7 +53,7 @@ async def test_a_record_that_rolls_back_still_owes_what_it_counted(here: Any) ->
 
 
 def test_denials_of_known_callers_are_all_recorded_and_origins_do_not_share() -> None:
-    floods = Floods(lambda: 0.0)
+    floods = RepeatSuppressor(lambda: 0.0)
     denied = refusal(actor_type="api_key", actor_id="k1", type="rbac.forbidden")
     assert all(floods.takes("t1", denied) for _ in range(100))
     limited = refusal(actor_type="api_key", actor_id="k1", type="security.rate_limited")
@@ -64,7 +64,7 @@ def test_denials_of_known_callers_are_all_recorded_and_origins_do_not_share() ->
 
 
 def test_a_million_addresses_take_bounded_memory_and_lose_no_count() -> None:
-    floods = Floods(lambda: 0.0)
+    floods = RepeatSuppressor(lambda: 0.0)
     taken = sum(floods.takes(PLATFORM_TENANT, refusal(f"2001:db8::{n:x}")) for n in range(MAX_ORIGINS + 5000))
     assert len(floods._floods) <= MAX_ORIGINS + 1
     assert taken + sum(flood.passed_over for flood in floods._floods.values()) == MAX_ORIGINS + 5000

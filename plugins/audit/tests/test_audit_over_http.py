@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 from ragwork_audit.merkle import extends, included, leaf_hash
-from ragwork_audit.notes import Verifier
+from ragwork_audit.signed_notes import Verifier
 
 PLUGINS = ("audit", "directory", "apikeys", "rbac", "wordllama", "pgvector", "documents")
 

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 from ragwork_billing.config import BillingConfig
-from ragwork_billing.webhook import Message, signature
+from ragwork_billing.webhook import WebhookMessage, signature
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.events import Event
 from ragwork_hooks.notification import Destination
@@ -216,7 +216,7 @@ def test_the_secret_is_in_no_repr() -> None:
 
 def test_the_body_is_canonical_whatever_the_order_of_the_payload() -> None:
     one, other = (
-        Message(delivery_id="d", tenant_id="t", event_type="e", payload=payload).body()
+        WebhookMessage(delivery_id="d", tenant_id="t", event_type="e", payload=payload).body()
         for payload in ({"b": 1, "a": "ü"}, {"a": "ü", "b": 1})
     )
     assert one == other

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ragwork_documents.corpus_config import bind
-from ragwork_documents.hostile import check_metadata, clean_filename
-from ragwork_documents.sniff import read_upload
+from ragwork_documents.input_checks import check_metadata, clean_filename
+from ragwork_documents.content_type import read_upload
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import Upload
 

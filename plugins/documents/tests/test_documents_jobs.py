@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from ragwork_documents.ingestion import Ingestion
-from ragwork_documents.targets import Target, payload, targets_of
+from ragwork_documents.ingest_payload import DocumentGeneration, payload, targets_of
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.governance import Subject
 from ragwork_hooks.jobs import Job
@@ -58,7 +58,7 @@ async def queued(it, **texts):
                 document_id,
             )
         rows = await tx.fetch("SELECT id, generation FROM documents.documents ORDER BY id")
-    return [Target(document_id=r["id"], generation=r["generation"]) for r in rows]
+    return [DocumentGeneration(document_id=r["id"], generation=r["generation"]) for r in rows]
 
 
 async def prepared(it, **texts):
@@ -129,8 +129,8 @@ async def test_a_job_that_comes_twice_or_late_writes_nothing(it):
     assert len(await it.passages(key, "text")) == 1
     before = (await it.app.call("GET", "/v1/documents/a", key)).data
     await jobs.run(work)
-    await jobs.run(job(it, [Target(document_id="a", generation=targets[0].generation - 1)]))
-    await jobs.run(job(it, [Target(document_id="gone", generation=1)]))
+    await jobs.run(job(it, [DocumentGeneration(document_id="a", generation=targets[0].generation - 1)]))
+    await jobs.run(job(it, [DocumentGeneration(document_id="gone", generation=1)]))
     assert (await it.app.call("GET", "/v1/documents/a", key)).data == before
     assert faulty.embedded == []
 
@@ -232,5 +232,5 @@ async def test_a_grant_revoked_while_a_document_is_ingested_holds(it):
 
 
 async def test_payloads_hold_ids_only_and_come_back_as_they_were():
-    targets = [Target(document_id='a:"b', generation=3), Target(document_id="c", generation=1)]
+    targets = [DocumentGeneration(document_id='a:"b', generation=3), DocumentGeneration(document_id="c", generation=1)]
     assert targets_of(payload("k", targets)) == ("k", targets)

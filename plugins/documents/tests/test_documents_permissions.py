@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from ragwork_documents.recheck import Rechecked
+from ragwork_documents.permission_recheck import PermissionCheckedRetriever
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import ReadableBy
 from ragwork_hooks.documents import DocumentCatalog
@@ -175,7 +175,7 @@ async def test_passages_of_a_lagging_index_are_held_against_the_grants(it):
     scope = ReadableBy(frozenset({"user:rita"}))
     for transactional, expected in ((False, ["d1"]), (True, ["d1", "d2", "deleted"])):
         inner = Lagging("d1", "d2", "deleted", transactional=transactional)
-        prepared = await Rechecked("lagging", inner, metrics).prepare(it.tenant, query)
+        prepared = await PermissionCheckedRetriever("lagging", inner, metrics).prepare(it.tenant, query)
         async with it.app.platform.parts.db.tenant(it.tenant, "read") as tx:
             found = await prepared.passages(tx, scope)
         assert [passage.document_id for passage in found] == expected
@@ -201,7 +201,7 @@ async def test_what_the_check_keeps_back_is_filled_up_to_k(it):
     inner = Ranking(*(f"gone{n}" for n in range(10)), *wanted)
     metrics = it.app.platform.facades["documents"].metrics
     query = Query(corpus_id="c", text="secret", top_k=2, embedder="wordllama")
-    prepared = await Rechecked("lagging", inner, metrics).prepare(it.tenant, query)
+    prepared = await PermissionCheckedRetriever("lagging", inner, metrics).prepare(it.tenant, query)
     async with it.app.platform.parts.db.tenant(it.tenant, "read") as tx:
         found = await prepared.passages(tx, ReadableBy(frozenset({"user:rita"})))
     assert [passage.document_id for passage in found] == wanted[:2]

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 import asyncpg
 import pytest
 from ragwork_embedded.cluster import halt, postmaster
-from ragwork_embedded.home import Home
+from ragwork_embedded.data_directory import Home
 from ragwork_embedded.locks import FileLock, is_free
 from ragwork_embedded.server import EmbeddedServer
 from ragwork_hooks.errors import ConfigError

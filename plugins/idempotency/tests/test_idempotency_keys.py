@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from ragwork_hooks.idempotency import IdempotencyClaim, Replayed, FirstTime, StoredReply
-from ragwork_idempotency.answers import PostgresAnswers, prune
+from ragwork_idempotency.store import PostgresIdempotencyStore, prune
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import DEFAULT_PLUGINS, Running, running
 
@@ -116,7 +116,7 @@ def claim(key: str = "k", payload: bytes = b"p" * 32) -> IdempotencyClaim:
 
 
 async def test_a_crash_before_the_commit_leaves_no_claim(served: Running) -> None:
-    answers = PostgresAnswers(timedelta(hours=1))
+    answers = PostgresIdempotencyStore(timedelta(hours=1))
     db = served.platform.parts.db
     with contextlib.suppress(RuntimeError):
         async with db.tenant("crash") as tx:
@@ -128,7 +128,7 @@ async def test_a_crash_before_the_commit_leaves_no_claim(served: Running) -> Non
 
 async def test_an_expired_answer_is_taken_over_once_and_pruned(served: Running) -> None:
     await served.key("ttl")
-    answers, db = PostgresAnswers(timedelta(hours=1)), served.platform.parts.db
+    answers, db = PostgresIdempotencyStore(timedelta(hours=1)), served.platform.parts.db
     reply = StoredReply(status=201, headers={"A": "b"}, body=b"{}", echo_id="r1")
     async with db.tenant("ttl") as tx:
         await answers.claim(tx, claim())

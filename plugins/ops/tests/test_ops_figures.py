@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
 from ragwork_ops.config import OpsConfig
 from ragwork_ops.histogram import BOUNDS_MS, Histogram
-from ragwork_ops.shapes import SloResponse
+from ragwork_ops.schemas import SloResponse
 from ragwork_ops.signals import signals
 from ragwork_ops.slo import assess, measure
-from ragwork_ops.traffic import Series, Served
+from ragwork_ops.traffic import Series, MinuteStats
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -43,8 +43,8 @@ def test_merged_histograms_equal_one_over_everything() -> None:
     assert (left.counts, left.slowest_ms) == (whole.counts, whole.slowest_ms)
 
 
-def served(requests: int, errors: int, ms: float = 10) -> Served:
-    one = Served(requests=requests, errors=errors)
+def served(requests: int, errors: int, ms: float = 10) -> MinuteStats:
+    one = MinuteStats(requests=requests, errors=errors)
     for _ in range(requests):
         one.latency.add(ms)
     return one

@@ -12,7 +12,7 @@ from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.vectors import packed
 from ragwork_testkit.database import Database, PostgresServer
 from ragwork_testkit.retrieval import TENANT, Bench
-from ragwork_testkit.wire import counted
+from ragwork_testkit.wire_format import counted
 
 CODECS = plugin.ragwork_info().codecs
 #: BEGIN and COMMIT.

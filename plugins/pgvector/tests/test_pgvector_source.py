@@ -7,11 +7,11 @@ from ragwork_hooks.events import Event
 from ragwork_hooks.retrieval import INDEX_CHANGED, IndexHit
 from ragwork_hooks.storage import Transaction
 from ragwork_pgvector.index import LocalIndex
-from ragwork_pgvector.source import LocalSource
+from ragwork_pgvector.passage_source import LocalPassageSource
 from ragwork_pgvector.vectors import packed
 from ragwork_testkit.retrieval import ANN, FUTURE, OTHER, PAST, TENANT, Bench, WordEmbedder
 
-SOURCE = LocalSource()
+SOURCE = LocalPassageSource()
 
 
 async def indexed(bench: Bench, document_id: str, tenant: str = TENANT):

@@ -12,7 +12,7 @@ from ragwork_espeak.voice import EspeakVoice
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import ProviderContext
 from ragwork_hooks.speech import Audio
-from ragwork_pocketsphinx import sound
+from ragwork_pocketsphinx import wav_conversion
 from ragwork_pocketsphinx.grammar import MAX_WORDS, grammar
 from ragwork_pocketsphinx.recognizer import provider
 from ragwork_testkit.services import ProviderServices
@@ -107,7 +107,7 @@ async def test_audio_that_does_not_fit_is_refused_with_its_reason(ears, data, mi
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 44_099])
 def test_resampling_keeps_a_tone_its_pitch_loudness_and_length(rate):
-    heard = sound.resampled(tone(1_000, rate), rate)
+    heard = wav_conversion.resampled(tone(1_000, rate), rate)
     expected = tone(1_000, 16_000)
     middle = slice(2_000, 14_000)  # where the sound begins and ends it rings
     assert heard.dtype == np.int16
@@ -116,17 +116,17 @@ def test_resampling_keeps_a_tone_its_pitch_loudness_and_length(rate):
 
 
 def test_resampling_leaves_no_alias_of_what_is_too_high():
-    assert np.abs(sound.resampled(tone(11_000, 44_100), 44_100)[1_000:-1_000]).max() < 200
+    assert np.abs(wav_conversion.resampled(tone(11_000, 44_100), 44_100)[1_000:-1_000]).max() < 200
 
 
 def test_resampling_does_not_wrap_what_is_too_loud():
     square = np.where(np.arange(22_050) // 20 % 2, 32_767, -32_768).astype("<i2")
-    heard = sound.resampled(square, 22_050)
+    heard = wav_conversion.resampled(square, 22_050)
     assert (heard.min(), heard.max()) == (-32_768, 32_767)
 
 
 async def test_speech_at_other_rates_is_heard(ears):
-    said = sound.read(await say("Open the last document."))
+    said = wav_conversion.read(await say("Open the last document."))
     fast = wav(np.repeat(said, 3).tobytes(), rate=48_000)
     assert "document" in await ears.recognize(of(fast), tuple(PHRASES))
 
@@ -168,7 +168,7 @@ async def test_as_many_words_as_allowed_are_listened_for_and_no_more(ears):
 
 
 async def test_the_event_loop_stays_free_and_a_cancelled_call_stops_the_work(ears):
-    said = sound.read(await say("How many users are active? " * 20))
+    said = wav_conversion.read(await say("How many users are active? " * 20))
     long = of(wav(said[: 30 * 16_000].tobytes()))
     task = asyncio.create_task(ears.recognize(long))
     gaps, last, begun = [], time.perf_counter(), time.perf_counter()

@@ -10,7 +10,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_memory.state import InMemoryState
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.config import RateLimitConfig
-from ragwork_ratelimit.degraded import Degradation
+from ragwork_ratelimit.degradation_audit import DegradationAudit
 from ragwork_ratelimit.gate import RateGate
 from ragwork_testkit.process import ManualClock
 from ragwork_testkit.services import RecordedMetrics
@@ -63,12 +63,12 @@ class World:
     state: object
     metrics: RecordedMetrics = attrs.field(factory=RecordedMetrics)
     local: LocalBuckets = attrs.field(init=False)
-    degradation: Degradation = attrs.field(init=False)
+    degradation: DegradationAudit = attrs.field(init=False)
     gate: RateGate = attrs.field(init=False)
 
     def __attrs_post_init__(self):
         self.local = LocalBuckets(self.clock, 100)
-        self.degradation = Degradation(self.config.fail_mode, self.metrics, self.clock)
+        self.degradation = DegradationAudit(self.config.fail_mode, self.metrics, self.clock)
         self.gate = RateGate(
             self.config,
             state=self.state,

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 from ragwork_hooks.admission import Admission
-from ragwork_redis.session import session
+from ragwork_redis.opening import session
 from ragwork_testkit.platform import DEFAULT_PLUGINS
 from ragwork_testkit.valkey import ValkeyServer
 
@@ -28,9 +28,9 @@ from ragwork_hooks.admission import Admission, AdmissionRequest
 from ragwork_hooks.auth import Principal, Role
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.config import RateLimitConfig
-from ragwork_ratelimit.degraded import Degradation
+from ragwork_ratelimit.degradation_audit import DegradationAudit
 from ragwork_ratelimit.gate import RateGate
-from ragwork_redis.session import session
+from ragwork_redis.opening import session
 
 class Metrics:
     def count(self, name, help, **labels):
@@ -47,7 +47,7 @@ async def serve():
               request_id="r", open=none)
     async with session(sys.argv[1]) as state:
         gate = RateGate(config, state=state, local=LocalBuckets(time.monotonic, 10), metrics=Metrics(),
-                        degradation=Degradation("closed", Metrics(), time.monotonic))
+                        degradation=DegradationAudit("closed", Metrics(), time.monotonic))
         await state.check()
         print("ready", flush=True)
         sys.stdin.readline()

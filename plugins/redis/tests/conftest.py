@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from ragwork_redis.session import session
+from ragwork_redis.opening import session
 from ragwork_redis.state import RedisState
 from ragwork_testkit.valkey import ValkeyServer
 

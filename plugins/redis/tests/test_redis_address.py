@@ -2,7 +2,7 @@
 
 import pytest
 from ragwork_hooks.errors import ConfigError
-from ragwork_redis.address import Address
+from ragwork_redis.redis_url import Address
 
 
 def test_what_is_ours_is_taken_and_the_rest_is_left_to_the_client() -> None:

@@ -104,7 +104,7 @@ def test_a_clock_set_back_neither_grants_nor_starves(timed: Timed) -> None:
 _DRAWER = """
 import asyncio, sys, time
 from ragwork_hooks.storage import Bucket
-from ragwork_redis.session import session
+from ragwork_redis.opening import session
 
 async def draw() -> None:
     bucket = [Bucket(key="b", rate=float(sys.argv[2]), burst=float(sys.argv[3]))]

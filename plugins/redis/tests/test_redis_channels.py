@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from ragwork_hooks.errors import ProviderError
 from ragwork_redis.channels import QUEUE_SIZE
-from ragwork_redis.session import session
+from ragwork_redis.opening import session
 from ragwork_redis.state import RedisState
 from ragwork_testkit.tcpproxy import between
 from ragwork_testkit.valkey import ValkeyServer

@@ -121,7 +121,7 @@ def proc(pid: int, name: str) -> str:
 async def test_more_policies_than_a_process_keeps_are_decided(
     engine: RegoEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ragwork_rego.processes.MAX_KNOWN", 5)
+    monkeypatch.setattr("ragwork_rego.worker_pool.MAX_KNOWN", 5)
     for n in [*range(12), *range(12)]:
         (decision,) = await engine.decide("t1", [policy(allowing(f"a{n}"), f"p{n}")], {"action": f"a{n}"})
         assert decision.allowed

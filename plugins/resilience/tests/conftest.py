@@ -10,7 +10,7 @@ from ragwork_hooks.llm import Delta, Usage
 from ragwork_kernel.shares import SharesFactory
 from ragwork_memory.state import InMemoryState
 from ragwork_resilience.config import ResilienceConfig
-from ragwork_resilience.workshop import Workshop
+from ragwork_resilience.provider_wrapping import ProviderWrapping
 from ragwork_testkit.process import ShiftedClock
 from ragwork_testkit.services import RecordedMetrics
 
@@ -123,7 +123,7 @@ class World:
     clock: ShiftedClock = attrs.field(factory=ShiftedClock)
     metrics: RecordedMetrics = attrs.field(factory=RecordedMetrics)
     providers: Providers = attrs.field(factory=Providers)
-    workshop: Workshop = attrs.field(init=False)
+    workshop: ProviderWrapping = attrs.field(init=False)
 
     def __attrs_post_init__(self):
         services = SimpleNamespace(
@@ -133,7 +133,7 @@ class World:
             providers=self.providers,
             shares=SharesFactory("test").make,
         )
-        self.workshop = Workshop(services, self.config)
+        self.workshop = ProviderWrapping(services, self.config)
 
     def embedder(self, inner, name="far"):
         return self.workshop.embedder(name, inner)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from ragwork_hooks.errors import ProviderError
 from ragwork_memory.state import InMemoryState
-from ragwork_resilience.breaker import VIEW_AGE_S, Breaker, CircuitOpen, Circuits, Condition
+from ragwork_resilience.breaker import VIEW_AGE_S, Breaker, CircuitOpen, Circuits, CircuitState
 from ragwork_resilience.config import BreakerPolicy
 
 POLICY = BreakerPolicy(threshold=3, window_s=60, open_s=30, trials=2, lease_s=10)
@@ -291,7 +291,7 @@ def test_an_open_circuit_cools_on_the_local_clock_while_the_store_is_away(time):
     time.now += 2
     through = [finished(circuit.admit()) for _ in range(5)]
     assert {ticket.probe for ticket in through} == {None}, "no probe can be counted, so nobody is kept out"
-    assert seen == [Condition.CLOSED, Condition.OPEN, Condition.HALF_OPEN]
+    assert seen == [CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN]
 
 
 def test_calls_that_passed_uncounted_say_nothing_once_the_store_is_back(time):

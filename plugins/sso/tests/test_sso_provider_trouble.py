@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from ragwork_hooks.errors import ProviderError
-from ragwork_sso import keys
-from ragwork_sso.fetched import Fetched
+from ragwork_sso import jwks
+from ragwork_sso.cached_documents import Fetched
 from ragwork_testkit.oidc_server import SigningKey
 
 TROUBLE = ["error", "half", "redirect", "huge", "nonsense"]
@@ -159,6 +159,6 @@ async def test_what_is_remembered_is_bounded() -> None:
 
 def test_a_jwks_of_a_thousand_keys_is_none() -> None:
     with pytest.raises(ProviderError):
-        keys.parse({"keys": [SigningKey.new("EdDSA").jwk()] * 101})
+        jwks.parse({"keys": [SigningKey.new("EdDSA").jwk()] * 101})
     with pytest.raises(ProviderError):
-        keys.parse({"keys": {}})
+        jwks.parse({"keys": {}})

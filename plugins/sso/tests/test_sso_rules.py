@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ragwork_hooks.auth import Role
 from ragwork_hooks.errors import Problem
 from ragwork_sso import role_mapping
-from ragwork_sso.addresses import endpoint
+from ragwork_sso.return_urls import endpoint
 from ragwork_sso.secret_refs import ClientSecrets
 from ragwork_sso.tokens import SESSION
 

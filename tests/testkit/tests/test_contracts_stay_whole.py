@@ -18,7 +18,7 @@ from ragwork_testkit.embedding import EmbedderContract
 from ragwork_testkit.llm import ChatModelContract
 from ragwork_testkit.promises import promise_of
 from ragwork_testkit.remote_retrieval import RemoteRetrieverContract
-from ragwork_testkit.sealed import Sealed, unsupported
+from ragwork_testkit.contract_base import Contract, unsupported
 from ragwork_testkit.speech import SpeechRecognizerContract
 
 
@@ -130,7 +130,7 @@ def kits() -> list[type]:
     for module in pkgutil.iter_modules(ragwork_testkit.__path__):
         if module.name != "fixtures":  # pytest's own
             importlib.import_module(f"ragwork_testkit.{module.name}")
-    found: list[type[Sealed]] = [Sealed]
+    found: list[type[Contract]] = [Contract]
     for kit in found:
         found += [each for each in kit.__subclasses__() if each.__module__.startswith("ragwork_testkit.")]
     return found
@@ -146,7 +146,7 @@ def test_every_test_of_every_kit_says_its_rule_and_the_remedy() -> None:
 
 def test_a_class_may_add_tests_and_share_its_own() -> None:
     first = type("TestMine", (EmbedderContract,), {"test_more": lambda self: None, "_help": lambda self: 1})
-    assert issubclass(type("TestOther", (first,), {"_help": lambda self: 2}), Sealed)
+    assert issubclass(type("TestOther", (first,), {"_help": lambda self: 2}), Contract)
 
 
 SUITE = """

@@ -182,7 +182,7 @@ def test_what_is_installed_is_judged_by_its_metadata() -> None:
 
 def tier(folder: Path) -> tuple[str | None, dict[str, Any]]:
     done = subprocess.run(
-        [sys.executable, "-m", "ragwork_testkit.tier", str(folder)], capture_output=True, text=True
+        [sys.executable, "-m", "ragwork_testkit.quality_tier", str(folder)], capture_output=True, text=True
     )
     report = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == (0 if report["tier"] else 1)

@@ -11,7 +11,7 @@ from ragwork_hooks.retrieval import IndexHit, IndexSnapshot
 
 from ragwork_milvus.client import Client, Connection
 from ragwork_milvus.config import MilvusConfig
-from ragwork_milvus.rows import MAX_FACTS, Place, Row, Sheet, sheets
+from ragwork_milvus.rows import MAX_FACTS, DocumentKey, Row, RowBatch, sheets
 
 TOKEN_LENGTH: Final = 32
 #: HNSW: links per node, breadth of the build, and least breadth of a search.
@@ -42,7 +42,7 @@ class Engine:
 
         The new rows come before the old ones go. Rows of a later revision are left alone.
         """
-        place = Place.of(tenant_id, indexed.document.document_id)
+        place = DocumentKey.of(tenant_id, indexed.document.document_id)
         if indexed.document.chunks:
             dimension = len(indexed.document.chunks[0].vector or ())
             name = self._name(dimension)
@@ -53,7 +53,7 @@ class Engine:
 
     async def remove(self, tenant_id: str, document_id: str) -> None:
         """Take every row of the document out."""
-        await self._delete(Place.of(tenant_id, document_id).expression)
+        await self._delete(DocumentKey.of(tenant_id, document_id).expression)
 
     async def nearest(
         self, vector: Sequence[float], expression: str, limit: int, *, by_document: bool
@@ -80,7 +80,7 @@ class Engine:
         )
         return sorted((_hit(row) for row in rows), key=lambda hit: (-hit.score, hit.revision, hit.ordinal))
 
-    async def _put(self, name: str, sheet: Sheet) -> None:
+    async def _put(self, name: str, sheet: RowBatch) -> None:
         there = await self._connection.call(
             lambda client, timeout_s: client.query(name, sheet.expression, ["ordinal"], timeout=timeout_s)
         )

@@ -24,7 +24,7 @@ from ragwork_hooks.authz import (
     ReadScope,
 )
 
-from ragwork_milvus import tokens
+from ragwork_milvus import filter_tokens
 
 #: An expression, or the constant that it folded to: engines differ on how they write one.
 Condition: TypeAlias = str | bool
@@ -36,7 +36,7 @@ SKEW_S: Final = 60.0
 def condition(scope: ReadScope, filter: Mapping[str, object], now: float) -> Condition:
     """Documents that ``scope`` may allow at ``now`` (seconds of the epoch) and that match ``filter``."""
     wanted = [
-        holds([tokens.fact(key, value) for value in (given if isinstance(given, list) else [given])])
+        holds([filter_tokens.fact(key, value) for value in (given if isinstance(given, list) else [given])])
         for key, given in filter.items()
     ]
     return every([within(scope, now), *wanted])
@@ -55,9 +55,9 @@ def within(scope: ReadScope, now: float, *, surely: bool = False) -> Condition:
         case ReadableBy(readers):
             return _readable(readers, now, surely=surely)
         case OwnedBy(user_id):
-            return holds([tokens.owner(user_id)])
+            return holds([filter_tokens.owner(user_id)])
         case LabelIn(key, values):
-            return holds([tokens.label(key, value) for value in values])
+            return holds([filter_tokens.label(key, value) for value in values])
         case IdIn() | HasLabel() | LabelComparison():
             return not surely
         case AllOf(parts):
@@ -98,11 +98,11 @@ def opposite(one: Condition) -> Condition:
 
 
 def _readable(readers: Collection[str], now: float, *, surely: bool) -> Condition:
-    lasting = holds([tokens.reader(name) for name in readers])
+    lasting = holds([filter_tokens.reader(name) for name in readers])
     if surely:
         return lasting
     # A missing key compares to neither true nor false. That never meets a ``not``, and in an ``or`` it is lost.
-    passing = [f'until["{tokens.passing_reader(name)}"] > {now - SKEW_S:.0f}' for name in sorted(readers)]
+    passing = [f'until["{filter_tokens.passing_reader(name)}"] > {now - SKEW_S:.0f}' for name in sorted(readers)]
     return some([lasting, *passing])
 
 

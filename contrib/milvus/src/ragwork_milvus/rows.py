@@ -8,7 +8,7 @@ import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.retrieval import Chunk, IndexSnapshot
 
-from ragwork_milvus import tokens
+from ragwork_milvus import filter_tokens
 
 Row: TypeAlias = Mapping[str, object]
 
@@ -21,15 +21,15 @@ BATCH: Final = 200
 
 
 @attrs.frozen
-class Place:
+class DocumentKey:
     """A document of a tenant, as filters name it."""
 
     tenant: str
     document: str
 
     @classmethod
-    def of(cls, tenant_id: str, document_id: str) -> "Place":
-        return cls(tenant=tenant_of(tenant_id), document=tokens.token("document", tenant_id, document_id))
+    def of(cls, tenant_id: str, document_id: str) -> "DocumentKey":
+        return cls(tenant=tenant_of(tenant_id), document=filter_tokens.token("document", tenant_id, document_id))
 
     @property
     def expression(self) -> str:
@@ -38,10 +38,10 @@ class Place:
 
 
 @attrs.frozen(kw_only=True)
-class Sheet:
+class RowBatch:
     """Up to ``WINDOW`` chunks of one state of one revision. ``common`` is what their rows share."""
 
-    place: Place
+    place: DocumentKey
     common: Row
     chunks: Sequence[Chunk]
 
@@ -62,34 +62,34 @@ class Sheet:
 
     def _row(self, chunk: Chunk) -> Row:
         place, revision = self.place, str(self.common["revision"])
-        key = tokens.token("row", place.tenant, place.document, revision, str(chunk.ordinal))
+        key = filter_tokens.token("row", place.tenant, place.document, revision, str(chunk.ordinal))
         return {**self.common, "id": key, "ordinal": chunk.ordinal, "vector": chunk.vector}
 
 
 def tenant_of(tenant_id: str) -> str:
-    return tokens.token("tenant", tenant_id)
+    return filter_tokens.token("tenant", tenant_id)
 
 
 def corpus_of(corpus_id: str) -> str:
-    return tokens.token("corpus", corpus_id)
+    return filter_tokens.token("corpus", corpus_id)
 
 
 def embedder_of(name: str) -> str:
-    return tokens.token("embedder", name)
+    return filter_tokens.token("embedder", name)
 
 
-def sheets(place: Place, indexed: IndexSnapshot) -> Sequence[Sheet]:
+def sheets(place: DocumentKey, indexed: IndexSnapshot) -> Sequence[RowBatch]:
     """The document in order. Raises ``ProviderError`` for one that Milvus can't hold."""
     common, chunks = _common(place, indexed), indexed.document.chunks
     return [
-        Sheet(place=place, common=common, chunks=chunks[start : start + WINDOW])
+        RowBatch(place=place, common=common, chunks=chunks[start : start + WINDOW])
         for start in range(0, len(chunks), WINDOW)
     ]
 
 
-def _common(place: Place, indexed: IndexSnapshot) -> Row:
+def _common(place: DocumentKey, indexed: IndexSnapshot) -> Row:
     document = indexed.document
-    facts = sorted(tokens.facts_of(document))
+    facts = sorted(filter_tokens.facts_of(document))
     if len(facts) > MAX_FACTS:
         raise ProviderError(
             "RETRIEVAL_ERROR",
@@ -97,7 +97,7 @@ def _common(place: Place, indexed: IndexSnapshot) -> Row:
             f" Milvus holds {MAX_FACTS}",
         )
     until = {
-        tokens.passing_reader(name): datetime.fromisoformat(end).timestamp()
+        filter_tokens.passing_reader(name): datetime.fromisoformat(end).timestamp()
         for name, end in sorted(document.readers.items())
         if end is not None
     }
@@ -109,5 +109,5 @@ def _common(place: Place, indexed: IndexSnapshot) -> Row:
         "revision": indexed.revision,
         "facts": facts,
         "until": until,
-        "state": tokens.token("state", *facts, *(f"{name} {end}" for name, end in until.items())),
+        "state": filter_tokens.token("state", *facts, *(f"{name} {end}" for name, end in until.items())),
     }

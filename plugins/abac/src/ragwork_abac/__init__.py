@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
-from ragwork_abac import posture, routes
+from ragwork_abac import authz_status, routes
 from ragwork_abac.areas import AREAS
 from ragwork_abac.config import AbacConfig
 from ragwork_abac.gate import DocumentGate, RouteGate
@@ -39,7 +39,7 @@ class AbacPlugin:
                 RouteGate(store, services.clock, config),
                 DocumentGate(store, services.clock, config),
             ),
-            routes=(*routes.routes(services, store, config), posture.route(config)),
+            routes=(*routes.routes(services, store, config), authz_status.route(config)),
         )
 
 

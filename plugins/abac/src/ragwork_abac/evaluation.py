@@ -10,17 +10,17 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeGuard, assert_never
 
 from ragwork_abac.attributes import Facts, Scalar, Value
-from ragwork_abac.language import (
-    All,
+from ragwork_abac.conditions import (
+    AllConditions,
     Always,
     Compare,
     Comparison,
     Condition,
     DateBetween,
-    Literally,
-    Negation,
+    Constant,
+    NegatedCondition,
     Operand,
-    Some,
+    AnyCondition,
     TimeBetween,
     Var,
 )
@@ -38,11 +38,11 @@ def compiled(condition: Condition) -> Test:
     match condition:
         case Always():
             return lambda _facts: True
-        case All(parts):
+        case AllConditions(parts):
             return _all([compiled(part) for part in parts])
-        case Some(parts):
+        case AnyCondition(parts):
             return _any([compiled(part) for part in parts])
-        case Negation(part):
+        case NegatedCondition(part):
             return _not(compiled(part))
         case Compare(name, left, right):
             return _compare(name, left, right)
@@ -174,7 +174,7 @@ def relation(name: Comparison) -> _Relation:
 
 
 def _compare(name: Comparison, left: Operand, right: Operand) -> Test:
-    if isinstance(left, Var) and isinstance(right, Literally):
+    if isinstance(left, Var) and isinstance(right, Constant):
         if name == "eq" and isinstance(right.value, str):
             return _equals_text(left.path, right.value)
         if name == "in" and isinstance(right.value, tuple):

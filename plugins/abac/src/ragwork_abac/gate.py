@@ -43,7 +43,7 @@ _VERBS: Final = MappingProxyType(
 )
 
 
-class Policies(Protocol):
+class PolicyCache(Protocol):
     """Where the gates get their rules."""
 
     async def in_force(self, tenant_id: str) -> PolicySet: ...
@@ -66,7 +66,7 @@ def verb(action: Action) -> str:
 class _Gate:
     """What both gates share."""
 
-    def __init__(self, policies: Policies, clock: Clock, config: AbacConfig) -> None:
+    def __init__(self, policies: PolicyCache, clock: Clock, config: AbacConfig) -> None:
         self._policies = policies
         self._clock = clock
         self._config = config

@@ -10,8 +10,8 @@ from ragwork_hooks.authz import Nothing, ReadScope, all_of, any_of
 
 from ragwork_abac.attributes import TIME, Facts, of_document_only
 from ragwork_abac.evaluation import Test, Truth, compiled
-from ragwork_abac.language import Condition, Fault, parse, variables
-from ragwork_abac.narrowing import sides
+from ragwork_abac.conditions import Condition, ConditionError, parse, variables
+from ragwork_abac.condition_scope import sides
 
 Reason: TypeAlias = Literal[
     "policy_deny", "policy_allow", "default_deny", "default_allow", "policy_invalid", "abac_disabled"
@@ -44,23 +44,23 @@ class Policy:
     updated_at: datetime | None = None
 
 
-def understood(policy: Policy, *, max_bytes: int, max_depth: int) -> Condition:
-    """The policy's condition as a tree. Raises ``Fault`` for anything in the policy that is not taken."""
+def parsed_policy(policy: Policy, *, max_bytes: int, max_depth: int) -> Condition:
+    """The policy's condition as a tree. Raises ``ConditionError`` for anything in the policy that is not taken."""
     if policy.resource_type not in RESOURCE_TYPES:
-        raise Fault(("resource_type",), f"must be one of {', '.join(RESOURCE_TYPES)}")
+        raise ConditionError(("resource_type",), f"must be one of {', '.join(RESOURCE_TYPES)}")
     if policy.action not in ACTIONS:
-        raise Fault(("action",), f"must be one of {', '.join(ACTIONS)}")
+        raise ConditionError(("action",), f"must be one of {', '.join(ACTIONS)}")
     if policy.effect not in ("allow", "deny"):
-        raise Fault(("effect",), "must be allow or deny")
+        raise ConditionError(("effect",), "must be allow or deny")
     try:
         condition = parse(policy.condition, max_bytes=max_bytes, max_depth=max_depth)
-    except Fault as fault:
+    except ConditionError as fault:
         path = ("condition_json", *fault.path)
-        raise Fault(path, fault.message, too_complex=fault.too_complex) from None
+        raise ConditionError(path, fault.message, too_complex=fault.too_complex) from None
     if policy.resource_type not in ("document", WILDCARD):
         for name in sorted(variables(condition)):
             if of_document_only(name):
-                raise Fault(("condition_json",), f"{name[:80]!r} is an attribute of documents alone")
+                raise ConditionError(("condition_json",), f"{name[:80]!r} is an attribute of documents alone")
     return condition
 
 
@@ -77,8 +77,8 @@ class Rule:
     def of(cls, policy: Policy) -> "Rule":
         """The rule of a stored policy; one that is not valid becomes a rule that denies."""
         try:
-            condition = understood(policy, **_STORED)
-        except Fault:
+            condition = parsed_policy(policy, **_STORED)
+        except ConditionError:
             return cls(policy, None, None)
         return cls(policy, condition, compiled(condition), TIME in variables(condition))
 
@@ -114,7 +114,7 @@ class Outcome:
 
 
 @attrs.frozen
-class Applicable:
+class ApplicableRules:
     """The rules about one resource type and action, in the order in which they are asked."""
 
     denies: tuple[Rule, ...]
@@ -127,7 +127,7 @@ class Applicable:
         return any(rule.heeds_time for rule in (*self.denies, *self.allows))
 
     @classmethod
-    def of(cls, rules: Iterable[Rule]) -> "Applicable":
+    def of(cls, rules: Iterable[Rule]) -> "ApplicableRules":
         """Deny rules, invalid ones among them, before allow rules; each by priority and then by id."""
         found = sorted(rules, key=lambda rule: (-rule.policy.priority, rule.policy.id))
         denies = tuple(rule for rule in found if rule.against)
@@ -172,7 +172,7 @@ class PolicySet:
 
     tenant_id: str
     rules: tuple[Rule, ...]
-    _known: dict[tuple[str, str], Applicable] = attrs.field(factory=dict, init=False, eq=False, repr=False)
+    _known: dict[tuple[str, str], ApplicableRules] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     @classmethod
     def of(cls, tenant_id: str, policies: Sequence[Policy]) -> "PolicySet":
@@ -180,11 +180,11 @@ class PolicySet:
         rules = (Rule.of(policy) for policy in (*BUILT_IN, *policies) if policy.enabled)
         return cls(tenant_id, tuple(rules))
 
-    def about(self, resource_type: str, action: str) -> Applicable:
+    def about(self, resource_type: str, action: str) -> ApplicableRules:
         """The rules about this. A resource type that the contract does not name meets wildcards alone."""
         found = self._known.get((resource_type, action))
         if found is None:
-            found = Applicable.of(rule for rule in self.rules if rule.concerns(resource_type, action))
+            found = ApplicableRules.of(rule for rule in self.rules if rule.concerns(resource_type, action))
             # Names come from route declarations, so there are few.
             self._known[resource_type, action] = found
         return found

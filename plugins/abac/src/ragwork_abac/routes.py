@@ -12,9 +12,9 @@ from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_abac.config import AbacConfig
 from ragwork_abac.gate import MANAGE, READ, SIMULATE
-from ragwork_abac.language import Fault
-from ragwork_abac.policies import BUILT_IN, WILDCARD, Policy, PolicySet, understood
-from ragwork_abac.shapes import (
+from ragwork_abac.conditions import ConditionError
+from ragwork_abac.policies import BUILT_IN, WILDCARD, Policy, PolicySet, parsed_policy
+from ragwork_abac.schemas import (
     PolicyCreateRequest,
     PolicyListQuery,
     PolicyListResponse,
@@ -107,12 +107,12 @@ class PolicyApi:
 
     def _check(self, policy: Policy) -> None:
         try:
-            understood(policy, max_bytes=self._config.max_bytes, max_depth=self._config.max_depth)
-        except Fault as fault:
+            parsed_policy(policy, max_bytes=self._config.max_bytes, max_depth=self._config.max_depth)
+        except ConditionError as fault:
             raise _refused(fault) from None
         if policy.resource_type == policy.action == WILDCARD and not self._config.wildcards:
             message = "and resource_type must not both be *; AUTHZ_ALLOW_WILDCARDS takes them"
-            raise _refused(Fault(("action",), message))
+            raise _refused(ConditionError(("action",), message))
 
     def routes(self) -> tuple[AnyRoute, ...]:
         """Their declarations."""
@@ -167,7 +167,7 @@ def _patched(old: Policy, body: PolicyPatchRequest) -> Policy:
     return attrs.evolve(old, condition=named.pop("condition_json", old.condition), **named)
 
 
-def _refused(fault: Fault) -> Problem:
+def _refused(fault: ConditionError) -> Problem:
     path = ["body", *fault.path]
     return Problem(
         "AUTHZ_POLICY_TOO_COMPLEX" if fault.too_complex else "AUTHZ_POLICY_INVALID",

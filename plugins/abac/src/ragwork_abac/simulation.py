@@ -18,7 +18,7 @@ from ragwork_abac.attributes import (
     request_facts,
 )
 from ragwork_abac.policies import ACTIONS, RESOURCE_TYPES, WILDCARD, PolicySet, Rule
-from ragwork_abac.shapes import PolicySimulationRequest, PolicySimulationResponse, TraceEntry
+from ragwork_abac.schemas import PolicySimulationRequest, PolicySimulationResponse, TraceEntry
 
 _RESULTS: Final = {True: "true", False: "false", None: "unknown"}
 

@@ -8,11 +8,11 @@ from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
 from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_agent.areas import AREAS
-from ragwork_agent.ask import COMMAND
+from ragwork_agent.commands import COMMAND
 from ragwork_agent.config import Config
 from ragwork_agent.data_store import MessageStore
 from ragwork_agent.routes import routes
-from ragwork_agent.workshop import Workshop
+from ragwork_agent.runtime import AgentRuntime
 
 
 class AgentPlugin:
@@ -33,7 +33,7 @@ class AgentPlugin:
 
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[Config]) -> Contribution:
-        workshop = Workshop.of(context.services, context.config)
+        workshop = AgentRuntime.of(context.services, context.config)
         return Contribution(
             areas=AREAS,
             routes=routes(workshop),

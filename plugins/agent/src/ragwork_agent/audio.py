@@ -20,9 +20,9 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.provider_kinds import TTS
 from ragwork_hooks.storage import Row, Transaction
 
-from ragwork_agent.api import Speech
+from ragwork_agent.schemas import Speech
 from ragwork_agent.listeners import Present, kept
-from ragwork_agent.sessions import Key
+from ragwork_agent.sessions import SessionKey
 
 LIFETIME = timedelta(hours=1)
 _MAC, _EXPIRY, _RANDOM = 32, 8, 16
@@ -48,7 +48,7 @@ WHERE a.tenant_id = ragwork.tenant() AND a.key = $1 AND a.expires_at > now() AND
 
 
 @attrs.frozen(kw_only=True)
-class Ticket:
+class AudioId:
     """What an audio id says: whose blob, under which key, until when."""
 
     tenant_id: str
@@ -56,20 +56,20 @@ class Ticket:
     expires_at: datetime
 
 
-class Tickets:
+class AudioIdSigner:
     """Audio ids: tenant, random key and expiry under a MAC, so that nobody makes or prolongs one."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def issue(self, tenant_id: str, expires_at: datetime) -> tuple[str, Ticket]:
+    def issue(self, tenant_id: str, expires_at: datetime) -> tuple[str, AudioId]:
         """A fresh id and what it stands for."""
         random = secrets.token_bytes(_RANDOM)
         body = int(expires_at.timestamp()).to_bytes(_EXPIRY, "big") + random + tenant_id.encode()
         audio_id = base64.urlsafe_b64encode(self._mac(body) + body).rstrip(b"=").decode()
-        return audio_id, Ticket(tenant_id=tenant_id, key=f"audio/{random.hex()}", expires_at=expires_at)
+        return audio_id, AudioId(tenant_id=tenant_id, key=f"audio/{random.hex()}", expires_at=expires_at)
 
-    def read(self, audio_id: str, now: datetime) -> Ticket | None:
+    def read(self, audio_id: str, now: datetime) -> AudioId | None:
         """The ticket of ``audio_id``; ``None`` when it is forged, malformed or over."""
         try:
             raw = base64.b64decode(audio_id + "=" * (-len(audio_id) % 4), altchars=b"-_", validate=True)
@@ -81,7 +81,7 @@ class Tickets:
         expires_at = datetime.fromtimestamp(int.from_bytes(body[:_EXPIRY], "big"), UTC)
         if expires_at <= now:
             return None
-        return Ticket(
+        return AudioId(
             tenant_id=body[_EXPIRY + _RANDOM :].decode(),
             key=f"audio/{body[_EXPIRY : _EXPIRY + _RANDOM].hex()}",
             expires_at=expires_at,
@@ -96,7 +96,7 @@ def audio_url(base_url: str, audio_id: str) -> str:
     return f"{base_url.rstrip('/').removesuffix('/v1')}/v1/audio/{audio_id}.mp3"
 
 
-class Voice:
+class SpeechService:
     """Speaks answers with the configured provider."""
 
     def __init__(
@@ -114,9 +114,9 @@ class Voice:
         self._present = Present(services=services, directory=directory)
         self._provider = provider
         self._base_url = base_url
-        self._tickets = Tickets(key)
+        self._tickets = AudioIdSigner(key)
 
-    async def speak(self, principal: Principal, key: Key, turn: int, text: str, *, origin: str) -> Speech:
+    async def speak(self, principal: Principal, key: SessionKey, turn: int, text: str, *, origin: str) -> Speech:
         """The speech of ``text``, the answer of the turn, or why there is none. A failure never fails the run.
         ``origin`` is this service as the caller addressed it, for the URL.
         """
@@ -170,7 +170,7 @@ class Voice:
         sources = frozenset(row["sources"])
         return not sources or sources <= await self._catalog.readable(tx, principal, sorted(sources))
 
-    async def forget(self, tx: Transaction, key: Key) -> None:
+    async def forget(self, tx: Transaction, key: SessionKey) -> None:
         """Erase all speech of a session."""
         for row in await tx.fetch(_OF_SESSION, key.user_id, key.session_id):
             await self._services.blob.delete(tx, row["key"])

@@ -12,14 +12,14 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.base import Checkpoint as GraphCheckpoint
 
-from ragwork_agent.context import Slot
+from ragwork_agent.context import CheckpointSlot
 
-#: The key under which a run's ``Slot`` travels in LangGraph's config.
+#: The key under which a run's ``CheckpointSlot`` travels in LangGraph's config.
 SLOT = "slot"
 
 
 class TurnCheckpointer(BaseCheckpointSaver[int]):
-    """Keeps nothing itself: the state goes to and from the ``Slot`` of the run in ``config``."""
+    """Keeps nothing itself: the state goes to and from the ``CheckpointSlot`` of the run in ``config``."""
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The session's last checkpoint, as the opening transaction read it."""
@@ -53,9 +53,9 @@ class TurnCheckpointer(BaseCheckpointSaver[int]):
         """A cut run leaves no half-done step: its session goes on from the checkpoint before it."""
 
 
-def _slot(config: RunnableConfig) -> Slot:
+def _slot(config: RunnableConfig) -> CheckpointSlot:
     slot = config["configurable"][SLOT]
-    if not isinstance(slot, Slot):
+    if not isinstance(slot, CheckpointSlot):
         raise TypeError("the run's config carries no checkpoint slot")
     return slot
 

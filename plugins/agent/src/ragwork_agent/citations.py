@@ -8,9 +8,9 @@ from ragwork_hooks.documents import CorpusPassage
 from ragwork_hooks.llm import ModelCitation, Delta
 from ragwork_hooks.retrieval import Passage
 
-from ragwork_agent.api import Citation
+from ragwork_agent.schemas import Citation
 from ragwork_agent.quotes import Span, best_sentence, locate
-from ragwork_agent.untrusted import CODE, CODE_SPAN, as_data, clean
+from ragwork_agent.sanitizing import CODE, CODE_SPAN, as_data, clean
 
 _CONTEXT = 300
 _MARK = r"\[ *[0-9]{1,3}(?: *, *[0-9]{1,3})* *\]"
@@ -28,7 +28,7 @@ def for_model(passages: Sequence[Passage]) -> tuple[Passage, ...]:
     return tuple(attrs.evolve(p, text=as_data(p.text), source=as_data(p.source)) for p in passages)
 
 
-class CitedText:
+class CitationStream:
     """Turns model deltas into answer text.
 
     Marks ``[n]`` become dense numbers in order of first use. A mark leaves the text when its passage

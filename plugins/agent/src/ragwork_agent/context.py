@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from ragwork_hooks.llm import ChatModel, ChatRequest, FinishReason, Usage
 
-from ragwork_agent.api import TokenUsage
-from ragwork_agent.citations import CitedText
-from ragwork_agent.retrieval import Grounds
+from ragwork_agent.schemas import TokenUsage
+from ragwork_agent.citations import CitationStream
+from ragwork_agent.retrieval import RetrievedContext
 from ragwork_agent.sessions import Checkpoint
 from ragwork_agent.usage import usage_or_estimate
 
 
-class Slot:
+class CheckpointSlot:
     """The checkpoint of one run: what the opening statement read, then what the closing one writes."""
 
     def __init__(self, saved: Checkpoint | None) -> None:
@@ -25,13 +25,13 @@ class RunContext:
     """The run's inputs, and its answer as it grows. ``say`` takes each piece of it as it is made."""
 
     question: str
-    grounds: Grounds
+    grounds: RetrievedContext
     model: ChatModel
     max_output_tokens: int | None
     say: Callable[[str], Awaitable[None]]
     dropped: Callable[[str], None]
-    slot: Slot
-    cited: CitedText | None = None
+    slot: CheckpointSlot
+    cited: CitationStream | None = None
     request: ChatRequest | None = None
     reported: Usage | None = None
     finish_reason: FinishReason | None = None

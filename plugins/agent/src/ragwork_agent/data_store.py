@@ -13,8 +13,8 @@ from ragwork_toolkit.data_table import BATCH, DataTable, scope_of
 from ragwork_toolkit.scope_sql import Parameters
 
 from ragwork_agent import sessions
-from ragwork_agent.sessions import Key
-from ragwork_agent.workshop import Workshop
+from ragwork_agent.sessions import SessionKey
+from ragwork_agent.runtime import AgentRuntime
 
 
 def _within(scope: ReadScope, parameters: Parameters) -> str:
@@ -58,7 +58,7 @@ class MessageStore:
     columns = _TABLE.columns
     order = SortOrder(column="created_at", descending=True)
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: AgentRuntime) -> None:
         self._shop = workshop
 
     async def scope(self, principal: Principal) -> ReadScope:
@@ -98,7 +98,7 @@ class MessageStore:
             *p.values,
         )
         for row in rows:
-            await self._shop.erase_session(tx, Key(user_id=row["user_id"], session_id=row["session_id"]))
+            await self._shop.erase_session(tx, SessionKey(user_id=row["user_id"], session_id=row["session_id"]))
         return sum(row["messages"] for row in rows)
 
     async def expire(self, tx: Transaction, older_than: timedelta) -> int:

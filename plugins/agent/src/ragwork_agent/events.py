@@ -6,7 +6,7 @@ from typing import Final
 import attrs
 from ragwork_hooks.http import EventTypes
 
-from ragwork_agent.api import Citation, RunFailedCorpus
+from ragwork_agent.schemas import Citation, RunFailedCorpus
 
 
 @attrs.frozen(kw_only=True)

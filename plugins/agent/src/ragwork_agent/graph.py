@@ -13,9 +13,9 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Delta
 
 from ragwork_agent import prompt
-from ragwork_agent.api import SessionTotals
+from ragwork_agent.schemas import SessionTotals
 from ragwork_agent.checkpoint import SLOT, TurnCheckpointer
-from ragwork_agent.citations import CitedText, for_model
+from ragwork_agent.citations import CitationStream, for_model
 from ragwork_agent.context import RunContext
 from ragwork_agent.history import as_prompt
 
@@ -32,7 +32,7 @@ class State(TypedDict, total=False):
 async def _prompt(state: State, runtime: Runtime[RunContext]) -> State:
     run = runtime.context
     shown = for_model(run.grounds.passages)
-    run.cited = CitedText(run.grounds.found, shown, run.dropped)
+    run.cited = CitationStream(run.grounds.found, shown, run.dropped)
     run.request = ChatRequest(
         messages=prompt.build(run.question, shown, as_prompt(run.grounds.history)),
         passages=shown,

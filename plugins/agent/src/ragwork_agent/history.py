@@ -7,15 +7,15 @@ from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.llm import Message
 from ragwork_hooks.storage import Transaction
 
-from ragwork_agent.sessions import Past
+from ragwork_agent.sessions import PastMessage
 
 #: Documents that one answer may go back to, by way of the history. Older messages give way.
 SOURCE_LIMIT = 200
 
 
 async def admissible(
-    tx: Transaction, catalog: DocumentCatalog, principal: Principal, history: Sequence[Past]
-) -> Sequence[Past]:
+    tx: Transaction, catalog: DocumentCatalog, principal: Principal, history: Sequence[PastMessage]
+) -> Sequence[PastMessage]:
     """The messages that carry no text of a document that ``principal`` can't read now.
 
     One round trip when any message goes back to a document, else none.
@@ -27,12 +27,12 @@ async def admissible(
     return _newest([past for past in history if past.sources <= readable])
 
 
-def as_prompt(history: Sequence[Past]) -> Sequence[Message]:
+def as_prompt(history: Sequence[PastMessage]) -> Sequence[Message]:
     """The messages for the model."""
     return [Message(role=past.role, content=past.text) for past in history]
 
 
-def _newest(history: Sequence[Past]) -> Sequence[Past]:
+def _newest(history: Sequence[PastMessage]) -> Sequence[PastMessage]:
     """The newest messages that together go back to at most ``SOURCE_LIMIT`` documents."""
     seen: frozenset[str] = frozenset()
     for index in range(len(history) - 1, -1, -1):

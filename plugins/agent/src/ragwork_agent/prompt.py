@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ragwork_hooks.llm import Message
 from ragwork_hooks.retrieval import Passage
 
-from ragwork_agent.untrusted import as_data, without_marks
+from ragwork_agent.sanitizing import as_data, without_marks
 
 HISTORY_CHARS = 16_000
 

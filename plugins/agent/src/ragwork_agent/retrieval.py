@@ -10,20 +10,20 @@ from ragwork_hooks.documents import SearchAnswers, Corpus, CorpusPassage, Prepar
 from ragwork_hooks.retrieval import Passage, Query
 from ragwork_hooks.storage import Transaction
 
-from ragwork_agent.api import RunFailedCorpus
+from ragwork_agent.schemas import RunFailedCorpus
 from ragwork_agent.history import admissible
-from ragwork_agent.sessions import Past
-from ragwork_agent.workshop import Workshop
+from ragwork_agent.sessions import PastMessage
+from ragwork_agent.runtime import AgentRuntime
 
 READ = Action(name="document.read")
 
 
 @attrs.frozen(kw_only=True)
-class Grounds:
+class RetrievedContext:
     """What an answer may stand on, and the corpora that could not say what they have."""
 
     found: Sequence[CorpusPassage] = ()
-    history: Sequence[Past] = ()
+    history: Sequence[PastMessage] = ()
     failed: Sequence[RunFailedCorpus] = ()
 
     @property
@@ -39,18 +39,18 @@ class Grounds:
 
 
 @attrs.frozen(kw_only=True)
-class Reading:
+class UnrankedAnswers:
     """What the corpora and the session gave, not ranked yet."""
 
     answers: SearchAnswers
-    history: Sequence[Past]
+    history: Sequence[PastMessage]
 
 
 @attrs.frozen(kw_only=True)
 class Retrieval:
     """A question ready to be read from its corpora. ``providers`` are their retrievers, each once."""
 
-    workshop: Workshop
+    workshop: AgentRuntime
     principal: Principal
     text: str
     top_k: int
@@ -58,15 +58,15 @@ class Retrieval:
     providers: Sequence[str]
     prepared: PreparedSearch
 
-    async def read(self, tx: Transaction, history: Sequence[Past]) -> Reading:
+    async def read(self, tx: Transaction, history: Sequence[PastMessage]) -> UnrankedAnswers:
         """Passages and history that the principal may read now: one round trip for each local corpus, and one
         for cited history. Raises ``ProviderError`` when no corpus can answer.
         """
         past = await admissible(tx, self.workshop.catalog, self.principal, history)
         scope = await self.workshop.services.read_scope(self.principal, READ)
-        return Reading(answers=await self.prepared.read(tx, scope), history=past)
+        return UnrankedAnswers(answers=await self.prepared.read(tx, scope), history=past)
 
-    async def ranked(self, reading: Reading) -> Grounds:
+    async def ranked(self, reading: UnrankedAnswers) -> RetrievedContext:
         """One corpus' passages as they are, several corpora's as one ranking."""
         answers = reading.answers
         if self.several:
@@ -76,11 +76,11 @@ class Retrieval:
         failed = [
             RunFailedCorpus(corpus_id=corpus_id, code=error.code) for corpus_id, error in answers.failed
         ]
-        return Grounds(found=found, history=reading.history, failed=failed)
+        return RetrievedContext(found=found, history=reading.history, failed=failed)
 
 
 async def prepare(
-    workshop: Workshop,
+    workshop: AgentRuntime,
     principal: Principal,
     corpora: Sequence[Corpus],
     text: str,

@@ -10,11 +10,11 @@ from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import public_route, read_route, write_route
 
 from ragwork_agent import sessions
-from ragwork_agent.api import MessageView, RunAnswer, RunRequest, SessionView
+from ragwork_agent.schemas import MessageView, RunAnswer, RunRequest, SessionView
 from ragwork_agent.events import RUN_EVENTS
-from ragwork_agent.run import Asked, Run
-from ragwork_agent.sessions import Key
-from ragwork_agent.workshop import Workshop
+from ragwork_agent.run import RunInput, Run
+from ragwork_agent.sessions import SessionKey
+from ragwork_agent.runtime import AgentRuntime
 
 RUN = Action(name="run.create")
 LIST = Action(name="session.list")
@@ -27,7 +27,7 @@ SPEECH = "tts"
 class Handlers:
     """What the routes do."""
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: AgentRuntime) -> None:
         self._shop = workshop
 
     async def run(self, call: Request[RunRequest, Empty]) -> EventStream | RunAnswer:
@@ -104,9 +104,9 @@ async def _resume_unsupported() -> AsyncIterator[StreamEvent]:
     )
 
 
-def _asked(call: Request[RunRequest, Empty]) -> Asked:
+def _asked(call: Request[RunRequest, Empty]) -> RunInput:
     body = call.body
-    return Asked(
+    return RunInput(
         principal=call.principal,
         request_id=call.request_id,
         session_id=body.session_id,
@@ -125,11 +125,11 @@ def _wants_json(accept: str | None) -> bool:
     return "application/json" in kinds and "text/event-stream" not in kinds
 
 
-def _key(call: "Request[Empty, PageQuery] | Request[Empty, Empty]") -> Key:
-    return Key(user_id=call.principal.user_id, session_id=call.path["session_id"])
+def _key(call: "Request[Empty, PageQuery] | Request[Empty, Empty]") -> SessionKey:
+    return SessionKey(user_id=call.principal.user_id, session_id=call.path["session_id"])
 
 
-def routes(workshop: Workshop) -> tuple[AnyRoute, ...]:
+def routes(workshop: AgentRuntime) -> tuple[AnyRoute, ...]:
     """Every route of the agent, bound to ``workshop``."""
     do = Handlers(workshop)
     return (

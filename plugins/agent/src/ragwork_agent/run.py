@@ -13,19 +13,19 @@ from ragwork_hooks.http import StreamEvent
 from ragwork_hooks.notification import Notification
 from ragwork_hooks.provider_kinds import LLM
 
-from ragwork_agent.api import RunAnswer, SessionTotals, Speech, TokenUsage
-from ragwork_agent.context import RunContext, Slot
-from ragwork_agent.hold import Hold
-from ragwork_agent.outlet import Outlet
-from ragwork_agent.retrieval import Grounds, Reading, Retrieval, prepare
-from ragwork_agent.sessions import Key, Spoken, Turn
-from ragwork_agent.workshop import Workshop
+from ragwork_agent.schemas import RunAnswer, SessionTotals, Speech, TokenUsage
+from ragwork_agent.context import RunContext, CheckpointSlot
+from ragwork_agent.session_lease import SessionLease
+from ragwork_agent.event_queue import StreamEventQueue
+from ragwork_agent.retrieval import RetrievedContext, UnrankedAnswers, Retrieval, prepare
+from ragwork_agent.sessions import SessionKey, TurnResult, Turn
+from ragwork_agent.runtime import AgentRuntime
 
 NO_TOKENS = TokenUsage(input_tokens=0, output_tokens=0, estimated=True)
 
 
 @attrs.frozen(kw_only=True)
-class Asked:
+class RunInput:
     """What a run is asked, and what it must do without. ``request_id`` is the server's own, ``origin`` this service as
     the caller addressed it.
     """
@@ -48,12 +48,12 @@ class Run:
     ``answer`` is set when it ended well.
     """
 
-    def __init__(self, workshop: Workshop, asked: Asked) -> None:
+    def __init__(self, workshop: AgentRuntime, asked: RunInput) -> None:
         self._shop = workshop
         self._services = workshop.services
         self._asked = asked
-        self._key = Key(user_id=asked.principal.user_id, session_id=asked.session_id)
-        self._out = Outlet()
+        self._key = SessionKey(user_id=asked.principal.user_id, session_id=asked.session_id)
+        self._out = StreamEventQueue()
         self._context: RunContext | None = None
         self._started = self._services.clock.monotonic()
         self._silent = True
@@ -89,7 +89,7 @@ class Run:
     async def _work(self) -> None:
         asked = self._asked
         corpora = [await self._corpus(corpus_id) for corpus_id in asked.corpus_ids]
-        hold = Hold(self._shop, asked.principal.tenant_id, self._key, asked.request_id, self._partial)
+        hold = SessionLease(self._shop, asked.principal.tenant_id, self._key, asked.request_id, self._partial)
         try:
             answer = await self._converse(hold, corpora)
         except ProviderError:
@@ -112,7 +112,7 @@ class Run:
             raise ProviderError("RETRIEVAL_CONFIG_INVALID", f"corpus {corpus_id!r} does not exist")
         return corpus
 
-    async def _converse(self, hold: Hold, corpora: Sequence[Corpus]) -> RunAnswer:
+    async def _converse(self, hold: SessionLease, corpora: Sequence[Corpus]) -> RunAnswer:
         asked = self._asked
         graph = await self._shop.graph.get()
         model = await self._services.providers.open(LLM, self._shop.config.llm_provider)
@@ -129,14 +129,14 @@ class Run:
                 max_output_tokens=asked.degrade.max_output_tokens,
                 say=self._say,
                 dropped=self._dropped,
-                slot=Slot(turn.checkpoint),
+                slot=CheckpointSlot(turn.checkpoint),
             )
             totals = await graph.run(context, thread_id=self._thread())
             spoken = self._spoken("complete")
             await hold.close(spoken)
         return self._answered(turn, spoken, context, totals)
 
-    async def _ranked(self, retrieval: Retrieval, reading: Reading) -> Grounds:
+    async def _ranked(self, retrieval: Retrieval, reading: UnrankedAnswers) -> RetrievedContext:
         grounds = await retrieval.ranked(reading)
         if self._shop.config.debug_events:
             data = {"provider": ",".join(retrieval.providers), "num_chunks": len(grounds.found)}
@@ -160,14 +160,14 @@ class Run:
     def _thread(self) -> str:
         return f"{self._asked.principal.tenant_id}/{self._key.user_id}/{self._key.session_id}"
 
-    def _partial(self) -> Spoken:
+    def _partial(self) -> TurnResult:
         return self._spoken("partial")
 
-    def _spoken(self, status: Literal["complete", "partial"]) -> Spoken:
+    def _spoken(self, status: Literal["complete", "partial"]) -> TurnResult:
         context = self._context
         if context is None or context.cited is None:
-            return Spoken(status=status, usage=NO_TOKENS)
-        return Spoken(
+            return TurnResult(status=status, usage=NO_TOKENS)
+        return TurnResult(
             text=context.cited.text,
             status=status,
             citations=context.cited.citations,
@@ -176,7 +176,7 @@ class Run:
             checkpoint=context.slot.taken if status == "complete" else None,
         )
 
-    def _answered(self, turn: Turn, spoken: Spoken, context: RunContext, totals: SessionTotals) -> RunAnswer:
+    def _answered(self, turn: Turn, spoken: TurnResult, context: RunContext, totals: SessionTotals) -> RunAnswer:
         return RunAnswer(
             session_id=self._key.session_id,
             turn=turn.number,

@@ -9,7 +9,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.rows import from_row
 
-from ragwork_agent.api import Citation, MessageView, SessionView, TokenUsage
+from ragwork_agent.schemas import Citation, MessageView, SessionView, TokenUsage
 
 #: How long a run that stopped breathing keeps its session; a live one renews it every third of that.
 LEASE_S = 30.0
@@ -22,7 +22,7 @@ Checkpoint: TypeAlias = Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
-class Key:
+class SessionKey:
     """A session's name: the same id of another user is another session."""
 
     user_id: str
@@ -30,7 +30,7 @@ class Key:
 
 
 @attrs.frozen(kw_only=True)
-class Past:
+class PastMessage:
     """An earlier message. ``sources`` are the documents whose text it may carry."""
 
     turn: int
@@ -43,15 +43,15 @@ class Past:
 class Turn:
     """A run's hold on its session."""
 
-    key: Key
+    key: SessionKey
     number: int
     request_id: str
-    history: Sequence[Past]
+    history: Sequence[PastMessage]
     checkpoint: Checkpoint | None
 
 
 @attrs.frozen(kw_only=True)
-class Spoken:
+class TurnResult:
     """What a run leaves behind. No text leaves no message."""
 
     status: Literal["complete", "partial"]
@@ -147,7 +147,7 @@ WHERE NOT EXISTS (SELECT FROM agent.messages m WHERE m.tenant_id = ragwork.tenan
 
 
 async def open_turn(
-    tx: Transaction, key: Key, *, corpus_ids: Sequence[str], question: str, request_id: str, history: int
+    tx: Transaction, key: SessionKey, *, corpus_ids: Sequence[str], question: str, request_id: str, history: int
 ) -> Turn:
     """Take the session's next turn and keep ``question``. Raises ``Problem`` 409 SESSION_BUSY."""
     row = await tx.fetchrow(
@@ -171,7 +171,7 @@ async def open_turn(
     return Turn(key=key, number=number, request_id=request_id, history=past, checkpoint=row["checkpoint"])
 
 
-async def close_turn(tx: Transaction, turn: Turn, spoken: Spoken) -> None:
+async def close_turn(tx: Transaction, turn: Turn, spoken: TurnResult) -> None:
     """Keep the answer, release the session. A session deleted meanwhile stays deleted."""
     await tx.execute(
         _CLOSE,
@@ -201,7 +201,7 @@ async def list_sessions(tx: Transaction, user_id: str, *, limit: int, offset: in
 
 
 async def messages(
-    tx: Transaction, key: Key, *, limit: int, offset: int
+    tx: Transaction, key: SessionKey, *, limit: int, offset: int
 ) -> Sequence[tuple[MessageView, frozenset[str]]] | None:
     """Messages in order, each with its sources; ``None`` when the user has no such session."""
     rows = await tx.fetch(_MESSAGES, key.user_id, key.session_id, limit, offset)
@@ -214,7 +214,7 @@ async def messages(
     ]
 
 
-async def delete_session(tx: Transaction, key: Key) -> bool:
+async def delete_session(tx: Transaction, key: SessionKey) -> bool:
     """Remove the session with its messages; false when the user has none of that id."""
     done = await tx.execute(
         "DELETE FROM agent.sessions WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND id = $2",
@@ -224,31 +224,31 @@ async def delete_session(tx: Transaction, key: Key) -> bool:
     return done == "DELETE 1"
 
 
-async def lock_aged(tx: Transaction, older_than: timedelta, limit: int) -> Sequence[Key]:
+async def lock_aged(tx: Transaction, older_than: timedelta, limit: int) -> Sequence[SessionKey]:
     """Lock sessions that have messages older than that by the database's clock, at most ``limit``."""
     return _keys(await tx.fetch(_LOCK_AGED, older_than, limit))
 
 
-async def delete_aged(tx: Transaction, keys: Sequence[Key], older_than: timedelta) -> int:
+async def delete_aged(tx: Transaction, keys: Sequence[SessionKey], older_than: timedelta) -> int:
     """Remove such messages of the locked sessions ``keys``; how many there were."""
     count: int = await tx.fetchval(_DELETE_AGED, *_columns(keys), older_than)
     return count
 
 
-async def empty(tx: Transaction, keys: Sequence[Key]) -> Sequence[Key]:
+async def empty(tx: Transaction, keys: Sequence[SessionKey]) -> Sequence[SessionKey]:
     """Those of ``keys`` that have no message left."""
     return _keys(await tx.fetch(_EMPTY, *_columns(keys)))
 
 
-def _keys(rows: Sequence[Row]) -> Sequence[Key]:
-    return [Key(user_id=row["user_id"], session_id=row["session_id"]) for row in rows]
+def _keys(rows: Sequence[Row]) -> Sequence[SessionKey]:
+    return [SessionKey(user_id=row["user_id"], session_id=row["session_id"]) for row in rows]
 
 
-def _columns(keys: Sequence[Key]) -> tuple[list[str], list[str]]:
+def _columns(keys: Sequence[SessionKey]) -> tuple[list[str], list[str]]:
     return [key.user_id for key in keys], [key.session_id for key in keys]
 
 
-def _past(rows: Sequence[Mapping[str, Any]]) -> Sequence[Past]:
+def _past(rows: Sequence[Mapping[str, Any]]) -> Sequence[PastMessage]:
     return [
-        Past(turn=r["turn"], role=r["role"], text=r["text"], sources=frozenset(r["sources"])) for r in rows
+        PastMessage(turn=r["turn"], role=r["role"], text=r["text"], sources=frozenset(r["sources"])) for r in rows
     ]

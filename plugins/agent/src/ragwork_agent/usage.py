@@ -3,7 +3,7 @@
 from ragwork_hooks.llm import ChatRequest, Usage
 from ragwork_toolkit.vendor.usage import estimate_usage
 
-from ragwork_agent.api import TokenUsage
+from ragwork_agent.schemas import TokenUsage
 
 
 def usage_or_estimate(reported: Usage | None, request: ChatRequest | None, answer: str) -> TokenUsage:

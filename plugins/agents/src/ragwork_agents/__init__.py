@@ -27,7 +27,7 @@ class AgentsPlugin:
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[AgentsConfig]) -> Contribution:
         # Cryptography is imported when the platform boots, not when plugins are listed.
-        from ragwork_agents.assembly import contribution
+        from ragwork_agents.wiring import contribution
 
         return contribution(context)
 

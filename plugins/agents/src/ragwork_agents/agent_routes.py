@@ -15,13 +15,13 @@ from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
 
-from ragwork_agents import constraints, jose, scopes
+from ragwork_agents import constraints, token_signing, scopes
 from ragwork_agents.agents import Agent, AgentStore, Status
 from ragwork_agents.answers import noted
 from ragwork_agents.config import AgentsConfig
 from ragwork_agents.credentials import CredentialStore
-from ragwork_agents.dialects import OCULUS
-from ragwork_agents.jose import Unverified
+from ragwork_agents.error_formats import OCULUS
+from ragwork_agents.token_signing import Unverified
 from ragwork_agents.tokens import TokenStore
 
 _BASE: Final = "/api/v1/agents"
@@ -426,7 +426,7 @@ def _jwks(jwks: dict[str, Any]) -> dict[str, Any]:
         for key in keys:
             if not isinstance(key, dict):
                 raise Unverified("a key must be an object")
-            jose.client_key(key)
+            token_signing.client_key(key)
     except Unverified as error:
         raise _invalid(f"jwks: {error}") from error
     return jwks

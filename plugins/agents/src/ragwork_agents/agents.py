@@ -12,7 +12,7 @@ from ragwork_hooks.policy import Policy
 from ragwork_hooks.storage import Cache, Row, Transaction
 from ragwork_toolkit.rows import from_row
 
-from ragwork_agents import jose, opaque
+from ragwork_agents import token_signing, opaque
 from ragwork_agents.opaque import Mint, Minted
 
 Status = Literal["active", "suspended", "revoked"]
@@ -173,7 +173,7 @@ class Snapshot:
             secrets=dict(zip(row["secret_ids"], row["digests"], strict=True)),
             credentials={
                 **dict(zip(row["secret_ids"], row["ends"], strict=True)),
-                **dict.fromkeys(map(jose.key_id, (row["jwks"] or {"keys": ()})["keys"])),
+                **dict.fromkeys(map(token_signing.key_id, (row["jwks"] or {"keys": ()})["keys"])),
             },
             active=_policies(row, "active"),
             shadow=_policies(row, "shadow"),

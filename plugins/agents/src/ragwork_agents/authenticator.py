@@ -6,14 +6,14 @@ from ragwork_hooks.auth import Credential, Principal, Role
 from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.plugin import Services
 
-from ragwork_agents import jose, opaque, scopes
+from ragwork_agents import token_signing, opaque, scopes
 from ragwork_agents.agents import AgentStore
 from ragwork_agents.credentials import CredentialStore
 from ragwork_agents.decisions import Decisions, ScopeRequest
-from ragwork_agents.jose import Unverified
+from ragwork_agents.token_signing import Unverified
 from ragwork_agents.opaque import Mint
 from ragwork_agents.standing import KIND, Standing
-from ragwork_agents.verifying import Verifier, default_audience
+from ragwork_agents.token_verifier import AccessTokenVerifier, default_audience
 
 #: What the SDK's token opens, and nothing else: an action of this name.
 SDK_SCOPE: Final = "agent_sdk.sync"
@@ -29,7 +29,7 @@ class AgentAuthenticator:
         self,
         services: Services,
         *,
-        verifier: Verifier,
+        verifier: AccessTokenVerifier,
         standing: Standing,
         agents: AgentStore,
         credentials: CredentialStore,
@@ -71,7 +71,7 @@ class AgentAuthenticator:
 
     async def _by_access_token(self, token: str, peer: str) -> Principal | None:
         try:
-            ours = str(jose.header_of(token).get("typ", "")).lower() == "at+jwt"
+            ours = str(token_signing.header_of(token).get("typ", "")).lower() == "at+jwt"
         except Unverified:
             return None
         if not ours:

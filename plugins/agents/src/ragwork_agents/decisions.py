@@ -12,7 +12,7 @@ from ragwork_hooks.policy import Policy, PolicyDecision
 from ragwork_hooks.storage import Cache
 
 from ragwork_agents.agents import Snapshot
-from ragwork_agents.engine import Engine
+from ragwork_agents.policy_engine_client import PolicyEngineClient
 
 
 @attrs.frozen(kw_only=True)
@@ -27,7 +27,7 @@ class ScopeRequest:
 
 
 @attrs.frozen(kw_only=True)
-class Ruling:
+class ScopeDecision:
     """What was decided. ``denied`` lists the scopes that nobody allows; ``policy_id`` is the first that
     allowed; ``trail`` has every active policy's word on every scope, ``shadow`` the same of watched ones.
     """
@@ -55,23 +55,23 @@ class Decisions:
     out of reach. The time is not in the key, so what a clock decides may lag by the cache's bound.
     """
 
-    def __init__(self, services: Services, engine: Engine, ttl_s: int) -> None:
+    def __init__(self, services: Services, engine: PolicyEngineClient, ttl_s: int) -> None:
         self._engine = engine
         self._clock = services.clock
         self._ttl_s = ttl_s
-        self._cache: Cache[Ruling] = services.caches.cache("agents.decisions", ttl_s=ttl_s)
+        self._cache: Cache[ScopeDecision] = services.caches.cache("agents.decisions", ttl_s=ttl_s)
 
-    async def rule(self, agent: Snapshot, request: ScopeRequest) -> Ruling:
+    async def rule(self, agent: Snapshot, request: ScopeRequest) -> ScopeDecision:
         """The ruling over every scope. Raises ``Problem`` 503 when the engine is away and nothing is cached."""
 
-        async def load() -> Ruling:
+        async def load() -> ScopeDecision:
             return await self._decide(agent, request)
 
         if not self._ttl_s:
             return await load()
         return await self._cache.get(_key(agent, request), load)
 
-    async def _decide(self, agent: Snapshot, request: ScopeRequest) -> Ruling:
+    async def _decide(self, agent: Snapshot, request: ScopeRequest) -> ScopeDecision:
         trail: list[tuple[str, PolicyDecision]] = []
         shadow: list[tuple[str, PolicyDecision]] = []
         denied: list[str] = []
@@ -83,7 +83,7 @@ class Decisions:
             if not any(word.allowed for word in said[: len(agent.active)]):
                 denied.append(scope)
         allowing = (word.policy_id for _, word in trail if word.allowed)
-        return Ruling(
+        return ScopeDecision(
             denied=tuple(denied), policy_id=next(allowing, None), trail=tuple(trail), shadow=tuple(shadow)
         )
 

@@ -7,12 +7,12 @@ from ragwork_hooks.auth import Headers
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
 
-from ragwork_agents import jose
-from ragwork_agents.clients import NAMELESS
-from ragwork_agents.jose import Unverified
+from ragwork_agents import token_signing
+from ragwork_agents.client_authentication import NAMELESS
+from ragwork_agents.token_signing import Unverified
 from ragwork_agents.opaque import Mint
 
-ALGORITHMS: Final = jose.CLIENT_ALGORITHMS
+ALGORITHMS: Final = token_signing.CLIENT_ALGORITHMS
 _NONCE_S: Final = 300
 _AGE_S: Final = 300
 _SKEW_S: Final = 30
@@ -49,20 +49,20 @@ class Proofs:
             raise _invalid(str(error)) from error
 
     async def _checked(self, proof: str, url: str) -> str:
-        header = jose.header_of(proof)
+        header = token_signing.header_of(proof)
         jwk = header.get("jwk")
         if not isinstance(jwk, dict):
             raise Unverified("it carries no public key")
-        key = jose.client_key(jwk)
-        claims = jose.verified(proof, key, "dpop+jwt")
+        key = token_signing.client_key(jwk)
+        claims = token_signing.verified(proof, key, "dpop+jwt")
         now = self._clock.now().timestamp()
-        if claims.get("htm") != "POST" or not _same(jose.text(claims, "htu"), url):
+        if claims.get("htm") != "POST" or not _same(token_signing.text(claims, "htu"), url):
             raise Unverified("it was made for another request")
-        if not -_AGE_S <= jose.number(claims, "iat") - now <= _SKEW_S:
+        if not -_AGE_S <= token_signing.number(claims, "iat") - now <= _SKEW_S:
             raise Unverified("it is not of now")
         self._check_nonce(claims.get("nonce"), now)
-        jkt, jti = key.thumbprint(), jose.text(claims, "jti")
-        seen = f"agents.dpop/{jkt}/{jose.thumbprint_sha256(jti)}"
+        jkt, jti = key.thumbprint(), token_signing.text(claims, "jti")
+        seen = f"agents.dpop/{jkt}/{token_signing.thumbprint_sha256(jti)}"
         if not await self._state.put_once("agents", seen, b"1", _AGE_S + 2 * _SKEW_S):
             raise Unverified("it was used before")
         return jkt

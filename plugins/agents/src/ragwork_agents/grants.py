@@ -11,14 +11,14 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Transaction
 
-from ragwork_agents import constraints, jose, opaque, scopes
+from ragwork_agents import constraints, token_signing, opaque, scopes
 from ragwork_agents.agents import Snapshot, agent_not_found
 from ragwork_agents.decisions import Decisions, ScopeRequest
-from ragwork_agents.issuing import Issued, TokenIssuer, Wish, standing
-from ragwork_agents.jose import Unverified
+from ragwork_agents.token_issuer import IssuedToken, TokenIssuer, TokenRequest, standing
+from ragwork_agents.token_signing import Unverified
 from ragwork_agents.opaque import Mint
 from ragwork_agents.tokens import RefreshRow, TokenStore
-from ragwork_agents.verifying import AccessToken, Verifier, default_audience
+from ragwork_agents.token_verifier import AccessToken, AccessTokenVerifier, default_audience
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
 REFRESH: Final = "refresh_token"
@@ -32,7 +32,7 @@ _MAX_AUDIENCE: Final = 512
 
 
 @attrs.frozen(kw_only=True)
-class Asked:
+class GrantRequest:
     """What every grant may say of the token it wants. ``strict`` speaks as RFC 8693 does of who is who."""
 
     issuer: str
@@ -53,7 +53,7 @@ class Grants:
         *,
         tokens: TokenStore,
         issuer: TokenIssuer,
-        verifier: Verifier,
+        verifier: AccessTokenVerifier,
         decisions: Decisions,
         directory: Directory,
         mint: Mint,
@@ -70,7 +70,7 @@ class Grants:
         self._log = log
         self._max_depth = max_depth
 
-    async def client_credentials(self, agent: Snapshot, asked: Asked) -> Issued:
+    async def client_credentials(self, agent: Snapshot, asked: GrantRequest) -> IssuedToken:
         """A token for the agent itself; without a scope it gets those it is registered with. Beside the scope
         ``offline_access`` it gets a refresh token, unless it binds its tokens to a key.
         """
@@ -78,7 +78,7 @@ class Grants:
         wanted = scopes.parse(asked.scope or "") or agent.scopes
         if not wanted:
             raise scopes.invalid_scope("no scope is asked for and the agent is registered with none")
-        wish = Wish(
+        wish = TokenRequest(
             issuer=asked.issuer,
             origin=asked.origin,
             grant_type=CLIENT_CREDENTIALS,
@@ -91,7 +91,7 @@ class Grants:
         )
         return await self._issuer.issue(agent, wish)
 
-    async def refresh(self, token: str, client: Snapshot, asked: Asked) -> Issued:
+    async def refresh(self, token: str, client: Snapshot, asked: GrantRequest) -> IssuedToken:
         """A new pair for a refresh token of the authenticated ``client``. It works once: used again, its whole
         family ends. ``Problem`` 400/401 INVALID_GRANT.
         """
@@ -107,7 +107,7 @@ class Grants:
             if not await self._tokens.consume(tx, row.id):
                 raise _Reused
 
-        wish = Wish(
+        wish = TokenRequest(
             issuer=asked.issuer,
             origin=asked.origin,
             grant_type=REFRESH,
@@ -126,14 +126,14 @@ class Grants:
             await self._end_family(agent, row, asked.origin)
             raise _invalid_grant() from None
 
-    async def exchange(self, agent: Snapshot, subject: str, subject_type: str | None, asked: Asked) -> Issued:
+    async def exchange(self, agent: Snapshot, subject: str, subject_type: str | None, asked: GrantRequest) -> IssuedToken:
         """RFC 8693: act for the person or agent whose ``subject`` token this is, with no more than it carries."""
         if subject_type not in (None, ACCESS_TOKEN_TYPE, JWT_TYPE):
             raise Problem(
                 "VALIDATION_ERROR", "subject_token_type must be an access token or a JWT", status=400
             )
         try:
-            typ = str(jose.header_of(subject).get("typ", "")).lower()
+            typ = str(token_signing.header_of(subject).get("typ", "")).lower()
             if typ == SUBJECT_TYP:
                 return await self._for_person(agent, await self._verifier.claims(subject, SUBJECT_TYP), asked)
             parent = await self._verifier.verify(subject, asked.origin.peer)
@@ -147,12 +147,12 @@ class Grants:
         child: Snapshot,
         parent: AccessToken,
         wanted: Sequence[str],
-        asked: Asked,
+        asked: GrantRequest,
         *,
         proven: bool,
         ttl_s: int | None = None,
         tighter: Mapping[str, object] | None = None,
-    ) -> Issued:
+    ) -> IssuedToken:
         """A token for ``child`` out of ``parent``: fewer scopes, tighter constraints, no longer life.
 
         It acts for the parent, and may do what both may. Unless ``proven``, it was not the child that asked for it.
@@ -175,7 +175,7 @@ class Grants:
         held = constraints.tightened(parent.constraints, tighter or {})
         standing(child, child.tenant_id)
         audience = await self._kept_audience(parent, wanted, asked)
-        wish = Wish(
+        wish = TokenRequest(
             issuer=asked.issuer,
             origin=asked.origin,
             grant_type=DELEGATION,
@@ -195,7 +195,7 @@ class Grants:
         )
         return await self._issuer.issue(child, wish)
 
-    async def _kept_audience(self, parent: AccessToken, wanted: Sequence[str], asked: Asked) -> str:
+    async def _kept_audience(self, parent: AccessToken, wanted: Sequence[str], asked: GrantRequest) -> str:
         """The parent's; a token for this platform may be passed on to another, if the parent's policies let it.
 
         Whoever was handed a token that was meant for them only must not turn it into one for somewhere else.
@@ -219,22 +219,22 @@ class Grants:
         (await self._decisions.rule(parent.agent, request)).refuse()
         return audience
 
-    async def _for_person(self, agent: Snapshot, claims: Mapping[str, Any], asked: Asked) -> Issued:
-        person = jose.text(claims, "sub")
+    async def _for_person(self, agent: Snapshot, claims: Mapping[str, Any], asked: GrantRequest) -> IssuedToken:
+        person = token_signing.text(claims, "sub")
         may_act = claims.get("may_act")
         if claims.get("tenant_id") != agent.tenant_id or may_act != {"sub": agent.id}:
             raise Unverified("it was made for another agent")
         user = await self._directory.current(agent.tenant_id, person)
         if user is None or not user.active:
             raise Unverified("its person is not active")
-        allowed = jose.text(claims, "scope").split(" ")
+        allowed = token_signing.text(claims, "scope").split(" ")
         wanted = scopes.parse(asked.scope or "") or tuple(allowed)
         beyond = sorted(set(wanted) - set(allowed))
         if beyond:
             raise Problem(
                 "CAPABILITY_ESCALATION", f"the person did not let it {', '.join(beyond)}", status=403
             )
-        wish = Wish(
+        wish = TokenRequest(
             issuer=asked.issuer,
             origin=asked.origin,
             grant_type=EXCHANGE,
@@ -243,9 +243,9 @@ class Grants:
             subject=person if asked.strict else agent.id,
             actor={"sub": agent.id},
             task_id=asked.task_id,
-            expires_by=int(jose.number(claims, "exp")),
+            expires_by=int(token_signing.number(claims, "exp")),
             person=person,
-            delegation_id=jose.text(claims, "jti"),
+            delegation_id=token_signing.text(claims, "jti"),
             jkt=_binding(agent, asked),
         )
         return await self._issuer.issue(agent, wish)
@@ -290,7 +290,7 @@ def _invalid_grant(message: str = "the refresh token is not valid") -> Problem:
     return Problem("INVALID_GRANT", message, status=400)
 
 
-def _binding(agent: Snapshot, asked: Asked) -> str | None:
+def _binding(agent: Snapshot, asked: GrantRequest) -> str | None:
     if agent.dpop_bound and asked.jkt is None:
         raise Problem("INVALID_DPOP_PROOF", "this agent's tokens need a DPoP proof", status=400)
     return asked.jkt
@@ -302,7 +302,7 @@ def _audience(asked: str | None, tenant_id: str) -> str:
     return asked or default_audience(tenant_id)
 
 
-def _offline(asked: Asked) -> tuple[Asked, bool]:
+def _offline(asked: GrantRequest) -> tuple[GrantRequest, bool]:
     """The wish without ``offline_access``, and whether that was in it: it asks for a refresh token, as in OpenID
     Connect, and is no scope that a policy decides on.
     """

@@ -8,7 +8,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.rows import from_row
 
-from ragwork_agents.sealing import Vault
+from ragwork_agents.encryption import SecretBox
 
 _PUT: Final = """
 INSERT INTO agents.integrations AS i (tenant_id, name, capabilities, deny_always, credential_type, sealed)
@@ -45,7 +45,7 @@ class Integration:
 class Integrations:
     """All that touches integrations. Credentials lie sealed."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: SecretBox) -> None:
         self._vault = vault
 
     async def put(

@@ -6,19 +6,19 @@ from typing import Any
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Transaction
 
-from ragwork_agents import jose, opaque
+from ragwork_agents import token_signing, opaque
 from ragwork_agents.agents import AgentStore, Snapshot
-from ragwork_agents.jose import Unverified
+from ragwork_agents.token_signing import Unverified
 from ragwork_agents.opaque import Mint
 from ragwork_agents.tokens import RefreshRow, TokenStore
-from ragwork_agents.verifying import TYP, AccessToken, Verifier
+from ragwork_agents.token_verifier import TYP, AccessToken, AccessTokenVerifier
 
 
 class Introspection:
     """What is still true of a token. A token of another tenant is as unknown as none."""
 
     def __init__(
-        self, services: Services, verifier: Verifier, tokens: TokenStore, agents: AgentStore, mint: Mint
+        self, services: Services, verifier: AccessTokenVerifier, tokens: TokenStore, agents: AgentStore, mint: Mint
     ) -> None:
         self._services = services
         self._clock = services.clock
@@ -65,7 +65,7 @@ class Introspection:
             return await self._tokens.end(tx, "family", row.family, "manual_revocation", who)
         try:
             claims = await self._verifier.claims(token, TYP)
-            jti = jose.text(claims, "jti")
+            jti = token_signing.text(claims, "jti")
         except Unverified:
             return 0
         kept = await self._tokens.get(tx, jti) if claims.get("tenant_id") == tx.tenant_id else None

@@ -13,9 +13,9 @@ from ragwork_hooks.errors import Problem, not_found, retry_after
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 
-from ragwork_agents import jose
+from ragwork_agents import token_signing
 from ragwork_agents.scopes import MAX_TTL_S
-from ragwork_agents.sealing import Vault
+from ragwork_agents.encryption import SecretBox
 
 #: Longer than any token lives, so that no token outlives the publication of its key.
 _KEEP: Final = timedelta(seconds=MAX_TTL_S + 300)
@@ -68,7 +68,7 @@ class SigningKey:
 
 
 @attrs.frozen(kw_only=True)
-class Published:
+class PublishedKeys:
     """The public keys of all tenants: the JWKS, its entity tag, and which tenant each key signs for. A key is
     imported when a token first names it.
     """
@@ -88,17 +88,17 @@ class Published:
 class Keyring:
     """Implements signing and the publication of keys. Signers and the JWKS come from caches."""
 
-    def __init__(self, services: Services, vault: Vault, first_pem: str | None) -> None:
+    def __init__(self, services: Services, vault: SecretBox, first_pem: str | None) -> None:
         self._services = services
         self._vault = vault
-        self._first = None if first_pem is None else jose.key_of_pem(first_pem)
-        self._signers: Cache[jose.Signer] = services.caches.cache("agents.signers", ttl_s=300, size=1000)
-        self._published: Cache[Published] = services.caches.cache("agents.jwks", ttl_s=60, size=1)
+        self._first = None if first_pem is None else token_signing.key_of_pem(first_pem)
+        self._signers: Cache[token_signing.TokenSigner] = services.caches.cache("agents.signers", ttl_s=300, size=1000)
+        self._published: Cache[PublishedKeys] = services.caches.cache("agents.jwks", ttl_s=60, size=1)
 
-    async def signer(self, tenant_id: str) -> jose.Signer:
+    async def signer(self, tenant_id: str) -> token_signing.TokenSigner:
         """The tenant's active signer; its first keys are made when there are none."""
 
-        async def load() -> jose.Signer:
+        async def load() -> token_signing.TokenSigner:
             async with self._services.db.tenant(tenant_id, "read") as tx:
                 row = await tx.fetchrow(_ACTIVE)
             if row is None:
@@ -108,16 +108,16 @@ class Keyring:
 
         return await self._signers.get(tenant_id, load)
 
-    async def recheck(self, tx: Transaction, held: jose.Signer) -> None:
+    async def recheck(self, tx: Transaction, held: token_signing.TokenSigner) -> None:
         """Let the cached signer ``held`` go if it is no longer the active one."""
         row = await tx.fetchrow(_ACTIVE)
         if row is None or row["kid"] != held.kid:
             await self._signers.invalidate(tx, tx.tenant_id)
 
-    async def published(self) -> Published:
+    async def published(self) -> PublishedKeys:
         """What anybody may know."""
 
-        async def load() -> Published:
+        async def load() -> PublishedKeys:
             async with self._services.db.anonymous() as tx:
                 rows = await tx.fetch("SELECT * FROM agents.published_keys($1)", _KEEP)
             return _publish(rows)
@@ -131,7 +131,7 @@ class Keyring:
     async def page(self, tx: Transaction, *, limit: int, offset: int) -> Sequence[SigningKey]:
         """A window of the tenant's keys, newest first."""
         rows = await tx.fetch(_LIST, limit, offset)
-        return [SigningKey(algorithm=jose.ALGORITHM, **dict(row)) for row in rows]
+        return [SigningKey(algorithm=token_signing.ALGORITHM, **dict(row)) for row in rows]
 
     async def rotate(self, tx: Transaction) -> str:
         """Retire the active key and use the next one, the id of which is given. Tokens of the old stay valid.
@@ -158,7 +158,7 @@ class Keyring:
             return
         await tx.execute(_RETIRE, kid, "compromised")
         if status == "next":
-            await self._add(tx, await asyncio.to_thread(jose.new_key), "next")
+            await self._add(tx, await asyncio.to_thread(token_signing.new_key), "next")
         await self._changed(tx)
 
     @staticmethod
@@ -191,8 +191,8 @@ class Keyring:
         await tx.execute(_RETIRE, kid, status)
         promoted = await tx.fetchval(_PROMOTE)
         if promoted is None:
-            promoted = await self._add(tx, await asyncio.to_thread(jose.new_key), "active")
-        await self._add(tx, await asyncio.to_thread(jose.new_key), "next")
+            promoted = await self._add(tx, await asyncio.to_thread(token_signing.new_key), "active")
+        await self._add(tx, await asyncio.to_thread(token_signing.new_key), "next")
         await self._changed(tx)
         return str(promoted)
 
@@ -200,9 +200,9 @@ class Keyring:
         await tx.execute(_TURN)
         row = await tx.fetchrow(_ACTIVE)
         if row is None:
-            first = await asyncio.to_thread(jose.new_key) if self._first is None else self._first
+            first = await asyncio.to_thread(token_signing.new_key) if self._first is None else self._first
             await self._add(tx, first, "active")
-            await self._add(tx, await asyncio.to_thread(jose.new_key), "next")
+            await self._add(tx, await asyncio.to_thread(token_signing.new_key), "next")
             await self._changed(tx)
             row = await tx.fetchrow(_ACTIVE)
         if row is None:
@@ -210,8 +210,8 @@ class Keyring:
         return row
 
     async def _add(self, tx: Transaction, key: RSAKey, status: str) -> str:
-        public = jose.public_jwk(key)
-        sealed = self._vault.seal(jose.private_pem(key), "signing_key", tx.tenant_id, public["kid"])
+        public = token_signing.public_jwk(key)
+        sealed = self._vault.seal(token_signing.private_pem(key), "signing_key", tx.tenant_id, public["kid"])
         await tx.execute(_INSERT, public["kid"], public, sealed, status)
         return public["kid"]
 
@@ -219,16 +219,16 @@ class Keyring:
         await self._signers.invalidate(tx, tx.tenant_id)
         await self._published.invalidate(tx, _ALL)
 
-    def _open(self, tenant_id: str, row: Row) -> jose.Signer:
+    def _open(self, tenant_id: str, row: Row) -> token_signing.TokenSigner:
         pem = self._vault.open(row["sealed"], "signing_key", tenant_id, row["kid"])
-        return jose.Signer(kid=row["kid"], key=RSAKey.import_key(pem))
+        return token_signing.TokenSigner(kid=row["kid"], key=RSAKey.import_key(pem))
 
 
-def _publish(rows: Sequence[Row]) -> Published:
+def _publish(rows: Sequence[Row]) -> PublishedKeys:
     # One configured first key may serve many tenants: it is published once.
     documents: dict[str, Any] = {row["kid"]: row["public"] for row in rows}
     body = json.dumps({"keys": list(documents.values())}, separators=(",", ":")).encode()
-    return Published(
+    return PublishedKeys(
         document=body,
         etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
         keys={(row["tenant_id"], row["kid"]): row["public"] for row in rows},

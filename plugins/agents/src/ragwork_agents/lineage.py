@@ -10,8 +10,8 @@ from typing import Any
 
 import attrs
 
-from ragwork_agents import jose
-from ragwork_agents.jose import Unverified
+from ragwork_agents import token_signing
+from ragwork_agents.token_signing import Unverified
 
 
 @attrs.frozen(kw_only=True)
@@ -70,12 +70,12 @@ def of_claims(claims: Mapping[str, Any], kid: str) -> Lineage:
     if not isinstance(about, dict) or not isinstance(said, dict):
         raise Unverified("it does not say what it descends from; ask for a new one")
     return Lineage(
-        tenant_id=jose.text(claims, "tenant_id"),
+        tenant_id=token_signing.text(claims, "tenant_id"),
         kid=kid,
         links=tuple(Link(**link) for link in said["links"]),
         grant=said["grant"],
-        scopes=tuple(jose.text(claims, "scope").split(" ")),
-        audience=jose.text(claims, "aud"),
+        scopes=tuple(token_signing.text(claims, "scope").split(" ")),
+        audience=token_signing.text(claims, "aud"),
         task_id=about.get("task_id"),
         person=said["person"],
         delegation_id=claims.get("delegation_id"),

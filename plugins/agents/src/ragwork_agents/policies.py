@@ -13,7 +13,7 @@ from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.rows import from_row
 
 from ragwork_agents.agents import AgentStore
-from ragwork_agents.engine import Engine
+from ragwork_agents.policy_engine_client import PolicyEngineClient
 
 _COLUMNS: Final = "id, name, description, mode, content, revision, created_at, updated_at"
 _INSERT: Final = """
@@ -90,7 +90,7 @@ class Version:
 class PolicyStore:
     """All that touches policies. Writes act inside the caller's transaction and advance the agents concerned."""
 
-    def __init__(self, agents: AgentStore, engine: Engine) -> None:
+    def __init__(self, agents: AgentStore, engine: PolicyEngineClient) -> None:
         self._agents = agents
         self._engine = engine
 

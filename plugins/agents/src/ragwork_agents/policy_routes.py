@@ -20,10 +20,10 @@ from ragwork_agents import scopes
 from ragwork_agents.agents import AgentStore, Snapshot, agent_not_found
 from ragwork_agents.answers import noted
 from ragwork_agents.decisions import ScopeRequest, described, question_of
-from ragwork_agents.dialects import OCULUS
-from ragwork_agents.engine import Engine
+from ragwork_agents.error_formats import OCULUS
+from ragwork_agents.policy_engine_client import PolicyEngineClient
 from ragwork_agents.policies import PolicyStore, StoredPolicy, Version, difference
-from ragwork_agents.verifying import default_audience
+from ragwork_agents.token_verifier import default_audience
 
 _BASE: Final = "/api/v1/policies"
 _ONE: Final = _BASE + "/{policy_id}"
@@ -168,7 +168,7 @@ class AgentPolicyList:
 class PoliciesApi:
     """Handlers and declarations."""
 
-    def __init__(self, services: Services, policies: PolicyStore, agents: AgentStore, engine: Engine) -> None:
+    def __init__(self, services: Services, policies: PolicyStore, agents: AgentStore, engine: PolicyEngineClient) -> None:
         self._services = services
         self._policies = policies
         self._agents = agents

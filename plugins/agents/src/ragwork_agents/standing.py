@@ -11,7 +11,7 @@ from ragwork_hooks.plugin import Services
 from ragwork_agents import constraints
 from ragwork_agents.agents import AgentStore, Snapshot
 from ragwork_agents.decisions import Decisions, ScopeRequest
-from ragwork_agents.jose import Unverified
+from ragwork_agents.token_signing import Unverified
 from ragwork_agents.keys import Keyring
 from ragwork_agents.lineage import Lineage, Link
 from ragwork_agents.tokens import TokenStore

@@ -16,7 +16,7 @@ from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_agents.answers import conditional, noted, origin
 from ragwork_agents.authenticator import INTEGRATION_SCOPE, SDK_SCOPE
-from ragwork_agents.dialects import OCULUS
+from ragwork_agents.error_formats import OCULUS
 from ragwork_agents.integrations import Integrations
 from ragwork_agents.standing import KIND
 

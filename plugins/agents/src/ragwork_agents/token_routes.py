@@ -18,10 +18,10 @@ from ragwork_agents import scopes
 from ragwork_agents.agents import AgentStore
 from ragwork_agents.answers import noted
 from ragwork_agents.delegations import Delegations
-from ragwork_agents.dialects import OCULUS
+from ragwork_agents.error_formats import OCULUS
 from ragwork_agents.keys import Keyring
 from ragwork_agents.tokens import TokenStore, TokenView
-from ragwork_agents.verifying import Issuer
+from ragwork_agents.token_verifier import IssuerUrl
 
 _TOKENS: Final = "/api/v1/tokens"
 _KEYS: Final = "/api/v1/signing-keys"
@@ -125,7 +125,7 @@ class TokensApi:
         agents: AgentStore,
         keys: Keyring,
         delegations: Delegations,
-        issuer: Issuer,
+        issuer: IssuerUrl,
     ) -> None:
         self._services = services
         self._tokens = tokens

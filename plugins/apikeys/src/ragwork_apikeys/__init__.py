@@ -14,13 +14,13 @@ from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInf
 
 from ragwork_apikeys.areas import AREAS
 from ragwork_apikeys.authenticator import ApiKeyAuthenticator
-from ragwork_apikeys.bypass import BypassRoster, DevBypass
-from ragwork_apikeys.capability import CappedKeys
+from ragwork_apikeys.dev_bypass import BypassRoster, DevBypass
+from ragwork_apikeys.self_service_keys import SelfServiceKeys
 from ragwork_apikeys.commands import commands
 from ragwork_apikeys.config import ApiKeysConfig
-from ragwork_apikeys.known import Judge
+from ragwork_apikeys.key_check import KeyValidator
 from ragwork_apikeys.roster import KeyRoster
-from ragwork_apikeys.routes import AdminApi
+from ragwork_apikeys.routes import ApiKeyAdminApi
 from ragwork_apikeys.store import KeyStore
 from ragwork_apikeys.tokens import FORMAT
 from ragwork_apikeys.usage import Usage
@@ -57,15 +57,15 @@ class ApiKeysPlugin:
         store = KeyStore(services, services.secrets.key(_PEPPER), config.cache_ttl_s)
         log = services.use_optional(AuditLog)
         usage = Usage(services, store, log)
-        judge = Judge(config.inactive_days if config.inactive_enforced else None, services.clock.monotonic)
-        capped = CappedKeys(store, directory, log, config.max_active_keys)
+        judge = KeyValidator(config.inactive_days if config.inactive_enforced else None, services.clock.monotonic)
+        capped = SelfServiceKeys(store, directory, log, config.max_active_keys)
         keys = ApiKeyAuthenticator(store, directory, judge, usage, config.header)
         bypass = _bypass(config, services.profile)
         return Contribution(
             areas=AREAS,
             authenticators=(keys, *bypass),
             credential_formats=(attrs.evolve(FORMAT, header=config.header),),
-            routes=AdminApi(services, store, directory, capped).routes(),
+            routes=ApiKeyAdminApi(services, store, directory, capped).routes(),
             tickers=(
                 PeriodicTask(name="apikeys.last_used", every_s=5.0, run=usage.last_used.write),
                 PeriodicTask(name="apikeys.expired", every_s=1.0, run=usage.expired_streams.cut),

@@ -5,7 +5,7 @@ from typing import Final
 from ragwork_hooks.auth import Credential, Directory, Principal, User
 from ragwork_toolkit.bearer_tokens.lookup import authenticate, checking
 
-from ragwork_apikeys.known import UNAUTHORIZED, UNKNOWN, Judge, KnownKey, unauthorized
+from ragwork_apikeys.key_check import UNAUTHORIZED, UNKNOWN, KeyValidator, CachedKey, unauthorized
 from ragwork_apikeys.store import KeyStore
 from ragwork_apikeys.tokens import KEY
 from ragwork_apikeys.usage import Usage
@@ -20,7 +20,7 @@ class ApiKeyAuthenticator:
     """
 
     def __init__(
-        self, store: KeyStore, directory: Directory, judge: Judge, usage: Usage, header: str
+        self, store: KeyStore, directory: Directory, judge: KeyValidator, usage: Usage, header: str
     ) -> None:
         self.name = "apikeys"
         self._store = store
@@ -52,7 +52,7 @@ class ApiKeyAuthenticator:
         return rest.strip() if scheme.lower() == "bearer" else values[0].strip()
 
 
-def _principal(key: KnownKey, user: User) -> Principal:
+def _principal(key: CachedKey, user: User) -> Principal:
     return Principal(
         tenant_id=key.tenant_id,
         user_id=key.user_id,

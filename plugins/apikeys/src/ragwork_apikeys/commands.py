@@ -12,8 +12,8 @@ from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.bearer_tokens.format import is_id, new_id
 
 from ragwork_apikeys import events
-from ragwork_apikeys.known import KnownKey
-from ragwork_apikeys.store import Change, KeyStore, KeyView
+from ragwork_apikeys.key_check import CachedKey
+from ragwork_apikeys.store import KeyChange, KeyStore, KeyView
 from ragwork_apikeys.tokens import KEY
 
 _LONGEST_OVERLAP: Final = timedelta(days=365)
@@ -144,7 +144,7 @@ async def revoke(context: CommandContext) -> int:
     async with context.services.db.tenant(key.tenant_id) as tx:
         store = context.services.use(KeyStore)
         before = await store.locked(tx, key.id)
-        view = await store.change(tx, key.id, Change(revoke=True))
+        view = await store.change(tx, key.id, KeyChange(revoke=True))
         if before.revoked_at is None:
             await context.record(tx, events.of(view.id))
     assert view.revoked_at is not None  # what the statement has just set
@@ -202,7 +202,7 @@ async def _plan(context: CommandContext, tx: Transaction) -> None:
         context.console.say("plans are not enabled: --plan has no effect")
 
 
-async def _key(context: CommandContext) -> KnownKey:
+async def _key(context: CommandContext) -> CachedKey:
     key_id = context.text("key_id")
     key = await context.services.use(KeyStore).lookup.find(key_id) if is_id(key_id) else None
     if key is None:

@@ -14,8 +14,8 @@ from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import write_route
 
 from ragwork_apikeys import events
-from ragwork_apikeys.capability import CappedKeys
-from ragwork_apikeys.store import Change, KeyStore, KeyView
+from ragwork_apikeys.self_service_keys import SelfServiceKeys
+from ragwork_apikeys.store import KeyChange, KeyStore, KeyView
 from ragwork_apikeys.tokens import KEY
 
 
@@ -87,10 +87,10 @@ class AdminApiKeyListResponse:
     items: list[AdminApiKeyResponse]
 
 
-class AdminApi:
+class ApiKeyAdminApi:
     """Handlers and declarations of ``/v1/admin/api-keys``."""
 
-    def __init__(self, services: Services, store: KeyStore, directory: Directory, capped: CappedKeys) -> None:
+    def __init__(self, services: Services, store: KeyStore, directory: Directory, capped: SelfServiceKeys) -> None:
         self._services = services
         self._store = store
         self._directory = directory
@@ -177,15 +177,15 @@ class AdminApi:
         )
 
 
-def _change(body: AdminApiKeyPatchRequest) -> Change:
+def _change(body: AdminApiKeyPatchRequest) -> KeyChange:
     if body.active and body.revoke:
         raise Problem("VALIDATION_ERROR", "active and revoke exclude each other")
     if body.expires_at is not None and body.expires_at.tzinfo is None:
         raise Problem("VALIDATION_ERROR", "expires_at needs an offset, such as +00:00")
-    return Change(**changes(body))
+    return KeyChange(**changes(body))
 
 
-def _event(change: Change, before: KeyView) -> str | None:
+def _event(change: KeyChange, before: KeyView) -> str | None:
     """What the change comes to; ``None`` for what is just an update."""
     if change.revoke:
         return events.REVOKED if before.revoked_at is None else None

@@ -13,7 +13,7 @@ from ragwork_toolkit.bearer_tokens.format import digest
 from ragwork_toolkit.bearer_tokens.lookup import TokenLookup
 from ragwork_toolkit.rows import from_row
 
-from ragwork_apikeys.known import KnownKey
+from ragwork_apikeys.key_check import CachedKey
 from ragwork_apikeys.tokens import KEY
 
 _INSERT: Final = """
@@ -136,7 +136,7 @@ class KeyView:
 
 
 @attrs.frozen(kw_only=True)
-class Change:
+class KeyChange:
     """What to change of a key; ``None`` leaves it. ``revoke`` is for good, ``active`` can be turned back."""
 
     name: str | None = None
@@ -146,7 +146,7 @@ class Change:
 
 
 @attrs.frozen(kw_only=True)
-class Minted:
+class NewToken:
     """A new key's id and its token, which is shown this once and kept nowhere."""
 
     id: str
@@ -159,7 +159,7 @@ class KeyStore:
     def __init__(self, services: Services, pepper: bytes, cache_ttl_s: float) -> None:
         self._services = services
         self._pepper = pepper
-        cache: Cache[KnownKey] = services.caches.cache("apikeys.keys", ttl_s=cache_ttl_s)
+        cache: Cache[CachedKey] = services.caches.cache("apikeys.keys", ttl_s=cache_ttl_s)
         #: Keys whatever their tenant.
         self.lookup = TokenLookup(KEY, pepper, cache, self._load)
 
@@ -176,12 +176,12 @@ class KeyStore:
         platform: bool,
         lifetime: timedelta | None = None,
         ends_by: datetime | None = None,
-    ) -> Minted:
+    ) -> NewToken:
         """A new key that ends after ``lifetime``, at ``ends_by`` at the latest; with neither it has no end."""
         key_id, token = KEY.mint()
         values = (user_id, name, role.label, platform, self.digest(token), lifetime, ends_by)
         await tx.execute(_INSERT, key_id, *values)
-        return Minted(id=key_id, token=token)
+        return NewToken(id=key_id, token=token)
 
     async def count_usable(self, tx: Transaction) -> int:
         """Keys that may be used, once it is this transaction's turn to add to them."""
@@ -214,7 +214,7 @@ class KeyStore:
             raise not_found("API key", key_id)
         return KeyView.of(row)
 
-    async def change(self, tx: Transaction, key_id: str, change: Change) -> KeyView:
+    async def change(self, tx: Transaction, key_id: str, change: KeyChange) -> KeyView:
         """Apply ``change`` to a key that the transaction holds; ends its streams if it may not go on."""
         row = await tx.fetchrow(_CHANGE, key_id, change.name, change.expires_at, change.active, change.revoke)
         if row is None:
@@ -225,7 +225,7 @@ class KeyStore:
             await self._services.streams.cut(tx, credential_id=key_id)
         return view
 
-    async def rotate(self, tx: Transaction, key_id: str, overlap: timedelta) -> tuple[Minted, datetime]:
+    async def rotate(self, tx: Transaction, key_id: str, overlap: timedelta) -> tuple[NewToken, datetime]:
         """The one successor of a key, and when the key itself ends.
 
         Raises ``Problem`` 404 for an unknown key and 409 ``CONFLICT`` for one that is not in use or
@@ -239,7 +239,7 @@ class KeyStore:
         await self.lookup.forget(tx, key_id)
         if not overlap:
             await self._services.streams.cut(tx, credential_id=key_id)
-        return Minted(id=new_id, token=token), old_expires_at
+        return NewToken(id=new_id, token=token), old_expires_at
 
     async def touch(self, tx: Transaction, seconds_ago: Mapping[str, float]) -> None:
         """Record when keys were last used; keys that are gone are passed over."""
@@ -249,8 +249,8 @@ class KeyStore:
         """Whether no use of the key was recorded for an hour; one is from now on."""
         return bool(await tx.fetchval(_FIRST, key_id))
 
-    async def _load(self, key_id: str) -> KnownKey | None:
+    async def _load(self, key_id: str) -> CachedKey | None:
         asked = self._services.clock.monotonic()
         async with self._services.db.anonymous() as tx:
             row = await tx.fetchrow("SELECT * FROM apikeys.find($1)", key_id)
-        return None if row is None else KnownKey.of(row, asked)
+        return None if row is None else CachedKey.of(row, asked)

@@ -13,7 +13,7 @@ from ragwork_toolkit.bearer_tokens.expiry import ExpiredStreams
 from ragwork_toolkit.last_used import LastUsed
 
 from ragwork_apikeys import events
-from ragwork_apikeys.known import KnownKey
+from ragwork_apikeys.key_check import CachedKey
 from ragwork_apikeys.store import KeyStore
 
 _HOUR_S: Final = 3600.0
@@ -27,11 +27,11 @@ class Usage:
         self._store = store
         self._log = log
         self._recorded: dict[str, float] = {}
-        self._first: dict[str, KnownKey] = {}
+        self._first: dict[str, CachedKey] = {}
         self.last_used = LastUsed(services, store.touch)
         self.expired_streams = ExpiredStreams(services, store.lookup)
 
-    def note(self, key: KnownKey) -> None:
+    def note(self, key: CachedKey) -> None:
         """``key`` was used now."""
         self.last_used.note(key.tenant_id, key.id)
         self.expired_streams.note(key)
@@ -53,7 +53,7 @@ class Usage:
             del self._first[key.id]
 
 
-def _success(key: KnownKey) -> AuditEvent:
+def _success(key: CachedKey) -> AuditEvent:
     return AuditEvent(
         type=events.SUCCESS,
         outcome="success",

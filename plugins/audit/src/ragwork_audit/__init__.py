@@ -20,7 +20,7 @@ from ragwork_hooks.plugin import (
 from ragwork_audit.areas import AREAS
 from ragwork_audit.commands import commands
 from ragwork_audit.config import AuditConfig
-from ragwork_audit.keeper import Keeper
+from ragwork_audit.service import AuditService
 from ragwork_audit.routes import AuditApi
 
 _SIGNING_KEY: Final = "AUDIT_SIGNING_KEY"
@@ -32,7 +32,7 @@ class AuditPlugin:
         return PluginInfo(
             name="audit",
             summary="the tamper-evident audit log: sealed, signed, anchored, verifiable offline",
-            provides=(AuditLog, Keeper),
+            provides=(AuditLog, AuditService),
             critical=True,
             config=AuditConfig,
             secrets=(_SIGNING_KEY,),
@@ -43,7 +43,7 @@ class AuditPlugin:
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[AuditConfig]) -> Contribution:
         services = context.services
-        keeper = Keeper(services, context.config, services.secrets.key(_SIGNING_KEY))
+        keeper = AuditService(services, context.config, services.secrets.key(_SIGNING_KEY))
 
         async def prune() -> None:
             await keeper.pruning.run()
@@ -65,7 +65,7 @@ class AuditPlugin:
                     name="prune_audit", run=keeper.pruning.run, keeps_days=context.config.retention_days
                 ),
             ),
-            capabilities={AuditLog: keeper.log, Keeper: keeper},
+            capabilities={AuditLog: keeper.log, AuditService: keeper},
             lifespan=keeper.lifespan,
         )
 

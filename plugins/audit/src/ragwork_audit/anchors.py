@@ -17,7 +17,7 @@ from typing import Final
 import attrs
 import orjson
 
-from ragwork_audit.notes import month_of
+from ragwork_audit.signed_notes import month_of
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import BinaryIO, Final
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Command, CommandContext, Option, OfflineCommand, OfflineCommandContext
 
-from ragwork_audit import exporting
+from ragwork_audit import log_export
 from ragwork_audit.anchors import DamagedAnchors, read_notes
-from ragwork_audit.keeper import Keeper
-from ragwork_audit.notes import BadNote
-from ragwork_audit.verification import Broken, Report, summary
+from ragwork_audit.service import AuditService
+from ragwork_audit.signed_notes import InvalidNote
+from ragwork_audit.verification import VerificationFailed, Report, summary
 
 _BAD: Final = 1
 
@@ -64,7 +64,7 @@ def commands() -> Sequence[Command | OfflineCommand]:
 
 async def verify(context: CommandContext) -> int:
     """Every tenant's log, or one; status 1 when something is wrong."""
-    keeper = context.services.use(Keeper)
+    keeper = context.services.use(AuditService)
     named = context.options["tenant"]
     tenants = await keeper.tenants() if named is None else [await _known(keeper, str(named))]
     async with context.console.progress(len(tenants), "verifying", "tenants") as advance:
@@ -78,11 +78,11 @@ async def verify(context: CommandContext) -> int:
 async def export(context: CommandContext) -> int:
     """One tenant's sealed records."""
     place = context.text("out")
-    tenant_id = await _known(context.services.use(Keeper), context.text("tenant"))
+    tenant_id = await _known(context.services.use(AuditService), context.text("tenant"))
     count = 0
     with await asyncio.to_thread(_create, place) as file:
         async with context.services.db.tenant(tenant_id, "read") as tx:
-            async for line, records in exporting.lines(tx):
+            async for line, records in log_export.lines(tx):
                 await asyncio.to_thread(file.write, line + b"\n")
                 count += records
     context.console.result(
@@ -92,7 +92,7 @@ async def export(context: CommandContext) -> int:
     return 0
 
 
-async def _known(keeper: Keeper, tenant_id: str) -> str:
+async def _known(keeper: AuditService, tenant_id: str) -> str:
     """``tenant_id``, once it is sure that there is a log of it: a mistyped name must not read as an empty log."""
     if tenant_id not in await keeper.tenants():
         raise ConfigError("--tenant", f"there is no audit record of tenant {tenant_id!r}", "check the name")
@@ -101,7 +101,7 @@ async def _known(keeper: Keeper, tenant_id: str) -> str:
 
 async def public_key(context: CommandContext) -> int:
     """The verifier key."""
-    key = await asyncio.to_thread(lambda: context.services.use(Keeper).signer.verifier_key)
+    key = await asyncio.to_thread(lambda: context.services.use(AuditService).signer.verifier_key)
     context.console.result({"public_key": key}, key)
     return 0
 
@@ -114,13 +114,13 @@ async def verify_export(context: OfflineCommandContext) -> int:
 def _verify_file(context: OfflineCommandContext) -> Report:
     where = {name: context.options[name] for name in ("file", "public-key", "anchors")}
     try:
-        verifier = exporting.read_keys(Path(str(where["public-key"])))
+        verifier = log_export.read_keys(Path(str(where["public-key"])))
         anchors = _anchors(Path(where["anchors"])) if isinstance(where["anchors"], str) else []
-        return exporting.verify_file(Path(str(where["file"])), verifier, anchors)
+        return log_export.verify_file(Path(str(where["file"])), verifier, anchors)
     except DamagedAnchors as error:
-        broken = Broken(reason=f"an anchor file is damaged: {error}")
+        broken = VerificationFailed(reason=f"an anchor file is damaged: {error}")
         return Report(tenant_id="", checked=0, unsealed=0, pruned=0, anchors=0, broken=broken)
-    except BadNote as error:
+    except InvalidNote as error:
         raise ConfigError("--public-key", str(error), "give what `ragwork audit public-key` prints") from None
     except OSError as error:
         raise ConfigError("audit verify-export", str(error), "name files that can be read") from None

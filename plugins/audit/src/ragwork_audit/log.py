@@ -10,8 +10,8 @@ from ragwork_hooks.storage import Transaction
 
 from ragwork_audit import record
 from ragwork_audit.anchors import Journal, Unsealed
-from ragwork_audit.floods import Floods
-from ragwork_audit.record import WRITTEN, Vouching
+from ragwork_audit.repeat_suppression import RepeatSuppressor
+from ragwork_audit.record import WRITTEN, RowAuthentication
 
 _NAMES: Final = ", ".join(WRITTEN)
 _PLACES: Final = ", ".join(f"${n}" for n in range(3, 3 + len(WRITTEN)))
@@ -24,9 +24,9 @@ class PostgresAuditLog:
 
     def __init__(
         self,
-        vouching: Vouching,
+        vouching: RowAuthentication,
         journal: Journal,
-        floods: Floods,
+        floods: RepeatSuppressor,
         sealable: Callable[[str], None],
         redactor: Redactor,
     ) -> None:

@@ -18,7 +18,7 @@ from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row
 
 from ragwork_audit.merkle import leaf_hash
-from ragwork_audit.notes import KEY_ID_BYTES, Signer
+from ragwork_audit.signed_notes import KEY_ID_BYTES, Signer
 from ragwork_audit.redaction import MAX_METADATA, clean, clean_text
 
 #: Columns that the writer gives, in the order of the INSERT.
@@ -111,7 +111,7 @@ def _text(value: object) -> str | None:
 
 
 @attrs.frozen
-class Vouching:
+class RowAuthentication:
     """Vouches for rows until they are sealed: a row that another hand inserts or edits before is not sealed.
 
     A voucher is the key's id (4 bytes), a nonce (12) and HMAC-SHA256 over both and what was written (32).

@@ -17,7 +17,7 @@ from ragwork_toolkit.routes import ops_route
 from ragwork_toolkit.rows import from_row
 
 from ragwork_audit import proofs, record
-from ragwork_audit.notes import Signer
+from ragwork_audit.signed_notes import Signer
 
 READ: Final = Action(name="audit.read", role=Role.ADMIN)
 _FEATURE: Final = "audit_access"

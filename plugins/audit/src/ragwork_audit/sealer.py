@@ -17,8 +17,8 @@ from ragwork_hooks.storage import Row, Transaction
 from ragwork_audit import record
 from ragwork_audit.anchors import AnchorFiles, Journal
 from ragwork_audit.merkle import Frontier
-from ragwork_audit.notes import BadNote, Signer, Statement, Verifier, digest
-from ragwork_audit.record import COLUMNS, Vouching
+from ragwork_audit.signed_notes import InvalidNote, Signer, Statement, Verifier, digest
+from ragwork_audit.record import COLUMNS, RowAuthentication
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Sealer:
         services: Services,
         signer: Signer,
         verifier: Verifier,
-        vouching: Vouching,
+        vouching: RowAuthentication,
         journal: Journal,
         anchors: AnchorFiles,
     ) -> None:
@@ -201,8 +201,8 @@ class Sealer:
         try:
             statement = self._verifier.open(last["note"], "checkpoint", tenant_id)
             if (statement.size, statement.root) != (tree.size, tree.root()):
-                raise BadNote("does not fit its tree")
-        except BadNote as error:
+                raise InvalidNote("does not fit its tree")
+        except InvalidNote as error:
             self._alarm(f"the last audit checkpoint of tenant {tenant_id} {error}")
             return _Batch(rows=(), tree=tree, previous=digest(last["note"]), low=0, cluster="", now="")
         return _Batch(

@@ -12,8 +12,8 @@ from ragwork_hooks.storage import Row, Transaction
 from ragwork_audit import record
 from ragwork_audit.anchors import Unsealed
 from ragwork_audit.merkle import Frontier, Stored
-from ragwork_audit.notes import BadNote, Kind, Statement, Verifier, digest, kind_of
-from ragwork_audit.record import COLUMNS, Vouching
+from ragwork_audit.signed_notes import InvalidNote, Kind, Statement, Verifier, digest, kind_of
+from ragwork_audit.record import COLUMNS, RowAuthentication
 
 _PAGE: Final = 1000
 
@@ -33,7 +33,7 @@ _BY_ID: Final = f"""SELECT {COLUMNS} FROM audit.events e
 
 
 @attrs.frozen(kw_only=True)
-class Broken(Exception):
+class VerificationFailed(Exception):
     """The first thing that is wrong. ``event_id`` is the record's, ``seq`` its place, where they are known."""
 
     reason: str
@@ -52,7 +52,7 @@ class Report:
     unsealed: int
     pruned: int
     anchors: int
-    broken: Broken | None
+    broken: VerificationFailed | None
 
     @property
     def valid(self) -> bool:
@@ -71,7 +71,7 @@ class Witnesses:
 class Verification:
     """Verifies one tenant in a transaction that has not read anything yet."""
 
-    def __init__(self, verifier: Verifier, vouching: Vouching, witnesses: Witnesses) -> None:
+    def __init__(self, verifier: Verifier, vouching: RowAuthentication, witnesses: Witnesses) -> None:
         self._verifier = verifier
         self._vouching = vouching
         self._witnesses = witnesses
@@ -84,7 +84,7 @@ class Verification:
     async def run(self, tx: Transaction) -> Report:
         """The report. All is read in one snapshot."""
         await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        broken: Broken | None = None
+        broken: VerificationFailed | None = None
         try:
             self._read_anchors(tx.tenant_id)
             await self._check_cut(tx)
@@ -93,7 +93,7 @@ class Verification:
             await self._check_nodes(tx)
             await self._check_unsealed(tx)
             await self._check_witnessed(tx)
-        except Broken as found:
+        except VerificationFailed as found:
             broken = found
         return Report(
             tenant_id=tx.tenant_id, checked=self._checked, unsealed=self._unsealed, pruned=self._pruned,
@@ -102,7 +102,7 @@ class Verification:
 
     def _read_anchors(self, tenant_id: str) -> None:
         if self._witnesses.damage is not None:
-            raise Broken(reason=f"an anchor file is damaged: {self._witnesses.damage}")
+            raise VerificationFailed(reason=f"an anchor file is damaged: {self._witnesses.damage}")
         self._anchored = anchored_roots(self._verifier, self._witnesses.notes, tenant_id)
 
     async def _check_cut(self, tx: Transaction) -> None:
@@ -112,7 +112,7 @@ class Verification:
         if not cuts:
             return
         if len(cuts) > 1:
-            raise Broken(reason="there is more than one cut")
+            raise VerificationFailed(reason="there is more than one cut")
         self._tree = check_cut(
             self._verifier, tx.tenant_id, cuts[0]["size"], cuts[0]["frontier"], cuts[0]["note"]
         )
@@ -144,12 +144,12 @@ class Verification:
     def _check_place(self, tenant_id: str, row: Row) -> None:
         at = {"event_id": row["event_id"], "seq": self._tree.size}
         if row["seq"] != self._tree.size:
-            raise Broken(reason=f"place {self._tree.size} is missing", seq=self._tree.size)
+            raise VerificationFailed(reason=f"place {self._tree.size} is missing", seq=self._tree.size)
         if row["id"] is None:
-            raise Broken(reason="the record is gone", **at)
+            raise VerificationFailed(reason="the record is gone", **at)
         leaf = record.leaf(tenant_id, row)
         if leaf != row["leaf"]:
-            raise Broken(reason="the record is not what was sealed", **at)
+            raise VerificationFailed(reason="the record is not what was sealed", **at)
         for level, place, hash_ in self._tree.add(leaf):
             self._nodes[level, place] = hash_
         self._checked += 1
@@ -158,13 +158,13 @@ class Verification:
         statement = opened(self._verifier, row["note"], "checkpoint", tenant_id, "a checkpoint")
         at = {"seq": self._tree.size - 1}
         if (statement.size, statement.root) != (self._tree.size, self._tree.root()):
-            raise Broken(reason="the checkpoint's root is not that of the records", **at)
+            raise VerificationFailed(reason="the checkpoint's root is not that of the records", **at)
         if row["frontier"] != self._tree.packed():
-            raise Broken(reason="the checkpoint's frontier is not that of the records", **at)
+            raise VerificationFailed(reason="the checkpoint's frontier is not that of the records", **at)
         if (str(statement.low), statement.cluster) != (row["low"], row["cluster"]):
-            raise Broken(reason="the checkpoint's row differs from its note", **at)
+            raise VerificationFailed(reason="the checkpoint's row differs from its note", **at)
         if self._previous is not None and statement.previous != self._previous:
-            raise Broken(reason="a checkpoint before this one is missing", **at)
+            raise VerificationFailed(reason="a checkpoint before this one is missing", **at)
         self._previous = digest(row["note"])
         return row
 
@@ -174,38 +174,38 @@ class Verification:
         )
         assert sizes is not None  # an aggregate always has a row
         if (sizes["most"] or 0) > self._tree.size:
-            raise Broken(reason=f"{sizes['most']} records were signed for", seq=self._tree.size)
+            raise VerificationFailed(reason=f"{sizes['most']} records were signed for", seq=self._tree.size)
         if sizes["least"] is not None and sizes["least"] < self._pruned:
-            raise Broken(reason="there is a checkpoint of what was pruned")
+            raise VerificationFailed(reason="there is a checkpoint of what was pruned")
         if (0 if last is None else last["size"]) != self._tree.size:
-            raise Broken(reason="no checkpoint covers the last records", seq=self._tree.size - 1)
+            raise VerificationFailed(reason="no checkpoint covers the last records", seq=self._tree.size - 1)
 
     def _check_nothing_missing(self) -> None:
         newest = max(self._anchored, default=0)
         if newest > self._tree.size:
-            raise Broken(reason=f"{newest} records were anchored", seq=self._tree.size)
+            raise VerificationFailed(reason=f"{newest} records were anchored", seq=self._tree.size)
 
     def _compare_anchor(self) -> None:
         anchored = self._anchored.get(self._tree.size)
         if anchored is not None and anchored != self._tree.root():
-            raise Broken(reason="the records differ from those that were anchored", seq=self._tree.size - 1)
+            raise VerificationFailed(reason="the records differ from those that were anchored", seq=self._tree.size - 1)
 
     async def _check_nodes(self, tx: Transaction) -> None:
         rows = await tx.fetch("SELECT level, place, hash FROM audit.nodes WHERE tenant_id = ragwork.tenant()")
         if {(row["level"], row["place"]): row["hash"] for row in rows} != self._nodes:
-            raise Broken(reason="the stored subtrees are not those of the records")
+            raise VerificationFailed(reason="the stored subtrees are not those of the records")
 
     async def _check_unsealed(self, tx: Transaction) -> None:
         after = 0
         while rows := await tx.fetch(_UNSEALED, after):
             for row in rows:
                 if not self._vouching.genuine(tx.tenant_id, row):
-                    raise Broken(reason="the unsealed record was not written by this log", event_id=row["id"])
+                    raise VerificationFailed(reason="the unsealed record was not written by this log", event_id=row["id"])
             self._unsealed += len(rows)
             after = rows[-1]["id"]
         copied = await tx.fetchval(_COPIES)
         if copied is not None:
-            raise Broken(reason="the record is there twice", event_id=copied)
+            raise VerificationFailed(reason="the record is there twice", event_id=copied)
 
     async def _check_witnessed(self, tx: Transaction) -> None:
         wanted = {entry.event_id: entry.leaf for entry in self._witnesses.unsealed}
@@ -213,38 +213,38 @@ class Verification:
             found = {row["id"]: record.leaf(tx.tenant_id, row) for row in await tx.fetch(_BY_ID, ids)}
             for event_id in ids:
                 if event_id not in found:
-                    raise Broken(reason="the committed record is gone", event_id=event_id)
+                    raise VerificationFailed(reason="the committed record is gone", event_id=event_id)
                 if found[event_id] != wanted[event_id]:
-                    raise Broken(reason="the record is not what was committed", event_id=event_id)
+                    raise VerificationFailed(reason="the record is not what was committed", event_id=event_id)
 
 
 def opened(verifier: Verifier, note: str, kind: Kind, tenant_id: str, what: str) -> Statement:
-    """The statement of ``note``. Raises ``Broken``."""
+    """The statement of ``note``. Raises ``VerificationFailed``."""
     try:
         return verifier.open(note, kind, tenant_id)
-    except BadNote as error:
-        raise Broken(reason=f"{what} {error}") from None
+    except InvalidNote as error:
+        raise VerificationFailed(reason=f"{what} {error}") from None
 
 
 def anchored_roots(verifier: Verifier, notes: Iterable[str], tenant_id: str) -> dict[int, bytes]:
-    """Size → root of what signed notes say. Raises ``Broken`` for one that is not ours, and for two that differ."""
+    """Size → root of what signed notes say. Raises ``VerificationFailed`` for one that is not ours, and for two that differ."""
     roots: dict[int, bytes] = {}
     for note in notes:
         statement = opened(verifier, note, kind_of(note), tenant_id, "an anchor")
         if roots.setdefault(statement.size, statement.root) != statement.root:
-            raise Broken(reason=f"two anchors of {statement.size} records differ", seq=statement.size - 1)
+            raise VerificationFailed(reason=f"two anchors of {statement.size} records differ", seq=statement.size - 1)
     return roots
 
 
 def check_cut(verifier: Verifier, tenant_id: str, size: int, frontier: bytes, note: str) -> Frontier:
-    """The tree of what a signed cut stands for. Raises ``Broken``."""
+    """The tree of what a signed cut stands for. Raises ``VerificationFailed``."""
     statement = opened(verifier, note, "cut", tenant_id, "the cut")
     try:
         tree = Frontier(size, frontier)
     except ValueError as error:
-        raise Broken(reason=f"the cut is damaged: {error}") from None
+        raise VerificationFailed(reason=f"the cut is damaged: {error}") from None
     if (statement.size, statement.root) != (tree.size, tree.root()):
-        raise Broken(reason="the cut is not what was signed")
+        raise VerificationFailed(reason="the cut is not what was signed")
     return tree
 
 
@@ -268,7 +268,7 @@ def summary(reports: Iterable[Report]) -> Mapping[str, object]:
     }
 
 
-def _name(tenant_id: str, broken: Broken) -> int | str:
+def _name(tenant_id: str, broken: VerificationFailed) -> int | str:
     if broken.event_id is not None:
         return broken.event_id
     return tenant_id if broken.seq is None else f"{tenant_id}#{broken.seq}"

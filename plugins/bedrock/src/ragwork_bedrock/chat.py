@@ -58,7 +58,7 @@ class BedrockChat:
         was refused) or INTEGRATION_UNAVAILABLE (also when the stream ends before the answer does).
         """
         asked = _asked(self._model_id, request)
-        marks, tally = Marks(len(request.passages)), Tally()
+        marks, tally = Marks(len(request.passages)), AnswerCount()
         with translated(CHAT):
             async with self._calls.call() as call:
                 events = await call.run(lambda: self._begin(call, asked))
@@ -85,7 +85,7 @@ class BedrockChat:
 
 
 @attrs.define
-class Tally:
+class AnswerCount:
     """What has come of an answer so far."""
 
     finished: bool = False

@@ -9,7 +9,7 @@ from ragwork_hooks.plugin import Secrets
 from ragwork_toolkit.vendor.errors import Codes
 
 from ragwork_bedrock.calls import Calls
-from ragwork_bedrock.credentials import Keys, missing, operator_keys
+from ragwork_bedrock.credentials import AwsKeys, missing, operator_keys
 from ragwork_bedrock.errors import translated
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Account:
     """Where a call goes, and whose it is. ``keys`` of ``None`` are the SDK's own search."""
 
     region: str
-    keys: Keys | None
+    keys: AwsKeys | None
 
 
 @attrs.frozen(kw_only=True)
@@ -58,11 +58,11 @@ class Clients(Generic[C]):
         """Import the SDK and read the service's description: they take most of a second, a client after
         that some milliseconds. Raises ``ProviderError``.
         """
-        nobody = Keys(access_key_id="nobody", secret_access_key="none")  # noqa: S106  # it signs nothing
+        nobody = AwsKeys(access_key_id="nobody", secret_access_key="none")  # noqa: S106  # it signs nothing
         with translated(codes):
             self._make(Account(region="us-east-1", keys=nobody))
 
-    def account(self, region: str | None, keys: Keys | None = None) -> Account:
+    def account(self, region: str | None, keys: AwsKeys | None = None) -> Account:
         """The account of ``keys``, by default the operator's; in ``region``, by default that of the
         environment.
 

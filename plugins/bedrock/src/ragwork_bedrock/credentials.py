@@ -11,7 +11,7 @@ PREFIX = "BEDROCK_CREDENTIALS"
 
 
 @attrs.frozen(kw_only=True)
-class Keys:
+class AwsKeys:
     """An access key. Equal keys share a client."""
 
     access_key_id: str
@@ -19,7 +19,7 @@ class Keys:
     session_token: str | None = attrs.field(default=None, repr=False)
 
 
-def tenant_keys(secrets: Secrets, tenant_id: str, reference: str) -> Keys:
+def tenant_keys(secrets: Secrets, tenant_id: str, reference: str) -> AwsKeys:
     """The keys behind a corpus' ``credentials_ref``.
 
     The secret is JSON: ``tenant``, ``aws_access_key_id``, ``aws_secret_access_key`` and, if need be,
@@ -31,14 +31,14 @@ def tenant_keys(secrets: Secrets, tenant_id: str, reference: str) -> Keys:
         raise missing(str(error)) from None
     name = secret_name(PREFIX, tenant_id, reference)
     token = found.get("aws_session_token")
-    return Keys(
+    return AwsKeys(
         access_key_id=_part(found, name, "aws_access_key_id"),
         secret_access_key=_part(found, name, "aws_secret_access_key"),
         session_token=token if isinstance(token, str) else None,
     )
 
 
-def operator_keys(secrets: Secrets) -> Keys | None:
+def operator_keys(secrets: Secrets) -> AwsKeys | None:
     """The operator's access key, ``None`` when the SDK shall find credentials by itself (a profile, the
     machine's role). Raises ``ProviderError`` AWS_CONFIG_MISSING when half of a key is set.
     """
@@ -47,7 +47,7 @@ def operator_keys(secrets: Secrets) -> Keys | None:
         return None
     if access is None or secret is None:
         raise missing(f"AWS_{'ACCESS_KEY_ID' if access is None else 'SECRET_ACCESS_KEY'} is not set")
-    return Keys(
+    return AwsKeys(
         access_key_id=access, secret_access_key=secret, session_token=secrets.value("AWS_SESSION_TOKEN")
     )
 

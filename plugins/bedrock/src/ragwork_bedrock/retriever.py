@@ -21,7 +21,7 @@ from ragwork_bedrock.credentials import missing, tenant_keys
 from ragwork_bedrock.errors import RETRIEVAL, translated
 from ragwork_bedrock.filters import expression
 from ragwork_bedrock.results import passage, ranked
-from ragwork_bedrock.sharing import refusal
+from ragwork_bedrock.store_access import refusal
 
 if TYPE_CHECKING:
     from types_boto3_bedrock_agent_runtime.client import AgentsforBedrockRuntimeClient

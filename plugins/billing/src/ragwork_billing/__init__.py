@@ -6,7 +6,7 @@ from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookim
 from ragwork_billing.areas import AREAS
 from ragwork_billing.config import BillingConfig
 from ragwork_billing.routes import WebhookTest
-from ragwork_billing.sink import BillingSink, Trail
+from ragwork_billing.delivery import BillingSink, DeliveryAudit
 
 
 class BillingPlugin:
@@ -22,7 +22,7 @@ class BillingPlugin:
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[BillingConfig]) -> Contribution:
         services, config = context.services, context.config
-        trail, target = Trail(services, services.use_optional(AuditLog)), config.target
+        trail, target = DeliveryAudit(services, services.use_optional(AuditLog)), config.target
         return Contribution(
             areas=AREAS,
             routes=WebhookTest(services, target, trail).routes(),

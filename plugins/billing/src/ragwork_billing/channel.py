@@ -5,7 +5,7 @@ from ragwork_hooks.notification import Destination, Notification
 from ragwork_hooks.plugin import Provider, ProviderContext
 
 from ragwork_billing.config import BillingConfig
-from ragwork_billing.webhook import Message, Webhook
+from ragwork_billing.webhook import WebhookMessage, Webhook
 
 NAME = "billing_webhook"
 
@@ -20,7 +20,7 @@ class BillingChannel:
 
     async def deliver(self, destination: Destination, delivery_id: str, notice: Notification) -> None:
         await self._webhook.send(
-            Message(
+            WebhookMessage(
                 delivery_id=delivery_id,
                 tenant_id=destination.tenant_id,
                 event_type=notice.type,

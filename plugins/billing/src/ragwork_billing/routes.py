@@ -10,8 +10,8 @@ from ragwork_hooks.http import AnyRoute, Request, Empty, Route
 from ragwork_hooks.plugin import Services
 
 from ragwork_billing.config import Target
-from ragwork_billing.sink import TESTED, Trail
-from ragwork_billing.webhook import Message, Refused, Webhook
+from ragwork_billing.delivery import TESTED, DeliveryAudit
+from ragwork_billing.webhook import WebhookMessage, WebhookRefused, Webhook
 
 
 @attrs.frozen(kw_only=True)
@@ -31,7 +31,7 @@ class BillingWebhookTestResponse:
 class WebhookTest:
     """Handler and declaration of ``/v1/self-serve/billing/webhook-test``."""
 
-    def __init__(self, services: Services, target: Target | None, trail: Trail) -> None:
+    def __init__(self, services: Services, target: Target | None, trail: DeliveryAudit) -> None:
         self._services = services
         self._webhook = None if target is None else Webhook(services.egress, target)
         self._trail = trail
@@ -66,14 +66,14 @@ class WebhookTest:
                 "the operator has not configured a billing webhook with address and secret",
             )
         tenant_id = call.principal.tenant_id
-        message = Message(
+        message = WebhookMessage(
             delivery_id=f"test_{uuid.uuid4().hex}", tenant_id=tenant_id, event_type=TESTED, payload={}
         )
         try:
             status = await self._webhook.send(message)
         except ProviderError as error:
             await self._trail.failed(tenant_id, message.delivery_id, TESTED, error)
-            refused = error if isinstance(error, Refused) else None
+            refused = error if isinstance(error, WebhookRefused) else None
             return BillingWebhookTestResponse(
                 sent=False,
                 status_code=refused.status if refused else None,

@@ -19,7 +19,7 @@ REJECTED: Final = "RECEIVER_REJECTED"
 
 
 @attrs.frozen(kw_only=True)
-class Message:
+class WebhookMessage:
     """A billing event on its way. ``delivery_id`` is stable over attempts."""
 
     delivery_id: str
@@ -42,7 +42,7 @@ class Webhook:
         self._egress = egress
         self._target = target
 
-    async def send(self, message: Message) -> int:
+    async def send(self, message: WebhookMessage) -> int:
         """The receiver's status, when it took the message.
 
         Raises ``ProviderError``: ``RECEIVER_REJECTED`` or ``EGRESS_REFUSED`` when trying again is
@@ -64,10 +64,10 @@ class Webhook:
         )
         if 200 <= response.status < 300:
             return response.status
-        raise Refused(response.status)
+        raise WebhookRefused(response.status)
 
 
-class Refused(ProviderError):
+class WebhookRefused(ProviderError):
     """The receiver answered, and not with a 2xx."""
 
     def __init__(self, status: int) -> None:

@@ -23,7 +23,7 @@ _LINE_BYTES: Final = 16 * 1024 * 1024
 
 
 class Examination:
-    """One run of ``ragwork_testkit.tier`` over a plugin's folder."""
+    """One run of ``ragwork_testkit.quality_tier`` over a plugin's folder."""
 
     def __init__(self, folder: Path, console: Console) -> None:
         self._folder = folder
@@ -38,7 +38,7 @@ class Examination:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "ragwork_testkit.tier",
+            "ragwork_testkit.quality_tier",
             str(self._folder),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

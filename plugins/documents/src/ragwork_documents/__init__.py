@@ -31,12 +31,12 @@ from ragwork_documents.corpus_rights import CorpusRights
 from ragwork_documents.data_store import DocumentStore
 from ragwork_documents.documents import Documents
 from ragwork_documents.ingestion import Ingestion
-from ragwork_documents.intake import Intake
-from ragwork_documents.intake_gate import WAIT_S, WAITING, IntakeGate
+from ragwork_documents.document_service import DocumentService
+from ragwork_documents.ingest_capacity_gate import WAIT_S, WAITING, IntakeGate
 from ragwork_documents.ownership import CorpusOwnership
-from ragwork_documents.recheck import Rechecked
-from ragwork_documents.retrieve import Retrieval
-from ragwork_documents.search import Search
+from ragwork_documents.permission_recheck import PermissionCheckedRetriever
+from ragwork_documents.retrieve_routes import Retrieval
+from ragwork_documents.multi_corpus_search import Search
 from ragwork_documents.shadow import Shadowed, Shadows
 
 
@@ -66,13 +66,13 @@ class DocumentsPlugin:
         ingestion = Ingestion(services, index)
         catalog = Catalog(services)
         immediate = ingestion if config.execution_mode == "inline" else None
-        intake = Intake(services, index, access, immediate)
+        intake = DocumentService(services, index, access, immediate)
         rights = CorpusRights.of(services, index)
         search = Search(services.providers)
         shadows = Shadows(services)
 
         def recheck(name: str, retriever: Any) -> Any:
-            return Rechecked(name, retriever, services.metrics)
+            return PermissionCheckedRetriever(name, retriever, services.metrics)
 
         def shadow(name: str, retriever: Any) -> Any:
             return Shadowed(name, retriever, shadows)

@@ -16,9 +16,9 @@ from ragwork_documents.acl import DocumentAcl
 from ragwork_documents.catalog import Catalog, load_corpus
 from ragwork_documents.corpora import Corpora
 from ragwork_documents.corpus_rights import CorpusRights
-from ragwork_documents.intake import Intake, Overwrite
+from ragwork_documents.document_service import DocumentService, Overwrite
 from ragwork_documents.jsonl import Batch
-from ragwork_documents.shapes import CorpusCreateRequest
+from ragwork_documents.schemas import CorpusCreateRequest
 
 #: The user that owns what commands ingest; a key for it is made with ``keys create --user cli``.
 OPERATOR: Final = "cli"
@@ -27,7 +27,7 @@ _POLL_IDS: Final = 1_000
 
 
 @attrs.define
-class Tally:
+class BulkSummary:
     """What became of the documents. ``failures`` holds one line for each that was not indexed."""
 
     indexed: int = 0
@@ -52,7 +52,7 @@ class BulkIngest:
         self._corpus_id = corpus_id
         self._readers = readers
         index = services.use(Index)
-        self._intake = Intake(services, index, access)
+        self._intake = DocumentService(services, index, access)
         self._rights = CorpusRights.of(services, index)
         self._record = record
         self._principal = Principal(
@@ -75,9 +75,9 @@ class BulkIngest:
             )
             return True
 
-    async def run(self, batches: Iterable[Batch], advance: Callable[[int], None]) -> Tally:
+    async def run(self, batches: Iterable[Batch], advance: Callable[[int], None]) -> BulkSummary:
         """Accept all of ``batches`` and wait until each document is settled; ``advance`` counts them."""
-        tally = Tally()
+        tally = BulkSummary()
         waiting: list[str] = []
         source = iter(batches)
         # Reading and checking lines is work for a thread: the loop is indexing meanwhile.
@@ -91,7 +91,7 @@ class BulkIngest:
             waiting = await self._settle(waiting, tally, advance)
         return tally
 
-    async def _accept(self, batch: Batch, tally: Tally) -> list[str]:
+    async def _accept(self, batch: Batch, tally: BulkSummary) -> list[str]:
         async with self._services.db.tenant(self._tenant_id) as tx:
             outcomes = await self._intake.accept(
                 tx, self._principal, self._corpus_id, batch.submissions, Overwrite.CHANGED, self._readers
@@ -111,7 +111,7 @@ class BulkIngest:
                 waiting.append(outcome.document_id)
         return waiting
 
-    async def _settle(self, waiting: list[str], tally: Tally, advance: Callable[[int], None]) -> list[str]:
+    async def _settle(self, waiting: list[str], tally: BulkSummary, advance: Callable[[int], None]) -> list[str]:
         """What of ``waiting`` is still under way; only its oldest part is asked for."""
         if not waiting:
             return waiting

@@ -10,11 +10,11 @@ from typing import Final
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Command, CommandContext, Option
 
-from ragwork_documents import jsonl, smoke
+from ragwork_documents import jsonl, retrieval_check
 from ragwork_documents.acl import DocumentAcl
-from ragwork_documents.bulk import BulkIngest, Tally
-from ragwork_documents.intake import Submission
-from ragwork_documents.shapes import TextIngestRequest
+from ragwork_documents.bulk import BulkIngest, BulkSummary
+from ragwork_documents.document_service import Submission
+from ragwork_documents.schemas import TextIngestRequest
 from ragwork_documents.submissions import from_text
 
 SEED_CORPUS: Final = "c1"
@@ -102,7 +102,7 @@ async def _prepared(context: CommandContext, bulk: BulkIngest, corpus_id: str) -
     return True
 
 
-def _report(context: CommandContext, tally: Tally, total: int, seconds: float) -> int:
+def _report(context: CommandContext, tally: BulkSummary, total: int, seconds: float) -> int:
     for failure in tally.failures[:_MAX_REASONS]:
         context.console.say(failure)
     if len(tally.failures) > _MAX_REASONS:
@@ -150,5 +150,5 @@ COMMANDS: Final = (
         run=seed,
         audit_event="documents.ingest.enqueued",
     ),
-    smoke.COMMAND,
+    retrieval_check.COMMAND,
 )

@@ -16,8 +16,8 @@ from ragwork_documents import acl, ownership
 from ragwork_documents.catalog import Catalog
 from ragwork_documents.corpus_config import Binding, bind, check_embedder
 from ragwork_documents.corpus_rights import CorpusRights
-from ragwork_documents.intake import RETRY_AFTER_S, Intake
-from ragwork_documents.shapes import CorpusCreateRequest, CorpusPatchRequest, CorpusResponse, ListQuery
+from ragwork_documents.document_service import RETRY_AFTER_S, DocumentService
+from ragwork_documents.schemas import CorpusCreateRequest, CorpusPatchRequest, CorpusResponse, ListQuery
 
 #: Documents that a corpus may hold when it is deleted with them in one transaction.
 MAX_DELETED_WITH_CORPUS: Final = 1_000
@@ -29,7 +29,7 @@ class Corpora:
     """Reads and changes corpora inside the caller's transaction."""
 
     def __init__(
-        self, services: Services, catalog: Catalog, intake: Intake, rights: CorpusRights, embedder: str
+        self, services: Services, catalog: Catalog, intake: DocumentService, rights: CorpusRights, embedder: str
     ) -> None:
         self._services = services
         self._catalog = catalog

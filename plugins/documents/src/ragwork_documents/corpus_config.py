@@ -10,7 +10,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Providers
 from ragwork_hooks.provider_kinds import EMBEDDING, RETRIEVAL
 
-from ragwork_documents.hostile import check_storable, invalid
+from ragwork_documents.input_checks import check_storable, invalid
 
 DEFAULT_RETRIEVER: Final = "local_pgvector"
 DEFAULT_TOP_K: Final = 5

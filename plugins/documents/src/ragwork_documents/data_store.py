@@ -13,7 +13,7 @@ from ragwork_toolkit.data_table import BATCH, DataTable, scope_of
 from ragwork_toolkit.scope_sql import Parameters
 
 from ragwork_documents import acl
-from ragwork_documents.intake import Intake
+from ragwork_documents.document_service import DocumentService
 
 _TABLE: Final = DataTable(
     source="documents.documents d",
@@ -47,7 +47,7 @@ class DocumentStore:
     columns = _TABLE.columns
     order = SortOrder(column="created_at", descending=True)
 
-    def __init__(self, services: Services, intake: Intake) -> None:
+    def __init__(self, services: Services, intake: DocumentService) -> None:
         self._services = services
         self._intake = intake
 

@@ -16,8 +16,8 @@ from ragwork_toolkit.scope_sql import Parameters
 
 from ragwork_documents import acl
 from ragwork_documents.catalog import Catalog
-from ragwork_documents.intake import Intake, Outcome, Overwrite, Submission
-from ragwork_documents.shapes import (
+from ragwork_documents.document_service import DocumentService, SubmissionResult, Overwrite, Submission
+from ragwork_documents.schemas import (
     DocumentAccepted,
     DocumentListQuery,
     DocumentResponse,
@@ -75,7 +75,7 @@ class Documents:
 
 
 def routes(
-    documents: Documents, intake: Intake, access: acl.DocumentAcl, max_bytes: int
+    documents: Documents, intake: DocumentService, access: acl.DocumentAcl, max_bytes: int
 ) -> tuple[AnyRoute, ...]:
     """The document routes; ``max_bytes`` bounds the bodies that carry content."""
 
@@ -103,7 +103,7 @@ def routes(
         submission: Submission,
     ) -> Response:
         overwrite = Overwrite.ALWAYS if body.overwrite else Overwrite.NEVER
-        outcomes: Sequence[Outcome] = await intake.accept(
+        outcomes: Sequence[SubmissionResult] = await intake.accept(
             tx, principal, body.corpus_id, [submission], overwrite
         )
         if outcomes[0].refusal is not None:
@@ -166,7 +166,7 @@ def routes(
     )  # fmt: skip
 
 
-def _accepted(outcome: Outcome) -> Response:
+def _accepted(outcome: SubmissionResult) -> Response:
     """202 for work that was taken; 200 with how it stands for a document that is already there."""
     return Response(
         data=DocumentAccepted(

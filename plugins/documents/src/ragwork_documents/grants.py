@@ -11,7 +11,7 @@ from ragwork_toolkit.rows import from_row
 
 from ragwork_documents import acl
 from ragwork_documents.readers import COLUMNS, Given, Readers
-from ragwork_documents.shapes import (
+from ragwork_documents.schemas import (
     DocumentPermissionBulkRequest,
     DocumentPermissionBulkResponse,
     DocumentPermissionList,

@@ -19,10 +19,10 @@ from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_documents.chunker import split
-from ragwork_documents.intake import MAX_CHUNKS
+from ragwork_documents.document_service import MAX_CHUNKS
 from ragwork_documents.readers import readers_by_document
-from ragwork_documents.sniff import MARKDOWN
-from ragwork_documents.targets import JOB_KIND, Target, payload, targets_of
+from ragwork_documents.content_type import MARKDOWN
+from ragwork_documents.ingest_payload import JOB_KIND, DocumentGeneration, payload, targets_of
 
 EMBED_BATCH: Final = 32
 MAX_REASON: Final = 500
@@ -43,14 +43,14 @@ class _Piece:
 class _Work:
     """A claimed document, its pieces, and the digests whose vectors the index has."""
 
-    target: Target
+    target: DocumentGeneration
     pieces: Sequence[_Piece]
     known: frozenset[str]
 
 
 @attrs.frozen(kw_only=True)
 class _Claimed:
-    target: Target
+    target: DocumentGeneration
     source: bytes | None
     markdown: bool
     size: int
@@ -104,10 +104,10 @@ class Ingestion:
                 *_columns(targets),
             )
             for row in rows:
-                target = Target(document_id=row["id"], generation=row["generation"])
+                target = DocumentGeneration(document_id=row["id"], generation=row["generation"])
                 await self._services.jobs.enqueue(tx, JOB_KIND, payload(corpus_id, [target]))
 
-    async def at_once(self, tx: Transaction, corpus_id: str, targets: Sequence[Target]) -> Mapping[str, str]:
+    async def at_once(self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]) -> Mapping[str, str]:
         """Ingest in the caller's transaction, each document for itself. Document id → final status."""
         states = {}
         for target in targets:
@@ -122,7 +122,7 @@ class Ingestion:
                 states[target.document_id] = "failed"
         return states
 
-    async def _ingest_one(self, job: Job, corpus_id: str, target: Target) -> None:
+    async def _ingest_one(self, job: Job, corpus_id: str, target: DocumentGeneration) -> None:
         try:
             await self._ingest(job, corpus_id, [target])
         except PermanentFailure as error:
@@ -132,7 +132,7 @@ class Ingestion:
                 raise
             await self._give_up(job, target, str(error))
 
-    async def _ingest(self, job: Job, corpus_id: str, targets: Sequence[Target]) -> None:
+    async def _ingest(self, job: Job, corpus_id: str, targets: Sequence[DocumentGeneration]) -> None:
         async with self._services.db.tenant(job.tenant_id) as tx:
             embedder, claimed = await self._claim(tx, job.attempt, corpus_id, targets)
         if not claimed:
@@ -143,7 +143,7 @@ class Ingestion:
             await self._store(tx, corpus_id, embedder, works, vectors)
 
     async def _claim(
-        self, tx: Transaction, attempt: int, corpus_id: str, targets: Sequence[Target]
+        self, tx: Transaction, attempt: int, corpus_id: str, targets: Sequence[DocumentGeneration]
     ) -> tuple[str, Sequence[_Claimed]]:
         """Mark the documents processing and read what they are made of.
 
@@ -240,11 +240,11 @@ class Ingestion:
             [len(by_id[row["id"]].pieces) for row in rows],
         )
 
-    async def _give_up(self, job: Job, target: Target, reason: str) -> None:
+    async def _give_up(self, job: Job, target: DocumentGeneration, reason: str) -> None:
         async with self._services.db.tenant(job.tenant_id) as tx:
             await self._fail(tx, target, reason)
 
-    async def _fail(self, tx: Transaction, target: Target, reason: str) -> None:
+    async def _fail(self, tx: Transaction, target: DocumentGeneration, reason: str) -> None:
         await tx.execute(
             """UPDATE documents.documents SET status = 'failed', phase = 'failed', failure_reason = $3,
                 completed_at = now(), updated_at = now()
@@ -269,13 +269,13 @@ WHERE d.status = 'processing' ORDER BY d.id FOR UPDATE OF d
 """
 
 
-def _columns(targets: Sequence[Target]) -> tuple[list[str], list[int]]:
+def _columns(targets: Sequence[DocumentGeneration]) -> tuple[list[str], list[int]]:
     return [t.document_id for t in targets], [t.generation for t in targets]
 
 
 def _claimed(row: Row, source: bytes | None, known: frozenset[str]) -> _Claimed:
     return _Claimed(
-        target=Target(document_id=row["id"], generation=row["generation"]),
+        target=DocumentGeneration(document_id=row["id"], generation=row["generation"]),
         source=source,
         markdown=row["content_type"] == MARKDOWN,
         size=row["chunk_size"],

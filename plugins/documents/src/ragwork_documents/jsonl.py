@@ -11,8 +11,8 @@ import orjson
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import FieldError
 
-from ragwork_documents.intake import Submission
-from ragwork_documents.shapes import TextIngestRequest
+from ragwork_documents.document_service import Submission
+from ragwork_documents.schemas import TextIngestRequest
 from ragwork_documents.submissions import from_text
 
 _KEYS: Final = ("document_id", "text", "filename", "metadata")

@@ -9,7 +9,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Transaction
 
-from ragwork_documents.hostile import invalid
+from ragwork_documents.input_checks import invalid
 
 #: Types that a grant can bring into being.
 CREATABLE: Final = ("user", "group")

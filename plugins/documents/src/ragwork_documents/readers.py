@@ -16,7 +16,7 @@ from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_documents import acl
 from ragwork_documents.principals import Named, Principals
-from ragwork_documents.shapes import DocumentPermissionRequest
+from ragwork_documents.schemas import DocumentPermissionRequest
 
 COLUMNS: Final = (
     "id, tenant_id, document_id, principal_type, principal_id, permission, granted_by, expires_at, created_at"

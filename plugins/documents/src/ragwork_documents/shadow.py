@@ -23,7 +23,7 @@ TIME_LIMIT_S: Final = 10.0
 
 
 @attrs.frozen(kw_only=True)
-class Reading:
+class ShadowComparison:
     """What the corpus' own retriever answered: the documents found, and the seconds it took."""
 
     retriever: str
@@ -42,14 +42,14 @@ class Shadows:
         # A read ends itself in time; the second more lets it count that it did.
         self.tasks = BackgroundTasks(at_most=MAX_UNDER_WAY, finish_s=TIME_LIMIT_S + 1)
 
-    def read(self, shadow: str, reading: Reading) -> None:
+    def read(self, shadow: str, reading: ShadowComparison) -> None:
         """Ask ``shadow`` in the background, or drop it when enough are under way. Never waits, never fails."""
         if self.tasks.full:
             self._count(shadow, reading, "dropped")
         else:
             self.tasks.start(self._compare(shadow, reading), f"shadow {shadow}")
 
-    async def _compare(self, shadow: str, reading: Reading) -> None:
+    async def _compare(self, shadow: str, reading: ShadowComparison) -> None:
         started = time.perf_counter()
         documents: frozenset[str] = frozenset()
         failure = ""
@@ -61,7 +61,7 @@ class Shadows:
             failure = error.code if isinstance(error, ProviderError) else type(error).__name__
         self._record(shadow, reading, documents, time.perf_counter() - started, failure)
 
-    async def _documents(self, shadow: str, reading: Reading) -> frozenset[str]:
+    async def _documents(self, shadow: str, reading: ShadowComparison) -> frozenset[str]:
         # From the binding table: its passages pass the same checks as anybody's.
         retriever = await self._services.providers.open(RETRIEVAL, shadow)
         prepared = await retriever.prepare(reading.tenant_id, reading.query)
@@ -69,7 +69,7 @@ class Shadows:
             return _documents(await prepared.passages(tx, reading.scope))
 
     def _record(
-        self, shadow: str, reading: Reading, documents: frozenset[str], seconds: float, failure: str
+        self, shadow: str, reading: ShadowComparison, documents: frozenset[str], seconds: float, failure: str
     ) -> None:
         outcome = "failed" if failure else "same" if documents == reading.documents else "different"
         self._count(shadow, reading, outcome)
@@ -100,7 +100,7 @@ class Shadows:
             },
         )
 
-    def _count_documents(self, shadow: str, reading: Reading, documents: frozenset[str]) -> None:
+    def _count_documents(self, shadow: str, reading: ShadowComparison, documents: frozenset[str]) -> None:
         found = {
             "both": reading.documents & documents,
             "own": reading.documents - documents,
@@ -116,7 +116,7 @@ class Shadows:
                     found_by=by,
                 )
 
-    def _count(self, shadow: str, reading: Reading, outcome: str) -> None:
+    def _count(self, shadow: str, reading: ShadowComparison, outcome: str) -> None:
         self._services.metrics.count(
             "retrieval_shadow_reads_total",
             "Shadow reads by outcome",
@@ -152,7 +152,7 @@ class _Watched:
     async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
         started = time.perf_counter()
         found = await self.prepared.passages(tx, scope)
-        reading = Reading(
+        reading = ShadowComparison(
             retriever=self.retriever,
             tenant_id=self.tenant_id,
             query=self.query,

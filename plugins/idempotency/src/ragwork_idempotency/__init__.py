@@ -9,7 +9,7 @@ from ragwork_hooks.jobs import Schedule
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
 from ragwork_hooks.idempotency import IdempotencyStore
 
-from ragwork_idempotency.answers import NoAnswers, PostgresAnswers, prune
+from ragwork_idempotency.store import DisabledIdempotency, PostgresIdempotencyStore, prune
 from ragwork_idempotency.config import IdempotencyConfig
 
 
@@ -41,7 +41,7 @@ class IdempotencyPlugin:
 
         ttl = timedelta(hours=config.ttl_hours)
         return Contribution(
-            capabilities={IdempotencyStore: PostgresAnswers(ttl) if config.enabled else NoAnswers()},
+            capabilities={IdempotencyStore: PostgresIdempotencyStore(ttl) if config.enabled else DisabledIdempotency()},
             maintenance=(
                 MaintenanceTask(name="prune_idempotency", run=sweep, keeps_days=-(-config.ttl_hours // 24)),
             ),

@@ -35,7 +35,7 @@ _LINES: Final = "ragwork_lines"
 
 
 @attrs.frozen(kw_only=True)
-class Place:
+class PolicyPath:
     """Where a policy lives in the agent: its package, the module's id and the path of its answer."""
 
     package: str
@@ -50,7 +50,7 @@ class Place:
 
 
 @attrs.frozen(eq=False)
-class Told:
+class LoadedPolicy:
     """That the agent was told a policy once, and why it would not take it."""
 
     refusal: str | None
@@ -64,8 +64,8 @@ class OpaEngine:
         self._max_modules = max_modules
         self._places = places
         # What the agent was told, oldest first.
-        self._told: OrderedDict[str, Told] = OrderedDict()
-        self._telling: dict[str, asyncio.Task[Told]] = {}
+        self._told: OrderedDict[str, LoadedPolicy] = OrderedDict()
+        self._telling: dict[str, asyncio.Task[LoadedPolicy]] = {}
 
     @property
     def name(self) -> str:
@@ -114,7 +114,7 @@ class OpaEngine:
             raise _engine_error(errors) from errors
         return [task.result() for task in tasks]
 
-    async def _decision(self, place: Place, policy: Policy, asked: bytes) -> PolicyDecision:
+    async def _decision(self, place: PolicyPath, policy: Policy, asked: bytes) -> PolicyDecision:
         told = await self._tell(place, policy)
         if told.refusal is not None:
             return _no(policy, f"The policy is invalid: {told.refusal}")
@@ -128,7 +128,7 @@ class OpaEngine:
             return _no(policy, f"The policy failed: {error}")
         return _judged(policy, answer)
 
-    async def _tell(self, place: Place, policy: Policy) -> Told:
+    async def _tell(self, place: PolicyPath, policy: Policy) -> LoadedPolicy:
         """Make the agent know the policy, once however many ask."""
         if place.package in self._told:
             self._told.move_to_end(place.package)
@@ -140,29 +140,29 @@ class OpaEngine:
             task.add_done_callback(lambda ended: self._has_told(place, ended))
         return await asyncio.shield(task)
 
-    def _has_told(self, place: Place, task: asyncio.Task[Told]) -> None:
+    def _has_told(self, place: PolicyPath, task: asyncio.Task[LoadedPolicy]) -> None:
         del self._telling[place.package]
         if not task.cancelled():
             task.exception()  # seen: its callers may have left
 
-    def _forget(self, place: Place, told: Told) -> None:
+    def _forget(self, place: PolicyPath, told: LoadedPolicy) -> None:
         """Unless somebody has told it again since."""
         if self._told.get(place.package) is told:
             del self._told[place.package]
 
-    async def _put(self, place: Place, policy: Policy) -> Told:
+    async def _put(self, place: PolicyPath, policy: Policy) -> LoadedPolicy:
         refusal: str | None = None
         try:
             await self._put_text(place, policy.source, policy.revision)
         except PolicySourceError as error:
             refusal = error.message
-        told = self._told[place.package] = Told(refusal)
+        told = self._told[place.package] = LoadedPolicy(refusal)
         while len(self._told) > self._max_modules:
             oldest, _ = self._told.popitem(last=False)
-            await self._client.delete(Place(package=oldest).module_id)
+            await self._client.delete(PolicyPath(package=oldest).module_id)
         return told
 
-    async def _put_text(self, place: Place, source: str, revision: int) -> None:
+    async def _put_text(self, place: PolicyPath, source: str, revision: int) -> None:
         ready = module(source, place.package, _LINES)
         if ready.explained is not None:
             # Telling the line must never cost a decision: without it when the agent won't have it.
@@ -177,7 +177,7 @@ class OpaEngine:
             raise PolicySourceError(error.message, max(error.line - 1, 0), error.column) from error
 
     async def _try(self, source: str) -> None:
-        place = Place(package=f"ragwork.check.c{secrets.token_hex(16)}")
+        place = PolicyPath(package=f"ragwork.check.c{secrets.token_hex(16)}")
         try:
             await self._put_text(place, source, 0)
         finally:
@@ -185,10 +185,10 @@ class OpaEngine:
                 await self._client.delete(place.module_id)
 
 
-def _place(tenant_id: str, policy: Policy) -> Place:
+def _place(tenant_id: str, policy: Policy) -> PolicyPath:
     """Digests only: no character of an id reaches a path or a package name."""
     whole = json.dumps([tenant_id, policy.id, policy.revision, policy.source])
-    return Place(package=f"ragwork.policies.{_slug('t', tenant_id)}.{_slug('p', whole)}")
+    return PolicyPath(package=f"ragwork.policies.{_slug('t', tenant_id)}.{_slug('p', whole)}")
 
 
 def _slug(prefix: str, text: str) -> str:

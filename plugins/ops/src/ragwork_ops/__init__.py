@@ -12,7 +12,7 @@ from ragwork_ops.config import OpsConfig
 from ragwork_ops.explain import Explanations
 from ragwork_ops.routes import OpsRoutes
 from ragwork_ops.signals import signals
-from ragwork_ops.traffic import Traffic
+from ragwork_ops.traffic import RequestStats
 
 SAVE_EVERY_S = 10.0
 SHARE_EVERY_S = 0.5
@@ -33,7 +33,7 @@ class OpsPlugin:
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[OpsConfig]) -> Contribution:
         services = context.services
-        traffic, explanations = Traffic(services), Explanations(services)
+        traffic, explanations = RequestStats(services), Explanations(services)
         routes = OpsRoutes(
             services=services, config=context.config, traffic=traffic, explanations=explanations
         )

@@ -9,7 +9,7 @@ from ragwork_hooks.errors import ProviderError, not_found
 from ragwork_hooks.events import RequestSummary, DecisionStep
 from ragwork_hooks.plugin import Services
 
-from ragwork_ops.shapes import ExplainedStep, ExplainResponse
+from ragwork_ops.schemas import ExplainedStep, ExplainResponse
 
 KEPT: Final = 5_000
 #: Refusals that are handed to the other processes with each tick; a flood is not worth more.

@@ -9,7 +9,7 @@ from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.jobs import ScheduleStatus, WorkerStatus
 from ragwork_hooks.plugin import HealthCheck, Services
 
-from ragwork_ops.shapes import OpsHealthResponse, ScheduleHealth
+from ragwork_ops.schemas import OpsHealthResponse, ScheduleHealth
 
 _PATIENCE_S = 2.0
 _DATABASE, _STATE = "postgres", "redis"

@@ -8,7 +8,7 @@ from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import MaintenanceTask, Services
 
-from ragwork_ops.shapes import MaintenanceRunResponse, RetentionStatusResponse
+from ragwork_ops.schemas import MaintenanceRunResponse, RetentionStatusResponse
 
 EVERYTHING: Final = "prune_retention_all"
 _PRUNES: Final = "prune_"

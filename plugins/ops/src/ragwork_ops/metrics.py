@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from ragwork_hooks.plugin import MetricSample, Services
 
 from ragwork_ops.histogram import Histogram
-from ragwork_ops.shapes import MetricsResponse
-from ragwork_ops.traffic import Traffic
+from ragwork_ops.schemas import MetricsResponse
+from ragwork_ops.traffic import RequestStats
 
 _BREAKER = "integrations_provider_circuit_state"
 _CIRCUITS = ("closed", "half_open", "open")
@@ -22,7 +22,7 @@ _NAMED_CIRCUITS = {
 _INGESTION = "documents.ingest"
 
 
-def collect(services: Services, traffic: Traffic, queue_depth: int | None) -> MetricsResponse:
+def collect(services: Services, traffic: RequestStats, queue_depth: int | None) -> MetricsResponse:
     """``queue_depth`` is the queue of record's, ``None`` while it can't be asked."""
     samples = services.metrics.read()
     counters = _summed(samples, "_total") | _of_the_contract(samples, traffic)
@@ -44,7 +44,7 @@ def collect(services: Services, traffic: Traffic, queue_depth: int | None) -> Me
     )
 
 
-def _of_the_contract(samples: Sequence[MetricSample], traffic: Traffic) -> dict[str, float]:
+def _of_the_contract(samples: Sequence[MetricSample], traffic: RequestStats) -> dict[str, float]:
     """The counters under the names that the wire contract gives them."""
     counted = {name: float(traffic.codes.get(code, 0)) for name, code in _CODES.items()}
     counted |= {

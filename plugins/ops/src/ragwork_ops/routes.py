@@ -16,7 +16,7 @@ from ragwork_toolkit.routes import ops_route
 from ragwork_ops import health, maintenance, metrics, slo
 from ragwork_ops.config import OpsConfig
 from ragwork_ops.explain import Explanations
-from ragwork_ops.shapes import (
+from ragwork_ops.schemas import (
     ExplainResponse,
     FailureReason,
     HoursQuery,
@@ -28,7 +28,7 @@ from ragwork_ops.shapes import (
     SloResponse,
     TaskQuery,
 )
-from ragwork_ops.traffic import Traffic
+from ragwork_ops.traffic import RequestStats
 
 Q = TypeVar("Q")
 Handler = Callable[[Request[Empty, Q]], Awaitable[object]]
@@ -46,7 +46,7 @@ class OpsRoutes:
 
     services: Services
     config: OpsConfig
-    traffic: Traffic
+    traffic: RequestStats
     explanations: Explanations
 
     def routes(self) -> tuple[AnyRoute, ...]:

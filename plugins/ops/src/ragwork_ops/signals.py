@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from ragwork_ops.traffic import Series, Served, total
+from ragwork_ops.traffic import Series, MinuteStats, total
 
 CLASSES: Final = ("run", "api", "documents_text")
 AVAILABILITY: Final = "slo.availability"
@@ -40,7 +40,7 @@ class ServedSignal:
     name: str
     unit: str
     classes: tuple[str, ...]
-    figure: Callable[[Served], float | None]
+    figure: Callable[[MinuteStats], float | None]
     reading: SharedReading
     now: Callable[[], datetime]
 
@@ -66,10 +66,10 @@ def signals(read: Callable[[], Awaitable[Series]], now: Callable[[], datetime]) 
     return (availability, *latencies)
 
 
-def _available(served: Served) -> float | None:
+def _available(served: MinuteStats) -> float | None:
     """Percent of requests without a server error."""
     return 100 * (1 - served.errors / served.requests) if served.requests else None
 
 
-def _p95(served: Served) -> float | None:
+def _p95(served: MinuteStats) -> float | None:
     return served.latency.percentile(0.95)

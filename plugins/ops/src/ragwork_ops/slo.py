@@ -10,7 +10,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.governance import Signal
 
 from ragwork_ops.config import OpsConfig
-from ragwork_ops.shapes import P95, ErrorBudget, SloResponse
+from ragwork_ops.schemas import P95, ErrorBudget, SloResponse
 from ragwork_ops.signals import AVAILABILITY, CLASSES, latency_of
 from ragwork_ops.traffic import WINDOW
 

@@ -27,7 +27,7 @@ _FORGET = "DELETE FROM ops.traffic WHERE minute < now() - $1::interval"
 
 
 @attrs.define(kw_only=True)
-class Served:
+class MinuteStats:
     """Requests of one class: how many, how many failed by the server's fault, how long they took."""
 
     requests: int = 0
@@ -35,13 +35,13 @@ class Served:
     latency: Histogram = attrs.field(factory=Histogram)
 
 
-Series = dict[tuple[datetime, str], Served]
+Series = dict[tuple[datetime, str], MinuteStats]
 
 
 _DOCUMENTS: Final = "/v1/documents"
 
 
-class Traffic:
+class RequestStats:
     """An observer that counts; a ticker saves the minutes that changed."""
 
     name = "ops-traffic"
@@ -63,7 +63,7 @@ class Traffic:
             return
         ms = request.seconds * 1000
         key = (_minute(self._services.clock.now()), class_of(request))
-        served = self._minutes.setdefault(key, Served())
+        served = self._minutes.setdefault(key, MinuteStats())
         served.requests += 1
         served.errors += request.status >= 500 and not _shed(request)
         served.latency.add(ms)
@@ -106,16 +106,16 @@ class Traffic:
             self._services.metrics.count("ops_local_only_total", "SLO reads without the database.")
             return joined
         for row in rows:
-            served = joined.setdefault((row["minute"], row["class"]), Served())
+            served = joined.setdefault((row["minute"], row["class"]), MinuteStats())
             served.requests += row["requests"]
             served.errors += row["errors"]
             served.latency.merge(row["buckets"])
         return joined
 
 
-def total(series: Mapping[tuple[datetime, str], Served], classes: Iterable[str], since: datetime) -> Served:
+def total(series: Mapping[tuple[datetime, str], MinuteStats], classes: Iterable[str], since: datetime) -> MinuteStats:
     """The sum over ``classes`` from ``since`` on."""
-    wanted, summed = set(classes), Served()
+    wanted, summed = set(classes), MinuteStats()
     for (minute, name), served in series.items():
         if minute >= since and name in wanted:
             summed.requests += served.requests
@@ -140,7 +140,7 @@ def _minute(now: datetime) -> datetime:
     return now.astimezone(UTC).replace(second=0, microsecond=0)
 
 
-def _row(key: tuple[datetime, str], served: Served) -> dict[str, object]:
+def _row(key: tuple[datetime, str], served: MinuteStats) -> dict[str, object]:
     return {
         "minute": key[0].isoformat(),
         "class": key[1],
@@ -150,7 +150,7 @@ def _row(key: tuple[datetime, str], served: Served) -> dict[str, object]:
     }
 
 
-def _copy(served: Served) -> Served:
+def _copy(served: MinuteStats) -> MinuteStats:
     latency = Histogram(served.latency.counts)
     latency.slowest_ms = served.latency.slowest_ms
-    return Served(requests=served.requests, errors=served.errors, latency=latency)
+    return MinuteStats(requests=served.requests, errors=served.errors, latency=latency)

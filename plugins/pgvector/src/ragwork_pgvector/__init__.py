@@ -7,7 +7,7 @@ from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookim
 from ragwork_hooks.retrieval import Index, PassageSource
 
 from ragwork_pgvector.index import LocalIndex
-from ragwork_pgvector.source import LocalSource
+from ragwork_pgvector.passage_source import LocalPassageSource
 from ragwork_pgvector.vectors import register_codecs
 
 
@@ -28,7 +28,7 @@ class PgvectorPlugin:
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[Any]) -> Contribution:
         return Contribution(
-            capabilities={Index: LocalIndex(context.services.events), PassageSource: LocalSource()}
+            capabilities={Index: LocalIndex(context.services.events), PassageSource: LocalPassageSource()}
         )
 
 

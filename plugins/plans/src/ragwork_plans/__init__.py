@@ -8,7 +8,7 @@ from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookim
 from ragwork_plans.areas import AREAS
 from ragwork_plans.config import PlansConfig
 from ragwork_plans.gate import EntitlementGate
-from ragwork_plans.routes import AdminApi
+from ragwork_plans.routes import PlanAdminApi
 from ragwork_plans.store import PostgresPlans
 
 
@@ -32,7 +32,7 @@ class PlansPlugin:
         plans = PostgresPlans(services, default)
         return Contribution(
             areas=AREAS,
-            routes=AdminApi(plans).routes(),
+            routes=PlanAdminApi(plans).routes(),
             admission_gates=(EntitlementGate(plans),),
             capabilities={Plans: plans},
         )

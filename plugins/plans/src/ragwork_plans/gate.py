@@ -4,8 +4,8 @@ from ragwork_hooks.admission import Admission, AdmissionRequest, Stage, Wire
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.http import AnyRoute
 
-from ragwork_plans import keys
-from ragwork_plans.store import PostgresPlans, Standing
+from ragwork_plans import feature_keys
+from ragwork_plans.store import PostgresPlans, TenantPlan
 
 
 class EntitlementGate:
@@ -20,7 +20,7 @@ class EntitlementGate:
     async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
         if ask.principal is None or ask.feature is None:
             return Admission()
-        key = keys.catalogued(ask.feature)
+        key = feature_keys.catalogued(ask.feature)
         standing = await self._plans.standing(ask.principal.tenant_id)
         return Admission() if standing.has(key) else _refusal(key, standing)
 
@@ -28,12 +28,12 @@ class EntitlementGate:
         return Wire() if route.feature is None else Wire(codes=("FEATURE_NOT_ENABLED",))
 
 
-def _refusal(key: str, standing: Standing) -> Deny:
+def _refusal(key: str, standing: TenantPlan) -> Deny:
     plans = standing.included_in.get(key, ())
     where = f"it is part of {' and '.join(plans)}" if plans else "no plan lists it"
     return Deny(
         "FEATURE_NOT_ENABLED",
-        f"Feature not enabled for tenant plan {standing.subscription.plan_id}: {keys.shown(key)}; {where}",
-        details={"feature_key": keys.shown(key), "plan_id": standing.subscription.plan_id},
+        f"Feature not enabled for tenant plan {standing.subscription.plan_id}: {feature_keys.shown(key)}; {where}",
+        details={"feature_key": feature_keys.shown(key), "plan_id": standing.subscription.plan_id},
         audit_event="authz.access.denied",
     )

@@ -16,7 +16,7 @@ from ragwork_hooks.plans import Entitlement
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.routes import platform_write_route, read_route
 
-from ragwork_plans import keys
+from ragwork_plans import feature_keys
 from ragwork_plans.store import PostgresPlans
 
 MAX_CONFIG_BYTES: Final = 16_384
@@ -92,7 +92,7 @@ class TenantPlanResponse:
     entitlements: list[PlanFeatureResponse]
 
 
-class AdminApi:
+class PlanAdminApi:
     """Handlers and declarations of ``/v1/admin/plans``."""
 
     def __init__(self, plans: PostgresPlans) -> None:
@@ -145,16 +145,16 @@ class AdminApi:
         key = await self._checked(call.tx, body)
         await self._plans.override(call.tx, key, body.enabled, body.config_json)
         # What a configuration says is the operator's business; the record has its keys only.
-        changes = {"feature_key": keys.shown(key), "enabled": body.enabled}
+        changes = {"feature_key": feature_keys.shown(key), "enabled": body.enabled}
         note = _note(call, {**changes, "config_keys": sorted(body.config_json or ())})
         return Response(data=await self._response(call.tx), audit=note)
 
     async def _checked(self, tx: Transaction, body: FeatureOverrideRequest) -> str:
         """The catalogue's name of the feature. Raises ``Problem`` 422."""
         known = (await self._plans.read(tx)).subscription.entitlements
-        key = keys.catalogued(body.feature_key)
+        key = feature_keys.catalogued(body.feature_key)
         if key not in known:
-            hint = keys.nearest(keys.shown(key), map(keys.shown, known))
+            hint = feature_keys.nearest(feature_keys.shown(key), map(feature_keys.shown, known))
             raise Problem("VALIDATION_ERROR", f"feature_key {body.feature_key!r} is not known: {hint}")
         if body.enabled is None and body.config_json is None:
             raise Problem("VALIDATION_ERROR", "give enabled, config_json or both")
@@ -182,6 +182,6 @@ def _note(call: Request[Any, Any], metadata: Mapping[str, object]) -> AuditDetai
 
 def _features(entitlements: Iterable[Entitlement]) -> list[PlanFeatureResponse]:
     return [
-        PlanFeatureResponse(feature_key=keys.shown(e.feature_key), enabled=e.enabled, config_json=e.config)
+        PlanFeatureResponse(feature_key=feature_keys.shown(e.feature_key), enabled=e.enabled, config_json=e.config)
         for e in entitlements
     ]

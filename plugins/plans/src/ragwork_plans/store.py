@@ -11,7 +11,7 @@ from ragwork_hooks.plans import Entitlement, Subscription
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 
-from ragwork_plans import keys
+from ragwork_plans import feature_keys
 
 #: Upper bound in seconds on a cached subscription's age, should an invalidation ever be lost.
 CACHE_TTL_S: Final = 15.0
@@ -70,7 +70,7 @@ RETURNING r.id, xmax = 0 AS made
 
 
 @attrs.frozen(kw_only=True)
-class Standing:
+class TenantPlan:
     """A tenant's subscription and what the gate and the admin API say about it.
 
     ``effective_from`` is ``None`` for the default plan; ``included_in`` names each feature's plans.
@@ -104,21 +104,21 @@ class PostgresPlans:
     def __init__(self, services: Services, default: str) -> None:
         self._services = services
         self._default = default
-        self._standings: Cache[Standing] = services.caches.cache("plans.standings", ttl_s=CACHE_TTL_S)
+        self._standings: Cache[TenantPlan] = services.caches.cache("plans.standings", ttl_s=CACHE_TTL_S)
 
     async def subscription(self, tenant_id: str) -> Subscription:
         return (await self.standing(tenant_id)).subscription
 
-    async def standing(self, tenant_id: str) -> Standing:
+    async def standing(self, tenant_id: str) -> TenantPlan:
         """From the cache: no round trip when warm."""
 
-        async def load() -> Standing:
+        async def load() -> TenantPlan:
             async with self._services.db.tenant(tenant_id, "read") as tx:
                 return await self.read(tx)
 
         return await self._standings.get(tenant_id, load)
 
-    async def read(self, tx: Transaction) -> Standing:
+    async def read(self, tx: Transaction) -> TenantPlan:
         """As the transaction sees it. One round trip."""
         return _standing(await tx.fetch(_STANDING, self._default))
 
@@ -178,14 +178,14 @@ class PostgresPlans:
         if plan_id not in known:
             raise Problem(
                 "NOT_FOUND",
-                f"plan {plan_id!r} does not exist: {keys.nearest(plan_id, known)}",
+                f"plan {plan_id!r} does not exist: {feature_keys.nearest(plan_id, known)}",
                 details={"plans": known},
             )
 
 
-def _standing(rows: Sequence[Row]) -> Standing:
+def _standing(rows: Sequence[Row]) -> TenantPlan:
     plan = rows[0]
-    return Standing(
+    return TenantPlan(
         subscription=Subscription(
             plan_id=plan["id"],
             plan_name=plan["name"],

@@ -13,7 +13,7 @@ from ragwork_hooks.shares import Shares, in_thread, provider_busy
 from ragwork_hooks.speech import Audio, SpeechRecognizer
 
 from ragwork_pocketsphinx.grammar import Grammar, grammar
-from ragwork_pocketsphinx.sound import is_quiet, read
+from ragwork_pocketsphinx.wav_conversion import is_quiet, read
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder  # type: ignore[import-untyped]  # ships no types

@@ -9,16 +9,16 @@ from ragwork_hooks.metering import Ledger, Usage
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
 
-from ragwork_quota.announce import Announcer
+from ragwork_quota.quota_events import QuotaEvents
 from ragwork_quota.areas import AREAS
 from ragwork_quota.config import QuotaConfig
 from ragwork_quota.gate import PlanGate, QuotaGate
 from ragwork_quota.leases import TICK_S, Leases
 from ragwork_quota.ledger import QuotaLedger
 from ragwork_quota.limits import LimitStore
-from ragwork_quota.meter import Meter
-from ragwork_quota.routes import AdminApi
-from ragwork_quota.upkeep import Upkeep
+from ragwork_quota.charging import Charger
+from ragwork_quota.routes import QuotaAdminApi
+from ragwork_quota.maintenance import QuotaMaintenance
 from ragwork_quota.usage import UsageReader
 
 
@@ -43,11 +43,11 @@ class QuotaPlugin:
         services = context.services
         plans = services.use_optional(Plans)
         limits = LimitStore(plans)
-        meter = Meter(limits, Announcer(services.events, services.use_optional(AuditLog)))
+        meter = Charger(limits, QuotaEvents(services.events, services.use_optional(AuditLog)))
         leases = Leases(services.db, meter, services.clock.monotonic)
         usage = UsageReader(limits, leases)
         ledger = QuotaLedger()
-        upkeep = Upkeep(services.db, services.use(Directory), ledger, context.config.retention_days)
+        upkeep = QuotaMaintenance(services.db, services.use(Directory), ledger, context.config.retention_days)
         gate = QuotaGate(meter, leases, services.metrics)
 
         async def prune() -> None:
@@ -55,7 +55,7 @@ class QuotaPlugin:
 
         return Contribution(
             areas=AREAS,
-            routes=AdminApi(services, limits, leases, usage).routes(),
+            routes=QuotaAdminApi(services, limits, leases, usage).routes(),
             admission_gates=(gate,) if plans is None else (PlanGate(limits), gate),
             tickers=(PeriodicTask(name="quota.leases", every_s=TICK_S, run=leases.tick),),
             schedules=(

@@ -8,11 +8,11 @@ from ragwork_hooks.authz import Deny
 from ragwork_hooks.http import RUN_COST, AnyRoute
 from ragwork_hooks.plugin import Metrics
 
-from ragwork_quota.announce import HARD_CAP
-from ragwork_quota.leases import Drawn, Leases
+from ragwork_quota.quota_events import HARD_CAP
+from ragwork_quota.leases import LeaseDraw, Leases
 from ragwork_quota.limits import LimitStore
-from ragwork_quota.meter import Charged, Meter
-from ragwork_quota.standing import MEANINGS, Standing
+from ragwork_quota.charging import Charge, Charger
+from ragwork_quota.quota_status import MEANINGS, QuotaStatus
 
 #: Requests that write nothing of their own tenant before they are charged: mutations pay in their transaction.
 _LEASED: Final = frozenset({"read", "ops", "run"})
@@ -25,7 +25,7 @@ class QuotaGate:
     name = "quota"
     stage: Stage = "quota"
 
-    def __init__(self, meter: Meter, leases: Leases, metrics: Metrics) -> None:
+    def __init__(self, meter: Charger, leases: Leases, metrics: Metrics) -> None:
         self._meter = meter
         self._leases = leases
         self._metrics = metrics
@@ -52,7 +52,7 @@ class QuotaGate:
     async def _draw(self, tenant_id: str, rate_class: str) -> Admission | Deny:
         cost = _cost(rate_class)
         drawn = await self._leases.draw(tenant_id, cost, rate_class)
-        if isinstance(drawn, Charged):
+        if isinstance(drawn, Charge):
             return self._deny(tenant_id, drawn)
         return Admission(
             headers=drawn.standing.headers(),
@@ -76,18 +76,18 @@ class QuotaGate:
         )
 
     async def _undo_draw(
-        self, tenant_id: str, drawn: Drawn, cost: int, rate_class: str, started: bool
+        self, tenant_id: str, drawn: LeaseDraw, cost: int, rate_class: str, started: bool
     ) -> None:
         if not started:
             await self._leases.undo(tenant_id, drawn, cost, rate_class)
 
     async def _undo_charge(
-        self, tenant_id: str, charged: Standing, cost: int, rate_class: str, started: bool
+        self, tenant_id: str, charged: QuotaStatus, cost: int, rate_class: str, started: bool
     ) -> None:
         if not started:
             await self._leases.refund(tenant_id, charged, cost, rate_class)
 
-    def _deny(self, tenant_id: str, charged: Charged) -> Deny:
+    def _deny(self, tenant_id: str, charged: Charge) -> Deny:
         assert charged.refused is not None
         self._metrics.count(
             "quota_exceeded_total", "Requests refused because a quota was used up", period=charged.refused

@@ -15,8 +15,8 @@ from typing import Final
 import attrs
 from ragwork_hooks.storage import Database
 
-from ragwork_quota.meter import Charged, Meter, Rest
-from ragwork_quota.standing import Standing
+from ragwork_quota.charging import Charge, Charger, UnusedUnits
+from ragwork_quota.quota_status import QuotaStatus
 
 #: Units of one lease, those of the request which takes it out included.
 BLOCK: Final = 16
@@ -41,12 +41,12 @@ class Lease:
     counts: Counter[str] = attrs.field(factory=Counter)
 
     @property
-    def rest(self) -> Rest:
-        return Rest(day=self.day, units=self.left, counts=dict(self.counts))
+    def rest(self) -> UnusedUnits:
+        return UnusedUnits(day=self.day, units=self.left, counts=dict(self.counts))
 
 
 @attrs.define(eq=False)
-class Desk:
+class TenantQuota:
     """One tenant in this process, and what the database does not know of it yet."""
 
     lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
@@ -55,7 +55,7 @@ class Desk:
     _unused: Counter[date] = attrs.field(factory=Counter)
     #: Requests by day and class that are admitted and not counted.
     _uncounted: Counter[tuple[date, str]] = attrs.field(factory=Counter)
-    standing: Standing | None = None
+    standing: QuotaStatus | None = None
     touched: float = 0.0
 
     def take(self, cost: int, rate_class: str, now: float) -> Lease | None:
@@ -87,18 +87,18 @@ class Desk:
         lease, self.lease = self.lease, None
         return lease
 
-    def forget(self, rest: Rest) -> None:
+    def forget(self, rest: UnusedUnits) -> None:
         """The database has ``rest``, or must be taken to have it."""
         self._unused.subtract({rest.day: rest.units})
         self._uncounted.subtract({(rest.day, name): count for name, count in rest.counts.items()})
         self._unused, self._uncounted = +self._unused, +self._uncounted
 
-    def adopt(self, standing: Standing) -> None:
+    def adopt(self, standing: QuotaStatus) -> None:
         """Remember the latest that the database said."""
         if standing.later_than(self.standing):
             self.standing = standing
 
-    def status_for_client(self, standing: Standing) -> Standing:
+    def status_for_client(self, standing: QuotaStatus) -> QuotaStatus:
         """``standing`` without what this process has leased and not used."""
         return standing.less(self.unused_on(standing.day), self.unused_in_month(standing.month))
 
@@ -128,30 +128,30 @@ class Desk:
 
 
 @attrs.frozen(kw_only=True)
-class Drawn:
+class LeaseDraw:
     """An admitted request: where the tenant stands after it, and the lease it was drawn from, if any."""
 
-    standing: Standing
+    standing: QuotaStatus
     lease: Lease | None
 
 
 class Leases:
     """The desks of one process."""
 
-    def __init__(self, db: Database, meter: Meter, monotonic: Callable[[], float]) -> None:
+    def __init__(self, db: Database, meter: Charger, monotonic: Callable[[], float]) -> None:
         self._db = db
         self._meter = meter
         self._now = monotonic
-        self._desks: dict[str, Desk] = {}
+        self._desks: dict[str, TenantQuota] = {}
 
-    def desk(self, tenant_id: str) -> Desk:
+    def desk(self, tenant_id: str) -> TenantQuota:
         """The tenant's desk; one that nobody uses for a minute is taken away."""
-        desk = self._desks.setdefault(tenant_id, Desk())
+        desk = self._desks.setdefault(tenant_id, TenantQuota())
         desk.touched = self._now()
         return desk
 
-    async def draw(self, tenant_id: str, cost: int, rate_class: str) -> Drawn | Charged:
-        """``cost`` units: from the lease, else from the database. ``Charged`` is a refusal."""
+    async def draw(self, tenant_id: str, cost: int, rate_class: str) -> LeaseDraw | Charge:
+        """``cost`` units: from the lease, else from the database. ``Charge`` is a refusal."""
         desk = self.desk(tenant_id)
         drawn = self._from_lease(desk, cost, rate_class)
         if drawn is not None:
@@ -162,17 +162,17 @@ class Leases:
                 tenant_id, desk, cost, rate_class
             )
 
-    async def undo(self, tenant_id: str, drawn: Drawn, cost: int, rate_class: str) -> None:
+    async def undo(self, tenant_id: str, drawn: LeaseDraw, cost: int, rate_class: str) -> None:
         """Give drawn units back."""
         desk = self.desk(tenant_id)
         if drawn.lease is None or not desk.put_back(drawn.lease, cost, rate_class):
             await self.refund(tenant_id, drawn.standing, cost, rate_class)
 
-    async def refund(self, tenant_id: str, charged: Standing, units: int, rate_class: str) -> None:
+    async def refund(self, tenant_id: str, charged: QuotaStatus, units: int, rate_class: str) -> None:
         """Give units back that were charged with ``charged`` as the outcome."""
         desk = self.desk(tenant_id)
         async with self._db.tenant(tenant_id) as tx:
-            rest = Rest(day=charged.day, units=units, counts={rate_class: -1})
+            rest = UnusedUnits(day=charged.day, units=units, counts={rate_class: -1})
             after = await self._meter.give_back(tx, rest, charged)
             tx.on_commit(lambda: desk.adopt(after))
 
@@ -204,13 +204,13 @@ class Leases:
                 except Exception as error:
                     log.warning("a lease of %s stays charged: %r", tenant_id, error)
 
-    def _from_lease(self, desk: Desk, cost: int, rate_class: str) -> Drawn | None:
+    def _from_lease(self, desk: TenantQuota, cost: int, rate_class: str) -> LeaseDraw | None:
         # Who has a lease has a standing: both come with the same commit.
         if desk.standing is None or (lease := desk.take(cost, rate_class, self._now())) is None:
             return None
-        return Drawn(standing=desk.status_for_client(desk.standing), lease=lease)
+        return LeaseDraw(standing=desk.status_for_client(desk.standing), lease=lease)
 
-    async def _from_database(self, tenant_id: str, desk: Desk, cost: int, rate_class: str) -> Drawn | Charged:
+    async def _from_database(self, tenant_id: str, desk: TenantQuota, cost: int, rate_class: str) -> LeaseDraw | Charge:
         asked = self._now()
         async with self._closing(desk) as old:
             async with self._db.tenant(tenant_id) as tx:
@@ -219,9 +219,9 @@ class Leases:
                 tx.on_commit(lambda: self._charged(desk, rest, charged, asked))
         if charged.refused is not None:
             return charged
-        return Drawn(standing=desk.status_for_client(charged.standing), lease=None)
+        return LeaseDraw(standing=desk.status_for_client(charged.standing), lease=None)
 
-    async def _give_back(self, tenant_id: str, desk: Desk) -> None:
+    async def _give_back(self, tenant_id: str, desk: TenantQuota) -> None:
         async with desk.lock, self._closing(desk) as old:
             if old is None or desk.standing is None:
                 return
@@ -233,7 +233,7 @@ class Leases:
                 tx.on_commit(lambda: self._returned(desk, rest, after))
 
     @contextlib.asynccontextmanager
-    async def _closing(self, desk: Desk) -> AsyncIterator[Lease | None]:
+    async def _closing(self, desk: TenantQuota) -> AsyncIterator[Lease | None]:
         """The lease, closed. When its rest could not be written it stays charged: a failed commit may have
         taken effect, and to use a unit twice would be worse than to lose one.
         """
@@ -245,7 +245,7 @@ class Leases:
                 desk.forget(old.rest)
             raise
 
-    def _charged(self, desk: Desk, rest: Rest | None, charged: Charged, asked: float) -> None:
+    def _charged(self, desk: TenantQuota, rest: UnusedUnits | None, charged: Charge, asked: float) -> None:
         if rest is not None:
             desk.forget(rest)
         if charged.leased:
@@ -255,6 +255,6 @@ class Leases:
         desk.adopt(charged.standing)
 
     @staticmethod
-    def _returned(desk: Desk, rest: Rest, after: Standing) -> None:
+    def _returned(desk: TenantQuota, rest: UnusedUnits, after: QuotaStatus) -> None:
         desk.forget(rest)
         desk.adopt(after)

@@ -84,7 +84,7 @@ class AdminUsageResponse:
     estimated_tokens_count: int | None
 
 
-class AdminApi:
+class QuotaAdminApi:
     """Handlers and declarations of ``/v1/admin/quotas`` and ``/v1/admin/usage``."""
 
     def __init__(self, services: Services, limits: LimitStore, leases: Leases, usage: UsageReader) -> None:

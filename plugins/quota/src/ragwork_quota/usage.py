@@ -13,7 +13,7 @@ from ragwork_toolkit.rows import from_row
 
 from ragwork_quota.leases import Leases
 from ragwork_quota.limits import Limits, LimitStore
-from ragwork_quota.standing import Standing
+from ragwork_quota.quota_status import QuotaStatus
 
 #: The account in which whoever counts model tokens keeps them.
 TOKENS: Final = "tokens"
@@ -100,9 +100,9 @@ class UsageReader:
         )
 
 
-def _standing(row: Row, plan: Limits) -> Standing:
+def _standing(row: Row, plan: Limits) -> QuotaStatus:
     limits = plan if row["tenant_id"] is None else from_row(Limits, row)
-    return Standing(
+    return QuotaStatus(
         day=row["day"],
         day_used=row["day_used"],
         month_used=row["month_used"],

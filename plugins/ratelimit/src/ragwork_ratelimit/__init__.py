@@ -7,10 +7,10 @@ from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.jobs import PeriodicTask
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
-from ragwork_ratelimit.addresses import FailureGate, Failures
+from ragwork_ratelimit.failed_authentication import FailedAuthenticationGate, FailedAuthenticationCounter
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.config import RateLimitConfig
-from ragwork_ratelimit.degraded import LOOK_EVERY_S, Degradation
+from ragwork_ratelimit.degradation_audit import LOOK_EVERY_S, DegradationAudit
 from ragwork_ratelimit.gate import RateGate
 
 #: Buckets and addresses that one process remembers at most: a few megabytes.
@@ -40,7 +40,7 @@ class RateLimitPlugin:
         clock, metrics = services.clock.monotonic, services.metrics
         failures = LocalBuckets(clock, _REMEMBERED)
         lookups = LocalBuckets(clock, _REMEMBERED)
-        degradation = Degradation(config.fail_mode, metrics, clock)
+        degradation = DegradationAudit(config.fail_mode, metrics, clock)
         buckets = RateGate(
             config,
             state=services.state,
@@ -49,8 +49,8 @@ class RateLimitPlugin:
             metrics=metrics,
         )
         return Contribution(
-            admission_gates=(FailureGate(failures, config.address_failures, lookups, metrics), buckets),
-            observers=(Failures(failures, config.address_failures),),
+            admission_gates=(FailedAuthenticationGate(failures, config.address_failures, lookups, metrics), buckets),
+            observers=(FailedAuthenticationCounter(failures, config.address_failures),),
             tickers=(
                 PeriodicTask(
                     name="ratelimit.degraded",

@@ -14,10 +14,10 @@ from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.storage import Bucket, BucketDraw, SharedState
 
 from ragwork_ratelimit import headers
-from ragwork_ratelimit.addresses import client_of, count_refusal
+from ragwork_ratelimit.failed_authentication import client_of, count_refusal
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.config import RateLimitConfig
-from ragwork_ratelimit.degraded import Degradation
+from ragwork_ratelimit.degradation_audit import DegradationAudit
 from ragwork_ratelimit.limits import Policy
 
 #: What a class without limits of its own is held to.
@@ -25,7 +25,7 @@ STRICTEST = "run"
 
 
 @attrs.frozen(kw_only=True)
-class Held:
+class RequestBuckets:
     """What one request is held to: buckets and, in the same order, what they are called to clients."""
 
     scope: str
@@ -48,7 +48,7 @@ class RateGate:
         *,
         state: SharedState,
         local: LocalBuckets,
-        degradation: Degradation,
+        degradation: DegradationAudit,
         metrics: Metrics,
     ) -> None:
         self.name = "ratelimit.buckets"
@@ -96,7 +96,7 @@ class RateGate:
         codes = ("RATE_LIMITED", "RATE_LIMIT_UNAVAILABLE")
         return Wire(codes=codes, headers=headers.MEANINGS, refusal_headers=headers.MEANINGS_OF_REFUSAL)
 
-    def _held(self, ask: AdmissionRequest) -> Held:
+    def _held(self, ask: AdmissionRequest) -> RequestBuckets:
         if ask.principal is None or ask.rate_class == "identity":
             policies, scope = self._public, PLATFORM_TENANT
             names = [f"public:address:{client_of(ask.peer)}"]
@@ -104,7 +104,7 @@ class RateGate:
             name = ask.rate_class if ask.rate_class in self._classes else STRICTEST
             policies, scope = self._classes[name], ask.principal.tenant_id
             names = [f"{name}:key:{_who(ask.principal)}", f"{name}:tenant"]
-        return Held(
+        return RequestBuckets(
             scope=scope,
             policies=policies,
             buckets=tuple(
@@ -114,7 +114,7 @@ class RateGate:
             policy_field=self._fields[policies],
         )
 
-    def _draw_here(self, held: Held) -> BucketDraw:
+    def _draw_here(self, held: RequestBuckets) -> BucketDraw:
         """The same draw from this process' own buckets, which know no scopes."""
         buckets = [attrs.evolve(bucket, key=f"{held.scope}:{bucket.key}") for bucket in held.buckets]
         return self._local.take(buckets, held.cost)
@@ -137,7 +137,7 @@ def _policies(name: str, config: RateLimitConfig) -> tuple[Policy, ...]:
     )
 
 
-def _never(held: Held) -> BucketDraw | None:
+def _never(held: RequestBuckets) -> BucketDraw | None:
     """The refusal of a limit that is closed; then nothing is drawn anywhere."""
     for index, policy in enumerate(held.policies):
         if policy.limit.closed:

@@ -20,8 +20,8 @@ class Checked(Protocol):
 async def connect(url: str) -> AsyncIterator[SharedState]:
     """Shared state in the store at ``url``. Nothing is awaited of the store. Raises ``ConfigError``."""
     # redis-py takes a third of a second to import: not on the event loop.
-    await asyncio.to_thread(importlib.import_module, "ragwork_redis.session")
-    from ragwork_redis.session import session
+    await asyncio.to_thread(importlib.import_module, "ragwork_redis.opening")
+    from ragwork_redis.opening import session
 
     async with session(url) as state:
         yield state

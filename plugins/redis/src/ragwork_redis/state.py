@@ -8,7 +8,7 @@ from ragwork_hooks.storage import Bucket, BucketDraw
 
 from ragwork_redis.channels import Channels
 from ragwork_redis.keys import Keys
-from ragwork_redis.link import Link
+from ragwork_redis.guarded_client import GuardedClient
 from ragwork_redis.scripts import INCREMENT, LOCK, TAKE, UNLOCK
 
 _EPOCH_MEMORY_MS: Final = 86_400_000
@@ -22,7 +22,7 @@ class RedisState:
     is away, within the time that its address sets, and then at once.
     """
 
-    def __init__(self, link: Link, channels: Channels, keys: Keys) -> None:
+    def __init__(self, link: GuardedClient, channels: Channels, keys: Keys) -> None:
         self._link = link
         self._channels = channels
         self._keys = keys

@@ -18,7 +18,7 @@ from ragwork_toolkit.rego.source_rules import PACKAGE, Module, judged, module
 from ragwork_toolkit.rego.v0_syntax import modern
 
 from ragwork_rego.config import RegoConfig
-from ragwork_rego.processes import MAX_KNOWN, Answer, Processes, Told
+from ragwork_rego.worker_pool import MAX_KNOWN, Answer, WorkerPool, LoadedPolicy
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class RegoEngine:
 
     def __init__(self, config: RegoConfig, places: Shares) -> None:
         self._config = config
-        self._processes = Processes(places, config.cpu_ms / 1000, config.memory_mb * 1_048_576)
+        self._processes = WorkerPool(places, config.cpu_ms / 1000, config.memory_mb * 1_048_576)
         self._ready: OrderedDict[tuple[str, str, int, str], Prepared] = OrderedDict()
         self._refused: dict[str, float] = {}
         self._tasks = BackgroundTasks()
@@ -189,7 +189,7 @@ def _prepare(key: tuple[str, str, int, str]) -> Prepared:
         return Prepared(key=name, module=None, error=error.message)
 
 
-def _fault(told: Told) -> PolicySourceError | None:
+def _fault(told: LoadedPolicy) -> PolicySourceError | None:
     if not told.answers:
         return PolicySourceError("the policy takes too long or too much memory even without input")
     answer = told.answers[0]

@@ -7,7 +7,7 @@ from ragwork_hooks.provider_kinds import ASR, EMBEDDING, LLM, NOTIFICATION, RETR
 
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.gates import RunGate
-from ragwork_resilience.workshop import Workshop
+from ragwork_resilience.provider_wrapping import ProviderWrapping
 
 #: Runs that may wait: so many for each place, and so many at least.
 WAITING_PER_RUN: Final = 10
@@ -30,7 +30,7 @@ class ResiliencePlugin:
     def ragwork_contribute(self, context: PluginContext[ResilienceConfig]) -> Contribution:
         """See ``PluginSpec``."""
         services, config = context.services, context.config
-        workshop = Workshop(services, config)
+        workshop = ProviderWrapping(services, config)
 
         runs = services.shares(
             "runs",

@@ -25,7 +25,7 @@ _CHANGE_LEASE_S: Final = 5.0
 _MEMORY_S: Final = 86_400.0
 
 
-class Condition(IntEnum):
+class CircuitState(IntEnum):
     """What a circuit does with calls, as the gauge shows it."""
 
     CLOSED = 0
@@ -42,7 +42,7 @@ class CircuitOpen(Exception):
 
 
 @attrs.frozen
-class Ticket:
+class CallPermit:
     """Leave to call. ``probe`` is the place and epoch of a half-open circuit's probe; without one the outcome
     of a call through a tripped circuit says nothing.
     """
@@ -52,7 +52,7 @@ class Ticket:
 
 
 @attrs.frozen
-class View:
+class CircuitSnapshot:
     """A circuit as it was read at ``read_at``."""
 
     generation: int
@@ -64,10 +64,10 @@ class View:
         return self.generation % 2 == 1
 
     @property
-    def condition(self) -> "Condition":
+    def condition(self) -> "CircuitState":
         if not self.tripped:
-            return Condition.CLOSED
-        return Condition.OPEN if self.cooling else Condition.HALF_OPEN
+            return CircuitState.CLOSED
+        return CircuitState.OPEN if self.cooling else CircuitState.HALF_OPEN
 
 
 class Breaker:
@@ -86,7 +86,7 @@ class Breaker:
         policy: BreakerPolicy,
         clock: Callable[[], float],
         changed: Callable[[bool], None],
-        seen: Callable[[Condition], None],
+        seen: Callable[[CircuitState], None],
     ) -> None:
         self._state = state
         self._scope = scope
@@ -95,17 +95,17 @@ class Breaker:
         self._clock = clock
         self._changed = changed
         self._seen = seen
-        self._view = View(0, False, float("-inf"))
+        self._view = CircuitSnapshot(0, False, float("-inf"))
         self._failing = False
         self._opened_at = float("-inf")
 
-    async def admit(self) -> Ticket:
+    async def admit(self) -> CallPermit:
         """Leave to call. Raises ``CircuitOpen``. In a closed circuit with a fresh view nothing is awaited."""
         view = self._view
         if self._clock() - view.read_at >= VIEW_AGE_S or (view.tripped and not view.cooling):
             view = await self._look()
         if not view.tripped:
-            return Ticket(view.generation)
+            return CallPermit(view.generation)
         if view.cooling:
             raise CircuitOpen(self._cools_for())
         return await self._probe(view)
@@ -116,7 +116,7 @@ class Breaker:
         if view.cooling and self._clock() - view.read_at < VIEW_AGE_S:
             raise CircuitOpen(self._cools_for())
 
-    async def passed(self, ticket: Ticket) -> None:
+    async def passed(self, ticket: CallPermit) -> None:
         """The call's provider answered."""
         if ticket.probe is None:
             if self._failing and not ticket.generation % 2:
@@ -128,7 +128,7 @@ class Breaker:
             await self._move(ticket.generation, ticket.generation + 1)
         await self.returned(ticket)
 
-    async def failed(self, ticket: Ticket) -> None:
+    async def failed(self, ticket: CallPermit) -> None:
         """The call's provider failed. A probe's failure opens the circuit anew."""
         generation = ticket.generation
         if ticket.probe is not None:
@@ -143,7 +143,7 @@ class Breaker:
         if failures >= self._policy.threshold:
             await self._move(generation, generation + 1)
 
-    async def returned(self, ticket: Ticket) -> None:
+    async def returned(self, ticket: CallPermit) -> None:
         """The call ended without saying anything about its provider; a probe's place is free again."""
         if ticket.probe is not None:
             place, epoch = ticket.probe
@@ -152,17 +152,17 @@ class Breaker:
     def _cools_for(self) -> float:
         return max(self._opened_at + self._policy.open_s - self._clock(), VIEW_AGE_S)
 
-    async def _probe(self, view: View) -> Ticket:
+    async def _probe(self, view: CircuitSnapshot) -> CallPermit:
         for place in range(self._policy.trials):
             key = self._probe_key(view.generation, place)
             try:
                 epoch = await self._state.lock(self._scope, key, self._policy.lease_s)
             except Exception:
                 log.warning("no probe of circuit %s can be counted; the call goes through", self._key)
-                return Ticket(view.generation)
+                return CallPermit(view.generation)
             if epoch is None:
                 continue
-            ticket = Ticket(view.generation, (place, epoch))
+            ticket = CallPermit(view.generation, (place, epoch))
             if (await self._look()).generation == view.generation:
                 return ticket
             # Another process moved the circuit on between the reading and the taking.
@@ -189,14 +189,14 @@ class Breaker:
         await self._look()
         self._changed(new % 2 == 1)
 
-    async def _look(self) -> View:
+    async def _look(self) -> CircuitSnapshot:
         try:
             generation = await self._generation()
             cooling = False
             if generation % 2:
                 held = await self._state.get(self._scope, self._cooling_key(generation))
                 cooling = held is not None
-            view = View(generation, cooling, self._clock())
+            view = CircuitSnapshot(generation, cooling, self._clock())
         except Exception:
             log.warning("the state of circuit %s can't be read; the last view counts", self._key)
             now = self._clock()

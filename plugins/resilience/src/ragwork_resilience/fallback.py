@@ -11,18 +11,18 @@ from ragwork_hooks.plugin import Metrics, Providers
 from ragwork_hooks.provider_kinds import LLM, RETRIEVAL
 from ragwork_hooks.retrieval import PreparedQuery, Query, Retriever
 
-from ragwork_resilience.outcome import Exhausted
+from ragwork_resilience.retry import RetriesExhausted
 
 log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
-class StandIn(ChatRequest):
+class FallbackRequest(ChatRequest):
     """A request that a model answers in another's place; it is not handed on once more."""
 
 
 @attrs.frozen(kw_only=True)
-class Bench:
+class FallbackProviders:
     """Where stand-ins come from, and where it is said that one was used."""
 
     providers: Providers
@@ -49,7 +49,7 @@ class RetrieverWithFallback:
 
     name: str
     inner: Retriever
-    bench: Bench
+    bench: FallbackProviders
 
     @property
     def transactional(self) -> bool:
@@ -60,7 +60,7 @@ class RetrieverWithFallback:
         """See ``Retriever``. When nobody can answer, the first error is raised."""
         try:
             return await self.inner.prepare(tenant_id, query)
-        except Exhausted as error:
+        except RetriesExhausted as error:
             others = [name for name in query.fallback if name != self.name]
             for name in others:
                 try:
@@ -83,7 +83,7 @@ class ModelWithFallback:
     service: str
     inner: ChatModel
     others: Sequence[str]
-    bench: Bench
+    bench: FallbackProviders
 
     @property
     def name(self) -> str:
@@ -99,8 +99,8 @@ class ModelWithFallback:
                     begun = True
                     yield delta
             return
-        except Exhausted as error:
-            if begun or isinstance(request, StandIn):
+        except RetriesExhausted as error:
+            if begun or isinstance(request, FallbackRequest):
                 raise
             first = error
         async with aclosing(self._instead(request, first)) as deltas:
@@ -111,8 +111,8 @@ class ModelWithFallback:
         """Close the inner model."""
         await self.inner.aclose()
 
-    async def _instead(self, request: ChatRequest, first: Exhausted) -> AsyncGenerator[Delta, None]:
-        stand_in = StandIn(**{f.name: getattr(request, f.name) for f in attrs.fields(ChatRequest)})
+    async def _instead(self, request: ChatRequest, first: RetriesExhausted) -> AsyncGenerator[Delta, None]:
+        stand_in = FallbackRequest(**{f.name: getattr(request, f.name) for f in attrs.fields(ChatRequest)})
         for name in self.others:
             begun = False
             try:

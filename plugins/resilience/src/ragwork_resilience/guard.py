@@ -12,9 +12,9 @@ from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.shares import Share, Shares
 from ragwork_toolkit.background import BackgroundTasks
 
-from ragwork_resilience.breaker import Breaker, CircuitOpen, Circuits, Ticket
+from ragwork_resilience.breaker import Breaker, CircuitOpen, Circuits, CallPermit
 from ragwork_resilience.config import Policy
-from ragwork_resilience.outcome import UNAVAILABLE, Exhausted, Tries, exhausted, too_many, verdict
+from ragwork_resilience.retry import UNAVAILABLE, RetriesExhausted, RetryBudget, exhausted, too_many, verdict
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -30,12 +30,12 @@ _deadline: ContextVar[float] = ContextVar("ragwork_resilience_deadline")
 
 
 @attrs.frozen(kw_only=True)
-class Leave:
+class AttemptPermit:
     """Leave for one attempt: a place among the calls to the provider and a ticket of the circuit."""
 
     place: Share
     circuit: Breaker
-    ticket: Ticket
+    ticket: CallPermit
 
 
 class Guard:
@@ -78,40 +78,40 @@ class Guard:
             except ProviderError as error:
                 await self.pause(tries, error)
 
-    def begin(self) -> Tries:
+    def begin(self) -> RetryBudget:
         """The allowance of a call that starts now: never more than what its caller has left."""
         now = asyncio.get_running_loop().time()
         left = _deadline.get(float("inf")) - now
         left -= min(left * _NESTED_PART, _NESTED_S)
-        return Tries(self.policy, now + min(self.policy.budget_s, left))
+        return RetryBudget(self.policy, now + min(self.policy.budget_s, left))
 
-    async def admit(self, account: str, tries: Tries) -> Leave:
-        """Leave for an attempt, after which ``tell`` is due. Raises ``Exhausted``."""
+    async def admit(self, account: str, tries: RetryBudget) -> AttemptPermit:
+        """Leave for an attempt, after which ``tell`` is due. Raises ``RetriesExhausted``."""
         circuit = self._circuits.of(account)
         try:
             # Nobody waits for a place at a provider that is known to be away.
             circuit.refuse_if_open()
             place = await self._place(tries)
             try:
-                return Leave(place=place, circuit=circuit, ticket=await circuit.admit())
+                return AttemptPermit(place=place, circuit=circuit, ticket=await circuit.admit())
             except BaseException:
                 place.release()
                 raise
         except CircuitOpen as open_:
             if tries.last is not None:
                 raise exhausted(tries.last) from tries.last
-            raise Exhausted(
+            raise RetriesExhausted(
                 UNAVAILABLE, f"{self.service} is not asked: its last calls failed", open_.retry_after_s
             ) from open_
 
-    async def _place(self, tries: Tries) -> Share:
+    async def _place(self, tries: RetryBudget) -> Share:
         try:
             async with asyncio.timeout_at(tries.deadline):
                 return await self._places.take()
         except TimeoutError:
             raise too_many(f"too many calls to {self.service} are under way") from None
 
-    async def pause(self, tries: Tries, error: ProviderError) -> None:
+    async def pause(self, tries: RetryBudget, error: ProviderError) -> None:
         """Wait for the next attempt; raises what the caller gets when there is none."""
         wait = tries.pause(error, asyncio.get_running_loop().time())
         self._metrics.count(
@@ -156,7 +156,7 @@ class Guard:
             return ProviderError(UNAVAILABLE, f"{self.service} can't be reached", retryable=True)
         log.error("provider %s failed in an unforeseen way", self.service, exc_info=error)
         # Nobody knows what it is, so it is not repeated.
-        unforeseen = Exhausted(UNAVAILABLE, f"{self.service} failed in an unforeseen way")
+        unforeseen = RetriesExhausted(UNAVAILABLE, f"{self.service} failed in an unforeseen way")
         unforeseen.__cause__ = error
         return unforeseen
 
@@ -169,7 +169,7 @@ class Guard:
             service=self.service,
         )
 
-    async def tell(self, leave: Leave, error: BaseException | None) -> None:
+    async def tell(self, leave: AttemptPermit, error: BaseException | None) -> None:
         """Report an attempt's outcome to the circuit. The shared store's own troubles end here."""
         circuit, ticket = leave.circuit, leave.ticket
         said = "answered" if error is None else verdict(error)
@@ -183,11 +183,11 @@ class Guard:
         except Exception:
             log.warning("an outcome of %s could not be shared", self.service, exc_info=True)
 
-    def tell_later(self, leave: Leave) -> None:
+    def tell_later(self, leave: AttemptPermit) -> None:
         """Report that nothing is known, from code that is being cancelled."""
         self._tasks.start(self.tell(leave, asyncio.CancelledError()), f"outcome of {self.service}")
 
-    async def _attempt(self, work: Callable[[], Coroutine[Any, Any, T]], leave: Leave, tries: Tries) -> T:
+    async def _attempt(self, work: Callable[[], Coroutine[Any, Any, T]], leave: AttemptPermit, tries: RetryBudget) -> T:
         began = asyncio.get_running_loop().time()
         allowed = min(tries.deadline - began, self.policy.timeout_s)
         task = self.start(work(), began + allowed, leave.place)

@@ -9,9 +9,9 @@ import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.shares import Share
 
-from ragwork_resilience.breaker import Ticket
-from ragwork_resilience.guard import GRACE_S, Guard, Leave
-from ragwork_resilience.outcome import Tries
+from ragwork_resilience.breaker import CallPermit
+from ragwork_resilience.guard import GRACE_S, Guard, AttemptPermit
+from ragwork_resilience.retry import RetryBudget
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ async def guarded(guard: Guard, source: Callable[[], AsyncGenerator[T, None]]) -
     if leave.ticket.probe is not None:
         # A probe's place is not kept for as long as an answer may take: that it began will do.
         await guard.tell(leave, None)
-        leave = attrs.evolve(leave, ticket=Ticket(leave.ticket.generation))
+        leave = attrs.evolve(leave, ticket=CallPermit(leave.ticket.generation))
     try:
         while pieces:
             for piece in pieces:
@@ -112,7 +112,7 @@ async def guarded(guard: Guard, source: Callable[[], AsyncGenerator[T, None]]) -
         await pump.aclose()
 
 
-async def _first(guard: Guard, pump: Pump[T], leave: Leave, tries: Tries) -> Sequence[T]:
+async def _first(guard: Guard, pump: Pump[T], leave: AttemptPermit, tries: RetryBudget) -> Sequence[T]:
     """The first pieces, within the time of an attempt. Whatever is raised, the attempt is over."""
     began = asyncio.get_running_loop().time()
     try:

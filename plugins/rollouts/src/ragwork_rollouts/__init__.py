@@ -7,7 +7,7 @@ from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookim
 from ragwork_rollouts.areas import AREAS
 from ragwork_rollouts.config import RolloutsConfig
 from ragwork_rollouts.gates import FeatureGate, SwitchGate
-from ragwork_rollouts.routes import AdminApi
+from ragwork_rollouts.routes import RolloutAdminApi
 from ragwork_rollouts.store import ControlStore
 
 
@@ -31,7 +31,7 @@ class RolloutsPlugin:
     def ragwork_contribute(self, context: PluginContext[RolloutsConfig]) -> Contribution:
         store = ControlStore(context.services, context.config)
         return Contribution(
-            areas=AREAS, routes=AdminApi(store).routes(), admission_gates=(SwitchGate(store), FeatureGate(store))
+            areas=AREAS, routes=RolloutAdminApi(store).routes(), admission_gates=(SwitchGate(store), FeatureGate(store))
         )
 
 

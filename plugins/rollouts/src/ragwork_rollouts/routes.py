@@ -51,7 +51,7 @@ class CanaryResponse:
     canary_percentages: dict[str, int]
 
 
-class AdminApi:
+class RolloutAdminApi:
     """Handlers and declarations of ``/v1/admin/rollouts``."""
 
     def __init__(self, store: ControlStore) -> None:

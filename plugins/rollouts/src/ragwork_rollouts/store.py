@@ -34,7 +34,7 @@ RETURNING c.name
 
 
 @attrs.frozen(kw_only=True)
-class Controls:
+class RolloutState:
     """Every switch and canary as it holds now: what was set, else the setting."""
 
     killed: Mapping[str, bool]
@@ -47,18 +47,18 @@ class ControlStore:
     def __init__(self, services: Services, config: RolloutsConfig) -> None:
         self._services = services
         self._config = config
-        self._controls: Cache[Controls] = services.caches.cache("rollouts.controls", ttl_s=CACHE_TTL_S)
+        self._controls: Cache[RolloutState] = services.caches.cache("rollouts.controls", ttl_s=CACHE_TTL_S)
 
-    async def current(self) -> Controls:
+    async def current(self) -> RolloutState:
         """From a cache that any change reaches within 1 s: no round trip when warm."""
 
-        async def load() -> Controls:
+        async def load() -> RolloutState:
             async with self._services.db.tenant(PLATFORM_TENANT, "read") as tx:
                 return await self.read(tx)
 
         return await self._controls.get(_KEY, load)
 
-    async def read(self, tx: Transaction) -> Controls:
+    async def read(self, tx: Transaction) -> RolloutState:
         """As the transaction sees them. One round trip."""
         rows = await tx.fetch(_READ)
         killed, percentages = dict(self._config.switches), dict(self._config.canaries)
@@ -68,7 +68,7 @@ class ControlStore:
                 killed[row["name"]] = row["killed"]
             elif row["name"] in percentages:
                 percentages[row["name"]] = row["percentage"]
-        return Controls(killed=killed, percentages=percentages)
+        return RolloutState(killed=killed, percentages=percentages)
 
     async def switch(self, tx: Transaction, changes: Mapping[str, bool]) -> bool:
         """Set kill switches; whether anything changed."""

@@ -9,13 +9,13 @@ from ragwork_hooks.auth import Directory, Provisioning
 from ragwork_hooks.jobs import PeriodicTask
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
-from ragwork_scim.admin import AdminApi
+from ragwork_scim.admin import ScimAdminApi
 from ragwork_scim.areas import AREAS
 from ragwork_scim.authenticator import TokenAuthenticator
 from ragwork_scim.config import ScimConfig
 from ragwork_scim.gates import ScimGate
 from ragwork_scim.provisioning import ScimProvisioning
-from ragwork_scim.rights import Rights
+from ragwork_scim.directory_sync import DirectorySync
 from ragwork_scim.routes import ScimRoutes
 from ragwork_scim.token_store import TokenStore
 from ragwork_scim.tokens import FORMAT
@@ -42,14 +42,14 @@ class ScimPlugin:
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[ScimConfig]) -> Contribution:
         services, config = context.services, context.config
-        rights = Rights(services.use(Directory), services.use_optional(AuditLog))
+        rights = DirectorySync(services.use(Directory), services.use_optional(AuditLog))
         pepper = services.secrets.key(_PEPPER)
         store = TokenStore(services, pepper, timedelta(days=config.token_ttl_days))
         tokens = TokenAuthenticator(services, store)
         routes = ScimRoutes(config, rights)
         return Contribution(
             areas=AREAS,
-            routes=(*AdminApi(store, rights).routes(), *routes.all()),
+            routes=(*ScimAdminApi(store, rights).routes(), *routes.all()),
             authenticators=(tokens,),
             credential_formats=(FORMAT,),
             capabilities={Provisioning: ScimProvisioning()},

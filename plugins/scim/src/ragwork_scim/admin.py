@@ -12,10 +12,10 @@ from ragwork_hooks.http import AnyRoute, Request, Empty, Page, Response
 from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import read_route, write_route
 
-from ragwork_scim import bindings
-from ragwork_scim.bindings import GroupBinding
+from ragwork_scim import role_bindings
+from ragwork_scim.role_bindings import GroupBinding
 from ragwork_scim.gates import FEATURE
-from ragwork_scim.rights import Rights
+from ragwork_scim.directory_sync import DirectorySync
 from ragwork_scim.token_store import Minted, TokenStore
 from ragwork_scim.tokens import SCIM
 
@@ -115,10 +115,10 @@ class GroupBindingRequest:
     role_binding: str | None = choice("reader", "editor", "admin")
 
 
-class AdminApi:
+class ScimAdminApi:
     """Handlers and declarations of ``/v1/admin/identity/scim``."""
 
-    def __init__(self, store: TokenStore, rights: Rights) -> None:
+    def __init__(self, store: TokenStore, rights: DirectorySync) -> None:
         self._store = store
         self._rights = rights
 
@@ -203,18 +203,18 @@ class AdminApi:
 
     async def groups(self, call: Request[Empty, PageQuery]) -> Page[GroupBinding]:
         query = call.query
-        return page_of(await bindings.page(call.tx, query.limit + 1, query.offset), query)
+        return page_of(await role_bindings.page(call.tx, query.limit + 1, query.offset), query)
 
     async def bind(self, call: Request[GroupBindingRequest, Empty]) -> Response:
-        group = await bindings.locked(call.tx, call.path["group_id"])
+        group = await role_bindings.locked(call.tx, call.path["group_id"])
         wanted = call.body.role_binding
         metadata: dict[str, object] = {"operation": "bound", "from": group.role_binding, "to": wanted}
         note = AuditDetails(resource_type="group", resource_id=group.id, metadata=metadata)
         if not await self._agreed(call, group, wanted):
             asked = attrs.evolve(note, event="identity.scim.group.requested")
             return Response(data=group, status=202, audit=asked)
-        bound = await bindings.bind(call.tx, group, wanted)
-        members = await bindings.members(call.tx, group.id)
+        bound = await role_bindings.bind(call.tx, group, wanted)
+        members = await role_bindings.members(call.tx, group.id)
         await self._rights.recompute(call.tx, call.principal, members)
         return Response(data=bound, changed=group.role_binding != wanted, audit=note)
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import attrs
 
-from ragwork_scim.locations import GROUPS, USERS
+from ragwork_scim.urls import GROUPS, USERS
 from ragwork_scim.models import EnterpriseUser, Group
 
 

@@ -21,7 +21,7 @@ from scim2_models import (
     Sort,
 )
 
-from ragwork_scim.locations import BASE
+from ragwork_scim.urls import BASE
 from ragwork_scim.models import EnterpriseUser, Group, Person, User
 
 LIST: Final = "urn:ietf:params:scim:api:messages:2.0:ListResponse"

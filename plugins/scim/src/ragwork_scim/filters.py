@@ -27,7 +27,7 @@ from scim2_models.path import (
 )
 
 from ragwork_scim.columns import EXTENSION, Columns, Rows
-from ragwork_scim.dialect import query_invalid
+from ragwork_scim.error_format import query_invalid
 
 #: Longest filter in characters, and most comparisons in one: what a request may cost is bounded.
 MAX_LENGTH: Final = 2_000

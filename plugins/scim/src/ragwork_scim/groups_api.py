@@ -7,22 +7,22 @@ from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.http import Request, File, Empty, Response
 from scim2_models import Context
 
-from ragwork_scim import groups, patches, payloads
+from ragwork_scim import group_store, patches, payloads
 from ragwork_scim.columns import GROUP_COLUMNS
 from ragwork_scim.config import ScimConfig
-from ragwork_scim.dialect import MEDIA_TYPE
+from ragwork_scim.error_format import MEDIA_TYPE
 from ragwork_scim.discovery import listed
 from ragwork_scim.filters import Condition, condition, order
-from ragwork_scim.groups import StoredGroup
-from ragwork_scim.locations import GROUPS, etag
+from ragwork_scim.group_store import StoredGroup
+from ragwork_scim.urls import GROUPS, etag
 from ragwork_scim.models import Group
 from ragwork_scim.patches import GroupChange
-from ragwork_scim.projection import Wanted, projected
+from ragwork_scim.projection import AttributeSelection, projected
 from ragwork_scim.queries import ListQuery, Projection
-from ragwork_scim.rights import Rights
+from ragwork_scim.directory_sync import DirectorySync
 from ragwork_scim.search import Search, list_query
-from ragwork_scim.turn import queue
-from ragwork_scim.versions import is_known, require_version
+from ragwork_scim.tenant_lock import acquire
+from ragwork_scim.etags import is_known, require_version
 
 _EVENT = "identity.scim.group.updated"
 
@@ -30,7 +30,7 @@ _EVENT = "identity.scim.group.updated"
 class GroupsApi:
     """Handlers. Writes take the tenant's turn first."""
 
-    def __init__(self, config: ScimConfig, rights: Rights) -> None:
+    def __init__(self, config: ScimConfig, rights: DirectorySync) -> None:
         self._config = config
         self._rights = rights
 
@@ -41,8 +41,8 @@ class GroupsApi:
         return await self._found(call, list_query(call.body))
 
     async def get(self, call: Request[Empty, Projection]) -> Response | File:
-        wanted = Wanted.of(call.query)
-        stored = await groups.get(call.tx, call.path["group_id"], members=wanted.includes("members"))
+        wanted = AttributeSelection.of(call.query)
+        stored = await group_store.get(call.tx, call.path["group_id"], members=wanted.includes("members"))
         tag = {"ETag": etag(stored.version)}
         if is_known(call.headers, stored.version):
             return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
@@ -50,12 +50,12 @@ class GroupsApi:
 
     async def create(self, call: Request[dict[str, Any], Projection]) -> Response:
         sent, members = payloads.group_of(call.body, Context.RESOURCE_CREATION_REQUEST)
-        added, wanted = patches.member_ids(members), Wanted.of(call.query)
+        added, wanted = patches.member_ids(members), AttributeSelection.of(call.query)
         name = payloads.group_name(sent.display_name)
-        await queue(call.tx)
-        group_id = await groups.insert(call.tx, name, sent.external_id)
+        await acquire(call.tx)
+        group_id = await group_store.insert(call.tx, name, sent.external_id)
         await self._rights.name_group(call.tx, group_id, name)
-        joined = await groups.join(call.tx, group_id, added)
+        joined = await group_store.join(call.tx, group_id, added)
         await self._rights.moved(call.tx, call.principal, group_id, joined, ())
         return await self._reply(call, group_id, wanted, _note(group_id, "created", joined, ()))
 
@@ -75,43 +75,43 @@ class GroupsApi:
 
     async def delete(self, call: Request[Empty, Empty]) -> Response:
         stored = await self._held(call)
-        left = await groups.leave(call.tx, stored.id, (), all_but=())
-        await groups.delete(call.tx, stored.id)
+        left = await group_store.leave(call.tx, stored.id, (), all_but=())
+        await group_store.delete(call.tx, stored.id)
         await self._rights.moved(call.tx, call.principal, stored.id, (), left)
         return Response(status=204, audit=_note(stored.id, "deleted", (), left))
 
     async def _held(self, call: Request[Any, Any]) -> StoredGroup:
         """The group in the tenant's turn. Raises ``Problem`` 404 and 412."""
-        await queue(call.tx)
-        stored = await groups.get(call.tx, call.path["group_id"], members=False)
+        await acquire(call.tx)
+        stored = await group_store.get(call.tx, call.path["group_id"], members=False)
         require_version(call.headers, stored.version)
         return stored
 
     async def _changed(
         self, call: Request[dict[str, Any], Projection], stored: StoredGroup, change: GroupChange, how: str
     ) -> Response:
-        wanted = Wanted.of(call.query)
+        wanted = AttributeSelection.of(call.query)
         tx = call.tx
         renamed = (change.display_name, change.external_id) != (stored.display_name, stored.external_id)
         if renamed:
-            await groups.rename(tx, stored.id, change.display_name, change.external_id)
+            await group_store.rename(tx, stored.id, change.display_name, change.external_id)
             await self._rights.name_group(tx, stored.id, change.display_name)
         left: list[str] = []
         if change.cleared or change.removed:
             stay = change.added if change.cleared else None
-            left = await groups.leave(tx, stored.id, change.removed, all_but=stay)
-        joined = await groups.join(tx, stored.id, change.added)
+            left = await group_store.leave(tx, stored.id, change.removed, all_but=stay)
+        joined = await group_store.join(tx, stored.id, change.added)
         changed = renamed or bool(joined) or bool(left)
         if changed:
-            await groups.touch(tx, stored.id)
+            await group_store.touch(tx, stored.id)
             await self._rights.moved(tx, call.principal, stored.id, joined, left)
         note = _note(stored.id, how, joined, left)
         return await self._reply(call, stored.id, wanted, note, changed=changed)
 
     async def _reply(
-        self, call: Request[Any, Any], group_id: str, wanted: Wanted, note: AuditDetails, *, changed: bool = True
+        self, call: Request[Any, Any], group_id: str, wanted: AttributeSelection, note: AuditDetails, *, changed: bool = True
     ) -> Response:
-        stored = await groups.get(call.tx, group_id, members=wanted.includes("members"))
+        stored = await group_store.get(call.tx, group_id, members=wanted.includes("members"))
         return Response(
             data=_shown(stored, wanted),
             status=201 if note.metadata["operation"] == "created" else 200,
@@ -123,7 +123,7 @@ class GroupsApi:
     async def _found(self, call: Request[Any, Any], query: ListQuery) -> object:
         search = Search.of(query, self._config.default_page_size, self._config.max_page_size)
         where = condition(Group, GROUP_COLUMNS, search.filter)
-        total = await groups.count(call.tx, where)
+        total = await group_store.count(call.tx, where)
         resources = await self.section(call, search, where, search.count, search.start - 1)
         return listed(resources, total=total, start=search.start)
 
@@ -135,11 +135,11 @@ class GroupsApi:
             return ()
         by = order(Group, GROUP_COLUMNS, search.sort_by, search.descending)
         with_members = search.wanted.includes("members")
-        found = await groups.page(call.tx, where, by, limit, offset, members=with_members)
+        found = await group_store.page(call.tx, where, by, limit, offset, members=with_members)
         return [_shown(group, search.wanted) for group in found]
 
 
-def _shown(group: StoredGroup, wanted: Wanted) -> Mapping[str, object]:
+def _shown(group: StoredGroup, wanted: AttributeSelection) -> Mapping[str, object]:
     """The resource; members' names are there when they are asked for."""
     return projected(Group, group.resource(names=not wanted.everything), wanted)
 

@@ -9,7 +9,7 @@ from scim2_models import AttributeBinding, Context, PatchOp, Path, Resource, SCI
 from scim2_models.path import CompareOperator, Comparison, FilterNode, LogicalExpr, LogicalOperator
 
 from ragwork_scim import payloads
-from ragwork_scim.dialect import payload_invalid, wrong_schema
+from ragwork_scim.error_format import payload_invalid, wrong_schema
 from ragwork_scim.models import Group, Person
 
 PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"

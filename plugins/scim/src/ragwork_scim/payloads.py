@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from scim2_models import Context, Error, SCIMException, ScimPolicy
 
-from ragwork_scim.dialect import ScimType, payload_invalid
+from ragwork_scim.error_format import ScimType, payload_invalid
 from ragwork_scim.models import EnterpriseUser, Group, Person
 
 MAX_DEPTH: Final = 8

@@ -7,21 +7,21 @@ import attrs
 from pydantic import ValidationError
 from scim2_models import Context, Resource, ResponseParameters
 
-from ragwork_scim.dialect import query_invalid
+from ragwork_scim.error_format import query_invalid
 from ragwork_scim.queries import Projection
 
 MAX_NAMES: Final = 100
 
 
 @attrs.frozen(kw_only=True)
-class Wanted:
+class AttributeSelection:
     """The attributes that a client names, or those it does without. At most one of the two is there."""
 
     attributes: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, query: Projection) -> "Wanted":
+    def of(cls, query: Projection) -> "AttributeSelection":
         """Raises ``Problem`` 400 when both are given, or a name is none."""
         if query.attributes and query.excludedAttributes:
             raise query_invalid("invalidValue", "attributes and excludedAttributes exclude each other")
@@ -49,7 +49,7 @@ class Wanted:
 
 
 def projected(
-    model: type[Resource[Any]], resource: Mapping[str, Any], wanted: Wanted
+    model: type[Resource[Any]], resource: Mapping[str, Any], wanted: AttributeSelection
 ) -> Mapping[str, object]:
     """``resource`` with the attributes that are wanted, those that are always returned included.
 

@@ -13,15 +13,15 @@ from ragwork_toolkit.lazy import LazyImport
 from ragwork_toolkit.routes import identity_read_route, identity_write_route
 
 from ragwork_scim.config import ScimConfig
-from ragwork_scim.dialect import DIALECT
+from ragwork_scim.error_format import DIALECT
 from ragwork_scim.gates import FEATURE
-from ragwork_scim.locations import BASE
+from ragwork_scim.urls import BASE
 from ragwork_scim.queries import DiscoveryQuery, ListQuery, Projection
-from ragwork_scim.rights import Rights
+from ragwork_scim.directory_sync import DirectorySync
 from ragwork_scim.shapes import SCIM_TOKEN, ScimGroupBody, ScimPatchBody, ScimSearchBody, ScimUserBody
 
 if TYPE_CHECKING:
-    from ragwork_scim.api import Api
+    from ragwork_scim.handlers import Api
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -43,7 +43,7 @@ _GROUP: Final = f"{_GROUPS}/{{group_id}}"
 class ScimRoutes:
     """Declarations, and the handlers' late loading."""
 
-    def __init__(self, config: ScimConfig, rights: Rights) -> None:
+    def __init__(self, config: ScimConfig, rights: DirectorySync) -> None:
         self._api = LazyImport(partial(_load, config, rights))
 
     async def warm(self) -> None:
@@ -235,7 +235,7 @@ class ScimRoutes:
         return handle
 
 
-def _load(config: ScimConfig, rights: Rights) -> "Api":
-    from ragwork_scim.api import Api
+def _load(config: ScimConfig, rights: DirectorySync) -> "Api":
+    from ragwork_scim.handlers import Api
 
     return Api(config, rights)

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import attrs
 
-from ragwork_scim.dialect import payload_invalid, query_invalid
-from ragwork_scim.projection import Wanted
+from ragwork_scim.error_format import payload_invalid, query_invalid
+from ragwork_scim.projection import AttributeSelection
 from ragwork_scim.queries import ListQuery
 
 _LAST_INDEX: Final = 2**31 - 1
@@ -21,7 +21,7 @@ class Search:
     descending: bool
     start: int
     count: int
-    wanted: Wanted
+    wanted: AttributeSelection
 
     @classmethod
     def of(cls, query: ListQuery, default_count: int, max_count: int) -> "Search":
@@ -36,7 +36,7 @@ class Search:
             descending=direction == "descending",
             start=min(max(1, query.startIndex), _LAST_INDEX),
             count=min(max(0, count), max_count),
-            wanted=Wanted.of(query),
+            wanted=AttributeSelection.of(query),
         )
 
 

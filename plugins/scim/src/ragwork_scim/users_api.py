@@ -7,21 +7,21 @@ from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.http import Request, File, Empty, Response
 from scim2_models import Context
 
-from ragwork_scim import patches, payloads, people
+from ragwork_scim import patches, payloads, user_store
 from ragwork_scim.columns import USER_COLUMNS
 from ragwork_scim.config import ScimConfig
-from ragwork_scim.dialect import MEDIA_TYPE
+from ragwork_scim.error_format import MEDIA_TYPE
 from ragwork_scim.discovery import listed
 from ragwork_scim.filters import Condition, condition, order
-from ragwork_scim.locations import USERS, etag
+from ragwork_scim.urls import USERS, etag
 from ragwork_scim.models import Person
-from ragwork_scim.people import StoredUser
-from ragwork_scim.projection import Wanted, projected
+from ragwork_scim.user_store import StoredUser
+from ragwork_scim.projection import AttributeSelection, projected
 from ragwork_scim.queries import ListQuery, Projection
-from ragwork_scim.rights import Rights
+from ragwork_scim.directory_sync import DirectorySync
 from ragwork_scim.search import Search, list_query
-from ragwork_scim.turn import queue
-from ragwork_scim.versions import is_known, require_version
+from ragwork_scim.tenant_lock import acquire
+from ragwork_scim.etags import is_known, require_version
 
 _CREATED, _UPDATED, _DISABLED, _DELETED = (
     f"identity.scim.user.{what}" for what in ("created", "updated", "disabled", "deleted")
@@ -31,7 +31,7 @@ _CREATED, _UPDATED, _DISABLED, _DELETED = (
 class UsersApi:
     """Handlers. Writes take the tenant's turn first."""
 
-    def __init__(self, config: ScimConfig, rights: Rights) -> None:
+    def __init__(self, config: ScimConfig, rights: DirectorySync) -> None:
         self._config = config
         self._rights = rights
 
@@ -42,8 +42,8 @@ class UsersApi:
         return await self._found(call, list_query(call.body))
 
     async def get(self, call: Request[Empty, Projection]) -> Response | File:
-        wanted = Wanted.of(call.query)
-        stored = await people.get(call.tx, call.path["user_id"])
+        wanted = AttributeSelection.of(call.query)
+        stored = await user_store.get(call.tx, call.path["user_id"])
         tag = {"ETag": etag(stored.version)}
         if is_known(call.headers, stored.version):
             return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
@@ -51,9 +51,9 @@ class UsersApi:
 
     async def create(self, call: Request[dict[str, Any], Projection]) -> Response:
         person = payloads.user_of(call.body, Context.RESOURCE_CREATION_REQUEST)
-        wanted = Wanted.of(call.query)
-        await queue(call.tx)
-        stored = await people.insert(call.tx, person)
+        wanted = AttributeSelection.of(call.query)
+        await acquire(call.tx)
+        stored = await user_store.insert(call.tx, person)
         await self._rights.create(call.tx, call.principal, stored.id, stored.active)
         return _reply(stored, wanted, _note(_CREATED, stored, "created"))
 
@@ -77,21 +77,21 @@ class UsersApi:
         await self._rights.end(
             call.tx, call.principal, stored.id, [group["value"] for group in stored.groups]
         )
-        await people.delete(call.tx, stored.id)
+        await user_store.delete(call.tx, stored.id)
         return Response(status=204, audit=_note(_DELETED, stored, "deleted"))
 
     async def _held(self, call: Request[Any, Any]) -> StoredUser:
         """The user in the tenant's turn. Raises ``Problem`` 404 and 412."""
-        await queue(call.tx)
-        stored = await people.get(call.tx, call.path["user_id"])
+        await acquire(call.tx)
+        stored = await user_store.get(call.tx, call.path["user_id"])
         require_version(call.headers, stored.version)
         return stored
 
     async def _changed(
         self, call: Request[dict[str, Any], Projection], stored: StoredUser, person: Person, how: str
     ) -> Response:
-        wanted = Wanted.of(call.query)
-        now = await people.update(call.tx, stored, person)
+        wanted = AttributeSelection.of(call.query)
+        now = await user_store.update(call.tx, stored, person)
         await self._rights.set_active(call.tx, call.principal, stored.id, was=stored.active, now=now.active)
         disabled = stored.active and not now.active
         note = _note(_DISABLED if disabled else _UPDATED, now, how)
@@ -100,7 +100,7 @@ class UsersApi:
     async def _found(self, call: Request[Any, Any], query: ListQuery) -> object:
         search = Search.of(query, self._config.default_page_size, self._config.max_page_size)
         where = condition(Person, USER_COLUMNS, search.filter)
-        total = await people.count(call.tx, where)
+        total = await user_store.count(call.tx, where)
         resources = await self.section(call, search, where, search.count, search.start - 1)
         return listed(resources, total=total, start=search.start)
 
@@ -111,11 +111,11 @@ class UsersApi:
         if limit <= 0:
             return ()
         by = order(Person, USER_COLUMNS, search.sort_by, search.descending)
-        found = await people.page(call.tx, where, by, limit, offset)
+        found = await user_store.page(call.tx, where, by, limit, offset)
         return [projected(Person, user.resource(), search.wanted) for user in found]
 
 
-def _reply(stored: StoredUser, wanted: Wanted, note: AuditDetails, *, changed: bool = True) -> Response:
+def _reply(stored: StoredUser, wanted: AttributeSelection, note: AuditDetails, *, changed: bool = True) -> Response:
     return Response(
         data=projected(Person, stored.resource(), wanted),
         status=201 if note.metadata["operation"] == "created" else 200,

@@ -14,21 +14,21 @@ from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, Services, hookimpl
 from ragwork_toolkit.tenants import for_each_tenant
 
-from ragwork_sso.addresses import ReturnAddresses, base_url
+from ragwork_sso.return_urls import ReturnAddresses, base_url
 from ragwork_sso.areas import AREAS
 from ragwork_sso.authenticator import SessionAuthenticator
-from ragwork_sso.check import ProviderCheck
+from ragwork_sso.provider_check import ProviderCheck
 from ragwork_sso.config import SsoConfig
-from ragwork_sso.entitled import Entitled
-from ragwork_sso.fetched import Fetched
+from ragwork_sso.feature_check import Entitled
+from ragwork_sso.cached_documents import Fetched
 from ragwork_sso.id_token import Verifier
-from ragwork_sso.login import Logins, Parts
+from ragwork_sso.login import Logins, LoginServices
 from ragwork_sso.login_routes import LoginApi
-from ragwork_sso.one_time import OneTimeValues
+from ragwork_sso.login_state import OneTimeValues
 from ragwork_sso.openid import OpenIdClient
 from ragwork_sso.provider_routes import ProviderApi
 from ragwork_sso.providers import ProviderStore
-from ragwork_sso.records import LoginRecords
+from ragwork_sso.login_audit import LoginRecords
 from ragwork_sso.secret_refs import ClientSecrets, bound_names
 from ragwork_sso.sessions import KEPT_DAYS, SessionStore
 from ragwork_sso.tokens import FORMAT
@@ -108,11 +108,11 @@ class SsoPlugin:
         )
 
 
-def _parts(services: Services, config: SsoConfig) -> Parts:
+def _parts(services: Services, config: SsoConfig) -> LoginServices:
     openid = OpenIdClient(services.egress)
     clock = services.clock.monotonic
     lifetime = timedelta(hours=config.session_ttl_h)
-    return Parts(
+    return LoginServices(
         services=services,
         providers=ProviderStore(services),
         sessions=SessionStore(services, services.secrets.key(_PEPPER), lifetime),
@@ -134,7 +134,7 @@ async def _warm() -> None:
     await asyncio.to_thread(importlib.import_module, "joserfc.jwt")
 
 
-def _pruning(services: Services, parts: Parts) -> Callable[[], Awaitable[int]]:
+def _pruning(services: Services, parts: LoginServices) -> Callable[[], Awaitable[int]]:
     async def prune() -> int:
         tenants = await parts.directory.tenants()
         return (await for_each_tenant(services.db, tenants, parts.sessions.prune)).complete()

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from ragwork_sso import keys as jwks
-from ragwork_sso.fetched import Fetched
+from ragwork_sso import jwks as jwks
+from ragwork_sso.cached_documents import Fetched
 from ragwork_sso.problems import bad_token
 from ragwork_sso.providers import Provider
 

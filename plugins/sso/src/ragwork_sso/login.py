@@ -16,11 +16,11 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Transaction
 
 from ragwork_sso import accounts, role_mapping, tokens
-from ragwork_sso.addresses import own_parameters, with_query
-from ragwork_sso.entitled import JIT, SSO, Entitled
-from ragwork_sso.fetched import Fetched
+from ragwork_sso.return_urls import own_parameters, with_query
+from ragwork_sso.feature_check import JIT, SSO, Entitled
+from ragwork_sso.cached_documents import Fetched
 from ragwork_sso.id_token import Expected, Identity, Verifier
-from ragwork_sso.one_time import Attempt, OneTimeValues
+from ragwork_sso.login_state import Attempt, OneTimeValues
 from ragwork_sso.openid import OpenIdClient, Redemption
 from ragwork_sso.problems import (
     bad_state,
@@ -30,7 +30,7 @@ from ragwork_sso.problems import (
     no_provider,
 )
 from ragwork_sso.providers import Provider, ProviderStore
-from ragwork_sso.records import LoginRecords
+from ragwork_sso.login_audit import LoginRecords
 from ragwork_sso.secret_refs import ClientSecrets
 from ragwork_sso.sessions import Opened, SessionStore
 
@@ -38,7 +38,7 @@ _DEFAULT_SCOPES: Final = ("openid", "email", "profile")
 
 
 @attrs.frozen(kw_only=True)
-class Returned:
+class CallbackParams:
     """What the provider sent back with the browser."""
 
     state: str
@@ -59,7 +59,7 @@ class Login:
 
 
 @attrs.frozen(kw_only=True)
-class Parts:
+class LoginServices:
     """What logins are made with."""
 
     services: Services
@@ -80,7 +80,7 @@ class Parts:
 class Logins:
     """Starts and finishes logins."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: LoginServices) -> None:
         self._parts = parts
 
     async def start(self, provider_id: str, redirect_uri: str, return_to: str | None) -> tuple[str, str]:
@@ -101,7 +101,7 @@ class Logins:
         )
         return address, began.cookie
 
-    async def finish(self, call: Request[Any, Any], provider_id: str, returned: Returned) -> Login:
+    async def finish(self, call: Request[Any, Any], provider_id: str, returned: CallbackParams) -> Login:
         """The login that the browser came back from. Raises ``Problem`` with the contract's codes."""
         tenant_id = await self._tenant(provider_id)
         attempt = await self._parts.one_time.finish(tenant_id, provider_id, returned.state, call.headers)
@@ -149,7 +149,7 @@ class Logins:
             raise no_provider(provider_id)
         return provider
 
-    async def _identity(self, provider: Provider, attempt: Attempt, returned: Returned) -> Identity:
+    async def _identity(self, provider: Provider, attempt: Attempt, returned: CallbackParams) -> Identity:
         """Whom the provider vouches for, by the code that it sent."""
         if returned.error is not None or returned.code is None:
             raise Problem("AUTH_FORBIDDEN", "the provider did not let you in")

@@ -14,9 +14,9 @@ from ragwork_hooks.plugin import Services
 from ragwork_toolkit.routes import public_route, read_route, write_route
 
 from ragwork_sso import accounts
-from ragwork_sso.addresses import ReturnAddresses, plain_authority
-from ragwork_sso.entitled import SSO, Entitled
-from ragwork_sso.login import Login, Logins, Returned
+from ragwork_sso.return_urls import ReturnAddresses, plain_authority
+from ragwork_sso.feature_check import SSO, Entitled
+from ragwork_sso.login import Login, Logins, CallbackParams
 from ragwork_sso.providers import ProviderStore
 from ragwork_sso.sessions import SessionStore
 
@@ -238,7 +238,7 @@ class LoginApi:
         sent = {name: value[:_LONGEST] for name, value in call.query.items()}
         if not sent.get("state") or not (sent.get("code") or sent.get("error")):
             raise Problem("REQUEST_VALIDATION_ERROR", "the provider sends a state, and a code or an error")
-        returned = Returned(
+        returned = CallbackParams(
             state=sent["state"], code=sent.get("code"), issuer=sent.get("iss"), error=sent.get("error")
         )
         login = await self._logins.finish(call, call.path["provider_id"], returned)

@@ -14,7 +14,7 @@ import orjson
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Egress, EgressResponse
 
-from ragwork_sso import keys as jwks
+from ragwork_sso import jwks as jwks
 from ragwork_sso.problems import exchange_failed
 from ragwork_sso.providers import Provider
 

@@ -17,10 +17,10 @@ from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_sso import role_mapping
-from ragwork_sso.addresses import endpoint
-from ragwork_sso.check import Check, ProviderCheck
-from ragwork_sso.entitled import Entitled
-from ragwork_sso.keys import ALGORITHMS
+from ragwork_sso.return_urls import endpoint
+from ragwork_sso.provider_check import Check, ProviderCheck
+from ragwork_sso.feature_check import Entitled
+from ragwork_sso.jwks import ALGORITHMS
 from ragwork_sso.problems import invalid
 from ragwork_sso.providers import Provider, ProviderFields, ProviderStore
 from ragwork_sso.secret_refs import ClientSecrets

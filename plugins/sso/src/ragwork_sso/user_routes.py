@@ -17,7 +17,7 @@ from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_sso import accounts
 from ragwork_sso.accounts import Account
-from ragwork_sso.entitled import Entitled
+from ragwork_sso.feature_check import Entitled
 from ragwork_sso.providers import ProviderStore
 
 _USERS: Final = "/v1/admin/identity/users"

@@ -19,7 +19,7 @@ from ragwork_vertex.errors import RETRIEVAL, of_search, translated
 from ragwork_vertex.filters import expression
 from ragwork_vertex.lines import Line, Lines, Target
 from ragwork_vertex.results import Piece, pieces, ranked
-from ragwork_vertex.sharing import refusal
+from ragwork_vertex.store_access import refusal
 
 #: A longer question is refused by the service; its beginning finds nearly the same.
 _MAX_QUESTION_CHARS = 1_000
@@ -125,7 +125,7 @@ class Datastores:
 
 
 def _made(target: Target, identity: Identity) -> Line:
-    from ragwork_vertex.searchline import SearchLine
+    from ragwork_vertex.search_connection import SearchLine
 
     return SearchLine(target, identity)
 
@@ -192,7 +192,7 @@ async def _open(context: ProviderContext[VertexConfig]) -> Retriever:
 
 def _warm() -> None:
     """Import the SDK: that takes seconds."""
-    import ragwork_vertex.searchline  # noqa: F401
+    import ragwork_vertex.search_connection  # noqa: F401
 
 
 def _check_tenant(context: ProviderContext[VertexConfig], tenant_id: str, options: DatastoreOptions) -> str | None:

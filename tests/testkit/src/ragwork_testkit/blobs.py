@@ -8,10 +8,10 @@ from ragwork_hooks.storage import Blob
 from ragwork_kernel.db import Pool
 
 from ragwork_testkit.database import Database
-from ragwork_testkit.sealed import Sealed
+from ragwork_testkit.contract_base import Contract
 
 
-class BlobContract(Sealed):
+class BlobContract(Contract):
     """Bytes that are bound to their tenant and live and die with the transaction, over a real database."""
 
     @pytest_asyncio.fixture

@@ -21,7 +21,7 @@ from ragwork_testkit.calling import cancel, check_cancellation, check_loop_goes_
 from ragwork_testkit.entry_point import OPEN_S, EntryPoint, check_opened, entry_points
 from ragwork_testkit.loop_watch import LoopWatch, watching_loop
 from ragwork_testkit.promises import BrokenPromise
-from ragwork_testkit.sealed import Sealed
+from ragwork_testkit.contract_base import Contract
 from ragwork_testkit.services import OpeningServices, opening_services
 from ragwork_testkit.watched import translated, watched
 
@@ -30,7 +30,7 @@ _ROUNDS: Final = 5
 _ANSWER_S: Final = 10.0
 
 
-class EntryPointContract(Sealed):
+class EntryPointContract(Contract):
     """How a provider is opened: by the entry point in the ``pyproject.toml`` above the test.
 
     ``settings`` holds the environment that the plugin needs for that, ``secrets`` its tenants' secrets by name.

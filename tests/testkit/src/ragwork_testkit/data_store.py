@@ -21,7 +21,7 @@ from ragwork_hooks.storage import Row, Transaction
 from ragwork_kernel import json_codec
 
 from ragwork_testkit.platform import DEFAULT_PLUGINS, Running
-from ragwork_testkit.sealed import Sealed
+from ragwork_testkit.contract_base import Contract
 
 Key: TypeAlias = tuple[object, ...]
 _ALL: Final = Everything()
@@ -33,7 +33,7 @@ def _bad(*values: object) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(values)).decode()
 
 
-class DataStoreContract(Sealed):
+class DataStoreContract(Contract):
     """The contract of a data store; ``key`` names the columns that tell its rows apart."""
 
     store: ClassVar[str]

@@ -20,7 +20,7 @@ from ragwork_testkit.database import Database, PostgresServer
 from ragwork_testkit.platform import Running, running
 from ragwork_testkit.promises import broken
 from ragwork_testkit.quiet import listening
-from ragwork_testkit.sealed import kit_test, weakened
+from ragwork_testkit.contract_base import kit_test, weakened
 from ragwork_testkit.valkey import ValkeyServer
 
 #: ``make test`` is the same on every run and quick; ``make prove`` looks much further, at random.

@@ -32,7 +32,7 @@ from ragwork_hooks.authz import (
 
 from ragwork_testkit.calling import check_loop_goes_on
 from ragwork_testkit.llm import HOSTILE_TEXTS
-from ragwork_testkit.sealed import Sealed
+from ragwork_testkit.contract_base import Contract
 from ragwork_testkit.watched import watched
 
 
@@ -109,7 +109,7 @@ def principals() -> Iterator[Principal]:
                 )
 
 
-class GateContract(Sealed):
+class GateContract(Contract):
     """The contract of an authorization gate that needs no database to judge; ``actions`` are those it is about."""
 
     actions: ClassVar[Collection[str]]

@@ -12,7 +12,7 @@ from ragwork_hooks.provider_kinds import LLM
 from ragwork_hooks.retrieval import Passage
 
 from ragwork_testkit.contract import ProviderContract
-from ragwork_testkit.sealed import unsupported
+from ragwork_testkit.contract_base import unsupported
 from ragwork_testkit.watched import CLOSE_S
 
 #: Text that must travel as data: controls, bidirectional signs, a lone surrogate, markup, orders.

@@ -17,7 +17,7 @@ from ragwork_hooks.provider_kinds import KINDS
 from ragwork_kernel import migrations
 
 from ragwork_testkit.package import Broken, Package, declared, same_name, words
-from ragwork_testkit.sealed import Sealed
+from ragwork_testkit.contract_base import Contract
 
 HOOKS: Final = "ragwork-hooks"
 TOOLKIT: Final = "ragwork-toolkit"
@@ -156,7 +156,7 @@ def problems(package: Package, check: Check) -> list[str]:
         return [str(error)]
 
 
-class PackagingContract(Sealed):
+class PackagingContract(Contract):
     """One test per check of ``CHECKS``."""
 
     folder: ClassVar[Path]

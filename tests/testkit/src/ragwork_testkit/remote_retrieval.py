@@ -26,7 +26,7 @@ from ragwork_testkit.remote_service import Fault as Fault
 from ragwork_testkit.remote_service import Hit as Hit
 from ragwork_testkit.remote_service import Remote as Remote
 from ragwork_testkit.remote_service import Service as Service
-from ragwork_testkit.sealed import unsupported
+from ragwork_testkit.contract_base import unsupported
 
 
 def hits(count: int, tag: str = "d") -> list[Hit]:

@@ -37,7 +37,7 @@ from ragwork_testkit.bench import Bench as Bench
 from ragwork_testkit.bench import WordEmbedder as WordEmbedder
 from ragwork_testkit.calling import check_cancellation, check_loop_goes_on
 from ragwork_testkit.contract import EntryPointContract
-from ragwork_testkit.sealed import unsupported
+from ragwork_testkit.contract_base import unsupported
 
 OTHER = "t2"
 PAST, FUTURE = "2001-01-01T00:00:00+00:00", "2901-01-01T00:00:00+00:00"

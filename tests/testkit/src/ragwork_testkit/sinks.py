@@ -10,11 +10,11 @@ from ragwork_hooks.events import Delivery, Event, Sink
 
 from ragwork_testkit.calling import check_cancellation, check_loop_goes_on
 from ragwork_testkit.llm import HOSTILE_TEXTS
-from ragwork_testkit.sealed import Sealed
+from ragwork_testkit.contract_base import Contract
 from ragwork_testkit.watched import watched
 
 
-class SinkContract(Sealed):
+class SinkContract(Contract):
     """The contract of a sink. Delivery is at least once: what comes twice must take effect once."""
 
     def make(self) -> Sink:
