@@ -10,18 +10,18 @@ import pytest_asyncio
 from ragwork_cli import doctor
 from ragwork_cli.doctor import Finding
 from ragwork_kernel import migrations, infrastructure
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 
 
 @pytest_asyncio.fixture
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """A fresh database with the kernel's migrations alone."""
     async with postgres.database([migrations.KERNEL]) as fresh:
         yield fresh
 
 
 @pytest.fixture(autouse=True)
-def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database: Database) -> None:
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database: FreshDatabase) -> None:
     """The test's own database, no plugin, no settings file."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(infrastructure, "PATIENCE_S", 0.2)
@@ -86,14 +86,14 @@ async def test_a_database_that_is_away_is_found_and_its_password_kept(
 
 
 async def test_a_wrong_password_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Database
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: FreshDatabase
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database.app.replace("ragwork_app:", "ragwork_app:x"))
     assert (await examined(tmp_path))["database"].state == "fail"
 
 
 async def test_a_superuser_in_production_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Database
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: FreshDatabase
 ) -> None:
     monkeypatch.setenv("RAGWORK_PROFILE", "production")
     found = await examined(tmp_path)
@@ -102,7 +102,7 @@ async def test_a_superuser_in_production_is_found(
 
 
 async def test_production_without_a_dispatcher_can_not_work_the_queue(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Database
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: FreshDatabase
 ) -> None:
     monkeypatch.setenv("RAGWORK_PROFILE", "production")
     monkeypatch.setenv("DATABASE_URL", database.app)
@@ -111,7 +111,7 @@ async def test_production_without_a_dispatcher_can_not_work_the_queue(
 
 
 async def test_missing_secrets_in_production_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Database
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: FreshDatabase
 ) -> None:
     monkeypatch.setenv("RAGWORK_PROFILE", "production")
     monkeypatch.setenv("RAGWORK_PLUGINS", "directory,apikeys")
@@ -121,7 +121,7 @@ async def test_missing_secrets_in_production_are_found(
     assert "/run/secrets" in found["secrets"].fix
 
 
-async def test_a_schema_that_a_newer_release_contracted_is_found(tmp_path: Path, database: Database) -> None:
+async def test_a_schema_that_a_newer_release_contracted_is_found(tmp_path: Path, database: FreshDatabase) -> None:
     admin = await asyncpg.connect(database.admin)
     await admin.execute("INSERT INTO ragwork.migrations VALUES ('directory', 99, 'x', 'contract')")
     await admin.close()

@@ -9,7 +9,7 @@ import pytest_asyncio
 from ragwork_cli import command_line, unknown_names
 from ragwork_kernel import plugin_set as assemblies
 from ragwork_kernel import migrations
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 
 #: What is wrong → its settings, and words that must stand in the line. ``{…}`` is filled in by the test.
 WRONG = {
@@ -83,7 +83,7 @@ MORE = {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """A database with the kernel's migrations alone."""
     async with postgres.database([migrations.KERNEL]) as fresh:
         yield fresh
@@ -104,7 +104,7 @@ def test_a_wrong_setting_is_named_by_config_check_and_doctor(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
-    database: Database,
+    database: FreshDatabase,
     what: str,
 ) -> None:
     settings, words = WRONG[what]

@@ -9,7 +9,7 @@ import attrs
 import pytest
 from ragwork_hooks import fields
 from ragwork_kernel import body_memory
-from ragwork_testkit.database import Database
+from ragwork_testkit.database import FreshDatabase
 from serving import Served, route, serving
 
 MIB = 1_048_576
@@ -35,7 +35,7 @@ POST: dict[str, Any] = {
 
 
 @pytest.fixture
-async def served(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+async def served(database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     """One tenant may have 512 KiB in memory: one such body."""
     monkeypatch.setattr(body_memory, "WAIT_S", 0.2)
     async with serving(database.app, route(size_of, **POST), body_memory_bytes=MIB) as served:

@@ -12,7 +12,7 @@ from ragwork_kernel import migrations
 from ragwork_kernel.notifications import REVOCATION_WINDOW_S, NotificationChannel
 from ragwork_kernel.caches import KernelCaches, InvalidatedCache
 from ragwork_kernel.db import Pool
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import eventually
 
 
@@ -26,14 +26,14 @@ class Process:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """One database for this module: its tests keep nothing in it."""
     async with postgres.database([migrations.KERNEL]) as fresh:
         yield fresh
 
 
 @contextlib.asynccontextmanager
-async def process(database: Database, size: int = 10_000, ttl_s: float = 60) -> AsyncIterator[Process]:
+async def process(database: FreshDatabase, size: int = 10_000, ttl_s: float = 60) -> AsyncIterator[Process]:
     pool = await Pool.open(database.app, size=2, statement_timeout_ms=5000)
     bus = NotificationChannel(database.app)
     caches = KernelCaches(bus)
@@ -53,7 +53,7 @@ def counted(value: object, calls: list[object]) -> Callable[[], Awaitable[object
     return load
 
 
-async def listeners(database: Database) -> list[int]:
+async def listeners(database: FreshDatabase) -> list[int]:
     """Backends that listen on the bus, by process id."""
     admin = await asyncpg.connect(database.admin)
     rows = await admin.fetch(
@@ -64,14 +64,14 @@ async def listeners(database: Database) -> list[int]:
     return [row["pid"] for row in rows]
 
 
-async def kill(database: Database, pids: list[int]) -> None:
+async def kill(database: FreshDatabase, pids: list[int]) -> None:
     admin = await asyncpg.connect(database.admin)
     for pid in pids:
         await admin.execute("SELECT pg_terminate_backend($1)", pid)
     await admin.close()
 
 
-async def test_a_value_is_loaded_once_until_it_is_invalidated_everywhere(database: Database) -> None:
+async def test_a_value_is_loaded_once_until_it_is_invalidated_everywhere(database: FreshDatabase) -> None:
     calls: list[object] = []
     async with process(database) as here, process(database) as there:
         for place in (here, there):
@@ -87,7 +87,7 @@ async def test_a_value_is_loaded_once_until_it_is_invalidated_everywhere(databas
     assert calls == ["old", "old", "new", "new"]
 
 
-async def test_a_rolled_back_invalidation_drops_nothing(database: Database) -> None:
+async def test_a_rolled_back_invalidation_drops_nothing(database: FreshDatabase) -> None:
     calls: list[object] = []
     async with process(database) as here, process(database) as there:
         for place in (here, there):
@@ -101,7 +101,7 @@ async def test_a_rolled_back_invalidation_drops_nothing(database: Database) -> N
             assert await place.cache.get("k", counted("new", calls)) == "old"
 
 
-async def test_a_load_that_an_invalidation_overtook_answers_but_is_not_kept(database: Database) -> None:
+async def test_a_load_that_an_invalidation_overtook_answers_but_is_not_kept(database: FreshDatabase) -> None:
     go = asyncio.Event()
 
     async def slow() -> object:
@@ -119,7 +119,7 @@ async def test_a_load_that_an_invalidation_overtook_answers_but_is_not_kept(data
         assert await here.cache.get("k", counted("unused", [])) == "new"
 
 
-async def test_concurrent_misses_load_once_and_a_failed_load_is_tried_again(database: Database) -> None:
+async def test_concurrent_misses_load_once_and_a_failed_load_is_tried_again(database: FreshDatabase) -> None:
     calls: list[object] = []
 
     async def load() -> object:
@@ -136,7 +136,7 @@ async def test_concurrent_misses_load_once_and_a_failed_load_is_tried_again(data
     assert len(calls) == 2
 
 
-async def test_what_is_absent_is_answered_and_asked_for_again_until_it_is_there(database: Database) -> None:
+async def test_what_is_absent_is_answered_and_asked_for_again_until_it_is_there(database: FreshDatabase) -> None:
     calls: list[object] = []
     async with process(database) as here:
         asked = [here.cache.get_optional("k", counted(None, calls)) for _ in range(3)]
@@ -147,7 +147,7 @@ async def test_what_is_absent_is_answered_and_asked_for_again_until_it_is_there(
     assert calls == [None, None, "made"]
 
 
-async def test_an_answer_of_none_is_kept_where_it_is_a_value(database: Database) -> None:
+async def test_an_answer_of_none_is_kept_where_it_is_a_value(database: FreshDatabase) -> None:
     calls: list[object] = []
     async with process(database) as here:
         assert await here.cache.get("k", counted(None, calls)) is None
@@ -155,7 +155,7 @@ async def test_an_answer_of_none_is_kept_where_it_is_a_value(database: Database)
     assert calls == [None]
 
 
-async def test_a_caller_that_gives_up_does_not_spoil_the_load_for_others(database: Database) -> None:
+async def test_a_caller_that_gives_up_does_not_spoil_the_load_for_others(database: FreshDatabase) -> None:
     async def load() -> object:
         await asyncio.sleep(0.1)
         return "value"
@@ -168,7 +168,7 @@ async def test_a_caller_that_gives_up_does_not_spoil_the_load_for_others(databas
         assert await second == "value"
 
 
-async def test_entries_age_and_the_oldest_give_way(database: Database) -> None:
+async def test_entries_age_and_the_oldest_give_way(database: FreshDatabase) -> None:
     calls: list[object] = []
     async with process(database, size=2, ttl_s=0.2) as here:
         for key in ("a", "b", "c"):
@@ -182,7 +182,7 @@ async def test_entries_age_and_the_oldest_give_way(database: Database) -> None:
 
 
 async def test_while_the_channel_is_broken_every_get_reads_through(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The listener is killed and can't come back; what the other process changes is seen at once."""
     values = iter(["cached", "fresh", "fresher"])
@@ -210,7 +210,7 @@ async def test_while_the_channel_is_broken_every_get_reads_through(
         await eventually(lambda: here.bus.fresh, 5)
 
 
-async def test_after_a_reconnect_nothing_from_before_the_gap_is_believed(database: Database) -> None:
+async def test_after_a_reconnect_nothing_from_before_the_gap_is_believed(database: FreshDatabase) -> None:
     calls: list[object] = []
     async with process(database) as here:
         await here.cache.get("k", counted("old", calls))
@@ -221,7 +221,7 @@ async def test_after_a_reconnect_nothing_from_before_the_gap_is_believed(databas
         assert await here.cache.get("k", counted("new", calls)) == "new"
 
 
-async def test_the_bus_survives_being_killed_at_every_moment(database: Database) -> None:
+async def test_the_bus_survives_being_killed_at_every_moment(database: FreshDatabase) -> None:
     async with process(database) as here, process(database) as there:
         loop = asyncio.get_running_loop()
         until = loop.time() + 2
@@ -238,7 +238,7 @@ async def test_the_bus_survives_being_killed_at_every_moment(database: Database)
 
 
 async def test_a_connection_lost_before_it_listens_is_tried_again(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listen = asyncpg.Connection.add_listener
     lost = [True]
@@ -255,7 +255,7 @@ async def test_a_connection_lost_before_it_listens_is_tried_again(
         assert here.bus.fresh
 
 
-async def test_a_handler_that_fails_does_not_deafen_the_bus(database: Database) -> None:
+async def test_a_handler_that_fails_does_not_deafen_the_bus(database: FreshDatabase) -> None:
     heard: list[dict[str, str]] = []
 
     def fails(_message: dict[str, str]) -> None:
@@ -270,7 +270,7 @@ async def test_a_handler_that_fails_does_not_deafen_the_bus(database: Database) 
         await eventually(lambda: bool(heard), 1)
 
 
-async def test_a_key_can_be_any_text(database: Database) -> None:
+async def test_a_key_can_be_any_text(database: FreshDatabase) -> None:
     key = "ü'\"\\\n\u2028;" * 20
     async with process(database) as here, process(database) as there:
         await there.cache.get(key, counted("old", []))

@@ -18,7 +18,7 @@ from ragwork_hooks.http import File
 from ragwork_kernel import connections, migrations
 from ragwork_kernel.config import KernelConfig
 from ragwork_kernel.connections import most_connections
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import Served, eventually, public, serving
 
 PROVE = bool(os.environ.get("RAGWORK_PROVE"))
@@ -27,7 +27,7 @@ Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     async with postgres.database([migrations.KERNEL]) as fresh:
         yield fresh
 
@@ -67,7 +67,7 @@ def counted(served: Served, reason: str) -> float:
     )
 
 
-async def test_a_head_that_trickles_is_refused_in_time(database: Database) -> None:
+async def test_a_head_that_trickles_is_refused_in_time(database: FreshDatabase) -> None:
     async with serving(database.app, public(small), head_timeout_s=0.4) as served:
         reader, writer = link = await opened(served, b"GET /v1/th")
 
@@ -86,7 +86,7 @@ async def test_a_head_that_trickles_is_refused_in_time(database: Database) -> No
         assert len(served.connections) == 0
 
 
-async def test_a_whole_head_may_be_followed_by_slow_work_and_a_long_pause(database: Database) -> None:
+async def test_a_whole_head_may_be_followed_by_slow_work_and_a_long_pause(database: FreshDatabase) -> None:
     async def slow(_call: Any) -> object:
         await asyncio.sleep(0.6)
         return {"fine": True}
@@ -98,7 +98,7 @@ async def test_a_whole_head_may_be_followed_by_slow_work_and_a_long_pause(databa
         assert await answered(link)
 
 
-async def test_an_idle_connection_is_closed_without_a_word(database: Database) -> None:
+async def test_an_idle_connection_is_closed_without_a_word(database: FreshDatabase) -> None:
     async with serving(database.app, public(small), keepalive_timeout_s=0.3) as served:
         silent, used = await opened(served), await opened(served)
         assert await answered(used)
@@ -106,7 +106,7 @@ async def test_an_idle_connection_is_closed_without_a_word(database: Database) -
 
 
 async def test_an_answer_that_nobody_takes_is_given_up(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def large(_call: Any) -> object:
         return File(data=b"x" * 30_000_000, mime="text/plain")
@@ -119,7 +119,7 @@ async def test_an_answer_that_nobody_takes_is_given_up(
         writer.close()
 
 
-async def test_who_never_asked_gives_way_first_then_who_asked_longest_ago(database: Database) -> None:
+async def test_who_never_asked_gives_way_first_then_who_asked_longest_ago(database: FreshDatabase) -> None:
     async with serving(
         database.app, public(small), max_connections=4, max_connections_per_address=4
     ) as served:
@@ -138,7 +138,7 @@ async def test_who_never_asked_gives_way_first_then_who_asked_longest_ago(databa
         assert counted(served, "evicted") == 3
 
 
-async def test_busy_connections_stay_and_a_newcomer_is_told(database: Database) -> None:
+async def test_busy_connections_stay_and_a_newcomer_is_told(database: FreshDatabase) -> None:
     working = asyncio.Event()
 
     async def long(_call: Any) -> object:
@@ -160,7 +160,7 @@ async def test_busy_connections_stay_and_a_newcomer_is_told(database: Database) 
         assert counted(served, "refused") == 1
 
 
-async def test_one_address_has_a_share_and_a_trusted_proxy_has_all(database: Database) -> None:
+async def test_one_address_has_a_share_and_a_trusted_proxy_has_all(database: FreshDatabase) -> None:
     for trusted, kept in (((), 2), (("127.0.0.2/32",), 5)):
         async with serving(
             database.app,
@@ -178,7 +178,7 @@ async def test_one_address_has_a_share_and_a_trusted_proxy_has_all(database: Dat
 
 
 async def test_many_that_are_ended_make_one_line(
-    database: Database, caplog: pytest.LogCaptureFixture
+    database: FreshDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         async with serving(database.app, public(small), max_connections=2) as served:
@@ -233,7 +233,7 @@ def fetched(port: int) -> int:
 
 
 @pytest.mark.skipif(not PROVE, reason="a thousand connections are opened with RAGWORK_PROVE=1")
-async def test_a_thousand_that_trickle_shut_nobody_out(database: Database) -> None:
+async def test_a_thousand_that_trickle_shut_nobody_out(database: FreshDatabase) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     server = subprocess.Popen(  # noqa: ASYNC220  # started once, before anything runs
         [sys.executable, "-c", SERVER, database.app],

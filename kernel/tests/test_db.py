@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
 from ragwork_kernel import migrations
 from ragwork_kernel.db import TENANT_ID, Pool, check_tenant_id
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import route, serving
 
 NOTES = """
@@ -32,7 +32,7 @@ COUNT = "SELECT count(*) FROM public.notes"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def shared(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """One database with a tenant table, for the module."""
     async with postgres.database([migrations.KERNEL]) as fresh:
         admin = await asyncpg.connect(fresh.admin)
@@ -42,7 +42,7 @@ async def shared(postgres: PostgresServer) -> AsyncIterator[Database]:
 
 
 @pytest_asyncio.fixture
-async def database(shared: Database) -> Database:
+async def database(shared: FreshDatabase) -> FreshDatabase:
     """The same, emptied."""
     admin = await asyncpg.connect(shared.admin)
     await admin.execute("TRUNCATE public.notes, public.late")
@@ -51,7 +51,7 @@ async def database(shared: Database) -> Database:
 
 
 @contextlib.asynccontextmanager
-async def pooled(database: Database, size: int = 2, acquire_timeout_s: float = 0.4) -> AsyncIterator[Pool]:
+async def pooled(database: FreshDatabase, size: int = 2, acquire_timeout_s: float = 0.4) -> AsyncIterator[Pool]:
     pool = await Pool.open(
         database.app, size=size, statement_timeout_ms=5000, acquire_timeout_s=acquire_timeout_s
     )
@@ -61,7 +61,7 @@ async def pooled(database: Database, size: int = 2, acquire_timeout_s: float = 0
         await pool.close()
 
 
-async def total(database: Database) -> int:
+async def total(database: FreshDatabase) -> int:
     """Rows of all tenants, as a superuser sees them."""
     admin = await asyncpg.connect(database.admin)
     count: int = await admin.fetchval(COUNT)
@@ -69,7 +69,7 @@ async def total(database: Database) -> int:
     return count
 
 
-async def test_a_transaction_sees_and_writes_its_own_tenant_alone(database: Database) -> None:
+async def test_a_transaction_sees_and_writes_its_own_tenant_alone(database: FreshDatabase) -> None:
     async with pooled(database) as pool:
         for tenant in ("t1", "t2"):
             async with pool.tenant(tenant) as tx:
@@ -88,7 +88,7 @@ async def test_a_transaction_sees_and_writes_its_own_tenant_alone(database: Data
     assert await total(database) == 2
 
 
-async def test_without_a_tenant_there_are_no_rows_and_no_writes(database: Database) -> None:
+async def test_without_a_tenant_there_are_no_rows_and_no_writes(database: FreshDatabase) -> None:
     async with pooled(database) as pool:
         async with pool.tenant("t1") as tx:
             await tx.execute(ADD, "t1", 1)
@@ -103,7 +103,7 @@ async def test_without_a_tenant_there_are_no_rows_and_no_writes(database: Databa
     await connection.close()
 
 
-async def test_a_read_transaction_cannot_write(database: Database) -> None:
+async def test_a_read_transaction_cannot_write(database: FreshDatabase) -> None:
     async with pooled(database) as pool:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             async with pool.tenant("t1", "read") as tx:
@@ -142,7 +142,7 @@ def test_no_accepted_tenant_id_can_end_its_quote(tenant: str) -> None:
             check_tenant_id(tenant)
 
 
-async def test_an_exception_rolls_back_and_a_commit_tells_in_order(database: Database) -> None:
+async def test_an_exception_rolls_back_and_a_commit_tells_in_order(database: FreshDatabase) -> None:
     told: list[str] = []
     async with pooled(database) as pool:
 
@@ -163,7 +163,7 @@ async def test_an_exception_rolls_back_and_a_commit_tells_in_order(database: Dat
     assert (told, await total(database)) == (["first", "second"], 1)
 
 
-async def test_a_commit_that_fails_tells_nobody(database: Database) -> None:
+async def test_a_commit_that_fails_tells_nobody(database: FreshDatabase) -> None:
     told: list[str] = []
     async with pooled(database, size=1) as pool:
 
@@ -183,7 +183,7 @@ async def test_a_commit_that_fails_tells_nobody(database: Database) -> None:
     "statement", ["SELECT pg_sleep(30)", None], ids=["in a statement", "between statements"]
 )
 async def test_cancelling_rolls_back_and_leaves_a_usable_connection(
-    database: Database, statement: str | None
+    database: FreshDatabase, statement: str | None
 ) -> None:
     inside = asyncio.Event()
 
@@ -209,7 +209,7 @@ async def test_cancelling_rolls_back_and_leaves_a_usable_connection(
     assert await total(database) == 1
 
 
-async def test_cancelling_at_any_moment_never_poisons_the_pool(database: Database) -> None:
+async def test_cancelling_at_any_moment_never_poisons_the_pool(database: FreshDatabase) -> None:
     """Cancel after ever longer waits, twice in a row, through begin, work, commit and rollback."""
 
     async def work(pool: Pool, n: int) -> None:
@@ -235,7 +235,7 @@ async def test_cancelling_at_any_moment_never_poisons_the_pool(database: Databas
             assert await tx.fetchval("SELECT count(*) FROM public.notes WHERE id % 2 = 1") == 0
 
 
-async def test_a_connection_lost_in_a_transaction_is_503_and_the_next_works(database: Database) -> None:
+async def test_a_connection_lost_in_a_transaction_is_503_and_the_next_works(database: FreshDatabase) -> None:
     admin = await asyncpg.connect(database.admin)
     async with pooled(database, size=1) as pool:
 
@@ -256,7 +256,7 @@ async def test_a_connection_lost_in_a_transaction_is_503_and_the_next_works(data
     assert await total(database) == 1
 
 
-async def test_a_connection_lost_while_idle_costs_at_most_one_503(database: Database) -> None:
+async def test_a_connection_lost_while_idle_costs_at_most_one_503(database: FreshDatabase) -> None:
     admin = await asyncpg.connect(database.admin)
     async with pooled(database, size=1) as pool:
         async with pool.tenant("t1") as tx:
@@ -274,7 +274,7 @@ async def test_a_connection_lost_while_idle_costs_at_most_one_503(database: Data
     await admin.close()
 
 
-async def test_an_exhausted_pool_answers_503_in_bounded_time(database: Database) -> None:
+async def test_an_exhausted_pool_answers_503_in_bounded_time(database: FreshDatabase) -> None:
     taken, over = asyncio.Event(), asyncio.Event()
 
     async def hold(pool: Pool) -> None:
@@ -297,7 +297,7 @@ async def test_an_exhausted_pool_answers_503_in_bounded_time(database: Database)
             assert await tx.fetchval("SELECT 1") == 1
 
 
-async def test_a_tenant_with_many_transactions_delays_another_by_one(database: Database) -> None:
+async def test_a_tenant_with_many_transactions_delays_another_by_one(database: FreshDatabase) -> None:
     order: list[str] = []
 
     async def transact(pool: Pool, tenant: str) -> None:
@@ -314,7 +314,7 @@ async def test_a_tenant_with_many_transactions_delays_another_by_one(database: D
         await asyncio.gather(*crowd)
 
 
-async def test_who_holds_a_connection_gets_a_second_although_all_hold_one(database: Database) -> None:
+async def test_who_holds_a_connection_gets_a_second_although_all_hold_one(database: FreshDatabase) -> None:
     """As where each of many requests comes to a cache that loads, within its transaction."""
 
     async def nested(pool: Pool, tenant: str) -> int:
@@ -333,7 +333,7 @@ async def test_who_holds_a_connection_gets_a_second_although_all_hold_one(databa
 
 
 @pytest.mark.usefixtures("no_second_connection")
-async def test_one_connection_is_enough_for_a_whole_request(database: Database) -> None:
+async def test_one_connection_is_enough_for_a_whole_request(database: FreshDatabase) -> None:
     """A request that holds its transaction must never wait for a second connection."""
 
     async def handler(call: Any) -> object:
@@ -346,7 +346,7 @@ async def test_one_connection_is_enough_for_a_whole_request(database: Database) 
     assert (status, answer["data"]) == (200, {"rows": 1})
 
 
-async def test_alternating_tenants_on_few_connections_never_mixes_rows(database: Database) -> None:
+async def test_alternating_tenants_on_few_connections_never_mixes_rows(database: FreshDatabase) -> None:
     tenants = [f"t{n}" for n in range(10)]
 
     async def work(pool: Pool, tenant: str, n: int) -> None:
@@ -367,13 +367,13 @@ async def test_alternating_tenants_on_few_connections_never_mixes_rows(database:
     assert await total(database) == 160
 
 
-async def test_json_columns_travel_as_objects(database: Database) -> None:
+async def test_json_columns_travel_as_objects(database: FreshDatabase) -> None:
     async with pooled(database) as pool, pool.tenant("t1", "read") as tx:
         value = {"a": [1, None, "ü"], "b": {"c": 1.5}}
         assert await tx.fetchval("SELECT $1::jsonb", value) == value
 
 
-async def test_codecs_are_awaited_once_a_connection_and_never_for_a_request(database: Database) -> None:
+async def test_codecs_are_awaited_once_a_connection_and_never_for_a_request(database: FreshDatabase) -> None:
     seen: list[int] = []
 
     async def register(connection: "asyncpg.Connection[Any]") -> None:

@@ -13,12 +13,12 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import File
 from ragwork_kernel import migrations
 from ragwork_kernel.authorization import AuthorizationGates
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import RoleGate, StepGate, public, route, serving
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     async with postgres.database([migrations.KERNEL]) as fresh:
         yield fresh
 
@@ -42,7 +42,7 @@ class TokenForm:
 ACCEPT = {"Accept": "application/scim+json"}
 
 
-async def test_what_no_route_takes_is_refused_in_the_words_of_its_neighbours(database: Database) -> None:
+async def test_what_no_route_takes_is_refused_in_the_words_of_its_neighbours(database: FreshDatabase) -> None:
     async def handler(_call: Any) -> object:
         return {}
 
@@ -78,7 +78,7 @@ async def test_what_no_route_takes_is_refused_in_the_words_of_its_neighbours(dat
             assert await spoke("GET", path) == (404, False), path
 
 
-async def test_a_dialect_answers_bare_and_refuses_in_its_own_words(database: Database) -> None:
+async def test_a_dialect_answers_bare_and_refuses_in_its_own_words(database: FreshDatabase) -> None:
     async def handler(call: Any) -> object:
         return {"got": call.body}
 
@@ -108,7 +108,7 @@ async def test_a_dialect_answers_bare_and_refuses_in_its_own_words(database: Dat
     (b"grant_type=x&scope=a+b&unknown=1", 200), (b"grant_type=x&grant_type=y", 422), (b"scope=a", 422),
     (b"unknown=1&unknown=2&grant_type=x", 200), (b"grant_type=%ff", 422),
 ])  # fmt: skip
-async def test_a_form_is_decoded_strictly(database: Database, raw: bytes, status: int) -> None:
+async def test_a_form_is_decoded_strictly(database: FreshDatabase, raw: bytes, status: int) -> None:
     async def handler(call: Any) -> object:
         return {"grant_type": call.body.grant_type, "scope": call.body.scope}
 
@@ -123,7 +123,7 @@ async def test_a_form_is_decoded_strictly(database: Database, raw: bytes, status
         assert wrong[0] == 415
 
 
-async def test_bytes_may_have_a_status(database: Database) -> None:
+async def test_bytes_may_have_a_status(database: FreshDatabase) -> None:
     async def handler(_call: Any) -> object:
         return File(data=b"moved", mime="text/plain", status=307, headers={"Location": "/x"})
 
@@ -156,7 +156,7 @@ def person(
     (frozenset({"thing.write", "other.*", "thing", "*"}), 403),
 ])  # fmt: skip
 async def test_a_credentials_scopes_bound_what_it_reaches_whatever_gates_say(
-    database: Database, scopes: frozenset[str] | None, status: int
+    database: FreshDatabase, scopes: frozenset[str] | None, status: int
 ) -> None:
     async def handler(_call: Any) -> object:
         return {}
@@ -192,7 +192,7 @@ async def test_who_acts_for_somebody_reads_what_both_read() -> None:
     assert scope != Everything()
 
 
-async def test_stale_reads_survive_a_replica_that_is_away(database: Database) -> None:
+async def test_stale_reads_survive_a_replica_that_is_away(database: FreshDatabase) -> None:
     from ragwork_kernel.db import Pool
     from ragwork_kernel.read_replica import ReplicaAwareDatabase
     from ragwork_kernel.telemetry import Telemetry

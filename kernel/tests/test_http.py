@@ -17,7 +17,7 @@ from ragwork_hooks.fields import number
 from ragwork_hooks.http import File, Response, Upload
 from ragwork_kernel import migrations
 from ragwork_kernel.responses import SECURITY_HEADERS
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import StepGate, public, route, serving
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -45,7 +45,7 @@ class Paging:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """One database for this module: its tests keep nothing in it, or only in tables of their own."""
     async with postgres.database([migrations.KERNEL]) as fresh:
         yield fresh
@@ -83,7 +83,7 @@ def posted(body: bytes, *headers: str, path: str = "/v1/things") -> bytes:
 # --- bodies -------------------------------------------------------------------------------------
 
 
-async def test_a_declared_oversize_is_refused_before_the_body_is_read(database: Database) -> None:
+async def test_a_declared_oversize_is_refused_before_the_body_is_read(database: FreshDatabase) -> None:
     async with serving(database.app, route(echo, **POST)) as served:
         answer = await served.raw(posted(b"", "Content-Type: application/json", "Content-Length: 1001"), 0.5)
     assert answer.startswith(b"HTTP/1.1 413")
@@ -93,7 +93,7 @@ async def test_a_declared_oversize_is_refused_before_the_body_is_read(database: 
 
 @pytest.mark.parametrize("size", [999, 1000, 1001, 100_000])
 @pytest.mark.parametrize("encoding", ["plain", "chunked", "gzip"])
-async def test_bytes_are_counted_however_they_arrive(database: Database, size: int, encoding: str) -> None:
+async def test_bytes_are_counted_however_they_arrive(database: FreshDatabase, size: int, encoding: str) -> None:
     body = b'{"text":"' + b"x" * (size - 11) + b'"}'
     assert len(body) == size
     headers = {"Content-Type": "application/json"}
@@ -114,7 +114,7 @@ async def test_bytes_are_counted_however_they_arrive(database: Database, size: i
     assert status == (200 if size <= 1000 else 413)
 
 
-async def test_a_gzip_bomb_is_cut_off_by_its_unpacked_size(database: Database) -> None:
+async def test_a_gzip_bomb_is_cut_off_by_its_unpacked_size(database: FreshDatabase) -> None:
     bomb = gzip.compress(b'{"text":"' + b"x" * 50_000_000 + b'"}')
     assert len(bomb) < 100_000
     declared = route(echo, **{**POST, "body_limit": 1_000_000})
@@ -142,7 +142,7 @@ async def test_a_gzip_bomb_is_cut_off_by_its_unpacked_size(database: Database) -
     ],
 )
 async def test_a_bad_body_is_refused_in_the_envelope(
-    database: Database, body: bytes, headers: tuple[str, ...], status: int
+    database: FreshDatabase, body: bytes, headers: tuple[str, ...], status: int
 ) -> None:
     given = (
         headers
@@ -155,14 +155,14 @@ async def test_a_bad_body_is_refused_in_the_envelope(
     assert b'"error":{"code":' in answer
 
 
-async def test_an_optional_body_may_be_absent(database: Database) -> None:
+async def test_an_optional_body_may_be_absent(database: FreshDatabase) -> None:
     declared = route(echo, method="POST", body=Paging, body_kind="optional_json")
     async with serving(database.app, declared) as served:
         status, answer, _ = await served.call("POST")
     assert (status, answer["data"]["body"]["limit"]) == (200, 25)
 
 
-async def test_a_form_arrives_with_its_file_and_typed_fields(database: Database) -> None:
+async def test_a_form_arrives_with_its_file_and_typed_fields(database: FreshDatabase) -> None:
     declared = route(uploaded, method="POST", body=Form, body_kind="multipart")
     form = aiohttp.FormData(quote_fields=False)
     form.add_field("name", "n")
@@ -183,7 +183,7 @@ async def test_a_form_arrives_with_its_file_and_typed_fields(database: Database)
 
 @pytest.mark.parametrize(("filename", "label"), [("a.JSON", None), ("a", "application/json; charset=utf-8")])
 async def test_a_file_of_json_is_looked_over_like_a_body(
-    database: Database, filename: str, label: str | None
+    database: FreshDatabase, filename: str, label: str | None
 ) -> None:
     declared = route(uploaded, method="POST", body=Form, body_kind="multipart")
     form = aiohttp.FormData()
@@ -195,7 +195,7 @@ async def test_a_file_of_json_is_looked_over_like_a_body(
     assert answer["error"]["details"]["errors"][0]["type"] == "too_many_values"
 
 
-async def test_a_text_that_is_called_like_json_is_a_text(database: Database) -> None:
+async def test_a_text_that_is_called_like_json_is_a_text(database: FreshDatabase) -> None:
     declared = route(uploaded, method="POST", body=Form, body_kind="multipart")
     form = aiohttp.FormData()
     form.add_field("name", "n")
@@ -227,7 +227,7 @@ NAME = PART.format("name", "", "n")
         ("--b\r\n" + "X: y\r\n" * 5 + "broken header\r\n\r\n\r\n--b--", 422),
     ],
 )
-async def test_a_form_is_taken_whole_or_refused(database: Database, form: str, status: int) -> None:
+async def test_a_form_is_taken_whole_or_refused(database: FreshDatabase, form: str, status: int) -> None:
     declared = route(uploaded, method="POST", body=Form, body_kind="multipart")
     body = form.encode()
     async with serving(database.app, declared) as served:
@@ -238,7 +238,7 @@ async def test_a_form_is_taken_whole_or_refused(database: Database, form: str, s
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/mixed; boundary=b", "application/json"])
-async def test_a_form_without_a_boundary_or_of_another_type_is_refused(database: Database, kind: str) -> None:
+async def test_a_form_without_a_boundary_or_of_another_type_is_refused(database: FreshDatabase, kind: str) -> None:
     declared = route(uploaded, method="POST", body=Form, body_kind="multipart")
     async with serving(database.app, declared) as served:
         answer = await served.raw(posted(b"x", f"Content-Type: {kind}", "Content-Length: 1"))
@@ -247,7 +247,7 @@ async def test_a_form_without_a_boundary_or_of_another_type_is_refused(database:
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"a\x00b", b"=?utf-8?q?a?=", b"a" * 5000])
-async def test_hostile_part_and_file_names_never_break_the_answer(database: Database, name: bytes) -> None:
+async def test_hostile_part_and_file_names_never_break_the_answer(database: FreshDatabase, name: bytes) -> None:
     declared = route(uploaded, method="POST", body=Form, body_kind="multipart")
     hostile = b'--b\r\nContent-Disposition: form-data; name="%b"; filename="%b"\r\n\r\nx\r\n' % (name, name)
     named = b'--b\r\nContent-Disposition: form-data; name="file"; filename="%b"\r\n\r\nx\r\n' % name
@@ -261,7 +261,7 @@ async def test_hostile_part_and_file_names_never_break_the_answer(database: Data
         assert b'"meta":{"request_id"' in answer
 
 
-async def test_a_form_over_the_limit_is_cut_while_it_is_read(database: Database) -> None:
+async def test_a_form_over_the_limit_is_cut_while_it_is_read(database: FreshDatabase) -> None:
     declared = route(uploaded, method="POST", body=Form, body_kind="multipart", body_limit=1000)
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -305,7 +305,7 @@ def got(path: str) -> bytes:
     ],
 )
 async def test_query_parameters_are_typed_bounded_and_known(
-    database: Database, query: str, status: int
+    database: FreshDatabase, query: str, status: int
 ) -> None:
     async with serving(database.app, route(echo, query=Paging)) as served:
         answer = await served.raw(got(f"/v1/things{query}"))
@@ -314,7 +314,7 @@ async def test_query_parameters_are_typed_bounded_and_known(
 
 
 @pytest.mark.parametrize("wrong", ["%00", "a%00b", "a" * 257, "%0d%0aX-Evil:1", "%C2%85", "%E2%80%A8"])
-async def test_an_id_that_nothing_can_have_is_a_missing_one(database: Database, wrong: str) -> None:
+async def test_an_id_that_nothing_can_have_is_a_missing_one(database: FreshDatabase, wrong: str) -> None:
     async with serving(database.app, route(echo, path="/v1/things/{id}")) as served:
         answer = await served.raw(got(f"/v1/things/{wrong}"))
     assert answer.startswith(b"HTTP/1.1 404"), answer
@@ -325,7 +325,7 @@ async def test_an_id_that_nothing_can_have_is_a_missing_one(database: Database, 
 # --- time ---------------------------------------------------------------------------------------
 
 
-async def test_a_deadline_never_cuts_a_commit(database: Database) -> None:
+async def test_a_deadline_never_cuts_a_commit(database: FreshDatabase) -> None:
     owner = await asyncpg.connect(database.owner)
     await owner.execute(
         """CREATE TABLE ragwork.slow (tenant_id text PRIMARY KEY);
@@ -348,7 +348,7 @@ async def test_a_deadline_never_cuts_a_commit(database: Database) -> None:
     assert (status, kept) == (200, 1), answer
 
 
-async def test_the_deadline_answers_503_and_rolls_back(database: Database) -> None:
+async def test_the_deadline_answers_503_and_rolls_back(database: FreshDatabase) -> None:
     owner = await asyncpg.connect(database.admin)
     await owner.execute("CREATE TABLE public.slow (id int); GRANT ALL ON public.slow TO ragwork_app")
 
@@ -373,13 +373,13 @@ async def test_the_deadline_answers_503_and_rolls_back(database: Database) -> No
     await owner.close()
 
 
-async def test_a_client_that_withholds_its_body_meets_the_deadline(database: Database) -> None:
+async def test_a_client_that_withholds_its_body_meets_the_deadline(database: FreshDatabase) -> None:
     async with serving(database.app, route(echo, **POST), body_timeout_s=0.2) as served:
         answer = await served.raw(posted(b'{"te', "Content-Type: application/json", "Content-Length: 100"), 2)
     assert answer.startswith(b"HTTP/1.1 408"), answer
 
 
-async def test_a_body_that_arrives_slowly_leaves_the_work_its_time(database: Database) -> None:
+async def test_a_body_that_arrives_slowly_leaves_the_work_its_time(database: FreshDatabase) -> None:
     async def slow() -> AsyncIterator[bytes]:
         for piece in (b'{"text"', b":", b'"a"}'):
             yield piece
@@ -419,7 +419,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("method", "path", "status"), ANSWERS)
 async def test_every_answer_carries_the_security_headers_and_a_request_id(
-    database: Database, method: str, path: str, status: int
+    database: FreshDatabase, method: str, path: str, status: int
 ) -> None:
     async with serving(database.app, *EVERY, *TOLD, cors_allow_origins=(ORIGIN,)) as served:
         headers = {"Origin": ORIGIN, "X-Request-Id": "req-1"}
@@ -437,14 +437,14 @@ async def test_every_answer_carries_the_security_headers_and_a_request_id(
 @pytest.mark.parametrize(
     "sent", ["", "a" * 65, "with space", "ünicode", "semi;colon", '"quoted"', "../up", "a,b", "<script>"]
 )
-async def test_an_unsafe_request_id_is_replaced(database: Database, sent: str) -> None:
+async def test_an_unsafe_request_id_is_replaced(database: FreshDatabase, sent: str) -> None:
     async with serving(database.app, *EVERY) as served:
         _, answer, response = await served.call(path="/v1/ok", headers={"X-Request-Id": sent})
     assert UUID.fullmatch(answer["meta"]["request_id"])
     assert response.headers["X-Request-Id"] == answer["meta"]["request_id"] == answer["data"]["echo_id"]
 
 
-async def test_a_method_a_path_does_not_take_names_those_it_does(database: Database) -> None:
+async def test_a_method_a_path_does_not_take_names_those_it_does(database: FreshDatabase) -> None:
     async with serving(database.app, *EVERY) as served:
         status, answer, response = await served.call("DELETE", "/v1/things")
     assert (status, answer["error"]["code"], response.headers["Allow"]) == (
@@ -454,7 +454,7 @@ async def test_a_method_a_path_does_not_take_names_those_it_does(database: Datab
     )
 
 
-async def test_refusals_of_unknown_paths_share_one_metrics_label(database: Database) -> None:
+async def test_refusals_of_unknown_paths_share_one_metrics_label(database: FreshDatabase) -> None:
     async with serving(database.app, *EVERY) as served:
         for n in range(5):
             await served.call(path=f"/v1/guess-{n}")
@@ -479,7 +479,7 @@ def cors(response: aiohttp.ClientResponse) -> Mapping[str, str]:
     ],
 )
 async def test_browsers_of_other_origins_are_denied_by_default(
-    database: Database, allowed: tuple[str, ...], origin: str, granted: bool
+    database: FreshDatabase, allowed: tuple[str, ...], origin: str, granted: bool
 ) -> None:
     preflight = {"Origin": origin, "Access-Control-Request-Method": "GET"}
     async with serving(database.app, *EVERY, cors_allow_origins=allowed) as served:
@@ -494,7 +494,7 @@ async def test_browsers_of_other_origins_are_denied_by_default(
     assert response.headers.get("Access-Control-Allow-Credentials") is None
 
 
-async def test_a_preflight_names_methods_and_headers_and_needs_no_credentials(database: Database) -> None:
+async def test_a_preflight_names_methods_and_headers_and_needs_no_credentials(database: FreshDatabase) -> None:
     async with serving(database.app, *EVERY, cors_allow_origins=(ORIGIN,)) as served:
         headers = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
         status, _, response = await served.call("OPTIONS", "/v1/things", None, headers=headers)
@@ -505,7 +505,7 @@ async def test_a_preflight_names_methods_and_headers_and_needs_no_credentials(da
         assert status == 404
 
 
-async def test_a_script_may_read_what_stands_on_an_answer_beside_its_data(database: Database) -> None:
+async def test_a_script_may_read_what_stands_on_an_answer_beside_its_data(database: FreshDatabase) -> None:
     async def told(_call: Any) -> object:
         return Response(data={}, headers={"X-Quota-Day-Used": "1", "ETag": '"a"'})
 
@@ -523,7 +523,7 @@ async def test_a_script_may_read_what_stands_on_an_answer_beside_its_data(databa
                 assert {"x-request-id", "retry-after", "server-timing", "deprecation", "sunset"} <= exposed
 
 
-async def test_head_answers_as_get_without_the_body(database: Database) -> None:
+async def test_head_answers_as_get_without_the_body(database: FreshDatabase) -> None:
     async def read(call: Any) -> object:
         if call.path["name"] == "file":
             return File(data=b"12345", mime="text/plain")
@@ -550,7 +550,7 @@ async def test_head_answers_as_get_without_the_body(database: Database) -> None:
             assert kept[0] == kept[1], path
 
 
-async def test_the_root_leads_on_and_tells_no_version(database: Database) -> None:
+async def test_the_root_leads_on_and_tells_no_version(database: FreshDatabase) -> None:
     async with serving(database.app, *EVERY, *TOLD) as served:
         status, page, response = await served.call(path="/", token=None)
     assert (status, response.content_type) == (200, "text/html")
@@ -559,7 +559,7 @@ async def test_the_root_leads_on_and_tells_no_version(database: Database) -> Non
     assert not re.search(r"\d+\.\d+\.\d+", page)
 
 
-async def test_nothing_leads_to_a_description_that_no_plugin_gives(database: Database) -> None:
+async def test_nothing_leads_to_a_description_that_no_plugin_gives(database: FreshDatabase) -> None:
     async with serving(database.app, *EVERY) as served:
         assert "href" not in (await served.call(path="/", token=None))[1]
         for path in ("/docs", "/openapi.json", "/nowhere"):
@@ -590,7 +590,7 @@ LEGACY = (
     ],
 )
 async def test_unversioned_paths_answer_errors_as_they_always_did(
-    database: Database, path: str, status: int, body: object
+    database: FreshDatabase, path: str, status: int, body: object
 ) -> None:
     async with serving(database.app, *LEGACY) as served:
         got, answer, response = await served.call(path=path)
@@ -599,7 +599,7 @@ async def test_unversioned_paths_answer_errors_as_they_always_did(
 
 
 async def test_unversioned_paths_are_not_enveloped_say_their_end_and_check_the_same(
-    database: Database,
+    database: FreshDatabase,
 ) -> None:
     async with serving(
         database.app, *LEGACY, gates=(StepGate(),), legacy_sunset="Sun, 10 May 2026 00:00:00 +0000"
@@ -615,7 +615,7 @@ async def test_unversioned_paths_are_not_enveloped_say_their_end_and_check_the_s
         assert "Deprecation" not in versioned.headers
 
 
-async def test_an_operator_can_end_the_unversioned_paths(database: Database) -> None:
+async def test_an_operator_can_end_the_unversioned_paths(database: FreshDatabase) -> None:
     async with serving(database.app, *LEGACY, legacy_aliases="gone") as served:
         status, answer, response = await served.call(path="/things")
         assert (status, answer["detail"]["code"]) == (410, "GONE")
@@ -624,7 +624,7 @@ async def test_an_operator_can_end_the_unversioned_paths(database: Database) -> 
         assert (await served.call(path="/v1/things"))[0] == 200
 
 
-async def test_replies_choose_their_status_headers_and_form(database: Database) -> None:
+async def test_replies_choose_their_status_headers_and_form(database: FreshDatabase) -> None:
     async def created(_call: Any) -> object:
         return Response(data={"id": 1}, status=201, headers={"Location": "/v1/things/1"})
 
@@ -656,7 +656,7 @@ async def test_replies_choose_their_status_headers_and_form(database: Database) 
      b"GET /v1/ok HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 100_000 + b"\r\n\r\n"],
 )  # fmt: skip
 async def test_malformed_http_is_refused_and_the_server_lives_on(
-    database: Database, request_bytes: bytes
+    database: FreshDatabase, request_bytes: bytes
 ) -> None:
     async with serving(database.app, *EVERY) as served:
         answer = await served.raw(request_bytes, 1)

@@ -12,13 +12,13 @@ from job_bench import Bench, Recorder, bench_on, kind, until
 from ragwork_hooks.jobs import PermanentFailure, Job
 from ragwork_kernel import queue
 from ragwork_kernel.error_answers import UNEXPECTED
-from ragwork_kernel.job_claims import Turn, shared_out
+from ragwork_kernel.job_claims import TenantTurn, shared_out
 from ragwork_kernel.worker import Worker
-from ragwork_testkit.database import Database
+from ragwork_testkit.database import FreshDatabase
 
 
 @pytest_asyncio.fixture
-async def bench(database: Database) -> AsyncIterator[Bench]:
+async def bench(database: FreshDatabase) -> AsyncIterator[Bench]:
     async with bench_on(database.app) as made:
         yield made
 
@@ -26,7 +26,7 @@ async def bench(database: Database) -> AsyncIterator[Bench]:
 async def nothing(job: Job) -> None: ...
 
 
-async def test_a_job_exists_only_when_its_transaction_commits(database: Database, bench: Bench) -> None:
+async def test_a_job_exists_only_when_its_transaction_commits(database: FreshDatabase, bench: Bench) -> None:
     ran: list[str] = []
 
     async def run(job: Job) -> None:
@@ -43,7 +43,7 @@ async def test_a_job_exists_only_when_its_transaction_commits(database: Database
     assert (status.attempt, status.reason, status.kind) == (1, None, "k")
 
 
-async def test_an_idle_worker_starts_a_job_within_50_ms(database: Database, bench: Bench) -> None:
+async def test_an_idle_worker_starts_a_job_within_50_ms(database: FreshDatabase, bench: Bench) -> None:
     started: list[float] = []
 
     async def run(job: Job) -> None:
@@ -70,7 +70,7 @@ async def test_enqueueing_needs_a_tenant_and_a_kind_that_somebody_runs(bench: Be
 
 
 async def test_the_application_role_can_neither_write_nor_see_another_tenants_jobs(
-    database: Database, bench: Bench
+    database: FreshDatabase, bench: Bench
 ) -> None:
     job_id = await bench.enqueue("t1")
     assert await bench.status("t1", job_id) is not None
@@ -90,7 +90,7 @@ async def test_the_application_role_can_neither_write_nor_see_another_tenants_jo
 
 
 async def test_a_failure_is_tried_again_with_growing_delay_then_told_and_kept(
-    database: Database, bench: Bench
+    database: FreshDatabase, bench: Bench
 ) -> None:
     starts: list[float] = []
     told: list[tuple[str, str]] = []
@@ -119,7 +119,7 @@ async def test_a_failure_is_tried_again_with_growing_delay_then_told_and_kept(
     assert recorder.counts[("jobs_total", "k", "dead")] == 1
 
 
-async def test_giving_up_ends_a_job_at_its_first_attempt(database: Database, bench: Bench) -> None:
+async def test_giving_up_ends_a_job_at_its_first_attempt(database: FreshDatabase, bench: Bench) -> None:
     told: list[str] = []
 
     async def run(job: Job) -> None:
@@ -135,7 +135,7 @@ async def test_giving_up_ends_a_job_at_its_first_attempt(database: Database, ben
 
 @pytest.mark.parametrize("way_out", [SystemExit(1), asyncio.CancelledError()], ids=["exit", "cancel"])
 async def test_a_job_that_leaves_by_another_door_fails_like_any_other(
-    database: Database, bench: Bench, way_out: BaseException
+    database: FreshDatabase, bench: Bench, way_out: BaseException
 ) -> None:
     async def run(job: Job) -> None:
         raise way_out
@@ -147,7 +147,7 @@ async def test_a_job_that_leaves_by_another_door_fails_like_any_other(
     assert status.attempt == 3
 
 
-async def test_an_end_that_could_not_be_told_is_told_again(database: Database, bench: Bench) -> None:
+async def test_an_end_that_could_not_be_told_is_told_again(database: FreshDatabase, bench: Bench) -> None:
     tries: list[str] = []
 
     async def run(job: Job) -> None:
@@ -164,7 +164,7 @@ async def test_an_end_that_could_not_be_told_is_told_again(database: Database, b
     assert status.reason == "unexpected failure: RuntimeError: broken"
 
 
-async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Database, bench: Bench) -> None:
+async def test_the_operator_lists_explains_and_retries_a_dead_job(database: FreshDatabase, bench: Bench) -> None:
     healthy = False
 
     async def run(job: Job) -> None:
@@ -208,7 +208,7 @@ async def test_the_operator_lists_explains_and_retries_a_dead_job(database: Data
 
 
 async def test_a_kind_never_runs_wider_than_its_concurrency_and_others_go_on(
-    database: Database, bench: Bench
+    database: FreshDatabase, bench: Bench
 ) -> None:
     running, widest, others = 0, 0, 0
     release = asyncio.Event()
@@ -239,7 +239,7 @@ async def test_a_kind_never_runs_wider_than_its_concurrency_and_others_go_on(
 
 
 async def test_a_tenant_with_a_long_queue_does_not_delay_another_tenants_job(
-    database: Database, bench: Bench
+    database: FreshDatabase, bench: Bench
 ) -> None:
     order: list[str] = []
 
@@ -286,7 +286,7 @@ class Held:
 
 
 async def test_long_jobs_of_one_tenant_never_hold_every_place_of_several_workers(
-    database: Database, bench: Bench
+    database: FreshDatabase, bench: Bench
 ) -> None:
     held = Held()
     kinds = [kind(held.run, concurrency=2)]
@@ -313,8 +313,8 @@ async def test_long_jobs_of_one_tenant_never_hold_every_place_of_several_workers
 
 
 def test_places_are_shared_out_to_whoever_holds_fewest_then_to_whoever_came_first() -> None:
-    def turn(tenant: str, held: int, here: int, priority: int, name: str = "k") -> Turn:
-        return Turn(kind=name, tenant=tenant, held=held, here=here, priority=priority)
+    def turn(tenant: str, held: int, here: int, priority: int, name: str = "k") -> TenantTurn:
+        return TenantTurn(kind=name, tenant=tenant, held=held, here=here, priority=priority)
 
     alone = [turn("a", 0, 0, -1)]
     assert shared_out(alone, {"k": 3}, {"k": 4}) == {"a/k": 3}
@@ -326,7 +326,7 @@ def test_places_are_shared_out_to_whoever_holds_fewest_then_to_whoever_came_firs
     assert shared_out(full, {"k": 3, "other": 1}, {"k": 1, "other": 2}) == {"a/other": 1}
 
 
-async def test_parallel_enqueueing_buys_no_larger_share(database: Database, bench: Bench) -> None:
+async def test_parallel_enqueueing_buys_no_larger_share(database: FreshDatabase, bench: Bench) -> None:
     async def many() -> None:
         for _ in range(25):
             await bench.enqueue("noisy")
@@ -344,7 +344,7 @@ async def test_parallel_enqueueing_buys_no_larger_share(database: Database, benc
     assert order.count("noisy") <= 25, order
 
 
-async def test_jobs_of_one_tenant_start_in_order(database: Database, bench: Bench) -> None:
+async def test_jobs_of_one_tenant_start_in_order(database: FreshDatabase, bench: Bench) -> None:
     seen: list[str] = []
 
     async def run(job: Job) -> None:
@@ -358,7 +358,7 @@ async def test_jobs_of_one_tenant_start_in_order(database: Database, bench: Benc
 
 
 async def test_the_claim_uses_its_index_whatever_the_length_of_the_queue(
-    database: Database, bench: Bench
+    database: FreshDatabase, bench: Bench
 ) -> None:
     owner = await asyncpg.connect(database.owner)
     await owner.execute(

@@ -10,10 +10,10 @@ from job_bench import Recorder, until
 from ragwork_hooks.jobs import Schedule
 from ragwork_kernel.scheduler import _latest
 from ragwork_kernel.worker import Worker
-from ragwork_testkit.database import Database
+from ragwork_testkit.database import FreshDatabase
 
 
-async def test_three_workers_run_a_tick_once(database: Database) -> None:
+async def test_three_workers_run_a_tick_once(database: FreshDatabase) -> None:
     ticks: list[datetime] = []
 
     async def run() -> None:
@@ -33,7 +33,7 @@ async def test_three_workers_run_a_tick_once(database: Database) -> None:
     assert row["reason"] is None
 
 
-async def test_a_failing_schedule_leaves_its_reason_and_runs_at_the_next_tick(database: Database) -> None:
+async def test_a_failing_schedule_leaves_its_reason_and_runs_at_the_next_tick(database: FreshDatabase) -> None:
     runs = 0
 
     async def run() -> None:
@@ -51,7 +51,7 @@ async def test_a_failing_schedule_leaves_its_reason_and_runs_at_the_next_tick(da
 
 
 async def test_a_nightly_schedule_does_not_run_when_it_is_first_seen_but_makes_up_for_a_missed_tick(
-    database: Database,
+    database: FreshDatabase,
 ) -> None:
     runs = 0
 
@@ -79,7 +79,7 @@ def test_the_latest_tick_includes_the_present_moment() -> None:
     assert _latest("0 3 * * *", on_time.replace(hour=2)) == on_time.replace(day=3)
 
 
-def test_a_bad_cron_expression_is_refused_by_name(database: Database) -> None:
+def test_a_bad_cron_expression_is_refused_by_name(database: FreshDatabase) -> None:
     async def run() -> None: ...
 
     async def start() -> None:

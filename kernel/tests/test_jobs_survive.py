@@ -15,17 +15,17 @@ from job_bench import Bench, OtherProcess, Recorder, bench_on, kind, read_journa
 from ragwork_hooks.jobs import Job
 from ragwork_kernel import worker, migrations
 from ragwork_kernel.worker import Worker
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 
 
 @pytest_asyncio.fixture
-async def bench(database: Database) -> AsyncIterator[Bench]:
+async def bench(database: FreshDatabase) -> AsyncIterator[Bench]:
     async with bench_on(database.app) as made:
         yield made
 
 
 async def test_after_kill_9_the_next_worker_of_the_machine_goes_on_at_once(
-    database: Database, bench: Bench, tmp_path: Path
+    database: FreshDatabase, bench: Bench, tmp_path: Path
 ) -> None:
     journal = tmp_path / "journal"
     victim = OtherProcess.start(database.dispatcher, journal)
@@ -46,7 +46,7 @@ async def test_after_kill_9_the_next_worker_of_the_machine_goes_on_at_once(
 
 
 async def test_a_lease_without_heartbeat_is_taken_over(
-    database: Database, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: FreshDatabase, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The way for another machine's worker: nothing is known of it but its silence."""
     # One scale for all: a lease shorter than its margin or its heartbeat is given up before the job is done.
@@ -76,7 +76,7 @@ async def test_a_lease_without_heartbeat_is_taken_over(
     assert status.attempt == 2
 
 
-async def test_a_job_that_always_kills_its_worker_ends_dead(database: Database, bench: Bench) -> None:
+async def test_a_job_that_always_kills_its_worker_ends_dead(database: FreshDatabase, bench: Bench) -> None:
     told: list[str] = []
 
     async def run(job: Job) -> None:
@@ -98,7 +98,7 @@ async def test_a_job_that_always_kills_its_worker_ends_dead(database: Database, 
     assert told == [status.reason] == ["the worker was lost during attempt 3"]
 
 
-async def test_many_workers_never_run_one_job_at_once(database: Database, bench: Bench) -> None:
+async def test_many_workers_never_run_one_job_at_once(database: FreshDatabase, bench: Bench) -> None:
     active: set[str] = set()
     done: Counter[str] = Counter()
 
@@ -125,7 +125,7 @@ async def _some(bench: Bench, tenant: str, count: int) -> list[str]:
 
 
 async def test_stopping_finishes_what_it_can_and_gives_the_rest_back(
-    database: Database, bench: Bench
+    database: FreshDatabase, bench: Bench
 ) -> None:
     started: list[str] = []
     cancelled: list[str] = []
@@ -152,7 +152,7 @@ async def test_stopping_finishes_what_it_can_and_gives_the_rest_back(
 
 
 async def test_a_worker_that_cannot_renew_stops_its_jobs_before_another_may_claim(
-    database: Database, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    database: FreshDatabase, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "LEASE_S", 1.5)
     monkeypatch.setattr(worker, "MARGIN_S", 0.5)

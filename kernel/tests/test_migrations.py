@@ -10,13 +10,13 @@ import pytest_asyncio
 from ragwork_hooks.errors import ConfigError
 from ragwork_kernel import migrations, roles
 from ragwork_kernel.migrations import KERNEL, Source
-from ragwork_testkit.database import Database, PostgresServer, on_database
+from ragwork_testkit.database import FreshDatabase, PostgresServer, on_database
 
 TABLE = "-- kind: expand\nCREATE TABLE demo.things (id int PRIMARY KEY);\nGRANT SELECT ON demo.things TO ragwork_app;\n"
 
 
 @pytest_asyncio.fixture
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """A fresh database with the kernel's migrations alone."""
     async with postgres.database([KERNEL]) as fresh:
         yield fresh
@@ -36,7 +36,7 @@ def add(source: Source, name: str, text: str) -> Path:
     return path
 
 
-async def columns(database: Database) -> list[str]:
+async def columns(database: FreshDatabase) -> list[str]:
     connection = await asyncpg.connect(database.admin)
     rows = await connection.fetch(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'demo' ORDER BY ordinal_position"
@@ -45,7 +45,7 @@ async def columns(database: Database) -> list[str]:
     return [row["column_name"] for row in rows]
 
 
-async def ledger(database: Database) -> list[tuple[str, int]]:
+async def ledger(database: FreshDatabase) -> list[tuple[str, int]]:
     connection = await asyncpg.connect(database.admin)
     rows = await connection.fetch(
         "SELECT plugin, version FROM ragwork.migrations WHERE plugin = 'demo' ORDER BY 2"
@@ -54,7 +54,7 @@ async def ledger(database: Database) -> list[tuple[str, int]]:
     return [tuple(row) for row in rows]
 
 
-async def test_what_is_pending_is_applied_once_and_then_served(database: Database, source: Source) -> None:
+async def test_what_is_pending_is_applied_once_and_then_served(database: FreshDatabase, source: Source) -> None:
     with pytest.raises(ConfigError, match=r"1 migrations are not applied .*demo 0001_things"):
         await migrations.verify(database.app, [KERNEL, source])
     assert [m.name for m in await migrations.migrate(database.owner, [KERNEL, source])] == ["0001_things"]
@@ -79,7 +79,7 @@ async def test_an_empty_database_is_brought_up_from_nothing(postgres: PostgresSe
     await postgres.run("DROP DATABASE from_nothing WITH (FORCE)")
 
 
-async def test_a_dry_run_names_the_work_and_changes_nothing(database: Database, source: Source) -> None:
+async def test_a_dry_run_names_the_work_and_changes_nothing(database: FreshDatabase, source: Source) -> None:
     assert [m.name for m in await migrations.migrate(database.owner, [source], dry_run=True)] == [
         "0001_things"
     ]
@@ -90,7 +90,7 @@ async def test_a_dry_run_names_the_work_and_changes_nothing(database: Database, 
 
 
 async def test_an_edited_migration_is_refused_by_migrate_and_by_serve(
-    database: Database, source: Source
+    database: FreshDatabase, source: Source
 ) -> None:
     await migrations.migrate(database.owner, [source])
     add(source, "0001_things", TABLE + "-- a comment\n")
@@ -111,7 +111,7 @@ async def test_an_edited_migration_is_refused_by_migrate_and_by_serve(
     ],
 )
 async def test_a_gap_a_bad_name_and_a_missing_kind_are_refused_before_anything_runs(
-    database: Database, source: Source, name: str, text: str, message: str
+    database: FreshDatabase, source: Source, name: str, text: str, message: str
 ) -> None:
     add(source, name, text)
     with pytest.raises(ConfigError, match=message):
@@ -121,7 +121,7 @@ async def test_a_gap_a_bad_name_and_a_missing_kind_are_refused_before_anything_r
 
 @pytest.mark.parametrize(("kind", "served"), [("expand", True), ("contract", False)])
 async def test_an_older_release_serves_what_a_newer_one_expanded_not_what_it_contracted(
-    database: Database, source: Source, kind: str, served: bool
+    database: FreshDatabase, source: Source, kind: str, served: bool
 ) -> None:
     newer = add(source, "0002_more", f"-- kind: {kind}\nALTER TABLE demo.things ADD note text;\n")
     await migrations.migrate(database.owner, [source])
@@ -136,7 +136,7 @@ async def test_an_older_release_serves_what_a_newer_one_expanded_not_what_it_con
 
 
 async def test_a_failing_migration_leaves_nothing_and_names_itself(
-    database: Database, source: Source
+    database: FreshDatabase, source: Source
 ) -> None:
     add(source, "0002_broken", "-- kind: expand\nALTER TABLE demo.things ADD note text;\nSELECT 1/0;\n")
     add(source, "0003_never", "-- kind: expand\nALTER TABLE demo.things ADD other text;\n")
@@ -149,14 +149,14 @@ async def test_a_failing_migration_leaves_nothing_and_names_itself(
 
 
 async def test_a_migration_outside_a_transaction_may_build_an_index_concurrently(
-    database: Database, source: Source
+    database: FreshDatabase, source: Source
 ) -> None:
     index = "CREATE INDEX CONCURRENTLY things_idx ON demo.things (id);\n"
     add(source, "0002_index", "-- kind: expand no-transaction\n" + index)
     assert len(await migrations.migrate(database.owner, [source])) == 2
 
 
-async def test_two_migrators_at_once_apply_each_migration_once(database: Database, source: Source) -> None:
+async def test_two_migrators_at_once_apply_each_migration_once(database: FreshDatabase, source: Source) -> None:
     for n in range(2, 8):
         add(
             source,
@@ -168,7 +168,7 @@ async def test_two_migrators_at_once_apply_each_migration_once(database: Databas
     assert await ledger(database) == [("demo", n) for n in range(1, 8)]
 
 
-async def test_a_migrator_that_dies_leaves_no_lock(database: Database, source: Source) -> None:
+async def test_a_migrator_that_dies_leaves_no_lock(database: FreshDatabase, source: Source) -> None:
     add(source, "0002_slow", "-- kind: expand\nSELECT pg_sleep(30);\n")
     task = asyncio.create_task(migrations.migrate(database.owner, [source]))
     await asyncio.sleep(0.4)
@@ -182,7 +182,7 @@ async def test_a_migrator_that_dies_leaves_no_lock(database: Database, source: S
 
 @pytest.mark.parametrize("schema", ["Demo", 'x"; DROP SCHEMA ragwork; --', "", "1x", "x" * 42])
 async def test_a_schema_name_that_is_not_plain_is_refused(
-    database: Database, source: Source, schema: str
+    database: FreshDatabase, source: Source, schema: str
 ) -> None:
     hostile = Source(plugin="demo", schema=schema, folder=source.folder)
     with pytest.raises(ConfigError, match="plain lower-case name"):

@@ -14,7 +14,7 @@ from ragwork_hooks.jobs import PermanentFailure
 from ragwork_kernel import outbox
 from ragwork_kernel.db import Pool
 from ragwork_kernel.outbox import OutboxEvents, Relay
-from ragwork_testkit.database import Database
+from ragwork_testkit.database import FreshDatabase
 
 
 class Collector:
@@ -38,7 +38,7 @@ class Collector:
 
 
 @pytest_asyncio.fixture
-async def pool(database: Database) -> AsyncIterator[Pool]:
+async def pool(database: FreshDatabase) -> AsyncIterator[Pool]:
     made = await Pool.open(database.app, size=6, statement_timeout_ms=5000)
     yield made
     await made.close()
@@ -50,7 +50,7 @@ async def publish(pool: Pool, events: OutboxEvents, tenant: str, key: str, *numb
             await events.publish(tx, Event(type="thing.changed", key=key, payload={"n": n}))
 
 
-async def rows(database: Database) -> list[asyncpg.Record]:
+async def rows(database: FreshDatabase) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(database.dispatcher)
     found: list[asyncpg.Record] = await connection.fetch("SELECT * FROM ragwork.outbox ORDER BY id")
     await connection.close()
@@ -58,7 +58,7 @@ async def rows(database: Database) -> list[asyncpg.Record]:
 
 
 async def test_an_event_is_delivered_if_and_only_if_its_transaction_commits(
-    database: Database, pool: Pool
+    database: FreshDatabase, pool: Pool
 ) -> None:
     sink = Collector("s", ("thing.*",))
     events = OutboxEvents([sink])
@@ -79,7 +79,7 @@ async def test_an_event_is_delivered_if_and_only_if_its_transaction_commits(
     assert await rows(database) == []
 
 
-async def test_an_event_that_no_sink_wants_is_not_written(database: Database, pool: Pool) -> None:
+async def test_an_event_that_no_sink_wants_is_not_written(database: FreshDatabase, pool: Pool) -> None:
     exact, prefix = Collector("exact", ("thing.made",)), Collector("prefix", ("other.*", "thing"))
     events = OutboxEvents([exact, prefix])
     await publish(pool, events, "t1", "k", 1)
@@ -90,7 +90,7 @@ async def test_an_event_that_no_sink_wants_is_not_written(database: Database, po
     assert [row["sink"] for row in await rows(database)] == ["exact", "prefix"]
 
 
-async def test_three_relays_keep_the_order_of_each_lane(database: Database, pool: Pool) -> None:
+async def test_three_relays_keep_the_order_of_each_lane(database: FreshDatabase, pool: Pool) -> None:
     async def slowly(_: Delivery) -> None:
         await asyncio.sleep(0.001)
 
@@ -110,7 +110,7 @@ async def test_three_relays_keep_the_order_of_each_lane(database: Database, pool
 
 
 async def test_a_failing_event_holds_up_its_own_lane_only_and_dies_with_its_reason(
-    database: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    database: FreshDatabase, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "BACKOFF_S", 0.05)
 
@@ -141,7 +141,7 @@ async def test_a_failing_event_holds_up_its_own_lane_only_and_dies_with_its_reas
     assert recorder.counts[("events_total", "picky", "dead")] == 1
 
 
-async def test_a_sink_that_gives_up_is_not_asked_again(database: Database, pool: Pool) -> None:
+async def test_a_sink_that_gives_up_is_not_asked_again(database: FreshDatabase, pool: Pool) -> None:
     async def refuse(delivery: Delivery) -> None:
         if delivery.event.payload["n"] == 0:
             raise PermanentFailure("gone for good")
@@ -155,7 +155,7 @@ async def test_a_sink_that_gives_up_is_not_asked_again(database: Database, pool:
     assert dead["dead_at"] is not None
 
 
-async def test_a_long_blocked_lane_does_not_delay_the_others(database: Database, pool: Pool) -> None:
+async def test_a_long_blocked_lane_does_not_delay_the_others(database: FreshDatabase, pool: Pool) -> None:
     async def refuse(delivery: Delivery) -> None:
         if delivery.event.key == "blocked":
             raise RuntimeError("down")
@@ -172,7 +172,7 @@ async def test_a_long_blocked_lane_does_not_delay_the_others(database: Database,
 
 
 async def test_what_a_killed_relay_had_in_hand_is_delivered_again(
-    database: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    database: FreshDatabase, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sink = Collector("s", ("thing.*",))
     events = OutboxEvents([sink])
@@ -194,7 +194,7 @@ async def test_what_a_killed_relay_had_in_hand_is_delivered_again(
 
 
 async def test_a_hanging_sink_is_cut_off(
-    database: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    database: FreshDatabase, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "DELIVER_S", 0.1)
     monkeypatch.setattr(outbox, "BACKOFF_S", 0.05)
@@ -212,7 +212,7 @@ async def test_a_hanging_sink_is_cut_off(
 
 
 async def test_the_application_role_can_only_add_to_its_own_tenants_outbox(
-    database: Database, pool: Pool
+    database: FreshDatabase, pool: Pool
 ) -> None:
     await publish(pool, OutboxEvents([Collector("s", ("thing.*",))]), "t1", "k", 1)
     for statement in (

@@ -17,7 +17,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import StreamEvent
 from ragwork_hooks.notification import Notification
 from ragwork_kernel import migrations
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import (
     ABSTAIN,
     ALLOW,
@@ -36,7 +36,7 @@ STAGES = ("address", "switch", "rate", "entitlement", "capacity", "quota", "sla"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """One database for this module: its tests keep nothing in it."""
     async with postgres.database([migrations.KERNEL]) as fresh:
         yield fresh
@@ -62,7 +62,7 @@ class Raises:
 
 @contextlib.asynccontextmanager
 async def steps(
-    database: Database, *refusing: str, transaction: str = "write"
+    database: FreshDatabase, *refusing: str, transaction: str = "write"
 ) -> AsyncIterator[tuple[Any, list[str]]]:
     """A platform whose every step writes its name down; those called ``refusing`` say no."""
     log: list[str] = []
@@ -111,14 +111,14 @@ ORDER = [
 ]  # fmt: skip
 
 
-async def test_the_steps_are_asked_in_the_order_of_the_contract(database: Database) -> None:
+async def test_the_steps_are_asked_in_the_order_of_the_contract(database: FreshDatabase) -> None:
     async with steps(database) as (served, log):
         status, _, _ = await served.call()
     assert (status, log) == (200, ORDER)
 
 
 @pytest.mark.parametrize("refuses", [s for s in ORDER if s.startswith(("admit", "judge", "load"))])
-async def test_what_is_refused_earlier_calls_nothing_later(database: Database, refuses: str) -> None:
+async def test_what_is_refused_earlier_calls_nothing_later(database: FreshDatabase, refuses: str) -> None:
     async with steps(database, refuses) as (served, log):
         status, answer, _ = await served.call()
     assert status == (404 if refuses == "load" else 403)
@@ -130,7 +130,7 @@ LATE = ["admit-quota", "admit-sla", "admit-cost"]
 READ_ORDER = [*ORDER[: ORDER.index("load")], *LATE, "load", "judge-resource", "handler"]
 
 
-async def test_a_read_is_admitted_before_its_transaction_opens(database: Database) -> None:
+async def test_a_read_is_admitted_before_its_transaction_opens(database: FreshDatabase) -> None:
     async with steps(database, transaction="read") as (served, log):
         status, _, _ = await served.call()
     assert (status, log) == (200, READ_ORDER)
@@ -139,7 +139,7 @@ async def test_a_read_is_admitted_before_its_transaction_opens(database: Databas
 @pytest.mark.usefixtures("no_second_connection")
 @pytest.mark.parametrize(("also", "status"), [("load", 404), ("judge-resource", 403), (None, 402)])
 async def test_a_reads_resource_refuses_before_its_quota_does(
-    database: Database, also: str | None, status: int
+    database: FreshDatabase, also: str | None, status: int
 ) -> None:
     """What the client sees keeps the contract's order, whatever the order of work is."""
 
@@ -165,14 +165,14 @@ async def test_a_reads_resource_refuses_before_its_quota_does(
     assert answered == status
 
 
-async def test_a_call_without_credentials_reaches_no_gate(database: Database) -> None:
+async def test_a_call_without_credentials_reaches_no_gate(database: FreshDatabase) -> None:
     async with steps(database) as (served, log):
         status, answer, response = await served.call(token=None)
     assert (status, answer["error"]["code"], log) == (401, "AUTH_UNAUTHORIZED", ORDER[:2])
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_a_body_is_not_read_for_a_caller_without_the_role(database: Database) -> None:
+async def test_a_body_is_not_read_for_a_caller_without_the_role(database: FreshDatabase) -> None:
     """The refusal comes while the client still holds its body back."""
 
     async def handler(_call: Any) -> object:
@@ -191,7 +191,7 @@ NONSENSE = [RuntimeError("boom"), None, True, "allow", 1, TimeoutError()]
 @pytest.mark.parametrize("answer", NONSENSE, ids=repr)
 @pytest.mark.parametrize("stage", ["role", "resource"])
 async def test_a_gate_that_raises_or_answers_nonsense_denies(
-    database: Database, answer: object, stage: str
+    database: FreshDatabase, answer: object, stage: str
 ) -> None:
     called: list[str] = []
 
@@ -211,7 +211,7 @@ async def test_a_gate_that_raises_or_answers_nonsense_denies(
 
 @pytest.mark.parametrize("answer", NONSENSE, ids=repr)
 async def test_an_admission_gate_that_raises_or_answers_nonsense_denies(
-    database: Database, answer: object
+    database: FreshDatabase, answer: object
 ) -> None:
     async def handler(_call: Any) -> object:
         raise AssertionError("reached")
@@ -226,7 +226,7 @@ async def test_an_admission_gate_that_raises_or_answers_nonsense_denies(
     [((), 403), ((StepGate(ABSTAIN),), 403), ((StepGate(ABSTAIN, "a"), StepGate(ALLOW, "b")), 200),
      ((StepGate(ALLOW, "a"), StepGate(Deny(), "b")), 403)],
 )  # fmt: skip
-async def test_one_allow_and_no_deny_are_needed(database: Database, gates: Any, status: int) -> None:
+async def test_one_allow_and_no_deny_are_needed(database: FreshDatabase, gates: Any, status: int) -> None:
     async def handler(_call: Any) -> object:
         return {}
 
@@ -243,7 +243,7 @@ async def test_one_allow_and_no_deny_are_needed(database: Database, gates: Any, 
     ],
 )
 async def test_a_failing_authenticator_ends_the_request_and_no_other_is_asked(
-    database: Database, error: BaseException, status: int, code: str
+    database: FreshDatabase, error: BaseException, status: int, code: str
 ) -> None:
     log: list[str] = []
 
@@ -269,7 +269,7 @@ async def test_a_failing_authenticator_ends_the_request_and_no_other_is_asked(
     ],
 )
 async def test_an_ambiguous_or_malformed_authorization_header_is_none(
-    database: Database, lines: list[str]
+    database: FreshDatabase, lines: list[str]
 ) -> None:
     async def handler(_call: Any) -> object:
         return {}
@@ -282,7 +282,7 @@ async def test_an_ambiguous_or_malformed_authorization_header_is_none(
     assert answer.startswith(b"HTTP/1.1 401"), answer[:200]
 
 
-async def test_the_peer_is_the_tcp_peer_whatever_the_headers_claim(database: Database) -> None:
+async def test_the_peer_is_the_tcp_peer_whatever_the_headers_claim(database: FreshDatabase) -> None:
     gate = StepAdmit("rate")
 
     async def handler(call: Any) -> object:
@@ -315,7 +315,7 @@ class Settled:
     ("refuses", "fails", "started"), [(None, None, True), ("cost", None, False), (None, "handler", False)]
 )
 async def test_a_hold_is_settled_once_and_knows_whether_work_began(
-    database: Database, refuses: str | None, fails: str | None, started: bool
+    database: FreshDatabase, refuses: str | None, fails: str | None, started: bool
 ) -> None:
     held = Settled()
 
@@ -335,7 +335,7 @@ async def test_a_hold_is_settled_once_and_knows_whether_work_began(
     assert response.headers["X-Held"] == "yes"
 
 
-async def test_a_hold_of_a_stream_is_settled_when_the_client_leaves(database: Database) -> None:
+async def test_a_hold_of_a_stream_is_settled_when_the_client_leaves(database: FreshDatabase) -> None:
     held = Settled()
 
     async def frames() -> AsyncIterator[StreamEvent]:
@@ -359,7 +359,7 @@ async def test_a_hold_of_a_stream_is_settled_when_the_client_leaves(database: Da
 
 
 async def test_a_hold_that_fails_to_settle_is_logged_and_stops_no_other(
-    database: Database, caplog: pytest.LogCaptureFixture
+    database: FreshDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = Settled(fails=True), Settled()
 
@@ -416,7 +416,7 @@ def test_no_notice_is_lost_or_reordered(parts: list[Admission]) -> None:
     assert grant.notices == tuple(notice for part in parts for notice in part.notices)
 
 
-async def test_the_handler_sees_the_merged_grant(database: Database) -> None:
+async def test_the_handler_sees_the_merged_grant(database: FreshDatabase) -> None:
     async def handler(call: Any) -> object:
         return {"audio": call.grant.degrade.audio, "top_k": call.grant.degrade.top_k}
 
@@ -429,7 +429,7 @@ async def test_the_handler_sees_the_merged_grant(database: Database) -> None:
     assert answer["data"] == {"audio": False, "top_k": 9}
 
 
-async def test_the_plan_outside_http_denies_a_resource_of_another_tenant(database: Database) -> None:
+async def test_the_plan_outside_http_denies_a_resource_of_another_tenant(database: FreshDatabase) -> None:
     from ragwork_kernel.authorization import AuthorizationGates
     from ragwork_kernel.db import Pool
 

@@ -16,12 +16,12 @@ from ragwork_hooks.events import RequestSummary
 from ragwork_hooks.http import AnyRoute, Response
 from ragwork_hooks.storage import Transaction
 from ragwork_kernel import migrations
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import ALLOW, StepAdmit, StepGate, route, serving, streamed
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """One database for this module, with a table that handlers write to."""
     async with postgres.database([migrations.KERNEL]) as fresh:
         yield fresh
@@ -75,7 +75,7 @@ async def done(_call: Any) -> object:
     return {}
 
 
-async def test_a_mutation_leaves_one_record_naming_who_did_what(database: Database) -> None:
+async def test_a_mutation_leaves_one_record_naming_who_did_what(database: FreshDatabase) -> None:
     async def handler(_call: Any) -> object:
         return Response(data={}, audit=AuditDetails(resource_id="7", metadata={"size": 3}))
 
@@ -96,7 +96,7 @@ async def test_a_mutation_leaves_one_record_naming_who_did_what(database: Databa
     assert (event.origin.echo_id, event.origin.user_agent) == (response.headers["X-Request-Id"], "probe")
 
 
-async def test_nothing_done_is_nothing_recorded(database: Database) -> None:
+async def test_nothing_done_is_nothing_recorded(database: FreshDatabase) -> None:
     async def handler(_call: Any) -> object:
         return Response(data={}, changed=False)
 
@@ -106,7 +106,7 @@ async def test_nothing_done_is_nothing_recorded(database: Database) -> None:
     assert log.kept == []
 
 
-async def test_a_failed_mutation_leaves_no_record(database: Database) -> None:
+async def test_a_failed_mutation_leaves_no_record(database: FreshDatabase) -> None:
     async def handler(_call: Any) -> object:
         raise Problem("CONFLICT", "no")
 
@@ -116,7 +116,7 @@ async def test_a_failed_mutation_leaves_no_record(database: Database) -> None:
     assert log.kept == []
 
 
-async def test_a_mutation_whose_record_cannot_be_written_fails(database: Database) -> None:
+async def test_a_mutation_whose_record_cannot_be_written_fails(database: FreshDatabase) -> None:
     committed: list[str] = []
 
     async def handler(call: Any) -> object:
@@ -129,7 +129,7 @@ async def test_a_mutation_whose_record_cannot_be_written_fails(database: Databas
 
 
 async def test_an_event_without_a_write_transaction_is_recorded_before_the_handler(
-    database: Database,
+    database: FreshDatabase,
 ) -> None:
     log = Log()
 
@@ -157,7 +157,7 @@ DENIALS = {
 
 
 @pytest.mark.parametrize("stage", DENIALS)
-async def test_a_denial_leaves_one_record_before_its_reply(database: Database, stage: str) -> None:
+async def test_a_denial_leaves_one_record_before_its_reply(database: FreshDatabase, stage: str) -> None:
     parts, event_type = DENIALS[stage]
     log = Log()
     gates = (StepGate(ALLOW),)
@@ -168,7 +168,7 @@ async def test_a_denial_leaves_one_record_before_its_reply(database: Database, s
         assert log.said() == [("t1", event_type, "failure")]
 
 
-async def test_a_refused_resource_and_a_handlers_own_refusal_are_recorded(database: Database) -> None:
+async def test_a_refused_resource_and_a_handlers_own_refusal_are_recorded(database: FreshDatabase) -> None:
     async def load(call: Any) -> Resource:
         return Resource(kind="thing", id="1", tenant_id=call.principal.tenant_id)
 
@@ -185,7 +185,7 @@ async def test_a_refused_resource_and_a_handlers_own_refusal_are_recorded(databa
         assert log.said() == [("t1", "authz.access.denied", "failure")]
 
 
-async def test_an_unknown_credential_is_recorded_on_the_platforms_log(database: Database) -> None:
+async def test_an_unknown_credential_is_recorded_on_the_platforms_log(database: FreshDatabase) -> None:
     log = Log()
     async with serving(database.app, post(done), audit=log) as served:
         assert (await served.call("POST", token="nonsense"))[0] == 401
@@ -195,7 +195,7 @@ async def test_an_unknown_credential_is_recorded_on_the_platforms_log(database: 
 
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "CONFLICT", "VALIDATION_ERROR", "SERVICE_BUSY"])
-async def test_what_denies_no_right_is_not_recorded(database: Database, code: str) -> None:
+async def test_what_denies_no_right_is_not_recorded(database: FreshDatabase, code: str) -> None:
     async def handler(_call: Any) -> object:
         raise Problem(code, "no")
 
@@ -205,14 +205,14 @@ async def test_what_denies_no_right_is_not_recorded(database: Database, code: st
     assert log.kept == []
 
 
-async def test_a_denial_that_cannot_be_recorded_is_still_no_yes(database: Database) -> None:
+async def test_a_denial_that_cannot_be_recorded_is_still_no_yes(database: FreshDatabase) -> None:
     gates = (StepGate(Deny("AUTH_FORBIDDEN", "no")),)
     async with serving(database.app, post(done), gates=gates, audit=Log(fails=True)) as served:
         status, _, _ = await served.call("POST")
     assert status == 500
 
 
-async def test_a_flooded_log_still_writes_what_a_gate_must_leave_behind(database: Database) -> None:
+async def test_a_flooded_log_still_writes_what_a_gate_must_leave_behind(database: FreshDatabase) -> None:
     left: list[str] = []
 
     async def leave(tx: Transaction) -> None:
@@ -225,7 +225,7 @@ async def test_a_flooded_log_still_writes_what_a_gate_must_leave_behind(database
     assert (left, log.kept) == (["t1"], [])
 
 
-async def test_another_tenant_takes_platform_scope_and_everything_is_bound_to_it(database: Database) -> None:
+async def test_another_tenant_takes_platform_scope_and_everything_is_bound_to_it(database: FreshDatabase) -> None:
     async def handler(call: Any) -> object:
         return {"tenant": call.tx.tenant_id}
 
@@ -245,7 +245,7 @@ async def test_another_tenant_takes_platform_scope_and_everything_is_bound_to_it
 
 
 @pytest.mark.usefixtures("no_second_connection")
-async def test_admission_of_a_change_to_another_tenant_charges_the_caller(database: Database) -> None:
+async def test_admission_of_a_change_to_another_tenant_charges_the_caller(database: FreshDatabase) -> None:
     tenants: list[str] = []
 
     @attrs.frozen
@@ -271,7 +271,7 @@ async def test_admission_of_a_change_to_another_tenant_charges_the_caller(databa
     ("write", True, []), ("write", False, [False]), ("none", True, [False]), ("none", False, [False]),
 ])  # fmt: skip
 async def test_what_a_rollback_undid_is_not_given_back_twice(
-    database: Database, transaction: str, written: bool, settled: list[bool]
+    database: FreshDatabase, transaction: str, written: bool, settled: list[bool]
 ) -> None:
     calls: list[bool] = []
 
@@ -289,7 +289,7 @@ async def test_what_a_rollback_undid_is_not_given_back_twice(
     assert calls == settled
 
 
-async def test_observers_learn_of_every_request_and_what_each_gate_said(database: Database) -> None:
+async def test_observers_learn_of_every_request_and_what_each_gate_said(database: FreshDatabase) -> None:
     watcher = Watcher()
     deny = StepAdmit("rate", Deny("RATE_LIMITED", "slow", headers={"Retry-After": "1"}))
     async with serving(
@@ -311,7 +311,7 @@ async def test_observers_learn_of_every_request_and_what_each_gate_said(database
     assert watcher.seen[1].code == "RATE_LIMITED"
 
 
-async def test_an_observer_that_raises_disturbs_nobody(database: Database) -> None:
+async def test_an_observer_that_raises_disturbs_nobody(database: FreshDatabase) -> None:
     @attrs.frozen
     class Broken:
         name: str = "broken"

@@ -12,11 +12,11 @@ from ragwork_hooks.redaction import Redactor
 from ragwork_kernel import plugin_set, migrations, infrastructure, roles, secrets
 from ragwork_kernel.boot import boot
 from ragwork_kernel.config import ConfigErrors, KernelConfig, SettingsLayers
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """One database for this module."""
     async with postgres.database([migrations.KERNEL]) as fresh:
         yield fresh
@@ -27,7 +27,7 @@ def layers(tmp_path: Path, **environ: str) -> SettingsLayers:
 
 
 async def test_outside_production_every_process_finds_the_same_key(
-    database: Database, tmp_path: Path
+    database: FreshDatabase, tmp_path: Path
 ) -> None:
     made = [
         await secrets.resolve(["PEPPER"], layers(tmp_path), database.app, production=False) for _ in range(3)
@@ -38,7 +38,7 @@ async def test_outside_production_every_process_finds_the_same_key(
     assert other["OTHER"] != made[0]["PEPPER"]
 
 
-async def test_a_made_key_is_not_readable_by_the_application(database: Database, tmp_path: Path) -> None:
+async def test_a_made_key_is_not_readable_by_the_application(database: FreshDatabase, tmp_path: Path) -> None:
     await secrets.resolve(["PEPPER"], layers(tmp_path), database.app, production=False)
     for dsn in (database.app, database.dispatcher):
         connection = await asyncpg.connect(dsn)
@@ -47,7 +47,7 @@ async def test_a_made_key_is_not_readable_by_the_application(database: Database,
         await connection.close()
 
 
-async def test_a_configured_key_wins_and_is_the_same_everywhere(database: Database, tmp_path: Path) -> None:
+async def test_a_configured_key_wins_and_is_the_same_everywhere(database: FreshDatabase, tmp_path: Path) -> None:
     given = layers(tmp_path, PEPPER="x" * 32)
     keys = await secrets.resolve(["PEPPER"], given, database.app, production=True)
     assert keys == await secrets.resolve(
@@ -55,14 +55,14 @@ async def test_a_configured_key_wins_and_is_the_same_everywhere(database: Databa
     )
 
 
-async def test_a_short_key_is_refused(database: Database, tmp_path: Path) -> None:
+async def test_a_short_key_is_refused(database: FreshDatabase, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="PEPPER: has 31 characters") as refused:
         await secrets.resolve(["PEPPER"], layers(tmp_path, PEPPER="x" * 31), database.app, production=False)
     assert "x" * 31 not in str(refused.value)
 
 
 async def test_production_makes_no_key_and_names_every_missing_one(
-    database: Database, tmp_path: Path
+    database: FreshDatabase, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigErrors) as refused:
         await secrets.resolve(["B_KEY", "A_KEY"], layers(tmp_path), database.app, production=True)
@@ -87,7 +87,7 @@ async def test_production_refuses_the_embedded_server(tmp_path: Path) -> None:
         await booted(tmp_path, {"RAGWORK_PLUGINS": "directory"})
 
 
-async def test_production_refuses_a_superuser_as_application(database: Database, tmp_path: Path) -> None:
+async def test_production_refuses_a_superuser_as_application(database: FreshDatabase, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="superuser, bypasses row level security") as refused:
         await booted(tmp_path, {"RAGWORK_PLUGINS": "directory", "DATABASE_URL": database.admin})
     assert "DATABASE_OWNER_URL" in refused.value.fix
@@ -105,14 +105,14 @@ async def test_production_refuses_to_start_without_a_plugins_key(
         await booted(tmp_path, {**plugins, "DATABASE_URL": migrated.app, names[0]: "k" * 32})
 
 
-async def test_production_does_not_migrate_by_itself(database: Database, tmp_path: Path) -> None:
+async def test_production_does_not_migrate_by_itself(database: FreshDatabase, tmp_path: Path) -> None:
     both = {"DATABASE_URL": database.app, "DATABASE_OWNER_URL": database.owner}
     with pytest.raises(ConfigError, match="migrations are not applied"):
         await booted(tmp_path, {"RAGWORK_PLUGINS": "directory", **both})
 
 
 @pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS"])
-async def test_a_role_that_row_security_does_not_bind_is_refused(database: Database, attribute: str) -> None:
+async def test_a_role_that_row_security_does_not_bind_is_refused(database: FreshDatabase, attribute: str) -> None:
     admin = await asyncpg.connect(database.admin)
     await admin.execute(f"DROP ROLE IF EXISTS loose; CREATE ROLE loose LOGIN PASSWORD 'p' {attribute}")
     try:
@@ -124,7 +124,7 @@ async def test_a_role_that_row_security_does_not_bind_is_refused(database: Datab
     await roles.check_app(database.app)
 
 
-async def test_the_application_role_owns_nothing_and_can_make_nothing(database: Database) -> None:
+async def test_the_application_role_owns_nothing_and_can_make_nothing(database: FreshDatabase) -> None:
     for dsn in (database.app, database.dispatcher):
         connection = await asyncpg.connect(dsn)
         owned = await connection.fetchval(
@@ -141,7 +141,7 @@ async def test_the_application_role_owns_nothing_and_can_make_nothing(database: 
         await connection.close()
 
 
-async def test_preparing_roles_twice_changes_nothing(database: Database) -> None:
+async def test_preparing_roles_twice_changes_nothing(database: FreshDatabase) -> None:
     for _ in range(2):
         await roles.prepare(database.admin, database.urls)
     connection = await asyncpg.connect(database.app)

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.http import StreamEvent
 from ragwork_kernel import migrations, sse
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import Sent, Served, eventually, interpret, public, route, serving, streamed
 
 HEADERS = {"Authorization": "Bearer t1.ann.reader"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """One database for this module: its tests keep nothing in it."""
     async with postgres.database([migrations.KERNEL]) as fresh:
         yield fresh
@@ -58,7 +58,7 @@ def assert_well_formed(raw: bytes, events: Sequence[Sent]) -> None:
     assert events[-1].type == "done"
 
 
-async def test_frames_are_numbered_enveloped_and_ended_with_done(database: Database) -> None:
+async def test_frames_are_numbered_enveloped_and_ended_with_done(database: FreshDatabase) -> None:
     async def frames() -> AsyncIterator[StreamEvent]:
         yield StreamEvent(type="first", data={"n": 1})
         yield StreamEvent(type="cost.warn", data={}, event="cost.warn")
@@ -73,7 +73,7 @@ async def test_frames_are_numbered_enveloped_and_ended_with_done(database: Datab
     }  # fmt: skip
 
 
-async def test_a_stream_is_not_cached_or_buffered(database: Database) -> None:
+async def test_a_stream_is_not_cached_or_buffered(database: FreshDatabase) -> None:
     async def frames() -> AsyncIterator[StreamEvent]:
         return
         yield
@@ -87,7 +87,7 @@ async def test_a_stream_is_not_cached_or_buffered(database: Database) -> None:
 
 
 async def test_nothing_but_our_frames_is_in_a_stream(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The response class would write pings of its own between them."""
 
@@ -120,7 +120,7 @@ async def test_nothing_but_our_frames_is_in_a_stream(
     ],
 )
 async def test_a_failure_becomes_one_error_event_before_done(
-    database: Database, error: BaseException, code: str
+    database: FreshDatabase, error: BaseException, code: str
 ) -> None:
     async def frames() -> AsyncIterator[StreamEvent]:
         yield StreamEvent(type="first", data={})
@@ -143,7 +143,7 @@ data = st.dictionaries(nasty, nasty | st.lists(nasty, max_size=2), max_size=3)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(payloads=st.lists(data, min_size=1, max_size=4))
 def test_no_payload_can_add_an_event_or_leave_a_gap(
-    database: Database, payloads: list[dict[str, Any]]
+    database: FreshDatabase, payloads: list[dict[str, Any]]
 ) -> None:
     def encodable(payload: dict[str, Any]) -> bool:
         return not any("\ud800" <= c <= "\udfff" for text in _texts(payload) for c in text)
@@ -170,7 +170,7 @@ def _texts(value: Any) -> list[str]:
     return [text for item in inner for text in _texts(item)]
 
 
-async def test_an_idle_stream_beats_and_a_busy_one_does_not(database: Database) -> None:
+async def test_an_idle_stream_beats_and_a_busy_one_does_not(database: FreshDatabase) -> None:
     async def idle() -> AsyncIterator[StreamEvent]:
         yield StreamEvent(type="first", data={})
         await asyncio.sleep(0.55)
@@ -211,7 +211,7 @@ class Watched:
             self.closed.set()
 
 
-async def test_a_client_that_leaves_closes_the_producer_within_a_second(database: Database) -> None:
+async def test_a_client_that_leaves_closes_the_producer_within_a_second(database: FreshDatabase) -> None:
     watched = Watched()
     async with serving(database.app, route(streams(watched.frames))) as served:
         async with served.session.get(served.base + "/v1/things", headers=HEADERS) as response:
@@ -223,7 +223,7 @@ async def test_a_client_that_leaves_closes_the_producer_within_a_second(database
 
 
 async def test_a_reader_that_stops_reading_is_cut_without_burning_the_processor(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "STALLED_S", 0.8)
     watched = Watched(first=100_000)
@@ -241,7 +241,7 @@ async def test_a_reader_that_stops_reading_is_cut_without_burning_the_processor(
             assert time.process_time() - burnt < 0.5
 
 
-async def test_a_stream_that_lives_too_long_is_ended_with_a_reason(database: Database) -> None:
+async def test_a_stream_that_lives_too_long_is_ended_with_a_reason(database: FreshDatabase) -> None:
     watched = Watched()
     async with serving(database.app, route(streams(watched.frames)), stream_timeout_s=1) as served:
         events = await whole(served)
@@ -250,7 +250,7 @@ async def test_a_stream_that_lives_too_long_is_ended_with_a_reason(database: Dat
     assert watched.closed.is_set()
 
 
-async def test_a_stream_outlives_the_deadline_of_plain_requests(database: Database) -> None:
+async def test_a_stream_outlives_the_deadline_of_plain_requests(database: FreshDatabase) -> None:
     async def frames() -> AsyncIterator[StreamEvent]:
         await asyncio.sleep(0.5)
         yield StreamEvent(type="late", data={})
@@ -259,7 +259,7 @@ async def test_a_stream_outlives_the_deadline_of_plain_requests(database: Databa
         assert [e.type for e in await whole(served)] == ["late", "done"]
 
 
-async def test_a_revocation_ends_the_streams_of_that_user_or_key_alone(database: Database) -> None:
+async def test_a_revocation_ends_the_streams_of_that_user_or_key_alone(database: FreshDatabase) -> None:
     """Over the real bus; the streams of the other user and of the same user id elsewhere go on."""
     watched: list[Watched] = []
 
@@ -305,7 +305,7 @@ async def test_a_revocation_ends_the_streams_of_that_user_or_key_alone(database:
         await asyncio.gather(bob, other, return_exceptions=True)
 
 
-async def test_a_cut_without_user_and_key_ends_nobody(database: Database) -> None:
+async def test_a_cut_without_user_and_key_ends_nobody(database: FreshDatabase) -> None:
     """An anonymous caller's empty ids must not match a message's empty fields."""
     watched = Watched()
     async with serving(database.app, public(streams(watched.frames))) as served:
@@ -318,7 +318,7 @@ async def test_a_cut_without_user_and_key_ends_nobody(database: Database) -> Non
             response.close()
 
 
-async def test_ending_all_streams_tells_each_client_why(database: Database) -> None:
+async def test_ending_all_streams_tells_each_client_why(database: FreshDatabase) -> None:
     watched = Watched()
     async with serving(database.app, route(streams(watched.frames))) as served:
         task = asyncio.create_task(whole(served))
@@ -331,7 +331,7 @@ async def test_ending_all_streams_tells_each_client_why(database: Database) -> N
     assert watched.closed.is_set()
 
 
-async def test_the_first_frame_leaves_before_the_second_is_made(database: Database) -> None:
+async def test_the_first_frame_leaves_before_the_second_is_made(database: FreshDatabase) -> None:
     watched = Watched()
     async with serving(database.app, route(streams(watched.frames))) as served:
         async with served.session.get(served.base + "/v1/things", headers=HEADERS) as response:
@@ -342,7 +342,7 @@ async def test_the_first_frame_leaves_before_the_second_is_made(database: Databa
 
 @pytest.mark.parametrize(("until", "status"), [(b'"type":"done"', "200"), (b'"type":"word"', "499")])
 async def test_what_was_sent_whole_is_logged_as_answered(
-    database: Database, until: bytes, status: str
+    database: FreshDatabase, until: bytes, status: str
 ) -> None:
     async def words() -> AsyncIterator[StreamEvent]:
         try:

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from ragwork_kernel import plugin_set, migrations
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 
 #: Tables without a tenant: nothing in them belongs to one.
 NO_TENANT = {
@@ -81,13 +81,13 @@ def findings(rows: list[asyncpg.Record]) -> set[str]:
 
 
 @pytest_asyncio.fixture
-async def everything(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def everything(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """A database with the migrations of every installed plugin."""
     async with postgres.database(plugin_set.read(environ={}).sources()) as database:
         yield database
 
 
-async def test_every_tenant_table_is_bound_by_forced_row_level_security(everything: Database) -> None:
+async def test_every_tenant_table_is_bound_by_forced_row_level_security(everything: FreshDatabase) -> None:
     connection = await asyncpg.connect(everything.admin)
     rows = await connection.fetch(LINT)
     await connection.close()
@@ -96,7 +96,7 @@ async def test_every_tenant_table_is_bound_by_forced_row_level_security(everythi
 
 
 async def test_the_lint_catches_a_broken_table_and_a_view_that_acts_as_its_owner(
-    everything: Database,
+    everything: FreshDatabase,
 ) -> None:
     connection = await asyncpg.connect(everything.owner)
     await connection.execute(
@@ -113,7 +113,7 @@ async def test_the_lint_catches_a_broken_table_and_a_view_that_acts_as_its_owner
     }
 
 
-async def test_definer_functions_are_few_and_pin_their_search_path(everything: Database) -> None:
+async def test_definer_functions_are_few_and_pin_their_search_path(everything: FreshDatabase) -> None:
     connection = await asyncpg.connect(everything.admin)
     rows = await connection.fetch(
         """SELECT n.nspname || '.' || p.proname AS name, p.proconfig AS config,
@@ -130,7 +130,7 @@ async def test_definer_functions_are_few_and_pin_their_search_path(everything: D
 
 
 async def test_the_application_role_owns_nothing_and_sees_nothing_without_a_tenant(
-    everything: Database,
+    everything: FreshDatabase,
 ) -> None:
     connection = await asyncpg.connect(everything.app)
     owned = await connection.fetchval("SELECT count(*) FROM pg_class WHERE relowner = 'ragwork_app'::regrole")
@@ -153,7 +153,7 @@ async def test_the_application_role_owns_nothing_and_sees_nothing_without_a_tena
 
 
 @pytest.mark.parametrize("tenant", ["", "other", "'; --", "t1'--"])
-async def test_an_insert_for_another_tenant_fails(everything: Database, tenant: str) -> None:
+async def test_an_insert_for_another_tenant_fails(everything: FreshDatabase, tenant: str) -> None:
     connection = await asyncpg.connect(everything.app)
     try:
         async with connection.transaction():

@@ -11,7 +11,7 @@ import asyncpg
 import attrs
 from ragwork_embedded import binaries, server_user
 from ragwork_embedded.binaries import Binaries
-from ragwork_embedded.server_user import Identity
+from ragwork_embedded.server_user import ServerUser
 from ragwork_testkit.valkey import free_port
 
 #: Of the administrator ``postgres``.
@@ -31,7 +31,7 @@ class Server:
     """A Postgres on ``port``, its data in ``data``."""
 
     data: Path
-    who: Identity
+    who: ServerUser
     programs: Binaries
     port: int = attrs.field(factory=free_port)
 
@@ -101,7 +101,7 @@ async def replicated(folder: Path) -> AsyncIterator[tuple[int, int]]:
             yield primary.port, replica.port
 
 
-def _folder(path: Path, who: Identity) -> Path:
+def _folder(path: Path, who: ServerUser) -> Path:
     """A private folder of whoever runs the server."""
     path.mkdir(mode=0o700)
     if who.uid is not None and who.gid is not None:

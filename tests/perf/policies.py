@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from ragwork_abac.config import AbacConfig
 from ragwork_abac.gate import DocumentGate
-from ragwork_abac.policies import Policy, PolicySet
+from ragwork_abac.policies import AbacPolicy, PolicySet
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Action, Everything, Resource
 
@@ -31,14 +31,14 @@ class Clock:
 
 
 class Rules:
-    def __init__(self, policies: list[Policy]) -> None:
+    def __init__(self, policies: list[AbacPolicy]) -> None:
         self._rules = PolicySet.of("t", policies)
 
     async def in_force(self, tenant_id: str) -> PolicySet:
         return self._rules
 
 
-def policies(number: int) -> list[Policy]:
+def policies(number: int) -> list[AbacPolicy]:
     """Half deny, half allow; none decides before the last, so that every one is asked."""
     rng = random.Random(1)
     label = {"var": "resource.labels.level"}
@@ -57,7 +57,7 @@ def policies(number: int) -> list[Policy]:
         },
     ]
     return [
-        Policy(
+        AbacPolicy(
             id=f"p{n:04}", tenant_id="t", name=f"p{n}", version=1, effect="deny" if n % 2 else "allow",
             resource_type="document", action="read", condition=rng.choice(shapes)(n), priority=100, enabled=True,
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
-from ragwork_testkit.database import Database
+from ragwork_testkit.database import FreshDatabase
 from ragwork_testkit.process import PluginProcess, plugin_process
 from ragwork_toolkit.bearer_tokens.expiry import ExpiredStreams, ExpiringToken
 from ragwork_toolkit.bearer_tokens.format import TokenFormat
@@ -57,7 +57,7 @@ class Streams:
 
 
 @pytest.fixture
-async def streams(database: Database) -> AsyncIterator[Streams]:
+async def streams(database: FreshDatabase) -> AsyncIterator[Streams]:
     async with plugin_process(database.urls) as process:
         yield Streams(process)
 

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 from ragwork_hooks.storage import Transaction
-from ragwork_testkit.database import Database
+from ragwork_testkit.database import FreshDatabase
 from ragwork_testkit.process import PluginProcess, plugin_process
 from ragwork_toolkit.last_used import LastUsed
 
@@ -14,7 +14,7 @@ _USES = "CREATE TABLE public.uses (tenant text, token text, ago_s float8); GRANT
 
 
 @pytest.fixture
-async def here(database: Database) -> AsyncIterator[PluginProcess]:
+async def here(database: FreshDatabase) -> AsyncIterator[PluginProcess]:
     admin = await asyncpg.connect(database.admin)
     await admin.execute(_USES)
     await admin.close()

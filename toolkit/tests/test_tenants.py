@@ -6,14 +6,14 @@ import asyncpg
 import pytest
 from ragwork_hooks.storage import Transaction
 from ragwork_kernel.db import Pool
-from ragwork_testkit.database import Database
+from ragwork_testkit.database import FreshDatabase
 from ragwork_toolkit.tenants import Summary, for_each_tenant, visit
 
 _DONE = "CREATE TABLE public.done (tenant text); GRANT ALL ON public.done TO ragwork_app"
 
 
 async def test_a_tenant_that_fails_is_rolled_back_and_the_others_are_done(
-    database: Database, caplog: pytest.LogCaptureFixture
+    database: FreshDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     admin = await asyncpg.connect(database.admin)
     await admin.execute(_DONE)

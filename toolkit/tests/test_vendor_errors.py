@@ -2,7 +2,7 @@
 
 import pytest
 from ragwork_toolkit.vendor.errors import (
-    Codes,
+    VendorErrorCodes,
     connection_failed,
     not_understood,
     status_error,
@@ -10,7 +10,7 @@ from ragwork_toolkit.vendor.errors import (
     unavailable,
 )
 
-CODES = Codes(auth="A", refused="R", timeout="T", unavailable="U", check="THE_KEY", service="Acme")
+CODES = VendorErrorCodes(auth="A", refused="R", timeout="T", unavailable="U", check="THE_KEY", service="Acme")
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ class UsageSummary:
     hard_cap_mode: Literal["enforce", "observe"]
 
 
-class Usage(Protocol):
+class UsageReports(Protocol):
     """Capability: what a tenant used, for those who show it. All calls act inside the caller's transaction."""
 
     async def summary(self, tx: Transaction, days: int) -> UsageSummary: ...

@@ -43,25 +43,25 @@ class _Idle:
     """Connections of one address, or of all, in the order in which one of them would have to go."""
 
     def __init__(self) -> None:
-        self._strangers: dict[Connection, None] = {}
-        self._known: dict[Connection, None] = {}
+        self._strangers: dict[HttpConnection, None] = {}
+        self._known: dict[HttpConnection, None] = {}
 
     def __len__(self) -> int:
         return len(self._strangers) + len(self._known)
 
-    def add(self, connection: "Connection") -> None:
+    def add(self, connection: "HttpConnection") -> None:
         self._strangers[connection] = None
 
-    def used(self, connection: "Connection") -> None:
+    def used(self, connection: "HttpConnection") -> None:
         """It has sent a whole request: it goes after those who never did, and after all used before."""
         self.discard(connection)
         self._known[connection] = None
 
-    def discard(self, connection: "Connection") -> None:
+    def discard(self, connection: "HttpConnection") -> None:
         self._strangers.pop(connection, None)
         self._known.pop(connection, None)
 
-    def oldest(self, besides: "Connection") -> "Connection | None":
+    def oldest(self, besides: "HttpConnection") -> "HttpConnection | None":
         """The first that waits for a request; the busy ones met on the way go to the end."""
         for among in (self._strangers, self._known):
             for connection in tuple(islice(among, _LOOKED_AT)):
@@ -92,7 +92,7 @@ class Connections:
     def __len__(self) -> int:
         return len(self._all)
 
-    def opened(self, connection: "Connection") -> None:
+    def opened(self, connection: "HttpConnection") -> None:
         """Make room for it, at the cost of the oldest idle one, or refuse it."""
         of_address = self._by_address.setdefault(connection.address, _Idle())
         for group in (self._all, of_address):
@@ -112,11 +112,11 @@ class Connections:
             victim.force_close()
             self.closed(victim)
 
-    def used(self, connection: "Connection") -> None:
+    def used(self, connection: "HttpConnection") -> None:
         for group in self._groups(connection):
             group.used(connection)
 
-    def closed(self, connection: "Connection") -> None:
+    def closed(self, connection: "HttpConnection") -> None:
         for group in self._groups(connection):
             group.discard(connection)
         if not self._by_address.get(connection.address, ()):
@@ -127,7 +127,7 @@ class Connections:
         """``handler``, with words of our own for what the router refuses by itself: a target that is no path."""
 
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
-            if request.version < HttpVersion10 and isinstance(request.protocol, Connection):
+            if request.version < HttpVersion10 and isinstance(request.protocol, HttpConnection):
                 refused = self.pipeline.refuse(request, _NO_REQUEST, legacy=False)
                 request.protocol.hang_up(refused)
                 return refused
@@ -154,7 +154,7 @@ class Connections:
             log.warning("connections ended: %s", ", ".join(f"{n} {why}" for why, n in self._unsaid.items()))
             self._unsaid.clear()
 
-    def _groups(self, connection: "Connection") -> Iterator[_Idle]:
+    def _groups(self, connection: "HttpConnection") -> Iterator[_Idle]:
         yield self._all
         of_address = self._by_address.get(connection.address)
         if of_address is not None:
@@ -181,7 +181,7 @@ def most_connections(config: KernelConfig) -> int:
     return min(wanted, room)
 
 
-class Connection(web.RequestHandler):
+class HttpConnection(web.RequestHandler):
     """One connection: a request's head, its idle time and its answers are not waited for without end."""
 
     __slots__ = ("_connections", "_head", "_head_due", "_stalled", "address")
@@ -329,7 +329,7 @@ def _unreadable(status: int, error: BaseException | None, one_line: bool) -> Pro
 
 def _on_the_wire(answer: web.Response) -> bytes:
     body: Any = answer.body or b""
-    headers = {**answer.headers, "Content-Length": str(len(body)), "Connection": "close"}
+    headers = {**answer.headers, "Content-Length": str(len(body)), "HttpConnection": "close"}
     lines = [
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
         f"Date: {formatdate(usegmt=True)}",

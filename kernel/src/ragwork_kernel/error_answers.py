@@ -34,7 +34,7 @@ DATABASE_TROUBLE: Final = (
 log = logging.getLogger(__name__)
 
 
-class Answer(NamedTuple):
+class ErrorAnswer(NamedTuple):
     """What a client hears of a failure; ``status`` has no place in a stream."""
 
     code: str
@@ -42,18 +42,18 @@ class Answer(NamedTuple):
     status: int
 
 
-def classify(error: BaseException, of: Literal["request", "stream"] = "request") -> Answer:
+def classify(error: BaseException, of: Literal["request", "stream"] = "request") -> ErrorAnswer:
     """The answer to ``error``; the cause of what nobody foresaw goes to the log only."""
     if isinstance(error, Problem):
-        return Answer(error.code, error.message, error.status)
+        return ErrorAnswer(error.code, error.message, error.status)
     if isinstance(error, ProviderError):
-        return Answer(error.code, error.message, 503)
+        return ErrorAnswer(error.code, error.message, 503)
     if of == "stream" and isinstance(error, TimeoutError):
-        return Answer("INTEGRATION_UNAVAILABLE", "the run took longer than this server allows", 503)
+        return ErrorAnswer("INTEGRATION_UNAVAILABLE", "the run took longer than this server allows", 503)
     log.error("a %s failed", of, exc_info=error)
     if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-        return Answer("DB_ERROR", "the database refused; the operator's log has the cause", 500)
-    return Answer(_UNFORESEEN[of], UNEXPECTED, 500)
+        return ErrorAnswer("DB_ERROR", "the database refused; the operator's log has the cause", 500)
+    return ErrorAnswer(_UNFORESEEN[of], UNEXPECTED, 500)
 
 
 def database_unavailable() -> Problem:

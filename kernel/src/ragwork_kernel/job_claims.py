@@ -43,7 +43,7 @@ _TURNS = """WITH RECURSIVE tenants AS (
 
 
 @attrs.define(kw_only=True)
-class Turn:
+class TenantTurn:
     """A tenant that waits for places of ``kind``: ``held`` over all workers, ``here`` in this one.
 
     ``priority`` is that of its first job: higher is earlier.
@@ -82,7 +82,7 @@ class Claims:
         if not kinds:
             return
         rows = await pool.fetch(_TURNS, kinds, self._lease)
-        turns = [Turn(**row, here=running.get((row["kind"], row["tenant"]), 0)) for row in rows]
+        turns = [TenantTurn(**row, here=running.get((row["kind"], row["tenant"]), 0)) for row in rows]
         for lane, number in shared_out(turns, concurrency, free).items():
             for row in await self._claim(pool, lane, number):
                 yield row
@@ -102,7 +102,7 @@ def places_of(concurrency: int) -> int:
 
 
 def shared_out(
-    turns: Sequence[Turn], concurrency: Mapping[str, int], free: Mapping[str, int]
+    turns: Sequence[TenantTurn], concurrency: Mapping[str, int], free: Mapping[str, int]
 ) -> Mapping[str, int]:
     """How many jobs of each lane to claim, in the order of their turns."""
     shares: dict[str, int] = {}

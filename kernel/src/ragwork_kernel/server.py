@@ -13,7 +13,7 @@ from aiohttp import web
 from ragwork_hooks.errors import ConfigError, Problem
 
 from ragwork_kernel.boot import Platform, background
-from ragwork_kernel.connections import Connection, Connections
+from ragwork_kernel.connections import HttpConnection, Connections
 from ragwork_kernel.web_app import application
 from ragwork_kernel.leaving import Leaving
 from ragwork_kernel.malloc import return_large_blocks
@@ -64,7 +64,7 @@ async def accepting(
         if manager is None:
             raise RuntimeError("a runner that is set up has a server")
         manager.request_handler = connections.answering(manager.request_handler)
-        listener = await _listen(lambda: Connection(manager, connections), host, port)
+        listener = await _listen(lambda: HttpConnection(manager, connections), host, port)
         try:
             yield listener
         finally:
@@ -100,7 +100,7 @@ async def _drain(platform: Platform, listener: asyncio.Server) -> None:
     await platform.pipeline.settled()
 
 
-async def _listen(factory: Callable[[], Connection], host: str, port: int) -> asyncio.Server:
+async def _listen(factory: Callable[[], HttpConnection], host: str, port: int) -> asyncio.Server:
     try:
         listener = await asyncio.get_running_loop().create_server(factory, host, port, backlog=_ACCEPTED)
         for bound in listener.sockets:

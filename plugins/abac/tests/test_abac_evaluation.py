@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ragwork_abac.evaluation import compiled
 from ragwork_abac.conditions import parse
-from ragwork_abac.policies import ApplicableRules, Policy, Rule
+from ragwork_abac.policies import ApplicableRules, AbacPolicy, Rule
 
 CASES = 200_000 if os.environ.get("RAGWORK_PROVE") else 2_000
 LIMITS = {"max_bytes": 65_536, "max_depth": 32}
@@ -280,7 +280,7 @@ def test_types_are_never_confused(condition, expected):
 
 def some_policies(rng, number):
     return [
-        Policy(
+        AbacPolicy(
             id=f"p{n}", tenant_id="t", name="n", version=1, effect=rng.choice(("allow", "deny")),
             resource_type="document", action="read", condition=some_condition(rng, 2), priority=rng.randrange(3),
             enabled=True,

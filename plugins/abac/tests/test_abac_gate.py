@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from ragwork_abac.config import AbacConfig
 from ragwork_abac.gate import MANAGE, READ, SIMULATE, DocumentGate, RouteGate, resource_type, verb
-from ragwork_abac.policies import Policy, PolicySet
+from ragwork_abac.policies import AbacPolicy, PolicySet
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import ABSTAIN, ALLOW, Action, Deny, Everything, Resource
 from ragwork_hooks.errors import ConfigError, Problem
@@ -34,7 +34,7 @@ class Given:
 
 def policy(effect="deny", type_="*", action="*", condition=None, **more):
     given = {"priority": 1, "enabled": True, "version": 1, "id": "p", **more}
-    return Policy(
+    return AbacPolicy(
         tenant_id="t1",
         name="n",
         effect=effect,

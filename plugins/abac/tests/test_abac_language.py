@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_abac.attributes import DECLARED, is_declared
 from ragwork_abac.conditions import ConditionError, parse
-from ragwork_abac.policies import Policy, parsed_policy
+from ragwork_abac.policies import AbacPolicy, parsed_policy
 
 LIMITS = {"max_bytes": 16_384, "max_depth": 8}
 
@@ -144,7 +144,7 @@ def test_no_other_path_is_ever_declared(path):
     "name", ["resource.id", "resource.owner", "resource.permissions", "resource.labels.x"]
 )
 def test_documents_attributes_are_refused_elsewhere(kind, name):
-    policy = Policy(
+    policy = AbacPolicy(
         id="p", tenant_id="t", name="n", version=1, effect="deny", resource_type=kind, action="read",
         condition={"not": {"eq": [{"var": name}, "x"]}}, priority=0, enabled=True,
     )  # fmt: skip

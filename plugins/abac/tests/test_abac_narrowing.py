@@ -12,7 +12,7 @@ from ragwork_abac.attributes import principal_facts, request_facts, resource_fac
 from ragwork_abac.evaluation import compiled
 from ragwork_abac.conditions import parse, variables
 from ragwork_abac.condition_scope import sides
-from ragwork_abac.policies import Policy, PolicySet
+from ragwork_abac.policies import AbacPolicy, PolicySet
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Everything, LabelIn, Not, Nothing, OwnedBy, Resource
 from ragwork_testkit.gates import Readable, admits
@@ -89,7 +89,7 @@ def some_condition(rng, depth):
 
 def some_policies(rng):
     return [
-        Policy(
+        AbacPolicy(
             id=f"p{n}", tenant_id="t", name="n", version=1, effect=rng.choice(("allow", "deny")),
             resource_type=rng.choice(("document", "*", "corpus")), action=rng.choice(("read", "*", "write")),
             condition=some_condition(rng, 2), priority=rng.randrange(3), enabled=rng.random() < 0.9,
@@ -166,7 +166,7 @@ def test_a_policy_about_the_caller_leaves_no_trace_in_the_query():
     condition = {
         "all": [{"eq": [{"var": "principal.role"}, "reader"]}, {"eq": [{"var": "resource.labels.l"}, "x"]}]
     }
-    deny = Policy(
+    deny = AbacPolicy(
         id="p", tenant_id="t", name="n", version=1, effect="deny", resource_type="document", action="read",
         condition=condition, priority=1, enabled=True,
     )  # fmt: skip
@@ -179,7 +179,7 @@ def test_a_policy_about_the_caller_leaves_no_trace_in_the_query():
 def test_remembered_scopes_heed_caller_and_time():
     hours = {"time_between": [{"var": "request.time"}, {"start": "09:00", "end": "18:00"}]}
     mine = {"eq": [{"var": "resource.owner"}, {"var": "principal.id"}]}
-    deny = Policy(
+    deny = AbacPolicy(
         id="p", tenant_id="t", name="n", version=1, effect="deny", resource_type="document", action="read",
         condition={"all": [hours, mine]}, priority=1, enabled=True,
     )  # fmt: skip
@@ -194,7 +194,7 @@ def test_remembered_scopes_heed_caller_and_time():
 
 def test_an_invalid_stored_policy_hides_everything():
     known = {**principal_facts(ANN), **resource_facts("document", "t", None), **request_facts("read", NOW)}
-    broken = Policy(
+    broken = AbacPolicy(
         id="p", tenant_id="t", name="n", version=1, effect="allow", resource_type="document", action="write",
         condition={"nope": 1}, priority=1, enabled=True,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from ragwork_agent import plugin
 from ragwork_agent.config import Config
 from ragwork_agent.run import RunInput, Run
 from ragwork_agent.runtime import AgentRuntime
-from ragwork_documents.multi_corpus_search import Search
+from ragwork_documents.multi_corpus_search import MultiCorpusSearch
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Everything
 from ragwork_hooks.documents import Corpus, CorpusSearch
@@ -84,7 +84,7 @@ class World:
 
     # services
     def use(self, capability: type) -> Any:
-        return Search(self) if capability is CorpusSearch else self  # type: ignore[arg-type]
+        return MultiCorpusSearch(self) if capability is CorpusSearch else self  # type: ignore[arg-type]
 
     def use_optional(self, capability: type) -> None:
         return None

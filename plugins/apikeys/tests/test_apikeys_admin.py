@@ -11,7 +11,7 @@ import pytest
 from multidict import CIMultiDict
 from ragwork_apikeys import plugin
 from ragwork_apikeys.config import ApiKeysConfig
-from ragwork_apikeys.routes import AdminApiKeyPatchRequest, ListQuery
+from ragwork_apikeys.routes import AdminApiKeyPatchRequest, ApiKeyListQuery
 from ragwork_apikeys.store import KeyStore
 from ragwork_directory import plugin as directory_plugin
 from ragwork_hooks.admission import AdmissionResult
@@ -288,7 +288,7 @@ async def test_a_key_out_of_use_is_not_rotated(here: Any, shell: Shell, tenant: 
 
 async def test_list_answers_the_contracts_shape(here: Any, keys: Any, shell: Shell, tenant: str) -> None:
     made = await shell.run("keys", "create", tenant=tenant, role="editor", name="ci", user="u")
-    answer = await call(keys, here, admin(tenant), "api_keys.list", ListQuery())
+    answer = await call(keys, here, admin(tenant), "api_keys.list", ApiKeyListQuery())
     (item,) = answer.items
     assert (answer.tenant_id, answer.inactive_days_threshold) == (tenant, 90)
     assert set(attrs.asdict(item)) == {
@@ -304,7 +304,7 @@ async def test_list_answers_the_contracts_shape(here: Any, keys: Any, shell: She
     assert (item.is_active, item.is_expired, item.inactive_days) == (True, False, 0)
     async with here.db.tenant(tenant) as tx:
         await here.use(Directory).set_active(tx, "u", False, by="test")
-    answer = await call(keys, here, admin(tenant), "api_keys.list", ListQuery())
+    answer = await call(keys, here, admin(tenant), "api_keys.list", ApiKeyListQuery())
     assert not answer.items[0].is_active
 
 
@@ -316,7 +316,7 @@ async def test_list_filters_inactive_and_pages(here: Any, keys: Any, shell: Shel
         await tx.execute("UPDATE apikeys.keys SET expires_at = now() WHERE id = $1", made[1]["id"])
 
     async def ids(**query: Any) -> list[str]:
-        answer = await call(keys, here, admin(tenant), "api_keys.list", ListQuery(**query))
+        answer = await call(keys, here, admin(tenant), "api_keys.list", ApiKeyListQuery(**query))
         return [item.key_id for item in answer.items]
 
     newest_first = [made[3]["id"], made[2]["id"], made[1]["id"], made[0]["id"]]
@@ -331,11 +331,11 @@ async def test_another_tenants_list_needs_platform_scope(
 ) -> None:
     other = f"{tenant}-b"
     made = await shell.run("keys", "create", tenant=other, role="reader", name="n")
-    for query in (ListQuery(tenant_id=other), ListQuery(tenant_id="never-seen")):
+    for query in (ApiKeyListQuery(tenant_id=other), ApiKeyListQuery(tenant_id="never-seen")):
         with pytest.raises(Problem) as refused:
             await call(keys, here, admin(tenant), "api_keys.list", query)
         assert (refused.value.status, refused.value.code) == (403, "AUTH_FORBIDDEN")
-    answer = await call(keys, here, admin(tenant, platform=True), "api_keys.list", ListQuery(tenant_id=other))
+    answer = await call(keys, here, admin(tenant, platform=True), "api_keys.list", ApiKeyListQuery(tenant_id=other))
     assert [item.key_id for item in answer.items] == [made["id"]]
 
 

@@ -16,7 +16,7 @@ from ragwork_audit.verification import summary
 from ragwork_hooks.audit import AuditEvent, Origin
 from ragwork_hooks.redaction import Redactor
 from ragwork_kernel.db import Pool
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from ragwork_testkit.process import CountedDatabase, ShiftedClock, sources
 from ragwork_testkit.services import RecordedMetrics
 
@@ -93,14 +93,14 @@ Start = Callable[..., AbstractAsyncContextManager[Process]]
 
 
 @pytest.fixture
-async def log_database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def log_database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """A fresh database with the log's schema."""
     async with postgres.database(sources(plugin)) as fresh:
         yield fresh
 
 
 @pytest.fixture
-def start(log_database: Database, tmp_path: Path) -> Start:
+def start(log_database: FreshDatabase, tmp_path: Path) -> Start:
     """Starts a process; ``folder`` is its data directory, ``seed`` its signing key."""
 
     @asynccontextmanager

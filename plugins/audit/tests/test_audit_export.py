@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ragwork_audit import log_export
 from ragwork_audit.commands import verify_export
-from ragwork_audit.signed_notes import InvalidNote, Signer, Verifier
+from ragwork_audit.signed_notes import InvalidNote, Signer, NoteVerifier
 from ragwork_audit.verification import Report
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import OfflineCommandContext
@@ -33,7 +33,7 @@ async def filled(process: Any) -> None:
 
 
 def check(process: Any, place: Path, anchors: list[str] | None = None) -> Report:
-    return log_export.verify_file(place, Verifier([process.keeper.signer.verifier_key]), anchors or [])
+    return log_export.verify_file(place, NoteVerifier([process.keeper.signer.verifier_key]), anchors or [])
 
 
 async def test_an_export_verifies_and_holds_exactly_one_tenant(here: Any, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ async def test_a_pruned_log_exports_with_its_cut(here: Any, tmp_path: Path) -> N
 async def test_a_wrong_or_broken_key_is_told(here: Any, tmp_path: Path) -> None:
     await filled(here)
     place = await exported(here, "t1", tmp_path / "t1.jsonl")
-    report = log_export.verify_file(place, Verifier([Signer(b"o" * 32).verifier_key]), [])
+    report = log_export.verify_file(place, NoteVerifier([Signer(b"o" * 32).verifier_key]), [])
     assert report.broken is not None
     assert "unknown key" in report.broken.reason
     for key in ("", "x", "ragwork-audit+zz+zz", here.keeper.signer.verifier_key[:-4] + "AAA="):

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 from ragwork_audit.merkle import extends, included, leaf_hash
-from ragwork_audit.signed_notes import Verifier
+from ragwork_audit.signed_notes import NoteVerifier
 
 PLUGINS = ("audit", "directory", "apikeys", "rbac", "wordllama", "pgvector", "documents")
 
@@ -113,7 +113,7 @@ async def test_records_are_sealed_within_a_second_and_proved(app: Any) -> None:
     answer = await app.call("GET", f"/v1/audit/events/{listed[-1]['id']}/proof", admin)
     assert answer.status == 200, answer.text
     proof = answer.data
-    statement = Verifier([proof["public_key"]]).open(proof["checkpoint"], "checkpoint", "t1")
+    statement = NoteVerifier([proof["public_key"]]).open(proof["checkpoint"], "checkpoint", "t1")
     leaf = base64.b64decode(proof["leaf_hash"])
     assert (
         leaf
@@ -128,7 +128,7 @@ async def test_records_are_sealed_within_a_second_and_proved(app: Any) -> None:
     later = await app.call(
         "GET", "/v1/audit/checkpoint", admin, params={"consistent_with": str(statement.size)}
     )
-    newer = Verifier([proof["public_key"]]).open(later.data["checkpoint"], "checkpoint", "t1")
+    newer = NoteVerifier([proof["public_key"]]).open(later.data["checkpoint"], "checkpoint", "t1")
     consistency = [base64.b64decode(h) for h in later.data["consistency"]]
     assert newer.size > statement.size
     assert extends(statement.size, newer.size, statement.root, newer.root, consistency)

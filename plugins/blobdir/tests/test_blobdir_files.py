@@ -11,7 +11,7 @@ from ragwork_blobdir.blobs import DirectoryBlobs
 from ragwork_hooks.storage import Blob
 from ragwork_kernel.db import Pool
 from ragwork_testkit.blobs import BlobContract
-from ragwork_testkit.database import Database
+from ragwork_testkit.database import FreshDatabase
 
 HOSTILE = [
     "../../etc/x",
@@ -32,7 +32,7 @@ def files(folder: Path) -> list[Path]:
 
 
 @pytest_asyncio.fixture
-async def pool(database: Database) -> AsyncIterator[Pool]:
+async def pool(database: FreshDatabase) -> AsyncIterator[Pool]:
     made = await Pool.open(database.app, size=3, statement_timeout_ms=5000)
     yield made
     await made.close()

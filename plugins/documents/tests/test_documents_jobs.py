@@ -1,9 +1,9 @@
-"""Ingestion jobs that fail, die, come late or come twice."""
+"""IngestionJobs jobs that fail, die, come late or come twice."""
 
 import asyncio
 
 import pytest
-from ragwork_documents.ingestion import Ingestion
+from ragwork_documents.ingestion import IngestionJobs
 from ragwork_documents.ingest_payload import DocumentGeneration, payload, targets_of
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.governance import Subject
@@ -46,7 +46,7 @@ class Faulty:
 def ingestion(it, error=None, poison="poison"):
     services = it.app.platform.facades["documents"]
     faulty = Faulty(services, error, poison)
-    return Ingestion(faulty, services.use(Index)), faulty
+    return IngestionJobs(faulty, services.use(Index)), faulty
 
 
 async def queued(it, **texts):

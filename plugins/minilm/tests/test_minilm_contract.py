@@ -4,11 +4,11 @@ from functools import cache
 
 from ragwork_hooks.retrieval import Embedder
 from ragwork_minilm.embedder import MinilmEmbedder
-from ragwork_minilm.encoder import Encoder
+from ragwork_minilm.encoder import MinilmEncoder
 from ragwork_testkit.embedding import EmbedderContract
 from ragwork_testkit.services import ProviderServices
 
-loaded = cache(Encoder)
+loaded = cache(MinilmEncoder)
 
 
 class TestMinilmEmbedder(EmbedderContract):

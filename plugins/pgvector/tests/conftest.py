@@ -12,14 +12,14 @@ from ragwork_pgvector import plugin
 from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.retriever import LocalRetriever
 from ragwork_pgvector.vectors import ALL_TABLES
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from ragwork_testkit.retrieval import Bench, WordEmbedder
 
 TABLES = ("documents", "readers", "chunks", "postings")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def index_database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def index_database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     info = plugin.ragwork_info()
     assert info.migrations is not None
     source = migrations.Source(plugin=info.name, schema="pgvector", folder=info.migrations)
@@ -28,7 +28,7 @@ async def index_database(postgres: PostgresServer) -> AsyncIterator[Database]:
 
 
 @pytest_asyncio.fixture
-async def bench(index_database: Database) -> AsyncIterator[Bench]:
+async def bench(index_database: FreshDatabase) -> AsyncIterator[Bench]:
     pool = await Pool.open(
         index_database.app, size=4, statement_timeout_ms=30_000, codecs=plugin.ragwork_info().codecs
     )

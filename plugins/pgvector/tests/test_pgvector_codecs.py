@@ -10,7 +10,7 @@ from ragwork_kernel.outbox import OutboxEvents
 from ragwork_pgvector import plugin
 from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.vectors import packed
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from ragwork_testkit.retrieval import TENANT, Bench
 from ragwork_testkit.wire_format import counted
 
@@ -37,7 +37,7 @@ async def test_what_is_no_number_is_refused_by_the_database(bench: Bench, broken
 
 
 async def test_a_known_connection_is_asked_nothing_beside_the_statements(
-    index_database: Database, bench: Bench
+    index_database: FreshDatabase, bench: Bench
 ) -> None:
     async with counted(index_database.app) as trips:
         pool = await Pool.open(trips.dsn, size=1, statement_timeout_ms=30_000, codecs=CODECS)

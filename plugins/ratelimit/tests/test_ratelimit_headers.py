@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ragwork_hooks.storage import BucketDraw
 from ragwork_ratelimit import headers
 from ragwork_ratelimit.buckets import LocalBuckets
-from ragwork_ratelimit.limits import Limit, Policy
+from ragwork_ratelimit.limits import Limit, RateLimitPolicy
 from ragwork_testkit.process import ManualClock
 
 _ITEM = re.compile(r'"([a-z0-9-]+)"((?:;[a-z]+=\d{1,15})*)')
@@ -25,7 +25,7 @@ def parsed(field):
     return items
 
 
-RUN = (Policy("run-key", "api_key", Limit(1, 5), 3), Policy("run-tenant", "tenant", Limit(3, 15), 3))
+RUN = (RateLimitPolicy("run-key", "api_key", Limit(1, 5), 3), RateLimitPolicy("run-tenant", "tenant", Limit(3, 15), 3))
 
 
 def test_a_class_that_costs_more_is_told_in_requests():
@@ -36,7 +36,7 @@ def test_a_class_that_costs_more_is_told_in_requests():
 
 @given(limit=LIMITS, cost=st.sampled_from([1, 3]), drawn=st.lists(st.floats(0, 1), max_size=5))
 def test_what_remains_may_follow_at_once_and_more_after_t(limit, cost, drawn):
-    clock, policy = ManualClock(0.0), Policy("p", "api_key", limit, cost)
+    clock, policy = ManualClock(0.0), RateLimitPolicy("p", "api_key", limit, cost)
     local, bucket = LocalBuckets(clock, 10), [limit.bucket("b")]
     for part in drawn:
         local.take(bucket, part * limit.burst)
@@ -52,7 +52,7 @@ def test_what_remains_may_follow_at_once_and_more_after_t(limit, cost, drawn):
 
 @given(limit=LIMITS, cost=st.sampled_from([1, 3]))
 def test_who_keeps_to_the_policy_is_never_refused(limit, cost):
-    clock, policy = ManualClock(0.0), Policy("p", "api_key", limit, cost)
+    clock, policy = ManualClock(0.0), RateLimitPolicy("p", "api_key", limit, cost)
     told = parsed(headers.policy_field((policy,)))["p"]
     local, bucket = LocalBuckets(clock, 10), [limit.bucket("b")]
     for _ in range(50):
@@ -62,7 +62,7 @@ def test_who_keeps_to_the_policy_is_never_refused(limit, cost):
 
 
 def test_a_closed_limit_names_no_time():
-    closed = (Policy("run-key", "api_key", Limit(0, 5), 3),)
+    closed = (RateLimitPolicy("run-key", "api_key", Limit(0, 5), 3),)
     assert parsed(headers.policy_field(closed)) == {"run-key": {"q": 0}}
     assert parsed(headers.limit_field(closed, (5.0,))) == {"run-key": {"r": 0}}
     deny = headers.refusal(closed[0], "run", BucketDraw(wait_s=math.inf, short=0, remaining=(5.0,)), {})

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from ragwork_testkit.oidc_server import CLIENT_ID, SigningKey, encoded, mac, segment, signed
+from ragwork_testkit.oidc_server import CLIENT_ID, ProviderKey, encoded, mac, segment, signed
 
 Claims = dict[str, Any]
-STRANGER = SigningKey.new("RS256")
+STRANGER = ProviderKey.new("RS256")
 WEAK_SKEW_S = 120
 
 
-def _public(key: SigningKey, form: serialization.Encoding) -> bytes:
+def _public(key: ProviderKey, form: serialization.Encoding) -> bytes:
     public = key.private.public_key()
     return public.public_bytes(form, serialization.PublicFormat.SubjectPublicKeyInfo)
 
@@ -171,7 +171,7 @@ async def test_unusual_honest_tokens_are_believed(stage: Any, change: Claims) ->
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
 async def test_every_offered_algorithm_works_where_pinned_and_only_there(stage: Any, algorithm: str) -> None:
-    stage.idp.keys = [SigningKey.new(algorithm)]
+    stage.idp.keys = [ProviderKey.new(algorithm)]
     pinned = await stage.provider(algorithms_json=[algorithm])
     others = [name for name in ("RS256", "PS256", "ES256", "EdDSA") if name != algorithm]
     assert (await stage.login(pinned)).status == 200
@@ -183,7 +183,7 @@ async def test_every_offered_algorithm_works_where_pinned_and_only_there(stage: 
         {"alg": header["alg"], "x5t": "ignored"}, claims
     )
     assert (await stage.login(pinned)).status == 200
-    stage.idp.keys.append(SigningKey.new(algorithm))
+    stage.idp.keys.append(ProviderKey.new(algorithm))
     stage.idp.jwks_asked = 0
     assert (await stage.login(pinned)).status == 200  # the second key is not known yet, nor looked for
     assert stage.idp.jwks_asked == 0

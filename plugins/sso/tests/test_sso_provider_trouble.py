@@ -9,7 +9,7 @@ import pytest
 from ragwork_hooks.errors import ProviderError
 from ragwork_sso import jwks
 from ragwork_sso.cached_documents import Fetched
-from ragwork_testkit.oidc_server import SigningKey
+from ragwork_testkit.oidc_server import ProviderKey
 
 TROUBLE = ["error", "half", "redirect", "huge", "nonsense"]
 
@@ -59,7 +59,7 @@ async def test_keys_that_were_read_before_go_on_working(stage: Any, mood: Any) -
     stage.idp.jwks_mood = "fine"
     assert (await stage.login(other)).status == 200
     stage.idp.jwks_mood = mood
-    stage.idp.keys.insert(0, SigningKey.new())
+    stage.idp.keys.insert(0, ProviderKey.new())
     assert (await stage.login(other)).code == "SSO_ID_TOKEN_INVALID"
     stage.idp.keys.pop(0)
     assert (await stage.login(other)).status == 200
@@ -75,13 +75,13 @@ async def test_strange_keys_beside_the_right_one_are_passed_over(stage: Any) -> 
     ]  # fmt: skip
     assert (await stage.login(await stage.provider())).status == 200
     # Two keys of one id are no answer to the question which one it is.
-    stage.idp.jwks_extra = [SigningKey.new(kid=kid).jwk()]
+    stage.idp.jwks_extra = [ProviderKey.new(kid=kid).jwk()]
     twins = await stage.provider(jwks_url=stage.idp.url + "/jwks?twins")
     assert (await stage.login(twins)).code == "SSO_ID_TOKEN_INVALID"
 
 
 async def test_of_many_keys_the_named_one_counts(stage: Any) -> None:
-    first, second = stage.idp.keys[0], SigningKey.new()
+    first, second = stage.idp.keys[0], ProviderKey.new()
     stage.idp.keys.append(second)
     provider_id = await stage.provider()
     assert (await stage.login(provider_id)).status == 200
@@ -159,6 +159,6 @@ async def test_what_is_remembered_is_bounded() -> None:
 
 def test_a_jwks_of_a_thousand_keys_is_none() -> None:
     with pytest.raises(ProviderError):
-        jwks.parse({"keys": [SigningKey.new("EdDSA").jwk()] * 101})
+        jwks.parse({"keys": [ProviderKey.new("EdDSA").jwk()] * 101})
     with pytest.raises(ProviderError):
         jwks.parse({"keys": {}})

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 import pytest_asyncio
-from ragwork_testkit.google_search import Part
+from ragwork_testkit.google_search import SearchPart
 from ragwork_testkit.google_server import LOCATION, PROJECT
 from ragwork_testkit.platform import DEFAULT_PLUGINS, running
 from ragwork_testkit.remote_corpus import TEXTS, RemoteCorpus
@@ -46,9 +46,9 @@ def corpus(app):
 
 def serve(server):
     server.stores["s"] = [
-        Part(document_id="unknown", text="A page that the platform knows nothing of.", score=0.95),
+        SearchPart(document_id="unknown", text="A page that the platform knows nothing of.", score=0.95),
         *(
-            Part(document_id=name, text=text, score=0.9 - n / 10)
+            SearchPart(document_id=name, text=text, score=0.9 - n / 10)
             for n, (name, text) in enumerate(TEXTS.items())
         ),
     ]
@@ -192,7 +192,7 @@ async def test_a_corpus_on_what_is_not_shared_with_its_tenant_is_refused_with_th
 
 async def test_a_filter_reaches_the_service(app, corpus, server):
     serve(server)
-    server.stores["s"].append(Part(document_id="tide", text="Chapter two.", fields={"chapter": 2}))
+    server.stores["s"].append(SearchPart(document_id="tide", text="Chapter two.", fields={"chapter": 2}))
     key = await app.key("t4", "editor", "ann")
     await corpus.create(key, filter_keys={"part": "chapter"}, content="chunks")
     await corpus.fill(key)

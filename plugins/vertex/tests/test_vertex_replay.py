@@ -6,7 +6,7 @@ import pytest
 from ragwork_hooks.plugin import ProviderContext
 from ragwork_hooks.retrieval import Query
 from ragwork_testkit import google_server
-from ragwork_testkit.google_search import Part
+from ragwork_testkit.google_search import SearchPart
 from ragwork_testkit.llm import collect, passages, request
 from ragwork_testkit.recording import recording, replaying
 from ragwork_vertex import chat, embedding, retriever
@@ -58,7 +58,7 @@ async def test_the_same_bytes_without_the_server(services, tmp_path, mode):
     async with google_server.serving() as server:
         account = server.account()
         server.page_size = 2
-        server.stores["s"] = [Part(document_id=f"d{n}", text=f"gate {n}, caf\u00e9") for n in range(4)]
+        server.stores["s"] = [SearchPart(document_id=f"d{n}", text=f"gate {n}, caf\u00e9") for n in range(4)]
         async with recording(tape, server.base_url, secrets=[CANARY]) as address:
             heard = await conversation(services, address, account, file, MODES[mode])
         asked, exchanges = len(server.requests), server.tokens.exchanges

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import ProviderContext
 from ragwork_testkit import google_server
-from ragwork_testkit.google_search import Part
+from ragwork_testkit.google_search import SearchPart
 from ragwork_testkit.remote_retrieval import Codes, Remote, RemoteRetrieverContract
 from ragwork_toolkit.vendor.tenant_credentials import secret_name
 from ragwork_vertex import retriever
@@ -57,7 +57,7 @@ class Vertex:
     def serve(self, hits, tenant=None):
         store = f"store-{len(self.server.stores)}"
         self.server.stores[store] = [
-            Part(document_id=hit.document_id, text=hit.text, score=hit.score, fields=hit.metadata)
+            SearchPart(document_id=hit.document_id, text=hit.text, score=hit.score, fields=hit.metadata)
             for hit in hits
         ]
         options = {"resource_id": store, **self.options}
@@ -127,7 +127,7 @@ def store(server, *parts, **options):
 
 
 def part(document_id="d", text="text", **more):
-    return Part(document_id=document_id, text=text, **more)
+    return SearchPart(document_id=document_id, text=text, **more)
 
 
 async def test_the_request_is_what_the_service_documents(remote, server):

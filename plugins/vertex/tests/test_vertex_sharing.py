@@ -7,7 +7,7 @@ import pytest_asyncio
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import ProviderContext
 from ragwork_hooks.retrieval import Query
-from ragwork_testkit.google_search import Part
+from ragwork_testkit.google_search import SearchPart
 from ragwork_testkit.google_server import LOCATION, PROJECT
 from ragwork_toolkit.vendor.tenant_credentials import secret_name
 from ragwork_vertex import retriever
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture
 async def find(services, server, configured):
     """Asks as a tenant in production, where ``shared`` is shared; gives the documents found."""
-    server.stores["s"] = [Part(document_id="a", text="tide")]
+    server.stores["s"] = [SearchPart(document_id="a", text="tide")]
     made = []
 
     async def find_(shared, tenant, *, profile="production", filter=(), **options):

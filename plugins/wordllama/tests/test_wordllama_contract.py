@@ -6,9 +6,9 @@ from ragwork_hooks.retrieval import Embedder
 from ragwork_testkit.embedding import EmbedderContract
 from ragwork_testkit.services import ProviderServices
 from ragwork_wordllama.embedder import WordllamaEmbedder
-from ragwork_wordllama.encoder import Encoder
+from ragwork_wordllama.encoder import WordllamaEncoder
 
-loaded = cache(Encoder)
+loaded = cache(WordllamaEncoder)
 
 
 class TestWordllamaEmbedder(EmbedderContract):

@@ -17,7 +17,7 @@ from ragwork_hooks.shares import Shares, provider_busy
 from ragwork_testkit.services import ProviderServices
 from ragwork_wordllama import files
 from ragwork_wordllama.embedder import INLINE_CHARACTERS, SLICE, Vectors, WordllamaEmbedder
-from ragwork_wordllama.encoder import Encoder
+from ragwork_wordllama.encoder import WordllamaEncoder
 
 TEXTS = ["lift", "What is the effect of a blunt nose?", "The shock stands off. " * 40, "超音速 \u03bc"]
 REFERENCE = """
@@ -29,8 +29,8 @@ print(json.dumps(model.embed(json.loads(sys.argv[1]), norm=True).tolist()))
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return Encoder()
+def encoder() -> WordllamaEncoder:
+    return WordllamaEncoder()
 
 
 def places(waiting: int = 1_000) -> Shares:
@@ -57,14 +57,14 @@ class Work:
         assert await asyncio.to_thread(self.started.wait, 5)
 
 
-def test_vectors_agree_with_the_package(encoder: Encoder) -> None:
+def test_vectors_agree_with_the_package(encoder: WordllamaEncoder) -> None:
     command = [sys.executable, "-c", REFERENCE, json.dumps(TEXTS)]
     expected = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     for vector, wanted in zip(encoder.vectors(TEXTS), expected, strict=True):
         assert sum(x * y for x, y in zip(vector, wanted, strict=True)) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_the_package_is_never_imported(encoder: Encoder) -> None:
+def test_the_package_is_never_imported(encoder: WordllamaEncoder) -> None:
     encoder.vectors(["lift"])
     assert "wordllama" not in sys.modules
 

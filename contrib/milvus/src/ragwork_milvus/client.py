@@ -23,7 +23,7 @@ _LITE: Final = ".db"
 _SERVER: Final = ("http://", "https://", "tcp://", "unix:")
 
 
-class Client(Protocol):
+class CollectionClient(Protocol):
     """The part of ``pymilvus.MilvusClient`` that is used. Every call blocks."""
 
     def list_collections(self, *, timeout: float) -> Sequence[str]: ...
@@ -61,7 +61,7 @@ class Client(Protocol):
     def close(self) -> None: ...
 
 
-class Connection:
+class MilvusConnection:
     """One client per kernel, opened when it is first needed."""
 
     def __init__(self, config: MilvusConfig) -> None:
@@ -73,7 +73,7 @@ class Connection:
         """Whether Milvus runs inside this process."""
         return self._uri.endswith(_LITE)
 
-    async def call(self, work: Callable[[Client, float], R]) -> R:
+    async def call(self, work: Callable[[CollectionClient, float], R]) -> R:
         """``work(client, timeout in seconds)`` in a thread.
 
         Raises ``ProviderError`` RETRIEVAL_ERROR for what Milvus refuses, INTEGRATION_UNAVAILABLE when it is away.
@@ -87,12 +87,12 @@ class Connection:
         if client is not None:
             await asyncio.to_thread(client.close)
 
-    def _open(self) -> Client:
+    def _open(self) -> CollectionClient:
         if self.lite:
             Path(self._uri).parent.mkdir(parents=True, exist_ok=True)
         pymilvus = importlib.import_module("pymilvus")
         # Without a token of its own the SDK wants an empty text.
-        client: Client = pymilvus.MilvusClient(
+        client: CollectionClient = pymilvus.MilvusClient(
             uri=self._uri, token=self._token or "", timeout=self._timeout_s
         )
         return client

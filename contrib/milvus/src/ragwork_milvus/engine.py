@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ragwork_hooks.retrieval import IndexHit, IndexSnapshot
 
-from ragwork_milvus.client import Client, Connection
+from ragwork_milvus.client import CollectionClient, MilvusConnection
 from ragwork_milvus.config import MilvusConfig
 from ragwork_milvus.rows import MAX_FACTS, DocumentKey, Row, RowBatch, sheets
 
@@ -24,7 +24,7 @@ class Engine:
     """Puts documents into Milvus, takes them out and finds the nearest chunks."""
 
     def __init__(self, config: MilvusConfig) -> None:
-        self._connection = Connection(config)
+        self._connection = MilvusConnection(config)
         self._prefix = config.collection_prefix
         self._loaded: set[str] = set()
         self._loading = asyncio.Lock()
@@ -123,7 +123,7 @@ class Engine:
         return f"{self._prefix}_{dimension}"
 
 
-def _create(client: Client, name: str, dimension: int, timeout_s: float, *, lite: bool) -> None:
+def _create(client: CollectionClient, name: str, dimension: int, timeout_s: float, *, lite: bool) -> None:
     pymilvus: Any = importlib.import_module("pymilvus")
     kinds = pymilvus.DataType
     schema = pymilvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -153,11 +153,11 @@ def _create(client: Client, name: str, dimension: int, timeout_s: float, *, lite
     )
 
 
-def _upsert(name: str, rows: Sequence[Row], client: Client, timeout_s: float) -> None:
+def _upsert(name: str, rows: Sequence[Row], client: CollectionClient, timeout_s: float) -> None:
     client.upsert(name, rows, timeout=timeout_s)
 
 
-def _delete(name: str, expression: str, client: Client, timeout_s: float) -> None:
+def _delete(name: str, expression: str, client: CollectionClient, timeout_s: float) -> None:
     client.delete(name, filter=expression, timeout=timeout_s)
 
 

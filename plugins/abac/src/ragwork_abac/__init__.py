@@ -8,7 +8,7 @@ from ragwork_abac import authz_status, routes
 from ragwork_abac.areas import AREAS
 from ragwork_abac.config import AbacConfig
 from ragwork_abac.gate import DocumentGate, RouteGate
-from ragwork_abac.store import PolicyStore
+from ragwork_abac.store import AbacPolicyStore
 
 
 class AbacPlugin:
@@ -32,7 +32,7 @@ class AbacPlugin:
     def ragwork_contribute(self, context: PluginContext[AbacConfig]) -> Contribution:
         """See ``PluginSpec``."""
         services, config = context.services, context.config
-        store = PolicyStore(services)
+        store = AbacPolicyStore(services)
         return Contribution(
             areas=AREAS,
             gates=(

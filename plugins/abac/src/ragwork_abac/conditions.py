@@ -104,7 +104,7 @@ def parse(condition: Mapping[str, object], *, max_bytes: int, max_depth: int) ->
         raise ConditionError((), "is nested too deep or holds what JSON can't carry", too_complex=True) from None
     if size > max_bytes:
         raise ConditionError((), f"has {size} bytes, at most {max_bytes} are taken", too_complex=True)
-    return _Parser(max_depth).condition(condition, (), 1)
+    return _ConditionParser(max_depth).condition(condition, (), 1)
 
 
 def variables(condition: Condition) -> frozenset[str]:
@@ -123,7 +123,7 @@ def variables(condition: Condition) -> frozenset[str]:
 
 
 @attrs.frozen
-class _Parser:
+class _ConditionParser:
     max_depth: int
 
     def condition(self, given: object, path: Path, depth: int) -> Condition:

@@ -20,7 +20,7 @@ from ragwork_hooks.storage import Transaction
 
 from ragwork_abac.attributes import principal_facts, request_facts, resource_facts
 from ragwork_abac.config import AbacConfig
-from ragwork_abac.policies import Outcome, PolicySet
+from ragwork_abac.policies import PolicyOutcome, PolicySet
 
 DOCUMENT: Final = "document"
 READ: Final = Action(name="policy.read", role=Role.ADMIN)
@@ -141,7 +141,7 @@ class DocumentGate(_Gate):
         return all_of(scope, applicable.readable(facts, default_deny=self._config.default_deny))
 
 
-def _verdict(outcome: Outcome, type_: str, what: str) -> Verdict:
+def _verdict(outcome: PolicyOutcome, type_: str, what: str) -> Verdict:
     if outcome.allowed:
         return ALLOW if outcome.reason == "policy_allow" else ABSTAIN
     details = {"reason": outcome.reason, "resource_type": type_, "action": what}

@@ -26,7 +26,7 @@ _STORED: Final = MappingProxyType({"max_bytes": 65_536, "max_depth": 32})
 
 
 @attrs.frozen(kw_only=True)
-class Policy:
+class AbacPolicy:
     """A policy as stored. ``tenant_id`` is ``None`` for those that are built in."""
 
     id: str
@@ -44,7 +44,7 @@ class Policy:
     updated_at: datetime | None = None
 
 
-def parsed_policy(policy: Policy, *, max_bytes: int, max_depth: int) -> Condition:
+def parsed_policy(policy: AbacPolicy, *, max_bytes: int, max_depth: int) -> Condition:
     """The policy's condition as a tree. Raises ``ConditionError`` for anything in the policy that is not taken."""
     if policy.resource_type not in RESOURCE_TYPES:
         raise ConditionError(("resource_type",), f"must be one of {', '.join(RESOURCE_TYPES)}")
@@ -68,13 +68,13 @@ def parsed_policy(policy: Policy, *, max_bytes: int, max_depth: int) -> Conditio
 class Rule:
     """A policy ready to be asked; ``condition`` and ``test`` are ``None`` when it could not be understood."""
 
-    policy: Policy
+    policy: AbacPolicy
     condition: Condition | None
     test: Test | None
     heeds_time: bool = False
 
     @classmethod
-    def of(cls, policy: Policy) -> "Rule":
+    def of(cls, policy: AbacPolicy) -> "Rule":
         """The rule of a stored policy; one that is not valid becomes a rule that denies."""
         try:
             condition = parsed_policy(policy, **_STORED)
@@ -105,7 +105,7 @@ class Rule:
 
 
 @attrs.frozen
-class Outcome:
+class PolicyOutcome:
     """The answer to one question, why, and the rule that gave it."""
 
     allowed: bool
@@ -133,15 +133,15 @@ class ApplicableRules:
         denies = tuple(rule for rule in found if rule.against)
         return cls(denies, tuple(rule for rule in found if not rule.against))
 
-    def decide(self, facts: Facts, *, default_deny: bool) -> Outcome:
+    def decide(self, facts: Facts, *, default_deny: bool) -> PolicyOutcome:
         """The outcome for ``facts``."""
         for rule in self.denies:
             if rule.decides(facts):
-                return Outcome(False, "policy_invalid" if rule.test is None else "policy_deny", rule)
+                return PolicyOutcome(False, "policy_invalid" if rule.test is None else "policy_deny", rule)
         for rule in self.allows:
             if rule.decides(facts):
-                return Outcome(True, "policy_allow", rule)
-        return Outcome(False, "default_deny") if default_deny else Outcome(True, "default_allow")
+                return PolicyOutcome(True, "policy_allow", rule)
+        return PolicyOutcome(False, "default_deny") if default_deny else PolicyOutcome(True, "default_allow")
 
     def readable(self, facts: Facts, *, default_deny: bool) -> ReadScope:
         """The documents that ``judge`` surely allows; ``facts`` lack the document's own attributes."""
@@ -175,7 +175,7 @@ class PolicySet:
     _known: dict[tuple[str, str], ApplicableRules] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     @classmethod
-    def of(cls, tenant_id: str, policies: Sequence[Policy]) -> "PolicySet":
+    def of(cls, tenant_id: str, policies: Sequence[AbacPolicy]) -> "PolicySet":
         """The built-in policies and the enabled ones of ``policies``."""
         rules = (Rule.of(policy) for policy in (*BUILT_IN, *policies) if policy.enabled)
         return cls(tenant_id, tuple(rules))
@@ -189,13 +189,13 @@ class PolicySet:
             self._known[resource_type, action] = found
         return found
 
-    def invalid(self) -> Sequence[Policy]:
+    def invalid(self) -> Sequence[AbacPolicy]:
         """Policies that could not be understood."""
         return [rule.policy for rule in self.rules if rule.test is None]
 
 
-def _built_in(id: str, name: str, resource_type: str, action: str, condition: dict[str, object]) -> Policy:
-    return Policy(
+def _built_in(id: str, name: str, resource_type: str, action: str, condition: dict[str, object]) -> AbacPolicy:
+    return AbacPolicy(
         id=f"builtin.{id}",
         tenant_id=None,
         name=name,

@@ -13,7 +13,7 @@ from ragwork_toolkit.routes import read_route, write_route
 from ragwork_abac.config import AbacConfig
 from ragwork_abac.gate import MANAGE, READ, SIMULATE
 from ragwork_abac.conditions import ConditionError
-from ragwork_abac.policies import BUILT_IN, WILDCARD, Policy, PolicySet, parsed_policy
+from ragwork_abac.policies import BUILT_IN, WILDCARD, AbacPolicy, PolicySet, parsed_policy
 from ragwork_abac.schemas import (
     PolicyCreateRequest,
     PolicyListQuery,
@@ -24,7 +24,7 @@ from ragwork_abac.schemas import (
     PolicySimulationResponse,
 )
 from ragwork_abac.simulation import facts_of, simulated
-from ragwork_abac.store import PolicyStore
+from ragwork_abac.store import AbacPolicyStore
 
 _PATH: Final = "/v1/admin/authz/policies"
 
@@ -32,7 +32,7 @@ _PATH: Final = "/v1/admin/authz/policies"
 class PolicyApi:
     """The handlers."""
 
-    def __init__(self, services: Services, store: PolicyStore, config: AbacConfig) -> None:
+    def __init__(self, services: Services, store: AbacPolicyStore, config: AbacConfig) -> None:
         self._services = services
         self._store = store
         self._config = config
@@ -46,7 +46,7 @@ class PolicyApi:
     async def create(self, call: Request[PolicyCreateRequest, Empty]) -> Response:
         """A new policy. Raises ``Problem`` 422 for one that can't be taken."""
         body = call.body
-        policy = Policy(
+        policy = AbacPolicy(
             id="",
             tenant_id=call.tx.tenant_id,
             version=1,
@@ -105,7 +105,7 @@ class PolicyApi:
             return _unchanged(policy)
         return _changed(await self._store.replace(call.tx, attrs.evolve(policy, enabled=enabled)))
 
-    def _check(self, policy: Policy) -> None:
+    def _check(self, policy: AbacPolicy) -> None:
         try:
             parsed_policy(policy, max_bytes=self._config.max_bytes, max_depth=self._config.max_depth)
         except ConditionError as fault:
@@ -157,12 +157,12 @@ class PolicyApi:
         )  # fmt: skip
 
 
-def routes(services: Services, store: PolicyStore, config: AbacConfig) -> tuple[AnyRoute, ...]:
+def routes(services: Services, store: AbacPolicyStore, config: AbacConfig) -> tuple[AnyRoute, ...]:
     """The policy routes."""
     return PolicyApi(services, store, config).routes()
 
 
-def _patched(old: Policy, body: PolicyPatchRequest) -> Policy:
+def _patched(old: AbacPolicy, body: PolicyPatchRequest) -> AbacPolicy:
     named = dict(changes(body))
     return attrs.evolve(old, condition=named.pop("condition_json", old.condition), **named)
 
@@ -176,7 +176,7 @@ def _refused(fault: ConditionError) -> Problem:
     )
 
 
-def _changed(policy: Policy, status: int = 200) -> Response:
+def _changed(policy: AbacPolicy, status: int = 200) -> Response:
     metadata: Mapping[str, object] = {
         "version": policy.version,
         "effect": policy.effect,
@@ -189,11 +189,11 @@ def _changed(policy: Policy, status: int = 200) -> Response:
     return Response(data=_response(policy), status=status, audit=note)
 
 
-def _unchanged(policy: Policy) -> Response:
+def _unchanged(policy: AbacPolicy) -> Response:
     return Response(data=_response(policy), changed=False)
 
 
-def _response(policy: Policy) -> PolicyResponse:
+def _response(policy: AbacPolicy) -> PolicyResponse:
     return PolicyResponse(
         id=policy.id,
         tenant_id=policy.tenant_id,

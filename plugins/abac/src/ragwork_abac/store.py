@@ -10,7 +10,7 @@ from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 
-from ragwork_abac.policies import BUILT_IN, Policy, PolicySet
+from ragwork_abac.policies import BUILT_IN, AbacPolicy, PolicySet
 
 log = logging.getLogger(__name__)
 #: Bounds of what one tenant keeps, and so of what one decision can cost.
@@ -21,7 +21,7 @@ _COLUMNS: Final = """id, tenant_id, name, version, effect, resource_type, action
     created_by, created_at, updated_at"""
 
 
-class PolicyStore:
+class AbacPolicyStore:
     """Reads and writes policies."""
 
     def __init__(self, services: Services) -> None:
@@ -45,7 +45,7 @@ class PolicyStore:
 
         return await self._cache.get(tenant_id, load)
 
-    async def page(self, tx: Transaction) -> Sequence[Policy]:
+    async def page(self, tx: Transaction) -> Sequence[AbacPolicy]:
         """The tenant's own policies, enabled or not, in the order in which they are asked."""
         rows = await tx.fetch(
             f"""SELECT {_COLUMNS} FROM abac.policies WHERE tenant_id = ragwork.tenant()
@@ -53,14 +53,14 @@ class PolicyStore:
         )
         return [_policy(row) for row in rows]
 
-    async def locked(self, tx: Transaction, policy_id: str) -> Policy:
+    async def locked(self, tx: Transaction, policy_id: str) -> AbacPolicy:
         """A policy that is about to change. Raises ``Problem`` 404, also for a built-in one."""
         if any(policy.id == policy_id for policy in BUILT_IN):
             raise Problem("NOT_FOUND", f"policy {policy_id!r} is built in and can't be changed")
         await _take_turns(tx)
         return await self.one(tx, policy_id)
 
-    async def one(self, tx: Transaction, policy_id: str) -> Policy:
+    async def one(self, tx: Transaction, policy_id: str) -> AbacPolicy:
         """A policy of the tenant or a built-in one. Raises ``Problem`` 404."""
         for policy in BUILT_IN:
             if policy.id == policy_id:
@@ -73,7 +73,7 @@ class PolicyStore:
             raise not_found("policy", policy_id)
         return _policy(row)
 
-    async def create(self, tx: Transaction, policy: Policy) -> Policy:
+    async def create(self, tx: Transaction, policy: AbacPolicy) -> AbacPolicy:
         """Store a new policy under an id of its own. Raises ``Problem`` 422 at the tenant's bounds."""
         await _take_turns(tx)
         row = await tx.fetchrow(
@@ -86,7 +86,7 @@ class PolicyStore:
         )
         return await self._changed(tx, row)
 
-    async def replace(self, tx: Transaction, policy: Policy) -> Policy:
+    async def replace(self, tx: Transaction, policy: AbacPolicy) -> AbacPolicy:
         """Store another state of a locked policy as its next version. Raises ``Problem`` 422."""
         row = await tx.fetchrow(
             f"""UPDATE abac.policies SET name = $2, effect = $3, resource_type = $4, action = $5,
@@ -97,7 +97,7 @@ class PolicyStore:
         )
         return await self._changed(tx, row)
 
-    async def _changed(self, tx: Transaction, row: Row | None) -> Policy:
+    async def _changed(self, tx: Transaction, row: Row | None) -> AbacPolicy:
         if row is None:
             raise RuntimeError("a locked policy is gone")
         await _check_bounds(tx)
@@ -122,7 +122,7 @@ async def _check_bounds(tx: Transaction) -> None:
         )
 
 
-def _values(policy: Policy) -> tuple[object, ...]:
+def _values(policy: AbacPolicy) -> tuple[object, ...]:
     return (
         policy.name,
         policy.effect,
@@ -134,5 +134,5 @@ def _values(policy: Policy) -> tuple[object, ...]:
     )
 
 
-def _policy(row: Row) -> Policy:
-    return Policy(**row)
+def _policy(row: Row) -> AbacPolicy:
+    return AbacPolicy(**row)

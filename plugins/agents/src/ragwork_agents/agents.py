@@ -13,7 +13,7 @@ from ragwork_hooks.storage import Cache, Row, Transaction
 from ragwork_toolkit.rows import from_row
 
 from ragwork_agents import token_signing, opaque
-from ragwork_agents.opaque import Mint, Minted
+from ragwork_agents.opaque import Mint, MintedCredential
 
 Status = Literal["active", "suspended", "revoked"]
 _COLUMNS: Final = """
@@ -224,7 +224,7 @@ class AgentStore:
 
     async def create(
         self, tx: Transaction, by: str, values: Mapping[str, Any], ends: datetime | None
-    ) -> tuple[Agent, Minted]:
+    ) -> tuple[Agent, MintedCredential]:
         """A new agent and its first client secret, which works until ``ends``. ``values`` has the fields of
         ``Agent`` that may be chosen.
         """
@@ -289,7 +289,7 @@ class AgentStore:
 
     async def rotate_secret(
         self, tx: Transaction, agent: Agent, overlap: timedelta, ends: datetime | None
-    ) -> tuple[Minted, Sequence[str]]:
+    ) -> tuple[MintedCredential, Sequence[str]]:
         """A new client secret for an agent that the transaction holds; the one before works for ``overlap``. And
         the ids of those that this ended.
         """
@@ -310,7 +310,7 @@ class AgentStore:
             await self._snapshots.invalidate(tx, f"{tx.tenant_id}/{row['client_id']}")
             await self._services.streams.cut(tx, user_id=row["id"])
 
-    async def _add_secret(self, tx: Transaction, agent_id: str, ends: datetime | None) -> Minted:
+    async def _add_secret(self, tx: Transaction, agent_id: str, ends: datetime | None) -> MintedCredential:
         secret = self._mint.new(opaque.CLIENT_SECRET)
         await tx.execute(_ADD_SECRET, secret.id, agent_id, secret.digest, ends)
         return secret

@@ -104,7 +104,7 @@ class OneTokenForm:
 
 
 @attrs.frozen(kw_only=True)
-class TokenResponse:
+class AgentTokenResponse:
     """A token, as RFC 6749 §5.1 has it, with what the SDKs need beside it."""
 
     #: Send it as `Authorization: Bearer`. Example: "eyJ…"
@@ -167,7 +167,7 @@ class OculusOAuth:
             public_route(
                 name="oauth.token", method="POST", path="/oauth/token",
                 summary="Issue an agent's token: client credentials, refresh or token exchange",
-                handler=self.token, response=TokenResponse, body=TokenForm, body_kind="form", dialect=OCULUS,
+                handler=self.token, response=AgentTokenResponse, body=TokenForm, body_kind="form", dialect=OCULUS,
                 security=(CLIENT_BASIC,),
             ),
             public_route(

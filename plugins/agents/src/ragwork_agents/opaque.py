@@ -38,7 +38,7 @@ FORMATS: Final = (
 
 
 @attrs.frozen(kw_only=True)
-class Minted:
+class MintedCredential:
     """A new credential: its row's id, the text that is shown once, and the digest that is kept."""
 
     id: str
@@ -63,9 +63,9 @@ class Mint:
     def __init__(self, pepper: bytes) -> None:
         self._pepper = pepper
 
-    def new(self, prefix: str) -> Minted:
+    def new(self, prefix: str) -> MintedCredential:
         credential_id, text = _FORMATS[prefix].mint()
-        return Minted(id=credential_id, text=text, digest=self.digest(text))
+        return MintedCredential(id=credential_id, text=text, digest=self.digest(text))
 
     def digest(self, text: str) -> bytes:
         """HMAC-SHA256, 32 bytes."""

@@ -19,7 +19,7 @@ from ragwork_agents.dpop import ALGORITHMS, Proofs
 from ragwork_agents.grants import ACCESS_TOKEN_TYPE, CLIENT_CREDENTIALS, EXCHANGE, REFRESH, GrantRequest, Grants
 from ragwork_agents.introspection import Introspection
 from ragwork_agents.token_issuer import IssuedToken
-from ragwork_agents.oculus_oauth_routes import TokenResponse
+from ragwork_agents.oculus_oauth_routes import AgentTokenResponse
 from ragwork_agents.token_verifier import IssuerUrl
 
 _RFC: Final = Rfc6749()
@@ -112,7 +112,7 @@ class StrictOAuth:
             ),
             public_route(
                 name="oauth2.token", method="POST", path=_TOKEN, summary="Issue a token", handler=self.token,
-                response=TokenResponse, body=StrictTokenForm, body_kind="form", dialect=_RFC,
+                response=AgentTokenResponse, body=StrictTokenForm, body_kind="form", dialect=_RFC,
                 security=(CLIENT_BASIC,),
             ),
             public_route(

@@ -20,7 +20,7 @@ from ragwork_agents.token_signing import TokenSigner
 from ragwork_agents.keys import Keyring
 from ragwork_agents.lineage import Lineage, Link
 from ragwork_agents.opaque import Mint, SdkClaims
-from ragwork_agents.tokens import TokenRow, TokenStore
+from ragwork_agents.tokens import IssuedTokenRow, TokenStore
 from ragwork_agents.token_verifier import TYP
 
 _ATTEMPTS: Final = 3
@@ -194,7 +194,7 @@ class TokenIssuer:
             raise Problem("INVALID_GRANT", "what it would be derived from was revoked", status=400)
         return standing(fresh, agent.tenant_id)
 
-    def _row(self, agent: Snapshot, wish: TokenRequest, signer: TokenSigner) -> TokenRow:
+    def _row(self, agent: Snapshot, wish: TokenRequest, signer: TokenSigner) -> IssuedTokenRow:
         now = self._services.clock.now().replace(microsecond=0)
         lifetime = scopes.lifetime(agent.token_ttl_s, wish.scopes)
         if wish.ttl_s is not None:
@@ -206,7 +206,7 @@ class TokenIssuer:
             end = min(end, _credential_end(agent, end))
         if end <= now:
             raise Problem("INVALID_GRANT", "what it would be derived from has expired", status=400)
-        return TokenRow(
+        return IssuedTokenRow(
             jti=str(uuid.uuid4()),
             agent_id=agent.id,
             revision=agent.revision,
@@ -227,7 +227,7 @@ class TokenIssuer:
         )
 
     async def _record(
-        self, tx: Transaction, agent: Snapshot, wish: TokenRequest, row: TokenRow, ruling: ScopeDecision
+        self, tx: Transaction, agent: Snapshot, wish: TokenRequest, row: IssuedTokenRow, ruling: ScopeDecision
     ) -> None:
         if self._log is None:
             return
@@ -284,7 +284,7 @@ def _credential_end(agent: Snapshot, latest: datetime) -> datetime:
     return latest if end is None else min(latest, end.replace(microsecond=0))
 
 
-def _lineage(agent: Snapshot, wish: TokenRequest, row: TokenRow) -> Lineage:
+def _lineage(agent: Snapshot, wish: TokenRequest, row: IssuedTokenRow) -> Lineage:
     own = Link(agent=agent.id, revision=agent.revision, credential=row.credential, jti=row.jti)
     return Lineage(
         tenant_id=agent.tenant_id,
@@ -300,7 +300,7 @@ def _lineage(agent: Snapshot, wish: TokenRequest, row: TokenRow) -> Lineage:
     )
 
 
-def _claims(agent: Snapshot, wish: TokenRequest, row: TokenRow, ruling: ScopeDecision, lineage: Lineage) -> dict[str, Any]:
+def _claims(agent: Snapshot, wish: TokenRequest, row: IssuedTokenRow, ruling: ScopeDecision, lineage: Lineage) -> dict[str, Any]:
     claims: dict[str, Any] = {
         "iss": wish.issuer,
         "sub": wish.subject,

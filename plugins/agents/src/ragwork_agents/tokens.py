@@ -13,7 +13,7 @@ from ragwork_hooks.storage import Cache, Transaction
 from ragwork_toolkit.rows import from_row
 
 from ragwork_agents.agents import Snapshot
-from ragwork_agents.opaque import Minted
+from ragwork_agents.opaque import MintedCredential
 
 #: Ids of one tenant in the list of everybody's.
 MOST_LISTED: Final = 1000
@@ -114,7 +114,7 @@ RETURNING id
 
 
 @attrs.frozen(kw_only=True)
-class TokenRow:
+class IssuedTokenRow:
     """A token to be recorded. ``revision`` is the agent's that was decided on, ``credential`` what the agent proved
     itself with.
     """
@@ -197,7 +197,7 @@ class TokenStore:
         self._ended: Cache[frozenset[str]] = services.caches.cache("agents.ended", ttl_s=15, size=1000)
         self._listed: Cache[RevocationList] = services.caches.cache("agents.revoked", ttl_s=15, size=1)
 
-    async def add(self, tx: Transaction, row: TokenRow, refresh: Minted | None, refresh_ttl_s: int) -> bool:
+    async def add(self, tx: Transaction, row: IssuedTokenRow, refresh: MintedCredential | None, refresh_ttl_s: int) -> bool:
         """Record a token, and the ``refresh`` token beside it, whose family ends when its first was to end.
 
         ``False`` when agent, key, parent or delegation is no longer as it was decided on.

@@ -23,7 +23,7 @@ from ragwork_apikeys.roster import KeyRoster
 from ragwork_apikeys.routes import ApiKeyAdminApi
 from ragwork_apikeys.store import KeyStore
 from ragwork_apikeys.tokens import FORMAT
-from ragwork_apikeys.usage import Usage
+from ragwork_apikeys.usage import KeyUsage
 
 _PEPPER: Final = "APIKEY_PEPPER"
 
@@ -56,7 +56,7 @@ class ApiKeysPlugin:
         directory = services.use(Directory)
         store = KeyStore(services, services.secrets.key(_PEPPER), config.cache_ttl_s)
         log = services.use_optional(AuditLog)
-        usage = Usage(services, store, log)
+        usage = KeyUsage(services, store, log)
         judge = KeyValidator(config.inactive_days if config.inactive_enforced else None, services.clock.monotonic)
         capped = SelfServiceKeys(store, directory, log, config.max_active_keys)
         keys = ApiKeyAuthenticator(store, directory, judge, usage, config.header)

@@ -8,7 +8,7 @@ from ragwork_toolkit.bearer_tokens.lookup import authenticate, checking
 from ragwork_apikeys.key_check import UNAUTHORIZED, UNKNOWN, KeyValidator, CachedKey, unauthorized
 from ragwork_apikeys.store import KeyStore
 from ragwork_apikeys.tokens import KEY
-from ragwork_apikeys.usage import Usage
+from ragwork_apikeys.usage import KeyUsage
 
 _STANDARD_HEADER: Final = "authorization"
 
@@ -20,7 +20,7 @@ class ApiKeyAuthenticator:
     """
 
     def __init__(
-        self, store: KeyStore, directory: Directory, judge: KeyValidator, usage: Usage, header: str
+        self, store: KeyStore, directory: Directory, judge: KeyValidator, usage: KeyUsage, header: str
     ) -> None:
         self.name = "apikeys"
         self._store = store

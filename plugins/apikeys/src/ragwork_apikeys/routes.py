@@ -20,7 +20,7 @@ from ragwork_apikeys.tokens import KEY
 
 
 @attrs.frozen(kw_only=True)
-class ListQuery(PageQuery):
+class ApiKeyListQuery(PageQuery):
     """Which keys to list."""
 
     #: Your tenant, or with platform scope any.
@@ -114,7 +114,7 @@ class ApiKeyAdminApi:
                 # The tenant depends on the query, so the handler opens the transaction.
                 transaction="none",
                 response=AdminApiKeyListResponse,
-                query=ListQuery,
+                query=ApiKeyListQuery,
                 errors=("AUTH_FORBIDDEN",),
                 legacy=True,
             ),
@@ -134,7 +134,7 @@ class ApiKeyAdminApi:
             ),
         )
 
-    async def list(self, call: Request[Empty, ListQuery]) -> AdminApiKeyListResponse:
+    async def list(self, call: Request[Empty, ApiKeyListQuery]) -> AdminApiKeyListResponse:
         own, query = call.principal.tenant_id, call.query
         tenant_id = query.tenant_id or own
         if tenant_id != own and not call.principal.platform:

@@ -19,7 +19,7 @@ from ragwork_apikeys.store import KeyStore
 _HOUR_S: Final = 3600.0
 
 
-class Usage:
+class KeyUsage:
     """Notes of one process; one entry a key, however often it was used."""
 
     def __init__(self, services: Services, store: KeyStore, log: AuditLog | None) -> None:

@@ -15,7 +15,7 @@ from ragwork_hooks.storage import Transaction
 
 from ragwork_audit import record
 from ragwork_audit.merkle import Frontier, leaf_hash
-from ragwork_audit.signed_notes import InvalidNote, Verifier
+from ragwork_audit.signed_notes import InvalidNote, NoteVerifier
 from ragwork_audit.record import COLUMNS, HASHED
 from ragwork_audit.verification import VerificationFailed, Report, anchored_roots, check_cut, opened
 
@@ -56,14 +56,14 @@ async def lines(tx: Transaction) -> AsyncIterator[tuple[bytes, int]]:
         after = rows[-1]["seq"]
 
 
-def verify_file(place: Path, verifier: Verifier, anchors: Iterable[str]) -> Report:
+def verify_file(place: Path, verifier: NoteVerifier, anchors: Iterable[str]) -> Report:
     """Verify an export and compare it with ``anchors``, signed notes of the tenant. Raises ``OSError``."""
     with place.open("rb") as file:
         return _Offline(verifier).run((line.rstrip(b"\n") for line in file), list(anchors))
 
 
 class _Offline:
-    def __init__(self, verifier: Verifier) -> None:
+    def __init__(self, verifier: NoteVerifier) -> None:
         self._verifier = verifier
         self._tenant_id = ""
         self._tree = Frontier()
@@ -158,9 +158,9 @@ def _object(line: bytes, seq: int) -> dict[str, Any]:
     return found
 
 
-def read_keys(place: Path) -> Verifier:
+def read_keys(place: Path) -> NoteVerifier:
     """The verifier keys in a file, one a line. Raises ``OSError`` and ``InvalidNote``."""
     keys = [line for line in place.read_text().splitlines() if line.strip()]
     if not keys:
         raise InvalidNote(f"{place} holds no verifier key")
-    return Verifier(keys)
+    return NoteVerifier(keys)

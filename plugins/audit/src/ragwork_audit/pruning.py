@@ -9,7 +9,7 @@ from ragwork_toolkit.tenants import visit
 
 from ragwork_audit.anchors import AnchorFiles
 from ragwork_audit.merkle import Frontier
-from ragwork_audit.signed_notes import Signer, Statement, Verifier, digest, month_of
+from ragwork_audit.signed_notes import Signer, Statement, NoteVerifier, digest, month_of
 from ragwork_audit.verification import check_cut
 
 #: Records removed in one transaction.
@@ -31,7 +31,7 @@ class Pruning:
         self,
         services: Services,
         signer: Signer,
-        verifier: Verifier,
+        verifier: NoteVerifier,
         anchors: AnchorFiles,
         retention_days: int,
     ) -> None:

@@ -17,7 +17,7 @@ from ragwork_hooks.storage import Row, Transaction
 from ragwork_audit import record
 from ragwork_audit.anchors import AnchorFiles, Journal
 from ragwork_audit.merkle import Frontier
-from ragwork_audit.signed_notes import InvalidNote, Signer, Statement, Verifier, digest
+from ragwork_audit.signed_notes import InvalidNote, Signer, Statement, NoteVerifier, digest
 from ragwork_audit.record import COLUMNS, RowAuthentication
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Sealer:
         self,
         services: Services,
         signer: Signer,
-        verifier: Verifier,
+        verifier: NoteVerifier,
         vouching: RowAuthentication,
         journal: Journal,
         anchors: AnchorFiles,

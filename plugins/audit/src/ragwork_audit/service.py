@@ -13,7 +13,7 @@ from ragwork_audit.anchors import AnchorFiles, DamagedAnchors, Journal, Unsealed
 from ragwork_audit.config import AuditConfig
 from ragwork_audit.repeat_suppression import RepeatSuppressor
 from ragwork_audit.log import PostgresAuditLog
-from ragwork_audit.signed_notes import InvalidNote, Signer, Verifier
+from ragwork_audit.signed_notes import InvalidNote, Signer, NoteVerifier
 from ragwork_audit.pruning import Pruning
 from ragwork_audit.record import RowAuthentication
 from ragwork_audit.sealer import Sealer
@@ -120,9 +120,9 @@ class AuditService:
         log.debug("audit log is signed as %s", self.signer.verifier_key)
 
 
-def _verifier(config: AuditConfig, signer: Signer) -> Verifier:
+def _verifier(config: AuditConfig, signer: Signer) -> NoteVerifier:
     try:
-        return Verifier(config.retired_keys.split(), signer)
+        return NoteVerifier(config.retired_keys.split(), signer)
     except InvalidNote as error:
         raise ConfigError(
             "AUDIT_RETIRED_PUBLIC_KEYS", str(error), "write keys as `ragwork audit public-key` prints them"

@@ -105,7 +105,7 @@ class Signer:
         return f"{body}\n\u2014 {NAME} {_b64(signature)}\n"
 
 
-class Verifier:
+class NoteVerifier:
     """Takes notes that one of several public keys signed."""
 
     def __init__(self, keys: Iterable[str], signer: Signer | None = None) -> None:

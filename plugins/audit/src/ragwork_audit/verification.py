@@ -12,7 +12,7 @@ from ragwork_hooks.storage import Row, Transaction
 from ragwork_audit import record
 from ragwork_audit.anchors import Unsealed
 from ragwork_audit.merkle import Frontier, Stored
-from ragwork_audit.signed_notes import InvalidNote, Kind, Statement, Verifier, digest, kind_of
+from ragwork_audit.signed_notes import InvalidNote, Kind, Statement, NoteVerifier, digest, kind_of
 from ragwork_audit.record import COLUMNS, RowAuthentication
 
 _PAGE: Final = 1000
@@ -71,7 +71,7 @@ class Witnesses:
 class Verification:
     """Verifies one tenant in a transaction that has not read anything yet."""
 
-    def __init__(self, verifier: Verifier, vouching: RowAuthentication, witnesses: Witnesses) -> None:
+    def __init__(self, verifier: NoteVerifier, vouching: RowAuthentication, witnesses: Witnesses) -> None:
         self._verifier = verifier
         self._vouching = vouching
         self._witnesses = witnesses
@@ -218,7 +218,7 @@ class Verification:
                     raise VerificationFailed(reason="the record is not what was committed", event_id=event_id)
 
 
-def opened(verifier: Verifier, note: str, kind: Kind, tenant_id: str, what: str) -> Statement:
+def opened(verifier: NoteVerifier, note: str, kind: Kind, tenant_id: str, what: str) -> Statement:
     """The statement of ``note``. Raises ``VerificationFailed``."""
     try:
         return verifier.open(note, kind, tenant_id)
@@ -226,7 +226,7 @@ def opened(verifier: Verifier, note: str, kind: Kind, tenant_id: str, what: str)
         raise VerificationFailed(reason=f"{what} {error}") from None
 
 
-def anchored_roots(verifier: Verifier, notes: Iterable[str], tenant_id: str) -> dict[int, bytes]:
+def anchored_roots(verifier: NoteVerifier, notes: Iterable[str], tenant_id: str) -> dict[int, bytes]:
     """Size → root of what signed notes say. Raises ``VerificationFailed`` for one that is not ours, and for two that differ."""
     roots: dict[int, bytes] = {}
     for note in notes:
@@ -236,7 +236,7 @@ def anchored_roots(verifier: Verifier, notes: Iterable[str], tenant_id: str) -> 
     return roots
 
 
-def check_cut(verifier: Verifier, tenant_id: str, size: int, frontier: bytes, note: str) -> Frontier:
+def check_cut(verifier: NoteVerifier, tenant_id: str, size: int, frontier: bytes, note: str) -> Frontier:
     """The tree of what a signed cut stands for. Raises ``VerificationFailed``."""
     statement = opened(verifier, note, "cut", tenant_id, "the cut")
     try:

@@ -16,7 +16,7 @@ from ragwork_toolkit.vendor.sendable_text import sendable_text
 from ragwork_toolkit.vendor.usage import estimate_usage
 
 from ragwork_bedrock.calls import Calls
-from ragwork_bedrock.clients import Clients, Service
+from ragwork_bedrock.clients import Clients, AwsService
 from ragwork_bedrock.config import BedrockConfig, chat_ready
 from ragwork_bedrock.credentials import missing
 from ragwork_bedrock.errors import CHAT, translated
@@ -144,7 +144,7 @@ async def _open(context: ProviderContext[BedrockConfig]) -> ChatModel:
         raise missing("BEDROCK_MODEL_ID is not set")
     limit = config.max_concurrency
     calls = Calls(context.services.shares("chat", limit, waiting=MAX_WAITING, refusal=provider_busy))
-    service = Service(
+    service = AwsService(
         name="bedrock-runtime",
         endpoint_url=config.runtime_endpoint_url,
         silence_s=config.chat_timeout_s,

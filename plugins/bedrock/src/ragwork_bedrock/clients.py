@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import attrs
 from ragwork_hooks.plugin import Secrets
-from ragwork_toolkit.vendor.errors import Codes
+from ragwork_toolkit.vendor.errors import VendorErrorCodes
 
 from ragwork_bedrock.calls import Calls
 from ragwork_bedrock.credentials import AwsKeys, missing, operator_keys
@@ -25,7 +25,7 @@ _CONNECT_TIMEOUT_S = 5.0
 
 
 @attrs.frozen(kw_only=True)
-class Account:
+class AwsAccount:
     """Where a call goes, and whose it is. ``keys`` of ``None`` are the SDK's own search."""
 
     region: str
@@ -33,7 +33,7 @@ class Account:
 
 
 @attrs.frozen(kw_only=True)
-class Service:
+class AwsService:
     """What is called. ``endpoint_url`` of ``None`` is AWS' own; ``silence_s`` is borne at most."""
 
     name: Literal["bedrock-agent-runtime", "bedrock-runtime"]
@@ -45,32 +45,32 @@ class Service:
 class Clients(Generic[C]):
     """Clients of one service for all tenants. Every method blocks and belongs in a thread of ``calls``."""
 
-    def __init__(self, service: Service, secrets: Secrets, calls: Calls) -> None:
+    def __init__(self, service: AwsService, secrets: Secrets, calls: Calls) -> None:
         self._service = service
         self._secrets = secrets
         self._calls = calls
         # The SDK's sessions are not made for threads; its clients are.
         self._lock = threading.Lock()
         self._session: Session | None = None
-        self._kept: OrderedDict[Account, C] = OrderedDict()
+        self._kept: OrderedDict[AwsAccount, C] = OrderedDict()
 
-    def warm(self, codes: Codes) -> None:
+    def warm(self, codes: VendorErrorCodes) -> None:
         """Import the SDK and read the service's description: they take most of a second, a client after
         that some milliseconds. Raises ``ProviderError``.
         """
         nobody = AwsKeys(access_key_id="nobody", secret_access_key="none")  # noqa: S106  # it signs nothing
         with translated(codes):
-            self._make(Account(region="us-east-1", keys=nobody))
+            self._make(AwsAccount(region="us-east-1", keys=nobody))
 
-    def account(self, region: str | None, keys: AwsKeys | None = None) -> Account:
+    def account(self, region: str | None, keys: AwsKeys | None = None) -> AwsAccount:
         """The account of ``keys``, by default the operator's; in ``region``, by default that of the
         environment.
 
         Raises ``ProviderError`` AWS_CONFIG_MISSING naming the key that a person must set.
         """
-        return Account(region=region or self._region(), keys=keys or operator_keys(self._secrets))
+        return AwsAccount(region=region or self._region(), keys=keys or operator_keys(self._secrets))
 
-    def client(self, account: Account) -> C:
+    def client(self, account: AwsAccount) -> C:
         """The client that signs for ``account``."""
         with self._lock:
             if account not in self._kept:
@@ -88,7 +88,7 @@ class Clients(Generic[C]):
                 cast(Any, client).close()
             self._kept.clear()
 
-    def _make(self, account: Account) -> C:
+    def _make(self, account: AwsAccount) -> C:
         from ragwork_bedrock.connections import watch
 
         session, keys = self._made_session(), account.keys

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_toolkit.vendor.errors import Codes, connection_failed, not_understood, status_error, timed_out
+from ragwork_toolkit.vendor.errors import VendorErrorCodes, connection_failed, not_understood, status_error, timed_out
 from ragwork_toolkit.vendor.retry_after import retry_after_s
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _AWAY = frozenset(
 )  # fmt: skip
 
 
-RETRIEVAL = Codes(
+RETRIEVAL = VendorErrorCodes(
     auth="AWS_AUTH_ERROR",
     refused="AWS_RETRIEVAL_ERROR",
     timeout="AWS_RETRIEVAL_ERROR",
@@ -49,7 +49,7 @@ CHAT = attrs.evolve(
 
 
 @contextmanager
-def translated(codes: Codes) -> Iterator[None]:
+def translated(codes: VendorErrorCodes) -> Iterator[None]:
     """Turn what the SDK raises inside into ``ProviderError``: AWS_CONFIG_MISSING, AWS_AUTH_ERROR or
     one of ``codes``. Imports the SDK: not on the event loop unless ``Clients.warm`` ran before.
     """
@@ -68,7 +68,7 @@ def translated(codes: Codes) -> Iterator[None]:
         raise meant from error
 
 
-def _of_answer(codes: Codes, error: "ClientError") -> ProviderError:
+def _of_answer(codes: VendorErrorCodes, error: "ClientError") -> ProviderError:
     """From the service's own error, in an answer or in a stream."""
     metadata = error.response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode", 0)
@@ -85,7 +85,7 @@ def _of_answer(codes: Codes, error: "ClientError") -> ProviderError:
     return status_error(codes, status, retry_after_s(advice, datetime.now(UTC)), said)
 
 
-def _of_failure(codes: Codes, error: Exception) -> Exception:
+def _of_failure(codes: VendorErrorCodes, error: Exception) -> Exception:
     """From whatever kept an answer from coming or from being understood; ``error`` itself if it is none."""
     from botocore import eventstream, parsers
     from botocore import exceptions as sdk

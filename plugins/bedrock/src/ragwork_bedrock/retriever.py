@@ -15,7 +15,7 @@ from ragwork_toolkit.vendor.retrieval import NothingMatches, PreparedPassages
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_bedrock.calls import Calls
-from ragwork_bedrock.clients import Account, Clients, Service
+from ragwork_bedrock.clients import AwsAccount, Clients, AwsService
 from ragwork_bedrock.config import BedrockConfig, KnowledgeBaseOptions
 from ragwork_bedrock.credentials import missing, tenant_keys
 from ragwork_bedrock.errors import RETRIEVAL, translated
@@ -41,7 +41,7 @@ _DISTINCT_FACTOR = 4
 
 
 @attrs.frozen(kw_only=True)
-class Search:
+class KnowledgeBaseSearch:
     """A query as it goes out. ``size`` is the number of candidates of a page."""
 
     knowledge_base_id: str
@@ -109,12 +109,12 @@ class KnowledgeBases:
         await self._calls.aclose()
         self._clients.close()
 
-    def _account(self, tenant_id: str, options: KnowledgeBaseOptions) -> Account:
+    def _account(self, tenant_id: str, options: KnowledgeBaseOptions) -> AwsAccount:
         reference = options.credentials_ref
         keys = None if reference is None else tenant_keys(self._secrets, tenant_id, reference)
         return self._clients.account(options.region or self._config.region, keys)
 
-    def _ask(self, search: Search, account: Account) -> PreparedPassages:
+    def _ask(self, search: KnowledgeBaseSearch, account: AwsAccount) -> PreparedPassages:
         """Page after page until there is enough. Runs in a thread."""
         client = self._clients.client(account)
         found: dict[str, Passage] = {}
@@ -158,13 +158,13 @@ def _options(options: Mapping[str, object]) -> KnowledgeBaseOptions:
         raise ProviderError("RETRIEVAL_CONFIG_INVALID", f"aws_bedrock_kb: {error}") from error
 
 
-def _search(query: Query, options: KnowledgeBaseOptions) -> Search:
+def _search(query: Query, options: KnowledgeBaseOptions) -> KnowledgeBaseSearch:
     if not options.knowledge_base_id:
         raise missing("no knowledge base: set 'knowledge_base_id' in the corpus' retrieval section")
     distinct = query.distinct == "document"
     wanted = query.top_k * _DISTINCT_FACTOR if distinct else query.top_k
     filter = expression(query.filter, options.filter_keys)
-    return Search(
+    return KnowledgeBaseSearch(
         knowledge_base_id=options.knowledge_base_id,
         text=sendable_text(query.text[:_MAX_QUESTION_CHARS]),
         size=min(max(wanted, options.number_of_results or 0), _MAX_RESULTS),
@@ -178,7 +178,7 @@ async def _open(context: ProviderContext[BedrockConfig]) -> Retriever:
     config, services = context.config, context.services
     limit = config.max_concurrency
     calls = Calls(services.shares("retrieval", limit, waiting=MAX_WAITING, refusal=provider_busy))
-    service = Service(
+    service = AwsService(
         name="bedrock-agent-runtime",
         endpoint_url=config.agent_endpoint_url,
         silence_s=config.retrieve_timeout_s,

@@ -17,11 +17,11 @@ class BillingConfig:
     )
 
     @property
-    def target(self) -> "Target | None":
+    def target(self) -> "WebhookTarget | None":
         """Where to and with what key; ``None`` while nothing is sent."""
         if not self.enabled or self.url is None or self.secret is None:
             return None
-        return Target(url=self.url, key=self.secret.encode(), timeout_s=self.timeout_ms / 1000)
+        return WebhookTarget(url=self.url, key=self.secret.encode(), timeout_s=self.timeout_ms / 1000)
 
     def __attrs_post_init__(self) -> None:
         for name, value in (("BILLING_WEBHOOK_URL", self.url), ("BILLING_WEBHOOK_SECRET", self.secret)):
@@ -32,7 +32,7 @@ class BillingConfig:
 
 
 @attrs.frozen(kw_only=True)
-class Target:
+class WebhookTarget:
     """A receiver and the key that its deliveries are signed with."""
 
     url: str

@@ -9,7 +9,7 @@ from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.http import AnyRoute, Request, Empty, Route
 from ragwork_hooks.plugin import Services
 
-from ragwork_billing.config import Target
+from ragwork_billing.config import WebhookTarget
 from ragwork_billing.delivery import TESTED, DeliveryAudit
 from ragwork_billing.webhook import WebhookMessage, WebhookRefused, Webhook
 
@@ -31,7 +31,7 @@ class BillingWebhookTestResponse:
 class WebhookTest:
     """Handler and declaration of ``/v1/self-serve/billing/webhook-test``."""
 
-    def __init__(self, services: Services, target: Target | None, trail: DeliveryAudit) -> None:
+    def __init__(self, services: Services, target: WebhookTarget | None, trail: DeliveryAudit) -> None:
         self._services = services
         self._webhook = None if target is None else Webhook(services.egress, target)
         self._trail = trail

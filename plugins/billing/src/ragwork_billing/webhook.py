@@ -10,7 +10,7 @@ import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Egress
 
-from ragwork_billing.config import Target
+from ragwork_billing.config import WebhookTarget
 
 #: Statuses below 500 that say "not now" rather than "no".
 _LATER: Final = frozenset({408, 425, 429})
@@ -38,7 +38,7 @@ class WebhookMessage:
 class Webhook:
     """Sends messages to one receiver."""
 
-    def __init__(self, egress: Egress, target: Target) -> None:
+    def __init__(self, egress: Egress, target: WebhookTarget) -> None:
         self._egress = egress
         self._target = target
 

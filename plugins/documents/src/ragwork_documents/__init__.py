@@ -30,13 +30,13 @@ from ragwork_documents.corpora import Corpora
 from ragwork_documents.corpus_rights import CorpusRights
 from ragwork_documents.data_store import DocumentStore
 from ragwork_documents.documents import Documents
-from ragwork_documents.ingestion import Ingestion
+from ragwork_documents.ingestion import IngestionJobs
 from ragwork_documents.document_service import DocumentService
 from ragwork_documents.ingest_capacity_gate import WAIT_S, WAITING, IntakeGate
 from ragwork_documents.ownership import CorpusOwnership
 from ragwork_documents.permission_recheck import PermissionCheckedRetriever
-from ragwork_documents.retrieve_routes import Retrieval
-from ragwork_documents.multi_corpus_search import Search
+from ragwork_documents.retrieve_routes import RetrieveApi
+from ragwork_documents.multi_corpus_search import MultiCorpusSearch
 from ragwork_documents.shadow import Shadowed, Shadows
 
 
@@ -63,12 +63,12 @@ class DocumentsPlugin:
         services, config = context.services, context.config
         index = services.use(Index)
         access = DocumentAcl(admin_bypass=config.admin_bypass_acl)
-        ingestion = Ingestion(services, index)
+        ingestion = IngestionJobs(services, index)
         catalog = Catalog(services)
         immediate = ingestion if config.execution_mode == "inline" else None
         intake = DocumentService(services, index, access, immediate)
         rights = CorpusRights.of(services, index)
-        search = Search(services.providers)
+        search = MultiCorpusSearch(services.providers)
         shadows = Shadows(services)
 
         def recheck(name: str, retriever: Any) -> Any:
@@ -83,7 +83,7 @@ class DocumentsPlugin:
                 *corpora.routes(Corpora(services, catalog, intake, rights, config.embedding_provider)),
                 *documents.routes(Documents(services, catalog), intake, access, config.max_bytes),
                 *grants.routes(rights.readers, access),
-                *Retrieval(services, catalog, search).routes(),
+                *RetrieveApi(services, catalog, search).routes(),
             ),
             admission_gates=(
                 IntakeGate(services.shares("intake", config.concurrency, waiting=WAITING, wait_s=WAIT_S)),

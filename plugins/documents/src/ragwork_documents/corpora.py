@@ -14,7 +14,7 @@ from ragwork_toolkit.rows import from_row
 
 from ragwork_documents import acl, ownership
 from ragwork_documents.catalog import Catalog
-from ragwork_documents.corpus_config import Binding, bind, check_embedder
+from ragwork_documents.corpus_config import CorpusBinding, bind, check_embedder
 from ragwork_documents.corpus_rights import CorpusRights
 from ragwork_documents.document_service import RETRY_AFTER_S, DocumentService
 from ragwork_documents.schemas import CorpusCreateRequest, CorpusPatchRequest, CorpusResponse, ListQuery
@@ -233,7 +233,7 @@ async def _patch_feature(call: Request[CorpusPatchRequest, Empty]) -> str | None
     return None if call.body.provider_config_json is None else "corpora_patch_provider_config"
 
 
-def _values(binding: Binding, embedder: str) -> tuple[object, ...]:
+def _values(binding: CorpusBinding, embedder: str) -> tuple[object, ...]:
     return (
         dict(binding.json),
         binding.retriever,

@@ -26,7 +26,7 @@ _ROLES: Final = tuple(role.label for role in Role)
 
 
 @attrs.frozen(kw_only=True)
-class Binding:
+class CorpusBinding:
     """What a corpus' configuration means. ``json`` is its normalised form; ``embedder`` is ``None``
     when the configuration leaves the corpus' embedder as it is. ``create_readers`` is asked for once
     and not kept.
@@ -44,7 +44,7 @@ class Binding:
     create_readers: bool
 
 
-async def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> Binding:
+async def bind(config: Mapping[str, object], providers: Providers, tenant_id: str) -> CorpusBinding:
     """Normalise ``config``; ``{}`` is the local retriever with 5 passages.
 
     Raises ``Problem`` 422 naming the path of a wrong value and the nearest match of an unknown key.
@@ -66,7 +66,7 @@ async def bind(config: Mapping[str, object], providers: Providers, tenant_id: st
     }
     if acl:
         normalised["acl"] = acl
-    return Binding(
+    return CorpusBinding(
         json=normalised,
         retriever=retriever,
         embedder=_embedder(retrieval, providers),

@@ -11,8 +11,8 @@ from ragwork_hooks.retrieval import Index
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_documents import ownership
-from ragwork_documents.corpus_config import Binding
-from ragwork_documents.principals import Named, Principals
+from ragwork_documents.corpus_config import CorpusBinding
+from ragwork_documents.principals import NamedPrincipal, Principals
 from ragwork_documents.readers import Readers, record
 
 
@@ -41,7 +41,7 @@ class CorpusRights:
         if isinstance(decision.verdict, Deny):
             raise problem_of(decision.verdict)
 
-    async def set_readers(self, tx: Transaction, principal: Principal, corpus: Row, binding: Binding) -> None:
+    async def set_readers(self, tx: Transaction, principal: Principal, corpus: Row, binding: CorpusBinding) -> None:
         """Who reads later documents. Raises ``Problem`` 422, 403 for readers that only an admin may create."""
         if binding.create_readers:
             await self.require(tx, principal, ownership.ADMINISTER, corpus)
@@ -54,7 +54,7 @@ class CorpusRights:
         if owner == corpus["owner"]:
             return
         await self.require(tx, principal, ownership.ADMINISTER, corpus)
-        await self.principals.require(tx, [Named(kind="user", id=owner, path=("body", "owner"))])
+        await self.principals.require(tx, [NamedPrincipal(kind="user", id=owner, path=("body", "owner"))])
         await tx.execute(
             "UPDATE documents.corpora SET owner = $2 WHERE tenant_id = ragwork.tenant() AND id = $1",
             corpus["id"],
@@ -64,7 +64,7 @@ class CorpusRights:
         await record(self.log, tx, principal, "corpora.owner.updated", corpus["id"], change)
 
     async def record_binding(
-        self, tx: Transaction, principal: Principal, corpus: Row, binding: Binding
+        self, tx: Transaction, principal: Principal, corpus: Row, binding: CorpusBinding
     ) -> None:
         """Name what of the provider's configuration changed, never its values: they may be credentials."""
         before, after = _retrieval(corpus["provider_config"]), _retrieval(binding.json)

@@ -58,7 +58,7 @@ class _Claimed:
     known: frozenset[str]
 
 
-class Ingestion:
+class IngestionJobs:
     """Runs ``documents.ingest`` jobs."""
 
     def __init__(self, services: Services, index: Index) -> None:
@@ -79,7 +79,7 @@ class Ingestion:
                 await self._ingest(job, corpus_id, targets)
             except (ProviderError, PermanentFailure):
                 self._services.metrics.count(
-                    "ingest_batches_split_total", "Ingestion batches done again one document at a time"
+                    "ingest_batches_split_total", "IngestionJobs batches done again one document at a time"
                 )
             else:
                 return

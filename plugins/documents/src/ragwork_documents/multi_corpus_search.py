@@ -16,7 +16,7 @@ from ragwork_documents.rank_fusion import merge
 
 
 @attrs.frozen(kw_only=True)
-class Prepared:
+class PreparedCorpus:
     """Implements ``ragwork_hooks.documents.PreparedSearch``. ``outcomes`` are in the order asked."""
 
     outcomes: Sequence[tuple[str, PreparedQuery | ProviderError]]
@@ -39,7 +39,7 @@ class Prepared:
 
 
 @attrs.frozen
-class Search:
+class MultiCorpusSearch:
     """Implements ``ragwork_hooks.documents.CorpusSearch``."""
 
     providers: Providers
@@ -55,7 +55,7 @@ class Search:
         failed = [outcome for _, outcome in outcomes if isinstance(outcome, ProviderError)]
         if len(failed) == len(outcomes):
             raise failed[0]
-        return Prepared(outcomes=outcomes)
+        return PreparedCorpus(outcomes=outcomes)
 
     async def rank(
         self, question: str, answers: SearchAnswers, top_k: int, *, distinct: bool = False

@@ -17,7 +17,7 @@ _ROLES: Final = tuple(role.label for role in Role)
 
 
 @attrs.frozen(kw_only=True)
-class Named:
+class NamedPrincipal:
     """A principal as a request names it, and where in the request."""
 
     kind: str
@@ -33,7 +33,7 @@ class Principals:
         self._services = services
         self._directory = directory
 
-    async def require(self, tx: Transaction, named: Sequence[Named]) -> Sequence[str]:
+    async def require(self, tx: Transaction, named: Sequence[NamedPrincipal]) -> Sequence[str]:
         """Check all of ``named``; the ``type:id`` of those that were created for it.
 
         Raises ``Problem`` 422 for the first that does not exist, naming the nearest that does. A type that
@@ -52,7 +52,7 @@ class Principals:
             await self._create(tx, self._directory, one)
         return list(created)
 
-    async def _known(self, tx: Transaction, named: Sequence[Named]) -> Mapping[str, frozenset[str]]:
+    async def _known(self, tx: Transaction, named: Sequence[NamedPrincipal]) -> Mapping[str, frozenset[str]]:
         known: dict[str, frozenset[str]] = {}
         for kind in dict.fromkeys(one.kind for one in named):
             ids = {one.id for one in named if one.kind == kind}
@@ -61,14 +61,14 @@ class Principals:
                     known[kind] = known.get(kind, frozenset()) | await roster.known(tx, kind, ids)
         return known
 
-    async def _create(self, tx: Transaction, directory: Directory, one: Named) -> None:
+    async def _create(self, tx: Transaction, directory: Directory, one: NamedPrincipal) -> None:
         """As a reader, or as a group without members: a grant gives no other right than itself."""
         if one.kind == "user":
             await directory.ensure_user(tx, one.id, Role.READER, by="grant")
         else:
             await directory.ensure_group(tx, one.id, one.id)
 
-    async def _unknown(self, tx: Transaction, one: Named) -> Problem:
+    async def _unknown(self, tx: Transaction, one: NamedPrincipal) -> Problem:
         near = None
         for roster in self._services.registry.rosters:
             if near is None and one.kind in roster.kinds:
@@ -79,7 +79,7 @@ class Principals:
         return invalid([*one.path], f"{what} {one.id!r} does not exist{meant}{hint}", "unknown_principal")
 
 
-def _check_form(one: Named, tenant_id: str) -> None:
+def _check_form(one: NamedPrincipal, tenant_id: str) -> None:
     path = [*one.path]
     if not one.id.isprintable():
         raise invalid(path, "must not contain control characters")

@@ -15,7 +15,7 @@ from ragwork_hooks.retrieval import Index
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_documents import acl
-from ragwork_documents.principals import Named, Principals
+from ragwork_documents.principals import NamedPrincipal, Principals
 from ragwork_documents.schemas import DocumentPermissionRequest
 
 COLUMNS: Final = (
@@ -74,7 +74,7 @@ class Readers:
         if before == list(readers):
             return
         added = [reader.partition(":") for reader in readers if reader not in before]
-        named = [Named(kind=kind, id=name, path=_DEFAULT_PATH, create=create) for kind, _, name in added]
+        named = [NamedPrincipal(kind=kind, id=name, path=_DEFAULT_PATH, create=create) for kind, _, name in added]
         created = await self._principals.require(tx, named)
         await tx.execute(
             """UPDATE documents.corpora SET default_readers = $2, readers_set_by = $3, updated_at = now()
@@ -98,7 +98,7 @@ class Readers:
         are where each stands in the request.
         """
         named = [
-            Named(kind=r.principal_type, id=r.principal_id, path=(*path, "principal_id"), create=r.create)
+            NamedPrincipal(kind=r.principal_type, id=r.principal_id, path=(*path, "principal_id"), create=r.create)
             for r, path in zip(requests, paths, strict=True)
         ]
         # The last of several for the same principal and permission counts.

@@ -37,7 +37,7 @@ _OTHER_FIX: Final = "check the name of the index in provider_config_json and wha
 
 
 @attrs.frozen(kw_only=True)
-class Outcome:
+class CheckResult:
     """A query that was answered. ``blocked`` passages were found but lie outside the caller's rights."""
 
     passages: Sequence[Passage]
@@ -69,7 +69,7 @@ async def _corpus(context: CommandContext) -> Corpus:
     return corpus
 
 
-async def _ask(context: CommandContext, corpus: Corpus, top_k: int | None) -> Outcome:
+async def _ask(context: CommandContext, corpus: Corpus, top_k: int | None) -> CheckResult:
     services = context.services
     if not is_visible(context.text("query")):
         raise Problem("REQUEST_VALIDATION_ERROR", "the query is blank: it has no visible character")
@@ -89,7 +89,7 @@ async def _ask(context: CommandContext, corpus: Corpus, top_k: int | None) -> Ou
     with counting_blocked() as blocked:
         async with services.db.tenant(corpus.tenant_id, "read") as tx:
             passages = await prepared.passages(tx, scope)
-    return Outcome(
+    return CheckResult(
         passages=passages,
         blocked=blocked.number,
         rechecked=not retriever.transactional,
@@ -136,7 +136,7 @@ def _report_failure(context: CommandContext, provider: str | None, error: Proble
     return 1
 
 
-def _report(context: CommandContext, corpus: Corpus, outcome: Outcome) -> None:
+def _report(context: CommandContext, corpus: Corpus, outcome: CheckResult) -> None:
     found = [
         {"score": passage.score, "source": passage.source, "document_id": passage.document_id}
         for passage in outcome.passages

@@ -27,7 +27,7 @@ MIN_CORPORA: Final = 2
 MAX_CORPUS_ID: Final = 128
 
 
-class Retrieval:
+class RetrieveApi:
     """Asks the retrievers of corpora within what the caller may read."""
 
     def __init__(self, services: Services, catalog: Catalog, search: CorpusSearch) -> None:

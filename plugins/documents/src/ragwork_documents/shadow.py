@@ -140,7 +140,7 @@ def _documents(passages: Sequence[Passage]) -> frozenset[str]:
 
 
 @attrs.frozen
-class _Watched:
+class _ObservedRetrieval:
     prepared: PreparedQuery
     retriever: str
     shadow: str
@@ -185,7 +185,7 @@ class Shadowed:
         # A stand-in that answers within ``inner`` must not cast the shadow a second time.
         own = attrs.evolve(query, shadow=None, shadow_options={})
         prepared = await self.inner.prepare(tenant_id, own)
-        return _Watched(
+        return _ObservedRetrieval(
             prepared,
             self.name,
             query.shadow,

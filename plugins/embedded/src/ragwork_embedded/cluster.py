@@ -12,7 +12,7 @@ from ragwork_hooks.errors import ConfigError
 
 from ragwork_embedded.binaries import Binaries
 from ragwork_embedded.data_directory import WHERE, Home
-from ragwork_embedded.server_user import Identity
+from ragwork_embedded.server_user import ServerUser
 from ragwork_embedded.locks import POLL_S, FileLock, is_free
 
 ADMIN = "postgres"
@@ -69,7 +69,7 @@ class Cluster:
     """The cluster of ``home``, handled with ``binaries`` as ``identity``."""
 
     home: Home
-    identity: Identity
+    identity: ServerUser
     binaries: Binaries
     major: int
 

@@ -19,7 +19,7 @@ UNPRIVILEGED = "nobody"
 
 
 @attrs.frozen(kw_only=True)
-class Identity:
+class ServerUser:
     """How Postgres programs are started: behind ``prefix``, as ``uid``/``gid`` when they are set."""
 
     prefix: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Identity:
             os.close(descriptor)
 
 
-def choose(data: Path) -> Identity:
+def choose(data: Path) -> ServerUser:
     """The identity for the cluster in ``data``, which need not exist yet.
 
     An ordinary account is itself. Root, and an account without a name (initdb wants one), get another
@@ -87,10 +87,10 @@ def choose(data: Path) -> Identity:
     to ``nobody``. A cluster that ``nobody`` owns stays so.
     """
     account = pwd.getpwnam(UNPRIVILEGED)
-    lowered = Identity(uid=account.pw_uid, gid=account.pw_gid)
+    lowered = ServerUser(uid=account.pw_uid, gid=account.pw_gid)
     uid = os.geteuid()
     if uid != 0 and _has_name(uid):
-        return Identity()
+        return ServerUser()
     if uid == 0 and data.exists() and data.stat().st_uid == account.pw_uid:
         return lowered
     renamed = _in_namespace(account.pw_uid)
@@ -103,7 +103,7 @@ def choose(data: Path) -> Identity:
     return lowered
 
 
-def admit(identity: Identity, root: Path, data: Path) -> None:
+def admit(identity: ServerUser, root: Path, data: Path) -> None:
     """Let ``identity`` reach ``data`` in ``root``, the data directory, and own it.
 
     ``root`` becomes passable, not readable, for its group, and no directory above is touched. Raises
@@ -132,11 +132,11 @@ def _has_name(uid: int) -> bool:
     return True
 
 
-def _in_namespace(uid: int) -> Identity | None:
+def _in_namespace(uid: int) -> ServerUser | None:
     program = shutil.which("unshare")
     if program is None:
         return None
-    renamed = Identity(prefix=(program, "--user", f"--map-user={uid}", "--"))
+    renamed = ServerUser(prefix=(program, "--user", f"--map-user={uid}", "--"))
     return renamed if renamed.run(["true"]).returncode == 0 else None
 
 

@@ -15,7 +15,7 @@ from ragwork_toolkit.worker_threads import WorkerThreads
 from ragwork_minilm.config import MinilmConfig
 
 if TYPE_CHECKING:
-    from ragwork_minilm.encoder import Encoder
+    from ragwork_minilm.encoder import MinilmEncoder
 
 Vectors: TypeAlias = list[list[float]]
 #: Slices that may wait; more is refused rather than queued without end.
@@ -68,10 +68,10 @@ async def open_embedder(context: ProviderContext[MinilmConfig]) -> MinilmEmbedde
     )
 
 
-def _load() -> "Encoder":
-    from ragwork_minilm.encoder import Encoder
+def _load() -> "MinilmEncoder":
+    from ragwork_minilm.encoder import MinilmEncoder
 
-    encoder = Encoder()
+    encoder = MinilmEncoder()
     encoder.vectors(["the first run allocates the buffers"])
     return encoder
 

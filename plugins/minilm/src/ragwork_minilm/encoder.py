@@ -21,7 +21,7 @@ class _Session(Protocol):
     def run(self, outputs: None, inputs: Mapping[str, NDArray[np.int64]]) -> list[NDArray[np.float32]]: ...
 
 
-class Encoder:
+class MinilmEncoder:
     """The loaded model. ``vectors`` may be called from several threads at once."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_toolkit.vendor.errors import Codes, connection_failed, not_understood, status_error, timed_out
+from ragwork_toolkit.vendor.errors import VendorErrorCodes, connection_failed, not_understood, status_error, timed_out
 from ragwork_toolkit.vendor.retry_after import retry_after_s
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def translated(kind: str, timeout_code: str) -> Iterator[None]:
     """
     import openai
 
-    codes = Codes(
+    codes = VendorErrorCodes(
         auth=f"{kind}_AUTH_ERROR",
         refused=f"{kind}_ERROR",
         timeout=timeout_code,
@@ -53,7 +53,7 @@ def unavailable(message: str) -> ProviderError:
     return ProviderError(_UNAVAILABLE, message, retryable=True)
 
 
-def _of_status(codes: Codes, error: "openai.APIStatusError") -> ProviderError:
+def _of_status(codes: VendorErrorCodes, error: "openai.APIStatusError") -> ProviderError:
     status = error.status_code
     code = error.code if error.code and _CODE.fullmatch(error.code) else None
     said = f"the service answered {status}" + (f" ({code})" if code else "")

@@ -16,7 +16,7 @@ _CUT_SHORT: Mapping[str, FinishReason] = {
 
 
 @attrs.frozen(kw_only=True)
-class Piece:
+class AnswerPiece:
     """``text`` of the answer, why it ended if it did, its tokens; ``failed`` when the service reports an error."""
 
     text: str = ""
@@ -26,7 +26,7 @@ class Piece:
     failed: bool = False
 
 
-def piece_of(found: Mapping[str, Any]) -> Piece:
+def piece_of(found: Mapping[str, Any]) -> AnswerPiece:
     """The piece in an object of the stream."""
     text, ended, reason = "", False, None
     for choice in _objects(found.get("choices")):
@@ -36,7 +36,7 @@ def piece_of(found: Mapping[str, Any]) -> Piece:
         if isinstance(why, str) and why:
             ended, reason = True, _CUT_SHORT.get(why)
     failed = isinstance(found.get("error"), dict | str) and bool(found["error"]) and not text
-    return Piece(text=text, ended=ended, reason=reason, usage=_usage(found.get("usage")), failed=failed)
+    return AnswerPiece(text=text, ended=ended, reason=reason, usage=_usage(found.get("usage")), failed=failed)
 
 
 def _objects(value: object) -> Iterator[Mapping[str, Any]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.jobs import Schedule, PeriodicTask
-from ragwork_hooks.metering import Ledger, Usage
+from ragwork_hooks.metering import Ledger, UsageReports
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
 
@@ -28,7 +28,7 @@ class QuotaPlugin:
         return PluginInfo(
             name="quota",
             summary="Request quotas, their headers and events, and the ledger",
-            provides=(Ledger, Usage),
+            provides=(Ledger, UsageReports),
             requires=(Directory,),
             optional=(Plans, AuditLog),
             after=("directory",),
@@ -67,7 +67,7 @@ class QuotaPlugin:
                     name="prune_usage", run=upkeep.prune, keeps_days=context.config.retention_days
                 ),
             ),
-            capabilities={Ledger: ledger, Usage: usage},
+            capabilities={Ledger: ledger, UsageReports: usage},
             lifespan=leases.lifespan,
         )
 

@@ -12,7 +12,7 @@ from ragwork_hooks.storage import BucketDraw
 
 from ragwork_ratelimit import headers
 from ragwork_ratelimit.buckets import LocalBuckets
-from ragwork_ratelimit.limits import Limit, Policy
+from ragwork_ratelimit.limits import Limit, RateLimitPolicy
 
 #: Who holds one IPv6 address holds the other 2^64 of its network, too.
 _IPV6_CLIENT_BITS = 64
@@ -47,7 +47,7 @@ class FailedAuthenticationGate:
         self.stage: Stage = "address"
         self._failures = failures
         self._lookups = lookups
-        self._policy = Policy("address-failures", "address", limit, 1)
+        self._policy = RateLimitPolicy("address-failures", "address", limit, 1)
         self._metrics = metrics
 
     async def admit(self, ask: AdmissionRequest) -> Admission | Deny:

@@ -18,7 +18,7 @@ from ragwork_ratelimit.failed_authentication import client_of, count_refusal
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.config import RateLimitConfig
 from ragwork_ratelimit.degradation_audit import DegradationAudit
-from ragwork_ratelimit.limits import Policy
+from ragwork_ratelimit.limits import RateLimitPolicy
 
 #: What a class without limits of its own is held to.
 STRICTEST = "run"
@@ -29,7 +29,7 @@ class RequestBuckets:
     """What one request is held to: buckets and, in the same order, what they are called to clients."""
 
     scope: str
-    policies: tuple[Policy, ...]
+    policies: tuple[RateLimitPolicy, ...]
     buckets: tuple[Bucket, ...]
     cost: int
     policy_field: str
@@ -56,7 +56,7 @@ class RateGate:
         self._prefix = config.prefix
         self._fails_open = config.fail_mode == "open"
         self._classes = {name: _policies(name, config) for name in config.classes}
-        self._public: tuple[Policy, ...] = (Policy("public-address", "address", config.address_public, 1),)
+        self._public: tuple[RateLimitPolicy, ...] = (RateLimitPolicy("public-address", "address", config.address_public, 1),)
         self._fields = {p: headers.policy_field(p) for p in (*self._classes.values(), self._public)}
         self._state = state
         self._local = local
@@ -129,11 +129,11 @@ def _who(principal: Principal) -> str:
     return f"{principal.kind}:{principal.user_id}"
 
 
-def _policies(name: str, config: RateLimitConfig) -> tuple[Policy, ...]:
+def _policies(name: str, config: RateLimitConfig) -> tuple[RateLimitPolicy, ...]:
     limits = config.classes[name]
     return (
-        Policy(f"{name}-key", "api_key", limits.key, limits.cost),
-        Policy(f"{name}-tenant", "tenant", limits.tenant, limits.cost),
+        RateLimitPolicy(f"{name}-key", "api_key", limits.key, limits.cost),
+        RateLimitPolicy(f"{name}-tenant", "tenant", limits.tenant, limits.cost),
     )
 
 
@@ -145,7 +145,7 @@ def _never(held: RequestBuckets) -> BucketDraw | None:
     return None
 
 
-def _untouched(policies: Sequence[Policy]) -> tuple[float, ...]:
+def _untouched(policies: Sequence[RateLimitPolicy]) -> tuple[float, ...]:
     return tuple(float(policy.limit.burst) for policy in policies)
 
 

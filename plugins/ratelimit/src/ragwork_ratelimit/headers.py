@@ -12,7 +12,7 @@ from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import retry_after
 from ragwork_hooks.storage import BucketDraw
 
-from ragwork_ratelimit.limits import Policy
+from ragwork_ratelimit.limits import RateLimitPolicy
 
 DEGRADED: Mapping[str, str] = {"X-RateLimit-Status": "degraded"}
 #: What the headers mean, for the API's description.
@@ -30,17 +30,17 @@ MEANINGS_OF_REFUSAL: Mapping[str, str] = {
 _SLACK = 1e-6
 
 
-def policy_field(policies: Sequence[Policy]) -> str:
+def policy_field(policies: Sequence[RateLimitPolicy]) -> str:
     """The value of ``RateLimit-Policy``: ``q`` requests in any ``w`` seconds always pass, if spaced alike."""
     return ", ".join(_policy_item(policy) for policy in policies)
 
 
-def limit_field(policies: Sequence[Policy], remaining: Sequence[float]) -> str:
+def limit_field(policies: Sequence[RateLimitPolicy], remaining: Sequence[float]) -> str:
     """The value of ``RateLimit``: ``r`` requests may follow at once, one more of them in ``t`` seconds."""
     return ", ".join(_limit_item(p, left) for p, left in zip(policies, remaining, strict=True))
 
 
-def refusal(policy: Policy, route_class: str, draw: BucketDraw, headers: Mapping[str, str]) -> Deny:
+def refusal(policy: RateLimitPolicy, route_class: str, draw: BucketDraw, headers: Mapping[str, str]) -> Deny:
     """The 429 of the contract. A bucket that never gives names no time to come back."""
     wait_ms = None if math.isinf(draw.wait_s) else max(1, math.ceil(draw.wait_s * 1000))
     own = {"X-RateLimit-Scope": policy.scope, "X-RateLimit-Route-Class": route_class}
@@ -56,7 +56,7 @@ def refusal(policy: Policy, route_class: str, draw: BucketDraw, headers: Mapping
     )
 
 
-def _policy_item(policy: Policy) -> str:
+def _policy_item(policy: RateLimitPolicy) -> str:
     limit = policy.limit
     if limit.closed:
         return f'"{policy.name}";q=0'
@@ -65,7 +65,7 @@ def _policy_item(policy: Policy) -> str:
     return f'"{policy.name}";q={requests};w={window_s}'
 
 
-def _limit_item(policy: Policy, tokens: float) -> str:
+def _limit_item(policy: RateLimitPolicy, tokens: float) -> str:
     limit = policy.limit
     if limit.closed:
         return f'"{policy.name}";r=0'

@@ -30,7 +30,7 @@ class ClassLimits:
 
 
 @attrs.frozen
-class Policy:
+class RateLimitPolicy:
     """A limit as it is told to clients: ``name`` as in the ``RateLimit-Policy`` header, ``scope`` as in 429."""
 
     name: str

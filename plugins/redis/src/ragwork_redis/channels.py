@@ -15,7 +15,7 @@ _LONGEST_PAUSE_S: Final = 1.0
 _SILENCE_S: Final = 1.0
 
 
-class Subscription(Protocol):
+class ChannelSubscription(Protocol):
     """What is used of redis-py's pub/sub client, which has no types of its own for it."""
 
     async def subscribe(self, *channels: bytes) -> None: ...
@@ -32,7 +32,7 @@ class Channels:
         self._pool = pool
         self._timeout_s = timeout_s
         self._queues: dict[bytes, set[asyncio.Queue[bytes]]] = {}
-        self._line: Subscription | None = None
+        self._line: ChannelSubscription | None = None
         self._listening: asyncio.Task[None] | None = None
 
     async def messages(self, channel: bytes) -> AsyncGenerator[bytes, None]:
@@ -74,7 +74,7 @@ class Channels:
     async def _listen(self) -> None:
         pause = _FIRST_PAUSE_S
         while self._queues:
-            line = cast(Subscription, Redis.from_pool(self._pool).pubsub())
+            line = cast(ChannelSubscription, Redis.from_pool(self._pool).pubsub())
             try:
                 await self._join(line)
                 pause = _FIRST_PAUSE_S
@@ -88,7 +88,7 @@ class Channels:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
         self._listening = None
 
-    async def _join(self, line: Subscription) -> None:
+    async def _join(self, line: ChannelSubscription) -> None:
         joined: set[bytes] = set()
         # Channels may be added while the store answers.
         while missing := set(self._queues) - joined:
@@ -97,7 +97,7 @@ class Channels:
             joined |= missing
         self._line = line
 
-    async def _carry(self, line: Subscription) -> None:
+    async def _carry(self, line: ChannelSubscription) -> None:
         asked = False
         while True:
             message = await line.get_message(timeout=_SILENCE_S)

@@ -18,7 +18,7 @@ from ragwork_toolkit.rego.source_rules import PACKAGE, Module, judged, module
 from ragwork_toolkit.rego.v0_syntax import modern
 
 from ragwork_rego.config import RegoConfig
-from ragwork_rego.worker_pool import MAX_KNOWN, Answer, WorkerPool, LoadedPolicy
+from ragwork_rego.worker_pool import MAX_KNOWN, Answer, WorkerPool, WorkerPolicy
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ _LINES: Final = "ragwork_lines"
 
 
 @attrs.frozen(kw_only=True)
-class Prepared:
+class PreparedPolicy:
     """A policy by the name that a process knows it by, and its text or what is wrong with it."""
 
     key: str
@@ -46,7 +46,7 @@ class RegoEngine:
     def __init__(self, config: RegoConfig, places: Shares) -> None:
         self._config = config
         self._processes = WorkerPool(places, config.cpu_ms / 1000, config.memory_mb * 1_048_576)
-        self._ready: OrderedDict[tuple[str, str, int, str], Prepared] = OrderedDict()
+        self._ready: OrderedDict[tuple[str, str, int, str], PreparedPolicy] = OrderedDict()
         self._refused: dict[str, float] = {}
         self._tasks = BackgroundTasks()
         self._closed = False
@@ -109,7 +109,7 @@ class RegoEngine:
             for policy, each in zip(policies, ready, strict=True)
         ]
 
-    def _prepared(self, tenant_id: str, policy: Policy) -> "Prepared":
+    def _prepared(self, tenant_id: str, policy: Policy) -> "PreparedPolicy":
         key = (tenant_id, policy.id, policy.revision, policy.source)
         if key not in self._ready:
             self._ready[key] = _prepare(key)
@@ -180,16 +180,16 @@ class RegoEngine:
         self._refused[key] = now + REFUSED_SECONDS
 
 
-def _prepare(key: tuple[str, str, int, str]) -> Prepared:
+def _prepare(key: tuple[str, str, int, str]) -> PreparedPolicy:
     """The text is part of the name: a decision is of exactly the text that was given."""
     name = hashlib.blake2b(json.dumps(key).encode(), digest_size=16).hexdigest()
     try:
-        return Prepared(key=name, module=module(key[3], PACKAGE, _LINES))
+        return PreparedPolicy(key=name, module=module(key[3], PACKAGE, _LINES))
     except PolicySourceError as error:
-        return Prepared(key=name, module=None, error=error.message)
+        return PreparedPolicy(key=name, module=None, error=error.message)
 
 
-def _fault(told: LoadedPolicy) -> PolicySourceError | None:
+def _fault(told: WorkerPolicy) -> PolicySourceError | None:
     if not told.answers:
         return PolicySourceError("the policy takes too long or too much memory even without input")
     answer = told.answers[0]
@@ -198,7 +198,7 @@ def _fault(told: LoadedPolicy) -> PolicySourceError | None:
     return PolicySourceError(answer["error"], answer["line"], answer["column"])
 
 
-def _decision(policy: Policy, ready: Prepared, answer: Answer | None) -> PolicyDecision:
+def _decision(policy: Policy, ready: PreparedPolicy, answer: Answer | None) -> PolicyDecision:
     if answer is None:
         return _no(
             policy,

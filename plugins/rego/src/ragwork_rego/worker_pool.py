@@ -22,14 +22,14 @@ Answer: TypeAlias = Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
-class LoadedPolicy:
+class WorkerPolicy:
     """The answers that came, in order, and whether the process ended over the next one."""
 
     answers: Sequence[Answer]
     ending: Ending
 
 
-class Worker:
+class PolicyWorker:
     """One process. Used by one caller at a time."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -40,7 +40,7 @@ class Worker:
     def is_alive(self) -> bool:
         return self._process.returncode is None
 
-    async def decide(self, modules: Mapping[str, tuple[str, str | None]], question: bytes) -> LoadedPolicy:
+    async def decide(self, modules: Mapping[str, tuple[str, str | None]], question: bytes) -> WorkerPolicy:
         """One answer per module, in order; ``modules`` is key → text and its explained form."""
         unknown = {key: texts for key, texts in modules.items() if key not in self._known}
         for key in modules:
@@ -50,7 +50,7 @@ class Worker:
         head = json.dumps({"drop": dropped, "load": unknown, "ask": list(modules)})
         return await self._exchange(head.encode()[:-1] + b', "input": ' + question + b"}\n")
 
-    async def check(self, text: str) -> LoadedPolicy:
+    async def check(self, text: str) -> WorkerPolicy:
         return await self._exchange(json.dumps({"check": text}).encode() + b"\n")
 
     async def end(self) -> None:
@@ -59,7 +59,7 @@ class Worker:
             self._process.kill()
         await self._process.wait()
 
-    async def _exchange(self, request: bytes) -> LoadedPolicy:
+    async def _exchange(self, request: bytes) -> WorkerPolicy:
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:  # both are pipes, see ``start``
             raise RuntimeError("the process has no pipes")
@@ -70,12 +70,12 @@ class Worker:
             while line := await stdout.readline():
                 answer = json.loads(line)
                 if not answer:
-                    return LoadedPolicy(answers=answers, ending="done")
+                    return WorkerPolicy(answers=answers, ending="done")
                 answers.append(answer)
         except (ConnectionError, ValueError):
             await self.end()  # a pipe that broke or a line cut short: it is gone, or not to be trusted
         status = await self._process.wait()
-        return LoadedPolicy(answers=answers, ending="too slow" if status == -signal.SIGPROF else "crashed")
+        return WorkerPolicy(answers=answers, ending="too slow" if status == -signal.SIGPROF else "crashed")
 
 
 class WorkerPool:
@@ -84,7 +84,7 @@ class WorkerPool:
     def __init__(self, places: Shares, cpu_seconds: float, memory_bytes: int) -> None:
         self._arguments = (str(memory_bytes), str(cpu_seconds))
         self._places = places
-        self._idle: list[Worker] = []
+        self._idle: list[PolicyWorker] = []
 
     @property
     def is_crowded(self) -> bool:
@@ -92,7 +92,7 @@ class WorkerPool:
         return self._places.waiting > 0
 
     @asynccontextmanager
-    async def one(self, tenant: str | None = None) -> AsyncIterator[Worker]:
+    async def one(self, tenant: str | None = None) -> AsyncIterator[PolicyWorker]:
         """A living process for the length of the block, in a place of ``tenant``'s share.
 
         One that was left in the middle is ended.
@@ -116,11 +116,11 @@ class WorkerPool:
         while self._idle:
             await self._idle.pop().end()
 
-    async def _start(self) -> Worker:
+    async def _start(self) -> PolicyWorker:
         # No environment: it holds secrets that a policy has no business with.
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-I", str(_WORKER), *self._arguments,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL, env={},
         )  # fmt: skip
-        return Worker(process)
+        return PolicyWorker(process)

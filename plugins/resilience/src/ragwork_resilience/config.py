@@ -30,7 +30,7 @@ _IN_PROCESS: Final = (
 
 
 @attrs.frozen(kw_only=True)
-class Policy:
+class RetryPolicy:
     """What one provider's calls are held to. Times in seconds.
 
     ``timeout_s`` bounds an attempt, and in a stream each wait for the next piece (never the whole of it);
@@ -149,7 +149,7 @@ class ResilienceConfig:
     def run_concurrency(self) -> int:
         return self.run_max_concurrency if self.run_bulkhead is None else self.run_bulkhead
 
-    def policy(self, kind: str, provider: str) -> Policy:
+    def policy(self, kind: str, provider: str) -> RetryPolicy:
         """What calls to ``provider`` of ``kind`` are held to. Raises ``ConfigError`` for contradicting names."""
         ext = None if self.ext_timeout_ms is None else self.ext_timeout_ms / 1000
         default = _one(
@@ -159,7 +159,7 @@ class ResilienceConfig:
         )
         timeout = self.timeouts_s.get(provider, default)
         pause = None if self.ext_backoff_ms is None else self.ext_backoff_ms / 1000
-        return Policy(
+        return RetryPolicy(
             timeout_s=timeout,
             budget_s=max(_BUDGET_S, timeout) if self.budget_s is None else self.budget_s,
             attempts=_one(

@@ -13,7 +13,7 @@ from ragwork_hooks.shares import Share, Shares
 from ragwork_toolkit.background import BackgroundTasks
 
 from ragwork_resilience.breaker import Breaker, CircuitOpen, Circuits, CallPermit
-from ragwork_resilience.config import Policy
+from ragwork_resilience.config import RetryPolicy
 from ragwork_resilience.retry import UNAVAILABLE, RetriesExhausted, RetryBudget, exhausted, too_many, verdict
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Guard:
     def __init__(
         self,
         service: str,
-        policy: Policy,
+        policy: RetryPolicy,
         circuits: Circuits,
         metrics: Metrics,
         places: Shares,

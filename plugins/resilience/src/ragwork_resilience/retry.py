@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 import attrs
 from ragwork_hooks.errors import Problem, ProviderError
 
-from ragwork_resilience.config import Policy
+from ragwork_resilience.config import RetryPolicy
 
 UNAVAILABLE: Final = "INTEGRATION_UNAVAILABLE"
 _LONGEST_BACKOFF_S: Final = 5.0
@@ -52,7 +52,7 @@ def exhausted(error: ProviderError) -> RetriesExhausted:
 class RetryBudget:
     """One call's allowance. ``deadline`` is in loop time; ``last`` what the latest attempt raised."""
 
-    policy: Policy
+    policy: RetryPolicy
     deadline: float
     made: int = 0
     last: ProviderError | None = None

@@ -17,7 +17,7 @@ from ragwork_scim.gates import ScimGate
 from ragwork_scim.provisioning import ScimProvisioning
 from ragwork_scim.directory_sync import DirectorySync
 from ragwork_scim.routes import ScimRoutes
-from ragwork_scim.token_store import TokenStore
+from ragwork_scim.token_store import ScimTokenStore
 from ragwork_scim.tokens import FORMAT
 
 _PEPPER: Final = "SCIM_TOKEN_PEPPER"
@@ -44,7 +44,7 @@ class ScimPlugin:
         services, config = context.services, context.config
         rights = DirectorySync(services.use(Directory), services.use_optional(AuditLog))
         pepper = services.secrets.key(_PEPPER)
-        store = TokenStore(services, pepper, timedelta(days=config.token_ttl_days))
+        store = ScimTokenStore(services, pepper, timedelta(days=config.token_ttl_days))
         tokens = TokenAuthenticator(services, store)
         routes = ScimRoutes(config, rights)
         return Contribution(

@@ -16,7 +16,7 @@ from ragwork_scim import role_bindings
 from ragwork_scim.role_bindings import GroupBinding
 from ragwork_scim.gates import FEATURE
 from ragwork_scim.directory_sync import DirectorySync
-from ragwork_scim.token_store import Minted, TokenStore
+from ragwork_scim.token_store import MintedToken, ScimTokenStore
 from ragwork_scim.tokens import SCIM
 
 _BASE: Final = "/v1/admin/identity/scim"
@@ -118,7 +118,7 @@ class GroupBindingRequest:
 class ScimAdminApi:
     """Handlers and declarations of ``/v1/admin/identity/scim``."""
 
-    def __init__(self, store: TokenStore, rights: DirectorySync) -> None:
+    def __init__(self, store: ScimTokenStore, rights: DirectorySync) -> None:
         self._store = store
         self._rights = rights
 
@@ -228,7 +228,7 @@ class ScimAdminApi:
         return new <= old or await self._rights.may_bind(call.tx, call.principal, group.id, new)
 
 
-def _shown(minted: Minted) -> dict[str, Any]:
+def _shown(minted: MintedToken) -> dict[str, Any]:
     return {
         "token_id": minted.id,
         "token_prefix": SCIM.shown(minted.id),

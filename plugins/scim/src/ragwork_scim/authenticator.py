@@ -8,7 +8,7 @@ from ragwork_hooks.plugin import Services
 from ragwork_toolkit.bearer_tokens.lookup import authenticate
 from ragwork_toolkit.last_used import LastUsed
 
-from ragwork_scim.token_store import TokenStore
+from ragwork_scim.token_store import ScimTokenStore
 from ragwork_scim.tokens import SCIM
 
 KIND: Final = "scim_token"
@@ -21,7 +21,7 @@ class TokenAuthenticator:
     Implements ``ragwork_hooks.auth.Authenticator``. Warm, it asks nobody.
     """
 
-    def __init__(self, services: Services, store: TokenStore) -> None:
+    def __init__(self, services: Services, store: ScimTokenStore) -> None:
         self.name = "scim"
         self._services = services
         self._store = store

@@ -18,9 +18,9 @@ from ragwork_scim.urls import GROUPS, etag
 from ragwork_scim.models import Group
 from ragwork_scim.patches import GroupChange
 from ragwork_scim.projection import AttributeSelection, projected
-from ragwork_scim.queries import ListQuery, Projection
+from ragwork_scim.queries import ResourceListQuery, Projection
 from ragwork_scim.directory_sync import DirectorySync
-from ragwork_scim.search import Search, list_query
+from ragwork_scim.search import ResourceSearch, list_query
 from ragwork_scim.tenant_lock import acquire
 from ragwork_scim.etags import is_known, require_version
 
@@ -34,7 +34,7 @@ class GroupsApi:
         self._config = config
         self._rights = rights
 
-    async def list(self, call: Request[Empty, ListQuery]) -> object:
+    async def list(self, call: Request[Empty, ResourceListQuery]) -> object:
         return await self._found(call, call.query)
 
     async def search(self, call: Request[dict[str, Any], Empty]) -> object:
@@ -120,15 +120,15 @@ class GroupsApi:
             audit=note,
         )
 
-    async def _found(self, call: Request[Any, Any], query: ListQuery) -> object:
-        search = Search.of(query, self._config.default_page_size, self._config.max_page_size)
+    async def _found(self, call: Request[Any, Any], query: ResourceListQuery) -> object:
+        search = ResourceSearch.of(query, self._config.default_page_size, self._config.max_page_size)
         where = condition(Group, GROUP_COLUMNS, search.filter)
         total = await group_store.count(call.tx, where)
         resources = await self.section(call, search, where, search.count, search.start - 1)
         return listed(resources, total=total, start=search.start)
 
     async def section(
-        self, call: Request[Any, Any], search: Search, where: Condition, limit: int, offset: int
+        self, call: Request[Any, Any], search: ResourceSearch, where: Condition, limit: int, offset: int
     ) -> Sequence[Mapping[str, object]]:
         """Up to ``limit`` resources that meet ``where``, from ``offset`` on."""
         if limit <= 0:

@@ -15,7 +15,7 @@ from ragwork_scim.groups_api import GroupsApi
 from ragwork_scim.models import Group, Person
 from ragwork_scim.queries import DiscoveryQuery
 from ragwork_scim.directory_sync import DirectorySync
-from ragwork_scim.search import Search, list_query
+from ragwork_scim.search import ResourceSearch, list_query
 from ragwork_scim.users_api import UsersApi
 
 
@@ -58,7 +58,7 @@ class Api:
 
     async def search(self, call: Request[dict[str, Any], Empty]) -> object:
         """Users, then groups: one list. What is said of an attribute is false of who does not have it."""
-        search = Search.of(list_query(call.body), self._config.default_page_size, self._config.max_page_size)
+        search = ResourceSearch.of(list_query(call.body), self._config.default_page_size, self._config.max_page_size)
         if search.sort_by is not None:
             raise Problem("NOT_IMPLEMENTED", "a list of users and groups can't be sorted", status=501)
         for_users = condition(Person, USER_COLUMNS, search.filter, lenient=True)

@@ -23,7 +23,7 @@ class DiscoveryQuery:
 
 
 @attrs.frozen(kw_only=True)
-class ListQuery(Projection):
+class ResourceListQuery(Projection):
     """A question for a list; numbers out of range are taken as the nearest in it (RFC 7644 §3.4.2.4)."""
 
     #: A filter of RFC 7644 §3.4.2.2. Example: "userName eq \"ada@example.com\""

@@ -16,7 +16,7 @@ from ragwork_scim.config import ScimConfig
 from ragwork_scim.error_format import DIALECT
 from ragwork_scim.gates import FEATURE
 from ragwork_scim.urls import BASE
-from ragwork_scim.queries import DiscoveryQuery, ListQuery, Projection
+from ragwork_scim.queries import DiscoveryQuery, ResourceListQuery, Projection
 from ragwork_scim.directory_sync import DirectorySync
 from ragwork_scim.shapes import SCIM_TOKEN, ScimGroupBody, ScimPatchBody, ScimSearchBody, ScimUserBody
 
@@ -97,7 +97,7 @@ class ScimRoutes:
             identity_read_route(
                 name="scim.users.list", path=_USERS, summary="Users, by filter, order and page",
                 handler=self._on(lambda api, call: api.users.list(call)), action=_READ, feature=FEATURE,
-                response=dict[str, Any], query=ListQuery, errors=_READ_ERRORS, dialect=DIALECT,
+                response=dict[str, Any], query=ResourceListQuery, errors=_READ_ERRORS, dialect=DIALECT,
                 security=(SCIM_TOKEN,), legacy=True,
             ),
             identity_read_route(
@@ -151,7 +151,7 @@ class ScimRoutes:
             identity_read_route(
                 name="scim.groups.list", path=_GROUPS, summary="Groups, by filter, order and page",
                 handler=self._on(lambda api, call: api.groups.list(call)), action=_READ, feature=FEATURE,
-                response=dict[str, Any], query=ListQuery, errors=_READ_ERRORS, dialect=DIALECT,
+                response=dict[str, Any], query=ResourceListQuery, errors=_READ_ERRORS, dialect=DIALECT,
                 security=(SCIM_TOKEN,), legacy=True,
             ),
             identity_read_route(

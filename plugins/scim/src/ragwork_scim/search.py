@@ -7,13 +7,13 @@ import attrs
 
 from ragwork_scim.error_format import payload_invalid, query_invalid
 from ragwork_scim.projection import AttributeSelection
-from ragwork_scim.queries import ListQuery
+from ragwork_scim.queries import ResourceListQuery
 
 _LAST_INDEX: Final = 2**31 - 1
 
 
 @attrs.frozen(kw_only=True)
-class Search:
+class ResourceSearch:
     """A checked question for a list. ``start`` counts from 1."""
 
     filter: str | None
@@ -24,7 +24,7 @@ class Search:
     wanted: AttributeSelection
 
     @classmethod
-    def of(cls, query: ListQuery, default_count: int, max_count: int) -> "Search":
+    def of(cls, query: ResourceListQuery, default_count: int, max_count: int) -> "ResourceSearch":
         """Raises ``Problem`` 400."""
         direction = (query.sortOrder or "ascending").lower()
         if direction not in ("ascending", "descending"):
@@ -40,9 +40,9 @@ class Search:
         )
 
 
-def list_query(body: Mapping[str, Any]) -> ListQuery:
+def list_query(body: Mapping[str, Any]) -> ResourceListQuery:
     """The question that the body of a ``.search`` is. Raises ``Problem`` 422."""
-    names = {field.name.lower(): field.name for field in attrs.fields(ListQuery)}
+    names = {field.name.lower(): field.name for field in attrs.fields(ResourceListQuery)}
     values: dict[str, Any] = {}
     for key, value in body.items():
         name = names.get(key.lower())
@@ -51,7 +51,7 @@ def list_query(body: Mapping[str, Any]) -> ListQuery:
         if name is not None and value is not None:
             values[name] = _member(name, value)
     try:
-        return ListQuery(**values)
+        return ResourceListQuery(**values)
     except ValueError as error:
         raise payload_invalid("invalidSyntax", str(error)) from None
 

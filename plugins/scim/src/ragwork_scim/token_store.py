@@ -68,7 +68,7 @@ class KnownToken(ExpiringToken):
 
 
 @attrs.frozen(kw_only=True)
-class Minted:
+class MintedToken:
     """A new token, shown this once and kept nowhere. ``old_expires_at`` is when the one it replaces ends."""
 
     id: str
@@ -77,7 +77,7 @@ class Minted:
     old_expires_at: datetime | None = None
 
 
-class TokenStore:
+class ScimTokenStore:
     """All that touches the table. Writes act inside the caller's transaction."""
 
     def __init__(self, services: Services, pepper: bytes, lifetime: timedelta) -> None:
@@ -91,12 +91,12 @@ class TokenStore:
     def digest(self, token: str) -> bytes:
         return digest(self._pepper, token)
 
-    async def create(self, tx: Transaction, by: str, ends_by: datetime | None) -> Minted:
+    async def create(self, tx: Transaction, by: str, ends_by: datetime | None) -> MintedToken:
         """A new token of the configured life, which ends at ``ends_by`` at the latest."""
         token_id, token = SCIM.mint()
         values = (self.digest(token), by, self._lifetime, ends_by)
         expires_at = await tx.fetchval(_INSERT, token_id, *values)
-        return Minted(id=token_id, token=token, expires_at=expires_at)
+        return MintedToken(id=token_id, token=token, expires_at=expires_at)
 
     async def page(self, tx: Transaction, *, limit: int, offset: int) -> Sequence[Row]:
         """A window of the tenant's tokens, newest first, revoked ones last."""
@@ -112,7 +112,7 @@ class TokenStore:
 
     async def rotate(
         self, tx: Transaction, token_id: str, by: str, overlap: timedelta, ends_by: datetime | None
-    ) -> Minted:
+    ) -> MintedToken:
         """The one successor of a token, which itself ends after ``overlap``. The successor ends at ``ends_by`` at the
         latest.
 
@@ -127,7 +127,7 @@ class TokenStore:
                 raise not_found("SCIM token", token_id)
             raise Problem("CONFLICT", f"SCIM token {token_id!r} has ended or was rotated before")
         await self.lookup.forget(tx, token_id)
-        return Minted(id=new_id, token=token, **row)
+        return MintedToken(id=new_id, token=token, **row)
 
     async def touch(self, tx: Transaction, seconds_ago: Mapping[str, float]) -> None:
         """Record when tokens were last used."""

@@ -17,9 +17,9 @@ from ragwork_scim.urls import USERS, etag
 from ragwork_scim.models import Person
 from ragwork_scim.user_store import StoredUser
 from ragwork_scim.projection import AttributeSelection, projected
-from ragwork_scim.queries import ListQuery, Projection
+from ragwork_scim.queries import ResourceListQuery, Projection
 from ragwork_scim.directory_sync import DirectorySync
-from ragwork_scim.search import Search, list_query
+from ragwork_scim.search import ResourceSearch, list_query
 from ragwork_scim.tenant_lock import acquire
 from ragwork_scim.etags import is_known, require_version
 
@@ -35,7 +35,7 @@ class UsersApi:
         self._config = config
         self._rights = rights
 
-    async def list(self, call: Request[Empty, ListQuery]) -> object:
+    async def list(self, call: Request[Empty, ResourceListQuery]) -> object:
         return await self._found(call, call.query)
 
     async def search(self, call: Request[dict[str, Any], Empty]) -> object:
@@ -97,15 +97,15 @@ class UsersApi:
         note = _note(_DISABLED if disabled else _UPDATED, now, how)
         return _reply(now, wanted, note, changed=now is not stored)
 
-    async def _found(self, call: Request[Any, Any], query: ListQuery) -> object:
-        search = Search.of(query, self._config.default_page_size, self._config.max_page_size)
+    async def _found(self, call: Request[Any, Any], query: ResourceListQuery) -> object:
+        search = ResourceSearch.of(query, self._config.default_page_size, self._config.max_page_size)
         where = condition(Person, USER_COLUMNS, search.filter)
         total = await user_store.count(call.tx, where)
         resources = await self.section(call, search, where, search.count, search.start - 1)
         return listed(resources, total=total, start=search.start)
 
     async def section(
-        self, call: Request[Any, Any], search: Search, where: Condition, limit: int, offset: int
+        self, call: Request[Any, Any], search: ResourceSearch, where: Condition, limit: int, offset: int
     ) -> Sequence[Mapping[str, object]]:
         """Up to ``limit`` resources that meet ``where``, from ``offset`` on."""
         if limit <= 0:

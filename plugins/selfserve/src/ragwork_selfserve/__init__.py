@@ -3,7 +3,7 @@
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import ApiKeys
 from ragwork_hooks.documents import DocumentCatalog
-from ragwork_hooks.metering import Usage
+from ragwork_hooks.metering import UsageReports
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
@@ -20,13 +20,13 @@ class SelfServePlugin:
             name="selfserve",
             summary="a tenant's own keys, usage and plan",
             requires=(ApiKeys,),
-            optional=(Plans, Usage, AuditLog, DocumentCatalog),
+            optional=(Plans, UsageReports, AuditLog, DocumentCatalog),
         )
 
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[object]) -> Contribution:
         services = context.services
-        metered = services.use_optional(Usage)
+        metered = services.use_optional(UsageReports)
         usage = UsageApi(
             usage=metered,
             log=services.use_optional(AuditLog),

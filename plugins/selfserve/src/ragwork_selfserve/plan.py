@@ -9,7 +9,7 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, text
 from ragwork_hooks.http import AnyRoute, Request, Empty, Response
-from ragwork_hooks.metering import Usage
+from ragwork_hooks.metering import UsageReports
 from ragwork_hooks.plans import Plans
 from ragwork_toolkit.routes import read_route, write_route
 
@@ -70,7 +70,7 @@ class PlanUpgradeResponse:
 class PlanApi:
     """Handlers and declarations of ``/v1/self-serve/plan``. ``usage`` is ``None`` when nothing counts it."""
 
-    def __init__(self, plans: Plans, usage: Usage | None) -> None:
+    def __init__(self, plans: Plans, usage: UsageReports | None) -> None:
         self._plans = plans
         self._usage = usage
 

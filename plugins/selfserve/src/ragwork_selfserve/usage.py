@@ -11,7 +11,7 @@ from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.fields import choice, number
 from ragwork_hooks.http import AnyRoute, Request, Empty
-from ragwork_hooks.metering import Usage, UsageSummary
+from ragwork_hooks.metering import UsageReports, UsageSummary
 from ragwork_hooks.metering import QuotaWindow as Measured
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.routes import read_route
@@ -157,7 +157,7 @@ class UsageApi:
     def __init__(
         self,
         *,
-        usage: Usage | None,
+        usage: UsageReports | None,
         log: AuditLog | None,
         documents: DocumentCatalog | None,
         now: Callable[[], datetime],

@@ -21,7 +21,7 @@ from ragwork_sso.provider_check import ProviderCheck
 from ragwork_sso.config import SsoConfig
 from ragwork_sso.feature_check import Entitled
 from ragwork_sso.cached_documents import Fetched
-from ragwork_sso.id_token import Verifier
+from ragwork_sso.id_token import IdTokenVerifier
 from ragwork_sso.login import Logins, LoginServices
 from ragwork_sso.login_routes import LoginApi
 from ragwork_sso.login_state import OneTimeValues
@@ -120,7 +120,7 @@ def _parts(services: Services, config: SsoConfig) -> LoginServices:
         provisioning=services.use_optional(Provisioning),
         one_time=OneTimeValues(services.state, config.login_ttl_s),
         openid=openid,
-        verifier=Verifier(Fetched(openid.keys, clock, fresh_s=_FRESH_S, spacing_s=_KEYS_SPACING_S)),
+        verifier=IdTokenVerifier(Fetched(openid.keys, clock, fresh_s=_FRESH_S, spacing_s=_KEYS_SPACING_S)),
         metadata=Fetched(openid.metadata, clock, fresh_s=_FRESH_S, spacing_s=_METADATA_SPACING_S),
         secrets=ClientSecrets(services.secrets, bound_names(config.client_secret_names)),
         entitled=Entitled(services.use_optional(Plans), enabled=config.enabled),

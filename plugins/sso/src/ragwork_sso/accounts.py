@@ -10,9 +10,9 @@ from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.bearer_tokens.format import new_id
 from ragwork_toolkit.rows import from_row
 
-from ragwork_sso.id_token import Identity
+from ragwork_sso.id_token import VerifiedIdentity
 from ragwork_sso.problems import no_account
-from ragwork_sso.providers import Provider
+from ragwork_sso.providers import IdentityProvider
 
 # A server of the release before leaves the provider open; its issuer is that of one provider and stays it.
 _FIND: Final = """
@@ -54,7 +54,7 @@ SELECT * FROM sso.accounts WHERE tenant_id = ragwork.tenant() AND user_id = $1
 
 
 @attrs.frozen(kw_only=True)
-class Account:
+class LinkedAccount:
     """A subject and its user. ``email`` and ``display_name`` are the provider's words of the last login."""
 
     user_id: str
@@ -72,13 +72,13 @@ def new_user_id() -> str:
     return f"sso-{new_id()}"
 
 
-async def find(tx: Transaction, provider: Provider, identity: Identity) -> str | None:
+async def find(tx: Transaction, provider: IdentityProvider, identity: VerifiedIdentity) -> str | None:
     """The identity's user id."""
     found: str | None = await tx.fetchval(_FIND, provider.issuer, identity.subject, provider.id)
     return found
 
 
-async def seen(tx: Transaction, provider: Provider, identity: Identity, user_id: str) -> tuple[str, bool]:
+async def seen(tx: Transaction, provider: IdentityProvider, identity: VerifiedIdentity, user_id: str) -> tuple[str, bool]:
     """Note a login. The account's user id (``user_id`` when the account is new), and whether it is new."""
     row = await tx.fetchrow(
         _SEEN, provider.issuer, identity.subject, provider.id, user_id, identity.email, identity.name
@@ -88,13 +88,13 @@ async def seen(tx: Transaction, provider: Provider, identity: Identity, user_id:
     return row["user_id"], row["made"]
 
 
-async def link(tx: Transaction, provider: Provider, subject: str, user_id: str) -> None:
+async def link(tx: Transaction, provider: IdentityProvider, subject: str, user_id: str) -> None:
     """Make ``subject`` this user. ``Problem`` 409 when it is a user already."""
     if await tx.fetchval(_LINK, provider.issuer, subject, provider.id, user_id) is None:
         raise Problem("CONFLICT", "this subject of the provider is a user already")
 
 
-async def users_of(tx: Transaction, provider: Provider) -> Sequence[str]:
+async def users_of(tx: Transaction, provider: IdentityProvider) -> Sequence[str]:
     """Ids of the users who can log in with the provider."""
     return [row["user_id"] for row in await tx.fetch(_OF_PROVIDER, provider.id, provider.issuer)]
 
@@ -104,12 +104,12 @@ async def first(tx: Transaction, limit: int) -> Sequence[tuple[datetime, str]]:
     return [(row["created_at"], row["user_id"]) for row in await tx.fetch(_FIRST, limit)]
 
 
-async def of_users(tx: Transaction, user_ids: Collection[str]) -> Mapping[str, Account]:
+async def of_users(tx: Transaction, user_ids: Collection[str]) -> Mapping[str, LinkedAccount]:
     """The account that each of the users used last."""
-    return {row["user_id"]: from_row(Account, row) for row in await tx.fetch(_OF_USERS, list(user_ids))}
+    return {row["user_id"]: from_row(LinkedAccount, row) for row in await tx.fetch(_OF_USERS, list(user_ids))}
 
 
-async def of_user(tx: Transaction, user_id: str) -> Account | None:
+async def of_user(tx: Transaction, user_id: str) -> LinkedAccount | None:
     """The account that the user used last."""
     row = await tx.fetchrow(_OF, user_id)
-    return None if row is None else from_row(Account, row)
+    return None if row is None else from_row(LinkedAccount, row)

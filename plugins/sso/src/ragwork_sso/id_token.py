@@ -17,7 +17,7 @@ import attrs
 from ragwork_sso import jwks as jwks
 from ragwork_sso.cached_documents import Fetched
 from ragwork_sso.problems import bad_token
-from ragwork_sso.providers import Provider
+from ragwork_sso.providers import IdentityProvider
 
 if TYPE_CHECKING:
     from joserfc.jws import JWSRegistry
@@ -29,7 +29,7 @@ _TYPES: Final = (None, "JWT", "jwt", "application/jwt")
 
 
 @attrs.frozen(kw_only=True)
-class Identity:
+class VerifiedIdentity:
     """Whom the provider vouches for. ``claims`` are all of the token's, for the role mapping.
 
     ``email`` and ``name`` are for display: they identify nobody.
@@ -52,14 +52,14 @@ class Expected:
     skew_s: float
 
 
-class Verifier:
+class IdTokenVerifier:
     """Believes tokens of pinned providers only."""
 
     def __init__(self, documents: Fetched[Any]) -> None:
         """``documents`` gives the parsed keys of a JWKS URL."""
         self._documents = documents
 
-    async def verify(self, token: str, provider: Provider, expected: Expected) -> Identity:
+    async def verify(self, token: str, provider: IdentityProvider, expected: Expected) -> VerifiedIdentity:
         """The token's identity. ``Problem`` 401 with the first reason not to believe it.
 
         Raises ``ProviderError`` when the provider's keys are not to be had.
@@ -75,7 +75,7 @@ class Verifier:
         _check_parties(claims, provider)
         _check_times(claims, expected)
         _check_bindings(claims, expected, str(algorithm))
-        return Identity(
+        return VerifiedIdentity(
             issuer=provider.issuer,
             subject=_subject(claims),
             email=_text(claims.get("email"), 320),
@@ -137,7 +137,7 @@ def _registry(algorithms: tuple[str, ...]) -> "JWSRegistry":
     return Pinned(algorithms=list(algorithms), strict_check_header=False)
 
 
-def _check_parties(claims: Mapping[str, object], provider: Provider) -> None:
+def _check_parties(claims: Mapping[str, object], provider: IdentityProvider) -> None:
     if claims.get("iss") != provider.issuer:
         raise bad_token("it is of another issuer")
     audience = claims.get("aud")

@@ -19,7 +19,7 @@ from ragwork_sso import accounts, role_mapping, tokens
 from ragwork_sso.return_urls import own_parameters, with_query
 from ragwork_sso.feature_check import JIT, SSO, Entitled
 from ragwork_sso.cached_documents import Fetched
-from ragwork_sso.id_token import Expected, Identity, Verifier
+from ragwork_sso.id_token import Expected, VerifiedIdentity, IdTokenVerifier
 from ragwork_sso.login_state import Attempt, OneTimeValues
 from ragwork_sso.openid import OpenIdClient, Redemption
 from ragwork_sso.problems import (
@@ -29,7 +29,7 @@ from ragwork_sso.problems import (
     no_account,
     no_provider,
 )
-from ragwork_sso.providers import Provider, ProviderStore
+from ragwork_sso.providers import IdentityProvider, ProviderStore
 from ragwork_sso.login_audit import LoginRecords
 from ragwork_sso.secret_refs import ClientSecrets
 from ragwork_sso.sessions import Opened, SessionStore
@@ -69,7 +69,7 @@ class LoginServices:
     provisioning: Provisioning | None
     one_time: OneTimeValues
     openid: OpenIdClient
-    verifier: Verifier
+    verifier: IdTokenVerifier
     metadata: Fetched[Any]
     secrets: ClientSecrets
     entitled: Entitled
@@ -142,14 +142,14 @@ class Logins:
         await self._parts.entitled.check(tenant_id, SSO)
         return tenant_id
 
-    async def _provider(self, tenant_id: str, provider_id: str) -> Provider:
+    async def _provider(self, tenant_id: str, provider_id: str) -> IdentityProvider:
         async with self._parts.services.db.tenant(tenant_id, "read") as tx:
             provider = await self._parts.providers.find(tx, provider_id)
         if provider is None or not provider.enabled:
             raise no_provider(provider_id)
         return provider
 
-    async def _identity(self, provider: Provider, attempt: Attempt, returned: CallbackParams) -> Identity:
+    async def _identity(self, provider: IdentityProvider, attempt: Attempt, returned: CallbackParams) -> VerifiedIdentity:
         """Whom the provider vouches for, by the code that it sent."""
         if returned.error is not None or returned.code is None:
             raise Problem("AUTH_FORBIDDEN", "the provider did not let you in")
@@ -175,7 +175,7 @@ class Logins:
         except ProviderError as error:
             raise exchange_failed(error.message) from error
 
-    async def _check_issuer(self, provider: Provider, sent: str | None) -> None:
+    async def _check_issuer(self, provider: IdentityProvider, sent: str | None) -> None:
         """RFC 9207: compared whenever it is there, demanded where the provider says that it sends it."""
         if sent is not None:
             if not hmac.compare_digest(sent.encode(), provider.issuer.encode()):
@@ -188,7 +188,7 @@ class Logins:
         if metadata.get("authorization_response_iss_parameter_supported") is True:
             raise bad_token("it does not say which issuer it comes from, as this provider always does")
 
-    async def _held(self, tx: Transaction, provider_id: str) -> Provider:
+    async def _held(self, tx: Transaction, provider_id: str) -> IdentityProvider:
         """The provider, still enabled and staying so until the commit."""
         provider = await self._parts.providers.held(tx, provider_id)
         if provider is None or not provider.enabled:
@@ -196,7 +196,7 @@ class Logins:
         return provider
 
     async def _person(
-        self, tx: Transaction, call: Request[Any, Any], provider_id: str, identity: Identity
+        self, tx: Transaction, call: Request[Any, Any], provider_id: str, identity: VerifiedIdentity
     ) -> User:
         """The identity's user, made or with its role set anew."""
         provider = await self._held(tx, provider_id)
@@ -216,7 +216,7 @@ class Logins:
             raise _inactive()
         return user
 
-    async def _scim_user(self, tx: Transaction, provider: Provider, identity: Identity) -> str | None:
+    async def _scim_user(self, tx: Transaction, provider: IdentityProvider, identity: VerifiedIdentity) -> str | None:
         """The one user that SCIM made for the identity, where an admin has said that the provider's people are SCIM's.
 
         An address counts only when the provider has verified it; who fits several, or nobody, has an account of
@@ -233,8 +233,8 @@ class Logins:
         self,
         tx: Transaction,
         call: Request[Any, Any],
-        provider: Provider,
-        identity: Identity,
+        provider: IdentityProvider,
+        identity: VerifiedIdentity,
         user_id: str,
         *,
         made: bool,

@@ -16,7 +16,7 @@ from ragwork_hooks.plugin import Egress, EgressResponse
 
 from ragwork_sso import jwks as jwks
 from ragwork_sso.problems import exchange_failed
-from ragwork_sso.providers import Provider
+from ragwork_sso.providers import IdentityProvider
 
 _MAX_BYTES: Final = 262_144
 _DISCOVERY_S: Final = 3.0
@@ -25,7 +25,7 @@ _JWKS_S: Final = 4.0
 
 
 @attrs.frozen(kw_only=True)
-class Tokens:
+class ProviderTokens:
     """What a code was worth. Neither is kept or logged."""
 
     id_token: str = attrs.field(repr=False)
@@ -61,7 +61,7 @@ class OpenIdClient:
             raise ProviderError("INTEGRATION_UNAVAILABLE", "the discovery document is of another issuer")
         return document
 
-    async def redeem(self, provider: Provider, redemption: Redemption) -> Tokens:
+    async def redeem(self, provider: IdentityProvider, redemption: Redemption) -> ProviderTokens:
         """Exchange the code once: a code that failed is spent. Raises ``Problem`` 502."""
         form = {
             "grant_type": "authorization_code",
@@ -90,7 +90,7 @@ class OpenIdClient:
         id_token, access_token = answer.get("id_token"), answer.get("access_token")
         if not isinstance(id_token, str):
             raise exchange_failed("it gave no ID token")
-        return Tokens(id_token=id_token, access_token=access_token if isinstance(access_token, str) else None)
+        return ProviderTokens(id_token=id_token, access_token=access_token if isinstance(access_token, str) else None)
 
     async def _document(self, url: str, timeout_s: float) -> Mapping[str, object]:
         response = await self._egress.request(

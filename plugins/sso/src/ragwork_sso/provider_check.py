@@ -9,7 +9,7 @@ from ragwork_hooks.plugin import Services
 
 from ragwork_sso.jwks import choose
 from ragwork_sso.openid import OpenIdClient
-from ragwork_sso.providers import Provider, ProviderStore
+from ragwork_sso.providers import IdentityProvider, ProviderStore
 from ragwork_sso.secret_refs import ClientSecrets
 
 #: Our field → the provider's name for it (OpenID Connect Discovery §3).
@@ -51,12 +51,12 @@ class ProviderCheck:
             raise not_found("provider", provider_id)
         return [self._secret(provider), await self._keys(provider), *await self._discovery(provider)]
 
-    def _secret(self, provider: Provider) -> Check:
+    def _secret(self, provider: IdentityProvider) -> Check:
         found = self._secrets.resolve(provider.tenant_id, provider.client_secret_ref) is not None
         message = "is configured for this tenant" if found else "is not configured for this tenant"
         return Check(name="client_secret", ok=found, message=f"{provider.client_secret_ref} {message}")
 
-    async def _keys(self, provider: Provider) -> Check:
+    async def _keys(self, provider: IdentityProvider) -> Check:
         try:
             keys = await self._openid.keys(provider.jwks_url)
         except ProviderError as error:
@@ -65,7 +65,7 @@ class ProviderCheck:
         pinned = ", ".join(provider.algorithms)
         return Check(name="jwks", ok=bool(usable), message=f"{len(usable)} keys for {pinned}")
 
-    async def _discovery(self, provider: Provider) -> list[Check]:
+    async def _discovery(self, provider: IdentityProvider) -> list[Check]:
         try:
             document = await self._openid.metadata(provider.issuer)
         except ProviderError as error:
@@ -77,13 +77,13 @@ class ProviderCheck:
         ]
 
 
-def _same(provider: Provider, document: Mapping[str, object], field: str, name: str) -> Check:
+def _same(provider: IdentityProvider, document: Mapping[str, object], field: str, name: str) -> Check:
     ok = document.get(name) == getattr(provider, field)
     message = "is what the provider publishes" if ok else f"the provider publishes another {name}"
     return Check(name=field, ok=ok, message=message)
 
 
-def _algorithms(provider: Provider, document: Mapping[str, object]) -> Check:
+def _algorithms(provider: IdentityProvider, document: Mapping[str, object]) -> Check:
     published = document.get("id_token_signing_alg_values_supported")
     common = sorted(
         set(provider.algorithms) & {a for a in published if isinstance(a, str)}

@@ -22,7 +22,7 @@ from ragwork_sso.provider_check import Check, ProviderCheck
 from ragwork_sso.feature_check import Entitled
 from ragwork_sso.jwks import ALGORITHMS
 from ragwork_sso.problems import invalid
-from ragwork_sso.providers import Provider, ProviderFields, ProviderStore
+from ragwork_sso.providers import IdentityProvider, ProviderFields, ProviderStore
 from ragwork_sso.secret_refs import ClientSecrets
 from ragwork_sso.sessions import SessionStore
 from ragwork_sso.trust import Trust
@@ -359,17 +359,17 @@ def _check_algorithms(algorithms: list[str] | None) -> None:
         raise invalid("algorithms_json", f"needs one or more of {', '.join(ALGORITHMS)}")
 
 
-def _reply(provider: Provider, fields: ProviderFields, *, status: int = 200) -> Response:
+def _reply(provider: IdentityProvider, fields: ProviderFields, *, status: int = 200) -> Response:
     return Response(
         data=_response(provider), status=status, audit=_note(provider, {"fields": sorted(changes(fields))})
     )
 
 
-def _note(provider: Provider, metadata: Mapping[str, object]) -> AuditDetails:
+def _note(provider: IdentityProvider, metadata: Mapping[str, object]) -> AuditDetails:
     return AuditDetails(resource_type="identity_provider", resource_id=provider.id, metadata=metadata)
 
 
-def _response(provider: Provider) -> IdentityProviderResponse:
+def _response(provider: IdentityProvider) -> IdentityProviderResponse:
     return IdentityProviderResponse(
         id=provider.id,
         tenant_id=provider.tenant_id,

@@ -52,7 +52,7 @@ SELECT id, lower(rtrim(issuer, '/')) = lower(rtrim($2, '/')) AS same_issuer FROM
 
 
 @attrs.frozen(kw_only=True)
-class Provider:
+class IdentityProvider:
     """One OpenID provider. ``role_mapping`` ``None`` leaves roles to this platform's admins. Its people are those that
     SCIM provisions when it ``links_scim_users``.
     """
@@ -77,7 +77,7 @@ class Provider:
     updated_at: datetime
 
     @classmethod
-    def of(cls, row: Row) -> "Provider":
+    def of(cls, row: Row) -> "IdentityProvider":
         return from_row(cls, row, default_role=Role.parse(row["default_role"]))
 
 
@@ -116,44 +116,44 @@ class ProviderStore:
             found: str | None = await tx.fetchval("SELECT sso.tenant_of($1)", provider_id)
         return found
 
-    async def all(self, tx: Transaction, *, only_enabled: bool = False) -> Sequence[Provider]:
+    async def all(self, tx: Transaction, *, only_enabled: bool = False) -> Sequence[IdentityProvider]:
         """The tenant's providers, oldest first."""
-        return [Provider.of(row) for row in await tx.fetch(_LIST, only_enabled)]
+        return [IdentityProvider.of(row) for row in await tx.fetch(_LIST, only_enabled)]
 
-    async def find(self, tx: Transaction, provider_id: str) -> Provider | None:
+    async def find(self, tx: Transaction, provider_id: str) -> IdentityProvider | None:
         row = await tx.fetchrow(_GET, provider_id)
-        return None if row is None else Provider.of(row)
+        return None if row is None else IdentityProvider.of(row)
 
-    async def held(self, tx: Transaction, provider_id: str) -> Provider | None:
+    async def held(self, tx: Transaction, provider_id: str) -> IdentityProvider | None:
         """The provider, which can't be changed or switched off before the transaction ends."""
         row = await tx.fetchrow(_HOLD, provider_id)
-        return None if row is None else Provider.of(row)
+        return None if row is None else IdentityProvider.of(row)
 
-    async def locked(self, tx: Transaction, provider_id: str) -> Provider:
+    async def locked(self, tx: Transaction, provider_id: str) -> IdentityProvider:
         """The provider, held for a change. ``Problem`` 404."""
         row = await tx.fetchrow(_LOCK, provider_id)
         if row is None:
             raise not_found("provider", provider_id)
-        return Provider.of(row)
+        return IdentityProvider.of(row)
 
-    async def create(self, tx: Transaction, fields: ProviderFields) -> Provider:
+    async def create(self, tx: Transaction, fields: ProviderFields) -> IdentityProvider:
         """A new provider, switched off. ``Problem`` 409 when the tenant has too many, or another of this issuer."""
         provider_id = f"idp_{new_id()}"
         await self._alone(tx, provider_id, fields)
         row = await tx.fetchrow(_INSERT, provider_id, *fields.arguments(), MAX_PROVIDERS)
         if row is None:
             raise Problem("CONFLICT", f"a tenant has at most {MAX_PROVIDERS} providers")
-        return Provider.of(row)
+        return IdentityProvider.of(row)
 
     async def change(
         self, tx: Transaction, provider_id: str, fields: ProviderFields, *, enabled: bool | None = None
-    ) -> Provider:
+    ) -> IdentityProvider:
         """The changed provider. ``Problem`` 404 for an unknown id, 409 when another one has the issuer."""
         await self._alone(tx, provider_id, fields)
         row = await tx.fetchrow(_CHANGE, provider_id, *fields.arguments(), enabled)
         if row is None:
             raise not_found("provider", provider_id)
-        return Provider.of(row)
+        return IdentityProvider.of(row)
 
     async def _alone(self, tx: Transaction, provider_id: str, fields: ProviderFields) -> None:
         """Take the tenant's turn, and refuse what another provider is already."""

@@ -14,7 +14,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 
 from ragwork_sso import accounts, role_mapping
-from ragwork_sso.providers import Provider, ProviderFields, ProviderStore
+from ragwork_sso.providers import IdentityProvider, ProviderFields, ProviderStore
 
 _KIND: Final = "identity_provider"
 #: What changes neither who is believed nor what they get.
@@ -28,14 +28,14 @@ class Trust:
         self._providers = providers
         self._directory = directory
 
-    async def agreed(self, tx: Transaction, provider: Provider, by: str) -> bool:
+    async def agreed(self, tx: Transaction, provider: IdentityProvider, by: str) -> bool:
         """Whether ``provider`` may be switched on now; else ``by`` is one of the two who want it."""
         role = await self._gives(tx, provider)
         if not self._directory.dual_control or role == Role.READER:
             return True
         return await self._directory.agreed(tx, (_KIND, provider.id), role, _state(provider), by=by)
 
-    async def change(self, tx: Transaction, provider_id: str, fields: ProviderFields) -> Provider:
+    async def change(self, tx: Transaction, provider_id: str, fields: ProviderFields) -> IdentityProvider:
         """The changed provider. ``Problem`` 404; 409 for a change that needs another way."""
         before = await self._providers.locked(tx, provider_id)
         if fields.issuer not in (None, before.issuer) and await accounts.users_of(tx, before):
@@ -53,7 +53,7 @@ class Trust:
             )
         return after
 
-    async def _gives(self, tx: Transaction, provider: Provider) -> Role:
+    async def _gives(self, tx: Transaction, provider: IdentityProvider) -> Role:
         """The highest role that somebody gets or has who logs in with ``provider``."""
         given = [provider.default_role, *role_mapping.roles(provider.role_mapping or {})]
         if provider.links_scim_users:
@@ -62,7 +62,7 @@ class Trust:
         return max((*given, *(user.role for user in users.values())))
 
 
-def _state(provider: Provider) -> str:
+def _state(provider: IdentityProvider) -> str:
     """What two admins agree on, short."""
     values = attrs.asdict(provider, filter=lambda field, _: field.name not in _HARMLESS)
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()

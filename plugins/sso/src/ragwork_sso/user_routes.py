@@ -16,7 +16,7 @@ from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
 
 from ragwork_sso import accounts
-from ragwork_sso.accounts import Account
+from ragwork_sso.accounts import LinkedAccount
 from ragwork_sso.feature_check import Entitled
 from ragwork_sso.providers import ProviderStore
 
@@ -234,7 +234,7 @@ def _action(user: User) -> TenantUserActionResponse:
     return TenantUserActionResponse(id=user.id, status=_status(user), role=user.role.label)
 
 
-def _person(user: User, login: Account | None, managed: Provisioned | None) -> TenantUserResponse:
+def _person(user: User, login: LinkedAccount | None, managed: Provisioned | None) -> TenantUserResponse:
     """A user in the words of who manages them, else of their last login."""
     told = managed or login
     subject = managed.user_name if managed else login.subject if login else user.id

@@ -22,7 +22,7 @@ _KEPT = 256
 
 
 @attrs.frozen(kw_only=True)
-class Identity:
+class GoogleIdentity:
     """Who calls. ``key`` tells identities apart and holds no secret."""
 
     key: str
@@ -36,18 +36,18 @@ class Identities:
         self._secrets = secrets
         self._operators_file = operators_file
         self._lock = threading.Lock()
-        self._operator: Identity | None = None
-        self._tenants: OrderedDict[str, Identity] = OrderedDict()
+        self._operator: GoogleIdentity | None = None
+        self._tenants: OrderedDict[str, GoogleIdentity] = OrderedDict()
 
-    def operator(self) -> Identity:
+    def operator(self) -> GoogleIdentity:
         """The operator's. Raises what ``operator_credentials`` does."""
         with self._lock:
             if self._operator is None:
                 made = operator_credentials(self._operators_file)
-                self._operator = Identity(key="operator", credentials=made)
+                self._operator = GoogleIdentity(key="operator", credentials=made)
             return self._operator
 
-    def tenant(self, tenant_id: str, reference: str) -> Identity:
+    def tenant(self, tenant_id: str, reference: str) -> GoogleIdentity:
         """The one behind a corpus' ``credentials_ref``.
 
         The secret is the JSON key file of a service account with one more member, ``tenant``. Raises
@@ -61,7 +61,7 @@ class Identities:
         key = hashlib.sha256(json.dumps(info, sort_keys=True).encode()).hexdigest()
         with self._lock:
             if key not in self._tenants:
-                self._tenants[key] = Identity(key=key, credentials=_service_account(info, name))
+                self._tenants[key] = GoogleIdentity(key=key, credentials=_service_account(info, name))
             self._tenants.move_to_end(key)
             while len(self._tenants) > _KEPT:
                 self._tenants.popitem(last=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_toolkit.vendor.errors import (
-    Codes,
+    VendorErrorCodes,
     connection_failed,
     not_understood,
     status_error,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from google.auth.exceptions import GoogleAuthError
 
 
-RETRIEVAL = Codes(
+RETRIEVAL = VendorErrorCodes(
     auth="VERTEX_RETRIEVAL_AUTH_ERROR",
     refused="VERTEX_RETRIEVAL_ERROR",
     timeout="VERTEX_RETRIEVAL_ERROR",
@@ -41,11 +41,11 @@ CHAT = attrs.evolve(
 EMBEDDING = attrs.evolve(CHAT, refused="EMBEDDING_ERROR")
 
 #: What an SDK's own errors mean; ``None`` for an error that is not the SDK's.
-Reading: TypeAlias = Callable[[Codes, Exception], ProviderError | None]
+Reading: TypeAlias = Callable[[VendorErrorCodes, Exception], ProviderError | None]
 
 
 @contextmanager
-def translated(codes: Codes, reading: Reading) -> Iterator[None]:
+def translated(codes: VendorErrorCodes, reading: Reading) -> Iterator[None]:
     """Turn what an SDK raises inside into ``ProviderError`` with one of ``codes``."""
     try:
         yield
@@ -58,7 +58,7 @@ def translated(codes: Codes, reading: Reading) -> Iterator[None]:
         raise found from error
 
 
-def of_search(codes: Codes, error: Exception) -> ProviderError | None:
+def of_search(codes: VendorErrorCodes, error: Exception) -> ProviderError | None:
     """Errors of the search SDK. Imports it, which it has been before it could raise."""
     from google.api_core.exceptions import GoogleAPICallError
     from google.protobuf.json_format import ParseError
@@ -76,7 +76,7 @@ def of_search(codes: Codes, error: Exception) -> ProviderError | None:
     return None
 
 
-def of_gemini(codes: Codes, error: Exception) -> ProviderError | None:
+def of_gemini(codes: VendorErrorCodes, error: Exception) -> ProviderError | None:
     """Errors of the Gemini SDK. Imports it, which it has been before it could raise."""
     import aiohttp
     from google.genai.errors import APIError
@@ -100,7 +100,7 @@ def _advice(response: object) -> float | None:
     return retry_after_s(headers.get("Retry-After"), datetime.now(UTC))
 
 
-def _common(codes: Codes, error: Exception) -> ProviderError | None:
+def _common(codes: VendorErrorCodes, error: Exception) -> ProviderError | None:
     from google.auth.exceptions import GoogleAuthError
 
     match error:
@@ -116,11 +116,11 @@ def _common(codes: Codes, error: Exception) -> ProviderError | None:
     return None
 
 
-def _of_status(codes: Codes, status: int | None, retry_after_s: float | None) -> ProviderError:
+def _of_status(codes: VendorErrorCodes, status: int | None, retry_after_s: float | None) -> ProviderError:
     return status_error(codes, status, retry_after_s, f"the service answered {status}")
 
 
-def _of_credentials(codes: Codes, error: "GoogleAuthError") -> ProviderError:
+def _of_credentials(codes: VendorErrorCodes, error: "GoogleAuthError") -> ProviderError:
     from google.auth.exceptions import TransportError
 
     if error.retryable or isinstance(error, TransportError):

@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_toolkit.vendor.errors import Codes
+from ragwork_toolkit.vendor.errors import VendorErrorCodes
 
 from ragwork_vertex.config import VertexConfig, ready
 from ragwork_vertex.credentials import operator_credentials
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from google.genai.types import HttpOptions
 
 
-async def connect(config: VertexConfig, codes: Codes, timeout_s: float) -> "Client":
+async def connect(config: VertexConfig, codes: VendorErrorCodes, timeout_s: float) -> "Client":
     """A client of the Gemini API when there is a key for it, else of Vertex AI. ``timeout_s`` bounds each call.
 
     Raises ``ProviderError`` VERTEX_CONFIG_MISSING naming what is not set, or ``codes.auth``.
@@ -26,7 +26,7 @@ async def connect(config: VertexConfig, codes: Codes, timeout_s: float) -> "Clie
     return await asyncio.to_thread(_make, config, codes, timeout_s)
 
 
-def _make(config: VertexConfig, codes: Codes, timeout_s: float) -> "Client":
+def _make(config: VertexConfig, codes: VendorErrorCodes, timeout_s: float) -> "Client":
     from google.genai import Client
 
     options = _http_options(config, timeout_s)

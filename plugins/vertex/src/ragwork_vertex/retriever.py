@@ -14,7 +14,7 @@ from ragwork_toolkit.vendor.retrieval import NothingMatches, PreparedPassages
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_vertex.config import DatastoreOptions, VertexConfig
-from ragwork_vertex.credentials import Identities, Identity, missing
+from ragwork_vertex.credentials import Identities, GoogleIdentity, missing
 from ragwork_vertex.errors import RETRIEVAL, of_search, translated
 from ragwork_vertex.filters import expression
 from ragwork_vertex.lines import Line, Lines, Target
@@ -34,7 +34,7 @@ _CHUNKS = 2
 
 
 @attrs.frozen(kw_only=True)
-class Search:
+class DatastoreSearch:
     """A query as it goes out. ``request`` is a ``SearchRequest`` without page token."""
 
     request: Mapping[str, object]
@@ -86,7 +86,7 @@ class Datastores:
     async def aclose(self) -> None:
         await self._lines.aclose()
 
-    def _identity(self, tenant_id: str, options: DatastoreOptions) -> Identity:
+    def _identity(self, tenant_id: str, options: DatastoreOptions) -> GoogleIdentity:
         reference = options.credentials_ref
         return (
             self._identities.operator()
@@ -94,7 +94,7 @@ class Datastores:
             else self._identities.tenant(tenant_id, reference)
         )
 
-    def _ask(self, search: Search, identity: Identity) -> PreparedPassages:
+    def _ask(self, search: DatastoreSearch, identity: GoogleIdentity) -> PreparedPassages:
         """Page after page until there is enough. Runs in a thread."""
         target = Target(search.endpoint, identity.key)
         found: list[Piece] = []
@@ -124,7 +124,7 @@ class Datastores:
         return found
 
 
-def _made(target: Target, identity: Identity) -> Line:
+def _made(target: Target, identity: GoogleIdentity) -> Line:
     from ragwork_vertex.search_connection import SearchLine
 
     return SearchLine(target, identity)
@@ -137,7 +137,7 @@ def _options(options: Mapping[str, object]) -> DatastoreOptions:
         raise ProviderError("RETRIEVAL_CONFIG_INVALID", f"gcp_vertex: {error}") from error
 
 
-def _search(query: Query, options: DatastoreOptions, config: VertexConfig) -> Search:
+def _search(query: Query, options: DatastoreOptions, config: VertexConfig) -> DatastoreSearch:
     project, location = options.project or config.project, options.location or config.region
     if not options.resource_id:
         raise missing("no data store: set 'resource_id' in the corpus' retrieval section")
@@ -147,7 +147,7 @@ def _search(query: Query, options: DatastoreOptions, config: VertexConfig) -> Se
         raise missing("no location: set 'location' of the corpus, or GOOGLE_CLOUD_LOCATION")
     distinct = query.distinct == "document"
     wanted = query.top_k * (_DISTINCT_FACTOR if distinct and options.content == "chunks" else 1)
-    return Search(
+    return DatastoreSearch(
         request={
             "serving_config": f"projects/{project}/locations/{location}/collections/default_collection"
             f"/dataStores/{options.resource_id}/servingConfigs/default_config",

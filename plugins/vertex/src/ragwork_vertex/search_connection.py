@@ -13,14 +13,14 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from ragwork_vertex.credentials import Identity
+from ragwork_vertex.credentials import GoogleIdentity
 from ragwork_vertex.lines import Target
 
 
 class SearchLine:
     """Implements ``Line``."""
 
-    def __init__(self, target: Target, identity: Identity) -> None:
+    def __init__(self, target: Target, identity: GoogleIdentity) -> None:
         self.target = target
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
@@ -58,7 +58,7 @@ class SearchLine:
 class _Transport(SearchServiceRestTransport):
     """Sends over the line's connection, once: no redirects, and no second try after a 401."""
 
-    def __init__(self, line: SearchLine, endpoint: str, identity: Identity) -> None:
+    def __init__(self, line: SearchLine, endpoint: str, identity: GoogleIdentity) -> None:
         super().__init__(host=endpoint, credentials=identity.credentials, always_use_jwt_access=True)
         session: AuthorizedSession = self._session
         session.max_redirects = 0
@@ -71,21 +71,21 @@ class _Transport(SearchServiceRestTransport):
 def _adapter(line: SearchLine) -> HTTPAdapter:
     """An adapter whose connections report to ``line``."""
 
-    class Plain(HTTPConnection):
+    class PlainSearchConnection(HTTPConnection):
         def connect(self) -> None:
             super().connect()
             line.connected(self.sock)
 
-    class Secure(HTTPSConnection):
+    class SecureSearchConnection(HTTPSConnection):
         def connect(self) -> None:
             super().connect()
             line.connected(self.sock)
 
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
+    class PlainSearchPool(HTTPConnectionPool):
+        ConnectionCls = PlainSearchConnection
 
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
+    class SecureSearchPool(HTTPSConnectionPool):
+        ConnectionCls = SecureSearchConnection
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -98,6 +98,6 @@ def _adapter(line: SearchLine) -> HTTPAdapter:
             return manager
 
         def _watch(self, manager: PoolManager) -> None:
-            manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+            manager.pool_classes_by_scheme = {"http": PlainSearchPool, "https": SecureSearchPool}
 
     return Adapter(pool_connections=1, pool_maxsize=1)

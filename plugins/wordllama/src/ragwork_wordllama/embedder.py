@@ -9,7 +9,7 @@ from ragwork_hooks.shares import Shares, provider_busy
 from ragwork_toolkit.worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
-    from ragwork_wordllama.encoder import Encoder
+    from ragwork_wordllama.encoder import WordllamaEncoder
 
 Vectors: TypeAlias = list[list[float]]
 #: Queries up to this many characters together run on the event loop: at 0.25 ms for 1,000 characters
@@ -64,10 +64,10 @@ async def open_embedder(context: ProviderContext[NoOptions]) -> WordllamaEmbedde
     )
 
 
-def _load() -> "Encoder":
-    from ragwork_wordllama.encoder import Encoder
+def _load() -> "WordllamaEncoder":
+    from ragwork_wordllama.encoder import WordllamaEncoder
 
-    return Encoder()
+    return WordllamaEncoder()
 
 
 provider: Final = Provider(name="wordllama", open=open_embedder)

@@ -19,7 +19,7 @@ MAX_CHARACTERS: Final = 24_000
 _UNKNOWN: Final = (0,)
 
 
-class Encoder:
+class WordllamaEncoder:
     """The loaded table, (32,000, 256) in half precision. ``vectors`` may be called from several threads."""
 
     def __init__(self) -> None:

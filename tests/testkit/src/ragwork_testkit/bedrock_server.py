@@ -32,7 +32,7 @@ How: TypeAlias = Literal[
 
 
 @attrs.frozen(kw_only=True)
-class Fault:
+class BedrockFault:
     """How the next request goes wrong; in a stream, after ``pieces`` pieces (-1: a stall before its head)."""
 
     how: How
@@ -43,7 +43,7 @@ class Fault:
 
 
 @attrs.frozen(kw_only=True)
-class Recorded:
+class BedrockCall:
     """A request as it arrived. ``target`` is the knowledge base or model, ``signed`` who it came from, ``peer`` the
     connection.
     """
@@ -73,15 +73,15 @@ class BedrockServer:
         self.secrets = {ACCESS_KEY_ID: SECRET_ACCESS_KEY}
         self.bases: dict[str, Sequence[Mapping[str, Any]]] = {}
         self.owners: dict[str, str] = {}
-        self.requests: list[Recorded] = []
-        self.faults: deque[Fault] = deque()
+        self.requests: list[BedrockCall] = []
+        self.faults: deque[BedrockFault] = deque()
         self.pause_s = 0.0
         self.abandoned = 0
         self.page_size = 100
 
     def fail(self, how: How, **more: Any) -> None:
         """The next request that has no fault yet fails this way."""
-        self.faults.append(Fault(how=how, **more))
+        self.faults.append(BedrockFault(how=how, **more))
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -100,12 +100,12 @@ class BedrockServer:
 
         return counted
 
-    async def _begin(self, request: web.Request) -> tuple[Recorded, Fault | None]:
+    async def _begin(self, request: web.Request) -> tuple[BedrockCall, BedrockFault | None]:
         raw = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         path, _, query = request.raw_path.partition("?")
         arrived = SignedRequest(method=request.method, raw_path=path, query=query, headers=headers, body=raw)
-        recorded = Recorded(
+        recorded = BedrockCall(
             target=unquote(request.match_info["target"]),
             body=json.loads(raw),
             signed=verify(arrived, self.secrets),
@@ -233,7 +233,7 @@ def _answer(body: Mapping[str, Any]) -> list[str]:
     return [*said, " [", "1", "]"] if cited else said
 
 
-async def _break(request: web.Request, response: web.StreamResponse, fault: Fault) -> bool:
+async def _break(request: web.Request, response: web.StreamResponse, fault: BedrockFault) -> bool:
     """Carry out a fault in the middle of a stream; True when the stream ends with it."""
     match fault.how:
         case "stall":
@@ -257,7 +257,7 @@ async def _break(request: web.Request, response: web.StreamResponse, fault: Faul
     return True
 
 
-async def _whole(request: web.Request, answer: Mapping[str, Any], fault: Fault | None) -> web.StreamResponse:
+async def _whole(request: web.Request, answer: Mapping[str, Any], fault: BedrockFault | None) -> web.StreamResponse:
     """An answer in one piece, or what the fault makes of it."""
     data = json.dumps(answer).encode()
     match fault.how if fault else None:

@@ -7,7 +7,7 @@ import pytest_asyncio
 from ragwork_hooks.storage import Blob
 from ragwork_kernel.db import Pool
 
-from ragwork_testkit.database import Database
+from ragwork_testkit.database import FreshDatabase
 from ragwork_testkit.contract_base import Contract
 
 
@@ -15,7 +15,7 @@ class BlobContract(Contract):
     """Bytes that are bound to their tenant and live and die with the transaction, over a real database."""
 
     @pytest_asyncio.fixture
-    async def pool(self, database: Database) -> AsyncIterator[Pool]:
+    async def pool(self, database: FreshDatabase) -> AsyncIterator[Pool]:
         made = await Pool.open(database.app, size=3, statement_timeout_ms=5000)
         yield made
         await made.close()

@@ -27,7 +27,7 @@ class PostgresServer:
         return cls(server, await server.start())
 
     @contextlib.asynccontextmanager
-    async def database(self, sources: Sequence[migrations.Source]) -> AsyncIterator["Database"]:
+    async def database(self, sources: Sequence[migrations.Source]) -> AsyncIterator["FreshDatabase"]:
         """A database with the roles and the migrations of ``sources``, dropped afterwards."""
         template = await self._template(sources)
         name = f"t_{uuid.uuid4().hex}"
@@ -36,7 +36,7 @@ class PostgresServer:
             admin = on_database(self.admin, name)
             # Grants on a database are its own: a template does not hand them on.
             await roles.prepare(admin, roles.derived(admin))
-            yield Database(admin=admin)
+            yield FreshDatabase(admin=admin)
         finally:
             await self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
@@ -68,7 +68,7 @@ class PostgresServer:
 
 
 @attrs.frozen(kw_only=True)
-class Database:
+class FreshDatabase:
     """A test's own database. ``admin`` also serves as ``DATABASE_URL`` outside production."""
 
     admin: str

@@ -16,7 +16,7 @@ import pytest_asyncio
 from hypothesis import Phase, settings
 from ragwork_kernel import migrations
 
-from ragwork_testkit.database import Database, PostgresServer
+from ragwork_testkit.database import FreshDatabase, PostgresServer
 from ragwork_testkit.platform import Running, running
 from ragwork_testkit.promises import broken
 from ragwork_testkit.quiet import listening
@@ -59,7 +59,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 
 
 @pytest_asyncio.fixture
-async def database(postgres: PostgresServer) -> AsyncIterator[Database]:
+async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
     """A fresh database with the roles and the kernel's migrations."""
     async with postgres.database([migrations.KERNEL]) as fresh:
         yield fresh

@@ -12,7 +12,7 @@ _BRANCH = "projects/1/locations/global/collections/default_collection/dataStores
 
 
 @attrs.frozen(kw_only=True)
-class Part:
+class SearchPart:
     """A piece of a document in a data store. ``fields`` are the document's own data."""
 
     document_id: str
@@ -21,7 +21,7 @@ class Part:
     fields: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-def found_by(request: Mapping[str, Any], parts: Sequence[Part]) -> list[dict[str, Any]]:
+def found_by(request: Mapping[str, Any], parts: Sequence[SearchPart]) -> list[dict[str, Any]]:
     """All results of a search in ``parts``, best first. Raises ``FilterSyntaxError``."""
     expression = request.get("filter", "")
     found = [part for part in parts if not expression or matches(expression, part.fields)]
@@ -30,9 +30,9 @@ def found_by(request: Mapping[str, Any], parts: Sequence[Part]) -> list[dict[str
     return _chunks(found) if by_chunk else _documents(found, spec)
 
 
-def _documents(found: Sequence[Part], spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _documents(found: Sequence[SearchPart], spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One result for each document, with what was asked for of its pieces."""
-    together: dict[str, list[Part]] = {}
+    together: dict[str, list[SearchPart]] = {}
     for part in found:
         together.setdefault(part.document_id, []).append(part)
     extractive = spec.get("extractiveContentSpec", {})
@@ -58,17 +58,17 @@ def _documents(found: Sequence[Part], spec: Mapping[str, Any]) -> list[dict[str,
     ]
 
 
-def _segment(part: Part, scored: bool) -> dict[str, Any]:
+def _segment(part: SearchPart, scored: bool) -> dict[str, Any]:
     score = {"relevanceScore": part.score} if scored and part.score is not None else {}
     return {"content": part.text, "pageNumber": "1", **score}
 
 
-def _snippets(parts: Sequence[Part]) -> list[dict[str, str]]:
+def _snippets(parts: Sequence[SearchPart]) -> list[dict[str, str]]:
     text = parts[0].text.replace("&", "&amp;").replace("gate", "<b>gate</b>")
     return [{"snippet": text, "snippet_status": "SUCCESS"}]
 
 
-def _chunks(found: Sequence[Part]) -> list[dict[str, Any]]:
+def _chunks(found: Sequence[SearchPart]) -> list[dict[str, Any]]:
     return [
         {
             "id": f"c{number}",

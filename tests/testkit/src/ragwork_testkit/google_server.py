@@ -16,8 +16,8 @@ import attrs
 from aiohttp import web
 
 from ragwork_testkit.google_filter import FilterSyntaxError
-from ragwork_testkit.google_search import Part, found_by
-from ragwork_testkit.google_tokens import Tokens
+from ragwork_testkit.google_search import SearchPart, found_by
+from ragwork_testkit.google_tokens import GoogleTokens
 from ragwork_testkit.openai_server import embedding
 
 API_KEY, PROJECT, LOCATION = "AIzaTest0123456789", "test-project", "europe-west1"
@@ -52,7 +52,7 @@ How: TypeAlias = Literal[
 
 
 @attrs.frozen(kw_only=True)
-class Fault:
+class GoogleFault:
     """How the next request goes wrong; in a stream, after ``pieces`` pieces. ``details`` are those of the
     error's body.
     """
@@ -66,7 +66,7 @@ class Fault:
 
 
 @attrs.frozen(kw_only=True)
-class Recorded:
+class GoogleCall:
     """A request as it arrived. ``target`` is the data store or model; ``caller`` the account or ``"api key"``."""
 
     path: str
@@ -87,15 +87,15 @@ class GoogleServer:
 
     def __init__(self) -> None:
         self.base_url = ""
-        self.tokens = Tokens()
+        self.tokens = GoogleTokens()
         self.reset()
 
     def reset(self) -> None:
         """As new, at the same address and with the same accounts: clients hold their tokens."""
-        self.stores: dict[str, Sequence[Part]] = {}
+        self.stores: dict[str, Sequence[SearchPart]] = {}
         self.owners: dict[str, str] = {}
-        self.requests: list[Recorded] = []
-        self.faults: deque[Fault] = deque()
+        self.requests: list[GoogleCall] = []
+        self.faults: deque[GoogleFault] = deque()
         self.pause_s = 0.0
         self.abandoned = 0
         self.strayed = 0
@@ -103,7 +103,7 @@ class GoogleServer:
 
     def fail(self, how: How, **more: Any) -> None:
         """The next request that has no fault yet fails this way."""
-        self.faults.append(Fault(how=how, **more))
+        self.faults.append(GoogleFault(how=how, **more))
 
     def account(self, name: str = "operator") -> dict[str, str]:
         """The key file of a service account that this server knows."""
@@ -134,7 +134,7 @@ class GoogleServer:
         if match is None:
             self.strayed += 1
             raise _error(404, f"no such method: {request.path}")
-        recorded = Recorded(
+        recorded = GoogleCall(
             path=request.path,
             target=match["target"],
             body=json.loads(await request.read()),
@@ -177,7 +177,7 @@ class GoogleServer:
     # --- search ---------------------------------------------------------------------------------
 
     async def _search(
-        self, request: web.Request, recorded: Recorded, fault: Fault | None
+        self, request: web.Request, recorded: GoogleCall, fault: GoogleFault | None
     ) -> web.StreamResponse:
         store, body = recorded.target, recorded.body
         if store not in self.stores:
@@ -198,14 +198,14 @@ class GoogleServer:
     # --- chat -----------------------------------------------------------------------------------
 
     async def _generate(
-        self, request: web.Request, recorded: Recorded, fault: Fault | None
+        self, request: web.Request, recorded: GoogleCall, fault: GoogleFault | None
     ) -> web.StreamResponse:
         said, reason = _said(recorded.body)
         whole = _candidate("".join(said), reason) | _usage(recorded.body, said)
         return await _whole(request, whole, fault)
 
     async def _stream(
-        self, request: web.Request, recorded: Recorded, fault: Fault | None
+        self, request: web.Request, recorded: GoogleCall, fault: GoogleFault | None
     ) -> web.StreamResponse:
         if request.query.get("alt") != "sse":
             raise _error(400, "only server-sent events are spoken here")
@@ -224,7 +224,7 @@ class GoogleServer:
     # --- embeddings -----------------------------------------------------------------------------
 
     async def _predict(
-        self, request: web.Request, recorded: Recorded, fault: Fault | None
+        self, request: web.Request, recorded: GoogleCall, fault: GoogleFault | None
     ) -> web.StreamResponse:
         texts = [instance["content"] for instance in recorded.body["instances"]]
         vectors = await _embedded(texts, fault)
@@ -232,7 +232,7 @@ class GoogleServer:
         return await _whole(request, {"predictions": items}, fault)
 
     async def _batch_embed(
-        self, request: web.Request, recorded: Recorded, fault: Fault | None
+        self, request: web.Request, recorded: GoogleCall, fault: GoogleFault | None
     ) -> web.StreamResponse:
         texts = [item["content"]["parts"][0]["text"] for item in recorded.body["requests"]]
         vectors = await _embedded(texts, fault)
@@ -276,7 +276,7 @@ def _usage(body: Mapping[str, Any], said: Sequence[str]) -> dict[str, Any]:
     return {"usageMetadata": {**counts, "totalTokenCount": prompt + len(said)}}
 
 
-async def _embedded(texts: Sequence[str], fault: Fault | None) -> list[list[float]]:
+async def _embedded(texts: Sequence[str], fault: GoogleFault | None) -> list[list[float]]:
     if not all(texts):
         raise _error(400, "content is empty")
     dimension = DIMENSION + bool(fault and fault.how == "wrong_dimension")
@@ -289,7 +289,7 @@ async def _send(response: web.StreamResponse, event: Mapping[str, Any]) -> None:
     await response.write(b"data: " + _json(event) + b"\r\n\r\n")
 
 
-async def _break(request: web.Request, response: web.StreamResponse, fault: Fault) -> bool:
+async def _break(request: web.Request, response: web.StreamResponse, fault: GoogleFault) -> bool:
     """Carry out a fault in the middle of a stream; True when the stream ends with it."""
     match fault.how:
         case "stall":
@@ -316,7 +316,7 @@ async def _break(request: web.Request, response: web.StreamResponse, fault: Faul
     return True
 
 
-async def _whole(request: web.Request, body: Mapping[str, Any], fault: Fault | None) -> web.StreamResponse:
+async def _whole(request: web.Request, body: Mapping[str, Any], fault: GoogleFault | None) -> web.StreamResponse:
     """An answer in one piece, or what the fault makes of it."""
     data = await asyncio.to_thread(_json, body)
     match fault.how if fault else None:
@@ -343,7 +343,7 @@ def _abort(request: web.Request) -> None:
         request.transport.abort()
 
 
-class _Status(web.HTTPException):
+class _GoogleStatus(web.HTTPException):
     """An error with a status that is only known when it is raised."""
 
     def __init__(self, status: int, text: str, headers: Mapping[str, str]) -> None:
@@ -355,4 +355,4 @@ def _error(
     status: int, message: str, retry_after: str | None = None, details: Sequence[Mapping[str, Any]] = ()
 ) -> web.HTTPException:
     body = {"error": {"code": status, "message": message, "status": "TEST", "details": list(details)}}
-    return _Status(status, json.dumps(body), {"Retry-After": retry_after} if retry_after else {})
+    return _GoogleStatus(status, json.dumps(body), {"Retry-After": retry_after} if retry_after else {})

@@ -20,7 +20,7 @@ _MAX_LIFETIME_S: Final = 3600
 _SKEW_S: Final = 60
 
 
-class Tokens:
+class GoogleTokens:
     """The accounts that exist, and who a bearer token stands for."""
 
     def __init__(self) -> None:

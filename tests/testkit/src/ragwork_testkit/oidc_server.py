@@ -54,7 +54,7 @@ def mac(key: bytes) -> Callable[[bytes], bytes]:
 
 
 @attrs.frozen(kw_only=True)
-class SigningKey:
+class ProviderKey:
     """A private key, and the public half as its JWKS has it."""
 
     kid: str
@@ -62,7 +62,7 @@ class SigningKey:
     private: PrivateKey = attrs.field(repr=False)
 
     @classmethod
-    def new(cls, algorithm: str = "RS256", kid: str | None = None) -> "SigningKey":
+    def new(cls, algorithm: str = "RS256", kid: str | None = None) -> "ProviderKey":
         """A fresh key for ``algorithm``: RS256, PS256, ES256 or EdDSA."""
         private: PrivateKey
         if algorithm == "ES256":
@@ -123,7 +123,7 @@ class OidcServer:
     """
 
     url: str = ""
-    keys: list[SigningKey] = attrs.field(factory=lambda: [SigningKey.new()])
+    keys: list[ProviderKey] = attrs.field(factory=lambda: [ProviderKey.new()])
     person: dict[str, Any] = attrs.field(factory=lambda: {"sub": "alice"})
     forge: Forge | None = None
     announces_iss: bool = False

@@ -89,7 +89,7 @@ class RegorusJudge:
         return value is not None, json.loads(json.dumps(value, default=list))
 
 
-class Bench:
+class PolicyThread:
     """The judge in office, on a thread of its own: an engine may belong to the thread that made it."""
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ class OpaServer:
         self.calls: list[str] = []
         self.modules: dict[str, str] = {}
         self._token = token
-        self._bench = Bench()
+        self._bench = PolicyThread()
         self._change = asyncio.Lock()
 
     async def restart_empty(self) -> None:

@@ -44,7 +44,7 @@ How: TypeAlias = Literal[
 
 
 @attrs.frozen(kw_only=True)
-class Fault:
+class OpenAIFault:
     """How the next request goes wrong; in a stream, after ``pieces`` pieces."""
 
     how: How
@@ -55,7 +55,7 @@ class Fault:
 
 
 @attrs.frozen(kw_only=True)
-class Recorded:
+class OpenAICall:
     """A request as it arrived. ``body`` is the decoded JSON object, or the fields of a form."""
 
     path: str
@@ -72,14 +72,14 @@ class OpenAIServer:
 
     def __init__(self) -> None:
         self.base_url = ""
-        self.requests: list[Recorded] = []
-        self.faults: deque[Fault] = deque()
+        self.requests: list[OpenAICall] = []
+        self.faults: deque[OpenAIFault] = deque()
         self.pause_s = 0.0
         self.abandoned = 0
 
     def fail(self, how: How, **more: Any) -> None:
         """The next request that has no fault yet fails this way."""
-        self.faults.append(Fault(how=how, **more))
+        self.faults.append(OpenAIFault(how=how, **more))
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -89,10 +89,10 @@ class OpenAIServer:
         app.router.add_post("/v1/audio/transcriptions", self._transcription)
         return app
 
-    async def _begin(self, request: web.Request) -> tuple[dict[str, Any], Fault | None]:
+    async def _begin(self, request: web.Request) -> tuple[dict[str, Any], OpenAIFault | None]:
         is_form = request.content_type == "multipart/form-data"
         body = dict(await request.post()) if is_form else json.loads(await request.read())
-        self.requests.append(Recorded(path=request.path, headers=dict(request.headers), body=body))
+        self.requests.append(OpenAICall(path=request.path, headers=dict(request.headers), body=body))
         fault = self.faults.popleft() if self.faults else None
         if request.headers.get("Authorization") != f"Bearer {KEY}":
             raise _error(web.HTTPUnauthorized, f"Incorrect API key provided: {KEY[:6]}", "invalid_api_key")
@@ -126,7 +126,7 @@ class OpenAIServer:
         said: Sequence[str],
         reason: str,
         usage: Mapping[str, int] | None,
-        fault: Fault | None,
+        fault: OpenAIFault | None,
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
@@ -235,7 +235,7 @@ async def _send(response: web.StreamResponse, event: Mapping[str, Any]) -> None:
     await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
 
 
-async def _break(request: web.Request, response: web.StreamResponse, fault: Fault) -> bool:
+async def _break(request: web.Request, response: web.StreamResponse, fault: OpenAIFault) -> bool:
     """Carry out a fault in the middle of a stream; True when the stream ends with it."""
     match fault.how:
         case "stall":
@@ -253,7 +253,7 @@ async def _break(request: web.Request, response: web.StreamResponse, fault: Faul
     return True
 
 
-async def _whole(request: web.Request, data: bytes, mime: str, fault: Fault | None) -> web.StreamResponse:
+async def _whole(request: web.Request, data: bytes, mime: str, fault: OpenAIFault | None) -> web.StreamResponse:
     """An answer in one piece, or what the fault makes of it."""
     match fault.how if fault else None:
         case "stall":
@@ -289,7 +289,7 @@ class _Status(web.HTTPException):
         super().__init__(text=text, headers=headers, content_type="application/json")
 
 
-def _status(fault: Fault) -> web.HTTPException:
+def _status(fault: OpenAIFault) -> web.HTTPException:
     body = {"error": {"message": "as told", "type": "test", "param": None, "code": fault.code}}
     return _Status(
         fault.status, json.dumps(body), {"Retry-After": fault.retry_after} if fault.retry_after else {}

@@ -69,7 +69,7 @@ class Answer:
 
 
 @attrs.frozen(kw_only=True)
-class Event:
+class ReceivedEvent:
     """One server-sent event: its fields as sent, and the decoded payload."""
 
     event: str
@@ -181,13 +181,13 @@ class Running:
 
     async def events(
         self, path: str, key: str | None, json: Any, headers: Mapping[str, str] | None = None
-    ) -> list[Event]:
+    ) -> list[ReceivedEvent]:
         """All events of one stream."""
         return [event async for event in self.stream(path, key, json, headers)]
 
     async def stream(
         self, path: str, key: str | None, json: Any, headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncIterator[ReceivedEvent]:
         """Events as they arrive; the connection closes when the iteration is left."""
         async with self.session.post(
             self.base + path, json=json, headers=self._headers(key, headers)
@@ -250,7 +250,7 @@ async def running(
         )
 
 
-async def _parse(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
+async def _parse(response: aiohttp.ClientResponse) -> AsyncIterator[ReceivedEvent]:
     fields: dict[str, str] = {}
     async for raw in response.content:
         line = raw.decode().rstrip("\n")
@@ -258,7 +258,7 @@ async def _parse(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
             name, _, value = line.partition(": ")
             fields[name] = value
         elif fields:
-            yield Event(event=fields["event"], id=fields["id"], payload=json.loads(fields["data"]))
+            yield ReceivedEvent(event=fields["event"], id=fields["id"], payload=json.loads(fields["data"]))
             fields = {}
 
 

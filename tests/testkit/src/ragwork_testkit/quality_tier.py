@@ -42,7 +42,7 @@ Tell: TypeAlias = Callable[[Mapping[str, object]], None]
 
 
 @attrs.frozen(kw_only=True)
-class Finding:
+class TierFinding:
     """One thing that was looked at; ``problems`` is empty when all is well."""
 
     tier: str
@@ -50,22 +50,22 @@ class Finding:
     problems: Sequence[str]
 
 
-def examine(folder: Path, tell: Tell) -> Iterator[Finding]:
+def examine(folder: Path, tell: Tell) -> Iterator[TierFinding]:
     """Every finding as it is made. Raises ``Broken`` when there is no package to look at."""
     package = Package.of_folder(folder)
     for name, check in CHECKS.items():
-        yield Finding(tier="bronze", check=name, problems=problems(package, check))
+        yield TierFinding(tier="bronze", check=name, problems=problems(package, check))
     tell({"event": "doing", "what": "collecting the tests"})
     outcomes = _run_tests(folder, tell)
-    yield Finding(tier="silver", check="own tests", problems=_tests(outcomes))
-    yield Finding(tier="silver", check="contract kits", problems=_kits(package, outcomes))
+    yield TierFinding(tier="silver", check="own tests", problems=_tests(outcomes))
+    yield TierFinding(tier="silver", check="contract kits", problems=_kits(package, outcomes))
     tell({"event": "doing", "what": "checking the types"})
-    yield Finding(tier="gold", check="strict types", problems=_types(folder))
-    yield Finding(tier="gold", check="options documented", problems=problems(package, _options))
-    yield Finding(tier="gold", check="excuses", problems=outcomes.excuses)
+    yield TierFinding(tier="gold", check="strict types", problems=_types(folder))
+    yield TierFinding(tier="gold", check="options documented", problems=problems(package, _options))
+    yield TierFinding(tier="gold", check="excuses", problems=outcomes.excuses)
 
 
-def tier_of(findings: Sequence[Finding]) -> str | None:
+def tier_of(findings: Sequence[TierFinding]) -> str | None:
     """The highest tier whose findings, and those of the tiers before, are all without problems."""
     reached = None
     for tier in TIERS:
@@ -136,13 +136,13 @@ def main(arguments: Sequence[str]) -> int:
             out.write(json.dumps(event) + "\n")
             out.flush()
 
-        findings: list[Finding] = []
+        findings: list[TierFinding] = []
         try:
             for finding in examine(place, tell):
                 findings.append(finding)
                 tell({"event": "finding", **attrs.asdict(finding)})
         except Broken as error:
-            findings.append(Finding(tier="bronze", check="package", problems=[str(error)]))
+            findings.append(TierFinding(tier="bronze", check="package", problems=[str(error)]))
         tier = tier_of(findings)
         tell(
             {

@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-from ragwork_testkit.platform import Answer, Event, Running
+from ragwork_testkit.platform import Answer, ReceivedEvent, Running
 
 #: Document id → text: what the catalogue holds of a service's index.
 TEXTS: Final[Mapping[str, str]] = {
@@ -60,7 +60,7 @@ class RemoteCorpus:
         assert answer.status == 200, answer.text
         return [passage["document_id"] for passage in answer.data["passages"]]
 
-    async def run(self, key: str) -> Sequence[Event]:
+    async def run(self, key: str) -> Sequence[ReceivedEvent]:
         body = {"session_id": "s", "corpus_id": self.corpus_id, "message": QUESTION, "top_k": 5}
         return await self.app.events("/v1/run", key, body)
 

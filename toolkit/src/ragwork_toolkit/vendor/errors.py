@@ -14,7 +14,7 @@ _TRANSIENT: Final = frozenset({408, 409, 429})
 
 
 @attrs.frozen(kw_only=True)
-class Codes:
+class VendorErrorCodes:
     """The contract's codes of one kind of provider, and what is said with them."""
 
     #: The service refuses the credentials.
@@ -31,7 +31,7 @@ class Codes:
     service: str = "the service"
 
 
-def status_error(codes: Codes, status: int | None, retry_after_s: float | None, said: str) -> ProviderError:
+def status_error(codes: VendorErrorCodes, status: int | None, retry_after_s: float | None, said: str) -> ProviderError:
     """An answer that is none, by its HTTP status; ``None`` for one that is not known. ``said`` tells of it."""
     if status in _REFUSED_CREDENTIALS:
         return ProviderError(codes.auth, f"{said}: check {codes.check}")
@@ -40,21 +40,21 @@ def status_error(codes: Codes, status: int | None, retry_after_s: float | None, 
     return ProviderError(codes.refused, said)
 
 
-def unavailable(codes: Codes, message: str, retry_after_s: float | None = None) -> ProviderError:
+def unavailable(codes: VendorErrorCodes, message: str, retry_after_s: float | None = None) -> ProviderError:
     """The service is away, or what it sent is no answer."""
     return ProviderError(codes.unavailable, message, retryable=True, retry_after_s=retry_after_s)
 
 
-def timed_out(codes: Codes) -> ProviderError:
+def timed_out(codes: VendorErrorCodes) -> ProviderError:
     """The time is over."""
     return ProviderError(codes.timeout, f"{codes.service} did not answer in time", retryable=True)
 
 
-def connection_failed(codes: Codes) -> ProviderError:
+def connection_failed(codes: VendorErrorCodes) -> ProviderError:
     """No connection, or one that broke."""
     return unavailable(codes, f"the connection to {codes.service} failed")
 
 
-def not_understood(codes: Codes) -> ProviderError:
+def not_understood(codes: VendorErrorCodes) -> ProviderError:
     """An answer that is not what the wire format says."""
     return unavailable(codes, f"{codes.service}'s answer could not be understood")
