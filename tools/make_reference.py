@@ -22,10 +22,10 @@ from ragwork_apidocs.openapi import document_of
 from ragwork_cli.command_line import command_line
 from ragwork_hooks.errors import DEFAULT_CODES, STATUS_OF
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel import plugin_set as assemblies
-from ragwork_kernel.plugin_set import PluginSet
-from ragwork_kernel.boot import boot
-from ragwork_kernel.config import KernelConfig
+from ragwork_kernel.boot import plugin_set as assemblies
+from ragwork_kernel.boot.plugin_set import PluginSet
+from ragwork_kernel.boot.boot import boot
+from ragwork_kernel.base.config import KernelConfig
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 HEAD = "<!-- Made by tools/make_reference.py. Edit the code, then run it again. -->\n\n"

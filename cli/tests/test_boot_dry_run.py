@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ragwork_cli.boot_dry_run import dry_run
-from ragwork_kernel import plugin_set as assemblies
+from ragwork_kernel.boot import plugin_set as assemblies
 
 
 async def test_a_gate_order_that_names_no_gate_is_told(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 from ragwork_cli import doctor
 from ragwork_cli.doctor import Finding
-from ragwork_kernel import migrations, infrastructure
+from ragwork_kernel.data import migrations
+from ragwork_kernel.boot import infrastructure
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 
 

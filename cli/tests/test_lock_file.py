@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from ragwork_cli import command_line, lock_file
-from ragwork_kernel import plugin_set as assemblies
-from ragwork_kernel.plugin_lock import PluginLock
+from ragwork_kernel.boot import plugin_set as assemblies
+from ragwork_kernel.boot.plugin_lock import PluginLock
 from ragwork_testkit import sample_plugin
 
 

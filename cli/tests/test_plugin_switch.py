@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_cli import command_line, toml_lists
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel import plugin_set as assemblies
+from ragwork_kernel.boot import plugin_set as assemblies
 
 NOTES = """# ours
 [kernel]   # the kernel

@@ -6,8 +6,8 @@ from pathlib import Path
 import attrs
 from ragwork_cli.settings_report import SettingReport, explain
 from ragwork_hooks.settings import setting
-from ragwork_kernel.config import Settings
-from ragwork_kernel.layers import SettingsLayers
+from ragwork_kernel.base.config import Settings
+from ragwork_kernel.base.layers import SettingsLayers
 
 
 @attrs.frozen(kw_only=True)

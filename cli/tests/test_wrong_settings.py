@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from ragwork_cli import command_line, unknown_names
-from ragwork_kernel import plugin_set as assemblies
-from ragwork_kernel import migrations
+from ragwork_kernel.boot import plugin_set as assemblies
+from ragwork_kernel.data import migrations
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 
 #: What is wrong → its settings, and words that must stand in the line. ``{…}`` is filled in by the test.

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ragwork_kernel import db
+from ragwork_kernel.data import db
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import attrs
 from ragwork_hooks.jobs import Job, JobKind, JobStatus
-from ragwork_kernel.db import Pool
-from ragwork_kernel.queue import PostgresJobs
+from ragwork_kernel.data.db import Pool
+from ragwork_kernel.work.queue import PostgresJobs
 
 
 class Recorder:
@@ -89,7 +89,7 @@ def kind(
 SCRIPT = """
 import asyncio, os, sys, time
 from ragwork_hooks.jobs import JobKind
-from ragwork_kernel.worker import Worker
+from ragwork_kernel.work.worker import Worker
 sys.path.insert(0, sys.argv[3])
 from job_bench import Recorder
 

@@ -17,22 +17,22 @@ from ragwork_hooks.http import AnyRoute, EventStream, StreamEvent, Route
 from ragwork_hooks.plugin import Contribution
 from ragwork_hooks.idempotency import IdempotencyStore
 from ragwork_hooks.storage import Transaction
-from ragwork_kernel import contributions
-from ragwork_kernel.admission import AdmissionGates
-from ragwork_kernel.authentication import Authenticators
-from ragwork_kernel.authorization import AuthorizationGates
-from ragwork_kernel.notifications import NotificationChannel
-from ragwork_kernel.config import KernelConfig
-from ragwork_kernel.connections import Connections
-from ragwork_kernel.db import Pool
-from ragwork_kernel.web_app import application
-from ragwork_kernel.pipeline import Pipeline
-from ragwork_kernel.request_audit import RequestAudit
-from ragwork_kernel.idempotency import IdempotencyKeys
-from ragwork_kernel.server import accepting
-from ragwork_kernel.sse import StreamRegistry
-from ragwork_kernel.telemetry import Telemetry
-from ragwork_kernel.tracing import make_tracer
+from ragwork_kernel.boot import contributions
+from ragwork_kernel.request.admission import AdmissionGates
+from ragwork_kernel.request.authentication import Authenticators
+from ragwork_kernel.request.authorization import AuthorizationGates
+from ragwork_kernel.data.notifications import NotificationChannel
+from ragwork_kernel.base.config import KernelConfig
+from ragwork_kernel.request.connections import Connections
+from ragwork_kernel.data.db import Pool
+from ragwork_kernel.request.web_app import application
+from ragwork_kernel.request.pipeline import Pipeline
+from ragwork_kernel.request.request_audit import RequestAudit
+from ragwork_kernel.request.idempotency import IdempotencyKeys
+from ragwork_kernel.boot.server import accepting
+from ragwork_kernel.request.sse import StreamRegistry
+from ragwork_kernel.base.telemetry import Telemetry
+from ragwork_kernel.base.tracing import make_tracer
 
 READ = Action(name="thing.read")
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from ragwork_kernel.resilient_loops import forever
-from ragwork_kernel.boot import repeat
+from ragwork_kernel.base.resilient_loops import forever
+from ragwork_kernel.boot.boot import repeat
 
 
 async def loses_its_cancellation() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from ragwork_hooks.storage import Blob
-from ragwork_kernel.blobs import PostgresBlobs
+from ragwork_kernel.data.blobs import PostgresBlobs
 from ragwork_testkit.blobs import BlobContract
 
 

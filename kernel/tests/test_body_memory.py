@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 from ragwork_hooks import fields
-from ragwork_kernel import body_memory
+from ragwork_kernel.request import body_memory
 from ragwork_testkit.database import FreshDatabase
 from serving import Served, route, serving
 

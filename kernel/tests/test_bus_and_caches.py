@@ -8,10 +8,10 @@ import asyncpg
 import attrs
 import pytest
 import pytest_asyncio
-from ragwork_kernel import migrations
-from ragwork_kernel.notifications import REVOCATION_WINDOW_S, NotificationChannel
-from ragwork_kernel.caches import KernelCaches, InvalidatedCache
-from ragwork_kernel.db import Pool
+from ragwork_kernel.data import migrations
+from ragwork_kernel.data.notifications import REVOCATION_WINDOW_S, NotificationChannel
+from ragwork_kernel.data.caches import KernelCaches, InvalidatedCache
+from ragwork_kernel.data.db import Pool
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import eventually
 
@@ -199,7 +199,7 @@ async def test_while_the_channel_is_broken_every_get_reads_through(
             raise OSError("refused")
 
         with monkeypatch.context() as broken:
-            broken.setattr("ragwork_kernel.notifications.asyncpg.connect", refused)
+            broken.setattr("ragwork_kernel.data.notifications.asyncpg.connect", refused)
             async with here.pool.tenant("t1") as tx:
                 for pid in pids:
                     assert await tx.fetchval("SELECT pg_terminate_backend($1)", pid)

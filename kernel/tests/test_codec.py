@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import free_json, number, text
-from ragwork_kernel import json_codec
+from ragwork_kernel.base import json_codec
 
 
 @attrs.frozen(kw_only=True)

@@ -12,8 +12,8 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
-from ragwork_kernel import migrations
-from ragwork_kernel.db import TENANT_ID, Pool, check_tenant_id
+from ragwork_kernel.data import migrations
+from ragwork_kernel.data.db import TENANT_ID, Pool, check_tenant_id
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import route, serving
 

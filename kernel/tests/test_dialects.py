@@ -11,8 +11,8 @@ from ragwork_hooks.auth import Credential, Principal, Role
 from ragwork_hooks.authz import ALLOW, Action, Deny, Everything, OwnedBy, ReadScope, all_of
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import File
-from ragwork_kernel import migrations
-from ragwork_kernel.authorization import AuthorizationGates
+from ragwork_kernel.data import migrations
+from ragwork_kernel.request.authorization import AuthorizationGates
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import RoleGate, StepGate, public, route, serving
 
@@ -193,9 +193,9 @@ async def test_who_acts_for_somebody_reads_what_both_read() -> None:
 
 
 async def test_stale_reads_survive_a_replica_that_is_away(database: FreshDatabase) -> None:
-    from ragwork_kernel.db import Pool
-    from ragwork_kernel.read_replica import ReplicaAwareDatabase
-    from ragwork_kernel.telemetry import Telemetry
+    from ragwork_kernel.data.db import Pool
+    from ragwork_kernel.data.read_replica import ReplicaAwareDatabase
+    from ragwork_kernel.base.telemetry import Telemetry
 
     telemetry = Telemetry("test")
     primary = await Pool.open(database.app, size=2, statement_timeout_ms=5000)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from ragwork_kernel import migrations
-from ragwork_kernel.responses import SECURITY_HEADERS
+from ragwork_kernel.data import migrations
+from ragwork_kernel.request.responses import SECURITY_HEADERS
 from ragwork_testkit.database import PostgresServer
 from serving import Served, route, serving
 

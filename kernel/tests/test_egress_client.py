@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from ragwork_hooks.errors import ConfigError, ProviderError
-from ragwork_kernel.config import KernelConfig
-from ragwork_kernel.egress import AddressPolicy, EgressClient
+from ragwork_kernel.base.config import KernelConfig
+from ragwork_kernel.base.egress import AddressPolicy, EgressClient
 
 LOOPBACK = ("127.0.0.0/8",)
 

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_kernel.error_answers import UNEXPECTED, cause, classify, told
+from ragwork_kernel.base.error_answers import UNEXPECTED, cause, classify, told
 
 
 @pytest.mark.parametrize("of", ["request", "stream"])

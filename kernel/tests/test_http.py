@@ -15,8 +15,8 @@ from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import number
 from ragwork_hooks.http import File, Response, Upload
-from ragwork_kernel import migrations
-from ragwork_kernel.responses import SECURITY_HEADERS
+from ragwork_kernel.data import migrations
+from ragwork_kernel.request.responses import SECURITY_HEADERS
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import StepGate, public, route, serving
 

@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 from job_bench import Bench, Recorder, bench_on, kind, until
 from ragwork_hooks.jobs import PermanentFailure, Job
-from ragwork_kernel import queue
-from ragwork_kernel.error_answers import UNEXPECTED
-from ragwork_kernel.job_claims import TenantTurn, shared_out
-from ragwork_kernel.worker import Worker
+from ragwork_kernel.work import queue
+from ragwork_kernel.base.error_answers import UNEXPECTED
+from ragwork_kernel.work.job_claims import TenantTurn, shared_out
+from ragwork_kernel.work.worker import Worker
 from ragwork_testkit.database import FreshDatabase
 
 

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from job_bench import Recorder, until
 from ragwork_hooks.jobs import Schedule
-from ragwork_kernel.scheduler import _latest
-from ragwork_kernel.worker import Worker
+from ragwork_kernel.work.scheduler import _latest
+from ragwork_kernel.work.worker import Worker
 from ragwork_testkit.database import FreshDatabase
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ragwork_kernel import migrations
+from ragwork_kernel.data import migrations
 from ragwork_testkit.database import PostgresServer
 
 #: Prints the answer to ``/v1/health`` and which packages it took.
@@ -14,9 +14,9 @@ BOOT = """
 import asyncio, json, sys
 from pathlib import Path
 import aiohttp
-from ragwork_kernel import plugin_set
-from ragwork_kernel.boot import boot
-from ragwork_kernel.server import listening
+from ragwork_kernel.boot import plugin_set
+from ragwork_kernel.boot.boot import boot
+from ragwork_kernel.boot.server import listening
 
 async def main():
     here = Path.cwd()

@@ -8,8 +8,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel import migrations, roles
-from ragwork_kernel.migrations import KERNEL, Source
+from ragwork_kernel.data import migrations
+from ragwork_kernel.data import roles
+from ragwork_kernel.data.migrations import KERNEL, Source
 from ragwork_testkit.database import FreshDatabase, PostgresServer, on_database
 
 TABLE = "-- kind: expand\nCREATE TABLE demo.things (id int PRIMARY KEY);\nGRANT SELECT ON demo.things TO ragwork_app;\n"

@@ -11,9 +11,9 @@ import pytest_asyncio
 from job_bench import Recorder, until
 from ragwork_hooks.events import Delivery, Event
 from ragwork_hooks.jobs import PermanentFailure
-from ragwork_kernel import outbox
-from ragwork_kernel.db import Pool
-from ragwork_kernel.outbox import OutboxEvents, Relay
+from ragwork_kernel.work import outbox
+from ragwork_kernel.data.db import Pool
+from ragwork_kernel.work.outbox import OutboxEvents, Relay
 from ragwork_testkit.database import FreshDatabase
 
 

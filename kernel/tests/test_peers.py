@@ -5,8 +5,8 @@ from unittest.mock import Mock
 import pytest
 from multidict import CIMultiDict
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel.config import KernelConfig
-from ragwork_kernel.client_address import ClientAddress
+from ragwork_kernel.base.config import KernelConfig
+from ragwork_kernel.request.client_address import ClientAddress
 
 
 def request(remote: str, *forwarded: str) -> Mock:

@@ -16,7 +16,7 @@ from ragwork_hooks.authz import Action, Deny, Resource
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import StreamEvent
 from ragwork_hooks.notification import Notification
-from ragwork_kernel import migrations
+from ragwork_kernel.data import migrations
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import (
     ABSTAIN,
@@ -371,7 +371,7 @@ async def test_a_hold_that_fails_to_settle_is_logged_and_stops_no_other(
         assert (await served.call())[0] == 200
         await served.pipeline.settled()
     assert (bad.calls, good.calls) == ([True], [True])
-    assert [r.getMessage() for r in caplog.records if r.name == "ragwork_kernel.admission"] == [
+    assert [r.getMessage() for r in caplog.records if r.name == "ragwork_kernel.request.admission"] == [
         "a hold could not be settled"
     ]
 
@@ -430,8 +430,8 @@ async def test_the_handler_sees_the_merged_grant(database: FreshDatabase) -> Non
 
 
 async def test_the_plan_outside_http_denies_a_resource_of_another_tenant(database: FreshDatabase) -> None:
-    from ragwork_kernel.authorization import AuthorizationGates
-    from ragwork_kernel.db import Pool
+    from ragwork_kernel.request.authorization import AuthorizationGates
+    from ragwork_kernel.data.db import Pool
 
     plan = AuthorizationGates()
     plan.freeze((RoleGate(), StepGate(stage="resource", name="r")))

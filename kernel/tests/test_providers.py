@@ -10,9 +10,9 @@ import pytest
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.plugin import Provider, ProviderContext, ProviderMiddleware
 from ragwork_hooks.provider_kinds import EMBEDDING, LLM
-from ragwork_kernel import discovery
-from ragwork_kernel import providers as providers_module
-from ragwork_kernel.providers import ProviderOffer, ProviderTable
+from ragwork_kernel.base import discovery
+from ragwork_kernel.boot import providers as providers_module
+from ragwork_kernel.boot.providers import ProviderOffer, ProviderTable
 
 CONTEXT: ProviderContext[Any] = ProviderContext(services=None, config=None)  # type: ignore[arg-type]
 

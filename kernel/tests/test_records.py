@@ -15,7 +15,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.events import RequestSummary
 from ragwork_hooks.http import AnyRoute, Response
 from ragwork_hooks.storage import Transaction
-from ragwork_kernel import migrations
+from ragwork_kernel.data import migrations
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import ALLOW, StepAdmit, StepGate, route, serving, streamed
 

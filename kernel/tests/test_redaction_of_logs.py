@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.redaction import REDACTED, Redactor
-from ragwork_kernel import redaction
-from ragwork_kernel.redaction import MAX_TEXT
-from ragwork_kernel.telemetry import JsonFormatter, request_id_var
+from ragwork_kernel.base import redaction
+from ragwork_kernel.base.redaction import MAX_TEXT
+from ragwork_kernel.base.telemetry import JsonFormatter, request_id_var
 
 FORMATS = [
     CredentialFormat(name="a key", prefix="nrgk_"),

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.http import Empty, Upload
-from ragwork_kernel import json_codec
-from ragwork_kernel.idempotency import payload_hash
+from ragwork_kernel.base import json_codec
+from ragwork_kernel.request.idempotency import payload_hash
 
 
 @attrs.frozen(kw_only=True)

@@ -9,9 +9,13 @@ import pytest
 import pytest_asyncio
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.redaction import Redactor
-from ragwork_kernel import plugin_set, migrations, infrastructure, roles, secrets
-from ragwork_kernel.boot import boot
-from ragwork_kernel.config import ConfigErrors, KernelConfig, SettingsLayers
+from ragwork_kernel.boot import plugin_set
+from ragwork_kernel.data import migrations
+from ragwork_kernel.boot import infrastructure
+from ragwork_kernel.data import roles
+from ragwork_kernel.base import secrets
+from ragwork_kernel.boot.boot import boot
+from ragwork_kernel.base.config import ConfigErrors, KernelConfig, SettingsLayers
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 
 

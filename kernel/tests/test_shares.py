@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.shares import Share, Shares
-from ragwork_kernel.shares import SharesFactory, work_for, working_for
+from ragwork_kernel.base.shares import SharesFactory, work_for, working_for
 from ragwork_testkit.shares import Refused, SharesContract
 
 

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.http import StreamEvent
-from ragwork_kernel import migrations, sse
+from ragwork_kernel.data import migrations
+from ragwork_kernel.request import sse
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import Sent, Served, eventually, interpret, public, route, serving, streamed
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from ragwork_kernel.telemetry import MAX_SERIES, Telemetry, TextFormatter
+from ragwork_kernel.base.telemetry import MAX_SERIES, Telemetry, TextFormatter
 
 
 def samples(telemetry: Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

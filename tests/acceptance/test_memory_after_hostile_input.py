@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from installed import Installed, Server
 from ragwork_hooks.http import AnyRoute
-from ragwork_kernel.request_body import limit_of
+from ragwork_kernel.request.request_body import limit_of
 from ragwork_testkit.hostile import bodies, large_values
 from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
 

@@ -11,7 +11,8 @@ import pytest
 from ragwork_hooks.authz import Allow
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Contribution, PluginInfo, hookimpl
-from ragwork_kernel import plugin_set, contributions
+from ragwork_kernel.boot import plugin_set
+from ragwork_kernel.boot import contributions
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import Running
 

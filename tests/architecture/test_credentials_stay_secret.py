@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 from ragwork_hooks.audit import AuditEvent, AuditLog
-from ragwork_kernel.telemetry import JsonFormatter, teach_logging
+from ragwork_kernel.base.telemetry import JsonFormatter, teach_logging
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import (
     DEFAULT_PLUGINS,

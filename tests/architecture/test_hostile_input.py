@@ -18,8 +18,8 @@ import aiohttp
 import attrs
 from ragwork_hooks.fields import SCHEMA
 from ragwork_hooks.http import AnyRoute
-from ragwork_kernel import bounds
-from ragwork_kernel.request_body import limit_of
+from ragwork_kernel.base import bounds
+from ragwork_kernel.request.request_body import limit_of
 from ragwork_testkit.hostile import SEGMENTS, bodies, fields_of, large_values, queries, small_values
 from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
 from yarl import URL

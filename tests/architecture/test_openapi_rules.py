@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from ragwork_hooks.http import AnyRoute
-from ragwork_kernel import json_codec
+from ragwork_kernel.base import json_codec
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, IDENTITY_PLUGINS, running
 

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 import pytest_asyncio
-from ragwork_kernel import plugin_set, migrations
+from ragwork_kernel.boot import plugin_set
+from ragwork_kernel.data import migrations
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 
 #: Tables without a tenant: nothing in them belongs to one.

@@ -17,8 +17,8 @@ import ragwork_audit
 from ragwork_audit.config import AuditConfig
 from ragwork_audit.service import AuditService
 from ragwork_hooks.audit import AuditEvent, Origin
-from ragwork_kernel.db import Pool
-from ragwork_kernel.migrations import KERNEL, Source
+from ragwork_kernel.data.db import Pool
+from ragwork_kernel.data.migrations import KERNEL, Source
 from ragwork_testkit.database import PostgresServer
 
 WRITERS, EACH, CONNECTIONS = 64, 60, 20

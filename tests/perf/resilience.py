@@ -21,7 +21,7 @@ import uvloop
 from processes import Server, ragwork
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Delta, Usage
-from ragwork_kernel.telemetry import Telemetry
+from ragwork_kernel.base.telemetry import Telemetry
 from ragwork_memory.state import InMemoryState
 from ragwork_resilience.breaker import Breaker, Circuits
 from ragwork_resilience.config import ResilienceConfig

@@ -4,7 +4,7 @@ import attrs
 import pytest
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import SCHEMA, FieldError, number, text
-from ragwork_kernel import json_codec
+from ragwork_kernel.base import json_codec
 from ragwork_toolkit.patching import UNSET, changes, optional
 
 

@@ -5,7 +5,7 @@ import logging
 import asyncpg
 import pytest
 from ragwork_hooks.storage import Transaction
-from ragwork_kernel.db import Pool
+from ragwork_kernel.data.db import Pool
 from ragwork_testkit.database import FreshDatabase
 from ragwork_toolkit.tenants import Summary, for_each_tenant, visit
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.shares import Shares, provider_busy
-from ragwork_kernel.shares import work_for
+from ragwork_kernel.base.shares import work_for
 from ragwork_testkit.services import ProviderServices
 from ragwork_toolkit.worker_threads import WorkerThreads
 

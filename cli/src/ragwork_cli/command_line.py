@@ -12,12 +12,12 @@ import asyncpg
 import click
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Command, Option, OptionValue, OfflineCommand, OfflineCommandContext
-from ragwork_kernel import plugin_set as assemblies
-from ragwork_kernel.plugin_set import PluginSet
-from ragwork_kernel.boot import boot
-from ragwork_kernel.config import ConfigErrors
-from ragwork_kernel.layers import nearest
-from ragwork_kernel.telemetry import configure_logging
+from ragwork_kernel.boot import plugin_set as assemblies
+from ragwork_kernel.boot.plugin_set import PluginSet
+from ragwork_kernel.boot.boot import boot
+from ragwork_kernel.base.config import ConfigErrors
+from ragwork_kernel.base.layers import nearest
+from ragwork_kernel.base.telemetry import configure_logging
 
 from ragwork_cli import command_socket, plugin_commands
 from ragwork_cli.command_options import parameter

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 from ragwork_hooks.plugin import Option, OptionType, OptionValue
-from ragwork_kernel.db import check_tenant_id
+from ragwork_kernel.data.db import check_tenant_id
 
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

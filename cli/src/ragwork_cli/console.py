@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
-from ragwork_kernel import json_codec
+from ragwork_kernel.base import json_codec
 from tqdm import tqdm
 
 

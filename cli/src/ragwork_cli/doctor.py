@@ -12,9 +12,9 @@ import attrs
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 from ragwork_hooks.storage import DatabaseUrls
-from ragwork_kernel import plugin_set as assemblies
-from ragwork_kernel import discovery
-from ragwork_kernel.plugin_set import PluginSet
+from ragwork_kernel.boot import plugin_set as assemblies
+from ragwork_kernel.base import discovery
+from ragwork_kernel.boot.plugin_set import PluginSet
 
 from ragwork_cli import configuration_checks
 from ragwork_cli.console import TerminalConsole

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import attrs
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel.config import Settings
-from ragwork_kernel.layers import Layer, SettingsLayers
+from ragwork_kernel.base.config import Settings
+from ragwork_kernel.base.layers import Layer, SettingsLayers
 
 
 @attrs.frozen(kw_only=True)

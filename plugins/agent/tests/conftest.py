@@ -20,7 +20,7 @@ from ragwork_hooks.llm import Delta, Usage
 from ragwork_hooks.provider_kinds import LLM, ProviderKind
 from ragwork_hooks.retrieval import Passage
 from ragwork_hooks.speech import Audio
-from ragwork_kernel.db import Pool
+from ragwork_kernel.data.db import Pool
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.process import CountedDatabase, CountedTransaction, RecordedEvents, ShiftedClock, sources
 from ragwork_testkit.services import RecordedMetrics

@@ -15,7 +15,7 @@ from ragwork_audit.service import AuditService
 from ragwork_audit.verification import summary
 from ragwork_hooks.audit import AuditEvent, Origin
 from ragwork_hooks.redaction import Redactor
-from ragwork_kernel.db import Pool
+from ragwork_kernel.data.db import Pool
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from ragwork_testkit.process import CountedDatabase, ShiftedClock, sources
 from ragwork_testkit.services import RecordedMetrics

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from ragwork_blobdir.blobs import DirectoryBlobs
 from ragwork_hooks.storage import Blob
-from ragwork_kernel.db import Pool
+from ragwork_kernel.data.db import Pool
 from ragwork_testkit.blobs import BlobContract
 from ragwork_testkit.database import FreshDatabase
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext
 from ragwork_hooks.retrieval import Passage
-from ragwork_kernel.providers import ProviderOffer
+from ragwork_kernel.boot.providers import ProviderOffer
 from ragwork_testkit.platform import running
 
 PLUGINS = ("directory", "apikeys", "rbac", "wordllama", "pgvector", "documents")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from ragwork_cli import configuration_checks
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel import plugin_set as assemblies
+from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import DEFAULT_PLUGINS, running
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ragwork_hooks.errors import ProviderError
-from ragwork_kernel.egress import EgressClient
+from ragwork_kernel.base.egress import EgressClient
 from ragwork_opa.client import OpaClient
 from ragwork_opa.config import OpaConfig
 from ragwork_opa.engine import OpaEngine

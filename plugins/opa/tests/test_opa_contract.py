@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import ClassVar
 
 from ragwork_hooks.policy import PolicyEngine
-from ragwork_kernel.egress import EgressClient
+from ragwork_kernel.base.egress import EgressClient
 from ragwork_opa.client import OpaClient
 from ragwork_opa.config import OpaConfig
 from ragwork_opa.engine import OpaEngine

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest_asyncio
 from ragwork_hooks.retrieval import Embedder
-from ragwork_kernel import migrations
-from ragwork_kernel.db import Pool
-from ragwork_kernel.outbox import OutboxEvents
+from ragwork_kernel.data import migrations
+from ragwork_kernel.data.db import Pool
+from ragwork_kernel.work.outbox import OutboxEvents
 from ragwork_pgvector import plugin
 from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.retriever import LocalRetriever

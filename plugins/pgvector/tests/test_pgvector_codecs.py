@@ -5,8 +5,8 @@ import pytest
 from ragwork_hooks.authz import Everything
 from ragwork_hooks.retrieval import Query
 from ragwork_hooks.storage import Transaction
-from ragwork_kernel.db import Pool
-from ragwork_kernel.outbox import OutboxEvents
+from ragwork_kernel.data.db import Pool
+from ragwork_kernel.work.outbox import OutboxEvents
 from ragwork_pgvector import plugin
 from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.vectors import packed

@@ -3,7 +3,7 @@
 import pytest
 import pytest_asyncio
 from hypothesis import given
-from ragwork_kernel.db import Pool
+from ragwork_kernel.data.db import Pool
 from ragwork_pgvector import plugin
 from ragwork_pgvector.readers import scope_condition
 from ragwork_testkit.gates import admits

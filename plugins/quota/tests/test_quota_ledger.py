@@ -96,7 +96,7 @@ _RESERVE_AND_HANG = """
 import asyncio, sys
 from decimal import Decimal
 from ragwork_hooks.metering import Account
-from ragwork_kernel.db import Pool
+from ragwork_kernel.data.db import Pool
 from ragwork_quota.ledger import QuotaLedger
 
 async def main(dsn, tenant, started):

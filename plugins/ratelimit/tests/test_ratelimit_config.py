@@ -6,8 +6,8 @@ import attrs
 import pytest
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel.config import Settings
-from ragwork_kernel.layers import SettingsLayers
+from ragwork_kernel.base.config import Settings
+from ragwork_kernel.base.layers import SettingsLayers
 from ragwork_ratelimit.config import RateLimitConfig
 
 NUMBERS = [

@@ -7,7 +7,7 @@ import attrs
 import pytest
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import Delta, Usage
-from ragwork_kernel.shares import SharesFactory
+from ragwork_kernel.base.shares import SharesFactory
 from ragwork_memory.state import InMemoryState
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.provider_wrapping import ProviderWrapping

@@ -2,8 +2,8 @@
 
 import pytest
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel.config import Settings
-from ragwork_kernel.layers import SettingsLayers
+from ragwork_kernel.base.config import Settings
+from ragwork_kernel.base.layers import SettingsLayers
 from ragwork_resilience.config import ResilienceConfig
 
 

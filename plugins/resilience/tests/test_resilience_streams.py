@@ -10,7 +10,7 @@ from ragwork_fake.model import FakeModel
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest
 from ragwork_hooks.retrieval import Query
-from ragwork_kernel.shares import SharesFactory
+from ragwork_kernel.base.shares import SharesFactory
 from ragwork_memory.state import InMemoryState
 from ragwork_resilience.breaker import Breaker, Circuits
 from ragwork_resilience.config import ResilienceConfig

@@ -8,7 +8,7 @@ import attrs
 import pytest
 import pytest_asyncio
 from doorkit import Tenant, opened, until, verdict
-from ragwork_kernel import json_codec
+from ragwork_kernel.base import json_codec
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import Answer, Running
 

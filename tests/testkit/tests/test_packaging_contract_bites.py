@@ -133,7 +133,7 @@ def test_a_right_package_has_no_problem(tmp_path: Path) -> None:
         (replaced("pyproject.toml", "attrs>=24.2", "ragwork_kernel>=0.1"), "hooks alone", "ragwork_kernel"),
         (replaced("pyproject.toml", "ragwork-hooks>=0.1", "pluggy>=1"), "hooks alone", "not among"),
         (
-            replaced("model.py", "return object()", "import ragwork_kernel.boot\n    return object()"),
+            replaced("model.py", "return object()", "import ragwork_kernel.boot.boot\n    return object()"),
             "hooks alone",
             "model.py imports ragwork_kernel",
         ),

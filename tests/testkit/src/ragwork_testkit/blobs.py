@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from ragwork_hooks.storage import Blob
-from ragwork_kernel.db import Pool
+from ragwork_kernel.data.db import Pool
 
 from ragwork_testkit.database import FreshDatabase
 from ragwork_testkit.contract_base import Contract

@@ -18,7 +18,7 @@ from ragwork_hooks.authz import Everything, Nothing, ReadScope
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.governance import DataColumn, DataStore, SortOrder, Subject
 from ragwork_hooks.storage import Row, Transaction
-from ragwork_kernel import json_codec
+from ragwork_kernel.base import json_codec
 
 from ragwork_testkit.platform import DEFAULT_PLUGINS, Running
 from ragwork_testkit.contract_base import Contract

@@ -11,7 +11,8 @@ import asyncpg
 import attrs
 from ragwork_embedded.server import provider
 from ragwork_hooks.storage import DatabaseServer, DatabaseUrls
-from ragwork_kernel import migrations, roles
+from ragwork_kernel.data import migrations
+from ragwork_kernel.data import roles
 
 
 @attrs.define

@@ -13,8 +13,8 @@ import attrs
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.provider_kinds import LLM, ProviderKind
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel.config import Settings
-from ragwork_kernel.layers import SettingsLayers
+from ragwork_kernel.base.config import Settings
+from ragwork_kernel.base.layers import SettingsLayers
 
 from ragwork_testkit.promises import BrokenPromise
 from ragwork_testkit.services import OpeningServices

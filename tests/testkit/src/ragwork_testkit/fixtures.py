@@ -14,7 +14,7 @@ from functools import partial
 import pytest
 import pytest_asyncio
 from hypothesis import Phase, settings
-from ragwork_kernel import migrations
+from ragwork_kernel.data import migrations
 
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from ragwork_testkit.platform import Running, running

@@ -14,7 +14,7 @@ from typing import ClassVar, Final, TypeAlias
 import pytest
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.provider_kinds import KINDS
-from ragwork_kernel import migrations
+from ragwork_kernel.data import migrations
 
 from ragwork_testkit.package import Broken, Package, declared, same_name, words
 from ragwork_testkit.contract_base import Contract

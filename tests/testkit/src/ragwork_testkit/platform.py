@@ -12,9 +12,9 @@ import attrs
 from ragwork_cli import plugin_commands
 from ragwork_cli.command_options import value_of
 from ragwork_hooks.plugin import Command, Option, OptionValue
-from ragwork_kernel import plugin_set as assemblies
-from ragwork_kernel.boot import Platform, boot
-from ragwork_kernel.server import listening
+from ragwork_kernel.boot import plugin_set as assemblies
+from ragwork_kernel.boot.boot import Platform, boot
+from ragwork_kernel.boot.server import listening
 
 from ragwork_testkit.database import PostgresServer
 

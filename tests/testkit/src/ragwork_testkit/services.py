@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import attrs
 from ragwork_hooks.shares import Shares
-from ragwork_kernel.clock import SystemClock
-from ragwork_kernel.egress import EgressClient
-from ragwork_kernel.shares import SharesFactory
+from ragwork_kernel.base.clock import SystemClock
+from ragwork_kernel.base.egress import EgressClient
+from ragwork_kernel.base.shares import SharesFactory
 
 
 @attrs.define

@@ -1,0 +1,121 @@
+"""Finding plugins and providers through stevedore, with its lenient defaults undone.
+
+Metadata of everything installed is read without importing it; code is imported only for what the
+operator enabled or a binding names. A load failure, a missing name and a duplicate are errors.
+"""
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+import attrs
+from ragwork_hooks.errors import ConfigError
+from stevedore.named import NamedExtensionManager
+
+from ragwork_kernel.base.config import KernelConfig
+from ragwork_kernel.base.layers import nearest
+
+PLUGINS = "ragwork.plugins"
+ASSEMBLY = "ragwork.assembly"
+#: An import that takes longer hangs: plugins are light by contract, and the heaviest vendor SDK takes seconds.
+IMPORT_LIMIT_S: Final = 30.0
+
+
+@attrs.frozen(kw_only=True)
+class InstalledEntryPoint:
+    """An entry point of an installed distribution, not imported."""
+
+    group: str
+    name: str
+    distribution: str
+    version: str
+
+
+def installed(group: str) -> dict[str, InstalledEntryPoint]:
+    """Every entry point of ``group`` by name. Two of one name raise ``ConfigError`` naming both owners."""
+    found: dict[str, InstalledEntryPoint] = {}
+    for point in entry_points(group=group):
+        entry = _describe(point)
+        other = found.get(entry.name)
+        if other is not None and other.distribution != entry.distribution:
+            raise ConfigError(
+                f"{group} {entry.name!r}",
+                f"offered by both {other.distribution} and {entry.distribution}",
+                "uninstall one of the two distributions",
+            )
+        found[entry.name] = entry
+    return found
+
+
+def load(group: str, name: str) -> Any:
+    """Import and return what the entry point names. Raises ``ConfigError`` with the import's own reason, also
+    when it is not over after ``IMPORT_LIMIT_S``.
+    """
+    done: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(_load(group, name))
+        except SystemExit as error:
+            reason = ConfigError(
+                f"{group} {name!r}",
+                f"its import would end this process: {error!r}",
+                "repair or uninstall it, or take it out of the enabled plugins",
+            )
+            done.set_exception(reason)
+        except BaseException as error:
+            done.set_exception(error)
+
+    # A daemon: nothing can end an import, and one that hangs must not keep the process from ending.
+    threading.Thread(target=work, name=f"import {group} {name}", daemon=True).start()
+    try:
+        return done.result(IMPORT_LIMIT_S)
+    except TimeoutError:
+        if done.done():
+            raise
+        raise ConfigError(
+            f"{group} {name!r}",
+            f"its import still runs after {IMPORT_LIMIT_S:g} s",
+            "repair or uninstall it, or take it out of the enabled plugins",
+        ) from None
+
+
+def _load(group: str, name: str) -> Any:
+    def failed(_manager: object, _point: EntryPoint, error: BaseException) -> None:
+        raise ConfigError(
+            f"{group} {name!r}",
+            f"can't be imported: {type(error).__name__}: {error}",
+            "repair or uninstall it, or take it out of the enabled plugins",
+        ) from error
+
+    def missing(_names: Iterable[str]) -> None:
+        raise ConfigError(f"{group} {name!r}", "is not installed", nearest(name, list(installed(group))))
+
+    manager: NamedExtensionManager[Any] = NamedExtensionManager(
+        group, names=[name], on_load_failure_callback=failed, on_missing_entrypoints_callback=missing
+    )
+    return manager.extensions[0].plugin
+
+
+def enabled_names(kernel: KernelConfig) -> tuple[str, ...]:
+    """The operator's list, or what the installed assemblies enable; then what is added and taken away."""
+    names = list(assembled() if kernel.plugins is None else kernel.plugins)
+    names += kernel.plugins_add
+    return tuple(name for name in dict.fromkeys(names) if name not in kernel.plugins_remove)
+
+
+def assembled() -> tuple[str, ...]:
+    """What the installed assemblies enable, in order."""
+    return tuple(name for assembly in installed(ASSEMBLY) for name in load(ASSEMBLY, assembly))
+
+
+def _describe(point: EntryPoint) -> InstalledEntryPoint:
+    dist = point.dist
+    return InstalledEntryPoint(
+        group=point.group,
+        name=point.name,
+        distribution=dist.name if dist else "?",
+        version=dist.version if dist else "?",
+    )

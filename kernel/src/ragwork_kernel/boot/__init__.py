@@ -1,0 +1,1 @@
+"""Boot: plugins found, ordered, asked and wired; the server and worker processes."""

@@ -1,0 +1,1 @@
+"""Request: the way of a request, from the connection to the answer."""

@@ -1,0 +1,442 @@
+"""The request path, in the order in which it decides. What is refused earlier costs nothing later."""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import attrs
+from aiohttp import web
+from ragwork_hooks.authz import Decision
+from ragwork_hooks.credentials import CredentialFormat
+from ragwork_hooks.errors import Problem, ProviderError
+from ragwork_hooks.events import Observer
+from ragwork_hooks.http import AnyRoute, Request, ErrorFormat, EventStream
+from ragwork_hooks.plugin import KernelTracer
+from ragwork_hooks.idempotency import Replayed
+from ragwork_hooks.storage import Database, Transaction
+
+from ragwork_kernel.request import request_body
+from ragwork_kernel.request import client_address
+from ragwork_kernel.request import refusals
+from ragwork_kernel.request import idempotency
+from ragwork_kernel.request import sse
+from ragwork_kernel.request.admission import AdmissionGates
+from ragwork_kernel.request.authentication import Authenticators, authenticate
+from ragwork_kernel.request.authorization import AuthorizationGates, refuse, tenant_acted_on
+from ragwork_kernel.request.body_memory import BodyMemory
+from ragwork_kernel.base.config import KernelConfig
+from ragwork_kernel.base.error_answers import classify
+from ragwork_kernel.request.request_context import RequestContext
+from ragwork_kernel.request.proven import Proven
+from ragwork_kernel.request.request_audit import RequestAudit
+from ragwork_kernel.request.responses import ResponseFormats, ResponseFormat
+from ragwork_kernel.base.shares import address_of, working_for
+from ragwork_kernel.base.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Pipeline:
+    """Runs every request through the same steps; holds what the frozen plan says of each."""
+
+    def __init__(
+        self,
+        *,
+        config: KernelConfig,
+        db: Database,
+        authorization: AuthorizationGates,
+        authenticators: Authenticators,
+        credential_formats: tuple[CredentialFormat, ...],
+        admission: AdmissionGates,
+        claims: idempotency.IdempotencyKeys,
+        records: RequestAudit,
+        observers: tuple[Observer, ...],
+        streams: sse.StreamRegistry,
+        telemetry: Telemetry,
+        tracer: KernelTracer,
+    ) -> None:
+        self._config = config
+        self._db = db
+        self._authorization = authorization
+        self._authenticators = authenticators
+        self._admission = admission
+        self._claims = claims
+        self._records = records
+        self._observers = observers
+        self._client = client_address.ClientAddress(config.trusted_proxies)
+        self._streams = streams
+        self._telemetry = telemetry
+        self._tracer = tracer
+        self._proven = Proven(credential_formats)
+        self._bodies = BodyMemory(config.body_memory_bytes, telemetry.shares)
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._formats = ResponseFormats(config)
+
+    def handler(self, route: AnyRoute, *, legacy: bool = False) -> Handler:
+        """The aiohttp handler of one route."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            with self._tracer.request(route.method, route.path) as answered:
+                response = await self._exchange(request, route, legacy)
+                answered(response.status)
+                return response
+
+        return handle
+
+    def refuse(
+        self, request: web.BaseRequest, problem: Problem, *, legacy: bool, dialect: ErrorFormat | None = None
+    ) -> web.Response:
+        """Answer a request that no route takes."""
+        started = time.perf_counter()
+        request_id = str(uuid.uuid4())
+        shape = self._formats.of(request, request_id, legacy=legacy, dialect=dialect)
+        self._telemetry.begin(request_id)
+        self._finish(request, "other", problem.status, started, request_id, shape, "")
+        return shape.failure(problem, {})
+
+    def refusal(self, problem: Problem) -> web.Response:
+        """The answer to a client that has sent no request."""
+        return self._formats.without_request(str(uuid.uuid4())).failure(problem, {})
+
+    def bare(
+        self, request: web.Request, status: int, headers: Mapping[str, str], data: bytes | None = None
+    ) -> web.Response:
+        """An answer that no route gives: a redirect, a preflight, the page at the root."""
+        shape = self._formats.of(request, str(uuid.uuid4()))
+        return web.Response(status=status, headers={**shape.headers, **headers}, body=data)
+
+    async def idle(self, within_s: float) -> bool:
+        """Wait until no request is under way; whether that came to pass in time."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), within_s)
+        return self._idle.is_set()
+
+    async def settled(self) -> None:
+        """Wait until every hold of finished requests is settled."""
+        await self._admission.settled()
+
+    async def _exchange(self, request: web.Request, route: AnyRoute, legacy: bool) -> web.StreamResponse:
+        exchange = self._open(request, route, legacy)
+        self._telemetry.begin(exchange.request_id)
+        # A connection's requests run in one task: each says anew whom it works for.
+        working_for.set(address_of(exchange.peer))
+        self._in_flight += 1
+        self._idle.clear()
+        status = 499
+        try:
+            response = await self._answer(exchange)
+            status = response.status
+            return response
+        finally:
+            status = exchange.sent_whole or status
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+            if exchange.body is not None:
+                exchange.body.release()
+            self._admission.settle(
+                exchange.grant.holds, handled=exchange.handled, rolled_back=exchange.rolled_back
+            )
+            self._observe(exchange, status)
+            tenant = exchange.caller.tenant_id if exchange.caller else ""
+            self._finish(
+                request, route.path, status, exchange.started, exchange.request_id, exchange.shape, tenant
+            )
+
+    def _finish(
+        self,
+        request: web.BaseRequest,
+        path: str,
+        status: int,
+        started: float,
+        request_id: str,
+        shape: ResponseFormat,
+        tenant: str,
+    ) -> None:
+        self._telemetry.end(
+            method=request.method,
+            path=path,
+            status=status,
+            seconds=time.perf_counter() - started,
+            request_id=request_id,
+            client_id=shape.echo_id,
+            tenant=tenant,
+        )
+
+    async def _answer(self, exchange: RequestContext) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout_at(exchange.deadline) as limit:
+                result = await self._decide_and_run(exchange, limit)
+        except Exception as error:
+            problem = await self._recorded(exchange, error)
+            exchange.code = problem.code
+            return self._timed(exchange, exchange.shape.failure(problem, exchange.grant.headers))
+        if isinstance(result, EventStream):
+            return await self._stream(exchange, result)
+        return self._timed(exchange, result)
+
+    async def _decide_and_run(self, exchange: RequestContext, limit: asyncio.Timeout) -> web.Response | EventStream:
+        """address → authenticate → switch → role → rate → memory → decode → entitlement → capacity, then the work."""
+        refusals.unreadable(exchange.request)
+        if not self._proven.knows(exchange.request):
+            public = exchange.route.scope == "public"
+            credential = None if public else self._proven.well_formed(exchange.request)
+            await self._admission.ask(exchange, "address", credential=credential)
+        exchange.caller = await authenticate(self._authenticators, exchange, self._proven)
+        if exchange.caller is not None:
+            working_for.set(exchange.caller.tenant_id)
+        await self._admission.ask(exchange, "switch")
+        await self._authorize_role(exchange)
+        await self._admission.ask(exchange, "rate")
+        call = await self._arrived(exchange, limit)
+        self._target(exchange, call)
+        for feature in await self._features(call, exchange.route):
+            await self._admission.ask(exchange, "entitlement", feature=feature)
+        await self._admission.ask(exchange, "capacity")
+        mutation = exchange.route.transaction == "write"
+        own = exchange.caller is not None and exchange.tenant_id == exchange.caller.tenant_id
+        if not (mutation and own):
+            await self._admit_apart(exchange, call)
+        try:
+            async with self._transaction(exchange) as tx:
+                result = await self._work(exchange, attrs.evolve(call, transaction=tx), mutation and own)
+                # A deadline must not cut a COMMIT: then nobody could say whether it took effect.
+                limit.reschedule(None)
+        except BaseException:
+            exchange.rolled_back = mutation and own
+            raise
+        return result
+
+    async def _admit_apart(self, exchange: RequestContext, call: Request[Any, Any]) -> None:
+        """Quota, load and cost before the handler, in a short transaction that begins only if one is needed.
+
+        Never two connections at once: so the resource is judged after it. A refusal here still gives way to
+        the resource's own, which comes first in the contract.
+        """
+        route = exchange.route
+        if exchange.caller is None:
+            return
+        try:
+            async with self._admission.short(exchange.caller) as begin:
+                await self._admission.ask_late(exchange, begin, free=route.scope == "platform")
+                if self._records.kept and route.audit_event and route.transaction != "write":
+                    await self._records.invoked(await begin(), exchange)
+        except Problem:
+            exchange.rolled_back = True
+            denial, exchange.decisions.denial = exchange.decisions.denial, None
+            async with self._transaction(exchange) as tx:
+                await self._authorize_resource(
+                    exchange, attrs.evolve(call, transaction=tx), gone_is_fine=False
+                )
+            exchange.decisions.denial = denial
+            raise
+        except BaseException:
+            exchange.rolled_back = True
+            raise
+
+    async def _work(
+        self, exchange: RequestContext, call: Request[Any, Any], admit: bool
+    ) -> web.Response | EventStream:
+        """replay → resource → quota, load, cost → handler → record; a mutation does it in one transaction."""
+        tx, route = call.transaction, exchange.route
+        exchange.decisions.stage = "replay"
+        claim = self._claims.claim(exchange, call)
+        claimed = await self._claims.take(tx, claim)
+        hit = isinstance(claimed, Replayed)
+        call = await self._authorize_resource(exchange, call, gone_is_fine=hit)
+        idempotency.refuse(claimed)
+        if admit and tx is not None:
+            await self._admission.ask_late(exchange, _given(tx), free=hit or route.scope == "platform")
+        exchange.decisions.stage, exchange.decided_at = "handler", time.perf_counter()
+        if isinstance(claimed, Replayed):
+            return idempotency.replayed(exchange, claimed.reply)
+        result = await route.handler(attrs.evolve(call, grant=exchange.grant))
+        if isinstance(result, EventStream):
+            exchange.handled = True
+            return result
+        response = exchange.shape.success(result, route.status, exchange.grant.headers)
+        if route.transaction == "write" and tx is not None:
+            await self._records.change(tx, exchange, call, result)
+            await self._claims.keep(tx, claim, exchange, result, response)
+        exchange.handled = True
+        return response
+
+    async def _recorded(self, exchange: RequestContext, error: Exception) -> Problem:
+        """The refusal that ``error`` is, once the audit log has it."""
+        if not isinstance(error, Problem):
+            return self._unforeseen(exchange, error)
+        if error.status == 422:
+            self._telemetry.error("validation")
+        try:
+            await self._records.refusal(exchange, error)
+        except Problem as unwritten:
+            return unwritten
+        except Exception as unwritten:
+            return self._unforeseen(exchange, unwritten)
+        return error
+
+    def _observe(self, exchange: RequestContext, status: int) -> None:
+        if not self._observers:
+            return
+        facts = exchange.finished(status)
+        for observer in self._observers:
+            try:
+                observer.finished(facts)
+            except Exception:
+                log.exception("observer %s failed", observer.name)
+
+    @staticmethod
+    def _timed(exchange: RequestContext, response: web.Response) -> web.Response:
+        """How long it took to decide and to do, in milliseconds."""
+        response.headers["Server-Timing"] = exchange.server_timing
+        return response
+
+    def _open(self, request: web.Request, route: AnyRoute, legacy: bool) -> RequestContext:
+        request_id = str(uuid.uuid4())
+        return RequestContext(
+            request=request,
+            route=route,
+            request_id=request_id,
+            shape=self._formats.of(request, request_id, legacy=legacy, dialect=route.dialect),
+            peer=self._client.address(request),
+            started=time.perf_counter(),
+            deadline=asyncio.get_running_loop().time() + self._config.request_timeout_s,
+        )
+
+    async def _authorize_role(self, exchange: RequestContext) -> None:
+        caller, action = exchange.caller, exchange.route.action
+        if caller is not None and action is not None:
+            exchange.decisions.stage = "role"
+            self._judged(exchange, await self._authorization.decide_stage("role", caller, action, None, None))
+
+    async def _authorize_resource(
+        self, exchange: RequestContext, call: Request[Any, Any], *, gone_is_fine: bool
+    ) -> Request[Any, Any]:
+        """Load and judge what is acted on. A repeated deletion finds nothing: its stored answer stands.
+
+        For an agent it is loaded again as it stands to the person it acts for: both must be allowed.
+        """
+        route = exchange.route
+        if route.resource is None or route.action is None or exchange.caller is None:
+            return call
+        exchange.decisions.stage = "resource"
+        try:
+            asked = [
+                (who, await route.resource(attrs.evolve(call, caller=who))) for who in exchange.caller.chain
+            ]
+        except Problem as problem:
+            if gone_is_fine and problem.status == 404:
+                return call
+            raise
+        decision = await self._authorization.decide_each(asked, route.action, call.transaction)
+        self._judged(exchange, decision)
+        return attrs.evolve(call, resource=asked[0][1], decision=decision)
+
+    @staticmethod
+    def _judged(exchange: RequestContext, decision: Decision) -> None:
+        """Note who said what, and raise a refusal."""
+        exchange.decision = decision
+        exchange.decisions.authorized(decision)
+        refuse(decision)
+
+    @staticmethod
+    def _target(exchange: RequestContext, call: Request[Any, Any]) -> None:
+        """Another's tenant is refused as a role would be."""
+        if exchange.caller is not None:
+            since, exchange.decisions.stage = exchange.decisions.stage, "role"
+            exchange.tenant_id = tenant_acted_on(exchange.caller, call)
+            exchange.decisions.stage = since
+
+    async def _arrived(self, exchange: RequestContext, limit: asyncio.Timeout) -> Request[Any, Any]:
+        """The decoded request. A body has time of its own to arrive: how fast is not for the work to pay."""
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        limit.reschedule(since + self._config.body_timeout_s)
+        call = await self._decode(exchange)
+        exchange.deadline += loop.time() - since
+        limit.reschedule(exchange.deadline)
+        return attrs.evolve(call, deadline=exchange.deadline)
+
+    async def _decode(self, exchange: RequestContext) -> Request[Any, Any]:
+        route, request = exchange.route, exchange.request
+        exchange.decisions.stage = "decoding"
+        limit = request_body.limit_of(route, self._config.max_request_bytes)
+        query = request_body.decode_query(request, route)
+        return Request(
+            request_id=exchange.request_id,
+            echo_id=exchange.shape.echo_id,
+            path=refusals.path_of(request),
+            query=query,
+            body=await self._bodies.decoded(exchange, limit),
+            headers=request.headers,
+            peer=exchange.peer,
+            origin=self._client.origin(exchange.request),
+            grant=exchange.grant,
+            deadline=exchange.deadline,
+            caller=exchange.caller,
+            transaction=None,
+            resource=None,
+            decision=exchange.decision,
+        )
+
+    @staticmethod
+    async def _features(call: Request[Any, Any], route: AnyRoute) -> tuple[str, ...]:
+        wanted = await route.feature(call) if callable(route.feature) else route.feature
+        if wanted is None:
+            return ()
+        return (wanted,) if isinstance(wanted, str) else wanted
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, exchange: RequestContext) -> AsyncIterator[Transaction | None]:
+        route = exchange.route
+        if route.transaction == "none" or exchange.tenant_id is None:
+            yield None
+        else:
+            async with self._db.tenant(exchange.tenant_id, route.transaction, stale=route.stale_reads) as tx:
+                yield tx
+
+    async def _stream(self, exchange: RequestContext, stream: EventStream) -> web.StreamResponse:
+        headers = {
+            **exchange.shape.headers,
+            **exchange.grant.headers,
+            **stream.headers,
+            "Server-Timing": exchange.server_timing,
+        }
+        response = sse.StreamResponse(stream.status, headers)
+        with self._streams.registered(exchange.caller, exchange.started) as live:
+            try:
+                await sse.send(
+                    exchange.request,
+                    response,
+                    stream,
+                    exchange.shape.echo_id,
+                    live,
+                    self._config.stream_timeout_s,
+                )
+            finally:
+                if live.sent_whole:
+                    exchange.sent_whole = response.status
+        return response
+
+    def _unforeseen(self, exchange: RequestContext, error: Exception) -> Problem:
+        if isinstance(error, TimeoutError):
+            self._telemetry.error("timeout")
+            return refusals.too_slow(exchange, self._config)
+        if not isinstance(error, ProviderError):
+            self._telemetry.error("unhandled")
+        code, message, status = classify(error)
+        return Problem(code, message, status=status)
+
+
+def _given(tx: Transaction) -> Callable[[], Awaitable[Transaction]]:
+    async def give() -> Transaction:
+        return tx
+
+    return give

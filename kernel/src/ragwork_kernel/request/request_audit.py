@@ -1,0 +1,110 @@
+"""What a request leaves in the audit log: its mutation, or its refusal."""
+
+from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, AuditLog, AuditDetails, Origin
+from ragwork_hooks.auth import Principal
+from ragwork_hooks.authz import Deny
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.http import Request, Response
+from ragwork_hooks.storage import Database, Transaction
+
+from ragwork_kernel.request.request_context import RequestContext
+
+_REFUSED = (401, 402, 403, 429)
+_EVENT_OF_STAGE = {"authentication": "auth.access.failure", "role": "rbac.forbidden"}
+_LONGEST_AGENT = 256
+
+
+class RequestAudit:
+    """Writes a request's records; without an audit log only what refusals ask to be written."""
+
+    def __init__(self, db: Database, log: AuditLog | None) -> None:
+        self._db = db
+        self._log = log
+
+    @property
+    def kept(self) -> bool:
+        return self._log is not None
+
+    async def invoked(self, tx: Transaction, exchange: RequestContext) -> None:
+        """Before the handler of a route that has an event and no write transaction of its own."""
+        if self._log is not None and exchange.route.audit_event is not None:
+            event = _event(exchange, exchange.route.audit_event, "success", AuditDetails(), None)
+            await self._log.append(tx, event)
+
+    async def change(
+        self, tx: Transaction, exchange: RequestContext, call: Request[object, object], result: object
+    ) -> None:
+        """After the handler of a mutation, in its transaction: an effect without a record can't commit."""
+        note = AuditDetails()
+        if isinstance(result, Response):
+            if not result.changed:
+                return
+            note = result.audit or note
+        name = note.event or exchange.route.audit_event
+        if self._log is not None and name is not None:
+            await self._log.append(tx, _event(exchange, name, "success", note, call))
+
+    async def refusal(self, exchange: RequestContext, problem: Problem) -> None:
+        """Before the reply that refuses; nothing when the refusal is no denial of a right or a limit."""
+        denial = exchange.decisions.denial or Deny()
+        named = problem.audit_event or denial.audit_event
+        wanted = named is not None or problem.status in _REFUSED
+        if not wanted or (self._log is None and denial.record is None):
+            return
+        name = named or _EVENT_OF_STAGE.get(exchange.decisions.stage, "authz.access.denied")
+        note = AuditDetails(metadata={"route": exchange.route.name, "stage": exchange.decisions.stage})
+        event = _event(exchange, name, "failure", note, None, problem)
+        tenant_id = exchange.caller.tenant_id if exchange.caller else problem.tenant_id or PLATFORM_TENANT
+        taken = self._log is not None and self._log.takes(tenant_id, event)
+        if not taken and denial.record is None:
+            return
+        async with self._db.tenant(tenant_id, "write") as tx:
+            if self._log is not None and taken:
+                await self._log.append(tx, event)
+            if denial.record is not None:
+                await denial.record(tx)
+
+
+def _event(
+    exchange: RequestContext,
+    name: str,
+    outcome: str,
+    note: AuditDetails,
+    call: Request[object, object] | None,
+    problem: Problem | None = None,
+) -> AuditEvent:
+    caller = exchange.caller
+    kind, identifier = _resource(exchange, call)
+    return AuditEvent(
+        type=name,
+        outcome="success" if outcome == "success" else "failure",
+        actor_type="anonymous" if caller is None else caller.kind,
+        actor_id=None if caller is None else caller.actor_id or caller.credential_id,
+        actor_role=None if caller is None else caller.role.label,
+        resource_type=note.resource_type or kind,
+        resource_id=note.resource_id or identifier,
+        metadata={**note.metadata, **_acting(caller)},
+        error_code=None if problem is None else problem.code,
+        origin=Origin(
+            request_id=exchange.request_id,
+            echo_id=exchange.shape.echo_id,
+            peer=exchange.peer,
+            user_agent=exchange.request.headers.get("User-Agent", "")[:_LONGEST_AGENT],
+        ),
+    )
+
+
+def _acting(caller: Principal | None) -> dict[str, object]:
+    """For whom a caller acted, and with which credential, where the actor alone does not say it."""
+    if caller is None or (caller.on_behalf_of is None and caller.actor_id is None):
+        return {}
+    others = [who.user_id for who in caller.chain][1:]
+    return {"credential_id": caller.credential_id} | ({"on_behalf_of": others} if others else {})
+
+
+def _resource(exchange: RequestContext, call: Request[object, object] | None) -> tuple[str, str | None]:
+    """What was acted on: the loaded resource, else the route's kind and its path's last parameter."""
+    if call is not None and call.resource is not None:
+        return call.resource.kind, call.resource.id
+    values = list(exchange.request.match_info.values())
+    return exchange.route.name.split(".")[0], values[-1] if values else None
