@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_agent import prompt
-from ragwork_agent.citations import CitationStream, for_model
-from ragwork_agent.quotes import best_sentence, locate
-from ragwork_agent.sanitizing import as_data
+from ragwork_agent.run import prompt
+from ragwork_agent.citations.citation_stream import CitationStream, for_model
+from ragwork_agent.citations.quotes import best_sentence, locate
+from ragwork_agent.run.sanitizing import as_data
 from ragwork_hooks.documents import CorpusPassage
 from ragwork_hooks.llm import ModelCitation, Delta, Message
 from ragwork_hooks.retrieval import Passage

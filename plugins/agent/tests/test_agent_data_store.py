@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from ragwork_agent.sessions import SessionKey as SessionKey
-from ragwork_agent.sessions import open_turn
+from ragwork_agent.sessions.session_store import SessionKey as SessionKey
+from ragwork_agent.sessions.session_store import open_turn
 from ragwork_hooks.governance import Subject
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_testkit.data_store import DataStoreContract, Key

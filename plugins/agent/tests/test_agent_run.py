@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 import pytest
-from ragwork_agent import sessions
-from ragwork_agent.run import RunInput, Run
-from ragwork_agent.sessions import SessionKey
+from ragwork_agent.sessions import session_store
+from ragwork_agent.run.run import RunInput, Run
+from ragwork_agent.sessions.session_store import SessionKey
 from ragwork_hooks.admission import ServiceLimits
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.llm import ModelCitation, Delta
@@ -30,7 +30,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def messages(world: Any, asked: RunInput) -> list[Any]:
     async with world.db.tenant(asked.principal.tenant_id) as tx:
         key = SessionKey(user_id=asked.principal.user_id, session_id=asked.session_id)
-        return list(await sessions.messages(tx, key, limit=100, offset=0) or [])
+        return list(await session_store.messages(tx, key, limit=100, offset=0) or [])
 
 
 async def busy(world: Any, asked: RunInput) -> bool:
@@ -164,7 +164,7 @@ async def test_a_crashed_runs_lease_ends_by_itself(world: Any, asked: Make, coll
 async def test_a_long_run_keeps_its_lease(
     world: Any, asked: Make, collect: Collect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("ragwork_agent.session_lease", "ragwork_agent.sessions"):
+    for module in ("ragwork_agent.sessions.session_lease", "ragwork_agent.sessions.session_store"):
         monkeypatch.setattr(f"{module}.LEASE_S", 0.15)
     shop = world.shop()
 
@@ -375,7 +375,7 @@ async def test_a_deleted_session_is_not_brought_back_by_its_running_run(world: A
 
     async def before(index: int) -> None:
         async with world.db.tenant(question.principal.tenant_id) as tx:
-            await sessions.delete_session(tx, SessionKey(user_id="u1", session_id="s1"))
+            await session_store.delete_session(tx, SessionKey(user_id="u1", session_id="s1"))
 
     world.model.before = before
     frames = await _drain(Run(shop, question).frames())

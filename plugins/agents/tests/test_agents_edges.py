@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
-from ragwork_agents import keys, tokens
+from ragwork_agents.tokens import signing_keys
+from ragwork_agents.tokens import token_store
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -111,14 +112,14 @@ async def test_what_one_tenant_adds_to_the_published_keys_is_bounded(
     assert (await authority.call("POST", rotate)).status == 200
     soon = await authority.call("POST", rotate)
     assert soon.status == 429
-    assert 0 < int(soon.headers["Retry-After"]) <= keys.ROTATE_EVERY_S
-    monkeypatch.setattr(keys, "ROTATE_EVERY_S", 0)
-    answers = [await authority.call("POST", rotate) for _ in range(keys.MOST_RETIRED + 2)]
-    assert [a.status for a in answers] == [200] * (keys.MOST_RETIRED - 1) + [429] * 3
+    assert 0 < int(soon.headers["Retry-After"]) <= signing_keys.ROTATE_EVERY_S
+    monkeypatch.setattr(signing_keys, "ROTATE_EVERY_S", 0)
+    answers = [await authority.call("POST", rotate) for _ in range(signing_keys.MOST_RETIRED + 2)]
+    assert [a.status for a in answers] == [200] * (signing_keys.MOST_RETIRED - 1) + [429] * 3
     published = (await authority.app.call("GET", "/.well-known/jwks.json")).body["keys"]
     listed = (await authority.call("GET", "/api/v1/signing-keys")).body["keys"]
     own = {key["kid"] for key in listed}
-    assert len([key for key in published if key["kid"] in own]) == keys.MOST_RETIRED + 2
+    assert len([key for key in published if key["kid"] in own]) == signing_keys.MOST_RETIRED + 2
     assert (await authority.introspect(first))["active"] is True
     # A leak is not made to wait.
     for kid in [key["kid"] for key in listed if key["status"] == "active"]:
@@ -142,7 +143,7 @@ async def test_who_changes_keys_while_another_does_is_told_so_at_once(authority:
 async def test_one_tenants_revocations_do_not_swell_everybodys_list(
     authority: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "MOST_LISTED", 3)
+    monkeypatch.setattr(token_store, "MOST_LISTED", 3)
     agent = await authority.agent(await authority.policy())
     issued = [(await authority.token(agent)).body["access_token"] for _ in range(5)]
     ids = {json.loads(base64.urlsafe_b64decode(t.split(".")[1] + "=="))["jti"] for t in issued}

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oculus_sdk import evaluator
-from ragwork_agents import constraints, opaque, scopes
-from ragwork_agents.lineage import Lineage, Link
+from ragwork_agents.tokens import constraints
+from ragwork_agents.tokens import opaque_tokens
+from ragwork_agents.policies import scopes
+from ragwork_agents.tokens.lineage import Lineage, Link
 from ragwork_agents.encryption import SecretBox
 from ragwork_hooks.errors import Problem
 
@@ -92,15 +94,15 @@ def test_constraints_only_tighten() -> None:
 
 @given(st.integers(0, 80), st.characters())
 def test_a_credential_with_one_character_changed_is_never_looked_up(place: int, other: str) -> None:
-    text = opaque.Mint(bytes(32)).new(opaque.API_KEY).text
-    assert opaque.id_of(text, opaque.API_KEY) is not None
+    text = opaque_tokens.Mint(bytes(32)).new(opaque_tokens.API_KEY).text
+    assert opaque_tokens.id_of(text, opaque_tokens.API_KEY) is not None
     changed = text[:place] + other + text[place + 1 :]
-    assert changed == text or opaque.id_of(changed, opaque.API_KEY) is None
-    assert opaque.id_of(text, opaque.CLIENT_SECRET) is None
+    assert changed == text or opaque_tokens.id_of(changed, opaque_tokens.API_KEY) is None
+    assert opaque_tokens.id_of(text, opaque_tokens.CLIENT_SECRET) is None
 
 
 def test_the_sdks_token_says_only_what_was_signed() -> None:
-    mint = opaque.Mint(bytes(32))
+    mint = opaque_tokens.Mint(bytes(32))
     lineage = Lineage(
         tenant_id="t",
         kid="k",
@@ -113,10 +115,10 @@ def test_the_sdks_token_says_only_what_was_signed() -> None:
         delegation_id=None,
         family=None,
     )
-    said = opaque.SdkClaims(lineage=lineage, constraints={}, expires_at=9)
+    said = opaque_tokens.SdkClaims(lineage=lineage, constraints={}, expires_at=9)
     token = mint.sdk_token(said)
     assert mint.read_sdk_token(token) == said
-    assert opaque.Mint(b"1" * 32).read_sdk_token(token) is None
+    assert opaque_tokens.Mint(b"1" * 32).read_sdk_token(token) is None
     body, _, mac = token.partition(".")
     assert mint.read_sdk_token(f"{body}A.{mac}") is None
     assert mint.read_sdk_token(f"{body}.") is None

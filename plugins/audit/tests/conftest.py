@@ -12,7 +12,7 @@ import pytest
 from ragwork_audit import plugin
 from ragwork_audit.config import AuditConfig
 from ragwork_audit.service import AuditService
-from ragwork_audit.verification import summary
+from ragwork_audit.checking.verification import summary
 from ragwork_hooks.audit import AuditEvent, Origin
 from ragwork_hooks.redaction import Redactor
 from ragwork_kernel.data.db import Pool

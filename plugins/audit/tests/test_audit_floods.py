@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ragwork_audit.repeat_suppression import MAX_ORIGINS, RepeatSuppressor
+from ragwork_audit.log.repeat_suppression import MAX_ORIGINS, RepeatSuppressor
 from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, Origin
 
 

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_audit import merkle
-from ragwork_audit.merkle import Frontier
+from ragwork_audit.sealing import merkle
+from ragwork_audit.sealing.merkle import Frontier
 
 # The reference vectors of Certificate Transparency's implementations.
 LEAVES = [bytes.fromhex(x) for x in (

@@ -8,8 +8,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from ragwork_audit.merkle import extends, included, leaf_hash
-from ragwork_audit.signed_notes import NoteVerifier
+from ragwork_audit.sealing.merkle import extends, included, leaf_hash
+from ragwork_audit.sealing.signed_notes import NoteVerifier
 
 PLUGINS = ("audit", "directory", "apikeys", "rbac", "wordllama", "pgvector", "documents")
 

@@ -8,8 +8,9 @@ import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_audit import record, redaction
-from ragwork_audit.redaction import MAX_METADATA
+from ragwork_audit.log import record
+from ragwork_audit.log import redaction
+from ragwork_audit.log.redaction import MAX_METADATA
 from ragwork_hooks.audit import AuditEvent, Origin
 from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.redaction import REDACTED, Redactor

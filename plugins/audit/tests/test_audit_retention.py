@@ -4,8 +4,9 @@ from typing import Any
 
 import asyncpg
 import pytest
-from ragwork_audit import proofs, pruning
-from ragwork_audit.merkle import included
+from ragwork_audit import pruning
+from ragwork_audit.checking import proofs
+from ragwork_audit.sealing.merkle import included
 
 
 async def aged(process: Any, tenant: str, old: int, young: int) -> None:

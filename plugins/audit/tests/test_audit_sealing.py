@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import attrs
 import pytest
-from ragwork_audit.merkle import Frontier
+from ragwork_audit.sealing.merkle import Frontier
 
 WRITERS, EACH = (64, 1000) if os.environ.get("RAGWORK_PROVE") else (16, 12)
 

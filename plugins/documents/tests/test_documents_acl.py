@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from ragwork_documents import acl
+from ragwork_documents.permissions import acl
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import (
     ALLOW,

@@ -6,7 +6,7 @@ import time
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from ragwork_documents.chunker import Span, split
+from ragwork_documents.ingestion.chunker import Span, split
 from ragwork_hooks.fields import is_visible
 
 ALPHABET = st.sampled_from("ab .\n\r\t#!?。é\u0301\U0001f600\u2003\u202e-|\u200b")

@@ -4,7 +4,7 @@ import codecs
 import json
 
 import pytest
-from ragwork_documents import jsonl
+from ragwork_documents.ingestion import jsonl
 from ragwork_documents.commands import seed_documents
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from ragwork_documents.ingest_capacity_gate import IntakeGate
+from ragwork_documents.ingestion.ingest_capacity_gate import IntakeGate
 from ragwork_hooks.admission import Admission, AdmissionRequest
 from ragwork_hooks.authz import Deny
 from ragwork_testkit.services import ProviderServices

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from ragwork_documents.ingestion import IngestionJobs
-from ragwork_documents.ingest_payload import DocumentGeneration, payload, targets_of
+from ragwork_documents.ingestion.ingestion_job import IngestionJobs
+from ragwork_documents.ingestion.ingest_payload import DocumentGeneration, payload, targets_of
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.governance import Subject
 from ragwork_hooks.jobs import Job

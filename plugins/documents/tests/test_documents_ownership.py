@@ -2,7 +2,7 @@
 
 import attrs
 import pytest
-from ragwork_documents import ownership
+from ragwork_documents.corpora import ownership
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import ALLOW, Abstain, Deny, Resource
 

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from ragwork_documents.permission_recheck import PermissionCheckedRetriever
+from ragwork_documents.permissions.permission_recheck import PermissionCheckedRetriever
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import ReadableBy
 from ragwork_hooks.documents import DocumentCatalog

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_documents.acl import scope_condition
+from ragwork_documents.permissions.acl import scope_condition
 from ragwork_hooks.authz import Everything, Nothing, OwnedBy, all_of, negated, any_of
 from ragwork_testkit.gates import admits
 from ragwork_testkit.scopes import DOCUMENTS, EXPIRED_READER, scopes

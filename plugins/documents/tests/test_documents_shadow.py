@@ -7,9 +7,9 @@ import uuid
 
 import attrs
 import pytest
-from ragwork_documents import shadow
-from ragwork_documents.permission_recheck import SPARE
-from ragwork_documents.shadow import MAX_UNDER_WAY, Shadowed, Shadows, overlap
+from ragwork_documents.search import shadow
+from ragwork_documents.permissions.permission_recheck import SPARE
+from ragwork_documents.search.shadow import MAX_UNDER_WAY, Shadowed, Shadows, overlap
 from ragwork_hooks.authz import Everything
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.retrieval import Query
@@ -46,7 +46,7 @@ async def counted(it, name, *wanted):
 
 
 async def test_a_shadow_is_compared_within_the_same_rights_and_never_shown(it, caplog):
-    caplog.set_level(logging.INFO, "ragwork_documents.shadow")
+    caplog.set_level(logging.INFO, "ragwork_documents.search.shadow")
     engine = it.engine("d1", "hidden", "d2", "deleted")
     name, owner = await shadowed(it, engine)
     await it.indexed(await it.key("bob"), "secret text of bob", "hidden")

@@ -4,8 +4,8 @@ import json
 import uuid
 
 import pytest
-from ragwork_documents.permission_recheck import SPARE
-from ragwork_documents.retrieval_check import fix_for
+from ragwork_documents.permissions.permission_recheck import SPARE
+from ragwork_documents.search.retrieval_check import fix_for
 from ragwork_hooks.errors import ProviderError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,9 +11,9 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
-from ragwork_scim.columns import GROUP_COLUMNS, USER_COLUMNS
-from ragwork_scim.filters import condition, order
-from ragwork_scim.models import Group, Person
+from ragwork_scim.protocol.columns import GROUP_COLUMNS, USER_COLUMNS
+from ragwork_scim.protocol.filters import condition, order
+from ragwork_scim.protocol.models import Group, Person
 from scim2_models import Context, ScimFilter
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
-from ragwork_scim.models import Person
-from ragwork_scim.patches import PATCH_OP, GroupChange, Operation, operations, patched_user
+from ragwork_scim.protocol.models import Person
+from ragwork_scim.protocol.patches import PATCH_OP, GroupChange, Operation, operations, patched_user
 from scim2_models import Context
 
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"

@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from ragwork_scim.tokens import SCIM
+from ragwork_scim.tokens.token_format import SCIM
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ADMIN = "/v1/admin/identity/scim"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from ragwork_hooks.errors import ProviderError
-from ragwork_sso import jwks
-from ragwork_sso.cached_documents import Fetched
+from ragwork_sso.providers import jwks
+from ragwork_sso.providers.cached_documents import Fetched
 from ragwork_testkit.oidc_server import ProviderKey
 
 TROUBLE = ["error", "half", "redirect", "huge", "nonsense"]

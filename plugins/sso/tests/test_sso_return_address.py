@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import ConfigError, Problem
-from ragwork_sso.return_urls import ReturnAddresses
+from ragwork_sso.login.return_urls import ReturnAddresses
 from yarl import URL
 
 ALLOWED = ("app.example.com", "localhost:3000", "[2001:db8::1]:8443")

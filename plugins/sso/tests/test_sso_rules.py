@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.auth import Role
 from ragwork_hooks.errors import Problem
-from ragwork_sso import role_mapping
-from ragwork_sso.return_urls import endpoint
-from ragwork_sso.secret_refs import ClientSecrets
-from ragwork_sso.tokens import SESSION
+from ragwork_sso.login import role_mapping
+from ragwork_sso.login.return_urls import endpoint
+from ragwork_sso.providers.secret_refs import ClientSecrets
+from ragwork_sso.sessions.session_tokens import SESSION
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ragwork_agent.commands import COMMAND
 from ragwork_agent.config import Config
 from ragwork_agent.data_store import MessageStore
 from ragwork_agent.routes import routes
-from ragwork_agent.runtime import AgentRuntime
+from ragwork_agent.run.runtime import AgentRuntime
 
 
 class AgentPlugin:

@@ -12,9 +12,9 @@ from ragwork_toolkit import scope_sql
 from ragwork_toolkit.data_table import BATCH, DataTable, scope_of
 from ragwork_toolkit.scope_sql import Parameters
 
-from ragwork_agent import sessions
-from ragwork_agent.sessions import SessionKey
-from ragwork_agent.runtime import AgentRuntime
+from ragwork_agent.sessions import session_store
+from ragwork_agent.sessions.session_store import SessionKey
+from ragwork_agent.run.runtime import AgentRuntime
 
 
 def _within(scope: ReadScope, parameters: Parameters) -> str:
@@ -103,10 +103,10 @@ class MessageStore:
 
     async def expire(self, tx: Transaction, older_than: timedelta) -> int:
         """Messages past their age, with all speech of their sessions; sessions that are left empty go, too."""
-        keys = await sessions.lock_aged(tx, older_than, BATCH)
-        gone = await sessions.delete_aged(tx, keys, older_than)
+        keys = await session_store.lock_aged(tx, older_than, BATCH)
+        gone = await session_store.delete_aged(tx, keys, older_than)
         for key in keys:
             await self._shop.voice.forget(tx, key)
-        for key in await sessions.empty(tx, keys):
+        for key in await session_store.empty(tx, keys):
             await self._shop.erase_session(tx, key)
         return gone

@@ -9,12 +9,12 @@ from ragwork_hooks.http import AnyRoute, Request, EventStream, File, StreamEvent
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import public_route, read_route, write_route
 
-from ragwork_agent import sessions
+from ragwork_agent.sessions import session_store
 from ragwork_agent.schemas import MessageView, RunAnswer, RunRequest, SessionView
-from ragwork_agent.events import RUN_EVENTS
-from ragwork_agent.run import RunInput, Run
-from ragwork_agent.sessions import SessionKey
-from ragwork_agent.runtime import AgentRuntime
+from ragwork_agent.run.events import RUN_EVENTS
+from ragwork_agent.run.run import RunInput, Run
+from ragwork_agent.sessions.session_store import SessionKey
+from ragwork_agent.run.runtime import AgentRuntime
 
 RUN = Action(name="run.create")
 LIST = Action(name="session.list")
@@ -70,7 +70,7 @@ class Handlers:
         """The caller's own sessions."""
         window = call.query
         return list(
-            await sessions.list_sessions(
+            await session_store.list_sessions(
                 call.tx, call.principal.user_id, limit=window.limit, offset=window.offset
             )
         )
@@ -78,7 +78,7 @@ class Handlers:
     async def messages(self, call: Request[Empty, PageQuery]) -> list[MessageView]:
         """A session's messages, without what the caller may no longer read."""
         key, window = _key(call), call.query
-        found = await sessions.messages(call.tx, key, limit=window.limit, offset=window.offset)
+        found = await session_store.messages(call.tx, key, limit=window.limit, offset=window.offset)
         if found is None:
             raise not_found("session", key.session_id)
         wanted = frozenset[str]().union(*(sources for _message, sources in found))

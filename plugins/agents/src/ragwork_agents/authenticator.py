@@ -6,14 +6,16 @@ from ragwork_hooks.auth import Credential, Principal, Role
 from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.plugin import Services
 
-from ragwork_agents import token_signing, opaque, scopes
-from ragwork_agents.agents import AgentStore
-from ragwork_agents.credentials import CredentialStore
-from ragwork_agents.decisions import Decisions, ScopeRequest
-from ragwork_agents.token_signing import Unverified
-from ragwork_agents.opaque import Mint
-from ragwork_agents.standing import KIND, Standing
-from ragwork_agents.token_verifier import AccessTokenVerifier, default_audience
+from ragwork_agents.tokens import token_signing
+from ragwork_agents.tokens import opaque_tokens
+from ragwork_agents.policies import scopes
+from ragwork_agents.agents.agent_store import AgentStore
+from ragwork_agents.agents.credentials import CredentialStore
+from ragwork_agents.policies.scope_decisions import Decisions, ScopeRequest
+from ragwork_agents.tokens.token_signing import Unverified
+from ragwork_agents.tokens.opaque_tokens import Mint
+from ragwork_agents.tokens.token_validity import KIND, Standing
+from ragwork_agents.tokens.token_verifier import AccessTokenVerifier, default_audience
 
 #: What the SDK's token opens, and nothing else: an action of this name.
 SDK_SCOPE: Final = "agent_sdk.sync"
@@ -50,9 +52,9 @@ class AgentAuthenticator:
         if token is None:
             return self._unbound(credential)
         try:
-            if token.startswith(opaque.API_KEY):
+            if token.startswith(opaque_tokens.API_KEY):
                 return await self._by_key(token, credential.peer)
-            if token.startswith(opaque.SDK):
+            if token.startswith(opaque_tokens.SDK):
                 return await self._by_sdk_token(token, credential.peer)
             return await self._by_access_token(token, credential.peer) if token.count(".") == 2 else None
         except Unverified as error:

@@ -7,35 +7,35 @@ from ragwork_hooks.jobs import Schedule
 from ragwork_hooks.plugin import Contribution, PluginContext, Services
 from ragwork_toolkit.tenants import for_each_tenant
 
-from ragwork_agents import opaque
-from ragwork_agents.agent_routes import AgentsApi
-from ragwork_agents.agents import AgentStore
+from ragwork_agents.tokens import opaque_tokens
+from ragwork_agents.agents.agent_routes import AgentsApi
+from ragwork_agents.agents.agent_store import AgentStore
 from ragwork_agents.areas import AREAS
 from ragwork_agents.authenticator import AgentAuthenticator
-from ragwork_agents.client_authentication import ClientAuthenticator
+from ragwork_agents.oauth.client_authentication import ClientAuthenticator
 from ragwork_agents.config import AgentsConfig
-from ragwork_agents.credentials import CredentialStore
-from ragwork_agents.decisions import Decisions
-from ragwork_agents.delegations import Delegations
-from ragwork_agents.dpop import Proofs
-from ragwork_agents.policy_engine_client import PolicyEngineClient
-from ragwork_agents.grants import Grants
-from ragwork_agents.integrations import Integrations
-from ragwork_agents.introspection import Introspection
-from ragwork_agents.token_issuer import TokenIssuer
-from ragwork_agents.keys import Keyring
-from ragwork_agents.oculus_oauth_routes import OculusOAuth
-from ragwork_agents.opaque import Mint
-from ragwork_agents.policies import PolicyStore
-from ragwork_agents.policy_routes import PoliciesApi
-from ragwork_agents.rfc_oauth_routes import StrictOAuth
-from ragwork_agents.roster import AgentRoster
+from ragwork_agents.agents.credentials import CredentialStore
+from ragwork_agents.policies.scope_decisions import Decisions
+from ragwork_agents.oauth.delegation_store import Delegations
+from ragwork_agents.oauth.dpop import Proofs
+from ragwork_agents.policies.policy_engine_client import PolicyEngineClient
+from ragwork_agents.oauth.grants import Grants
+from ragwork_agents.sdk.integration_store import Integrations
+from ragwork_agents.oauth.introspection import Introspection
+from ragwork_agents.tokens.token_issuer import TokenIssuer
+from ragwork_agents.tokens.signing_keys import Keyring
+from ragwork_agents.oauth.oculus_oauth_routes import OculusOAuth
+from ragwork_agents.tokens.opaque_tokens import Mint
+from ragwork_agents.policies.policy_store import PolicyStore
+from ragwork_agents.policies.policy_routes import PoliciesApi
+from ragwork_agents.oauth.rfc_oauth_routes import StrictOAuth
+from ragwork_agents.agents.roster import AgentRoster
 from ragwork_agents.encryption import SecretBox
-from ragwork_agents.standing import Standing
-from ragwork_agents.sync_routes import SyncApi
-from ragwork_agents.token_routes import TokensApi
-from ragwork_agents.tokens import TokenStore
-from ragwork_agents.token_verifier import IssuerUrl, AccessTokenVerifier
+from ragwork_agents.tokens.token_validity import Standing
+from ragwork_agents.sdk.sync_routes import SyncApi
+from ragwork_agents.tokens.token_routes import TokensApi
+from ragwork_agents.tokens.token_store import TokenStore
+from ragwork_agents.tokens.token_verifier import IssuerUrl, AccessTokenVerifier
 
 PEPPER = "AGENT_TOKEN_PEPPER"
 KEY_ENCRYPTION = "AGENT_KEY_ENCRYPTION_KEY"
@@ -138,7 +138,7 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
         areas=AREAS,
         routes=tuple(route for api in apis for route in api.routes()),
         authenticators=(authenticator,),
-        credential_formats=opaque.FORMATS,
+        credential_formats=opaque_tokens.FORMATS,
         rosters=(AgentRoster(),),
         schedules=(Schedule(name="agents.credential_expiry", cron="17 * * * *", run=sweep),),
         ended=delegations.ended,

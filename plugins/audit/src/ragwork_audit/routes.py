@@ -16,8 +16,9 @@ from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import ops_route
 from ragwork_toolkit.rows import from_row
 
-from ragwork_audit import proofs, record
-from ragwork_audit.signed_notes import Signer
+from ragwork_audit.checking import proofs
+from ragwork_audit.log import record
+from ragwork_audit.sealing.signed_notes import Signer
 
 READ: Final = Action(name="audit.read", role=Role.ADMIN)
 _FEATURE: Final = "audit_access"

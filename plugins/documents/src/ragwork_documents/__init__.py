@@ -20,24 +20,26 @@ from ragwork_hooks.plugin import (
 from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.retrieval import Index
 
-from ragwork_documents import commands, corpora, documents, grants
-from ragwork_documents.acl import DocumentAcl
+from ragwork_documents import commands, document_routes
+from ragwork_documents.corpora import corpus_routes
+from ragwork_documents.permissions import grant_routes
+from ragwork_documents.permissions.acl import DocumentAcl
 from ragwork_documents.areas import AREAS
-from ragwork_documents.bound import bound
-from ragwork_documents.catalog import Catalog
+from ragwork_documents.corpora.bound_providers import bound
+from ragwork_documents.permissions.catalog import Catalog
 from ragwork_documents.config import DocumentsConfig
-from ragwork_documents.corpora import Corpora
-from ragwork_documents.corpus_rights import CorpusRights
+from ragwork_documents.corpora.corpus_routes import Corpora
+from ragwork_documents.corpora.corpus_rights import CorpusRights
 from ragwork_documents.data_store import DocumentStore
-from ragwork_documents.documents import Documents
-from ragwork_documents.ingestion import IngestionJobs
-from ragwork_documents.document_service import DocumentService
-from ragwork_documents.ingest_capacity_gate import WAIT_S, WAITING, IntakeGate
-from ragwork_documents.ownership import CorpusOwnership
-from ragwork_documents.permission_recheck import PermissionCheckedRetriever
-from ragwork_documents.retrieve_routes import RetrieveApi
-from ragwork_documents.multi_corpus_search import MultiCorpusSearch
-from ragwork_documents.shadow import Shadowed, Shadows
+from ragwork_documents.document_routes import Documents
+from ragwork_documents.ingestion.ingestion_job import IngestionJobs
+from ragwork_documents.ingestion.document_service import DocumentService
+from ragwork_documents.ingestion.ingest_capacity_gate import WAIT_S, WAITING, IntakeGate
+from ragwork_documents.corpora.ownership import CorpusOwnership
+from ragwork_documents.permissions.permission_recheck import PermissionCheckedRetriever
+from ragwork_documents.search.retrieve_routes import RetrieveApi
+from ragwork_documents.search.multi_corpus_search import MultiCorpusSearch
+from ragwork_documents.search.shadow import Shadowed, Shadows
 
 
 class DocumentsPlugin:
@@ -80,9 +82,9 @@ class DocumentsPlugin:
         return Contribution(
             areas=AREAS,
             routes=(
-                *corpora.routes(Corpora(services, catalog, intake, rights, config.embedding_provider)),
-                *documents.routes(Documents(services, catalog), intake, access, config.max_bytes),
-                *grants.routes(rights.readers, access),
+                *corpus_routes.routes(Corpora(services, catalog, intake, rights, config.embedding_provider)),
+                *document_routes.routes(Documents(services, catalog), intake, access, config.max_bytes),
+                *grant_routes.routes(rights.readers, access),
                 *RetrieveApi(services, catalog, search).routes(),
             ),
             admission_gates=(

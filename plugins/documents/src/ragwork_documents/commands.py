@@ -10,12 +10,13 @@ from typing import Final
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Command, CommandContext, Option
 
-from ragwork_documents import jsonl, retrieval_check
-from ragwork_documents.acl import DocumentAcl
-from ragwork_documents.bulk import BulkIngest, BulkSummary
-from ragwork_documents.document_service import Submission
+from ragwork_documents.ingestion import jsonl
+from ragwork_documents.search import retrieval_check
+from ragwork_documents.permissions.acl import DocumentAcl
+from ragwork_documents.ingestion.bulk import BulkIngest, BulkSummary
+from ragwork_documents.ingestion.document_service import Submission
 from ragwork_documents.schemas import TextIngestRequest
-from ragwork_documents.submissions import from_text
+from ragwork_documents.ingestion.submissions import from_text
 
 SEED_CORPUS: Final = "c1"
 SEED_CHUNK_SIZE: Final = 400

@@ -12,7 +12,7 @@ from ragwork_hooks.audit import AuditEvent, AuditLog
 from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.storage import Transaction
 
-from ragwork_scim import memberships
+from ragwork_scim.groups import memberships
 
 DEFAULT_ROLE: Final = Role.READER
 _GROUP: Final = "scim_group"

@@ -6,17 +6,18 @@ from typing import Any
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import Request, Empty
 
-from ragwork_scim import group_store, user_store
-from ragwork_scim.columns import GROUP_COLUMNS, USER_COLUMNS
+from ragwork_scim.groups import group_store
+from ragwork_scim.users import user_store
+from ragwork_scim.protocol.columns import GROUP_COLUMNS, USER_COLUMNS
 from ragwork_scim.config import ScimConfig
-from ragwork_scim.discovery import Discovery, listed
-from ragwork_scim.filters import condition
-from ragwork_scim.groups_api import GroupsApi
-from ragwork_scim.models import Group, Person
-from ragwork_scim.queries import DiscoveryQuery
+from ragwork_scim.protocol.discovery import Discovery, listed
+from ragwork_scim.protocol.filters import condition
+from ragwork_scim.groups.group_api import GroupsApi
+from ragwork_scim.protocol.models import Group, Person
+from ragwork_scim.protocol.queries import DiscoveryQuery
 from ragwork_scim.directory_sync import DirectorySync
-from ragwork_scim.search import ResourceSearch, list_query
-from ragwork_scim.users_api import UsersApi
+from ragwork_scim.protocol.search import ResourceSearch, list_query
+from ragwork_scim.users.user_api import UsersApi
 
 
 class Api:

@@ -8,8 +8,8 @@ from ragwork_hooks.plugin import Services
 from ragwork_toolkit.bearer_tokens.expiry import ExpiredStreams
 from ragwork_toolkit.bearer_tokens.lookup import authenticate, checking
 
-from ragwork_sso.sessions import Session, SessionStore
-from ragwork_sso.tokens import SESSION
+from ragwork_sso.sessions.session_store import Session, SessionStore
+from ragwork_sso.sessions.session_tokens import SESSION
 
 _UNAUTHORIZED: Final = "AUTH_UNAUTHORIZED"
 _UNKNOWN: Final = "the session is malformed or unknown"

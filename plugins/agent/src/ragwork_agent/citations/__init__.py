@@ -1,0 +1,1 @@
+"""Citations: marks in the answer, and quotes that are true."""

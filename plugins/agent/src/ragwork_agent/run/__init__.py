@@ -1,0 +1,1 @@
+"""One run: retrieve, generate, check citations, stream."""

@@ -1,0 +1,1 @@
+"""Sessions, their turns and messages, and the lease of a run on one."""

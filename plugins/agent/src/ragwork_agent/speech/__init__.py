@@ -1,0 +1,1 @@
+"""Answers spoken: audio, and who may hear it."""

@@ -1,0 +1,1 @@
+"""Who agents are: their records, what they hold, how others look them up."""

@@ -1,0 +1,1 @@
+"""How agents get and show tokens: the two surfaces of OAuth and what stands behind both."""

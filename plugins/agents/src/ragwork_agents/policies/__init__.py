@@ -1,0 +1,1 @@
+"""What agents may do: scopes, policies, and the engine that decides."""

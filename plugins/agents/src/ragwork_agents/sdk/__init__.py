@@ -1,0 +1,1 @@
+"""What the SDK synchronises: capabilities, and the credentials of integrations."""

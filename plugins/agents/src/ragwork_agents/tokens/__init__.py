@@ -1,0 +1,1 @@
+"""What a token is: formats, signing, issuing, verification, records, constraints and lineage."""

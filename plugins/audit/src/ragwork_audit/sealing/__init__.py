@@ -1,0 +1,1 @@
+"""How records are sealed: leaves, trees, signed checkpoints, anchors."""

@@ -1,0 +1,1 @@
+"""Corpora: what is stored of them, whose they are, and which providers they are bound to."""

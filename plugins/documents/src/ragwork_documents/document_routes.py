@@ -1,0 +1,191 @@
+"""The routes under ``/v1/documents``."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from ragwork_hooks.auth import Principal
+from ragwork_hooks.authz import Resource
+from ragwork_hooks.errors import not_found
+from ragwork_hooks.http import AnyRoute, AuditDetails, Request, Empty, Response
+from ragwork_hooks.jobs import JobStatus
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.routes import read_route, write_route
+from ragwork_toolkit.rows import from_row
+from ragwork_toolkit.scope_sql import Parameters
+
+from ragwork_documents.permissions import acl
+from ragwork_documents.permissions.catalog import Catalog
+from ragwork_documents.ingestion.document_service import DocumentService, SubmissionResult, Overwrite, Submission
+from ragwork_documents.schemas import (
+    DocumentAccepted,
+    DocumentListQuery,
+    DocumentResponse,
+    Progress,
+    ReindexRequest,
+    TextIngestRequest,
+    UploadForm,
+)
+from ragwork_documents.ingestion.submissions import from_text, from_upload
+
+_COLUMNS: Final = """d.id, d.tenant_id, d.corpus_id, d.filename, d.content_type, d.ingest_source, d.status,
+    d.failure_reason, d.created_at, d.updated_at, d.queued_at, d.processing_started_at, d.completed_at,
+    d.last_reindexed_at, d.last_job_id, d.num_chunks, d.phase, d.chunks_done, d.chunks_total, d.attempt"""
+
+
+class Documents:
+    """Reads documents within what the caller may read."""
+
+    def __init__(self, services: Services, catalog: Catalog) -> None:
+        self._services = services
+        self._catalog = catalog
+
+    async def page(
+        self, tx: Transaction, principal: Principal, query: DocumentListQuery
+    ) -> list[DocumentResponse]:
+        """Readable documents, newest first. Raises ``Problem`` 404 for a corpus that does not exist."""
+        p = Parameters()
+        where = acl.scope_condition(await self._services.read_scope(principal, acl.READ), p)
+        if query.corpus_id is not None:
+            if await self._catalog.corpus(tx.tenant_id, query.corpus_id) is None:
+                raise not_found("corpus", query.corpus_id)
+            where += f" AND d.corpus_id = {p.bind(query.corpus_id, 'text')}"
+        rows = await tx.fetch(
+            f"""SELECT {_COLUMNS} FROM documents.documents d
+            WHERE d.tenant_id = ragwork.tenant() AND {where}
+            ORDER BY d.created_at DESC, d.id
+            LIMIT {p.bind(query.limit, "bigint")} OFFSET {p.bind(query.offset, "bigint")}""",  # noqa: S608  # placeholders
+            *p.values,
+        )
+        return [_response(row, None) for row in rows]
+
+    async def get(self, tx: Transaction, document_id: str) -> DocumentResponse:
+        """One document with its job's retry time while it waits. Raises ``Problem`` 404."""
+        row = await tx.fetchrow(
+            f"""SELECT {_COLUMNS} FROM documents.documents d
+            WHERE d.tenant_id = ragwork.tenant() AND d.id = $1""",  # noqa: S608
+            document_id,
+        )
+        if row is None:
+            raise not_found("document", document_id)
+        job: JobStatus | None = None
+        if row["status"] in ("queued", "processing") and row["last_job_id"] is not None:
+            job = await self._services.jobs.status(tx, row["last_job_id"])
+        return _response(row, job)
+
+
+def routes(
+    documents: Documents, intake: DocumentService, access: acl.DocumentAcl, max_bytes: int
+) -> tuple[AnyRoute, ...]:
+    """The document routes; ``max_bytes`` bounds the bodies that carry content."""
+
+    async def load(call: Request[object, object]) -> Resource:
+        return await access.load(call.tx, call.principal, call.path["document_id"])
+
+    async def list_(call: Request[Empty, DocumentListQuery]) -> list[DocumentResponse]:
+        return await documents.page(call.tx, call.principal, call.query)
+
+    async def get(call: Request[Empty, Empty]) -> DocumentResponse:
+        return await documents.get(call.tx, call.path["document_id"])
+
+    async def upload(call: Request[UploadForm, Empty]) -> Response:
+        submission = from_upload(call.body)
+        return await _accept(call.tx, call.principal, call.body, submission)
+
+    async def ingest_text(call: Request[TextIngestRequest, Empty]) -> Response:
+        submission = from_text(call.body)
+        return await _accept(call.tx, call.principal, call.body, submission)
+
+    async def _accept(
+        tx: Transaction,
+        principal: Principal,
+        body: UploadForm | TextIngestRequest,
+        submission: Submission,
+    ) -> Response:
+        overwrite = Overwrite.ALWAYS if body.overwrite else Overwrite.NEVER
+        outcomes: Sequence[SubmissionResult] = await intake.accept(
+            tx, principal, body.corpus_id, [submission], overwrite
+        )
+        if outcomes[0].refusal is not None:
+            raise outcomes[0].refusal
+        return _accepted(outcomes[0])
+
+    async def reindex(call: Request[ReindexRequest, Empty]) -> Response:
+        body = call.body
+        outcome = await intake.reindex(
+            call.tx, call.path["document_id"], body.chunk_size_chars, body.chunk_overlap_chars
+        )
+        return _accepted(outcome)
+
+    async def delete(call: Request[Empty, Empty]) -> Response:
+        await intake.delete(call.tx, call.path["document_id"])
+        return Response(status=204)
+
+    return (
+        read_route(
+            name="documents.list", path="/v1/documents",
+            summary="List the documents that the caller may read", handler=list_, action=acl.READ,
+            response=list[DocumentResponse], query=DocumentListQuery, errors=("NOT_FOUND",), legacy=True,
+        ),
+        read_route(
+            name="documents.get", path="/v1/documents/{document_id}",
+            summary="One document and how far its ingestion is", handler=get, action=acl.READ,
+            response=DocumentResponse, resource=load, errors=("AUTHZ_DENIED", "NOT_FOUND"), legacy=True,
+        ),
+        write_route(
+            name="documents.upload", method="POST", path="/v1/documents", summary="Ingest a file",
+            handler=upload, action=acl.WRITE, audit_event="documents.ingest.enqueued", idempotency="accepted",
+            switch="ingest", response=DocumentAccepted, body=UploadForm, body_kind="multipart",
+            body_limit=max_bytes, status=202,
+            errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "INGEST_VALIDATION_ERROR",
+                    "NOT_FOUND", "UNSUPPORTED_MEDIA_TYPE"),
+            legacy=True,
+        ),
+        write_route(
+            name="documents.ingest_text", method="POST", path="/v1/documents/text", summary="Ingest a text",
+            handler=ingest_text, action=acl.WRITE, audit_event="documents.ingest.enqueued",
+            idempotency="accepted", switch="ingest", response=DocumentAccepted, body=TextIngestRequest,
+            body_limit=max_bytes, status=202,
+            errors=("AUTHZ_DENIED", "CONFLICT", "INGEST_IN_PROGRESS", "INGEST_VALIDATION_ERROR", "NOT_FOUND"),
+            legacy=True,
+        ),
+        write_route(
+            name="documents.reindex", method="POST", path="/v1/documents/{document_id}/reindex",
+            summary="Cut and embed a document anew; unchanged chunks keep their vectors", handler=reindex,
+            action=acl.REINDEX, audit_event="documents.reindex.enqueued", idempotency="accepted",
+            switch="ingest", response=DocumentAccepted, body=ReindexRequest, body_kind="optional_json",
+            resource=load, status=202,
+            errors=("AUTHZ_DENIED", "INGEST_IN_PROGRESS", "INGEST_SOURCE_MISSING", "NOT_FOUND"), legacy=True,
+        ),
+        write_route(
+            name="documents.delete", method="DELETE", path="/v1/documents/{document_id}",
+            summary="Delete a document with every copy", handler=delete, action=acl.DELETE,
+            audit_event="documents.deleted", idempotency="accepted", response=None, resource=load, status=204,
+            errors=("AUTHZ_DENIED", "INGEST_IN_PROGRESS", "NOT_FOUND"), legacy=True,
+        ),
+    )  # fmt: skip
+
+
+def _accepted(outcome: SubmissionResult) -> Response:
+    """202 for work that was taken; 200 with how it stands for a document that is already there."""
+    return Response(
+        data=DocumentAccepted(
+            document_id=outcome.document_id,
+            status=outcome.status,
+            job_id=outcome.job_id,
+            status_url=f"/v1/documents/{outcome.document_id}",
+        ),
+        status=202 if outcome.fresh else 200,
+        changed=outcome.fresh,
+        audit=AuditDetails(resource_type="document", resource_id=outcome.document_id),
+    )
+
+
+def _response(row: Row, job: JobStatus | None) -> DocumentResponse:
+    progress = from_row(
+        Progress,
+        row,
+        attempt=row["attempt"] if job is None else max(job.attempt, row["attempt"]),
+        next_attempt_at=None if job is None else job.next_attempt_at,
+    )
+    return from_row(DocumentResponse, row, source=row["filename"], progress=progress)

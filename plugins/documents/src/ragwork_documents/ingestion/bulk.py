@@ -1,0 +1,137 @@
+"""Ingesting many documents from a command: accepted in batches, then awaited."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
+
+import attrs
+from ragwork_hooks.audit import AuditDetails
+from ragwork_hooks.auth import Directory, Principal, Role
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.retrieval import Index
+from ragwork_hooks.storage import Transaction
+
+from ragwork_documents.permissions.acl import DocumentAcl
+from ragwork_documents.permissions.catalog import Catalog, load_corpus
+from ragwork_documents.corpora.corpus_routes import Corpora
+from ragwork_documents.corpora.corpus_rights import CorpusRights
+from ragwork_documents.ingestion.document_service import DocumentService, Overwrite
+from ragwork_documents.ingestion.jsonl import Batch
+from ragwork_documents.schemas import CorpusCreateRequest
+
+#: The user that owns what commands ingest; a key for it is made with ``keys create --user cli``.
+OPERATOR: Final = "cli"
+_POLL_S: Final = 0.05
+_POLL_IDS: Final = 1_000
+
+
+@attrs.define
+class BulkSummary:
+    """What became of the documents. ``failures`` holds one line for each that was not indexed."""
+
+    indexed: int = 0
+    unchanged: int = 0
+    failures: list[str] = attrs.field(factory=list)
+
+
+class BulkIngest:
+    """The same acceptance as the API's, for one tenant and corpus, as the operator."""
+
+    def __init__(
+        self,
+        services: Services,
+        tenant_id: str,
+        corpus_id: str,
+        readers: Sequence[str],
+        access: DocumentAcl,
+        record: Callable[[Transaction, AuditDetails], Awaitable[None]],
+    ) -> None:
+        self._services = services
+        self._tenant_id = tenant_id
+        self._corpus_id = corpus_id
+        self._readers = readers
+        index = services.use(Index)
+        self._intake = DocumentService(services, index, access)
+        self._rights = CorpusRights.of(services, index)
+        self._record = record
+        self._principal = Principal(
+            tenant_id=tenant_id, user_id=OPERATOR, credential_id=OPERATOR, kind="system", role=Role.ADMIN
+        )
+
+    async def prepare(self, embedder: str) -> bool:
+        """Create tenant and corpus when new; whether the corpus was."""
+        directory = self._services.use_optional(Directory)
+        corpora = Corpora(self._services, Catalog(self._services), self._intake, self._rights, embedder)
+        async with self._services.db.tenant(self._tenant_id) as tx:
+            if directory is not None:
+                await directory.ensure_tenant(tx)
+            if await load_corpus(tx, self._corpus_id) is not None:
+                return False
+            request = CorpusCreateRequest(id=self._corpus_id, name=self._corpus_id)
+            await corpora.create(tx, self._principal, request)
+            await self._record(
+                tx, AuditDetails(event="corpora.created", resource_type="corpus", resource_id=request.id)
+            )
+            return True
+
+    async def run(self, batches: Iterable[Batch], advance: Callable[[int], None]) -> BulkSummary:
+        """Accept all of ``batches`` and wait until each document is settled; ``advance`` counts them."""
+        tally = BulkSummary()
+        waiting: list[str] = []
+        source = iter(batches)
+        # Reading and checking lines is work for a thread: the loop is indexing meanwhile.
+        while (batch := await asyncio.to_thread(next, source, None)) is not None:
+            settled = len(tally.failures) + tally.unchanged
+            waiting += await self._accept(batch, tally)
+            advance(len(tally.failures) + tally.unchanged - settled)
+            waiting = await self._settle(waiting, tally, advance)
+        while waiting:
+            await asyncio.sleep(_POLL_S)
+            waiting = await self._settle(waiting, tally, advance)
+        return tally
+
+    async def _accept(self, batch: Batch, tally: BulkSummary) -> list[str]:
+        async with self._services.db.tenant(self._tenant_id) as tx:
+            outcomes = await self._intake.accept(
+                tx, self._principal, self._corpus_id, batch.submissions, Overwrite.CHANGED, self._readers
+            )
+            for outcome in outcomes:
+                if outcome.refusal is None and outcome.status != "succeeded":
+                    await self._record(
+                        tx, AuditDetails(resource_type="document", resource_id=outcome.document_id)
+                    )
+        waiting = []
+        for outcome in outcomes:
+            if outcome.refusal is not None:
+                tally.failures.append(f"{outcome.document_id}: {_reason(outcome.refusal)}")
+            elif outcome.status == "succeeded":
+                tally.unchanged += 1
+            else:
+                waiting.append(outcome.document_id)
+        return waiting
+
+    async def _settle(self, waiting: list[str], tally: BulkSummary, advance: Callable[[int], None]) -> list[str]:
+        """What of ``waiting`` is still under way; only its oldest part is asked for."""
+        if not waiting:
+            return waiting
+        asked = waiting[:_POLL_IDS]
+        async with self._services.db.tenant(self._tenant_id, "read") as tx:
+            rows = await tx.fetch(
+                """SELECT t.id, d.status, d.failure_reason FROM unnest($1::text[]) AS t(id)
+                LEFT JOIN documents.documents d ON d.tenant_id = ragwork.tenant() AND d.id = t.id
+                WHERE d.id IS NULL OR d.status IN ('succeeded', 'failed')""",
+                asked,
+            )
+        for row in rows:
+            if row["status"] == "succeeded":
+                tally.indexed += 1
+            else:
+                tally.failures.append(f"{row['id']}: {row['failure_reason'] or 'was deleted meanwhile'}")
+        advance(len(rows))
+        done = {row["id"] for row in rows}
+        return [document_id for document_id in waiting if document_id not in done]
+
+
+def _reason(problem: Problem) -> str:
+    return f"{problem.code}: {problem.message}"

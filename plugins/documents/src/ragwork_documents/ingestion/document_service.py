@@ -1,0 +1,428 @@
+"""Accepting work on documents: what is accepted is durable (row, grants, source, job) at the commit."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Final, Protocol
+from uuid import uuid4
+
+import attrs
+import orjson
+from ragwork_hooks.auth import Principal
+from ragwork_hooks.authz import Action, Deny, Resource, readers_of, problem_of
+from ragwork_hooks.errors import Problem, not_found, retry_after
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.retrieval import Index
+from ragwork_hooks.storage import Row, Transaction
+
+from ragwork_documents.permissions import acl
+from ragwork_documents.ingestion.input_checks import invalid
+from ragwork_documents.ingestion.ingest_payload import JOB_KIND, DocumentGeneration, payload
+
+#: More pieces than this make no sense for one document and would let a tiny size flood the index.
+MAX_CHUNKS: Final = 20_000
+REQUEUE_BATCH: Final = 32
+#: Most documents are indexed within this.
+RETRY_AFTER_S: Final = 2
+_IN_FLIGHT: Final = ("queued", "processing")
+
+
+class Overwrite(Enum):
+    """What happens to a document that exists already: it stays, and other content is refused; it is replaced
+    whenever it is settled; or it is replaced when content differs or ingestion had failed.
+    """
+
+    NEVER = "never"
+    ALWAYS = "always"
+    CHANGED = "changed"
+
+
+@attrs.frozen(kw_only=True)
+class Submission:
+    """A document to ingest, checked. ``metadata`` and ``labels`` are what passages carry and rules read;
+    ``chosen`` names what beside the text the request itself says.
+    """
+
+    document_id: str
+    text: str
+    filename: str
+    content_type: str
+    ingest_source: str
+    chunk_size: int
+    chunk_overlap: int
+    metadata: Mapping[str, object] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    chosen: frozenset[str] = frozenset()
+    fingerprint: str = attrs.field(init=False)
+    blob_key: str = attrs.field(init=False, factory=lambda: f"documents/{uuid4().hex}")
+
+    @fingerprint.default
+    def _fingerprint(self) -> str:
+        # All that decides what is indexed: the same again is the same document.
+        rest = [self.filename, self.content_type, self.chunk_size, self.chunk_overlap, self.metadata]
+        digest = hashlib.sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS))
+        digest.update(self.text.encode())
+        return digest.hexdigest()
+
+
+@attrs.frozen(kw_only=True)
+class SubmissionResult:
+    """What became of a submission: ``fresh`` when it was taken, else how the document stands.
+
+    ``problem_of`` says why nothing was accepted.
+    """
+
+    document_id: str
+    status: str
+    job_id: str | None
+    fresh: bool = False
+    refusal: Problem | None = None
+
+
+class Immediate(Protocol):
+    """Ingests in the caller's transaction."""
+
+    async def at_once(self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]) -> Mapping[str, str]:
+        """Document id → final status."""
+
+
+class DocumentService:
+    """Accepts, requeues and erases documents inside the caller's transaction. With ``immediate`` what is
+    accepted is ingested there and then, else by a job.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        index: Index,
+        access: acl.DocumentAcl,
+        immediate: Immediate | None = None,
+    ) -> None:
+        self._services = services
+        self._index = index
+        self._access = access
+        self._immediate = immediate
+
+    async def accept(
+        self,
+        tx: Transaction,
+        principal: Principal,
+        corpus_id: str,
+        submissions: Sequence[Submission],
+        overwrite: Overwrite,
+        readers: Sequence[str] = (),
+    ) -> Sequence[SubmissionResult]:
+        """Take ``submissions`` (distinct ids) in together; an outcome for each, in order.
+
+        ``readers`` may read new documents beside the corpus' default readers. Raises ``Problem`` 404
+        for an unknown corpus; what concerns one document is in its outcome.
+        """
+        outcomes = await self._refused(tx, principal, submissions)
+        taken = [s for s in submissions if s.document_id not in outcomes]
+        created = await self._create(tx, principal, corpus_id, taken, readers)
+        targets = [DocumentGeneration(document_id=s.document_id, generation=1) for s in taken if s.document_id in created]
+        existing = {s.document_id: s for s in taken if s.document_id not in created}
+        if existing:
+            outcomes |= await self._meet(tx, principal, corpus_id, existing, overwrite)
+            replaced = [s for s in existing.values() if s.document_id not in outcomes]
+            targets += await self._replace(tx, replaced)
+        if targets:
+            await self._store_sources(tx, targets, taken)
+            outcomes |= await self._start(tx, corpus_id, targets)
+        return [outcomes[s.document_id] for s in submissions]
+
+    async def reindex(
+        self, tx: Transaction, document_id: str, chunk_size: int | None, chunk_overlap: int | None
+    ) -> SubmissionResult:
+        """Queue a settled document again. Raises ``Problem`` 404, 409 in flight or without its source."""
+        row = await tx.fetchrow(
+            """SELECT corpus_id, status, blob_key, chunk_size, chunk_overlap FROM documents.documents
+            WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE""",
+            document_id,
+        )
+        if row is None:
+            raise not_found("document", document_id)
+        if row["status"] in _IN_FLIGHT:
+            raise in_progress(document_id)
+        source = await self._services.blob.get(tx, row["blob_key"])
+        if source is None:
+            raise Problem("INGEST_SOURCE_MISSING", f"the source of document {document_id!r} is gone")
+        size = row["chunk_size"] if chunk_size is None else chunk_size
+        overlap = min(row["chunk_overlap"], size // 2) if chunk_overlap is None else chunk_overlap
+        check_chunking(len(source), size, overlap)
+        generation = await tx.fetchval(
+            """WITH resized AS (
+                UPDATE documents.documents SET chunk_size = $2, chunk_overlap = $3
+                WHERE tenant_id = ragwork.tenant() AND id = $1 RETURNING id
+            ) SELECT generation FROM documents.requeue(ARRAY(SELECT id FROM resized), true)""",
+            document_id,
+            size,
+            overlap,
+        )
+        target = DocumentGeneration(document_id=document_id, generation=generation)
+        return (await self._start(tx, row["corpus_id"], [target]))[document_id]
+
+    async def requeue_corpus(self, tx: Transaction, corpus_id: str) -> None:
+        """Queue every document of the corpus again; jobs under way for older generations write nothing."""
+        rows = await tx.fetch(
+            """SELECT id, generation FROM documents.requeue(ARRAY(
+                SELECT id FROM documents.documents WHERE tenant_id = ragwork.tenant() AND corpus_id = $1), true)""",
+            corpus_id,
+        )
+        targets = [DocumentGeneration(document_id=row["id"], generation=row["generation"]) for row in rows]
+        for start in range(0, len(targets), REQUEUE_BATCH):
+            await self._enqueue(tx, corpus_id, targets[start : start + REQUEUE_BATCH])
+
+    async def delete(self, tx: Transaction, document_id: str) -> None:
+        """Delete a settled document with every copy. Raises ``Problem`` 404, 409 in flight."""
+        row = await tx.fetchrow(
+            """SELECT id, status, blob_key FROM documents.documents
+            WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE""",
+            document_id,
+        )
+        if row is None:
+            raise not_found("document", document_id)
+        if row["status"] in _IN_FLIGHT:
+            raise in_progress(document_id)
+        await self.erase(tx, [row])
+
+    async def erase(self, tx: Transaction, documents: Sequence[Row]) -> None:
+        """Delete locked rows with ``id`` and ``blob_key``: rows, grants, chunks and sources."""
+        ids = [row["id"] for row in documents]
+        await tx.execute(
+            "DELETE FROM documents.documents WHERE tenant_id = ragwork.tenant() AND id = ANY($1::text[])",
+            ids,
+        )
+        await self._index.delete(tx, ids)
+        for row in documents:
+            await self._services.blob.delete(tx, row["blob_key"])
+
+    async def authorize(self, tx: Transaction, principal: Principal, action: Action, document: Row) -> None:
+        """Hold an existing document's row against the whole authorization plan. Raises ``Problem`` 403."""
+        await self._check(tx, principal, action, self._access.resource(document, principal, tx.tenant_id))
+
+    async def _check(self, tx: Transaction, principal: Principal, action: Action, resource: Resource) -> None:
+        decision = await self._services.authorize(principal, action, resource, tx)
+        if isinstance(decision.verdict, Deny):
+            raise problem_of(decision.verdict)
+
+    async def _refused(
+        self, tx: Transaction, principal: Principal, submissions: Sequence[Submission]
+    ) -> dict[str, SubmissionResult]:
+        """Outcomes of submissions that ``principal`` may not write with the labels they carry."""
+        refused: dict[str, SubmissionResult] = {}
+        for submission in submissions:
+            document_id = submission.document_id
+            resource = acl.new_resource(principal, tx.tenant_id, document_id, submission.labels)
+            try:
+                await self._check(tx, principal, acl.WRITE, resource)
+            except Problem as problem:
+                refused[document_id] = SubmissionResult(
+                    document_id=document_id, status="failed", job_id=None, refusal=problem
+                )
+        return refused
+
+    async def _create(
+        self,
+        tx: Transaction,
+        principal: Principal,
+        corpus_id: str,
+        submissions: Sequence[Submission],
+        readers: Sequence[str],
+    ) -> frozenset[str]:
+        row = await tx.fetchrow(_CREATE, corpus_id, _records(submissions), principal.user_id, list(readers))
+        if row is None or not row["corpus_exists"]:
+            raise not_found("corpus", corpus_id)
+        return frozenset(row["created"])
+
+    async def _meet(
+        self,
+        tx: Transaction,
+        principal: Principal,
+        corpus_id: str,
+        submissions: Mapping[str, Submission],
+        overwrite: Overwrite,
+    ) -> dict[str, SubmissionResult]:
+        """Outcomes of submissions whose document exists and is not to be replaced."""
+        rows = await tx.fetch(
+            f"""SELECT d.id, d.corpus_id, d.status, d.fingerprint, d.owner, d.labels, d.last_job_id,
+                d.blob_key, d.metadata, d.chunk_size, d.chunk_overlap, {acl.GRANTED} AS granted
+            FROM documents.documents d WHERE d.tenant_id = ragwork.tenant() AND d.id = ANY($2::text[])
+            ORDER BY d.id FOR UPDATE OF d""",  # noqa: S608  # a constant of acl
+            sorted(readers_of(principal)),
+            list(submissions),
+        )
+        outcomes: dict[str, SubmissionResult] = {}
+        for row in rows:
+            try:
+                await self.authorize(tx, principal, acl.WRITE, row)
+                if await self._stays(tx, row, corpus_id, submissions[row["id"]], overwrite):
+                    outcomes[row["id"]] = _standing(row)
+                else:
+                    await self._services.blob.delete(tx, row["blob_key"])
+            except Problem as problem:
+                outcomes[row["id"]] = attrs.evolve(_standing(row), refusal=problem)
+        return outcomes
+
+    async def _replace(self, tx: Transaction, submissions: Sequence[Submission]) -> Sequence[DocumentGeneration]:
+        if not submissions:
+            return []
+        rows = await tx.fetch(_REPLACE, _records(submissions))
+        return [DocumentGeneration(document_id=row["id"], generation=row["generation"]) for row in rows]
+
+    async def _stays(
+        self, tx: Transaction, row: Row, corpus_id: str, submission: Submission, overwrite: Overwrite
+    ) -> bool:
+        """Whether the existing document answers the submission; False when it is to be replaced.
+
+        Raises ``Problem`` 409 for what it neither answers nor may replace.
+        """
+        if row["corpus_id"] != corpus_id:
+            raise Problem("CONFLICT", f"document {row['id']!r} belongs to another corpus")
+        same: bool = row["fingerprint"] == submission.fingerprint
+        if overwrite is Overwrite.NEVER:
+            if not same and (differs := await self._differences(tx, row, submission)):
+                raise _other_content(row["id"], differs)
+            return True
+        if row["status"] in _IN_FLIGHT:
+            if same:
+                return True
+            raise in_progress(row["id"])
+        return overwrite is Overwrite.CHANGED and same and bool(row["status"] == "succeeded")
+
+    async def _differences(self, tx: Transaction, row: Row, submission: Submission) -> Sequence[str]:
+        """What of the submission would be lost if the document stayed: its content, and what it chose of the
+        rest. A file's name is no content.
+        """
+        kept = {
+            "metadata_json": row["metadata"] == submission.metadata,
+            "chunk_size_chars": row["chunk_size"] == submission.chunk_size,
+            "chunk_overlap_chars": row["chunk_overlap"] == submission.chunk_overlap,
+        }
+        differs = [name for name in kept if name in submission.chosen and not kept[name]]
+        source = await self._services.blob.get(tx, row["blob_key"])
+        return differs if source == submission.text.encode() else ["content", *differs]
+
+    async def _store_sources(
+        self, tx: Transaction, targets: Sequence[DocumentGeneration], submissions: Sequence[Submission]
+    ) -> None:
+        ids = {target.document_id for target in targets}
+        for submission in submissions:
+            if submission.document_id in ids:
+                await self._services.blob.put(tx, submission.blob_key, submission.text.encode())
+
+    async def _start(self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]) -> dict[str, SubmissionResult]:
+        """Ingest ``targets`` now, or queue one job for them."""
+        if self._immediate is None:
+            job_id = await self._enqueue(tx, corpus_id, targets)
+            states: Mapping[str, str] = {target.document_id: "queued" for target in targets}
+        else:
+            job_id = None
+            states = await self._immediate.at_once(tx, corpus_id, targets)
+        return {
+            document_id: SubmissionResult(document_id=document_id, status=status, job_id=job_id, fresh=True)
+            for document_id, status in states.items()
+        }
+
+    async def _enqueue(self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]) -> str:
+        """One job for ``targets``. Gives the job's id."""
+        job_id = await self._services.jobs.enqueue(tx, JOB_KIND, payload(corpus_id, targets))
+        await tx.execute(
+            """UPDATE documents.documents SET last_job_id = $1
+            WHERE tenant_id = ragwork.tenant() AND id = ANY($2::text[])""",
+            job_id,
+            sorted(target.document_id for target in targets),
+        )
+        return job_id
+
+
+def check_chunking(characters: int, size: int, overlap: int) -> None:
+    """Raise ``Problem`` 422 for an overlap above half the size or a size that makes too many chunks."""
+    if 2 * overlap > size:
+        path: list[str | int] = ["body", "chunk_overlap_chars"]
+        raise invalid(path, f"{overlap} must be at most half of chunk_size_chars, {size // 2} here")
+    if characters > MAX_CHUNKS * (size - overlap):
+        path = ["body", "chunk_size_chars"]
+        raise invalid(path, f"would cut {characters} characters into more than {MAX_CHUNKS} chunks")
+
+
+def in_progress(document_id: str) -> Problem:
+    """The refusal of a change to a document that is queued or processing."""
+    return Problem(
+        "INGEST_IN_PROGRESS",
+        f"document {document_id!r} is being ingested; try again when it is done",
+        headers=retry_after(RETRY_AFTER_S),
+    )
+
+
+def _other_content(document_id: str, differs: Sequence[str]) -> Problem:
+    return Problem(
+        "CONFLICT",
+        f"document {document_id!r} exists with another {' and '.join(differs)}; "
+        'send "overwrite": true to replace it, or another document_id',
+        details={"document_id": document_id, "differs": list(differs), "replace_with": "overwrite"},
+    )
+
+
+def _standing(row: Row) -> SubmissionResult:
+    return SubmissionResult(document_id=row["id"], status=row["status"], job_id=row["last_job_id"])
+
+
+def _records(submissions: Sequence[Submission]) -> list[dict[str, object]]:
+    return [
+        {
+            "id": s.document_id,
+            "filename": s.filename,
+            "content_type": s.content_type,
+            "ingest_source": s.ingest_source,
+            "fingerprint": s.fingerprint,
+            "blob_key": s.blob_key,
+            "metadata": s.metadata,
+            "labels": s.labels,
+            "chunk_size": s.chunk_size,
+            "chunk_overlap": s.chunk_overlap,
+        }
+        for s in submissions
+    ]
+
+
+_RECORD: Final = """s(id text, filename text, content_type text, ingest_source text, fingerprint text,
+    blob_key text, metadata jsonb, labels jsonb, chunk_size integer, chunk_overlap integer)"""
+
+_CREATE: Final = f"""
+WITH corpus AS (
+    SELECT id, default_readers, readers_set_by FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1
+), created AS (
+    INSERT INTO documents.documents (tenant_id, id, corpus_id, owner, filename, content_type, ingest_source,
+        fingerprint, blob_key, metadata, labels, chunk_size, chunk_overlap)
+    SELECT ragwork.tenant(), s.id, corpus.id, $3, s.filename, s.content_type, s.ingest_source,
+        s.fingerprint, s.blob_key, s.metadata, s.labels, s.chunk_size, s.chunk_overlap
+    FROM corpus CROSS JOIN jsonb_to_recordset($2::jsonb) AS {_RECORD}
+    ORDER BY s.id
+    ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id
+), granted AS (
+    INSERT INTO documents.grants (tenant_id, id, document_id, principal_type, principal_id, permission,
+        granted_by)
+    SELECT ragwork.tenant(), gen_random_uuid()::text, created.id, split_part(r.reader, ':', 1),
+        substr(r.reader, strpos(r.reader, ':') + 1), r.permission, r.granted_by
+    FROM created CROSS JOIN (
+        SELECT 'user:' || $3 AS reader, 'owner' AS permission, $3 AS granted_by
+        UNION SELECT unnest($4::text[]), 'read', $3
+        UNION SELECT reader, 'read', readers_set_by FROM corpus, unnest(default_readers) AS reader
+            WHERE reader <> ALL ($4::text[])
+    ) AS r
+)
+SELECT EXISTS (SELECT FROM corpus) AS corpus_exists, ARRAY(SELECT id FROM created) AS created
+"""  # noqa: S608  # a constant of this module
+
+# ``requeue`` is volatile: it sees the rows as the update before it leaves them.
+_REPLACE: Final = f"""
+WITH replaced AS (
+    UPDATE documents.documents d SET filename = s.filename, content_type = s.content_type,
+        ingest_source = s.ingest_source, fingerprint = s.fingerprint, blob_key = s.blob_key,
+        metadata = s.metadata, labels = s.labels, chunk_size = s.chunk_size, chunk_overlap = s.chunk_overlap
+    FROM jsonb_to_recordset($1::jsonb) AS {_RECORD}
+    WHERE d.tenant_id = ragwork.tenant() AND d.id = s.id RETURNING d.id
+)
+SELECT id, generation FROM documents.requeue(ARRAY(SELECT id FROM replaced), false)
+"""  # noqa: S608  # a constant of this module

@@ -1,0 +1,345 @@
+"""The ingestion job: read the sources, cut, embed what is new, swap the chunks in.
+
+The job acts for the system: the right to write was judged when the document was accepted, and who may
+read is read again, under the document's lock, in the transaction that makes chunks visible. Every step
+can be repeated; a job for an older generation, or for a document that is settled or gone, writes nothing.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import attrs
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.jobs import PermanentFailure, Job, JobKind
+from ragwork_hooks.plugin import Services
+from ragwork_hooks.provider_kinds import EMBEDDING
+from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument
+from ragwork_hooks.storage import Row, Transaction
+
+from ragwork_documents.ingestion.chunker import split
+from ragwork_documents.ingestion.document_service import MAX_CHUNKS
+from ragwork_documents.permissions.readers import readers_by_document
+from ragwork_documents.ingestion.content_type import MARKDOWN
+from ragwork_documents.ingestion.ingest_payload import JOB_KIND, DocumentGeneration, payload, targets_of
+
+EMBED_BATCH: Final = 32
+MAX_REASON: Final = 500
+_PROGRESS_EVERY_S: Final = 0.5
+
+
+@attrs.frozen(kw_only=True)
+class _Piece:
+    id: str
+    ordinal: int
+    text: str
+    start: int
+    end: int
+    digest: str
+
+
+@attrs.frozen(kw_only=True)
+class _Work:
+    """A claimed document, its pieces, and the digests whose vectors the index has."""
+
+    target: DocumentGeneration
+    pieces: Sequence[_Piece]
+    known: frozenset[str]
+
+
+@attrs.frozen(kw_only=True)
+class _Claimed:
+    target: DocumentGeneration
+    source: bytes | None
+    markdown: bool
+    size: int
+    overlap: int
+    known: frozenset[str]
+
+
+class IngestionJobs:
+    """Runs ``documents.ingest`` jobs."""
+
+    def __init__(self, services: Services, index: Index) -> None:
+        self._services = services
+        self._index = index
+
+    def kind(self, *, max_attempts: int, concurrency: int) -> JobKind:
+        """The declaration of the job."""
+        return JobKind(
+            name=JOB_KIND, run=self.run, on_dead=self.dead, max_attempts=max_attempts, concurrency=concurrency
+        )
+
+    async def run(self, job: Job) -> None:
+        """Ingest the job's documents together; one by one once something went wrong with them."""
+        corpus_id, targets = targets_of(job.payload)
+        if len(targets) > 1 and job.attempt == 1:
+            try:
+                await self._ingest(job, corpus_id, targets)
+            except (ProviderError, PermanentFailure):
+                self._services.metrics.count(
+                    "ingest_batches_split_total", "IngestionJobs batches done again one document at a time"
+                )
+            else:
+                return
+        for target in targets:
+            await self._ingest_one(job, corpus_id, target)
+
+    async def dead(self, job: Job, reason: str) -> None:
+        """Mark the job's document failed; documents of a batch get a job of their own instead.
+
+        A batch may have died of one of its documents: the others must not share its fate.
+        """
+        corpus_id, targets = targets_of(job.payload)
+        if len(targets) == 1:
+            await self._give_up(job, targets[0], reason)
+            return
+        async with self._services.db.tenant(job.tenant_id) as tx:
+            rows = await tx.fetch(
+                """SELECT d.id, d.generation FROM documents.documents d
+                JOIN unnest($1::text[], $2::integer[]) AS t(id, generation) USING (id, generation)
+                WHERE d.tenant_id = ragwork.tenant() AND d.status IN ('queued', 'processing')
+                ORDER BY d.id FOR UPDATE OF d""",
+                *_columns(targets),
+            )
+            for row in rows:
+                target = DocumentGeneration(document_id=row["id"], generation=row["generation"])
+                await self._services.jobs.enqueue(tx, JOB_KIND, payload(corpus_id, [target]))
+
+    async def at_once(self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]) -> Mapping[str, str]:
+        """Ingest in the caller's transaction, each document for itself. Document id → final status."""
+        states = {}
+        for target in targets:
+            states[target.document_id] = "succeeded"
+            try:
+                embedder, claimed = await self._claim(tx, 1, corpus_id, [target])
+                works = await asyncio.to_thread(_cut_all, claimed)
+                vectors = await self._embed(embedder, works, None)
+                await self._store(tx, corpus_id, embedder, works, vectors)
+            except (ProviderError, PermanentFailure) as error:
+                await self._fail(tx, target, str(error))
+                states[target.document_id] = "failed"
+        return states
+
+    async def _ingest_one(self, job: Job, corpus_id: str, target: DocumentGeneration) -> None:
+        try:
+            await self._ingest(job, corpus_id, [target])
+        except PermanentFailure as error:
+            await self._give_up(job, target, str(error))
+        except ProviderError as error:
+            if error.retryable:
+                raise
+            await self._give_up(job, target, str(error))
+
+    async def _ingest(self, job: Job, corpus_id: str, targets: Sequence[DocumentGeneration]) -> None:
+        async with self._services.db.tenant(job.tenant_id) as tx:
+            embedder, claimed = await self._claim(tx, job.attempt, corpus_id, targets)
+        if not claimed:
+            return
+        works = await asyncio.to_thread(_cut_all, claimed)
+        vectors = await self._embed(embedder, works, job.tenant_id if len(works) == 1 else None)
+        async with self._services.db.tenant(job.tenant_id) as tx:
+            await self._store(tx, corpus_id, embedder, works, vectors)
+
+    async def _claim(
+        self, tx: Transaction, attempt: int, corpus_id: str, targets: Sequence[DocumentGeneration]
+    ) -> tuple[str, Sequence[_Claimed]]:
+        """Mark the documents processing and read what they are made of.
+
+        A failed document is taken too: an operator who retries a dead job means it.
+        """
+        rows = await tx.fetch(
+            """UPDATE documents.documents d SET status = 'processing', phase = 'chunking',
+                failure_reason = NULL, attempt = $3, updated_at = now(),
+                processing_started_at = COALESCE(d.processing_started_at, now())
+            FROM unnest($1::text[], $2::integer[]) AS t(id, generation), documents.corpora c
+            WHERE d.tenant_id = ragwork.tenant() AND d.id = t.id AND d.generation = t.generation
+                AND d.status IN ('queued', 'processing', 'failed') AND d.corpus_id = $4
+                AND c.tenant_id = d.tenant_id AND c.id = d.corpus_id
+            RETURNING d.id, d.generation, d.blob_key, d.content_type, d.chunk_size, d.chunk_overlap,
+                d.indexed_generation, c.embedder""",
+            *_columns(targets),
+            attempt,
+            corpus_id,
+        )
+        claimed = []
+        for row in rows:
+            source = await self._services.blob.get(tx, row["blob_key"])
+            known: frozenset[str] = frozenset()
+            if row["indexed_generation"] is not None:
+                known = await self._index.known(tx, row["id"], row["embedder"])
+            claimed.append(_claimed(row, source, known))
+        return (rows[0]["embedder"] if rows else ""), claimed
+
+    async def _embed(
+        self, embedder: str, works: Sequence[_Work], reporting_to: str | None
+    ) -> Mapping[str, Sequence[float]]:
+        """Digest → vector of every piece that the index does not know. How far the first of ``works`` is gets
+        reported in the tenant ``reporting_to``.
+        """
+        fresh = {p.digest: p.text for w in works for p in w.pieces if p.digest not in w.known}
+        vectors: dict[str, Sequence[float]] = {}
+        if not fresh:
+            return vectors
+        provider = await self._services.providers.open(EMBEDDING, embedder)
+        digests, reported = list(fresh), self._services.clock.monotonic()
+        for start in range(0, len(digests), EMBED_BATCH):
+            batch = digests[start : start + EMBED_BATCH]
+            made = await provider.embed([fresh[digest] for digest in batch], "document")
+            vectors.update(zip(batch, made, strict=True))
+            now = self._services.clock.monotonic()
+            if reporting_to is not None and now - reported >= _PROGRESS_EVERY_S:
+                await self._report(reporting_to, works[0], len(digests) - len(vectors))
+                reported = now
+        return vectors
+
+    async def _report(self, tenant_id: str, work: _Work, left: int) -> None:
+        total = len(work.pieces)
+        async with self._services.db.tenant(tenant_id) as tx:
+            await tx.execute(
+                """UPDATE documents.documents SET phase = 'embedding', chunks_done = $3, chunks_total = $4,
+                    updated_at = now()
+                WHERE tenant_id = ragwork.tenant() AND id = $1 AND generation = $2
+                    AND status = 'processing'""",
+                work.target.document_id,
+                work.target.generation,
+                max(total - left, 0),
+                total,
+            )
+
+    async def _store(
+        self,
+        tx: Transaction,
+        corpus_id: str,
+        embedder: str,
+        works: Sequence[_Work],
+        vectors: Mapping[str, Sequence[float]],
+    ) -> None:
+        """Swap in the new chunks of what is still wanted."""
+        by_id = {work.target.document_id: work for work in works}
+        rows = await tx.fetch(_LOCK, *_columns([work.target for work in works]), corpus_id)
+        if not rows:
+            return
+        if rows[0]["embedder"] != embedder:
+            raise RuntimeError("the corpus got another embedder meanwhile; the next attempt uses it")
+        # A statement of its own, after the locks: a grant that changed while they were awaited counts.
+        readers = await readers_by_document(tx, [row["id"] for row in rows])
+        for row in rows:
+            work = by_id[row["id"]]
+            await self._index.replace(
+                tx, _indexed(row, corpus_id, embedder, work, vectors, readers[row["id"]])
+            )
+        await tx.execute(
+            """UPDATE documents.documents d SET status = 'succeeded', phase = 'done',
+                failure_reason = NULL, indexed_generation = d.generation, num_chunks = t.chunks,
+                chunks_done = t.chunks, chunks_total = t.chunks, completed_at = now(), updated_at = now()
+            FROM unnest($1::text[], $2::integer[]) AS t(id, chunks)
+            WHERE d.tenant_id = ragwork.tenant() AND d.id = t.id""",
+            [row["id"] for row in rows],
+            [len(by_id[row["id"]].pieces) for row in rows],
+        )
+
+    async def _give_up(self, job: Job, target: DocumentGeneration, reason: str) -> None:
+        async with self._services.db.tenant(job.tenant_id) as tx:
+            await self._fail(tx, target, reason)
+
+    async def _fail(self, tx: Transaction, target: DocumentGeneration, reason: str) -> None:
+        await tx.execute(
+            """UPDATE documents.documents SET status = 'failed', phase = 'failed', failure_reason = $3,
+                completed_at = now(), updated_at = now()
+            WHERE tenant_id = ragwork.tenant() AND id = $1 AND generation = $2
+                AND status IN ('queued', 'processing')""",
+            target.document_id,
+            target.generation,
+            reason[:MAX_REASON],
+        )
+
+
+# The corpus' row is locked before its documents', in the order that a change of its embedder takes them.
+_LOCK: Final = """
+WITH corpus AS MATERIALIZED (
+    SELECT id, embedder FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $3 FOR SHARE
+)
+SELECT d.id, d.generation, d.filename, d.owner, d.metadata, d.labels, corpus.embedder
+FROM corpus
+JOIN documents.documents d ON d.tenant_id = ragwork.tenant() AND d.corpus_id = corpus.id
+JOIN unnest($1::text[], $2::integer[]) AS t(id, generation) ON t.id = d.id AND t.generation = d.generation
+WHERE d.status = 'processing' ORDER BY d.id FOR UPDATE OF d
+"""
+
+
+def _columns(targets: Sequence[DocumentGeneration]) -> tuple[list[str], list[int]]:
+    return [t.document_id for t in targets], [t.generation for t in targets]
+
+
+def _claimed(row: Row, source: bytes | None, known: frozenset[str]) -> _Claimed:
+    return _Claimed(
+        target=DocumentGeneration(document_id=row["id"], generation=row["generation"]),
+        source=source,
+        markdown=row["content_type"] == MARKDOWN,
+        size=row["chunk_size"],
+        overlap=row["chunk_overlap"],
+        known=known,
+    )
+
+
+def _cut_all(claimed: Sequence[_Claimed]) -> Sequence[_Work]:
+    return [_cut(document) for document in claimed]
+
+
+def _cut(document: _Claimed) -> _Work:
+    if document.source is None:
+        raise PermanentFailure("the document's source is gone")
+    # One stored by an earlier release may have more.
+    overlap = min(document.overlap, document.size // 2)
+    text = document.source.decode()
+    pieces: list[_Piece] = []
+    for span in split(text, document.size, overlap, markdown=document.markdown):
+        if len(pieces) == MAX_CHUNKS:
+            raise PermanentFailure(f"the document makes more than {MAX_CHUNKS} chunks")
+        piece = span.of(text)
+        pieces.append(
+            _Piece(
+                id=f"{document.target.document_id}:{len(pieces)}",
+                ordinal=len(pieces),
+                text=piece,
+                start=span.start,
+                end=span.end,
+                digest=hashlib.sha256(piece.encode()).hexdigest(),
+            )
+        )
+    return _Work(target=document.target, pieces=pieces, known=document.known)
+
+
+def _indexed(
+    row: Row,
+    corpus_id: str,
+    embedder: str,
+    work: _Work,
+    vectors: Mapping[str, Sequence[float]],
+    readers: Mapping[str, str | None],
+) -> IndexedDocument:
+    return IndexedDocument(
+        document_id=row["id"],
+        corpus_id=corpus_id,
+        version=row["generation"],
+        source=row["filename"],
+        owner=row["owner"],
+        embedder=embedder,
+        chunks=[
+            Chunk(
+                id=piece.id,
+                ordinal=piece.ordinal,
+                text=piece.text,
+                start=piece.start,
+                end=piece.end,
+                digest=piece.digest,
+                vector=None if piece.digest in work.known else vectors[piece.digest],
+            )
+            for piece in work.pieces
+        ],
+        metadata=row["metadata"],
+        labels=row["labels"],
+        readers=readers,
+    )

@@ -1,0 +1,75 @@
+"""One question to several corpora at once; whoever fails does not take the others along."""
+
+import asyncio
+from collections.abc import Sequence
+
+import attrs
+from ragwork_hooks.authz import ReadScope
+from ragwork_hooks.documents import SearchAnswers, CorpusPassage, PreparedSearch
+from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.plugin import Providers
+from ragwork_hooks.provider_kinds import RETRIEVAL
+from ragwork_hooks.retrieval import Passage, PreparedQuery, Query
+from ragwork_hooks.storage import Transaction
+
+from ragwork_documents.search.rank_fusion import merge
+
+
+@attrs.frozen(kw_only=True)
+class PreparedCorpus:
+    """Implements ``ragwork_hooks.documents.PreparedSearch``. ``outcomes`` are in the order asked."""
+
+    outcomes: Sequence[tuple[str, PreparedQuery | ProviderError]]
+
+    async def read(self, tx: Transaction, scope: ReadScope) -> SearchAnswers:
+        """Each corpus' passages, all of them within the one snapshot of ``tx``."""
+        found: list[tuple[str, Sequence[Passage]]] = []
+        failed: list[tuple[str, ProviderError]] = []
+        for corpus_id, outcome in self.outcomes:
+            if isinstance(outcome, ProviderError):
+                failed.append((corpus_id, outcome))
+                continue
+            try:
+                found.append((corpus_id, await outcome.passages(tx, scope)))
+            except ProviderError as error:
+                failed.append((corpus_id, error))
+        if not found:
+            raise failed[0][1]
+        return SearchAnswers(found=found, failed=failed)
+
+
+@attrs.frozen
+class MultiCorpusSearch:
+    """Implements ``ragwork_hooks.documents.CorpusSearch``."""
+
+    providers: Providers
+
+    async def prepare(self, tenant_id: str, asked: Sequence[tuple[str, Query]]) -> PreparedSearch:
+        """See ``CorpusSearch``."""
+        answers = await asyncio.gather(
+            *(self._prepare(tenant_id, name, query) for name, query in asked), return_exceptions=True
+        )
+        outcomes = [
+            (query.corpus_id, _checked(answer)) for (_, query), answer in zip(asked, answers, strict=True)
+        ]
+        failed = [outcome for _, outcome in outcomes if isinstance(outcome, ProviderError)]
+        if len(failed) == len(outcomes):
+            raise failed[0]
+        return PreparedCorpus(outcomes=outcomes)
+
+    async def rank(
+        self, question: str, answers: SearchAnswers, top_k: int, *, distinct: bool = False
+    ) -> Sequence[CorpusPassage]:
+        """See ``CorpusSearch``. Off the event loop: the texts may be long."""
+        return await asyncio.to_thread(merge, question, answers.found, top_k, distinct=distinct)
+
+    async def _prepare(self, tenant_id: str, name: str, query: Query) -> PreparedQuery:
+        retriever = await self.providers.open(RETRIEVAL, name)
+        return await retriever.prepare(tenant_id, query)
+
+
+def _checked(answer: PreparedQuery | BaseException) -> PreparedQuery | ProviderError:
+    """Only a typed error is a provider's answer; anything else is a fault of ours."""
+    if isinstance(answer, BaseException) and not isinstance(answer, ProviderError):
+        raise answer
+    return answer

@@ -1,0 +1,1 @@
+"""Groups that an identity provider manages, their members and their roles."""

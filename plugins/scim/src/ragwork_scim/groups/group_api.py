@@ -1,0 +1,155 @@
+"""``/Groups``: what the handlers do."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ragwork_hooks.audit import AuditDetails
+from ragwork_hooks.http import Request, File, Empty, Response
+from scim2_models import Context
+
+from ragwork_scim.groups import group_store
+from ragwork_scim.protocol import patches
+from ragwork_scim.protocol import payloads
+from ragwork_scim.protocol.columns import GROUP_COLUMNS
+from ragwork_scim.config import ScimConfig
+from ragwork_scim.protocol.error_format import MEDIA_TYPE
+from ragwork_scim.protocol.discovery import listed
+from ragwork_scim.protocol.filters import Condition, condition, order
+from ragwork_scim.groups.group_store import StoredGroup
+from ragwork_scim.protocol.urls import GROUPS, etag
+from ragwork_scim.protocol.models import Group
+from ragwork_scim.protocol.patches import GroupChange
+from ragwork_scim.protocol.projection import AttributeSelection, projected
+from ragwork_scim.protocol.queries import ResourceListQuery, Projection
+from ragwork_scim.directory_sync import DirectorySync
+from ragwork_scim.protocol.search import ResourceSearch, list_query
+from ragwork_scim.tenant_lock import acquire
+from ragwork_scim.protocol.etags import is_known, require_version
+
+_EVENT = "identity.scim.group.updated"
+
+
+class GroupsApi:
+    """Handlers. Writes take the tenant's turn first."""
+
+    def __init__(self, config: ScimConfig, rights: DirectorySync) -> None:
+        self._config = config
+        self._rights = rights
+
+    async def list(self, call: Request[Empty, ResourceListQuery]) -> object:
+        return await self._found(call, call.query)
+
+    async def search(self, call: Request[dict[str, Any], Empty]) -> object:
+        return await self._found(call, list_query(call.body))
+
+    async def get(self, call: Request[Empty, Projection]) -> Response | File:
+        wanted = AttributeSelection.of(call.query)
+        stored = await group_store.get(call.tx, call.path["group_id"], members=wanted.includes("members"))
+        tag = {"ETag": etag(stored.version)}
+        if is_known(call.headers, stored.version):
+            return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
+        return Response(data=_shown(stored, wanted), headers=tag)
+
+    async def create(self, call: Request[dict[str, Any], Projection]) -> Response:
+        sent, members = payloads.group_of(call.body, Context.RESOURCE_CREATION_REQUEST)
+        added, wanted = patches.member_ids(members), AttributeSelection.of(call.query)
+        name = payloads.group_name(sent.display_name)
+        await acquire(call.tx)
+        group_id = await group_store.insert(call.tx, name, sent.external_id)
+        await self._rights.name_group(call.tx, group_id, name)
+        joined = await group_store.join(call.tx, group_id, added)
+        await self._rights.moved(call.tx, call.principal, group_id, joined, ())
+        return await self._reply(call, group_id, wanted, _note(group_id, "created", joined, ()))
+
+    async def replace(self, call: Request[dict[str, Any], Projection]) -> Response:
+        sent, members = payloads.group_of(call.body, Context.RESOURCE_REPLACEMENT_REQUEST)
+        stored = await self._held(call)
+        name = payloads.group_name(sent.display_name)
+        change = GroupChange(name, sent.external_id, cleared=True, added=patches.member_ids(members))
+        return await self._changed(call, stored, change, "replaced")
+
+    async def patch(self, call: Request[dict[str, Any], Projection]) -> Response:
+        stored = await self._held(call)
+        change = GroupChange(stored.display_name, stored.external_id)
+        for operation in patches.operations(call.body, stored.id):
+            change.apply(operation)
+        return await self._changed(call, stored, change, "patched")
+
+    async def delete(self, call: Request[Empty, Empty]) -> Response:
+        stored = await self._held(call)
+        left = await group_store.leave(call.tx, stored.id, (), all_but=())
+        await group_store.delete(call.tx, stored.id)
+        await self._rights.moved(call.tx, call.principal, stored.id, (), left)
+        return Response(status=204, audit=_note(stored.id, "deleted", (), left))
+
+    async def _held(self, call: Request[Any, Any]) -> StoredGroup:
+        """The group in the tenant's turn. Raises ``Problem`` 404 and 412."""
+        await acquire(call.tx)
+        stored = await group_store.get(call.tx, call.path["group_id"], members=False)
+        require_version(call.headers, stored.version)
+        return stored
+
+    async def _changed(
+        self, call: Request[dict[str, Any], Projection], stored: StoredGroup, change: GroupChange, how: str
+    ) -> Response:
+        wanted = AttributeSelection.of(call.query)
+        tx = call.tx
+        renamed = (change.display_name, change.external_id) != (stored.display_name, stored.external_id)
+        if renamed:
+            await group_store.rename(tx, stored.id, change.display_name, change.external_id)
+            await self._rights.name_group(tx, stored.id, change.display_name)
+        left: list[str] = []
+        if change.cleared or change.removed:
+            stay = change.added if change.cleared else None
+            left = await group_store.leave(tx, stored.id, change.removed, all_but=stay)
+        joined = await group_store.join(tx, stored.id, change.added)
+        changed = renamed or bool(joined) or bool(left)
+        if changed:
+            await group_store.touch(tx, stored.id)
+            await self._rights.moved(tx, call.principal, stored.id, joined, left)
+        note = _note(stored.id, how, joined, left)
+        return await self._reply(call, stored.id, wanted, note, changed=changed)
+
+    async def _reply(
+        self, call: Request[Any, Any], group_id: str, wanted: AttributeSelection, note: AuditDetails, *, changed: bool = True
+    ) -> Response:
+        stored = await group_store.get(call.tx, group_id, members=wanted.includes("members"))
+        return Response(
+            data=_shown(stored, wanted),
+            status=201 if note.metadata["operation"] == "created" else 200,
+            headers={"ETag": etag(stored.version), "Location": GROUPS + group_id},
+            changed=changed,
+            audit=note,
+        )
+
+    async def _found(self, call: Request[Any, Any], query: ResourceListQuery) -> object:
+        search = ResourceSearch.of(query, self._config.default_page_size, self._config.max_page_size)
+        where = condition(Group, GROUP_COLUMNS, search.filter)
+        total = await group_store.count(call.tx, where)
+        resources = await self.section(call, search, where, search.count, search.start - 1)
+        return listed(resources, total=total, start=search.start)
+
+    async def section(
+        self, call: Request[Any, Any], search: ResourceSearch, where: Condition, limit: int, offset: int
+    ) -> Sequence[Mapping[str, object]]:
+        """Up to ``limit`` resources that meet ``where``, from ``offset`` on."""
+        if limit <= 0:
+            return ()
+        by = order(Group, GROUP_COLUMNS, search.sort_by, search.descending)
+        with_members = search.wanted.includes("members")
+        found = await group_store.page(call.tx, where, by, limit, offset, members=with_members)
+        return [_shown(group, search.wanted) for group in found]
+
+
+def _shown(group: StoredGroup, wanted: AttributeSelection) -> Mapping[str, object]:
+    """The resource; members' names are there when they are asked for."""
+    return projected(Group, group.resource(names=not wanted.everything), wanted)
+
+
+def _note(group_id: str, operation: str, joined: Collection[str], left: Collection[str]) -> AuditDetails:
+    return AuditDetails(
+        event=_EVENT,
+        resource_type="group",
+        resource_id=group_id,
+        metadata={"operation": operation, "joined": len(joined), "left": len(left)},
+    )

@@ -1,0 +1,1 @@
+"""Users that an identity provider manages."""

@@ -1,0 +1,1 @@
+"""A login, from the redirect to the session."""

@@ -1,0 +1,1 @@
+"""Identity providers: what is stored of them, and what is asked of them."""
