@@ -207,10 +207,10 @@ async def serving(
             statement_timeout_ms=config.statement_timeout_ms,
         )
         stack.push_async_callback(pool.close)
-        bus = NotificationChannel(dsn)
-        await bus.start()
-        stack.push_async_callback(bus.close)
-        telemetry, streams = Telemetry("test"), StreamRegistry(bus)
+        notifications = NotificationChannel(dsn)
+        await notifications.start()
+        stack.push_async_callback(notifications.close)
+        telemetry, streams = Telemetry("test"), StreamRegistry(notifications)
         pipeline = Pipeline(
             config=config,
             db=pool,

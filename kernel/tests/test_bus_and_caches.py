@@ -21,7 +21,7 @@ class Process:
     """The parts of one process that share news with the others."""
 
     pool: Pool
-    bus: NotificationChannel
+    notifications: NotificationChannel
     cache: InvalidatedCache[object]
 
 
@@ -35,13 +35,13 @@ async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
 @contextlib.asynccontextmanager
 async def process(database: FreshDatabase, size: int = 10_000, ttl_s: float = 60) -> AsyncIterator[Process]:
     pool = await Pool.open(database.app, size=2, statement_timeout_ms=5000)
-    bus = NotificationChannel(database.app)
-    caches = KernelCaches(bus)
-    await bus.start()
+    notifications = NotificationChannel(database.app)
+    caches = KernelCaches(notifications)
+    await notifications.start()
     try:
-        yield Process(pool=pool, bus=bus, cache=caches.cache("test.things", ttl_s=ttl_s, size=size))
+        yield Process(pool=pool, notifications=notifications, cache=caches.cache("test.things", ttl_s=ttl_s, size=size))
     finally:
-        await bus.close()
+        await notifications.close()
         await pool.close()
 
 
@@ -204,10 +204,10 @@ async def test_while_the_channel_is_broken_every_get_reads_through(
                 for pid in pids:
                     assert await tx.fetchval("SELECT pg_terminate_backend($1)", pid)
             await asyncio.sleep(REVOCATION_WINDOW_S + 0.1)
-            assert not here.bus.fresh
+            assert not here.notifications.fresh
             assert await here.cache.get("k", load) == "fresh"
             assert await here.cache.get("k", load) == "fresher"
-        await eventually(lambda: here.bus.fresh, 5)
+        await eventually(lambda: here.notifications.fresh, 5)
 
 
 async def test_after_a_reconnect_nothing_from_before_the_gap_is_believed(database: FreshDatabase) -> None:
@@ -216,7 +216,7 @@ async def test_after_a_reconnect_nothing_from_before_the_gap_is_believed(databas
         await here.cache.get("k", counted("old", calls))
         await kill(database, await listeners(database))
         await asyncio.sleep(0.1)
-        await eventually(lambda: here.bus.fresh, 5)
+        await eventually(lambda: here.notifications.fresh, 5)
         await asyncio.sleep(0.5)
         assert await here.cache.get("k", counted("new", calls)) == "new"
 
@@ -227,12 +227,12 @@ async def test_the_bus_survives_being_killed_at_every_moment(database: FreshData
         until = loop.time() + 2
         while loop.time() < until:
             await kill(database, await listeners(database))
-        await eventually(lambda: here.bus.fresh and there.bus.fresh, 5)
+        await eventually(lambda: here.notifications.fresh and there.notifications.fresh, 5)
         await asyncio.sleep(0.4)
         heard: list[dict[str, str]] = []
-        there.bus.on("news", heard.append)
+        there.notifications.on("news", heard.append)
         async with here.pool.tenant("t1") as tx:
-            await here.bus.publish(tx, "news", {"n": "1"})
+            await here.notifications.publish(tx, "news", {"n": "1"})
         await eventually(lambda: bool(heard), 1)
         assert heard == [{"n": "1"}]
 
@@ -252,7 +252,7 @@ async def test_a_connection_lost_before_it_listens_is_tried_again(
     monkeypatch.setattr(asyncpg.Connection, "add_listener", once)
     async with process(database) as here:
         assert not lost
-        assert here.bus.fresh
+        assert here.notifications.fresh
 
 
 async def test_a_handler_that_fails_does_not_deafen_the_bus(database: FreshDatabase) -> None:
@@ -262,11 +262,11 @@ async def test_a_handler_that_fails_does_not_deafen_the_bus(database: FreshDatab
         raise RuntimeError("bad handler")
 
     async with process(database) as here, process(database) as there:
-        there.bus.on("bad", fails)
-        there.bus.on("good", heard.append)
+        there.notifications.on("bad", fails)
+        there.notifications.on("good", heard.append)
         for topic in ("bad", "unknown", "good"):
             async with here.pool.tenant("t1") as tx:
-                await here.bus.publish(tx, topic, {"n": "1"})
+                await here.notifications.publish(tx, topic, {"n": "1"})
         await eventually(lambda: bool(heard), 1)
 
 

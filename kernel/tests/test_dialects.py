@@ -49,7 +49,7 @@ async def test_what_no_route_takes_is_refused_in_the_words_of_its_neighbours(dat
     spoken = {"dialect": Scimlike(), "method": "POST", "body": dict, "body_kind": "json"}
     routes = (
         route(handler, name="a", path="/v1/scim/v2/Things", **spoken, body_limit=100),
-        route(handler, name="b", path="/v1/scim/v2/Things/{id}", dialect=Scimlike()),
+        route(handler, name="b", path="/v1/scim/v2/Things/{id}", error_format=Scimlike()),
         route(handler, name="c", path="/oauth/token", **spoken),
         route(handler, name="d", path="/v1/things"),
     )
@@ -83,7 +83,7 @@ async def test_a_dialect_answers_bare_and_refuses_in_its_own_words(database: Fre
         return {"got": call.body}
 
     declared = route(
-        handler, method="POST", path="/scim/v2/Things", body=dict, body_kind="json", dialect=Scimlike()
+        handler, method="POST", path="/scim/v2/Things", body=dict, body_kind="json", error_format=Scimlike()
     )
     async with serving(database.app, declared) as served:
         sent = {"urn:x:1.0": {"a": 1}, "tenant_id": "x"}

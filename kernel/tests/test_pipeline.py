@@ -386,10 +386,10 @@ degrades = st.builds(
 
 
 def merged(*parts: ServiceLimits) -> ServiceLimits:
-    grant = AdmissionResult()
+    admission = AdmissionResult()
     for part in parts:
-        grant = grant.plus(Admission(degrade=part))
-    return grant.degrade
+        admission = admission.plus(Admission(degrade=part))
+    return admission.degrade
 
 
 def as_sets(value: ServiceLimits) -> ServiceLimits:
@@ -410,15 +410,15 @@ def test_merging_is_order_free_and_idempotent_and_only_tightens(a: ServiceLimits
 @given(parts=st.lists(st.builds(Admission, notices=st.lists(
     st.builds(Notification, type=st.text(max_size=3), data=st.just({}))).map(tuple)), max_size=4))  # fmt: skip
 def test_no_notice_is_lost_or_reordered(parts: list[Admission]) -> None:
-    grant = AdmissionResult()
+    admission = AdmissionResult()
     for part in parts:
-        grant = grant.plus(part)
-    assert grant.notices == tuple(notice for part in parts for notice in part.notices)
+        admission = admission.plus(part)
+    assert admission.notices == tuple(notice for part in parts for notice in part.notices)
 
 
 async def test_the_handler_sees_the_merged_grant(database: FreshDatabase) -> None:
     async def handler(call: Any) -> object:
-        return {"audio": call.grant.degrade.audio, "top_k": call.grant.degrade.top_k}
+        return {"audio": call.admission.degrade.audio, "top_k": call.admission.degrade.top_k}
 
     admission_gates = (
         StepAdmit("sla", Admission(degrade=ServiceLimits(top_k=9))),

@@ -213,11 +213,11 @@ async def test_every_route_demands_a_credential_and_its_role(platform: Start) ->
                 continue
             anonymous = await called(app, route, ids, None)
             assert anonymous.status == 401, (route.name, anonymous.text)
-            if route.dialect is None:
+            if route.error_format is None:
                 assert anonymous.code == "AUTH_UNAUTHORIZED", route.name
             if route.action.role > Role.READER:
                 low = await called(app, route, ids, reader)
-                assert low.status == 403 or (route.dialect is not None and low.status == 401), route.name
+                assert low.status == 403 or (route.error_format is not None and low.status == 401), route.name
 
 
 @pytest.mark.parametrize("alias", ["/corpora", "/documents/d1"])

@@ -18,7 +18,7 @@ class Body:
     text: str
 
 
-async def handle(call: Request[Any, Any]) -> None:
+async def handle(request: Request[Any, Any]) -> None:
     """Not called here."""
 
 

@@ -105,7 +105,7 @@ async def _put_together(
     ground = Ground(
         db=_NoDatabase() if pool is None else pool,
         state=AbsentState(),
-        bus=NotificationChannel("" if urls is None else urls.app),
+        notifications=NotificationChannel("" if urls is None else urls.app),
         telemetry=telemetry,
         tracer=NoTracer(),
         # What is unset is told elsewhere; here something has to stand in its place.

@@ -76,7 +76,7 @@ class Request(Generic[B, Q]):
     headers: Headers
     peer: str
     origin: str
-    grant: AdmissionResult
+    admission: AdmissionResult
     deadline: float
     caller: Principal | None
     transaction: Transaction | None
@@ -224,7 +224,7 @@ class Route(Generic[B, Q]):
     """Everything the kernel must know of a route; what has no default must be said.
 
     ``name`` is ``area.verb``, with more areas between if need be; clients generated from the API's description
-    call it ``area_verb``, so it never changes. ``path`` starts with ``/v1/``, or anywhere with a ``dialect``,
+    call it ``area_verb``, so it never changes. ``path`` starts with ``/v1/``, or anywhere with a ``error_format``,
     and names parameters in braces. ``action`` is ``None`` only at scope ``public``. ``transaction`` opens one for
     the handler, committed before the reply leaves. ``resource`` loads what is acted on inside that transaction and
     raises ``Problem`` 404 when it does not exist. ``stale_reads`` allows a lagging replica. ``response`` is the
@@ -263,7 +263,7 @@ class Route(Generic[B, Q]):
     errors: tuple[str, ...] = ()
     legacy: bool = False
     switch: str | None = None
-    dialect: ErrorFormat | None = None
+    error_format: ErrorFormat | None = None
     body_shape: type | None = None
     events: EventTypes | None = None
     security: tuple[Scheme, ...] = ()

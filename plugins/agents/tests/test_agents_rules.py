@@ -125,12 +125,12 @@ def test_the_sdks_token_says_only_what_was_signed() -> None:
 
 
 def test_a_sealed_secret_opens_only_where_it_belongs() -> None:
-    vault = SecretBox(bytes(32))
-    sealed = vault.seal(b"pem", "signing_key", "t1", "k1")
+    secret_box = SecretBox(bytes(32))
+    sealed = secret_box.seal(b"pem", "signing_key", "t1", "k1")
     assert b"pem" not in sealed
-    assert vault.open(sealed, "signing_key", "t1", "k1") == b"pem"
+    assert secret_box.open(sealed, "signing_key", "t1", "k1") == b"pem"
     for other, place in (
-        (vault, ("signing_key", "t2", "k1")),
+        (secret_box, ("signing_key", "t2", "k1")),
         (SecretBox(b"1" * 32), ("signing_key", "t1", "k1")),
     ):
         with pytest.raises(RuntimeError, match="does not open"):

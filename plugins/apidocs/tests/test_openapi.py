@@ -191,7 +191,7 @@ def test_forms_and_dialects_are_described_as_they_speak() -> None:
             method="POST",
             body=Create,
             body_kind="form",
-            dialect=Bare(),
+            error_format=Bare(),
         ),
         route(
             nothing,
@@ -201,7 +201,7 @@ def test_forms_and_dialects_are_described_as_they_speak() -> None:
             body=dict,
             body_kind="json",
             response=Thing,
-            dialect=Bare(),
+            error_format=Bare(),
         ),
     )
     jsonschema.validate(made, OPENAPI_31, cls=jsonschema.Draft202012Validator)
@@ -217,7 +217,7 @@ def test_forms_and_dialects_are_described_as_they_speak() -> None:
 
 def test_a_dialects_refusals_stand_under_its_own_statuses_with_its_own_bodies() -> None:
     made = document(
-        route(nothing, name="b.create", method="POST", body=dict, body_kind="json", dialect=Bare())
+        route(nothing, name="b.create", method="POST", body=dict, body_kind="json", error_format=Bare())
     )
     answers = made["paths"]["/v1/things"]["post"]["responses"]
     assert "422" not in answers
@@ -297,7 +297,7 @@ def test_a_stream_is_a_union_told_apart_by_type() -> None:
 def test_areas_stand_in_their_order_and_name_what_answers_bare() -> None:
     made = document(
         route(nothing, name="a.list"),
-        route(nothing, name="z.get", path="/v1/z/{id}", dialect=Bare()),
+        route(nothing, name="z.get", path="/v1/z/{id}", error_format=Bare()),
         areas=(Area(name="z", about="Last letter.", rank=1, path={"id": "Its id."}),),
     )
     assert [tag["name"] for tag in made["tags"]] == ["z", "a"]

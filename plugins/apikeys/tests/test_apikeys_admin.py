@@ -89,7 +89,7 @@ async def call(keys: Any, here: Any, caller: Principal, name: str, given: Any, k
     def made(tx: Any) -> Request[Any, Any]:
         return Request(
             request_id="r", echo_id="r", path={"key_id": key_id}, headers=CIMultiDict(), peer="", origin="",
-            deadline=0, query=given if route.body is Empty else Empty(), body=given, grant=AdmissionResult(), caller=caller,
+            deadline=0, query=given if route.body is Empty else Empty(), body=given, admission=AdmissionResult(), caller=caller,
             transaction=tx, resource=None, decision=None,
         )  # fmt: skip
 

@@ -39,24 +39,24 @@ class Process:
     """One process: its log, and what tests do with it."""
 
     services: FakeServices
-    keeper: AuditService
+    service: AuditService
     admin: str
 
     async def write(self, tenant: str, count: int = 1, **fields: Any) -> None:
         for _ in range(count):
             async with self.services.db.tenant(tenant) as tx:
-                await self.keeper.log.append(tx, event(**fields))
+                await self.service.log.append(tx, event(**fields))
 
     @staticmethod
     def event(**fields: Any) -> AuditEvent:
         return event(**fields)
 
     async def seal(self) -> None:
-        await self.keeper.sealer.seal_marked()
+        await self.service.sealer.seal_marked()
 
     async def verify(self) -> dict[str, Any]:
         """The verdict over all tenants."""
-        return dict(summary(await self.keeper.verify(await self.keeper.tenants())))
+        return dict(summary(await self.service.verify(await self.service.tenants())))
 
     async def superuser(self, sql: str, *args: object) -> str:
         """What somebody with every right on the database does."""
@@ -110,9 +110,9 @@ def start(log_database: FreshDatabase, tmp_path: Path) -> Start:
         pool = await Pool.open(log_database.app, size=size, statement_timeout_ms=20_000)
         try:
             services = FakeServices(db=CountedDatabase(pool), data_dir=folder)
-            keeper = AuditService(services, AuditConfig(**config), seed)
-            async with keeper.lifespan():
-                yield Process(services=services, keeper=keeper, admin=log_database.admin)
+            service = AuditService(services, AuditConfig(**config), seed)
+            async with service.lifespan():
+                yield Process(services=services, service=service, admin=log_database.admin)
         finally:
             await pool.close()
 

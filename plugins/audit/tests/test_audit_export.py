@@ -33,13 +33,13 @@ async def filled(process: Any) -> None:
 
 
 def check(process: Any, place: Path, anchors: list[str] | None = None) -> Report:
-    return log_export.verify_file(place, NoteVerifier([process.keeper.signer.verifier_key]), anchors or [])
+    return log_export.verify_file(place, NoteVerifier([process.service.signer.verifier_key]), anchors or [])
 
 
 async def test_an_export_verifies_and_holds_exactly_one_tenant(here: Any, tmp_path: Path) -> None:
     await filled(here)
     place = await exported(here, "t1", tmp_path / "t1.jsonl")
-    report = check(here, place, list(here.keeper.anchors.notes("t1")))
+    report = check(here, place, list(here.service.anchors.notes("t1")))
     assert (report.valid, report.checked, report.tenant_id, report.anchors) == (True, 12, "t1", 3)
     assert b'"t2"' not in place.read_bytes()
     empty = check(here, await exported(here, "nobody", tmp_path / "empty.jsonl"))
@@ -91,7 +91,7 @@ async def test_an_older_export_is_exposed_by_the_anchors(here: Any, tmp_path: Pa
     await here.write("t1", 2)
     await here.seal()
     assert check(here, old).valid
-    report = check(here, old, list(here.keeper.anchors.notes("t1")))
+    report = check(here, old, list(here.service.anchors.notes("t1")))
     assert report.broken is not None
     assert report.broken.seq == 12
 
@@ -103,9 +103,9 @@ async def test_a_pruned_log_exports_with_its_cut(here: Any, tmp_path: Path) -> N
     await here.superuser(write.format(0))
     await here.write("t1", 3)
     await here.seal()
-    await here.keeper.pruning.run()
+    await here.service.pruning.run()
     place = await exported(here, "t1", tmp_path / "t1.jsonl")
-    report = check(here, place, list(here.keeper.anchors.notes("t1")))
+    report = check(here, place, list(here.service.anchors.notes("t1")))
     assert (report.valid, report.checked, report.pruned) == (True, 3, 5)
     place.write_bytes(place.read_bytes().replace(b'"size":5', b'"size":6'))
     assert not check(here, place).valid
@@ -117,7 +117,7 @@ async def test_a_wrong_or_broken_key_is_told(here: Any, tmp_path: Path) -> None:
     report = log_export.verify_file(place, NoteVerifier([Signer(b"o" * 32).verifier_key]), [])
     assert report.broken is not None
     assert "unknown key" in report.broken.reason
-    for key in ("", "x", "ragwork-audit+zz+zz", here.keeper.signer.verifier_key[:-4] + "AAA="):
+    for key in ("", "x", "ragwork-audit+zz+zz", here.service.signer.verifier_key[:-4] + "AAA="):
         (tmp_path / "key").write_text(key)
         with pytest.raises(InvalidNote):
             log_export.read_keys(tmp_path / "key")
@@ -126,7 +126,7 @@ async def test_a_wrong_or_broken_key_is_told(here: Any, tmp_path: Path) -> None:
 async def test_the_tool_needs_files_only(here: Any, tmp_path: Path) -> None:
     await filled(here)
     place = await exported(here, "t1", tmp_path / "t1.jsonl")
-    (tmp_path / "key").write_text(here.keeper.signer.verifier_key + "\n")
+    (tmp_path / "key").write_text(here.service.signer.verifier_key + "\n")
 
     async def tool(**options: str) -> tuple[int, Any]:
         console = QuietConsole()

@@ -13,7 +13,7 @@ def refusal(peer: str = "10.0.0.1", **fields: Any) -> AuditEvent:
 
 
 async def test_refusals_of_one_caller_are_one_record_a_second_that_counts_the_rest(here: Any) -> None:
-    log = here.keeper.log
+    log = here.service.log
 
     async def hit(times: int) -> None:
         for _ in range(times):
@@ -27,8 +27,8 @@ async def test_refusals_of_one_caller_are_one_record_a_second_that_counts_the_re
     rows = await here.look("SELECT repeats FROM audit.events ORDER BY id")
     assert [row["repeats"] for row in rows] == [0, 49]
     here.services.clock.ahead_s = 3.0
-    await here.keeper.write_floods()  # it is over, and still owes 29
-    await here.keeper.write_floods()
+    await here.service.write_floods()  # it is over, and still owes 29
+    await here.service.write_floods()
     async with here.services.db.tenant(PLATFORM_TENANT, "read") as tx:
         tally = await log.tally(tx, "auth.access.failure", here.services.clock.now().replace(year=2020))
     assert tally.count == 80
@@ -38,7 +38,7 @@ async def test_refusals_of_one_caller_are_one_record_a_second_that_counts_the_re
 
 
 async def test_a_record_that_rolls_back_still_owes_what_it_counted(here: Any) -> None:
-    log = here.keeper.log
+    log = here.service.log
     assert log.takes("t1", refusal())
     assert not log.takes("t1", refusal())
     try:
@@ -53,18 +53,18 @@ async def test_a_record_that_rolls_back_still_owes_what_it_counted(here: Any) ->
 
 
 def test_denials_of_known_callers_are_all_recorded_and_origins_do_not_share() -> None:
-    floods = RepeatSuppressor(lambda: 0.0)
+    suppressor = RepeatSuppressor(lambda: 0.0)
     denied = refusal(actor_type="api_key", actor_id="k1", type="rbac.forbidden")
-    assert all(floods.takes("t1", denied) for _ in range(100))
+    assert all(suppressor.takes("t1", denied) for _ in range(100))
     limited = refusal(actor_type="api_key", actor_id="k1", type="security.rate_limited")
-    assert [floods.takes("t1", limited) for _ in range(3)] == [True, False, False]
-    assert floods.takes("t2", limited)
-    assert floods.takes("t1", refusal("10.0.0.2"))
-    assert floods.takes("t1", refusal("10.0.0.3"))
+    assert [suppressor.takes("t1", limited) for _ in range(3)] == [True, False, False]
+    assert suppressor.takes("t2", limited)
+    assert suppressor.takes("t1", refusal("10.0.0.2"))
+    assert suppressor.takes("t1", refusal("10.0.0.3"))
 
 
 def test_a_million_addresses_take_bounded_memory_and_lose_no_count() -> None:
-    floods = RepeatSuppressor(lambda: 0.0)
-    taken = sum(floods.takes(PLATFORM_TENANT, refusal(f"2001:db8::{n:x}")) for n in range(MAX_ORIGINS + 5000))
-    assert len(floods._floods) <= MAX_ORIGINS + 1
-    assert taken + sum(flood.passed_over for flood in floods._floods.values()) == MAX_ORIGINS + 5000
+    suppressor = RepeatSuppressor(lambda: 0.0)
+    taken = sum(suppressor.takes(PLATFORM_TENANT, refusal(f"2001:db8::{n:x}")) for n in range(MAX_ORIGINS + 5000))
+    assert len(suppressor._suppressor) <= MAX_ORIGINS + 1
+    assert taken + sum(flood.passed_over for flood in suppressor._suppressor.values()) == MAX_ORIGINS + 5000

@@ -24,7 +24,7 @@ async def aged(process: Any, tenant: str, old: int, young: int) -> None:
 async def test_what_is_left_verifies_and_can_still_be_proved(here: Any, old: int, young: int) -> None:
     await aged(here, "t1", old, young)
     await aged(here, "t2", 2, 3)
-    assert await here.keeper.pruning.run() == old + 2
+    assert await here.service.pruning.run() == old + 2
     found = await here.verify()
     assert (found["valid"], found["checked"], found["pruned"]) == (True, young + 3, old + 2)
     await here.write("t1", 3)
@@ -32,11 +32,11 @@ async def test_what_is_left_verifies_and_can_still_be_proved(here: Any, old: int
     assert (await here.verify())["valid"]
     async with here.services.db.tenant("t1", "read") as tx:
         signed = await proofs.checkpoint(tx)
-        root = here.keeper._verifier.open(signed["note"], "checkpoint", "t1").root
+        root = here.service._verifier.open(signed["note"], "checkpoint", "t1").root
         for seq in range(old, old + young + 3):
             leaf = await tx.fetchval("SELECT leaf FROM audit.seals WHERE tenant_id = 't1' AND seq = $1", seq)
             assert included(leaf, seq, signed["size"], await proofs.inclusion(tx, seq, signed["size"]), root)
-    assert await here.keeper.pruning.run() == 0
+    assert await here.service.pruning.run() == 0
 
 
 async def test_pruning_goes_in_steps_and_each_leaves_a_whole_log(
@@ -45,7 +45,7 @@ async def test_pruning_goes_in_steps_and_each_leaves_a_whole_log(
     await aged(here, "t1", 23, 2)
     monkeypatch.setattr(pruning, "STEP", 5)
     monkeypatch.setattr(pruning, "_EXPIRED", pruning._EXPIRED.replace("LIMIT 5000", "LIMIT 5"))
-    assert await here.keeper.pruning.run() == 23
+    assert await here.service.pruning.run() == 23
     assert (await here.verify())["valid"]
 
 
@@ -55,7 +55,7 @@ async def test_young_records_stay_whoever_asks(here: Any) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         async with here.services.db.tenant("t1") as tx:
             await tx.fetchval("SELECT audit.cut(1, '', '')")
-    assert await here.keeper.pruning.run() == 0
+    assert await here.service.pruning.run() == 0
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ async def test_young_records_stay_whoever_asks(here: Any) -> None:
 )
 async def test_a_cut_cannot_be_made_up_moved_or_removed(here: Any, sql: str) -> None:
     await aged(here, "t1", 5, 4)
-    await here.keeper.pruning.run()
+    await here.service.pruning.run()
     assert (await here.verify())["valid"]
     await here.superuser(sql)
     assert not (await here.verify())["valid"]
@@ -79,10 +79,10 @@ async def test_a_cut_cannot_be_made_up_moved_or_removed(here: Any, sql: str) -> 
 
 async def test_a_log_that_was_tampered_with_keeps_no_other_from_being_pruned(here: Any) -> None:
     await aged(here, "t1", 5, 1)
-    await here.keeper.pruning.run()
+    await here.service.pruning.run()
     await here.superuser("UPDATE audit.cuts SET note = replace(note, '/cut/', '/checkpoint/')")
     await aged(here, "t2", 3, 1)
     with pytest.raises(RuntimeError, match="1 of 2 tenants failed, the others are done: t1;"):
-        await here.keeper.pruning.run()
+        await here.service.pruning.run()
     async with here.services.db.tenant("t2", "read") as tx:
         assert await tx.fetchval("SELECT size FROM audit.cuts") == 3

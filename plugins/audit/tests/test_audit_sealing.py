@@ -23,7 +23,7 @@ async def places(process: Any, tenant: str) -> list[tuple[int, int]]:
 async def test_a_record_is_one_round_trip_and_exists_only_if_its_transaction_commits(here: Any) -> None:
     async def mutation() -> None:
         async with here.services.db.tenant("t1") as tx:
-            await here.keeper.log.append(tx, here.event())
+            await here.service.log.append(tx, here.event())
             raise RuntimeError("the mutation fails")
 
     with pytest.raises(RuntimeError):
@@ -38,7 +38,7 @@ async def test_a_record_that_cannot_be_written_fails_its_transaction(here: Any) 
     await here.superuser("ALTER TABLE audit.events ADD CONSTRAINT no_room CHECK (false) NOT VALID")
     with pytest.raises(asyncpg.CheckViolationError):
         async with here.services.db.tenant("t1") as tx:
-            await here.keeper.log.append(tx, here.event())
+            await here.service.log.append(tx, here.event())
 
 
 async def test_committed_records_are_sealed_in_order_and_verify(here: Any) -> None:
@@ -56,7 +56,7 @@ async def test_committed_records_are_sealed_in_order_and_verify(here: Any) -> No
 async def test_many_batches_make_one_tree_with_its_stored_subtrees(here: Any) -> None:
     async with here.services.db.tenant("t1") as tx:
         for _ in range(600):
-            await here.keeper.log.append(tx, here.event())
+            await here.service.log.append(tx, here.event())
     await here.seal()
     leaves = await here.look("SELECT leaf FROM audit.seals ORDER BY seq")
     tree = Frontier()
@@ -70,7 +70,7 @@ async def test_many_batches_make_one_tree_with_its_stored_subtrees(here: Any) ->
 
 async def test_a_slow_transaction_with_a_lower_id_gets_a_later_place(here: Any) -> None:
     async with here.services.db.tenant("t1") as slow:
-        await here.keeper.log.append(slow, here.event(resource_id="slow"))
+        await here.service.log.append(slow, here.event(resource_id="slow"))
         await here.write("t1", 3)
         await here.seal()  # does not wait for the slow one
         assert len(await places(here, "t1")) == 3
@@ -93,7 +93,7 @@ async def test_parallel_writers_that_roll_back_and_two_sealers_make_no_fork_and_
             for _ in range(EACH):
                 try:
                     async with process.services.db.tenant(f"t{number % 3}") as tx:
-                        await process.keeper.log.append(tx, process.event())
+                        await process.service.log.append(tx, process.event())
                         await asyncio.sleep(chance.random() * 0.005)
                         if chance.random() < 0.3:
                             raise RuntimeError
@@ -124,15 +124,15 @@ async def test_parallel_writers_that_roll_back_and_two_sealers_make_no_fork_and_
 async def test_what_a_dead_writer_left_is_found_and_sealed(start: Any) -> None:
     async with start() as died:
         await died.write("t1", 2)
-        died.keeper.sealer._dirty.clear()  # as after kill -9: nobody remembers
+        died.service.sealer._dirty.clear()  # as after kill -9: nobody remembers
         async with start() as here:
             await here.seal()
             assert await places(here, "t1") == []
-            await here.keeper.sealer.sweep()
+            await here.service.sealer.sweep()
             await here.seal()
             assert len(await places(here, "t1")) == 2
-            await here.keeper.sealer.sweep()
-            assert here.keeper.sealer._dirty == set()
+            await here.service.sealer.sweep()
+            assert here.service.sealer._dirty == set()
             assert (await here.verify())["valid"]
 
 
@@ -150,13 +150,13 @@ async def test_a_database_moved_to_another_cluster_goes_on_sealing(here: Any) ->
     await here.superuser("UPDATE audit.checkpoints SET low = '4000000000'::xid8")
     await here.superuser("UPDATE audit.events SET xid = '4000000000'::xid8")
     note = (await here.look("SELECT note FROM audit.checkpoints"))[0]["note"]
-    statement = here.keeper._verifier.open(note, "checkpoint", "t1")
+    statement = here.service._verifier.open(note, "checkpoint", "t1")
 
-    moved = here.keeper.signer.sign(attrs.evolve(statement, low=4_000_000_000, cluster="1"))
+    moved = here.service.signer.sign(attrs.evolve(statement, low=4_000_000_000, cluster="1"))
     await here.superuser("UPDATE audit.checkpoints SET cluster = '1', note = $1", moved)
     await here.write("t1", 2)
-    here.keeper.sealer._dirty.clear()
-    await here.keeper.sealer.sweep()
+    here.service.sealer._dirty.clear()
+    await here.service.sealer.sweep()
     await here.seal()
     assert [seq for seq, _ in await places(here, "t1")] == [0, 1, 2, 3]
 

@@ -20,7 +20,7 @@ async def filled(process: Any) -> None:
         for count in batches:
             async with process.services.db.tenant(tenant) as tx:
                 for n in range(count):
-                    await process.keeper.log.append(tx, process.event(metadata={"n": n}))
+                    await process.service.log.append(tx, process.event(metadata={"n": n}))
             await process.seal()
 
 
@@ -172,7 +172,7 @@ async def test_the_unsealed_tail_cannot_be_deleted_or_edited(start: Any, tmp_pat
         await died.write("t1", 2)
         await died.seal()
         await died.write("t1", 2)
-        died.keeper.sealer._dirty.clear()
+        died.service.sealer._dirty.clear()
         copied = tmp_path / "after-kill"
         shutil.copytree(tmp_path / "audit", copied / "audit")  # what kill -9 leaves
     async with start(folder=copied) as here:
@@ -218,7 +218,7 @@ async def test_a_record_inserted_by_another_hand_is_never_sealed(here: Any) -> N
     )
     forged = (await here.look("SELECT max(id) AS id FROM audit.events"))[0]["id"]
     await here.write("t1", 2)
-    await here.keeper.sealer.sweep()
+    await here.service.sealer.sweep()
     await here.seal()
     assert len(await here.look("SELECT 1 FROM audit.seals")) == 4
     found = await here.verify()
@@ -250,7 +250,7 @@ async def test_checkpoints_signed_with_another_key_are_refused(start: Any) -> No
 async def test_a_log_verifies_over_a_rotation_of_its_key(start: Any) -> None:
     async with start() as before:
         await before.write("t1", 2)
-        old = before.keeper.signer.verifier_key
+        old = before.service.signer.verifier_key
     async with start(seed=b"n" * 32, retired_keys=old) as after:
         await after.write("t1", 2)
         await after.seal()
@@ -280,8 +280,8 @@ async def test_anchors_that_cannot_be_written_are_shown_and_made_up_for(here: An
     folder.touch()  # a file where the folder should be
     await here.seal()
     with pytest.raises(OSError, match="anchors"):
-        await here.keeper.probe()
+        await here.service.probe()
     folder.unlink()
     await here.seal()
-    await here.keeper.probe()
+    await here.service.probe()
     assert (await here.verify())["anchors"] == 1

@@ -95,7 +95,7 @@ class QuotaProcess(PluginProcess):
     async def limit(self, tenant: str, **limits: object) -> None:
         """Set limits as the admin API does, effective in this process."""
         async with self.db.tenant(tenant) as tx:
-            store = self.gate._meter._limits
+            store = self.gate._charger._limits
             await store.change(tx, await store.of_plan(tenant), limits)
             tx.on_commit(lambda: self.leases.end_at(tenant))
 

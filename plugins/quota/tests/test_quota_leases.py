@@ -131,7 +131,7 @@ async def test_a_lease_whose_return_fails_stays_charged_and_is_not_used_again(
 
     here.clock.ahead_s = 1.0
     with monkeypatch.context() as patch:
-        patch.setattr(here.gate._meter, "give_back", broken)
+        patch.setattr(here.gate._charger, "give_back", broken)
         with pytest.raises(OSError, match="away"):
             await here.leases.tick()
     assert await here.used(tenant) == 16

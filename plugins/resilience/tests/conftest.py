@@ -123,7 +123,7 @@ class World:
     clock: ShiftedClock = attrs.field(factory=ShiftedClock)
     metrics: RecordedMetrics = attrs.field(factory=RecordedMetrics)
     providers: Providers = attrs.field(factory=Providers)
-    workshop: ProviderWrapping = attrs.field(init=False)
+    wrapping: ProviderWrapping = attrs.field(init=False)
 
     def __attrs_post_init__(self):
         services = SimpleNamespace(
@@ -133,10 +133,10 @@ class World:
             providers=self.providers,
             shares=SharesFactory("test").make,
         )
-        self.workshop = ProviderWrapping(services, self.config)
+        self.wrapping = ProviderWrapping(services, self.config)
 
     def embedder(self, inner, name="far"):
-        return self.workshop.embedder(name, inner)
+        return self.wrapping.embedder(name, inner)
 
     def count(self, name, *labels):
         return self.metrics.counts[f"integrations_provider_{name}", *labels]

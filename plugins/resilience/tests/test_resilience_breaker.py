@@ -67,25 +67,25 @@ class BreakerAgainstModel(RuleBasedStateMachine):
     def call(self, kernel):
         self.time.now += VIEW_AGE_S  # a fresh view: what a stale one may do is tested apart
         try:
-            ticket = finished(self.kernels[kernel].admit())
+            call_permit = finished(self.kernels[kernel].admit())
         except CircuitOpen as refused:
             assert self.tripped
             assert self.time.now < self.cools_until or len(self.probes_out()) == POLICY.trials
             self.advice = refused.retry_after_s
             return
-        assert ticket.generation == self.generation
+        assert call_permit.generation == self.generation
         if self.tripped:
             assert self.time.now >= self.cools_until
             assert len(self.probes_out()) < POLICY.trials
-            assert ticket.probe is not None
+            assert call_permit.probe is not None
         lease = self.time.now + POLICY.lease_s if self.tripped else None
-        self.calls.append((kernel, ticket, self.generation, lease))
+        self.calls.append((kernel, call_permit, self.generation, lease))
 
     @precondition(lambda self: self.calls)
     @rule(pick=st.integers(0, 1000), outcome=st.sampled_from(["passed", "failed", "returned"]))
     def end(self, pick, outcome):
-        kernel, ticket, began, lease = self.calls.pop(pick % len(self.calls))
-        finished(getattr(self.kernels[kernel], outcome)(ticket))
+        kernel, call_permit, began, lease = self.calls.pop(pick % len(self.calls))
+        finished(getattr(self.kernels[kernel], outcome)(call_permit))
         if outcome == "returned":
             return
         if lease is None:
@@ -155,8 +155,8 @@ def time():
 
 
 def trip(circuit, times=POLICY.threshold):
-    for ticket in [finished(circuit.admit()) for _ in range(times)]:
-        finished(circuit.failed(ticket))
+    for call_permit in [finished(circuit.admit()) for _ in range(times)]:
+        finished(circuit.failed(call_permit))
 
 
 def test_a_late_outcome_from_before_the_opening_says_nothing(time):
@@ -164,16 +164,16 @@ def test_a_late_outcome_from_before_the_opening_says_nothing(time):
     late = [finished(circuit.admit()) for _ in range(10)]
     trip(circuit)
     time.now += POLICY.open_s
-    for ticket in late:
-        finished(circuit.passed(ticket))
+    for call_permit in late:
+        finished(circuit.passed(call_permit))
     probes = [finished(circuit.admit()) for _ in range(2)]
-    assert all(ticket.probe is not None for ticket in probes)
-    for ticket in late:
-        finished(circuit.failed(ticket))
-    for ticket in probes:
-        finished(circuit.passed(ticket))
-    for ticket in late:
-        finished(circuit.failed(ticket))
+    assert all(call_permit.probe is not None for call_permit in probes)
+    for call_permit in late:
+        finished(circuit.failed(call_permit))
+    for call_permit in probes:
+        finished(circuit.passed(call_permit))
+    for call_permit in late:
+        finished(circuit.failed(call_permit))
     assert finished(circuit.admit()).generation == 2
 
 
@@ -213,8 +213,8 @@ def test_a_probe_that_is_never_heard_of_again_gives_its_place_back(time):
         finished(circuit.admit())
     time.now += POLICY.lease_s
     again = [finished(circuit.admit()) for _ in range(POLICY.trials)]
-    for ticket in lost:
-        finished(circuit.returned(ticket))  # a lapsed lease frees nobody else's place
+    for call_permit in lost:
+        finished(circuit.returned(call_permit))  # a lapsed lease frees nobody else's place
     with pytest.raises(CircuitOpen):
         finished(circuit.admit())
     assert len(again) == POLICY.trials
@@ -290,7 +290,7 @@ def test_an_open_circuit_cools_on_the_local_clock_while_the_store_is_away(time):
         finished(circuit.admit())
     time.now += 2
     through = [finished(circuit.admit()) for _ in range(5)]
-    assert {ticket.probe for ticket in through} == {None}, "no probe can be counted, so nobody is kept out"
+    assert {call_permit.probe for call_permit in through} == {None}, "no probe can be counted, so nobody is kept out"
     assert seen == [CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN]
 
 
@@ -302,8 +302,8 @@ def test_calls_that_passed_uncounted_say_nothing_once_the_store_is_back(time):
     state.away = True
     through = [finished(circuit.admit()) for _ in range(POLICY.threshold + 1)]
     state.away = False
-    for ticket in through:
-        finished(circuit.failed(ticket))
+    for call_permit in through:
+        finished(circuit.failed(call_permit))
     assert opened == [True], "failures must not close a circuit"
     assert finished(circuit.admit()).probe is not None, "the circuit is half-open, as the store says"
 

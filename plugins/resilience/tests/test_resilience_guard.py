@@ -206,7 +206,7 @@ async def test_a_nested_call_is_neither_repeated_nor_counted_twice(world, kit, a
         async def prepare(self, tenant_id, query):
             return await embed(embedder)
 
-    retriever = w.workshop.retriever("remote", Remote())
+    retriever = w.wrapping.retriever("remote", Remote())
     await failing(retriever.prepare("t1", query()))
     assert inner.calls == attempts
     for _ in range(5):
@@ -235,7 +235,7 @@ async def test_a_nested_call_ends_before_its_caller_does(world, kit):
         async def prepare(self, tenant_id, query):
             return await embed(embedder)
 
-    error = await failing(w.workshop.retriever("remote", Remote()).prepare("t1", query()))
+    error = await failing(w.wrapping.retriever("remote", Remote()).prepare("t1", query()))
     assert "embedder" in error.message
 
 
@@ -245,7 +245,7 @@ def query(**more):
 
 async def test_a_tenants_own_account_has_its_own_circuit(world, kit):
     w, inner = world(ext_attempts=1, cb_threshold=1), kit.Scripted(kit.down())
-    retriever, own = w.workshop.retriever("far", inner), {"credentials_ref": "mine"}
+    retriever, own = w.wrapping.retriever("far", inner), {"credentials_ref": "mine"}
     await failing(retriever.prepare("t1", query(options=own)))
     await failing(retriever.prepare("t1", query(options=own)))
     assert inner.calls == 1
@@ -255,10 +255,10 @@ async def test_a_tenants_own_account_has_its_own_circuit(world, kit):
 
 async def test_speech_and_hearing_are_repeated_and_deliveries_are_not(world, kit):
     w = world()
-    assert await w.workshop.synthesizer("v", kit.Scripted(kit.down())).synthesize("hi") == "fine"
+    assert await w.wrapping.synthesizer("v", kit.Scripted(kit.down())).synthesize("hi") == "fine"
     sound = Audio(data=b"", mime="audio/wav")
-    assert await w.workshop.recognizer("e", kit.Scripted(kit.down())).recognize(sound) == "fine"
-    channel = w.workshop.channel("c", inner := kit.Scripted(kit.down(), kit.down()))
+    assert await w.wrapping.recognizer("e", kit.Scripted(kit.down())).recognize(sound) == "fine"
+    channel = w.wrapping.channel("c", inner := kit.Scripted(kit.down(), kit.down()))
     to = Destination(id="d1", tenant_id="t1", url="https://example.com")
     await failing(channel.deliver(to, "1", Notification(type="x", data={})))
     assert inner.calls == 1
@@ -268,7 +268,7 @@ async def test_providers_of_this_process_are_left_as_they_are(world, kit):
     w = world()
     inner = kit.Scripted()
     assert w.embedder(inner, "minilm") is inner
-    assert w.workshop.chat_model("extractive", inner) is inner
+    assert w.wrapping.chat_model("extractive", inner) is inner
 
 
 async def test_latency_is_observed_for_failures_too(world, kit):

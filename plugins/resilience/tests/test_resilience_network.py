@@ -28,8 +28,8 @@ async def far(world):
         context = ProviderContext(services=None, config=config)
         w.server, w.net = server, net
         model, embedder = await chat.provider.open(context), await embedding.provider.open(context)
-        w.model = w.workshop.chat_model("openai", model)
-        w.vectors = w.workshop.embedder("openai", embedder)
+        w.model = w.wrapping.chat_model("openai", model)
+        w.vectors = w.wrapping.embedder("openai", embedder)
         yield w
         await model.aclose()
         await embedder.aclose()
@@ -163,10 +163,10 @@ async def test_what_repeating_cannot_mend_is_told_at_once(far, fault, code):
 async def test_callers_that_leave_end_their_streams_at_the_server(far, kit):
     far.server.pause_s = 0.05
 
-    async def leave(after):
+    async def attempt_permit(after):
         async with asyncio.timeout(after):
             await answer(far)
 
-    await asyncio.gather(*(leave(0.02 + n * 0.004) for n in range(30)), return_exceptions=True)
+    await asyncio.gather(*(attempt_permit(0.02 + n * 0.004) for n in range(30)), return_exceptions=True)
     await kit.until(lambda: not far.net.open, within_s=1)
     await idle(far)

@@ -48,7 +48,7 @@ async def test_a_hundred_clients_that_leave_leave_no_place_taken(platform, kit):
         await corpus(app, key)
         headers = {"Authorization": f"Bearer {key}"}
 
-        async def leave(number):
+        async def attempt_permit(number):
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
                 async with asyncio.timeout(0.005 + (number % 25) * 0.02):
                     async with session.post(
@@ -57,7 +57,7 @@ async def test_a_hundred_clients_that_leave_leave_no_place_taken(platform, kit):
                         async for _ in reply.content:
                             pass
 
-        await asyncio.gather(*(leave(number) for number in range(100)), return_exceptions=True)
+        await asyncio.gather(*(attempt_permit(number) for number in range(100)), return_exceptions=True)
         await kit.until(lambda: not gate(app).shares.held)
         assert gate(app).shares.waiting == 0
         answers = await asyncio.gather(

@@ -52,20 +52,20 @@ async def said(model, request=ASK):
 
 async def test_before_the_first_delta_a_stream_is_repeated(world, kit):
     w, inner = world(), kit.ScriptedModel([kit.down()], ["a", "b"])
-    assert await said(w.workshop.chat_model("far", inner)) == ["a", "b"]
+    assert await said(w.wrapping.chat_model("far", inner)) == ["a", "b"]
     assert w.count("retries_total", "far") == 1
 
 
 async def test_after_the_first_delta_nothing_is_repeated(world, kit):
     w, inner = world(), kit.ScriptedModel(["a", kit.down("LLM_TIMEOUT")])
-    assert await said(w.workshop.chat_model("far", inner)) == ["a", "LLM_TIMEOUT"]
+    assert await said(w.wrapping.chat_model("far", inner)) == ["a", "LLM_TIMEOUT"]
     assert inner.calls == 1
 
 
 @pytest.mark.parametrize("steps", [[30], ["a", 30]])
 async def test_silence_ends_a_stream_before_and_between_deltas(world, kit, steps):
     w, inner = world(ext_attempts=1), kit.ScriptedModel(steps)
-    model, began = w.workshop.chat_model("far", inner), time.monotonic()
+    model, began = w.wrapping.chat_model("far", inner), time.monotonic()
     assert (await said(model))[-1] == "INTEGRATION_UNAVAILABLE"
     assert time.monotonic() - began < 0.3
     await asyncio.sleep(0.01)
@@ -75,20 +75,20 @@ async def test_silence_ends_a_stream_before_and_between_deltas(world, kit, steps
 async def test_a_long_stream_may_last_longer_than_the_budget(world, kit):
     w = world(budget_s=0.06)
     steps = ["a", 0.03, "b", 0.03, "c", 0.03, "d"]
-    assert await said(w.workshop.chat_model("far", kit.ScriptedModel(steps))) == ["a", "b", "c", "d"]
+    assert await said(w.wrapping.chat_model("far", kit.ScriptedModel(steps))) == ["a", "b", "c", "d"]
 
 
 async def test_a_stream_that_delivers_steadily_lives_however_long_it_takes(world, kit):
     w = world(ext_timeout_ms=60, budget_s=0.06)
     steps = [step for n in range(40) for step in (str(n), 0.02)]
-    model, began = w.workshop.chat_model("far", kit.ScriptedModel(steps)), time.monotonic()
+    model, began = w.wrapping.chat_model("far", kit.ScriptedModel(steps)), time.monotonic()
     assert await said(model) == [str(n) for n in range(40)]
     assert time.monotonic() - began > 10 * 0.06
 
 
 async def test_a_deaf_stream_keeps_its_place_but_nobody_waiting(world, kit):
     w, inner = world(ext_attempts=1), kit.ScriptedModel(["deaf"])
-    model, began = w.workshop.chat_model("far", inner), time.monotonic()
+    model, began = w.wrapping.chat_model("far", inner), time.monotonic()
     await said(model)
     assert time.monotonic() - began < 0.3
     assert model.guard.under_way == 1
@@ -98,7 +98,7 @@ async def test_a_deaf_stream_keeps_its_place_but_nobody_waiting(world, kit):
 
 async def test_streams_that_break_in_the_middle_open_the_circuit(world, kit):
     w, inner = world(), kit.ScriptedModel(*[["a", kit.down()]] * 5)
-    model = w.workshop.chat_model("far", inner)
+    model = w.wrapping.chat_model("far", inner)
     for _ in range(5):
         await said(model)
     assert await said(model) == ["INTEGRATION_UNAVAILABLE"]
@@ -107,15 +107,15 @@ async def test_streams_that_break_in_the_middle_open_the_circuit(world, kit):
 
 async def test_leaving_a_stream_frees_its_place_at_any_moment(world, kit):
     w, inner = world(ext_timeout_ms=5000), kit.ScriptedModel(*[["a", 0.001, "b", 30]] * 100)
-    model = w.workshop.chat_model("far", inner)
+    model = w.wrapping.chat_model("far", inner)
 
-    async def leave(after):
+    async def attempt_permit(after):
         async with aclosing(model.stream(ASK)) as deltas:
             async with asyncio.timeout(after):
                 async for _ in deltas:
                     pass
 
-    outcomes = await asyncio.gather(*(leave(n * 0.0003) for n in range(100)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(attempt_permit(n * 0.0003) for n in range(100)), return_exceptions=True)
     assert all(isinstance(outcome, TimeoutError) for outcome in outcomes)
     await asyncio.sleep(0.01)
     assert (inner.running, model.guard.under_way) == (0, 0)
@@ -130,7 +130,7 @@ async def test_a_slow_reader_bounds_how_far_the_source_runs_ahead(world, kit):
                 made.append(number)
                 yield number
 
-    async with aclosing(w.workshop.chat_model("far", Counting()).stream(ASK)) as deltas:
+    async with aclosing(w.wrapping.chat_model("far", Counting()).stream(ASK)) as deltas:
         async for _ in deltas:
             await asyncio.sleep(0.01)
             break
@@ -141,7 +141,7 @@ async def test_a_stand_in_answers_when_attempts_are_exhausted_and_when_the_circu
     w = world(llm_fallback=("near",), cb_threshold=2)
     inner, near = kit.ScriptedModel(*[[kit.down()]] * 2), kit.ScriptedModel()
     w.providers.bound["llm", "near"] = near
-    model = w.workshop.chat_model("far", inner)
+    model = w.wrapping.chat_model("far", inner)
     assert await said(model) == ["fine"]
     assert await said(model) == ["fine"]
     assert (inner.calls, near.calls) == (2, 2)
@@ -152,7 +152,7 @@ async def test_nobody_stands_in_once_the_answer_has_begun_or_for_a_refusal(world
     w = world(llm_fallback=("near",))
     w.providers.bound["llm", "near"] = near = kit.ScriptedModel()
     inner = kit.ScriptedModel(["a", kit.down()], [kit.refused("LLM_AUTH_ERROR")])
-    model = w.workshop.chat_model("far", inner)
+    model = w.wrapping.chat_model("far", inner)
     assert await said(model) == ["a", "INTEGRATION_UNAVAILABLE"]
     assert await said(model) == ["LLM_AUTH_ERROR"]
     assert near.calls == 0
@@ -162,7 +162,7 @@ async def test_models_that_stand_in_for_each_other_do_not_go_round(world, kit):
     w = world(llm_fallback=("one", "two", "missing"), ext_attempts=1)
     inners = {name: kit.ScriptedModel(*[[kit.down(f"{name.upper()}_DOWN")]] * 9) for name in ("one", "two")}
     for name, inner in inners.items():
-        w.providers.bound["llm", name] = w.workshop.chat_model(name, inner)
+        w.providers.bound["llm", name] = w.wrapping.chat_model(name, inner)
     assert await said(w.providers.bound["llm", "one"]) == ["ONE_DOWN"]
     assert [inner.calls for inner in inners.values()] == [1, 1]
 
@@ -176,7 +176,7 @@ async def test_a_corpus_fallback_is_asked_in_order_without_the_corpus_options(wo
     near = kit.Scripted()
     w.providers.bound["retrieval", "dead"] = kit.Scripted(kit.down())
     w.providers.bound["retrieval", "near"] = near
-    retriever = w.workshop.retriever("far", kit.Scripted(kit.down()))
+    retriever = w.wrapping.retriever("far", kit.Scripted(kit.down()))
     assert await retriever.prepare("t1", query(fallback=("far", "dead", "near"))) == "fine"
     assert (near.asked[0].options, near.asked[0].fallback) == ({}, ())
     assert w.count("fallbacks_total", "far", "near") == 1
@@ -185,7 +185,7 @@ async def test_a_corpus_fallback_is_asked_in_order_without_the_corpus_options(wo
 async def test_without_a_fallback_or_when_all_fail_the_first_error_is_told(world, kit):
     w = world(ext_attempts=1)
     w.providers.bound["retrieval", "dead"] = kit.Scripted(kit.down("OTHER"))
-    retriever = w.workshop.retriever("far", kit.Scripted(*[kit.down("AWS_RETRIEVAL_ERROR")] * 2))
+    retriever = w.wrapping.retriever("far", kit.Scripted(*[kit.down("AWS_RETRIEVAL_ERROR")] * 2))
     for fallback in ((), ("dead",)):
         with pytest.raises(ProviderError) as raised:
             await retriever.prepare("t1", query(fallback=fallback))
@@ -203,5 +203,5 @@ async def test_a_local_retriever_falls_back_when_its_far_embedder_is_down(world,
             return await embedder.embed([query.text], "query")
 
     w.providers.bound["retrieval", "near"] = kit.Scripted()
-    retriever = w.workshop.retriever("local_pgvector", Local())
+    retriever = w.wrapping.retriever("local_pgvector", Local())
     assert await retriever.prepare("t1", query(fallback=("near",))) == "fine"

@@ -27,7 +27,7 @@ class Declaration(TypedDict, Generic[B, Q]):
     errors: NotRequired[tuple[str, ...]]
     status: NotRequired[int]
     media_type: NotRequired[str]
-    dialect: NotRequired[ErrorFormat]
+    error_format: NotRequired[ErrorFormat]
     security: NotRequired[tuple[Scheme, ...]]
     switch: NotRequired[str]
     legacy: NotRequired[bool]

@@ -82,14 +82,14 @@ def _name(item: Any) -> str:
     return name
 
 
-def _shape(path: str) -> str:
+def _response_format(path: str) -> str:
     """A path with anonymous parameters, so that ``/a/{x}`` and ``/a/{y}`` collide."""
     return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
 
 
 #: Field of ``Contribution`` → the type of its items (``object`` for a protocol), and what no two may share.
 _ITEMS: Final[Mapping[str, tuple[type, Callable[[Any], str]]]] = {
-    "routes": (Route, lambda route: f"{route.method} {_shape(route.path)}"),
+    "routes": (Route, lambda route: f"{route.method} {_response_format(route.path)}"),
     "areas": (Area, _name),
     "authenticators": (object, _name),
     "credential_formats": (CredentialFormat, lambda known: known.prefix),
@@ -186,7 +186,7 @@ def _check_route(owner: str, route: AnyRoute) -> None:
     public = route.scope == "public"
     faults = {
         "its path must start with /v1/ unless it has a dialect": not route.path.startswith("/v1/")
-        and route.dialect is None,
+        and route.error_format is None,
         "a public route has no action": public and route.action is not None,
         "a route that is not public needs an action": not public and route.action is None,
         "scope platform needs an action with platform=True": route.scope == "platform"

@@ -84,9 +84,9 @@ class KernelRoutes:
             )
         return report
 
-    async def _metrics(self, call: Request[Any, Any]) -> File:
+    async def _metrics(self, request: Request[Any, Any]) -> File:
         if self.metrics_token is not None:
-            sent = call.headers.get("Authorization") or ""
+            sent = request.headers.get("Authorization") or ""
             if not hmac.compare_digest(sent.encode(), f"Bearer {self.metrics_token}".encode()):
                 raise unauthenticated("AUTH_UNAUTHORIZED", "metrics need the token of METRICS_TOKEN")
         return File(data=self.telemetry.expose(), mime="text/plain; version=0.0.4; charset=utf-8")

@@ -34,7 +34,7 @@ class Ground:
 
     db: Database
     state: SharedState
-    bus: NotificationChannel
+    notifications: NotificationChannel
     telemetry: Telemetry
     tracer: KernelTracer
     keys: Mapping[str, bytes]
@@ -47,7 +47,7 @@ class Wiring:
         kernel = assembly.kernel
         self.egress = EgressClient(kernel.egress_allow_private)
         self.providers = ProviderTable(assembly.kernel.provider_open_timeout_s)
-        self.streams = StreamRegistry(ground.bus)
+        self.streams = StreamRegistry(ground.notifications)
         self.authorization = AuthorizationGates()
         self._registry = ContributionRegistry()
         self._redactor, self._secrets = Redactor(), assembly.configuration.secret_values()
@@ -59,7 +59,7 @@ class Wiring:
             db=ground.db,
             state=ground.state,
             blob=blobs(kernel.blob_dir),
-            caches=KernelCaches(ground.bus),
+            caches=KernelCaches(ground.notifications),
             jobs=PostgresJobs(self._job_kinds),
             events=OutboxEvents(self._sinks),
             egress=self.egress,

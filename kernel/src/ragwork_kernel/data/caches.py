@@ -17,9 +17,9 @@ TOPIC = "cache"
 class InvalidatedCache(Generic[V]):
     """One named cache. Implements ``ragwork_hooks.storage.Cache``."""
 
-    def __init__(self, name: str, bus: NotificationChannel, ttl_s: float, size: int) -> None:
+    def __init__(self, name: str, notifications: NotificationChannel, ttl_s: float, size: int) -> None:
         self._name = name
-        self._bus = bus
+        self._notifications = notifications
         self._ttl_s = ttl_s
         self._size = size
         self._entries: OrderedDict[str, tuple[float, V]] = OrderedDict()
@@ -35,7 +35,7 @@ class InvalidatedCache(Generic[V]):
 
     async def _read(self, key: str, load: Callable[[], Awaitable[Any]], *, keeps_none: bool) -> Any:
         entry = self._entries.get(key)
-        if entry is not None and entry[0] > time.monotonic() and self._bus.fresh:
+        if entry is not None and entry[0] > time.monotonic() and self._notifications.fresh:
             return entry[1]
         task = self._loading.get(key)
         if task is None:
@@ -44,7 +44,7 @@ class InvalidatedCache(Generic[V]):
         return await asyncio.shield(task)
 
     async def invalidate(self, tx: Transaction, key: str) -> None:
-        await self._bus.publish(tx, TOPIC, {"name": self._name, "key": key})
+        await self._notifications.publish(tx, TOPIC, {"name": self._name, "key": key})
 
     def drop(self, key: str) -> None:
         self._entries.pop(key, None)
@@ -76,15 +76,15 @@ class InvalidatedCache(Generic[V]):
 class KernelCaches:
     """Makes the caches and routes invalidations to them. Implements ``ragwork_hooks.storage.Caches``."""
 
-    def __init__(self, bus: NotificationChannel) -> None:
-        self._bus = bus
+    def __init__(self, notifications: NotificationChannel) -> None:
+        self._notifications = notifications
         self._caches: dict[str, InvalidatedCache[object]] = {}
-        bus.on(TOPIC, self._invalidated)
-        bus.on_gap(self._clear)
+        notifications.on(TOPIC, self._invalidated)
+        notifications.on_gap(self._clear)
 
     def cache(self, name: str, *, ttl_s: float, size: int = 10_000) -> InvalidatedCache[object]:
         if name not in self._caches:
-            self._caches[name] = InvalidatedCache(name, self._bus, ttl_s, size)
+            self._caches[name] = InvalidatedCache(name, self._notifications, ttl_s, size)
         return self._caches[name]
 
     def _invalidated(self, message: dict[str, str]) -> None:

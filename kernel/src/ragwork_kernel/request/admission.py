@@ -29,7 +29,7 @@ class AdmissionGates:
 
     async def ask(
         self,
-        exchange: RequestContext,
+        context: RequestContext,
         stage: str,
         *,
         credential: str | None = None,
@@ -38,16 +38,16 @@ class AdmissionGates:
         free: bool = False,
     ) -> None:
         """Ask every gate of ``stage``; the first Deny is raised."""
-        exchange.decisions.stage = stage
+        context.decisions.stage = stage
         for gate in self._gates[stage]:
             ask = AdmissionRequest(
-                principal=exchange.caller,
-                peer=exchange.peer,
-                route=exchange.route.name,
-                rate_class=exchange.route.rate_class,
-                switch=exchange.route.switch,
+                principal=context.caller,
+                peer=context.peer,
+                route=context.route.name,
+                rate_class=context.route.rate_class,
+                switch=context.route.switch,
                 feature=feature,
-                request_id=exchange.request_id,
+                request_id=context.request_id,
                 open=transaction or _none_yet,
                 free=free,
                 credential=credential,
@@ -55,15 +55,15 @@ class AdmissionGates:
             since = time.perf_counter()
             verdict = await _ask(gate, ask)
             if isinstance(verdict, Deny):
-                exchange.decisions.denied(gate.name, since, verdict)
+                context.decisions.denied(gate.name, since, verdict)
                 raise problem_of(verdict, 503)
-            exchange.decisions.allowed(gate.name, since, verdict.headers)
-            exchange.grant = exchange.grant.plus(verdict)
+            context.decisions.allowed(gate.name, since, verdict.headers)
+            context.admission = context.admission.plus(verdict)
 
-    async def ask_late(self, exchange: RequestContext, transaction: OpenTransaction, *, free: bool = False) -> None:
+    async def ask_late(self, context: RequestContext, transaction: OpenTransaction, *, free: bool = False) -> None:
         """The stages that may write, in order."""
         for stage in LATE:
-            await self.ask(exchange, stage, transaction=transaction, free=free)
+            await self.ask(context, stage, transaction=transaction, free=free)
 
     @contextlib.asynccontextmanager
     async def short(self, caller: Principal) -> AsyncIterator[OpenTransaction]:

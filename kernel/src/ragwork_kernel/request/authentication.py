@@ -34,40 +34,40 @@ class Authenticators:
 
 
 async def authenticate(
-    authenticators: Authenticators, exchange: RequestContext, proven: Proven
+    authenticators: Authenticators, context: RequestContext, proven: Proven
 ) -> Principal | None:
     """The caller; ``None`` on a public route. Raises ``Problem`` 401, or 503 when it can't be decided.
 
     ``proven`` is told what became of the credential.
     """
-    exchange.decisions.stage = "authentication"
-    if exchange.route.scope == "public":
+    context.decisions.stage = "authentication"
+    if context.route.scope == "public":
         return None
     try:
-        principal = await _recognised(authenticators, exchange)
+        principal = await _recognised(authenticators, context)
     except Problem as problem:
         if problem.status == 401:
-            proven.forget(exchange.request)
+            proven.forget(context.request)
         raise
-    proven.note(exchange.request)
+    proven.note(context.request)
     return principal
 
 
-async def _recognised(authenticators: Authenticators, exchange: RequestContext) -> Principal:
-    request, since = exchange.request, time.perf_counter()
-    bearer = _bearer(request, _key_header(exchange.route))
-    credential = Credential(bearer=bearer, peer=exchange.peer, headers=request.headers)
+async def _recognised(authenticators: Authenticators, context: RequestContext) -> Principal:
+    request, since = context.request, time.perf_counter()
+    bearer = _bearer(request, _key_header(context.route))
+    credential = Credential(bearer=bearer, peer=context.peer, headers=request.headers)
     for authenticator in authenticators.of(credential.bearer):
         try:
             principal = await authenticator.authenticate(credential)
         except Problem as problem:
-            exchange.decisions.denied(authenticator.name, since, Deny(problem.code, problem.message))
+            context.decisions.denied(authenticator.name, since, Deny(problem.code, problem.message))
             raise
         except Exception as error:
             log.exception("authenticator %s failed; denied", authenticator.name)
             raise Problem("AUTH_UNAVAILABLE", "credentials can't be checked right now") from error
         if isinstance(principal, Principal):
-            exchange.decisions.allowed(authenticator.name, since, {})
+            context.decisions.allowed(authenticator.name, since, {})
             return principal
     raise unauthenticated(
         "AUTH_UNAUTHORIZED",

@@ -153,12 +153,12 @@ class AuthorizationGates:
         return Deny("AUTHZ_DENIED", f"the gate {gate.name} could not decide")
 
 
-def tenant_acted_on(caller: Principal, call: Request[Any, Any]) -> str:
+def tenant_acted_on(caller: Principal, request: Request[Any, Any]) -> str:
     """Which tenant path or query name, else the caller's own.
 
     Raises ``Problem``: another than the caller's needs platform scope, be it real or not.
     """
-    named = call.path.get("tenant_id") or getattr(call.query, "tenant_id", None) or caller.tenant_id
+    named = request.path.get("tenant_id") or getattr(request.query, "tenant_id", None) or caller.tenant_id
     if named != caller.tenant_id and not caller.platform:
         raise Problem("AUTH_FORBIDDEN", "a key acts on its own tenant; for others it needs platform scope")
     if not TENANT_ID.fullmatch(named):

@@ -24,14 +24,14 @@ class BodyMemory:
             "bodies", total, waiting=MAX_WAITING, wait_s=WAIT_S, most=max(total // 2, 1), refusal=_busy
         )
 
-    async def decoded(self, exchange: RequestContext, limit: int) -> Any:
+    async def decoded(self, context: RequestContext, limit: int) -> Any:
         """The body as its route's class. Memory for it is there before it is read, and is ``exchange.body``."""
-        route, request = exchange.route, exchange.request
+        route, request = context.route, context.request
         if route.body_kind != "none":
-            exchange.body = await self._reserve(request, limit)
+            context.body = await self._reserve(request, limit)
         decoded = await request_body.decode(request, route, limit)
-        if exchange.body is not None:
-            exchange.body.shrink(request.content.total_bytes)
+        if context.body is not None:
+            context.body.shrink(request.content.total_bytes)
         return decoded
 
     async def _reserve(self, request: web.Request, limit: int) -> KernelShare | None:

@@ -26,12 +26,12 @@ class IdempotencyKeys:
     def __init__(self, capability: IdempotencyStore | None) -> None:
         self._capability = capability
 
-    def claim(self, exchange: RequestContext, call: Request[Any, Any]) -> IdempotencyClaim | None:
+    def claim(self, context: RequestContext, request: Request[Any, Any]) -> IdempotencyClaim | None:
         """What this request claims; ``None`` when it sends no key or its route takes none."""
-        wish = exchange.route.idempotency
-        if wish == "none" or exchange.shape.legacy or exchange.caller is None:
+        wish = context.route.idempotency
+        if wish == "none" or context.response_format.legacy or context.caller is None:
             return None
-        sent = exchange.request.headers.getall(HEADER, [])
+        sent = context.request.headers.getall(HEADER, [])
         if not sent and wish == "accepted":
             return None
         if not sent:
@@ -43,11 +43,11 @@ class IdempotencyKeys:
                 f"{HEADER} takes one key of 1 to {_LONGEST} printable ASCII characters",
             )
         return IdempotencyClaim(
-            actor_id=exchange.caller.credential_id,
-            method=exchange.route.method,
-            path=exchange.request.path,
+            actor_id=context.caller.credential_id,
+            method=context.route.method,
+            path=context.request.path,
             key=key,
-            payload_sha256=payload_hash(call),
+            payload_sha256=payload_hash(request),
         )
 
     async def take(self, tx: Transaction | None, claim: IdempotencyClaim | None) -> Claimed:
@@ -60,7 +60,7 @@ class IdempotencyKeys:
         self,
         tx: Transaction | None,
         claim: IdempotencyClaim | None,
-        exchange: RequestContext,
+        context: RequestContext,
         result: object,
         response: web.Response,
     ) -> None:
@@ -71,12 +71,12 @@ class IdempotencyKeys:
         if isinstance(result, Response):
             headers = result.headers
             if result.replay is not None:
-                response = exchange.shape.success(
+                response = context.response_format.success(
                     Response(data=result.replay, status=result.status), result.status, {}
                 )
         body = response.body if isinstance(response.body, bytes) else b""
         stored = StoredReply(
-            status=response.status, headers=headers, body=body, echo_id=exchange.shape.echo_id
+            status=response.status, headers=headers, body=body, echo_id=context.response_format.echo_id
         )
         await self._capability.store(tx, claim, stored)
 
@@ -95,9 +95,9 @@ def refuse(claimed: Claimed) -> None:
         )
 
 
-def replayed(exchange: RequestContext, reply: StoredReply) -> web.Response:
+def replayed(context: RequestContext, reply: StoredReply) -> web.Response:
     """The stored answer, byte for byte, with this request's limits in the headers."""
-    headers = CIMultiDict({**exchange.shape.headers, **exchange.grant.headers, **reply.headers})
+    headers = CIMultiDict({**context.response_format.headers, **context.admission.headers, **reply.headers})
     headers["X-Request-Id"] = reply.echo_id
     headers["Idempotency-Replayed"] = "true"
     if reply.status == 204:
@@ -106,12 +106,12 @@ def replayed(exchange: RequestContext, reply: StoredReply) -> web.Response:
     return web.Response(status=reply.status, body=reply.body, headers=headers)
 
 
-def payload_hash(call: Request[Any, Any]) -> bytes:
+def payload_hash(request: Request[Any, Any]) -> bytes:
     """SHA-256 over query and body as decoded: spacing, field order and spelled-out defaults don't matter,
     files count by their content. Numbers inside free-form objects count as they are written.
     """
     meaning = orjson.dumps(
-        [call.query, call.body], default=_plain, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+        [request.query, request.body], default=_plain, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
     )
     return hashlib.sha256(meaning).digest()
 

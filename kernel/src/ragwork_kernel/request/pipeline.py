@@ -91,15 +91,15 @@ class Pipeline:
         return handle
 
     def refuse(
-        self, request: web.BaseRequest, problem: Problem, *, legacy: bool, dialect: ErrorFormat | None = None
+        self, request: web.BaseRequest, problem: Problem, *, legacy: bool, error_format: ErrorFormat | None = None
     ) -> web.Response:
         """Answer a request that no route takes."""
         started = time.perf_counter()
         request_id = str(uuid.uuid4())
-        shape = self._formats.of(request, request_id, legacy=legacy, dialect=dialect)
+        response_format = self._formats.of(request, request_id, legacy=legacy, error_format=error_format)
         self._telemetry.begin(request_id)
-        self._finish(request, "other", problem.status, started, request_id, shape, "")
-        return shape.failure(problem, {})
+        self._finish(request, "other", problem.status, started, request_id, response_format, "")
+        return response_format.failure(problem, {})
 
     def refusal(self, problem: Problem) -> web.Response:
         """The answer to a client that has sent no request."""
@@ -109,8 +109,8 @@ class Pipeline:
         self, request: web.Request, status: int, headers: Mapping[str, str], data: bytes | None = None
     ) -> web.Response:
         """An answer that no route gives: a redirect, a preflight, the page at the root."""
-        shape = self._formats.of(request, str(uuid.uuid4()))
-        return web.Response(status=status, headers={**shape.headers, **headers}, body=data)
+        response_format = self._formats.of(request, str(uuid.uuid4()))
+        return web.Response(status=status, headers={**response_format.headers, **headers}, body=data)
 
     async def idle(self, within_s: float) -> bool:
         """Wait until no request is under way; whether that came to pass in time."""
@@ -123,31 +123,31 @@ class Pipeline:
         await self._admission.settled()
 
     async def _exchange(self, request: web.Request, route: AnyRoute, legacy: bool) -> web.StreamResponse:
-        exchange = self._open(request, route, legacy)
-        self._telemetry.begin(exchange.request_id)
+        context = self._open(request, route, legacy)
+        self._telemetry.begin(context.request_id)
         # A connection's requests run in one task: each says anew whom it works for.
-        working_for.set(address_of(exchange.peer))
+        working_for.set(address_of(context.peer))
         self._in_flight += 1
         self._idle.clear()
         status = 499
         try:
-            response = await self._answer(exchange)
+            response = await self._answer(context)
             status = response.status
             return response
         finally:
-            status = exchange.sent_whole or status
+            status = context.sent_whole or status
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
-            if exchange.body is not None:
-                exchange.body.release()
+            if context.body is not None:
+                context.body.release()
             self._admission.settle(
-                exchange.grant.holds, handled=exchange.handled, rolled_back=exchange.rolled_back
+                context.admission.holds, handled=context.handled, rolled_back=context.rolled_back
             )
-            self._observe(exchange, status)
-            tenant = exchange.caller.tenant_id if exchange.caller else ""
+            self._observe(context, status)
+            tenant = context.caller.tenant_id if context.caller else ""
             self._finish(
-                request, route.path, status, exchange.started, exchange.request_id, exchange.shape, tenant
+                request, route.path, status, context.started, context.request_id, context.response_format, tenant
             )
 
     def _finish(
@@ -157,7 +157,7 @@ class Pipeline:
         status: int,
         started: float,
         request_id: str,
-        shape: ResponseFormat,
+        response_format: ResponseFormat,
         tenant: str,
     ) -> None:
         self._telemetry.end(
@@ -166,126 +166,126 @@ class Pipeline:
             status=status,
             seconds=time.perf_counter() - started,
             request_id=request_id,
-            client_id=shape.echo_id,
+            client_id=response_format.echo_id,
             tenant=tenant,
         )
 
-    async def _answer(self, exchange: RequestContext) -> web.StreamResponse:
+    async def _answer(self, context: RequestContext) -> web.StreamResponse:
         try:
-            async with asyncio.timeout_at(exchange.deadline) as limit:
-                result = await self._decide_and_run(exchange, limit)
+            async with asyncio.timeout_at(context.deadline) as limit:
+                result = await self._decide_and_run(context, limit)
         except Exception as error:
-            problem = await self._recorded(exchange, error)
-            exchange.code = problem.code
-            return self._timed(exchange, exchange.shape.failure(problem, exchange.grant.headers))
+            problem = await self._recorded(context, error)
+            context.code = problem.code
+            return self._timed(context, context.response_format.failure(problem, context.admission.headers))
         if isinstance(result, EventStream):
-            return await self._stream(exchange, result)
-        return self._timed(exchange, result)
+            return await self._stream(context, result)
+        return self._timed(context, result)
 
-    async def _decide_and_run(self, exchange: RequestContext, limit: asyncio.Timeout) -> web.Response | EventStream:
+    async def _decide_and_run(self, context: RequestContext, limit: asyncio.Timeout) -> web.Response | EventStream:
         """address → authenticate → switch → role → rate → memory → decode → entitlement → capacity, then the work."""
-        refusals.unreadable(exchange.request)
-        if not self._proven.knows(exchange.request):
-            public = exchange.route.scope == "public"
-            credential = None if public else self._proven.well_formed(exchange.request)
-            await self._admission.ask(exchange, "address", credential=credential)
-        exchange.caller = await authenticate(self._authenticators, exchange, self._proven)
-        if exchange.caller is not None:
-            working_for.set(exchange.caller.tenant_id)
-        await self._admission.ask(exchange, "switch")
-        await self._authorize_role(exchange)
-        await self._admission.ask(exchange, "rate")
-        call = await self._arrived(exchange, limit)
-        self._target(exchange, call)
-        for feature in await self._features(call, exchange.route):
-            await self._admission.ask(exchange, "entitlement", feature=feature)
-        await self._admission.ask(exchange, "capacity")
-        mutation = exchange.route.transaction == "write"
-        own = exchange.caller is not None and exchange.tenant_id == exchange.caller.tenant_id
+        refusals.unreadable(context.request)
+        if not self._proven.knows(context.request):
+            public = context.route.scope == "public"
+            credential = None if public else self._proven.well_formed(context.request)
+            await self._admission.ask(context, "address", credential=credential)
+        context.caller = await authenticate(self._authenticators, context, self._proven)
+        if context.caller is not None:
+            working_for.set(context.caller.tenant_id)
+        await self._admission.ask(context, "switch")
+        await self._authorize_role(context)
+        await self._admission.ask(context, "rate")
+        decoded = await self._arrived(context, limit)
+        self._target(context, decoded)
+        for feature in await self._features(decoded, context.route):
+            await self._admission.ask(context, "entitlement", feature=feature)
+        await self._admission.ask(context, "capacity")
+        mutation = context.route.transaction == "write"
+        own = context.caller is not None and context.tenant_id == context.caller.tenant_id
         if not (mutation and own):
-            await self._admit_apart(exchange, call)
+            await self._admit_apart(context, decoded)
         try:
-            async with self._transaction(exchange) as tx:
-                result = await self._work(exchange, attrs.evolve(call, transaction=tx), mutation and own)
+            async with self._transaction(context) as tx:
+                result = await self._work(context, attrs.evolve(decoded, transaction=tx), mutation and own)
                 # A deadline must not cut a COMMIT: then nobody could say whether it took effect.
                 limit.reschedule(None)
         except BaseException:
-            exchange.rolled_back = mutation and own
+            context.rolled_back = mutation and own
             raise
         return result
 
-    async def _admit_apart(self, exchange: RequestContext, call: Request[Any, Any]) -> None:
+    async def _admit_apart(self, context: RequestContext, request: Request[Any, Any]) -> None:
         """Quota, load and cost before the handler, in a short transaction that begins only if one is needed.
 
         Never two connections at once: so the resource is judged after it. A refusal here still gives way to
         the resource's own, which comes first in the contract.
         """
-        route = exchange.route
-        if exchange.caller is None:
+        route = context.route
+        if context.caller is None:
             return
         try:
-            async with self._admission.short(exchange.caller) as begin:
-                await self._admission.ask_late(exchange, begin, free=route.scope == "platform")
+            async with self._admission.short(context.caller) as begin:
+                await self._admission.ask_late(context, begin, free=route.scope == "platform")
                 if self._records.kept and route.audit_event and route.transaction != "write":
-                    await self._records.invoked(await begin(), exchange)
+                    await self._records.invoked(await begin(), context)
         except Problem:
-            exchange.rolled_back = True
-            denial, exchange.decisions.denial = exchange.decisions.denial, None
-            async with self._transaction(exchange) as tx:
+            context.rolled_back = True
+            denial, context.decisions.denial = context.decisions.denial, None
+            async with self._transaction(context) as tx:
                 await self._authorize_resource(
-                    exchange, attrs.evolve(call, transaction=tx), gone_is_fine=False
+                    context, attrs.evolve(request, transaction=tx), gone_is_fine=False
                 )
-            exchange.decisions.denial = denial
+            context.decisions.denial = denial
             raise
         except BaseException:
-            exchange.rolled_back = True
+            context.rolled_back = True
             raise
 
     async def _work(
-        self, exchange: RequestContext, call: Request[Any, Any], admit: bool
+        self, context: RequestContext, request: Request[Any, Any], admit: bool
     ) -> web.Response | EventStream:
         """replay → resource → quota, load, cost → handler → record; a mutation does it in one transaction."""
-        tx, route = call.transaction, exchange.route
-        exchange.decisions.stage = "replay"
-        claim = self._claims.claim(exchange, call)
+        tx, route = request.transaction, context.route
+        context.decisions.stage = "replay"
+        claim = self._claims.claim(context, request)
         claimed = await self._claims.take(tx, claim)
         hit = isinstance(claimed, Replayed)
-        call = await self._authorize_resource(exchange, call, gone_is_fine=hit)
+        request = await self._authorize_resource(context, request, gone_is_fine=hit)
         idempotency.refuse(claimed)
         if admit and tx is not None:
-            await self._admission.ask_late(exchange, _given(tx), free=hit or route.scope == "platform")
-        exchange.decisions.stage, exchange.decided_at = "handler", time.perf_counter()
+            await self._admission.ask_late(context, _given(tx), free=hit or route.scope == "platform")
+        context.decisions.stage, context.decided_at = "handler", time.perf_counter()
         if isinstance(claimed, Replayed):
-            return idempotency.replayed(exchange, claimed.reply)
-        result = await route.handler(attrs.evolve(call, grant=exchange.grant))
+            return idempotency.replayed(context, claimed.reply)
+        result = await route.handler(attrs.evolve(request, admission=context.admission))
         if isinstance(result, EventStream):
-            exchange.handled = True
+            context.handled = True
             return result
-        response = exchange.shape.success(result, route.status, exchange.grant.headers)
+        response = context.response_format.success(result, route.status, context.admission.headers)
         if route.transaction == "write" and tx is not None:
-            await self._records.change(tx, exchange, call, result)
-            await self._claims.keep(tx, claim, exchange, result, response)
-        exchange.handled = True
+            await self._records.change(tx, context, request, result)
+            await self._claims.keep(tx, claim, context, result, response)
+        context.handled = True
         return response
 
-    async def _recorded(self, exchange: RequestContext, error: Exception) -> Problem:
+    async def _recorded(self, context: RequestContext, error: Exception) -> Problem:
         """The refusal that ``error`` is, once the audit log has it."""
         if not isinstance(error, Problem):
-            return self._unforeseen(exchange, error)
+            return self._unforeseen(context, error)
         if error.status == 422:
             self._telemetry.error("validation")
         try:
-            await self._records.refusal(exchange, error)
+            await self._records.refusal(context, error)
         except Problem as unwritten:
             return unwritten
         except Exception as unwritten:
-            return self._unforeseen(exchange, unwritten)
+            return self._unforeseen(context, unwritten)
         return error
 
-    def _observe(self, exchange: RequestContext, status: int) -> None:
+    def _observe(self, context: RequestContext, status: int) -> None:
         if not self._observers:
             return
-        facts = exchange.finished(status)
+        facts = context.finished(status)
         for observer in self._observers:
             try:
                 observer.finished(facts)
@@ -293,9 +293,9 @@ class Pipeline:
                 log.exception("observer %s failed", observer.name)
 
     @staticmethod
-    def _timed(exchange: RequestContext, response: web.Response) -> web.Response:
+    def _timed(context: RequestContext, response: web.Response) -> web.Response:
         """How long it took to decide and to do, in milliseconds."""
-        response.headers["Server-Timing"] = exchange.server_timing
+        response.headers["Server-Timing"] = context.server_timing
         return response
 
     def _open(self, request: web.Request, route: AnyRoute, legacy: bool) -> RequestContext:
@@ -304,131 +304,131 @@ class Pipeline:
             request=request,
             route=route,
             request_id=request_id,
-            shape=self._formats.of(request, request_id, legacy=legacy, dialect=route.dialect),
+            response_format=self._formats.of(request, request_id, legacy=legacy, error_format=route.error_format),
             peer=self._client.address(request),
             started=time.perf_counter(),
             deadline=asyncio.get_running_loop().time() + self._config.request_timeout_s,
         )
 
-    async def _authorize_role(self, exchange: RequestContext) -> None:
-        caller, action = exchange.caller, exchange.route.action
+    async def _authorize_role(self, context: RequestContext) -> None:
+        caller, action = context.caller, context.route.action
         if caller is not None and action is not None:
-            exchange.decisions.stage = "role"
-            self._judged(exchange, await self._authorization.decide_stage("role", caller, action, None, None))
+            context.decisions.stage = "role"
+            self._judged(context, await self._authorization.decide_stage("role", caller, action, None, None))
 
     async def _authorize_resource(
-        self, exchange: RequestContext, call: Request[Any, Any], *, gone_is_fine: bool
+        self, context: RequestContext, request: Request[Any, Any], *, gone_is_fine: bool
     ) -> Request[Any, Any]:
         """Load and judge what is acted on. A repeated deletion finds nothing: its stored answer stands.
 
         For an agent it is loaded again as it stands to the person it acts for: both must be allowed.
         """
-        route = exchange.route
-        if route.resource is None or route.action is None or exchange.caller is None:
-            return call
-        exchange.decisions.stage = "resource"
+        route = context.route
+        if route.resource is None or route.action is None or context.caller is None:
+            return request
+        context.decisions.stage = "resource"
         try:
             asked = [
-                (who, await route.resource(attrs.evolve(call, caller=who))) for who in exchange.caller.chain
+                (who, await route.resource(attrs.evolve(request, caller=who))) for who in context.caller.chain
             ]
         except Problem as problem:
             if gone_is_fine and problem.status == 404:
-                return call
+                return request
             raise
-        decision = await self._authorization.decide_each(asked, route.action, call.transaction)
-        self._judged(exchange, decision)
-        return attrs.evolve(call, resource=asked[0][1], decision=decision)
+        decision = await self._authorization.decide_each(asked, route.action, request.transaction)
+        self._judged(context, decision)
+        return attrs.evolve(request, resource=asked[0][1], decision=decision)
 
     @staticmethod
-    def _judged(exchange: RequestContext, decision: Decision) -> None:
+    def _judged(context: RequestContext, decision: Decision) -> None:
         """Note who said what, and raise a refusal."""
-        exchange.decision = decision
-        exchange.decisions.authorized(decision)
+        context.decision = decision
+        context.decisions.authorized(decision)
         refuse(decision)
 
     @staticmethod
-    def _target(exchange: RequestContext, call: Request[Any, Any]) -> None:
+    def _target(context: RequestContext, request: Request[Any, Any]) -> None:
         """Another's tenant is refused as a role would be."""
-        if exchange.caller is not None:
-            since, exchange.decisions.stage = exchange.decisions.stage, "role"
-            exchange.tenant_id = tenant_acted_on(exchange.caller, call)
-            exchange.decisions.stage = since
+        if context.caller is not None:
+            since, context.decisions.stage = context.decisions.stage, "role"
+            context.tenant_id = tenant_acted_on(context.caller, request)
+            context.decisions.stage = since
 
-    async def _arrived(self, exchange: RequestContext, limit: asyncio.Timeout) -> Request[Any, Any]:
+    async def _arrived(self, context: RequestContext, limit: asyncio.Timeout) -> Request[Any, Any]:
         """The decoded request. A body has time of its own to arrive: how fast is not for the work to pay."""
         loop = asyncio.get_running_loop()
         since = loop.time()
         limit.reschedule(since + self._config.body_timeout_s)
-        call = await self._decode(exchange)
-        exchange.deadline += loop.time() - since
-        limit.reschedule(exchange.deadline)
-        return attrs.evolve(call, deadline=exchange.deadline)
+        decoded = await self._decode(context)
+        context.deadline += loop.time() - since
+        limit.reschedule(context.deadline)
+        return attrs.evolve(decoded, deadline=context.deadline)
 
-    async def _decode(self, exchange: RequestContext) -> Request[Any, Any]:
-        route, request = exchange.route, exchange.request
-        exchange.decisions.stage = "decoding"
+    async def _decode(self, context: RequestContext) -> Request[Any, Any]:
+        route, request = context.route, context.request
+        context.decisions.stage = "decoding"
         limit = request_body.limit_of(route, self._config.max_request_bytes)
         query = request_body.decode_query(request, route)
         return Request(
-            request_id=exchange.request_id,
-            echo_id=exchange.shape.echo_id,
+            request_id=context.request_id,
+            echo_id=context.response_format.echo_id,
             path=refusals.path_of(request),
             query=query,
-            body=await self._bodies.decoded(exchange, limit),
+            body=await self._bodies.decoded(context, limit),
             headers=request.headers,
-            peer=exchange.peer,
-            origin=self._client.origin(exchange.request),
-            grant=exchange.grant,
-            deadline=exchange.deadline,
-            caller=exchange.caller,
+            peer=context.peer,
+            origin=self._client.origin(context.request),
+            admission=context.admission,
+            deadline=context.deadline,
+            caller=context.caller,
             transaction=None,
             resource=None,
-            decision=exchange.decision,
+            decision=context.decision,
         )
 
     @staticmethod
-    async def _features(call: Request[Any, Any], route: AnyRoute) -> tuple[str, ...]:
-        wanted = await route.feature(call) if callable(route.feature) else route.feature
+    async def _features(request: Request[Any, Any], route: AnyRoute) -> tuple[str, ...]:
+        wanted = await route.feature(request) if callable(route.feature) else route.feature
         if wanted is None:
             return ()
         return (wanted,) if isinstance(wanted, str) else wanted
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, exchange: RequestContext) -> AsyncIterator[Transaction | None]:
-        route = exchange.route
-        if route.transaction == "none" or exchange.tenant_id is None:
+    async def _transaction(self, context: RequestContext) -> AsyncIterator[Transaction | None]:
+        route = context.route
+        if route.transaction == "none" or context.tenant_id is None:
             yield None
         else:
-            async with self._db.tenant(exchange.tenant_id, route.transaction, stale=route.stale_reads) as tx:
+            async with self._db.tenant(context.tenant_id, route.transaction, stale=route.stale_reads) as tx:
                 yield tx
 
-    async def _stream(self, exchange: RequestContext, stream: EventStream) -> web.StreamResponse:
+    async def _stream(self, context: RequestContext, stream: EventStream) -> web.StreamResponse:
         headers = {
-            **exchange.shape.headers,
-            **exchange.grant.headers,
+            **context.response_format.headers,
+            **context.admission.headers,
             **stream.headers,
-            "Server-Timing": exchange.server_timing,
+            "Server-Timing": context.server_timing,
         }
         response = sse.StreamResponse(stream.status, headers)
-        with self._streams.registered(exchange.caller, exchange.started) as live:
+        with self._streams.registered(context.caller, context.started) as live:
             try:
                 await sse.send(
-                    exchange.request,
+                    context.request,
                     response,
                     stream,
-                    exchange.shape.echo_id,
+                    context.response_format.echo_id,
                     live,
                     self._config.stream_timeout_s,
                 )
             finally:
                 if live.sent_whole:
-                    exchange.sent_whole = response.status
+                    context.sent_whole = response.status
         return response
 
-    def _unforeseen(self, exchange: RequestContext, error: Exception) -> Problem:
+    def _unforeseen(self, context: RequestContext, error: Exception) -> Problem:
         if isinstance(error, TimeoutError):
             self._telemetry.error("timeout")
-            return refusals.too_slow(exchange, self._config)
+            return refusals.too_slow(context, self._config)
         if not isinstance(error, ProviderError):
             self._telemetry.error("unhandled")
         code, message, status = classify(error)

@@ -30,9 +30,9 @@ def path_of(request: web.Request) -> Mapping[str, str]:
     return dict(request.match_info)
 
 
-def too_slow(exchange: RequestContext, config: KernelConfig) -> Problem:
+def too_slow(context: RequestContext, config: KernelConfig) -> Problem:
     """A deadline has passed: the client's for sending, or ours for working."""
-    if exchange.decisions.stage == "decoding":
+    if context.decisions.stage == "decoding":
         return Problem(
             "REQUEST_TIMEOUT",
             f"the body did not arrive within {config.body_timeout_s:g} s",

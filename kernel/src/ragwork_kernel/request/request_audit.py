@@ -25,14 +25,14 @@ class RequestAudit:
     def kept(self) -> bool:
         return self._log is not None
 
-    async def invoked(self, tx: Transaction, exchange: RequestContext) -> None:
+    async def invoked(self, tx: Transaction, context: RequestContext) -> None:
         """Before the handler of a route that has an event and no write transaction of its own."""
-        if self._log is not None and exchange.route.audit_event is not None:
-            event = _event(exchange, exchange.route.audit_event, "success", AuditDetails(), None)
+        if self._log is not None and context.route.audit_event is not None:
+            event = _event(context, context.route.audit_event, "success", AuditDetails(), None)
             await self._log.append(tx, event)
 
     async def change(
-        self, tx: Transaction, exchange: RequestContext, call: Request[object, object], result: object
+        self, tx: Transaction, context: RequestContext, request: Request[object, object], result: object
     ) -> None:
         """After the handler of a mutation, in its transaction: an effect without a record can't commit."""
         note = AuditDetails()
@@ -40,21 +40,21 @@ class RequestAudit:
             if not result.changed:
                 return
             note = result.audit or note
-        name = note.event or exchange.route.audit_event
+        name = note.event or context.route.audit_event
         if self._log is not None and name is not None:
-            await self._log.append(tx, _event(exchange, name, "success", note, call))
+            await self._log.append(tx, _event(context, name, "success", note, request))
 
-    async def refusal(self, exchange: RequestContext, problem: Problem) -> None:
+    async def refusal(self, context: RequestContext, problem: Problem) -> None:
         """Before the reply that refuses; nothing when the refusal is no denial of a right or a limit."""
-        denial = exchange.decisions.denial or Deny()
+        denial = context.decisions.denial or Deny()
         named = problem.audit_event or denial.audit_event
         wanted = named is not None or problem.status in _REFUSED
         if not wanted or (self._log is None and denial.record is None):
             return
-        name = named or _EVENT_OF_STAGE.get(exchange.decisions.stage, "authz.access.denied")
-        note = AuditDetails(metadata={"route": exchange.route.name, "stage": exchange.decisions.stage})
-        event = _event(exchange, name, "failure", note, None, problem)
-        tenant_id = exchange.caller.tenant_id if exchange.caller else problem.tenant_id or PLATFORM_TENANT
+        name = named or _EVENT_OF_STAGE.get(context.decisions.stage, "authz.access.denied")
+        note = AuditDetails(metadata={"route": context.route.name, "stage": context.decisions.stage})
+        event = _event(context, name, "failure", note, None, problem)
+        tenant_id = context.caller.tenant_id if context.caller else problem.tenant_id or PLATFORM_TENANT
         taken = self._log is not None and self._log.takes(tenant_id, event)
         if not taken and denial.record is None:
             return
@@ -66,15 +66,15 @@ class RequestAudit:
 
 
 def _event(
-    exchange: RequestContext,
+    context: RequestContext,
     name: str,
     outcome: str,
     note: AuditDetails,
-    call: Request[object, object] | None,
+    request: Request[object, object] | None,
     problem: Problem | None = None,
 ) -> AuditEvent:
-    caller = exchange.caller
-    kind, identifier = _resource(exchange, call)
+    caller = context.caller
+    kind, identifier = _resource(context, request)
     return AuditEvent(
         type=name,
         outcome="success" if outcome == "success" else "failure",
@@ -86,10 +86,10 @@ def _event(
         metadata={**note.metadata, **_acting(caller)},
         error_code=None if problem is None else problem.code,
         origin=Origin(
-            request_id=exchange.request_id,
-            echo_id=exchange.shape.echo_id,
-            peer=exchange.peer,
-            user_agent=exchange.request.headers.get("User-Agent", "")[:_LONGEST_AGENT],
+            request_id=context.request_id,
+            echo_id=context.response_format.echo_id,
+            peer=context.peer,
+            user_agent=context.request.headers.get("User-Agent", "")[:_LONGEST_AGENT],
         ),
     )
 
@@ -102,9 +102,9 @@ def _acting(caller: Principal | None) -> dict[str, object]:
     return {"credential_id": caller.credential_id} | ({"on_behalf_of": others} if others else {})
 
 
-def _resource(exchange: RequestContext, call: Request[object, object] | None) -> tuple[str, str | None]:
+def _resource(context: RequestContext, request: Request[object, object] | None) -> tuple[str, str | None]:
     """What was acted on: the loaded resource, else the route's kind and its path's last parameter."""
-    if call is not None and call.resource is not None:
-        return call.resource.kind, call.resource.id
-    values = list(exchange.request.match_info.values())
-    return exchange.route.name.split(".")[0], values[-1] if values else None
+    if request is not None and request.resource is not None:
+        return request.resource.kind, request.resource.id
+    values = list(context.request.match_info.values())
+    return context.route.name.split(".")[0], values[-1] if values else None

@@ -55,7 +55,7 @@ async def decode(request: web.Request, route: AnyRoute, limit: int) -> Any:
         return json_codec.structure(_form(request, route, raw), route.body, "body")
     if route.body_kind == "optional_json" and not raw.strip():
         return json_codec.structure({}, route.body, "body")
-    taken = [*(route.dialect.body_types if route.dialect else ("application/json",))]
+    taken = [*(route.error_format.body_types if route.error_format else ("application/json",))]
     if request.content_type not in (*taken, "application/octet-stream"):
         raise _wrong_type(request, taken)
     return json_codec.structure(await jsontext.parse(raw), route.body, "body")

@@ -22,7 +22,7 @@ class RequestContext:
     request: web.Request
     route: AnyRoute
     request_id: str
-    shape: ResponseFormat
+    response_format: ResponseFormat
     #: The client's address.
     peer: str
     #: In performance time; ``decided_at``, too, which is when the handler was called.
@@ -37,7 +37,7 @@ class RequestContext:
     #: The tenant that is acted on, known after decoding.
     tenant_id: str | None = None
     #: What the admission gates gave. It grows gate by gate, so that no hold is lost when a later one refuses.
-    grant: AdmissionResult = attrs.field(factory=AdmissionResult)
+    admission: AdmissionResult = attrs.field(factory=AdmissionResult)
     #: Memory that is reserved for the body.
     body: KernelShare | None = None
     #: The handler returned.
@@ -62,7 +62,7 @@ class RequestContext:
         now, caller = time.perf_counter(), self.caller
         return RequestSummary(
             request_id=self.request_id,
-            echo_id=self.shape.echo_id,
+            echo_id=self.response_format.echo_id,
             tenant_id=None if caller is None else caller.tenant_id,
             actor_id=None if caller is None else caller.credential_id,
             peer=self.peer,

@@ -50,14 +50,14 @@ class ResponseFormats:
         request_id: str,
         *,
         legacy: bool = False,
-        dialect: ErrorFormat | None = None,
+        error_format: ErrorFormat | None = None,
     ) -> "ResponseFormat":
         """``request_id`` is the server's own; a client's id is echoed when it is short and safe."""
         sent = request.headers.get("X-Request-Id", "")
         echo_id = sent if _SAFE_ID.fullmatch(sent) else request_id
         base = self._legacy_headers if legacy else SECURITY_HEADERS
         headers = {**base, "X-Request-Id": echo_id, **self._cors(request)}
-        return ResponseFormat(echo_id=echo_id, legacy=legacy, headers=headers, dialect=dialect)
+        return ResponseFormat(echo_id=echo_id, legacy=legacy, headers=headers, error_format=error_format)
 
     def without_request(self, request_id: str) -> "ResponseFormat":
         """For a client that has sent none."""
@@ -78,7 +78,7 @@ class ResponseFormat:
     echo_id: str
     legacy: bool
     headers: Mapping[str, str]
-    dialect: ErrorFormat | None = None
+    error_format: ErrorFormat | None = None
 
     def success(self, result: object, default_status: int, extra: Mapping[str, str]) -> web.Response:
         """The answer to what a handler returned."""
@@ -91,7 +91,7 @@ class ResponseFormat:
             status, own, result = result.status, {**extra, **result.headers}, result.data
         if status == 204:
             return web.Response(status=204, headers=self._headers(own))
-        bare = self.legacy or self.dialect is not None
+        bare = self.legacy or self.error_format is not None
         body = result if bare else {"data": result, "meta": self._meta()}
         return self._json(status, body, own)
 
@@ -101,8 +101,8 @@ class ResponseFormat:
         headers = {**extra, **problem.headers}
         if problem.status == 401:
             headers.setdefault("WWW-Authenticate", "Bearer")
-        if self.dialect is not None:
-            status, body = self.dialect.failure(problem, self.echo_id)
+        if self.error_format is not None:
+            status, body = self.error_format.failure(problem, self.echo_id)
             return self._json(status, body, headers)
         return self._json(problem.status, self._error_body(problem), headers)
 
@@ -121,7 +121,7 @@ class ResponseFormat:
 
     def _json(self, status: int, body: object, extra: Mapping[str, str]) -> web.Response:
         headers = self._headers(extra)
-        headers["Content-Type"] = JSON if self.dialect is None else self.dialect.media_type
+        headers["Content-Type"] = JSON if self.error_format is None else self.error_format.media_type
         return web.Response(status=status, body=json_codec.dumps(body), headers=headers)
 
     def _meta(self) -> dict[str, str]:

@@ -67,12 +67,12 @@ class LiveStream:
 class StreamRegistry:
     """The live streams of this process. Implements ``ragwork_hooks.plugin.Streams``."""
 
-    def __init__(self, bus: NotificationChannel) -> None:
-        self._bus = bus
+    def __init__(self, notifications: NotificationChannel) -> None:
+        self._notifications = notifications
         self._live: set[LiveStream] = set()
         self._ended: tuple[Ended, ...] = ()
         self._recent: deque[tuple[float, dict[str, str]]] = deque(maxlen=RECENT)
-        bus.on(TOPIC, self._cut)
+        notifications.on(TOPIC, self._cut)
 
     def freeze(self, ended: tuple[Ended, ...]) -> None:
         """Whom to tell of an end. Set once at boot."""
@@ -87,7 +87,7 @@ class StreamRegistry:
         message = {"tenant": tx.tenant_id, "user": user_id or "", "credential": credential_id or ""}
         for tell in self._ended:
             await tell(tx, user_id, credential_id)
-        await self._bus.publish(tx, TOPIC, message)
+        await self._notifications.publish(tx, TOPIC, message)
 
     @contextlib.contextmanager
     def registered(self, principal: Principal | None, since: float = math.inf) -> Iterator[LiveStream]:

@@ -69,7 +69,7 @@ class Dialects:
             for path in (route.path, route.path.removeprefix("/v1")) if route.legacy else (route.path,):
                 segments = _segments(path)
                 for length in range(len(segments) + 1):
-                    self._under.setdefault(segments[:length], {})[type(route.dialect)] = route.dialect
+                    self._under.setdefault(segments[:length], {})[type(route.error_format)] = route.error_format
 
     def of(self, path: str) -> ErrorFormat | None:
         """By the longest beginning of ``path`` that routes have, too. Empty segments don't count."""
@@ -102,7 +102,7 @@ def _expected(pipeline: Pipeline, dialects: Dialects) -> Expectation:
         if request.headers["Expect"].lower() == "100-continue":
             return None
         problem = Problem("EXPECTATION_FAILED", "of Expect, only 100-continue is understood")
-        return pipeline.refuse(request, problem, legacy=False, dialect=dialects.of(request.path))
+        return pipeline.refuse(request, problem, legacy=False, error_format=dialects.of(request.path))
 
     return check
 
@@ -124,7 +124,7 @@ def _otherwise(
         if request.method == "OPTIONS" and allowed and request.headers.get("Origin") in origins:
             return pipeline.bare(request, 204, _preflight(allowed))
         return pipeline.refuse(
-            request, _refusal(allowed, advice), legacy=False, dialect=dialects.of(request.path)
+            request, _refusal(allowed, advice), legacy=False, error_format=dialects.of(request.path)
         )
 
     return handle

@@ -92,7 +92,7 @@ class Relay:
         self._metrics = metrics
         self._max_attempts = max_attempts
         self._id = uuid4()
-        self._bell = NotifyListener(dsn, CHANNEL)
+        self._listener = NotifyListener(dsn, CHANNEL)
         self._lanes: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
 
@@ -100,7 +100,7 @@ class Relay:
         self._pool = await open_pool(self._dsn, "ragwork relay", 3)
         if self._sinks:
             self._loops = [
-                asyncio.create_task(forever("relay bell", self._bell.listen), name="relay bell"),
+                asyncio.create_task(forever("relay bell", self._listener.listen), name="relay bell"),
                 asyncio.create_task(forever("relay", self._step), name="relay"),
             ]
         return self
@@ -126,11 +126,11 @@ class Relay:
             self._lanes.add(task)
             task.add_done_callback(self._finished)
         if not rows:
-            await self._bell.wait(POLL_S)
+            await self._listener.wait(POLL_S)
 
     def _finished(self, task: "asyncio.Task[None]") -> None:
         self._lanes.discard(task)
-        self._bell.rung.set()
+        self._listener.rung.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # The rows stay leased to nobody who acts; when the lease ends they are delivered again.
             log.warning("outbox: an outcome could not be written: %s", error)
@@ -174,7 +174,7 @@ class Relay:
             _FAILED, row["tenant_id"], self._id, row["id"], timedelta(seconds=delay), failure.reason, dead
         )
         self._count(sink, "dead" if dead else "retried")
-        asyncio.get_running_loop().call_later(delay + 0.01, self._bell.rung.set)
+        asyncio.get_running_loop().call_later(delay + 0.01, self._listener.rung.set)
 
     def _count(self, sink: Sink, outcome: str) -> None:
         self._metrics.count("events_total", "Deliveries by outcome.", sink=sink.name, outcome=outcome)

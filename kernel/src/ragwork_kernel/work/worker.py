@@ -131,7 +131,7 @@ class Worker:
         self._redactor = redactor or Redactor()
         self._stop_s = stop_s
         self._host = host()
-        self._bell = NotifyListener(dsn, CHANNEL)
+        self._listener = NotifyListener(dsn, CHANNEL)
         self._running: dict[int, _Claim] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._claims = Claims(self.id, LEASE_S)
@@ -140,7 +140,7 @@ class Worker:
         self._pool = await open_pool(self._dsn, "ragwork worker", CONNECTIONS)
         self._scheduler = Scheduler(self._pool, self._schedules, self._redactor)
         steps = {
-            "worker bell": self._bell.listen,
+            "worker bell": self._listener.listen,
             "worker heartbeat": self._beat,
             "worker watch": self._watch,
             "worker": self._work,
@@ -170,7 +170,7 @@ class Worker:
 
     async def _work(self) -> None:
         if not await self._claim():
-            await self._bell.wait(POLL_S)
+            await self._listener.wait(POLL_S)
 
     async def _claim(self) -> int:
         started = time.monotonic()
@@ -192,7 +192,7 @@ class Worker:
 
     def _ended(self, claim: _Claim) -> None:
         del self._running[claim.id]
-        self._bell.rung.set()
+        self._listener.rung.set()
 
     # --- running ----------------------------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class Worker:
                 await asyncio.sleep(0.2)
             else:
                 if outcome.delay_s:
-                    asyncio.get_running_loop().call_later(outcome.delay_s + 0.01, self._bell.rung.set)
+                    asyncio.get_running_loop().call_later(outcome.delay_s + 0.01, self._listener.rung.set)
                 return
 
     # --- leases -----------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ class Worker:
         gone: list[UUID] = [row["id"] for row in rows if not _lives(row["pid"])]
         if gone:
             await self._pool.execute(_FREE_LEASES, gone)
-            self._bell.rung.set()
+            self._listener.rung.set()
 
 
 def host() -> str:

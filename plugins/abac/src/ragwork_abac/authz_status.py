@@ -58,8 +58,8 @@ async def posture(tx: Transaction, config: AbacConfig) -> AuthzPostureResponse:
 def route(config: AbacConfig) -> AnyRoute:
     """``GET /v1/ops/authz/posture``."""
 
-    async def view(call: Request[Empty, Empty]) -> AuthzPostureResponse:
-        return await posture(call.tx, config)
+    async def view(request: Request[Empty, Empty]) -> AuthzPostureResponse:
+        return await posture(request.tx, config)
 
     return ops_route(
         name="authz.posture.get", path="/v1/ops/authz/posture",

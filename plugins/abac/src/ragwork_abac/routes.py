@@ -37,21 +37,21 @@ class PolicyApi:
         self._store = store
         self._config = config
 
-    async def list(self, call: Request[Empty, PolicyListQuery]) -> PolicyListResponse:
+    async def list(self, request: Request[Empty, PolicyListQuery]) -> PolicyListResponse:
         """A window of the policies, in the order in which they are asked."""
-        policies = [*await self._store.page(call.tx), *(BUILT_IN if call.query.include_global else ())]
+        policies = [*await self._store.page(request.tx), *(BUILT_IN if request.query.include_global else ())]
         policies.sort(key=lambda policy: (-policy.priority, policy.id))
-        return PolicyListResponse(items=[_response(policy) for policy in policies[call.query.window]])
+        return PolicyListResponse(items=[_response(policy) for policy in policies[request.query.window]])
 
-    async def create(self, call: Request[PolicyCreateRequest, Empty]) -> Response:
+    async def create(self, request: Request[PolicyCreateRequest, Empty]) -> Response:
         """A new policy. Raises ``Problem`` 422 for one that can't be taken."""
-        body = call.body
+        body = request.body
         policy = AbacPolicy(
             id="",
-            tenant_id=call.tx.tenant_id,
+            tenant_id=request.tx.tenant_id,
             version=1,
             condition=body.condition_json or {},
-            created_by=call.principal.user_id,
+            created_by=request.principal.user_id,
             name=body.name,
             effect=body.effect,
             resource_type=body.resource_type,
@@ -60,50 +60,50 @@ class PolicyApi:
             enabled=body.enabled,
         )
         self._check(policy)
-        return _changed(await self._store.create(call.tx, policy), status=201)
+        return _changed(await self._store.create(request.tx, policy), status=201)
 
-    async def patch(self, call: Request[PolicyPatchRequest, Empty]) -> Response:
+    async def patch(self, request: Request[PolicyPatchRequest, Empty]) -> Response:
         """Another version of a policy. Raises ``Problem`` 404, 422."""
-        body = call.body
-        old = await self._store.locked(call.tx, call.path["policy_id"])
+        body = request.body
+        old = await self._store.locked(request.tx, request.path["policy_id"])
         new = _patched(old, body)
         self._check(new)
         if new == old:
             return _unchanged(old)
-        return _changed(await self._store.replace(call.tx, new))
+        return _changed(await self._store.replace(request.tx, new))
 
-    async def enable(self, call: Request[Empty, Empty]) -> Response:
+    async def enable(self, request: Request[Empty, Empty]) -> Response:
         """Put a policy in force. Raises ``Problem`` 404."""
-        return await self._switch(call, enabled=True)
+        return await self._switch(request, enabled=True)
 
-    async def disable(self, call: Request[Empty, Empty]) -> Response:
+    async def disable(self, request: Request[Empty, Empty]) -> Response:
         """Put a policy out of force. Raises ``Problem`` 404."""
-        return await self._switch(call, enabled=False)
+        return await self._switch(request, enabled=False)
 
-    async def simulate(self, call: Request[PolicySimulationRequest, Empty]) -> PolicySimulationResponse:
+    async def simulate(self, request: Request[PolicySimulationRequest, Empty]) -> PolicySimulationResponse:
         """What would be decided if the policy were in force, whatever it is now.
 
         Raises ``Problem`` 400 for attributes that no condition knows, 403 when simulation is switched off.
         """
-        config, body = self._config, call.body
+        config, body = self._config, request.body
         if not config.simulation:
             raise Problem("AUTHZ_DENIED", "simulation is switched off; AUTHZ_SIMULATION_ENABLED serves it")
-        tried = await self._store.one(call.tx, call.path["policy_id"])
-        facts = facts_of(body, call.principal, self._services.clock.now())
+        tried = await self._store.one(request.tx, request.path["policy_id"])
+        facts = facts_of(body, request.principal, self._services.clock.now())
         if not config.enabled:
             return PolicySimulationResponse(
                 allowed=True, reason="abac_disabled", matched_policy_id=None, matched_policies=[], trace=[]
             )
-        others = [policy for policy in await self._store.page(call.tx) if policy.id != tried.id]
+        others = [policy for policy in await self._store.page(request.tx) if policy.id != tried.id]
         own = [] if tried.tenant_id is None else [attrs.evolve(tried, enabled=True)]
-        rules = PolicySet.of(call.tx.tenant_id, [*others, *own])
+        rules = PolicySet.of(request.tx.tenant_id, [*others, *own])
         return simulated(rules, body, facts, default_deny=config.default_deny)
 
-    async def _switch(self, call: Request[Empty, Empty], *, enabled: bool) -> Response:
-        policy = await self._store.locked(call.tx, call.path["policy_id"])
+    async def _switch(self, request: Request[Empty, Empty], *, enabled: bool) -> Response:
+        policy = await self._store.locked(request.tx, request.path["policy_id"])
         if policy.enabled == enabled:
             return _unchanged(policy)
-        return _changed(await self._store.replace(call.tx, attrs.evolve(policy, enabled=enabled)))
+        return _changed(await self._store.replace(request.tx, attrs.evolve(policy, enabled=enabled)))
 
     def _check(self, policy: AbacPolicy) -> None:
         try:

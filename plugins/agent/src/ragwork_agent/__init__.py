@@ -33,13 +33,13 @@ class AgentPlugin:
 
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[Config]) -> Contribution:
-        workshop = AgentRuntime.of(context.services, context.config)
+        runtime = AgentRuntime.of(context.services, context.config)
         return Contribution(
             areas=AREAS,
-            routes=routes(workshop),
-            data_stores=(MessageStore(workshop),),
-            lifespan=workshop.tasks.lifespan,
-            warm=workshop.warm,
+            routes=routes(runtime),
+            data_stores=(MessageStore(runtime),),
+            lifespan=runtime.tasks.lifespan,
+            warm=runtime.warm,
         )
 
     @hookimpl

@@ -58,8 +58,8 @@ class MessageStore:
     columns = _TABLE.columns
     order = SortOrder(column="created_at", descending=True)
 
-    def __init__(self, workshop: AgentRuntime) -> None:
-        self._shop = workshop
+    def __init__(self, runtime: AgentRuntime) -> None:
+        self._shop = runtime
 
     async def scope(self, principal: Principal) -> ReadScope:
         """As ``GET /v1/sessions``: one's own."""

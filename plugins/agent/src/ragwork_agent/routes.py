@@ -27,25 +27,25 @@ SPEECH = "tts"
 class Handlers:
     """What the routes do."""
 
-    def __init__(self, workshop: AgentRuntime) -> None:
-        self._shop = workshop
+    def __init__(self, runtime: AgentRuntime) -> None:
+        self._shop = runtime
 
-    async def run(self, call: Request[RunRequest, Empty]) -> EventStream | RunAnswer:
+    async def run(self, request: Request[RunRequest, Empty]) -> EventStream | RunAnswer:
         """Stream the answer, or give it whole to a caller that accepts JSON only."""
-        run = Run(self._shop, _asked(call))
-        if _wants_json(call.headers.get("accept")):
-            return await self._whole(run, call)
-        resumes = call.headers.get("last-event-id") is not None
+        run = Run(self._shop, _asked(request))
+        if _wants_json(request.headers.get("accept")):
+            return await self._whole(run, request)
+        resumes = request.headers.get("last-event-id") is not None
         return EventStream(
             frames=_resume_unsupported() if resumes else run.frames(),
-            fields={"session_id": call.body.session_id},
+            fields={"session_id": request.body.session_id},
             heartbeat_s=self._shop.config.heartbeat_s,
             headers={"X-Accel-Buffering": "no"},
         )
 
-    async def _whole(self, run: Run, call: Request[RunRequest, Empty]) -> RunAnswer:
-        for corpus_id in call.body.corpora:
-            if await self._shop.catalog.corpus(call.principal.tenant_id, corpus_id) is None:
+    async def _whole(self, run: Run, request: Request[RunRequest, Empty]) -> RunAnswer:
+        for corpus_id in request.body.corpora:
+            if await self._shop.catalog.corpus(request.principal.tenant_id, corpus_id) is None:
                 raise not_found("corpus", corpus_id)
         async for _frame in run.frames():
             pass
@@ -53,47 +53,47 @@ class Handlers:
             raise RuntimeError("the run ended without an answer")
         return run.answer
 
-    async def features(self, call: Request[RunRequest, Empty]) -> tuple[str, ...]:
+    async def features(self, request: Request[RunRequest, Empty]) -> tuple[str, ...]:
         """The entitlements of each corpus' retrieval provider and of speech; none for a corpus that does not
         exist.
         """
-        body, tenant_id = call.body, call.principal.tenant_id
+        body, tenant_id = request.body, request.principal.tenant_id
         corpora = [await self._shop.catalog.corpus(tenant_id, corpus_id) for corpus_id in body.corpora]
         wanted = dict.fromkeys(f"retrieval.{corpus.retriever}" for corpus in corpora if corpus is not None)
         return (*wanted, SPEECH) if body.audio else tuple(wanted)
 
-    async def audio(self, call: Request[Empty, Empty]) -> File:
+    async def audio(self, request: Request[Empty, Empty]) -> File:
         """The sound of an answer."""
-        return await self._shop.voice.fetch(call.path["audio_id"])
+        return await self._shop.voice.fetch(request.path["audio_id"])
 
-    async def list_sessions(self, call: Request[Empty, PageQuery]) -> list[SessionView]:
+    async def list_sessions(self, request: Request[Empty, PageQuery]) -> list[SessionView]:
         """The caller's own sessions."""
-        window = call.query
+        window = request.query
         return list(
             await session_store.list_sessions(
-                call.tx, call.principal.user_id, limit=window.limit, offset=window.offset
+                request.tx, request.principal.user_id, limit=window.limit, offset=window.offset
             )
         )
 
-    async def messages(self, call: Request[Empty, PageQuery]) -> list[MessageView]:
+    async def messages(self, request: Request[Empty, PageQuery]) -> list[MessageView]:
         """A session's messages, without what the caller may no longer read."""
-        key, window = _key(call), call.query
-        found = await session_store.messages(call.tx, key, limit=window.limit, offset=window.offset)
+        key, window = _key(request), request.query
+        found = await session_store.messages(request.tx, key, limit=window.limit, offset=window.offset)
         if found is None:
             raise not_found("session", key.session_id)
         wanted = frozenset[str]().union(*(sources for _message, sources in found))
         readable = (
-            await self._shop.catalog.readable(call.tx, call.principal, sorted(wanted)) if wanted else wanted
+            await self._shop.catalog.readable(request.tx, request.principal, sorted(wanted)) if wanted else wanted
         )
         return [
             message if sources <= readable else attrs.evolve(message, text="", citations=[], redacted=True)
             for message, sources in found
         ]
 
-    async def delete(self, call: Request[Empty, Empty]) -> None:
+    async def delete(self, request: Request[Empty, Empty]) -> None:
         """Erase a session with its messages and speech."""
-        key = _key(call)
-        if not await self._shop.erase_session(call.tx, key):
+        key = _key(request)
+        if not await self._shop.erase_session(request.tx, key):
             raise not_found("session", key.session_id)
 
 
@@ -104,19 +104,19 @@ async def _resume_unsupported() -> AsyncIterator[StreamEvent]:
     )
 
 
-def _asked(call: Request[RunRequest, Empty]) -> RunInput:
-    body = call.body
+def _asked(request: Request[RunRequest, Empty]) -> RunInput:
+    body = request.body
     return RunInput(
-        principal=call.principal,
-        request_id=call.request_id,
+        principal=request.principal,
+        request_id=request.request_id,
         session_id=body.session_id,
         corpus_ids=body.corpora,
         message=body.message,
         top_k=body.top_k,
         audio=body.audio,
-        degrade=call.grant.degrade,
-        notices=call.grant.notices,
-        origin=call.origin,
+        degrade=request.admission.degrade,
+        notices=request.admission.notices,
+        origin=request.origin,
     )
 
 
@@ -125,13 +125,13 @@ def _wants_json(accept: str | None) -> bool:
     return "application/json" in kinds and "text/event-stream" not in kinds
 
 
-def _key(call: "Request[Empty, PageQuery] | Request[Empty, Empty]") -> SessionKey:
-    return SessionKey(user_id=call.principal.user_id, session_id=call.path["session_id"])
+def _key(request: "Request[Empty, PageQuery] | Request[Empty, Empty]") -> SessionKey:
+    return SessionKey(user_id=request.principal.user_id, session_id=request.path["session_id"])
 
 
-def routes(workshop: AgentRuntime) -> tuple[AnyRoute, ...]:
-    """Every route of the agent, bound to ``workshop``."""
-    do = Handlers(workshop)
+def routes(runtime: AgentRuntime) -> tuple[AnyRoute, ...]:
+    """Every route of the agent, bound to ``runtime``."""
+    do = Handlers(runtime)
     return (
         Route(
             name="run.create",

@@ -14,20 +14,20 @@ def noted(data: object, kind: str, identifier: str, *, replay: object = None, **
     return Response(data=data, audit=note, replay=replay)
 
 
-def origin(call: Request[Any, Any]) -> Origin:
+def origin(request: Request[Any, Any]) -> Origin:
     """The request behind what the handler records for itself."""
     return Origin(
-        request_id=call.request_id,
-        echo_id=call.echo_id,
-        peer=call.peer,
-        user_agent=(call.headers.get("User-Agent") or "")[:_LONGEST_AGENT],
+        request_id=request.request_id,
+        echo_id=request.echo_id,
+        peer=request.peer,
+        user_agent=(request.headers.get("User-Agent") or "")[:_LONGEST_AGENT],
     )
 
 
-def conditional(call: Request[Any, Any], document: bytes, etag: str, max_age_s: int) -> File:
+def conditional(request: Request[Any, Any], document: bytes, etag: str, max_age_s: int) -> File:
     """``document``, or 304 for who has it."""
     headers = {"ETag": etag, "Cache-Control": f"public, max-age={max_age_s}"}
-    asked = call.headers.get("If-None-Match") or ""
+    asked = request.headers.get("If-None-Match") or ""
     held = {tag.strip().removeprefix("W/") for tag in asked.split(",")}
     if etag in held or "*" in held:
         return File(data=b"", mime="application/json", status=304, headers=headers)

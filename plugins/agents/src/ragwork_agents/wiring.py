@@ -50,10 +50,10 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
         if not config.issuer.startswith("https://"):
             raise ConfigError("OAUTH_ISSUER", "is not https", "write it like https://api.example.com")
     directory, log = services.use(Directory), services.use_optional(AuditLog)
-    mint, vault = Mint(services.secrets.key(PEPPER)), SecretBox(services.secrets.key(KEY_ENCRYPTION))
+    mint, secret_box = Mint(services.secrets.key(PEPPER)), SecretBox(services.secrets.key(KEY_ENCRYPTION))
     engine = PolicyEngineClient(services, config.policy_engine)
     agents, tokens = AgentStore(services, mint), TokenStore(services)
-    keys = _keyring(services, vault, config)
+    keys = _keyring(services, secret_box, config)
     credentials = CredentialStore(services, agents, mint, config.max_api_keys)
     decisions = Decisions(services, engine, config.decision_cache_s)
     issuer = IssuerUrl(config.issuer)
@@ -119,7 +119,7 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
             delegations=delegations,
             issuer=issuer,
         ),
-        SyncApi(Integrations(vault), log),
+        SyncApi(Integrations(secret_box), log),
     )
     authenticator = AgentAuthenticator(
         services,
@@ -145,9 +145,9 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
     )
 
 
-def _keyring(services: Services, vault: SecretBox, config: AgentsConfig) -> Keyring:
+def _keyring(services: Services, secret_box: SecretBox, config: AgentsConfig) -> Keyring:
     try:
-        return Keyring(services, vault, config.signing_key_pem)
+        return Keyring(services, secret_box, config.signing_key_pem)
     except ValueError as error:
         raise ConfigError(
             "OAUTH_SIGNING_KEY_PEM", str(error), "give the PEM of an RSA private key"

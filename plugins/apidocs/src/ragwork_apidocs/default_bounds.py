@@ -20,7 +20,7 @@ def taken_only(routes: Sequence[AnyRoute]) -> frozenset[type]:
         events = route.events
         # A body with a shape is taken as it is: the plugin itself measures it.
         _collect([route.query, None if route.body_shape else route.body], taken)
-        _collect([route.response, route.dialect and route.dialect.failure_type], given)
+        _collect([route.response, route.error_format and route.error_format.failure_type], given)
         _collect([events.fields, *events.data.values()] if events else [], given)
     return frozenset(taken - given)
 

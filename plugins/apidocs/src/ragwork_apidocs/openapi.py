@@ -97,7 +97,7 @@ class _Document:
             "responses": self._responses(route),
             "x-rate-class": route.rate_class,
             "x-idempotency": route.idempotency,
-            "x-enveloped": route.dialect is None and route.response is not None,
+            "x-enveloped": route.error_format is None and route.response is not None,
         }
         if route.action is not None:
             operation["x-role"] = route.action.role.label
@@ -177,9 +177,9 @@ class _Document:
         if route.response is None:
             return content
         schema, example = self.schemas.of(route.response), self.schemas.example(route.response)
-        if route.dialect is None:
+        if route.error_format is None:
             schema, example = parts.enveloped(schema), parts.enveloped_example(example)
-        media = _JSON if route.dialect is None else route.dialect.media_type
+        media = _JSON if route.error_format is None else route.error_format.media_type
         shown = {} if example is attrs.NOTHING else {"example": example}
         return {**content, media: {"schema": schema, **shown}}
 
@@ -193,15 +193,15 @@ class _Document:
             "headers": parts.headers(names),
             "x-codes": list(codes),
         }
-        if route.dialect is None:
+        if route.error_format is None:
             shape: dict[str, object] = {"schema": {"$ref": "#/components/schemas/Error"}}
             return {"description": ", ".join(codes), **answer, "content": {_JSON: shape}}
-        bodies = {c: route.dialect.failure(_problem(c), parts.REQUEST_ID)[1] for c in codes}
+        bodies = {c: route.error_format.failure(_problem(c), parts.REQUEST_ID)[1] for c in codes}
         shape = {
-            "schema": self.schemas.of(route.dialect.failure_type),
+            "schema": self.schemas.of(route.error_format.failure_type),
             "examples": {code: {"value": body} for code, body in bodies.items()},
         }
-        content = {route.dialect.media_type: shape}
+        content = {route.error_format.media_type: shape}
         return {"description": HTTPStatus(status).phrase, **answer, "content": content}
 
 
@@ -210,7 +210,7 @@ def _body_types(route: AnyRoute) -> tuple[str, ...]:
         return ("multipart/form-data",)
     if route.body_kind == "form":
         return ("application/x-www-form-urlencoded",)
-    return (_JSON,) if route.dialect is None else route.dialect.body_types
+    return (_JSON,) if route.error_format is None else route.error_format.body_types
 
 
 def _codes(route: AnyRoute, wires: Sequence[Wire]) -> list[str]:
@@ -235,9 +235,9 @@ def _codes(route: AnyRoute, wires: Sequence[Wire]) -> list[str]:
 
 def _status(route: AnyRoute, code: str) -> int:
     """The status that a code answers with: the catalogue's, or the dialect's own."""
-    if route.dialect is None:
+    if route.error_format is None:
         return STATUS_OF[code]
-    return route.dialect.failure(_problem(code), parts.REQUEST_ID)[0]
+    return route.error_format.failure(_problem(code), parts.REQUEST_ID)[0]
 
 
 def _problem(code: str) -> Problem:

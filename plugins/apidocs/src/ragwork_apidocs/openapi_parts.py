@@ -128,7 +128,7 @@ def enveloped_example(data: object) -> object:
 
 def introduction(routes: Sequence[AnyRoute]) -> str:
     """What holds for every operation, and where it does not."""
-    bare = dict.fromkeys(area_of(route) for route in routes if route.dialect is not None)
+    bare = dict.fromkeys(area_of(route) for route in routes if route.error_format is not None)
     where = f" Bare, each in the words of its own standard, answer {', '.join(bare)}." if bare else ""
     return (
         "Send your key as `Authorization: Bearer <key>`; the tenant follows from it and is never named in a body. "

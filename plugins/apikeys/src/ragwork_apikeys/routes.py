@@ -134,10 +134,10 @@ class ApiKeyAdminApi:
             ),
         )
 
-    async def list(self, call: Request[Empty, ApiKeyListQuery]) -> AdminApiKeyListResponse:
-        own, query = call.principal.tenant_id, call.query
+    async def list(self, request: Request[Empty, ApiKeyListQuery]) -> AdminApiKeyListResponse:
+        own, query = request.principal.tenant_id, request.query
         tenant_id = query.tenant_id or own
-        if tenant_id != own and not call.principal.platform:
+        if tenant_id != own and not request.principal.platform:
             raise Problem("AUTH_FORBIDDEN", "keys of another tenant need platform scope")
         async with self._services.db.tenant(tenant_id, "read") as tx:
             keys = await self._store.page(
@@ -154,23 +154,23 @@ class ApiKeyAdminApi:
             items=[_response(key, users.get(key.user_id)) for key in keys],
         )
 
-    async def patch(self, call: Request[AdminApiKeyPatchRequest, Empty]) -> Response:
-        change = _change(call.body)
-        key = await self._store.locked(call.tx, call.path["key_id"])
+    async def patch(self, request: Request[AdminApiKeyPatchRequest, Empty]) -> Response:
+        change = _change(request.body)
+        key = await self._store.locked(request.tx, request.path["key_id"])
         widens = change.active or change.expires_at is not None or change.name is not None
-        if key.platform and widens and not call.principal.platform:
+        if key.platform and widens and not request.principal.platform:
             raise Problem(
                 "AUTH_FORBIDDEN", "without platform scope a platform key can only be switched off or revoked"
             )
-        ends_by = may_make_credential(call.principal)
+        ends_by = may_make_credential(request.principal)
         if ends_by is not None and change.expires_at is not None and change.expires_at > ends_by:
             raise Problem("AUTH_FORBIDDEN", f"expires_at: your own key ends at {ends_by.isoformat()}")
         if change.active and key.revoked_at is not None:
             raise Problem("VALIDATION_ERROR", "active: a revoked key stays revoked; make a new one")
-        changed = await self._store.change(call.tx, key.id, change)
+        changed = await self._store.change(request.tx, key.id, change)
         if changed.usable and not key.usable:
-            await self._capped.check_room(call.tx, added=1)
-        shown = _response(changed, await self._directory.user(call.tx, changed.user_id))
+            await self._capped.check_room(request.tx, added=1)
+        shown = _response(changed, await self._directory.user(request.tx, changed.user_id))
         did = attrs.evolve(changed, read_at=key.read_at) != key
         return Response(
             data=shown, changed=did, audit=attrs.evolve(events.of(key.id), event=_event(change, key))

@@ -43,30 +43,30 @@ class AuditPlugin:
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[AuditConfig]) -> Contribution:
         services = context.services
-        keeper = AuditService(services, context.config, services.secrets.key(_SIGNING_KEY))
+        service = AuditService(services, context.config, services.secrets.key(_SIGNING_KEY))
 
         async def prune() -> None:
-            await keeper.pruning.run()
+            await service.pruning.run()
 
         return Contribution(
             areas=AREAS,
-            routes=AuditApi(keeper.signer).routes(),
+            routes=AuditApi(service.signer).routes(),
             tickers=(
-                PeriodicTask(name="audit.seal", every_s=0.3, run=keeper.tick),
-                PeriodicTask(name="audit.sweep", every_s=5.0, run=keeper.sealer.sweep),
+                PeriodicTask(name="audit.seal", every_s=0.3, run=service.tick),
+                PeriodicTask(name="audit.sweep", every_s=5.0, run=service.sealer.sweep),
             ),
             schedules=(
-                Schedule(name="audit.verify", cron="17 3 * * *", run=keeper.verify_all),
+                Schedule(name="audit.verify", cron="17 3 * * *", run=service.verify_all),
                 Schedule(name="audit.prune", cron="47 3 * * *", run=prune),
             ),
-            probes=(HealthCheck(component="audit", check=keeper.probe),),
+            probes=(HealthCheck(component="audit", check=service.probe),),
             maintenance=(
                 MaintenanceTask(
-                    name="prune_audit", run=keeper.pruning.run, keeps_days=context.config.retention_days
+                    name="prune_audit", run=service.pruning.run, keeps_days=context.config.retention_days
                 ),
             ),
-            capabilities={AuditLog: keeper.log, AuditService: keeper},
-            lifespan=keeper.lifespan,
+            capabilities={AuditLog: service.log, AuditService: service},
+            lifespan=service.lifespan,
         )
 
     @hookimpl

@@ -64,13 +64,13 @@ def commands() -> Sequence[Command | OfflineCommand]:
 
 async def verify(context: CommandContext) -> int:
     """Every tenant's log, or one; status 1 when something is wrong."""
-    keeper = context.services.use(AuditService)
+    service = context.services.use(AuditService)
     named = context.options["tenant"]
-    tenants = await keeper.tenants() if named is None else [await _known(keeper, str(named))]
+    tenants = await service.tenants() if named is None else [await _known(service, str(named))]
     async with context.console.progress(len(tenants), "verifying", "tenants") as advance:
         reports = []
         for tenant_id in tenants:
-            reports += await keeper.verify([tenant_id])
+            reports += await service.verify([tenant_id])
             advance(1)
     return _say(context, reports)
 
@@ -92,9 +92,9 @@ async def export(context: CommandContext) -> int:
     return 0
 
 
-async def _known(keeper: AuditService, tenant_id: str) -> str:
+async def _known(service: AuditService, tenant_id: str) -> str:
     """``tenant_id``, once it is sure that there is a log of it: a mistyped name must not read as an empty log."""
-    if tenant_id not in await keeper.tenants():
+    if tenant_id not in await service.tenants():
         raise ConfigError("--tenant", f"there is no audit record of tenant {tenant_id!r}", "check the name")
     return tenant_id
 

@@ -178,9 +178,9 @@ class AuditApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Request[Empty, EventsQuery]) -> Page[AuditEventResponse]:
-        query = call.query
-        rows = await call.tx.fetch(
+    async def list(self, request: Request[Empty, EventsQuery]) -> Page[AuditEventResponse]:
+        query = request.query
+        rows = await request.tx.fetch(
             f"""SELECT {_COLUMNS} FROM audit.events
             WHERE tenant_id = ragwork.tenant()
                 AND ($1::text IS NULL OR event_type = $1) AND ($2::text IS NULL OR outcome = $2)
@@ -199,36 +199,36 @@ class AuditApi:
         )
         return page_of([_response(row) for row in rows], query)
 
-    async def get(self, call: Request[Empty, TenantQuery]) -> AuditEventResponse:
-        event_id = _event_id(call.path["event_id"])
-        row = await call.tx.fetchrow(
+    async def get(self, request: Request[Empty, TenantQuery]) -> AuditEventResponse:
+        event_id = _event_id(request.path["event_id"])
+        row = await request.tx.fetchrow(
             f"SELECT {_COLUMNS} FROM audit.events WHERE tenant_id = ragwork.tenant() AND id = $1",  # noqa: S608
             event_id,
         )
         if row is None:
-            raise not_found("audit event", call.path["event_id"])
+            raise not_found("audit event", request.path["event_id"])
         return _response(row)
 
-    async def proof(self, call: Request[Empty, TenantQuery]) -> AuditProofResponse:
-        row = await proofs.place(call.tx, _event_id(call.path["event_id"]))
-        signed = await proofs.checkpoint(call.tx)
+    async def proof(self, request: Request[Empty, TenantQuery]) -> AuditProofResponse:
+        row = await proofs.place(request.tx, _event_id(request.path["event_id"]))
+        signed = await proofs.checkpoint(request.tx)
         if row["seq"] >= signed["size"]:
             raise Problem("CONFLICT", "the event's checkpoint is not signed yet; ask again in a second")
         return AuditProofResponse(
             event_id=row["id"],
             seq=row["seq"],
-            content=record.content(call.tx.tenant_id, row).decode(),
+            content=record.content(request.tx.tenant_id, row).decode(),
             leaf_hash=_b64(row["leaf"]),
             size=signed["size"],
-            proof=[_b64(h) for h in await proofs.inclusion(call.tx, row["seq"], signed["size"])],
+            proof=[_b64(h) for h in await proofs.inclusion(request.tx, row["seq"], signed["size"])],
             checkpoint=signed["note"],
             public_key=self._signer.verifier_key,
         )
 
-    async def checkpoint(self, call: Request[Empty, CheckpointQuery]) -> AuditCheckpointResponse:
-        signed = await proofs.checkpoint(call.tx)
-        old = call.query.consistent_with
-        path = None if old is None else await proofs.consistency(call.tx, old, signed["size"])
+    async def checkpoint(self, request: Request[Empty, CheckpointQuery]) -> AuditCheckpointResponse:
+        signed = await proofs.checkpoint(request.tx)
+        old = request.query.consistent_with
+        path = None if old is None else await proofs.consistency(request.tx, old, signed["size"])
         return AuditCheckpointResponse(
             size=signed["size"],
             checkpoint=signed["note"],

@@ -29,16 +29,16 @@ class AuditService:
         folder = Path(config.anchor_dir) if config.anchor_dir else services.data_dir / "audit"
         self._services = services
         self._journal = Journal(folder)
-        self._floods = RepeatSuppressor(services.clock.monotonic)
+        self._suppressor = RepeatSuppressor(services.clock.monotonic)
         self.signer = Signer(seed)
         self.anchors = AnchorFiles(folder)
         self._verifier = _verifier(config, self.signer)
-        self._vouching = RowAuthentication(self.signer)
+        self._row_authentication = RowAuthentication(self.signer)
         self.sealer = Sealer(
-            services, self.signer, self._verifier, self._vouching, self._journal, self.anchors
+            services, self.signer, self._verifier, self._row_authentication, self._journal, self.anchors
         )
         self.log = PostgresAuditLog(
-            self._vouching, self._journal, self._floods, self.sealer.mark, services.redactor
+            self._row_authentication, self._journal, self._suppressor, self.sealer.mark, services.redactor
         )
         self.pruning = Pruning(services, self.signer, self._verifier, self.anchors, config.retention_days)
 
@@ -58,7 +58,7 @@ class AuditService:
 
     async def write_floods(self, every: bool = False) -> None:
         """Record what floods that are over still owe."""
-        for tenant_id, event in self._floods.ended(every):
+        for tenant_id, event in self._suppressor.ended(every):
             async with self._services.db.tenant(tenant_id) as tx:
                 await self.log.append_repeats(tx, event)
 
@@ -98,7 +98,7 @@ class AuditService:
         # The files first: what they witness is in any later snapshot of the database.
         witnesses = await asyncio.to_thread(self._witnesses, tenant_id, unsealed)
         async with self._services.db.tenant(tenant_id, "read") as tx:
-            return await Verification(self._verifier, self._vouching, witnesses).run(tx)
+            return await Verification(self._verifier, self._row_authentication, witnesses).run(tx)
 
     def _witnesses(self, tenant_id: str, unsealed: Sequence[Unsealed]) -> Witnesses:
         own = [entry for entry in unsealed if entry.tenant_id == tenant_id]

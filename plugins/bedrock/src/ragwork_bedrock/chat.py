@@ -58,17 +58,17 @@ class BedrockChat:
         was refused) or INTEGRATION_UNAVAILABLE (also when the stream ends before the answer does).
         """
         asked = _asked(self._model_id, request)
-        marks, tally = Marks(len(request.passages)), AnswerCount()
+        marks, count = Marks(len(request.passages)), AnswerCount()
         with translated(CHAT):
             async with self._calls.call() as call:
                 events = await call.run(lambda: self._begin(call, asked))
                 while (event := await call.run(lambda: next(events, None))) is not None:
-                    text = tally.add(event)
+                    text = count.add(event)
                     if text:
                         yield Delta(text=text, cites=marks.after(text))
-        if not tally.finished:
+        if not count.finished:
             raise unavailable(CHAT, "Bedrock's answer broke off")
-        yield Delta(usage=tally.usage or estimate_usage(request, tally.written), finish_reason=tally.reason)
+        yield Delta(usage=count.usage or estimate_usage(request, count.written), finish_reason=count.reason)
 
     async def aclose(self) -> None:
         await self._calls.aclose()

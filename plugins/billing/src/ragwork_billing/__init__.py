@@ -22,11 +22,11 @@ class BillingPlugin:
     @hookimpl
     def ragwork_contribute(self, context: PluginContext[BillingConfig]) -> Contribution:
         services, config = context.services, context.config
-        trail, target = DeliveryAudit(services, services.use_optional(AuditLog)), config.target
+        delivery_audit, target = DeliveryAudit(services, services.use_optional(AuditLog)), config.target
         return Contribution(
             areas=AREAS,
-            routes=WebhookTest(services, target, trail).routes(),
-            sinks=() if target is None else (BillingSink(services, target.url, trail),),
+            routes=WebhookTest(services, target, delivery_audit).routes(),
+            sinks=() if target is None else (BillingSink(services, target.url, delivery_audit),),
         )
 
 

@@ -28,10 +28,10 @@ class BillingSink:
         "billing.upgrade_requested",
     )
 
-    def __init__(self, services: Services, url: str, trail: "DeliveryAudit") -> None:
+    def __init__(self, services: Services, url: str, delivery_audit: "DeliveryAudit") -> None:
         self._services = services
         self._url = url
-        self._trail = trail
+        self._delivery_audit = delivery_audit
 
     async def deliver(self, delivery: Delivery) -> None:
         """Raises ``PermanentFailure`` when trying again is pointless, else what the channel raises."""
@@ -42,7 +42,7 @@ class BillingSink:
             await channel.deliver(destination, delivery_id(delivery.id), notice)
         except ProviderError as error:
             if delivery.attempt == 1:
-                await self._trail.failed(
+                await self._delivery_audit.failed(
                     delivery.tenant_id, delivery_id(delivery.id), delivery.event.type, error
                 )
             if error.retryable:

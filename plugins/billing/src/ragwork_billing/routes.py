@@ -31,10 +31,10 @@ class BillingWebhookTestResponse:
 class WebhookTest:
     """Handler and declaration of ``/v1/self-serve/billing/webhook-test``."""
 
-    def __init__(self, services: Services, target: WebhookTarget | None, trail: DeliveryAudit) -> None:
+    def __init__(self, services: Services, target: WebhookTarget | None, delivery_audit: DeliveryAudit) -> None:
         self._services = services
         self._webhook = None if target is None else Webhook(services.egress, target)
-        self._trail = trail
+        self._delivery_audit = delivery_audit
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
@@ -59,20 +59,20 @@ class WebhookTest:
             ),
         )
 
-    async def send(self, call: Request[Empty, Empty]) -> BillingWebhookTestResponse:
+    async def send(self, request: Request[Empty, Empty]) -> BillingWebhookTestResponse:
         if self._webhook is None:
             raise Problem(
                 "BILLING_WEBHOOK_NOT_CONFIGURED",
                 "the operator has not configured a billing webhook with address and secret",
             )
-        tenant_id = call.principal.tenant_id
+        tenant_id = request.principal.tenant_id
         message = WebhookMessage(
             delivery_id=f"test_{uuid.uuid4().hex}", tenant_id=tenant_id, event_type=TESTED, payload={}
         )
         try:
             status = await self._webhook.send(message)
         except ProviderError as error:
-            await self._trail.failed(tenant_id, message.delivery_id, TESTED, error)
+            await self._delivery_audit.failed(tenant_id, message.delivery_id, TESTED, error)
             refused = error if isinstance(error, WebhookRefused) else None
             return BillingWebhookTestResponse(
                 sent=False,
@@ -81,7 +81,7 @@ class WebhookTest:
                 # Other failures name the operator's host, which is no business of a tenant's.
                 message=refused.message if refused else "the billing receiver could not be reached",
             )
-        await self._trail.tested(tenant_id, message.delivery_id, status)
+        await self._delivery_audit.tested(tenant_id, message.delivery_id, status)
         return BillingWebhookTestResponse(
             sent=True,
             status_code=status,

@@ -81,14 +81,14 @@ class RoleRequestApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Request[Empty, PageQuery]) -> Page[RoleRequestResponse]:
-        query = call.query
-        found = await role_requests.page(call.tx, query.limit + 1, query.offset)
+    async def list(self, request: Request[Empty, PageQuery]) -> Page[RoleRequestResponse]:
+        query = request.query
+        found = await role_requests.page(request.tx, query.limit + 1, query.offset)
         return page_of([_shown(each) for each in found], query)
 
-    async def approve(self, call: Request[Empty, Empty]) -> Response:
-        request_id, by = call.path["request_id"], call.principal.user_id
-        user, role_request = await self._directory.approve(call.tx, request_id, by)
+    async def approve(self, request: Request[Empty, Empty]) -> Response:
+        request_id, by = request.path["request_id"], request.principal.user_id
+        user, role_request = await self._directory.approve(request.tx, request_id, by)
         asked_by = {"requested_by": role_request.requested_by, "request_id": role_request.id}
         metadata = {"to": role_request.role.label, **asked_by}
         if user.role == role_request.role:
@@ -97,9 +97,9 @@ class RoleRequestApi:
         note = _note(role_request, "identity.role.requested", metadata)
         return Response(data=_decision(user, "pending_approval"), status=202, audit=note)
 
-    async def reject(self, call: Request[Empty, Empty]) -> Response:
-        role_request = await role_requests.locked(call.tx, call.path["request_id"])
-        await role_requests.drop(call.tx, (role_request.subject_type, role_request.subject_id))
+    async def reject(self, request: Request[Empty, Empty]) -> Response:
+        role_request = await role_requests.locked(request.tx, request.path["request_id"])
+        await role_requests.drop(request.tx, (role_request.subject_type, role_request.subject_id))
         decided = RoleRequestDecision(
             id=role_request.subject_id, status="rejected", role=role_request.role.label
         )

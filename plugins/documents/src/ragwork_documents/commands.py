@@ -45,8 +45,8 @@ async def ingest(context: CommandContext) -> int:
         return 1
     started = time.monotonic()
     async with context.working(), context.console.progress(total, "ingest", "doc") as advance:
-        tally = await bulk.run(jsonl.batches(paths, corpus_id), advance)
-    return _report(context, tally, total, time.monotonic() - started)
+        summary = await bulk.run(jsonl.batches(paths, corpus_id), advance)
+    return _report(context, summary, total, time.monotonic() - started)
 
 
 async def seed(context: CommandContext) -> int:
@@ -64,11 +64,11 @@ async def seed(context: CommandContext) -> int:
         return 1
     submissions = await asyncio.to_thread(seed_documents)
     async with context.working():
-        tally = await bulk.run([jsonl.Batch(submissions=submissions)], lambda _more: None)
-    if tally.failures:
-        return _report(context, tally, len(submissions), 0.0)
-    data = {"corpus_id": SEED_CORPUS, "documents": len(submissions), "seeded": tally.indexed > 0}
-    text = f"seeded corpus {SEED_CORPUS}: {len(submissions)} documents" if tally.indexed else "already seeded"
+        summary = await bulk.run([jsonl.Batch(submissions=submissions)], lambda _more: None)
+    if summary.failures:
+        return _report(context, summary, len(submissions), 0.0)
+    data = {"corpus_id": SEED_CORPUS, "documents": len(submissions), "seeded": summary.indexed > 0}
+    text = f"seeded corpus {SEED_CORPUS}: {len(submissions)} documents" if summary.indexed else "already seeded"
     context.console.result(data, text)
     return 0
 
@@ -103,25 +103,25 @@ async def _prepared(context: CommandContext, bulk: BulkIngest, corpus_id: str) -
     return True
 
 
-def _report(context: CommandContext, tally: BulkSummary, total: int, seconds: float) -> int:
-    for failure in tally.failures[:_MAX_REASONS]:
+def _report(context: CommandContext, summary: BulkSummary, total: int, seconds: float) -> int:
+    for failure in summary.failures[:_MAX_REASONS]:
         context.console.say(failure)
-    if len(tally.failures) > _MAX_REASONS:
-        context.console.say(f"and {len(tally.failures) - _MAX_REASONS} more")
+    if len(summary.failures) > _MAX_REASONS:
+        context.console.say(f"and {len(summary.failures) - _MAX_REASONS} more")
     data = {
         "documents": total,
-        "indexed": tally.indexed,
-        "unchanged": tally.unchanged,
-        "failed": len(tally.failures),
+        "indexed": summary.indexed,
+        "unchanged": summary.unchanged,
+        "failed": len(summary.failures),
         "seconds": round(seconds, 3),
     }
-    rate = f", {tally.indexed / seconds:.0f} docs/s" if seconds and tally.indexed else ""
+    rate = f", {summary.indexed / seconds:.0f} docs/s" if seconds and summary.indexed else ""
     context.console.result(
         data,
-        f"{total} documents: {tally.indexed} indexed, {tally.unchanged} unchanged, "
-        f"{len(tally.failures)} failed{rate}",
+        f"{total} documents: {summary.indexed} indexed, {summary.unchanged} unchanged, "
+        f"{len(summary.failures)} failed{rate}",
     )
-    return 1 if tally.failures else 0
+    return 1 if summary.failures else 0
 
 
 _TENANT: Final = Option(name="tenant", help="tenant id; created when new", required=True, type="tenant")

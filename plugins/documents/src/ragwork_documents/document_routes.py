@@ -79,22 +79,22 @@ def routes(
 ) -> tuple[AnyRoute, ...]:
     """The document routes; ``max_bytes`` bounds the bodies that carry content."""
 
-    async def load(call: Request[object, object]) -> Resource:
-        return await access.load(call.tx, call.principal, call.path["document_id"])
+    async def load(request: Request[object, object]) -> Resource:
+        return await access.load(request.tx, request.principal, request.path["document_id"])
 
-    async def list_(call: Request[Empty, DocumentListQuery]) -> list[DocumentResponse]:
-        return await documents.page(call.tx, call.principal, call.query)
+    async def list_(request: Request[Empty, DocumentListQuery]) -> list[DocumentResponse]:
+        return await documents.page(request.tx, request.principal, request.query)
 
-    async def get(call: Request[Empty, Empty]) -> DocumentResponse:
-        return await documents.get(call.tx, call.path["document_id"])
+    async def get(request: Request[Empty, Empty]) -> DocumentResponse:
+        return await documents.get(request.tx, request.path["document_id"])
 
-    async def upload(call: Request[UploadForm, Empty]) -> Response:
-        submission = from_upload(call.body)
-        return await _accept(call.tx, call.principal, call.body, submission)
+    async def upload(request: Request[UploadForm, Empty]) -> Response:
+        submission = from_upload(request.body)
+        return await _accept(request.tx, request.principal, request.body, submission)
 
-    async def ingest_text(call: Request[TextIngestRequest, Empty]) -> Response:
-        submission = from_text(call.body)
-        return await _accept(call.tx, call.principal, call.body, submission)
+    async def ingest_text(request: Request[TextIngestRequest, Empty]) -> Response:
+        submission = from_text(request.body)
+        return await _accept(request.tx, request.principal, request.body, submission)
 
     async def _accept(
         tx: Transaction,
@@ -110,15 +110,15 @@ def routes(
             raise outcomes[0].refusal
         return _accepted(outcomes[0])
 
-    async def reindex(call: Request[ReindexRequest, Empty]) -> Response:
-        body = call.body
+    async def reindex(request: Request[ReindexRequest, Empty]) -> Response:
+        body = request.body
         outcome = await intake.reindex(
-            call.tx, call.path["document_id"], body.chunk_size_chars, body.chunk_overlap_chars
+            request.tx, request.path["document_id"], body.chunk_size_chars, body.chunk_overlap_chars
         )
         return _accepted(outcome)
 
-    async def delete(call: Request[Empty, Empty]) -> Response:
-        await intake.delete(call.tx, call.path["document_id"])
+    async def delete(request: Request[Empty, Empty]) -> Response:
+        await intake.delete(request.tx, request.path["document_id"])
         return Response(status=204)
 
     return (

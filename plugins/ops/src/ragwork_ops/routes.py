@@ -96,9 +96,9 @@ class OpsRoutes:
     def _recorded(self, name: str, handler: Handler[Q]) -> Handler[Q]:
         """``handler``; that it was asked is recorded when that is possible."""
 
-        async def handle(call: Request[Empty, Q]) -> object:
-            answer = await handler(call)
-            await self._viewed(call, name)
+        async def handle(request: Request[Empty, Q]) -> object:
+            answer = await handler(request)
+            await self._viewed(request, name)
             return answer
 
         return handle
@@ -106,11 +106,11 @@ class OpsRoutes:
     async def health(self, _call: Request[Empty, Empty]) -> OpsHealthResponse:
         return await health.report(self.services, self.config.heartbeat_stale_after_s)
 
-    async def ingestion(self, call: Request[Empty, HoursQuery]) -> IngestionResponse:
+    async def ingestion(self, request: Request[Empty, HoursQuery]) -> IngestionResponse:
         catalog = self.services.use_optional(DocumentCatalog)
         seen = await health.queue(self.services)
         answer = IngestionResponse(
-            window_hours=call.query.hours,
+            window_hours=request.query.hours,
             documents={"queued": 0, "processing": 0, "succeeded": 0, "failed": 0},
             durations_ms={"p50": None, "p95": None, "max": None},
             top_failure_reasons=[],
@@ -119,8 +119,8 @@ class OpsRoutes:
         )
         if catalog is None:
             return answer
-        since = self.services.clock.now() - timedelta(hours=call.query.hours)
-        async with self.services.db.tenant(call.principal.tenant_id, "read") as tx:
+        since = self.services.clock.now() - timedelta(hours=request.query.hours)
+        async with self.services.db.tenant(request.principal.tenant_id, "read") as tx:
             found = await catalog.ingestion(tx, since)
         return attrs.evolve(
             answer,
@@ -143,21 +143,21 @@ class OpsRoutes:
         }
         return attrs.evolve(assessed, perf=perf)
 
-    async def explain(self, call: Request[Empty, Empty]) -> ExplainResponse:
-        return await self.explanations.find(call.principal.tenant_id, call.path["request_id"])
+    async def explain(self, request: Request[Empty, Empty]) -> ExplainResponse:
+        return await self.explanations.find(request.principal.tenant_id, request.path["request_id"])
 
-    async def maintain(self, call: Request[Empty, TaskQuery]) -> MaintenanceRunResponse:
-        return await maintenance.run(self.services, call.query.task)
+    async def maintain(self, request: Request[Empty, TaskQuery]) -> MaintenanceRunResponse:
+        return await maintenance.run(self.services, request.query.task)
 
-    async def retention(self, call: Request[Empty, Empty]) -> RetentionStatusResponse:
-        return await maintenance.status(self.services, call.principal.tenant_id)
+    async def retention(self, request: Request[Empty, Empty]) -> RetentionStatusResponse:
+        return await maintenance.status(self.services, request.principal.tenant_id)
 
-    async def _viewed(self, call: Request[Any, Any], name: str) -> None:
+    async def _viewed(self, request: Request[Any, Any], name: str) -> None:
         """Record the reading. Unlike a mutation's record it may be lost: this page is for bad days."""
         log = self.services.use_optional(AuditLog)
         if log is None:
             return
-        caller = call.principal
+        caller = request.principal
         event = AuditEvent(
             type="ops.viewed",
             outcome="success",
@@ -167,10 +167,10 @@ class OpsRoutes:
             resource_type="ops",
             resource_id=name,
             origin=Origin(
-                request_id=call.request_id,
-                echo_id=call.echo_id,
-                peer=call.peer,
-                user_agent=call.headers.get("User-Agent") or "",
+                request_id=request.request_id,
+                echo_id=request.echo_id,
+                peer=request.peer,
+                user_agent=request.headers.get("User-Agent") or "",
             ),
         )
         try:

@@ -21,19 +21,19 @@ class EntitlementGate:
         if ask.principal is None or ask.feature is None:
             return Admission()
         key = feature_keys.catalogued(ask.feature)
-        standing = await self._plans.standing(ask.principal.tenant_id)
-        return Admission() if standing.has(key) else _refusal(key, standing)
+        tenant_plan = await self._plans.tenant_plan(ask.principal.tenant_id)
+        return Admission() if tenant_plan.has(key) else _refusal(key, tenant_plan)
 
     def wire(self, route: AnyRoute) -> Wire:
         return Wire() if route.feature is None else Wire(codes=("FEATURE_NOT_ENABLED",))
 
 
-def _refusal(key: str, standing: TenantPlan) -> Deny:
-    plans = standing.included_in.get(key, ())
+def _refusal(key: str, tenant_plan: TenantPlan) -> Deny:
+    plans = tenant_plan.included_in.get(key, ())
     where = f"it is part of {' and '.join(plans)}" if plans else "no plan lists it"
     return Deny(
         "FEATURE_NOT_ENABLED",
-        f"Feature not enabled for tenant plan {standing.subscription.plan_id}: {feature_keys.shown(key)}; {where}",
-        details={"feature_key": feature_keys.shown(key), "plan_id": standing.subscription.plan_id},
+        f"Feature not enabled for tenant plan {tenant_plan.subscription.plan_id}: {feature_keys.shown(key)}; {where}",
+        details={"feature_key": feature_keys.shown(key), "plan_id": tenant_plan.subscription.plan_id},
         audit_event="authz.access.denied",
     )

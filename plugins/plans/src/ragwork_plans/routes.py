@@ -124,30 +124,30 @@ class PlanAdminApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Request[Empty, Empty]) -> list[PlanResponse]:
+    async def list(self, request: Request[Empty, Empty]) -> list[PlanResponse]:
         return [
             PlanResponse(
                 id=plan.id, name=plan.name, is_active=plan.is_active, features=_features(plan.entitlements)
             )
-            for plan in await self._plans.catalogue(call.tx)
+            for plan in await self._plans.catalogue(request.tx)
         ]
 
-    async def get(self, call: Request[Empty, Empty]) -> TenantPlanResponse:
-        return await self._response(call.tx)
+    async def get(self, request: Request[Empty, Empty]) -> TenantPlanResponse:
+        return await self._response(request.tx)
 
-    async def assign(self, call: Request[PlanAssignmentRequest, Empty]) -> Response:
-        changed = await self._plans.assign(call.tx, call.body.plan_id)
-        note = _note(call, {"plan_id": call.body.plan_id})
-        return Response(data=await self._response(call.tx), changed=changed, audit=note)
+    async def assign(self, request: Request[PlanAssignmentRequest, Empty]) -> Response:
+        changed = await self._plans.assign(request.tx, request.body.plan_id)
+        note = _note(request, {"plan_id": request.body.plan_id})
+        return Response(data=await self._response(request.tx), changed=changed, audit=note)
 
-    async def override(self, call: Request[FeatureOverrideRequest, Empty]) -> Response:
-        body = call.body
-        key = await self._checked(call.tx, body)
-        await self._plans.override(call.tx, key, body.enabled, body.config_json)
+    async def override(self, request: Request[FeatureOverrideRequest, Empty]) -> Response:
+        body = request.body
+        key = await self._checked(request.tx, body)
+        await self._plans.override(request.tx, key, body.enabled, body.config_json)
         # What a configuration says is the operator's business; the record has its keys only.
         changes = {"feature_key": feature_keys.shown(key), "enabled": body.enabled}
-        note = _note(call, {**changes, "config_keys": sorted(body.config_json or ())})
-        return Response(data=await self._response(call.tx), audit=note)
+        note = _note(request, {**changes, "config_keys": sorted(body.config_json or ())})
+        return Response(data=await self._response(request.tx), audit=note)
 
     async def _checked(self, tx: Transaction, body: FeatureOverrideRequest) -> str:
         """The catalogue's name of the feature. Raises ``Problem`` 422."""
@@ -163,21 +163,21 @@ class PlanAdminApi:
         return key
 
     async def _response(self, tx: Transaction) -> TenantPlanResponse:
-        standing = await self._plans.read(tx)
-        subscription = standing.subscription
+        tenant_plan = await self._plans.read(tx)
+        subscription = tenant_plan.subscription
         return TenantPlanResponse(
             tenant_id=tx.tenant_id,
             plan_id=subscription.plan_id,
             plan_name=subscription.plan_name,
-            effective_from=standing.effective_from,
+            effective_from=tenant_plan.effective_from,
             effective_to=None,
-            is_active=standing.is_active,
+            is_active=tenant_plan.is_active,
             entitlements=_features(subscription.entitlements.values()),
         )
 
 
-def _note(call: Request[Any, Any], metadata: Mapping[str, object]) -> AuditDetails:
-    return AuditDetails(resource_type="plan", resource_id=call.tx.tenant_id, metadata=metadata)
+def _note(request: Request[Any, Any], metadata: Mapping[str, object]) -> AuditDetails:
+    return AuditDetails(resource_type="plan", resource_id=request.tx.tenant_id, metadata=metadata)
 
 
 def _features(entitlements: Iterable[Entitlement]) -> list[PlanFeatureResponse]:

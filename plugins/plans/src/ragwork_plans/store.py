@@ -107,9 +107,9 @@ class PostgresPlans:
         self._standings: Cache[TenantPlan] = services.caches.cache("plans.standings", ttl_s=CACHE_TTL_S)
 
     async def subscription(self, tenant_id: str) -> Subscription:
-        return (await self.standing(tenant_id)).subscription
+        return (await self.tenant_plan(tenant_id)).subscription
 
-    async def standing(self, tenant_id: str) -> TenantPlan:
+    async def tenant_plan(self, tenant_id: str) -> TenantPlan:
         """From the cache: no round trip when warm."""
 
         async def load() -> TenantPlan:
@@ -120,7 +120,7 @@ class PostgresPlans:
 
     async def read(self, tx: Transaction) -> TenantPlan:
         """As the transaction sees it. One round trip."""
-        return _standing(await tx.fetch(_STANDING, self._default))
+        return _tenant_plan(await tx.fetch(_STANDING, self._default))
 
     async def catalogue(self, tx: Transaction) -> list[CataloguePlan]:
         """All plans, the smallest first."""
@@ -183,7 +183,7 @@ class PostgresPlans:
             )
 
 
-def _standing(rows: Sequence[Row]) -> TenantPlan:
+def _tenant_plan(rows: Sequence[Row]) -> TenantPlan:
     plan = rows[0]
     return TenantPlan(
         subscription=Subscription(

@@ -43,12 +43,12 @@ class QuotaPlugin:
         services = context.services
         plans = services.use_optional(Plans)
         limits = LimitStore(plans)
-        meter = Charger(limits, QuotaEvents(services.events, services.use_optional(AuditLog)))
-        leases = Leases(services.db, meter, services.clock.monotonic)
+        charger = Charger(limits, QuotaEvents(services.events, services.use_optional(AuditLog)))
+        leases = Leases(services.db, charger, services.clock.monotonic)
         usage = UsageReader(limits, leases)
         ledger = QuotaLedger()
         upkeep = QuotaMaintenance(services.db, services.use(Directory), ledger, context.config.retention_days)
-        gate = QuotaGate(meter, leases, services.metrics)
+        gate = QuotaGate(charger, leases, services.metrics)
 
         async def prune() -> None:
             await upkeep.prune()

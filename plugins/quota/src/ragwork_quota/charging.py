@@ -37,7 +37,7 @@ class UnusedUnits:
 class Charge:
     """A charge's outcome. ``refused`` names the period without room; then nothing was charged."""
 
-    standing: QuotaStatus
+    status: QuotaStatus
     refused: Period | None
     leased: int
     day_ends_s: float
@@ -45,11 +45,11 @@ class Charge:
     @property
     def limit(self) -> int | None:
         """The limit that refused."""
-        return self.standing.month_limit if self.refused == "month" else self.standing.day_limit
+        return self.status.month_limit if self.refused == "month" else self.status.day_limit
 
     @property
     def used(self) -> int:
-        return self.standing.month_used if self.refused == "month" else self.standing.day_used
+        return self.status.month_used if self.refused == "month" else self.status.day_used
 
 
 class Charger:
@@ -69,12 +69,12 @@ class Charger:
         row = await tx.fetchrow(_CHARGE, cost, rate_class, block, MARGIN, *_rest(rest), *_guard(plan))
         assert row is not None  # the function returns one row
         charged = Charge(
-            standing=from_row(QuotaStatus, row),
+            status=from_row(QuotaStatus, row),
             refused=row["refused"],
             leased=row["leased"],
             day_ends_s=row["day_ends_s"],
         )
-        await self._announce(tx, charged.standing, row)
+        await self._announce(tx, charged.status, row)
         return charged
 
     async def give_back(self, tx: Transaction, rest: UnusedUnits, known: QuotaStatus) -> QuotaStatus:
@@ -91,35 +91,35 @@ class Charger:
 
     async def note_block(self, tx: Transaction, charged: Charge) -> None:
         """Tell of the period's first refusal."""
-        period, standing = charged.refused, charged.standing
+        period, status = charged.refused, charged.status
         assert period is not None
-        starts_on = standing.month if period == "month" else standing.day
+        starts_on = status.month if period == "month" else status.day
         if await tx.fetchval(_NOTE_BLOCK, period, starts_on):
             at: datetime = await tx.fetchval(_NOW)
-            await self._announcer.publish(tx, HARD_CAP, _facts(standing, period, at))
+            await self._announcer.publish(tx, HARD_CAP, _facts(status, period, at))
 
-    async def _announce(self, tx: Transaction, standing: QuotaStatus, row: Row) -> None:
+    async def _announce(self, tx: Transaction, status: QuotaStatus, row: Row) -> None:
         for kind, periods in ((SOFT_CAP, row["crossed"]), (OVERAGE, row["overran"])):
             for period in periods:
-                await self._announcer.announce(tx, kind, _facts(standing, period, row["at"]))
+                await self._announcer.announce(tx, kind, _facts(status, period, row["at"]))
         if row["sampled"]:
             facts = {
-                "day": standing.day.isoformat(),
-                "day_used": standing.day_used,
-                "month_used": standing.month_used,
+                "day": status.day.isoformat(),
+                "day_used": status.day_used,
+                "month_used": status.month_used,
                 "occurred_at": row["at"].isoformat(),
             }
             await self._announcer.announce(tx, USAGE, facts)
 
 
-def _facts(standing: QuotaStatus, period: Period, at: datetime) -> Mapping[str, object]:
+def _facts(status: QuotaStatus, period: Period, at: datetime) -> Mapping[str, object]:
     monthly = period == "month"
     return {
         "period": period,
-        "period_start": (standing.month if monthly else standing.day).isoformat(),
-        "limit": standing.month_limit if monthly else standing.day_limit,
-        "used": standing.month_used if monthly else standing.day_used,
-        "hard_cap_mode": standing.mode,
+        "period_start": (status.month if monthly else status.day).isoformat(),
+        "limit": status.month_limit if monthly else status.day_limit,
+        "used": status.month_used if monthly else status.day_used,
+        "hard_cap_mode": status.mode,
         "occurred_at": at.isoformat(),
     }
 

@@ -25,8 +25,8 @@ class QuotaGate:
     name = "quota"
     stage: Stage = "quota"
 
-    def __init__(self, meter: Charger, leases: Leases, metrics: Metrics) -> None:
-        self._meter = meter
+    def __init__(self, charger: Charger, leases: Leases, metrics: Metrics) -> None:
+        self._charger = charger
         self._leases = leases
         self._metrics = metrics
 
@@ -35,9 +35,9 @@ class QuotaGate:
             return Admission()
         tenant_id = ask.principal.tenant_id
         if ask.free:
-            looked = await self._meter.charge(await ask.open(), 0, ask.rate_class)
+            looked = await self._charger.charge(await ask.open(), 0, ask.rate_class)
             return Admission(
-                headers=self._leases.desk(tenant_id).status_for_client(looked.standing).headers()
+                headers=self._leases.quota(tenant_id).status_for_client(looked.status).headers()
             )
         if ask.rate_class in _LEASED:
             return await self._draw(tenant_id, ask.rate_class)
@@ -55,22 +55,22 @@ class QuotaGate:
         if isinstance(drawn, Charge):
             return self._deny(tenant_id, drawn)
         return Admission(
-            headers=drawn.standing.headers(),
+            headers=drawn.status.headers(),
             hold=Reservation(settle=partial(self._undo_draw, tenant_id, drawn, cost, rate_class)),
         )
 
     async def _charge(self, tenant_id: str, ask: AdmissionRequest) -> Admission | Deny:
         cost = _cost(ask.rate_class)
         tx = await ask.open()
-        charged = await self._meter.charge(tx, cost, ask.rate_class)
+        charged = await self._charger.charge(tx, cost, ask.rate_class)
         if charged.refused is not None:
             return self._deny(tenant_id, charged)
-        desk = self._leases.desk(tenant_id)
-        tx.on_commit(partial(desk.adopt, charged.standing))
+        quota = self._leases.quota(tenant_id)
+        tx.on_commit(partial(quota.adopt, charged.status))
         return Admission(
-            headers=desk.status_for_client(charged.standing).headers(),
+            headers=quota.status_for_client(charged.status).headers(),
             hold=Reservation(
-                settle=partial(self._undo_charge, tenant_id, charged.standing, cost, ask.rate_class),
+                settle=partial(self._undo_charge, tenant_id, charged.status, cost, ask.rate_class),
                 written=True,
             ),
         )
@@ -101,9 +101,9 @@ class QuotaGate:
                 "used": charged.used,
                 "remaining": 0,
             },
-            headers=self._leases.desk(tenant_id).status_for_client(charged.standing).headers(),
+            headers=self._leases.quota(tenant_id).status_for_client(charged.status).headers(),
             audit_event=HARD_CAP,
-            record=partial(self._meter.note_block, charged=charged),
+            record=partial(self._charger.note_block, charged=charged),
         )
 
 

@@ -55,7 +55,7 @@ class TenantQuota:
     _unused: Counter[date] = attrs.field(factory=Counter)
     #: Requests by day and class that are admitted and not counted.
     _uncounted: Counter[tuple[date, str]] = attrs.field(factory=Counter)
-    standing: QuotaStatus | None = None
+    status: QuotaStatus | None = None
     touched: float = 0.0
 
     def take(self, cost: int, rate_class: str, now: float) -> Lease | None:
@@ -93,14 +93,14 @@ class TenantQuota:
         self._uncounted.subtract({(rest.day, name): count for name, count in rest.counts.items()})
         self._unused, self._uncounted = +self._unused, +self._uncounted
 
-    def adopt(self, standing: QuotaStatus) -> None:
+    def adopt(self, status: QuotaStatus) -> None:
         """Remember the latest that the database said."""
-        if standing.later_than(self.standing):
-            self.standing = standing
+        if status.later_than(self.status):
+            self.status = status
 
-    def status_for_client(self, standing: QuotaStatus) -> QuotaStatus:
-        """``standing`` without what this process has leased and not used."""
-        return standing.less(self.unused_on(standing.day), self.unused_in_month(standing.month))
+    def status_for_client(self, status: QuotaStatus) -> QuotaStatus:
+        """``status`` without what this process has leased and not used."""
+        return status.less(self.unused_on(status.day), self.unused_in_month(status.month))
 
     def unused_on(self, day: date) -> int:
         """Units of ``day`` that are charged and not used."""
@@ -131,65 +131,65 @@ class TenantQuota:
 class LeaseDraw:
     """An admitted request: where the tenant stands after it, and the lease it was drawn from, if any."""
 
-    standing: QuotaStatus
+    status: QuotaStatus
     lease: Lease | None
 
 
 class Leases:
     """The desks of one process."""
 
-    def __init__(self, db: Database, meter: Charger, monotonic: Callable[[], float]) -> None:
+    def __init__(self, db: Database, charger: Charger, monotonic: Callable[[], float]) -> None:
         self._db = db
-        self._meter = meter
+        self._charger = charger
         self._now = monotonic
         self._desks: dict[str, TenantQuota] = {}
 
-    def desk(self, tenant_id: str) -> TenantQuota:
+    def quota(self, tenant_id: str) -> TenantQuota:
         """The tenant's desk; one that nobody uses for a minute is taken away."""
-        desk = self._desks.setdefault(tenant_id, TenantQuota())
-        desk.touched = self._now()
-        return desk
+        quota = self._desks.setdefault(tenant_id, TenantQuota())
+        quota.touched = self._now()
+        return quota
 
     async def draw(self, tenant_id: str, cost: int, rate_class: str) -> LeaseDraw | Charge:
         """``cost`` units: from the lease, else from the database. ``Charge`` is a refusal."""
-        desk = self.desk(tenant_id)
-        drawn = self._from_lease(desk, cost, rate_class)
+        quota = self.quota(tenant_id)
+        drawn = self._from_lease(quota, cost, rate_class)
         if drawn is not None:
             return drawn
-        async with desk.lock:
+        async with quota.lock:
             # Whoever waited finds what the one before has leased.
-            return self._from_lease(desk, cost, rate_class) or await self._from_database(
-                tenant_id, desk, cost, rate_class
+            return self._from_lease(quota, cost, rate_class) or await self._from_database(
+                tenant_id, quota, cost, rate_class
             )
 
     async def undo(self, tenant_id: str, drawn: LeaseDraw, cost: int, rate_class: str) -> None:
         """Give drawn units back."""
-        desk = self.desk(tenant_id)
-        if drawn.lease is None or not desk.put_back(drawn.lease, cost, rate_class):
-            await self.refund(tenant_id, drawn.standing, cost, rate_class)
+        quota = self.quota(tenant_id)
+        if drawn.lease is None or not quota.put_back(drawn.lease, cost, rate_class):
+            await self.refund(tenant_id, drawn.status, cost, rate_class)
 
     async def refund(self, tenant_id: str, charged: QuotaStatus, units: int, rate_class: str) -> None:
         """Give units back that were charged with ``charged`` as the outcome."""
-        desk = self.desk(tenant_id)
+        quota = self.quota(tenant_id)
         async with self._db.tenant(tenant_id) as tx:
             rest = UnusedUnits(day=charged.day, units=units, counts={rate_class: -1})
-            after = await self._meter.give_back(tx, rest, charged)
-            tx.on_commit(lambda: desk.adopt(after))
+            after = await self._charger.give_back(tx, rest, charged)
+            tx.on_commit(lambda: quota.adopt(after))
 
     def end_at(self, tenant_id: str) -> None:
         """Draw no more from the lease at hand: the tenant's limits have changed."""
-        desk = self._desks.get(tenant_id)
-        if desk is not None and desk.lease is not None:
-            desk.lease.ends = self._now()
+        quota = self._desks.get(tenant_id)
+        if quota is not None and quota.lease is not None:
+            quota.lease.ends = self._now()
 
     async def tick(self) -> None:
         """Return leases that are old enough, and clear desks that nobody uses."""
-        for tenant_id, desk in list(self._desks.items()):
+        for tenant_id, quota in list(self._desks.items()):
             now = self._now()
-            if desk.lease is not None:
-                if now >= min(desk.lease.taken_at + LEASE_S, desk.lease.ends):
-                    await self._give_back(tenant_id, desk)
-            elif not desk.lock.locked() and now - desk.touched > _IDLE_S:
+            if quota.lease is not None:
+                if now >= min(quota.lease.taken_at + LEASE_S, quota.lease.ends):
+                    await self._give_back(tenant_id, quota)
+            elif not quota.lock.locked() and now - quota.touched > _IDLE_S:
                 del self._desks[tenant_id]
 
     @contextlib.asynccontextmanager
@@ -198,63 +198,63 @@ class Leases:
         try:
             yield
         finally:
-            for tenant_id, desk in list(self._desks.items()):
+            for tenant_id, quota in list(self._desks.items()):
                 try:
-                    await self._give_back(tenant_id, desk)
+                    await self._give_back(tenant_id, quota)
                 except Exception as error:
                     log.warning("a lease of %s stays charged: %r", tenant_id, error)
 
-    def _from_lease(self, desk: TenantQuota, cost: int, rate_class: str) -> LeaseDraw | None:
+    def _from_lease(self, quota: TenantQuota, cost: int, rate_class: str) -> LeaseDraw | None:
         # Who has a lease has a standing: both come with the same commit.
-        if desk.standing is None or (lease := desk.take(cost, rate_class, self._now())) is None:
+        if quota.status is None or (lease := quota.take(cost, rate_class, self._now())) is None:
             return None
-        return LeaseDraw(standing=desk.status_for_client(desk.standing), lease=lease)
+        return LeaseDraw(status=quota.status_for_client(quota.status), lease=lease)
 
-    async def _from_database(self, tenant_id: str, desk: TenantQuota, cost: int, rate_class: str) -> LeaseDraw | Charge:
+    async def _from_database(self, tenant_id: str, quota: TenantQuota, cost: int, rate_class: str) -> LeaseDraw | Charge:
         asked = self._now()
-        async with self._closing(desk) as old:
+        async with self._closing(quota) as old:
             async with self._db.tenant(tenant_id) as tx:
                 rest = None if old is None else old.rest
-                charged = await self._meter.charge(tx, cost, rate_class, block=BLOCK - cost, rest=rest)
-                tx.on_commit(lambda: self._charged(desk, rest, charged, asked))
+                charged = await self._charger.charge(tx, cost, rate_class, block=BLOCK - cost, rest=rest)
+                tx.on_commit(lambda: self._charged(quota, rest, charged, asked))
         if charged.refused is not None:
             return charged
-        return LeaseDraw(standing=desk.status_for_client(charged.standing), lease=None)
+        return LeaseDraw(status=quota.status_for_client(charged.status), lease=None)
 
-    async def _give_back(self, tenant_id: str, desk: TenantQuota) -> None:
-        async with desk.lock, self._closing(desk) as old:
-            if old is None or desk.standing is None:
+    async def _give_back(self, tenant_id: str, quota: TenantQuota) -> None:
+        async with quota.lock, self._closing(quota) as old:
+            if old is None or quota.status is None:
                 return
-            rest, known = old.rest, desk.standing
+            rest, known = old.rest, quota.status
             if not rest.units and not any(rest.counts.values()):
                 return
             async with self._db.tenant(tenant_id) as tx:
-                after = await self._meter.give_back(tx, rest, known)
-                tx.on_commit(lambda: self._returned(desk, rest, after))
+                after = await self._charger.give_back(tx, rest, known)
+                tx.on_commit(lambda: self._returned(quota, rest, after))
 
     @contextlib.asynccontextmanager
-    async def _closing(self, desk: TenantQuota) -> AsyncIterator[Lease | None]:
+    async def _closing(self, quota: TenantQuota) -> AsyncIterator[Lease | None]:
         """The lease, closed. When its rest could not be written it stays charged: a failed commit may have
         taken effect, and to use a unit twice would be worse than to lose one.
         """
-        old = desk.close()
+        old = quota.close()
         try:
             yield old
         except BaseException:
             if old is not None:
-                desk.forget(old.rest)
+                quota.forget(old.rest)
             raise
 
-    def _charged(self, desk: TenantQuota, rest: UnusedUnits | None, charged: Charge, asked: float) -> None:
+    def _charged(self, quota: TenantQuota, rest: UnusedUnits | None, charged: Charge, asked: float) -> None:
         if rest is not None:
-            desk.forget(rest)
+            quota.forget(rest)
         if charged.leased:
             ends = asked + charged.day_ends_s
-            lease = Lease(day=charged.standing.day, left=charged.leased, taken_at=asked, ends=ends)
-            desk.opened(lease)
-        desk.adopt(charged.standing)
+            lease = Lease(day=charged.status.day, left=charged.leased, taken_at=asked, ends=ends)
+            quota.opened(lease)
+        quota.adopt(charged.status)
 
     @staticmethod
-    def _returned(desk: TenantQuota, rest: UnusedUnits, after: QuotaStatus) -> None:
-        desk.forget(rest)
-        desk.adopt(after)
+    def _returned(quota: TenantQuota, rest: UnusedUnits, after: QuotaStatus) -> None:
+        quota.forget(rest)
+        quota.adopt(after)

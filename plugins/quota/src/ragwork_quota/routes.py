@@ -141,22 +141,22 @@ class QuotaAdminApi:
             ),
         )
 
-    async def get(self, call: Request[Empty, Empty]) -> PlanLimitResponse:
-        tenant_id = call.path["tenant_id"]
+    async def get(self, request: Request[Empty, Empty]) -> PlanLimitResponse:
+        tenant_id = request.path["tenant_id"]
         plan = await self._limits.of_plan(tenant_id)
         async with self._services.db.tenant(tenant_id, "read") as tx:
             return _response(tenant_id, await self._limits.effective(tx, plan))
 
-    async def patch(self, call: Request[PlanLimitPatchRequest, Empty]) -> Response:
-        tenant_id, named = call.tx.tenant_id, dict(changes(call.body))
+    async def patch(self, request: Request[PlanLimitPatchRequest, Empty]) -> Response:
+        tenant_id, named = request.tx.tenant_id, dict(changes(request.body))
         if "soft_cap_ratio" in named:
-            named["soft_cap_ratio"] = Decimal(str(call.body.soft_cap_ratio))
+            named["soft_cap_ratio"] = Decimal(str(request.body.soft_cap_ratio))
         plan = await self._limits.of_plan(tenant_id)
         if not named:
-            limits = await self._limits.effective(call.tx, plan)
+            limits = await self._limits.effective(request.tx, plan)
             return Response(data=_response(tenant_id, limits), changed=False)
-        limits = await self._limits.change(call.tx, plan, named)
-        call.tx.on_commit(lambda: self._leases.end_at(tenant_id))
+        limits = await self._limits.change(request.tx, plan, named)
+        request.tx.on_commit(lambda: self._leases.end_at(tenant_id))
         note = AuditDetails(
             resource_type="quota",
             resource_id=tenant_id,
@@ -164,15 +164,15 @@ class QuotaAdminApi:
         )
         return Response(data=_response(tenant_id, limits), audit=note)
 
-    async def usage(self, call: Request[Empty, UsageQuery]) -> AdminUsageResponse:
-        period: Literal["day", "month"] = "month" if call.query.period == "month" else "day"
+    async def usage(self, request: Request[Empty, UsageQuery]) -> AdminUsageResponse:
+        period: Literal["day", "month"] = "month" if request.query.period == "month" else "day"
         try:
-            start = date.fromisoformat(call.query.start)
+            start = date.fromisoformat(request.query.start)
         except ValueError:
             raise Problem("VALIDATION_ERROR", "start is no day of the calendar") from None
-        used = await self._usage.of_period(call.tx, period, start)
+        used = await self._usage.of_period(request.tx, period, start)
         return AdminUsageResponse(
-            tenant_id=call.tx.tenant_id,
+            tenant_id=request.tx.tenant_id,
             period_type=period,
             period_start=used.starts_on.isoformat(),
             requests_count=used.units,

@@ -64,34 +64,34 @@ class UsageReader:
         self._leases = leases
 
     async def summary(self, tx: Transaction, days: int) -> UsageSummary:
-        desk = self._leases.desk(tx.tenant_id)
+        quota = self._leases.quota(tx.tenant_id)
         plan = await self._limits.of_plan(tx.tenant_id)
         row = await tx.fetchrow(_SUMMARY, days)
         assert row is not None
-        standing = desk.status_for_client(_standing(row, plan))
+        status = quota.status_for_client(_status(row, plan))
         by_class = Counter(dict.fromkeys(_CLASSES, 0) | row["by_class"])
-        by_class.update(desk.uncounted_since(standing.day - timedelta(days=days - 1)))
+        by_class.update(quota.uncounted_since(status.day - timedelta(days=days - 1)))
         return UsageSummary(
             total=sum(by_class.values()),
             by_class=dict(by_class),
-            day=standing.day_window,
-            month=standing.month_window,
-            soft_cap_reached=standing.soft_cap_reached,
-            hard_cap_mode=standing.mode,
+            day=status.day_window,
+            month=status.month_window,
+            soft_cap_reached=status.soft_cap_reached,
+            hard_cap_mode=status.mode,
         )
 
     async def by_day(self, tx: Transaction, days: int) -> Sequence[tuple[date, int]]:
-        desk = self._leases.desk(tx.tenant_id)
+        quota = self._leases.quota(tx.tenant_id)
         rows = await tx.fetch(_BY_DAY, days)
-        return [(row["day"], row["admitted"] + desk.uncounted_on(row["day"])) for row in rows]
+        return [(row["day"], row["admitted"] + quota.uncounted_on(row["day"])) for row in rows]
 
     async def of_period(self, tx: Transaction, period: Literal["day", "month"], day: date) -> PeriodUsage:
         """The period that contains ``day``. One round trip."""
-        desk = self._leases.desk(tx.tenant_id)
+        quota = self._leases.quota(tx.tenant_id)
         row = await tx.fetchrow(_OF_PERIOD, period, day, TOKENS)
         assert row is not None
         starts_on: date = row["starts_on"]
-        unused = desk.unused_in_month(starts_on) if period == "month" else desk.unused_on(starts_on)
+        unused = quota.unused_in_month(starts_on) if period == "month" else quota.unused_on(starts_on)
         tokens: Decimal | None = row["tokens"]
         return PeriodUsage(
             starts_on=starts_on,
@@ -100,7 +100,7 @@ class UsageReader:
         )
 
 
-def _standing(row: Row, plan: Limits) -> QuotaStatus:
+def _status(row: Row, plan: Limits) -> QuotaStatus:
     limits = plan if row["tenant_id"] is None else from_row(Limits, row)
     return QuotaStatus(
         day=row["day"],

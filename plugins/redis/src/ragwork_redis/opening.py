@@ -16,11 +16,11 @@ async def session(url: str) -> AsyncIterator[RedisState]:
     address = Address.parse(url)
     pool = address.pool()
     keys = Keys(address.prefix)
-    link = GuardedClient(pool, address.timeout_s, keys.of("value", "", "probe"))
+    client = GuardedClient(pool, address.timeout_s, keys.of("value", "", "probe"))
     channels = Channels(pool, address.timeout_s)
     try:
-        yield RedisState(link, channels, keys)
+        yield RedisState(client, channels, keys)
     finally:
         await channels.close()
-        await link.close()
+        await client.close()
         await pool.aclose()

@@ -22,15 +22,15 @@ class RedisState:
     is away, within the time that its address sets, and then at once.
     """
 
-    def __init__(self, link: GuardedClient, channels: Channels, keys: Keys) -> None:
-        self._link = link
+    def __init__(self, client: GuardedClient, channels: Channels, keys: Keys) -> None:
+        self._client = client
         self._channels = channels
         self._keys = keys
 
     async def increment(self, scope: str, key: str, by: int = 1, ttl_s: float | None = None) -> int:
         """See ``State``."""
         lives = b"" if ttl_s is None else _ms(ttl_s)
-        return int(await self._link.run(INCREMENT, [self._keys.of("counter", scope, key)], by, lives))
+        return int(await self._client.run(INCREMENT, [self._keys.of("counter", scope, key)], by, lives))
 
     async def take(self, scope: str, buckets: Sequence[Bucket], cost: float) -> BucketDraw:
         """See ``State``. Raises ``ValueError`` for a bucket named twice or a number that is none."""
@@ -42,7 +42,7 @@ class RedisState:
             raise ValueError("a bucket is named twice")
         if not (math.isfinite(cost) and cost >= 0):
             raise ValueError(f"{cost!r} is no cost")
-        wait, short, *left = await self._link.run(TAKE, keys, repr(float(cost)), *numbers)
+        wait, short, *left = await self._client.run(TAKE, keys, repr(float(cost)), *numbers)
         return BucketDraw(
             wait_s=float(wait) / 1e6,
             short=None if short < 0 else short,
@@ -51,37 +51,37 @@ class RedisState:
 
     async def put(self, scope: str, key: str, value: bytes, ttl_s: float) -> None:
         """See ``State``."""
-        await self._link.send("SET", self._keys.of("value", scope, key), value, "PX", _ms(ttl_s))
+        await self._client.send("SET", self._keys.of("value", scope, key), value, "PX", _ms(ttl_s))
 
     async def put_once(self, scope: str, key: str, value: bytes, ttl_s: float) -> bool:
         """See ``State``."""
         name = self._keys.of("value", scope, key)
-        return bool(await self._link.send("SET", name, value, "NX", "PX", _ms(ttl_s)))
+        return bool(await self._client.send("SET", name, value, "NX", "PX", _ms(ttl_s)))
 
     async def get(self, scope: str, key: str) -> bytes | None:
         """See ``State``."""
-        value: bytes | None = await self._link.send("GET", self._keys.of("value", scope, key))
+        value: bytes | None = await self._client.send("GET", self._keys.of("value", scope, key))
         return value
 
     async def pop(self, scope: str, key: str) -> bytes | None:
         """See ``State``."""
-        value: bytes | None = await self._link.send("GETDEL", self._keys.of("value", scope, key))
+        value: bytes | None = await self._client.send("GETDEL", self._keys.of("value", scope, key))
         return value
 
     async def lock(self, scope: str, key: str, ttl_s: float) -> int | None:
         """See ``State``."""
         names = [self._keys.of("lock", scope, key), self._keys.of("epoch", scope, key)]
         lives = _ms(ttl_s)
-        epoch = await self._link.run(LOCK, names, lives, lives + _EPOCH_MEMORY_MS)
+        epoch = await self._client.run(LOCK, names, lives, lives + _EPOCH_MEMORY_MS)
         return None if epoch is None else int(epoch)
 
     async def unlock(self, scope: str, key: str, epoch: int) -> bool:
         """See ``State``."""
-        return bool(await self._link.run(UNLOCK, [self._keys.of("lock", scope, key)], epoch))
+        return bool(await self._client.run(UNLOCK, [self._keys.of("lock", scope, key)], epoch))
 
     async def publish(self, channel: str, message: bytes) -> None:
         """See ``State``."""
-        await self._link.send("PUBLISH", self._keys.channel(channel), message)
+        await self._client.send("PUBLISH", self._keys.channel(channel), message)
 
     def subscribe(self, channel: str) -> AsyncGenerator[bytes, None]:
         """See ``State``. Outlives the store's absence; what was published meanwhile is lost."""
@@ -89,7 +89,7 @@ class RedisState:
 
     async def check(self) -> None:
         """Raises ``ProviderError`` STATE_UNAVAILABLE when the store can't be written now."""
-        await self._link.probe()
+        await self._client.probe()
 
 
 def _rate_and_burst(bucket: Bucket) -> tuple[str, str]:

@@ -30,7 +30,7 @@ class ResiliencePlugin:
     def ragwork_contribute(self, context: PluginContext[ResilienceConfig]) -> Contribution:
         """See ``PluginSpec``."""
         services, config = context.services, context.config
-        workshop = ProviderWrapping(services, config)
+        wrapping = ProviderWrapping(services, config)
 
         runs = services.shares(
             "runs",
@@ -40,15 +40,15 @@ class ResiliencePlugin:
         )
         return Contribution(
             provider_middleware=(
-                ProviderMiddleware(kind=RETRIEVAL, name="resilience", wrap=workshop.retriever),
-                ProviderMiddleware(kind=EMBEDDING, name="resilience", wrap=workshop.embedder),
-                ProviderMiddleware(kind=LLM, name="resilience", wrap=workshop.chat_model),
-                ProviderMiddleware(kind=TTS, name="resilience", wrap=workshop.synthesizer),
-                ProviderMiddleware(kind=ASR, name="resilience", wrap=workshop.recognizer),
-                ProviderMiddleware(kind=NOTIFICATION, name="resilience", wrap=workshop.channel),
+                ProviderMiddleware(kind=RETRIEVAL, name="resilience", wrap=wrapping.retriever),
+                ProviderMiddleware(kind=EMBEDDING, name="resilience", wrap=wrapping.embedder),
+                ProviderMiddleware(kind=LLM, name="resilience", wrap=wrapping.chat_model),
+                ProviderMiddleware(kind=TTS, name="resilience", wrap=wrapping.synthesizer),
+                ProviderMiddleware(kind=ASR, name="resilience", wrap=wrapping.recognizer),
+                ProviderMiddleware(kind=NOTIFICATION, name="resilience", wrap=wrapping.channel),
             ),
             admission_gates=(RunGate(runs),),
-            lifespan=workshop.tasks.lifespan,
+            lifespan=wrapping.tasks.lifespan,
         )
 
 

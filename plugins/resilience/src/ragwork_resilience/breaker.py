@@ -95,45 +95,45 @@ class Breaker:
         self._clock = clock
         self._changed = changed
         self._seen = seen
-        self._view = CircuitSnapshot(0, False, float("-inf"))
+        self._snapshot = CircuitSnapshot(0, False, float("-inf"))
         self._failing = False
         self._opened_at = float("-inf")
 
     async def admit(self) -> CallPermit:
         """Leave to call. Raises ``CircuitOpen``. In a closed circuit with a fresh view nothing is awaited."""
-        view = self._view
-        if self._clock() - view.read_at >= VIEW_AGE_S or (view.tripped and not view.cooling):
-            view = await self._look()
-        if not view.tripped:
-            return CallPermit(view.generation)
-        if view.cooling:
+        snapshot = self._snapshot
+        if self._clock() - snapshot.read_at >= VIEW_AGE_S or (snapshot.tripped and not snapshot.cooling):
+            snapshot = await self._look()
+        if not snapshot.tripped:
+            return CallPermit(snapshot.generation)
+        if snapshot.cooling:
             raise CircuitOpen(self._cools_for())
-        return await self._probe(view)
+        return await self._probe(snapshot)
 
     def refuse_if_open(self) -> None:
         """Raises ``CircuitOpen`` when a fresh view says so; decides nothing else, and awaits nothing."""
-        view = self._view
-        if view.cooling and self._clock() - view.read_at < VIEW_AGE_S:
+        snapshot = self._snapshot
+        if snapshot.cooling and self._clock() - snapshot.read_at < VIEW_AGE_S:
             raise CircuitOpen(self._cools_for())
 
-    async def passed(self, ticket: CallPermit) -> None:
+    async def passed(self, call_permit: CallPermit) -> None:
         """The call's provider answered."""
-        if ticket.probe is None:
-            if self._failing and not ticket.generation % 2:
+        if call_permit.probe is None:
+            if self._failing and not call_permit.generation % 2:
                 self._failing = False
-                await self._add(ticket.generation, "streak", 1, _MEMORY_S)
+                await self._add(call_permit.generation, "streak", 1, _MEMORY_S)
             return
-        recovered = await self._add(ticket.generation, "recovered", 1, _MEMORY_S)
+        recovered = await self._add(call_permit.generation, "recovered", 1, _MEMORY_S)
         if recovered >= self._policy.trials:
-            await self._move(ticket.generation, ticket.generation + 1)
-        await self.returned(ticket)
+            await self._move(call_permit.generation, call_permit.generation + 1)
+        await self.returned(call_permit)
 
-    async def failed(self, ticket: CallPermit) -> None:
+    async def failed(self, call_permit: CallPermit) -> None:
         """The call's provider failed. A probe's failure opens the circuit anew."""
-        generation = ticket.generation
-        if ticket.probe is not None:
+        generation = call_permit.generation
+        if call_permit.probe is not None:
             await self._move(generation, generation + 2)
-            await self.returned(ticket)
+            await self.returned(call_permit)
             return
         if generation % 2:
             return
@@ -143,31 +143,31 @@ class Breaker:
         if failures >= self._policy.threshold:
             await self._move(generation, generation + 1)
 
-    async def returned(self, ticket: CallPermit) -> None:
+    async def returned(self, call_permit: CallPermit) -> None:
         """The call ended without saying anything about its provider; a probe's place is free again."""
-        if ticket.probe is not None:
-            place, epoch = ticket.probe
-            await self._state.unlock(self._scope, self._probe_key(ticket.generation, place), epoch)
+        if call_permit.probe is not None:
+            place, epoch = call_permit.probe
+            await self._state.unlock(self._scope, self._probe_key(call_permit.generation, place), epoch)
 
     def _cools_for(self) -> float:
         return max(self._opened_at + self._policy.open_s - self._clock(), VIEW_AGE_S)
 
-    async def _probe(self, view: CircuitSnapshot) -> CallPermit:
+    async def _probe(self, snapshot: CircuitSnapshot) -> CallPermit:
         for place in range(self._policy.trials):
-            key = self._probe_key(view.generation, place)
+            key = self._probe_key(snapshot.generation, place)
             try:
                 epoch = await self._state.lock(self._scope, key, self._policy.lease_s)
             except Exception:
                 log.warning("no probe of circuit %s can be counted; the call goes through", self._key)
-                return CallPermit(view.generation)
+                return CallPermit(snapshot.generation)
             if epoch is None:
                 continue
-            ticket = CallPermit(view.generation, (place, epoch))
-            if (await self._look()).generation == view.generation:
-                return ticket
+            call_permit = CallPermit(snapshot.generation, (place, epoch))
+            if (await self._look()).generation == snapshot.generation:
+                return call_permit
             # Another process moved the circuit on between the reading and the taking.
             with suppress(Exception):  # the lease ends by itself
-                await self.returned(ticket)
+                await self.returned(call_permit)
             break
         raise CircuitOpen(VIEW_AGE_S)
 
@@ -196,18 +196,18 @@ class Breaker:
             if generation % 2:
                 held = await self._state.get(self._scope, self._cooling_key(generation))
                 cooling = held is not None
-            view = CircuitSnapshot(generation, cooling, self._clock())
+            snapshot = CircuitSnapshot(generation, cooling, self._clock())
         except Exception:
             log.warning("the state of circuit %s can't be read; the last view counts", self._key)
             now = self._clock()
-            cooling = self._view.cooling and now < self._opened_at + self._policy.open_s
-            view = attrs.evolve(self._view, read_at=now, cooling=cooling)
-        if view.condition is not self._view.condition or not self._view.read_at > float("-inf"):
-            self._seen(view.condition)
-        if view.tripped and view.generation != self._view.generation:
-            self._opened_at = view.read_at
-        self._view = view
-        return view
+            cooling = self._snapshot.cooling and now < self._opened_at + self._policy.open_s
+            snapshot = attrs.evolve(self._snapshot, read_at=now, cooling=cooling)
+        if snapshot.condition is not self._snapshot.condition or not self._snapshot.read_at > float("-inf"):
+            self._seen(snapshot.condition)
+        if snapshot.tripped and snapshot.generation != self._snapshot.generation:
+            self._opened_at = snapshot.read_at
+        self._snapshot = snapshot
+        return snapshot
 
     async def _generation(self) -> int:
         return int(await self._state.get(self._scope, self._key) or b"0")

@@ -49,7 +49,7 @@ class RetrieverWithFallback:
 
     name: str
     inner: Retriever
-    bench: FallbackProviders
+    fallbacks: FallbackProviders
 
     @property
     def transactional(self) -> bool:
@@ -64,14 +64,14 @@ class RetrieverWithFallback:
             others = [name for name in query.fallback if name != self.name]
             for name in others:
                 try:
-                    retriever = await self.bench.providers.open(RETRIEVAL, name)
+                    retriever = await self.fallbacks.providers.open(RETRIEVAL, name)
                     prepared = await retriever.prepare(
                         tenant_id, attrs.evolve(query, options={}, fallback=())
                     )
                 except ProviderError as also:
                     log.debug("retrieval provider %s can't stand in for %s: %s", name, self.name, also)
                     continue
-                self.bench.used("retrieval", self.name, name)
+                self.fallbacks.used("retrieval", self.name, name)
                 return prepared
             raise error
 
@@ -83,7 +83,7 @@ class ModelWithFallback:
     service: str
     inner: ChatModel
     others: Sequence[str]
-    bench: FallbackProviders
+    fallbacks: FallbackProviders
 
     @property
     def name(self) -> str:
@@ -116,12 +116,12 @@ class ModelWithFallback:
         for name in self.others:
             begun = False
             try:
-                model = await self.bench.providers.open(LLM, name)
+                model = await self.fallbacks.providers.open(LLM, name)
                 async with aclosing(model.stream(stand_in)) as deltas:
                     async for delta in deltas:
                         if not begun:
                             begun = True
-                            self.bench.used("llm", self.service, name)
+                            self.fallbacks.used("llm", self.service, name)
                         yield delta
                 return
             except ProviderError as also:

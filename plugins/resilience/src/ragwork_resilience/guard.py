@@ -35,7 +35,7 @@ class AttemptPermit:
 
     place: Share
     circuit: Breaker
-    ticket: CallPermit
+    call_permit: CallPermit
 
 
 class Guard:
@@ -72,9 +72,9 @@ class Guard:
         """
         tries = self.begin()
         while True:
-            leave = await self.admit(account, tries)
+            attempt_permit = await self.admit(account, tries)
             try:
-                return await self._attempt(work, leave, tries)
+                return await self._attempt(work, attempt_permit, tries)
             except ProviderError as error:
                 await self.pause(tries, error)
 
@@ -93,7 +93,7 @@ class Guard:
             circuit.refuse_if_open()
             place = await self._place(tries)
             try:
-                return AttemptPermit(place=place, circuit=circuit, ticket=await circuit.admit())
+                return AttemptPermit(place=place, circuit=circuit, call_permit=await circuit.admit())
             except BaseException:
                 place.release()
                 raise
@@ -169,33 +169,33 @@ class Guard:
             service=self.service,
         )
 
-    async def tell(self, leave: AttemptPermit, error: BaseException | None) -> None:
+    async def tell(self, attempt_permit: AttemptPermit, error: BaseException | None) -> None:
         """Report an attempt's outcome to the circuit. The shared store's own troubles end here."""
-        circuit, ticket = leave.circuit, leave.ticket
+        circuit, call_permit = attempt_permit.circuit, attempt_permit.call_permit
         said = "answered" if error is None else verdict(error)
         try:
             if said == "failed":
-                await circuit.failed(ticket)
-            elif error is None or (said == "answered" and ticket.probe is not None):
-                await circuit.passed(ticket)
+                await circuit.failed(call_permit)
+            elif error is None or (said == "answered" and call_permit.probe is not None):
+                await circuit.passed(call_permit)
             else:
-                await circuit.returned(ticket)
+                await circuit.returned(call_permit)
         except Exception:
             log.warning("an outcome of %s could not be shared", self.service, exc_info=True)
 
-    def tell_later(self, leave: AttemptPermit) -> None:
+    def tell_later(self, attempt_permit: AttemptPermit) -> None:
         """Report that nothing is known, from code that is being cancelled."""
-        self._tasks.start(self.tell(leave, asyncio.CancelledError()), f"outcome of {self.service}")
+        self._tasks.start(self.tell(attempt_permit, asyncio.CancelledError()), f"outcome of {self.service}")
 
-    async def _attempt(self, work: Callable[[], Coroutine[Any, Any, T]], leave: AttemptPermit, tries: RetryBudget) -> T:
+    async def _attempt(self, work: Callable[[], Coroutine[Any, Any, T]], attempt_permit: AttemptPermit, tries: RetryBudget) -> T:
         began = asyncio.get_running_loop().time()
         allowed = min(tries.deadline - began, self.policy.timeout_s)
-        task = self.start(work(), began + allowed, leave.place)
+        task = self.start(work(), began + allowed, attempt_permit.place)
         try:
             await asyncio.wait({task}, timeout=allowed)
         except asyncio.CancelledError:
             self.give_up(task)
-            self.tell_later(leave)
+            self.tell_later(attempt_permit)
             raise
         self.observe(asyncio.get_running_loop().time() - began)
         if task.done():
@@ -203,7 +203,7 @@ class Guard:
         else:
             self.give_up(task)
             error = self.late(allowed)
-        await self.tell(leave, error)
+        await self.tell(attempt_permit, error)
         if error is not None:
             raise error
         return task.result()

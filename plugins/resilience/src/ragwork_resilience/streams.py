@@ -88,42 +88,42 @@ async def guarded(guard: Guard, source: Callable[[], AsyncGenerator[T, None]]) -
     """The pieces of ``source()``. What fails before the first is repeated, a later failure is final."""
     tries = guard.begin()
     while True:
-        leave = await guard.admit("", tries)
-        pump = Pump(guard, source(), leave.place)
+        attempt_permit = await guard.admit("", tries)
+        pump = Pump(guard, source(), attempt_permit.place)
         try:
-            pieces = await _first(guard, pump, leave, tries)
+            pieces = await _first(guard, pump, attempt_permit, tries)
             break
         except ProviderError as error:
             await guard.pause(tries, error)
-    if leave.ticket.probe is not None:
+    if attempt_permit.call_permit.probe is not None:
         # A probe's place is not kept for as long as an answer may take: that it began will do.
-        await guard.tell(leave, None)
-        leave = attrs.evolve(leave, ticket=CallPermit(leave.ticket.generation))
+        await guard.tell(attempt_permit, None)
+        attempt_permit = attrs.evolve(attempt_permit, call_permit=CallPermit(attempt_permit.call_permit.generation))
     try:
         while pieces:
             for piece in pieces:
                 yield piece
             pieces = await pump.next(guard.policy.timeout_s)
-        await guard.tell(leave, None)
+        await guard.tell(attempt_permit, None)
     except ProviderError as error:
-        await guard.tell(leave, error)
+        await guard.tell(attempt_permit, error)
         raise
     finally:
         await pump.aclose()
 
 
-async def _first(guard: Guard, pump: Pump[T], leave: AttemptPermit, tries: RetryBudget) -> Sequence[T]:
+async def _first(guard: Guard, pump: Pump[T], attempt_permit: AttemptPermit, tries: RetryBudget) -> Sequence[T]:
     """The first pieces, within the time of an attempt. Whatever is raised, the attempt is over."""
     began = asyncio.get_running_loop().time()
     try:
         pieces = await pump.next(min(guard.policy.timeout_s, tries.deadline - began))
     except ProviderError as error:
         pump.give_up()
-        await guard.tell(leave, error)
+        await guard.tell(attempt_permit, error)
         raise
     except BaseException:
         pump.give_up()
-        guard.tell_later(leave)
+        guard.tell_later(attempt_permit)
         raise
     finally:
         guard.observe(asyncio.get_running_loop().time() - began)

@@ -83,25 +83,25 @@ class RolloutAdminApi:
             ),
         )  # fmt: skip
 
-    async def switches(self, call: Request[Any, Empty]) -> KillSwitchesResponse:
-        return KillSwitchesResponse(kill_switches=dict((await self._store.read(call.tx)).killed))
+    async def switches(self, request: Request[Any, Empty]) -> KillSwitchesResponse:
+        return KillSwitchesResponse(kill_switches=dict((await self._store.read(request.tx)).killed))
 
-    async def patch_switches(self, call: Request[KillSwitchesPatchRequest, Empty]) -> Response:
-        known = (await self._store.read(call.tx)).killed
-        given = _known("kill_switches", call.body.kill_switches, known)
+    async def patch_switches(self, request: Request[KillSwitchesPatchRequest, Empty]) -> Response:
+        known = (await self._store.read(request.tx)).killed
+        given = _known("kill_switches", request.body.kill_switches, known)
         changes = {name: _switch(name, value) for name, value in given.items()}
-        changed = await self._store.switch(call.tx, changes)
-        return Response(data=await self.switches(call), changed=changed, audit=_note("kill_switch", changes))
+        changed = await self._store.switch(request.tx, changes)
+        return Response(data=await self.switches(request), changed=changed, audit=_note("kill_switch", changes))
 
-    async def canaries(self, call: Request[Any, Empty]) -> CanaryResponse:
-        return CanaryResponse(canary_percentages=dict((await self._store.read(call.tx)).percentages))
+    async def canaries(self, request: Request[Any, Empty]) -> CanaryResponse:
+        return CanaryResponse(canary_percentages=dict((await self._store.read(request.tx)).percentages))
 
-    async def patch_canaries(self, call: Request[CanaryPatchRequest, Empty]) -> Response:
-        known = (await self._store.read(call.tx)).percentages
-        given = _known("canary_percentages", call.body.canary_percentages, known)
+    async def patch_canaries(self, request: Request[CanaryPatchRequest, Empty]) -> Response:
+        known = (await self._store.read(request.tx)).percentages
+        given = _known("canary_percentages", request.body.canary_percentages, known)
         changes = {name: _percentage(name, value) for name, value in given.items()}
-        changed = await self._store.roll_out(call.tx, changes)
-        return Response(data=await self.canaries(call), changed=changed, audit=_note("canary", changes))
+        changed = await self._store.roll_out(request.tx, changes)
+        return Response(data=await self.canaries(request), changed=changed, audit=_note("canary", changes))
 
 
 def _known(field: str, given: Mapping[str, object], known: Iterable[str]) -> dict[str, object]:

@@ -164,29 +164,29 @@ class ScimAdminApi:
             ),
         )  # fmt: skip
 
-    async def create(self, call: Request[Empty, Empty]) -> Response:
-        ends_by = may_make_credential(call.principal)
-        minted = await self._store.create(call.tx, call.principal.user_id, ends_by)
+    async def create(self, request: Request[Empty, Empty]) -> Response:
+        ends_by = may_make_credential(request.principal)
+        minted = await self._store.create(request.tx, request.principal.user_id, ends_by)
         made = ScimTokenCreateResponse(**_shown(minted))
         return Response(data=made, status=201, audit=_note(minted.id))
 
-    async def rotate(self, call: Request[ScimTokenRotateRequest, Empty]) -> Response:
-        overlap = timedelta(hours=call.body.overlap_hours)
-        by, ends_by = call.principal.user_id, may_make_credential(call.principal)
-        minted = await self._store.rotate(call.tx, call.body.token_id, by, overlap, ends_by)
+    async def rotate(self, request: Request[ScimTokenRotateRequest, Empty]) -> Response:
+        overlap = timedelta(hours=request.body.overlap_hours)
+        by, ends_by = request.principal.user_id, may_make_credential(request.principal)
+        minted = await self._store.rotate(request.tx, request.body.token_id, by, overlap, ends_by)
         assert minted.old_expires_at is not None  # a rotation says when the old token ends
         made = ScimTokenRotateResponse(**_shown(minted), old_expires_at=minted.old_expires_at)
-        note = _note(minted.id, replaces=call.body.token_id)
+        note = _note(minted.id, replaces=request.body.token_id)
         return Response(data=made, status=201, audit=note)
 
-    async def revoke(self, call: Request[ScimTokenRevokeRequest, Empty]) -> Response:
-        token_id = call.body.token_id
-        at, now = await self._store.revoke(call.tx, token_id)
+    async def revoke(self, request: Request[ScimTokenRevokeRequest, Empty]) -> Response:
+        token_id = request.body.token_id
+        at, now = await self._store.revoke(request.tx, token_id)
         ended = ScimTokenRevokeResponse(token_id=token_id, revoked=True, revoked_at=at)
         return Response(data=ended, changed=now, audit=_note(token_id))
 
-    async def list(self, call: Request[Empty, PageQuery]) -> ScimTokenList:
-        rows = await self._store.page(call.tx, limit=call.query.limit, offset=call.query.offset)
+    async def list(self, request: Request[Empty, PageQuery]) -> ScimTokenList:
+        rows = await self._store.page(request.tx, limit=request.query.limit, offset=request.query.offset)
         return ScimTokenList(
             items=[
                 ScimTokenResponse(
@@ -201,31 +201,31 @@ class ScimAdminApi:
             ]
         )
 
-    async def groups(self, call: Request[Empty, PageQuery]) -> Page[GroupBinding]:
-        query = call.query
-        return page_of(await role_bindings.page(call.tx, query.limit + 1, query.offset), query)
+    async def groups(self, request: Request[Empty, PageQuery]) -> Page[GroupBinding]:
+        query = request.query
+        return page_of(await role_bindings.page(request.tx, query.limit + 1, query.offset), query)
 
-    async def bind(self, call: Request[GroupBindingRequest, Empty]) -> Response:
-        group = await role_bindings.locked(call.tx, call.path["group_id"])
-        wanted = call.body.role_binding
+    async def bind(self, request: Request[GroupBindingRequest, Empty]) -> Response:
+        group = await role_bindings.locked(request.tx, request.path["group_id"])
+        wanted = request.body.role_binding
         metadata: dict[str, object] = {"operation": "bound", "from": group.role_binding, "to": wanted}
         note = AuditDetails(resource_type="group", resource_id=group.id, metadata=metadata)
-        if not await self._agreed(call, group, wanted):
+        if not await self._agreed(request, group, wanted):
             asked = attrs.evolve(note, event="identity.scim.group.requested")
             return Response(data=group, status=202, audit=asked)
-        bound = await role_bindings.bind(call.tx, group, wanted)
-        members = await role_bindings.members(call.tx, group.id)
-        await self._rights.recompute(call.tx, call.principal, members)
+        bound = await role_bindings.bind(request.tx, group, wanted)
+        members = await role_bindings.members(request.tx, group.id)
+        await self._rights.recompute(request.tx, request.principal, members)
         return Response(data=bound, changed=group.role_binding != wanted, audit=note)
 
     async def _agreed(
-        self, call: Request[GroupBindingRequest, Empty], group: GroupBinding, wanted: str | None
+        self, request: Request[GroupBindingRequest, Empty], group: GroupBinding, wanted: str | None
     ) -> bool:
         """Giving more needs two admins where the operator says so; giving less never does."""
         old, new = (
             Role.READER if name is None else Role.parse(name) for name in (group.role_binding, wanted)
         )
-        return new <= old or await self._rights.may_bind(call.tx, call.principal, group.id, new)
+        return new <= old or await self._rights.may_bind(request.tx, request.principal, group.id, new)
 
 
 def _shown(minted: MintedToken) -> dict[str, Any]:

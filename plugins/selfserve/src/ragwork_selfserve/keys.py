@@ -150,11 +150,11 @@ class KeysApi:
             ),
         )  # fmt: skip
 
-    async def create(self, call: Request[ApiKeyCreateRequest, Empty]) -> Response:
-        body = call.body
+    async def create(self, request: Request[ApiKeyCreateRequest, Empty]) -> Response:
+        body = request.body
         key, secret = await self._keys.create(
-            call.tx,
-            call.principal,
+            request.tx,
+            request.principal,
             name=body.name or None,
             role=Role.parse(body.role),
             expires_in_days=body.expires_in_days,
@@ -166,24 +166,24 @@ class KeysApi:
             audit=_note(key, role=body.role, expires_in_days=body.expires_in_days),
         )
 
-    async def list(self, call: Request[Empty, PageQuery]) -> ApiKeyListResponse:
-        keys = (await self._keys.list(call.tx))[call.query.window]
+    async def list(self, request: Request[Empty, PageQuery]) -> ApiKeyListResponse:
+        keys = (await self._keys.list(request.tx))[request.query.window]
         return ApiKeyListResponse(items=[_response(key) for key in keys])
 
-    async def revoke(self, call: Request[Empty, Empty]) -> Response:
-        key, did = await self._keys.revoke(call.tx, call.principal, call.path["key_id"])
+    async def revoke(self, request: Request[Empty, Empty]) -> Response:
+        key, did = await self._keys.revoke(request.tx, request.principal, request.path["key_id"])
         return Response(data=_response(key), changed=did, audit=_note(key))
 
-    async def inactive(self, call: Request[Empty, InactiveQuery]) -> ApiKeyInactiveReportResponse:
-        threshold = call.query.inactive_days or INACTIVE_DAYS
+    async def inactive(self, request: Request[Empty, InactiveQuery]) -> ApiKeyInactiveReportResponse:
+        threshold = request.query.inactive_days or INACTIVE_DAYS
         found = [
             key
-            for key in await self._keys.list(call.tx)
+            for key in await self._keys.list(request.tx)
             if key.revoked_at is None and (key.expired or key.inactive_days >= threshold)
         ]
         return ApiKeyInactiveReportResponse(
             inactive_days_threshold=threshold,
-            items=[_inactive(key) for key in found[call.query.window]],
+            items=[_inactive(key) for key in found[request.query.window]],
         )
 
 

@@ -89,12 +89,12 @@ class PlanApi:
             ),
         )  # fmt: skip
 
-    async def get(self, call: Request[Empty, Empty]) -> OwnPlanResponse:
-        subscription = await self._plans.subscription(call.tx.tenant_id)
+    async def get(self, request: Request[Empty, Empty]) -> OwnPlanResponse:
+        subscription = await self._plans.subscription(request.tx.tenant_id)
         # One day of requests is asked for, since only the quota is shown.
-        measured = None if self._usage is None else await self._usage.summary(call.tx, 1)
+        measured = None if self._usage is None else await self._usage.summary(request.tx, 1)
         return OwnPlanResponse(
-            tenant_id=call.tx.tenant_id,
+            tenant_id=request.tx.tenant_id,
             plan_id=subscription.plan_id,
             plan_name=subscription.plan_name,
             entitlements=[
@@ -106,10 +106,10 @@ class PlanApi:
             quota=quota(measured),
         )
 
-    async def ask(self, call: Request[PlanUpgradeRequestPayload, Empty]) -> Response:
-        target = call.body.target_plan
+    async def ask(self, request: Request[PlanUpgradeRequestPayload, Empty]) -> Response:
+        target = request.body.target_plan
         request_id = await self._plans.ask_upgrade(
-            call.tx, target, call.body.reason, call.principal.credential_id
+            request.tx, target, request.body.reason, request.principal.credential_id
         )
         return Response(
             data=PlanUpgradeResponse(request_id=request_id, status="pending"),

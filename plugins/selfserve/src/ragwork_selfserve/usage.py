@@ -183,21 +183,21 @@ class UsageApi:
             ),
         )  # fmt: skip
 
-    async def summary(self, call: Request[Empty, SummaryQuery]) -> UsageSummaryResponse:
-        days = call.query.window_days
+    async def summary(self, request: Request[Empty, SummaryQuery]) -> UsageSummaryResponse:
+        days = request.query.window_days
         since = self._now() - timedelta(days=days)
-        measured = None if self._usage is None else await self._usage.summary(call.tx, days)
+        measured = None if self._usage is None else await self._usage.summary(request.tx, days)
         return UsageSummaryResponse(
             window_days=days,
             requests=_requests(measured),
             quota=quota(measured),
-            rate_limit_hits=await self._hits(call.tx, since),
-            ingestion=await self._ingestion(call.tx, since),
+            rate_limit_hits=await self._hits(request.tx, since),
+            ingestion=await self._ingestion(request.tx, since),
         )
 
-    async def timeseries(self, call: Request[Empty, TimeseriesQuery]) -> UsageTimeseriesResponse:
-        query = call.query
-        counts = () if self._usage is None else await self._usage.by_day(call.tx, query.days)
+    async def timeseries(self, request: Request[Empty, TimeseriesQuery]) -> UsageTimeseriesResponse:
+        query = request.query
+        counts = () if self._usage is None else await self._usage.by_day(request.tx, query.days)
         return UsageTimeseriesResponse(
             metric=query.metric,
             granularity=query.granularity,

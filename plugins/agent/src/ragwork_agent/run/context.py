@@ -25,7 +25,7 @@ class RunContext:
     """The run's inputs, and its answer as it grows. ``say`` takes each piece of it as it is made."""
 
     question: str
-    grounds: RetrievedContext
+    context: RetrievedContext
     model: ChatModel
     max_output_tokens: int | None
     say: Callable[[str], Awaitable[None]]

@@ -31,10 +31,10 @@ class State(TypedDict, total=False):
 
 async def _prompt(state: State, runtime: Runtime[RunContext]) -> State:
     run = runtime.context
-    shown = for_model(run.grounds.passages)
-    run.cited = CitationStream(run.grounds.found, shown, run.dropped)
+    shown = for_model(run.context.passages)
+    run.cited = CitationStream(run.context.found, shown, run.dropped)
     run.request = ChatRequest(
-        messages=prompt.build(run.question, shown, as_prompt(run.grounds.history)),
+        messages=prompt.build(run.question, shown, as_prompt(run.context.history)),
         passages=shown,
         question=run.question,
         max_output_tokens=run.max_output_tokens,

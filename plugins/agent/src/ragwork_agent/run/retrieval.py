@@ -50,7 +50,7 @@ class UnrankedAnswers:
 class Retrieval:
     """A question ready to be read from its corpora. ``providers`` are their retrievers, each once."""
 
-    workshop: AgentRuntime
+    runtime: AgentRuntime
     principal: Principal
     text: str
     top_k: int
@@ -62,15 +62,15 @@ class Retrieval:
         """Passages and history that the principal may read now: one round trip for each local corpus, and one
         for cited history. Raises ``ProviderError`` when no corpus can answer.
         """
-        past = await admissible(tx, self.workshop.catalog, self.principal, history)
-        scope = await self.workshop.services.read_scope(self.principal, READ)
+        past = await admissible(tx, self.runtime.catalog, self.principal, history)
+        scope = await self.runtime.services.read_scope(self.principal, READ)
         return UnrankedAnswers(answers=await self.prepared.read(tx, scope), history=past)
 
     async def ranked(self, reading: UnrankedAnswers) -> RetrievedContext:
         """One corpus' passages as they are, several corpora's as one ranking."""
         answers = reading.answers
         if self.several:
-            found = await self.workshop.search.rank(self.text, answers, self.top_k)
+            found = await self.runtime.search.rank(self.text, answers, self.top_k)
         else:
             found = [CorpusPassage(corpus_id=name, passage=p) for name, passages in answers.found for p in passages]
         failed = [
@@ -80,7 +80,7 @@ class Retrieval:
 
 
 async def prepare(
-    workshop: AgentRuntime,
+    runtime: AgentRuntime,
     principal: Principal,
     corpora: Sequence[Corpus],
     text: str,
@@ -89,7 +89,7 @@ async def prepare(
 ) -> Retrieval:
     """Embed or ask the remote engines, all at once. Raises ``ProviderError`` when none can answer."""
     top_k = top_k if degrade.top_k is None else min(top_k, degrade.top_k)
-    scope = await workshop.services.read_scope(principal, READ)
+    scope = await runtime.services.read_scope(principal, READ)
     asked = []
     for corpus in corpora:
         provider = _provider(corpus, degrade)
@@ -108,13 +108,13 @@ async def prepare(
         )
         asked.append((provider, query))
     return Retrieval(
-        workshop=workshop,
+        runtime=runtime,
         principal=principal,
         text=text,
         top_k=top_k,
         several=len(asked) > 1,
         providers=list(dict.fromkeys(provider for provider, _query in asked)),
-        prepared=await workshop.search.prepare(principal.tenant_id, asked),
+        prepared=await runtime.search.prepare(principal.tenant_id, asked),
     )
 
 

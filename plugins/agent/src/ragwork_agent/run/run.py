@@ -48,9 +48,9 @@ class Run:
     ``answer`` is set when it ended well.
     """
 
-    def __init__(self, workshop: AgentRuntime, asked: RunInput) -> None:
-        self._shop = workshop
-        self._services = workshop.services
+    def __init__(self, runtime: AgentRuntime, asked: RunInput) -> None:
+        self._shop = runtime
+        self._services = runtime.services
         self._asked = asked
         self._key = SessionKey(user_id=asked.principal.user_id, session_id=asked.session_id)
         self._out = StreamEventQueue()
@@ -89,12 +89,12 @@ class Run:
     async def _work(self) -> None:
         asked = self._asked
         corpora = [await self._corpus(corpus_id) for corpus_id in asked.corpus_ids]
-        hold = SessionLease(self._shop, asked.principal.tenant_id, self._key, asked.request_id, self._partial)
+        lease = SessionLease(self._shop, asked.principal.tenant_id, self._key, asked.request_id, self._partial)
         try:
-            answer = await self._converse(hold, corpora)
+            answer = await self._converse(lease, corpora)
         except ProviderError:
-            if not hold.taken:
-                await hold.note(asked.corpus_ids, asked.message)
+            if not lease.taken:
+                await lease.note(asked.corpus_ids, asked.message)
             raise
         data = {
             "text": answer.text,
@@ -112,19 +112,19 @@ class Run:
             raise ProviderError("RETRIEVAL_CONFIG_INVALID", f"corpus {corpus_id!r} does not exist")
         return corpus
 
-    async def _converse(self, hold: SessionLease, corpora: Sequence[Corpus]) -> RunAnswer:
+    async def _converse(self, lease: SessionLease, corpora: Sequence[Corpus]) -> RunAnswer:
         asked = self._asked
         graph = await self._shop.graph.get()
         model = await self._services.providers.open(LLM, self._shop.config.llm_provider)
         retrieval = await prepare(
             self._shop, asked.principal, corpora, asked.message, asked.top_k, asked.degrade
         )
-        async with hold:
-            async with hold.opened(asked.corpus_ids, asked.message) as (tx, turn):
+        async with lease:
+            async with lease.opened(asked.corpus_ids, asked.message) as (tx, turn):
                 reading = await retrieval.read(tx, turn.history)
             context = self._context = RunContext(
                 question=asked.message,
-                grounds=await self._ranked(retrieval, reading),
+                context=await self._ranked(retrieval, reading),
                 model=model,
                 max_output_tokens=asked.degrade.max_output_tokens,
                 say=self._say,
@@ -132,16 +132,16 @@ class Run:
                 slot=CheckpointSlot(turn.checkpoint),
             )
             totals = await graph.run(context, thread_id=self._thread())
-            spoken = self._spoken("complete")
-            await hold.close(spoken)
-        return self._answered(turn, spoken, context, totals)
+            result = self._spoken("complete")
+            await lease.close(result)
+        return self._answered(turn, result, context, totals)
 
     async def _ranked(self, retrieval: Retrieval, reading: UnrankedAnswers) -> RetrievedContext:
-        grounds = await retrieval.ranked(reading)
+        context = await retrieval.ranked(reading)
         if self._shop.config.debug_events:
-            data = {"provider": ",".join(retrieval.providers), "num_chunks": len(grounds.found)}
+            data = {"provider": ",".join(retrieval.providers), "num_chunks": len(context.found)}
             await self._out.put(StreamEvent(type="debug.retrieval", data=data))
-        return grounds
+        return context
 
     async def _say(self, piece: str) -> None:
         if self._silent:
@@ -171,20 +171,20 @@ class Run:
             text=context.cited.text,
             status=status,
             citations=context.cited.citations,
-            sources=context.grounds.sources,
+            sources=context.context.sources,
             usage=context.usage,
             checkpoint=context.slot.taken if status == "complete" else None,
         )
 
-    def _answered(self, turn: Turn, spoken: TurnResult, context: RunContext, totals: SessionTotals) -> RunAnswer:
+    def _answered(self, turn: Turn, result: TurnResult, context: RunContext, totals: SessionTotals) -> RunAnswer:
         return RunAnswer(
             session_id=self._key.session_id,
             turn=turn.number,
-            text=spoken.text,
-            citations=list(spoken.citations),
-            failed=list(context.grounds.failed),
+            text=result.text,
+            citations=list(result.citations),
+            failed=list(context.context.failed),
             finish_reason=context.finish_reason or "stop",
-            usage=spoken.usage,
+            usage=result.usage,
             session=totals,
         )
 

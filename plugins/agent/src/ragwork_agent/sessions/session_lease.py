@@ -22,14 +22,14 @@ class SessionLease:
 
     def __init__(
         self,
-        workshop: AgentRuntime,
+        runtime: AgentRuntime,
         tenant_id: str,
         key: SessionKey,
         request_id: str,
         partial: Callable[[], TurnResult],
     ) -> None:
-        self._shop = workshop
-        self._db = workshop.services.db
+        self._shop = runtime
+        self._db = runtime.services.db
         self._tenant_id = tenant_id
         self._key = key
         self._request_id = request_id
@@ -77,10 +77,10 @@ class SessionLease:
             self._committed = True
         self._breathing = asyncio.create_task(self._breathe())
 
-    async def close(self, spoken: TurnResult) -> None:
+    async def close(self, result: TurnResult) -> None:
         """Keep the answer and release the session, even if the run is cancelled meanwhile. Only once."""
         self._closed = True
-        await asyncio.shield(self._shop.tasks.start(self._release(spoken), "end of turn"))
+        await asyncio.shield(self._shop.tasks.start(self._release(result), "end of turn"))
 
     async def note(self, corpus_ids: Sequence[str], question: str) -> None:
         """Keep the question of a run that failed before it could take its turn."""
@@ -99,20 +99,20 @@ class SessionLease:
             history=self._shop.config.max_history_messages,
         )
 
-    async def _release(self, spoken: TurnResult) -> None:
+    async def _release(self, result: TurnResult) -> None:
         if self._turn is None:
             raise RuntimeError("no turn was taken")
         async with self._db.tenant(self._tenant_id) as tx:
-            await close_turn(tx, self._turn, spoken)
-            await self._shop.services.events.publish(tx, self._used(spoken))
+            await close_turn(tx, self._turn, result)
+            await self._shop.services.events.publish(tx, self._used(result))
 
-    def _used(self, spoken: TurnResult) -> Event:
+    def _used(self, result: TurnResult) -> Event:
         """What the run cost, for whoever meters: durable with the answer, so counted once."""
         payload = {
             "provider": self._shop.config.llm_provider,
             "request_id": self._request_id,
-            "status": spoken.status,
-            **spoken.usage.as_json(),
+            "status": result.status,
+            **result.usage.as_json(),
         }
         return Event(type="run.finished", key=self._key.session_id, payload=payload)
 

@@ -171,19 +171,19 @@ async def open_turn(
     return Turn(key=key, number=number, request_id=request_id, history=past, checkpoint=row["checkpoint"])
 
 
-async def close_turn(tx: Transaction, turn: Turn, spoken: TurnResult) -> None:
+async def close_turn(tx: Transaction, turn: Turn, result: TurnResult) -> None:
     """Keep the answer, release the session. A session deleted meanwhile stays deleted."""
     await tx.execute(
         _CLOSE,
         turn.key.user_id,
         turn.key.session_id,
         turn.number,
-        spoken.checkpoint,
-        spoken.text,
-        spoken.status,
-        [citation.as_json() for citation in spoken.citations],
-        sorted(spoken.sources),
-        spoken.usage.as_json(),
+        result.checkpoint,
+        result.text,
+        result.status,
+        [citation.as_json() for citation in result.citations],
+        sorted(result.sources),
+        result.usage.as_json(),
         turn.request_id,
     )
 

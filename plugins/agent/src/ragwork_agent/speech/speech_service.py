@@ -135,11 +135,11 @@ class SpeechService:
             )
             return Speech(code="TTS_ERROR", message="the answer could not be spoken")
         expires_at = self._services.clock.now() + LIFETIME
-        audio_id, ticket = self._tickets.issue(tenant_id, expires_at)
+        audio_id, signed_id = self._tickets.issue(tenant_id, expires_at)
         async with self._services.db.tenant(tenant_id) as tx:
             columns = (key.user_id, key.session_id, turn, kept(principal), audio.mime, expires_at)
-            await tx.execute(_KEEP, ticket.key, *columns)
-            await self._services.blob.put(tx, ticket.key, audio.data)
+            await tx.execute(_KEEP, signed_id.key, *columns)
+            await self._services.blob.put(tx, signed_id.key, audio.data)
             for row in await tx.fetch(_EXPIRED):
                 await self._services.blob.delete(tx, row["key"])
         return Speech(
@@ -150,14 +150,14 @@ class SpeechService:
         """The sound behind an id. Raises ``Problem`` 404 for one that is forged, over or erased, and for one that
         may no longer be heard.
         """
-        ticket = self._tickets.read(audio_id, self._services.clock.now())
-        if ticket is None:
+        signed_id = self._tickets.read(audio_id, self._services.clock.now())
+        if signed_id is None:
             raise not_found("audio", audio_id)
-        async with self._services.db.tenant(ticket.tenant_id, "read") as tx:
-            row = await tx.fetchrow(_SPOKEN, ticket.key)
+        async with self._services.db.tenant(signed_id.tenant_id, "read") as tx:
+            row = await tx.fetchrow(_SPOKEN, signed_id.key)
             if row is None or not await self._may_hear(tx, row):
                 raise not_found("audio", audio_id)
-            data = await self._services.blob.get(tx, ticket.key)
+            data = await self._services.blob.get(tx, signed_id.key)
         if data is None:
             raise not_found("audio", audio_id)
         return File(data=data, mime=row["mime"], headers={"Cache-Control": "private, no-store"})

@@ -193,26 +193,26 @@ class AgentsApi:
                 summary="Create an agent; its client secret is shown this once", handler=self.create,
                 action=Action(name="agent_identity.create", role=Role.ADMIN, makes_credential=True),
                 audit_event="agent.created", idempotency="accepted", response=AgentCreatedResponse,
-                body=AgentCreate, status=201, dialect=OCULUS,
+                body=AgentCreate, status=201, error_format=OCULUS,
             ),
             read_route(
                 name="agents.list", path=_BASE, summary="List agents, newest first", handler=self.list,
-                action=_READ, response=AgentList, query=AgentsQuery, dialect=OCULUS,
+                action=_READ, response=AgentList, query=AgentsQuery, error_format=OCULUS,
             ),
             read_route(
                 name="agents.get", path=_ONE, summary="One agent", handler=self.get, action=_READ,
-                response=AgentResponse, dialect=OCULUS,
+                response=AgentResponse, error_format=OCULUS,
             ),
             write_route(
                 name="agents.patch", method="PATCH", path=_ONE, summary="Change an agent or its policies",
                 handler=self.patch, action=_WRITE_CREDENTIAL, audit_event="agent.updated",
-                idempotency="accepted", response=AgentResponse, body=AgentPatch, dialect=OCULUS,
+                idempotency="accepted", response=AgentResponse, body=AgentPatch, error_format=OCULUS,
             ),
             write_route(
                 name="agents.delete", method="DELETE", path=_ONE,
                 summary="Revoke an agent for good, with all its tokens and credentials", handler=self.revoke,
                 action=Action(name="agent_identity.delete", role=Role.ADMIN), audit_event="agent.revoked",
-                idempotency="accepted", response=AgentResponse, dialect=OCULUS,
+                idempotency="accepted", response=AgentResponse, error_format=OCULUS,
             ),
         )  # fmt: skip
 
@@ -221,18 +221,18 @@ class AgentsApi:
             write_route(
                 name="agents.suspend", method="POST", path=_ONE + "/suspend",
                 summary="Stop an agent; its live tokens are revoked", handler=self.suspend, action=_WRITE,
-                audit_event="agent.suspended", idempotency="accepted", response=AgentResponse, dialect=OCULUS,
+                audit_event="agent.suspended", idempotency="accepted", response=AgentResponse, error_format=OCULUS,
             ),
             write_route(
                 name="agents.unsuspend", method="POST", path=_ONE + "/unsuspend",
                 summary="Let a suspended agent have tokens again", handler=self.unsuspend,
                 action=_WRITE_CREDENTIAL, audit_event="agent.unsuspended", idempotency="accepted",
-                response=AgentResponse, dialect=OCULUS,
+                response=AgentResponse, error_format=OCULUS,
             ),
             write_route(
                 name="agents.revoke", method="POST", path=_ONE + "/revoke",
                 summary="Revoke an agent for good", handler=self.revoke, action=_WRITE,
-                audit_event="agent.revoked", idempotency="accepted", response=AgentResponse, dialect=OCULUS,
+                audit_event="agent.revoked", idempotency="accepted", response=AgentResponse, error_format=OCULUS,
             ),
         )  # fmt: skip
 
@@ -242,33 +242,33 @@ class AgentsApi:
                 name="agents.rotate", method="POST", path=_ONE + "/credentials/rotate",
                 summary="Make a new client secret; the old one works for the overlap", handler=self.rotate,
                 action=_WRITE_CREDENTIAL, audit_event="agent.credentials_rotated", idempotency="accepted",
-                response=dict[str, Any], body=RotateRequest, body_kind="optional_json", dialect=OCULUS,
+                response=dict[str, Any], body=RotateRequest, body_kind="optional_json", error_format=OCULUS,
             ),
             write_route(
                 name="agents.enroll_token", method="POST", path=_ONE + "/enroll-token",
                 summary="Make a one-time token that the agent enrols with", handler=self.enroll_token,
                 action=_WRITE_CREDENTIAL, audit_event="agent.enroll_token_created", idempotency="accepted",
-                response=dict[str, Any], status=201, dialect=OCULUS,
+                response=dict[str, Any], status=201, error_format=OCULUS,
             ),
             write_route(
                 name="agents.keys.create", method="POST", path=_ONE + "/api-keys",
                 summary="Make an API key for an agent that can't do OAuth", handler=self.create_key,
                 action=_WRITE_CREDENTIAL, audit_event="agent.api_key_created", idempotency="accepted",
-                response=dict[str, Any], body=KeyCreate, status=201, dialect=OCULUS,
+                response=dict[str, Any], body=KeyCreate, status=201, error_format=OCULUS,
             ),
             read_route(
                 name="agents.keys.list", path=_ONE + "/api-keys", summary="An agent's API keys",
-                handler=self.keys, action=_READ, response=dict[str, Any], query=PageQuery, dialect=OCULUS,
+                handler=self.keys, action=_READ, response=dict[str, Any], query=PageQuery, error_format=OCULUS,
             ),
             write_route(
                 name="agents.keys.revoke", method="DELETE", path=_ONE + "/api-keys/{key_id}",
                 summary="Revoke an agent's API key", handler=self.revoke_key, action=_WRITE,
                 audit_event="agent.api_key_revoked", idempotency="accepted", response=dict[str, Any],
-                dialect=OCULUS,
+                error_format=OCULUS,
             ),
         )  # fmt: skip
 
-    async def create(self, call: Request[AgentCreate, Empty]) -> Response:
+    async def create(self, request: Request[AgentCreate, Empty]) -> Response:
         unsaid: dict[str, Any] = {
             "description": "",
             "tags": [],
@@ -280,17 +280,17 @@ class AgentsApi:
             "jwks": None,
             "dpop_bound": False,
         }
-        values = unsaid | _checked(call.body)
-        ends_by = may_make_credential(call.principal)
-        agent, secret = await self._agents.create(call.tx, call.principal.user_id, values, ends_by)
+        values = unsaid | _checked(request.body)
+        ends_by = may_make_credential(request.principal)
+        agent, secret = await self._agents.create(request.tx, request.principal.user_id, values, ends_by)
         said = AgentCreatedResponse(**attrs.asdict(_response(agent), recurse=False))
         shown = attrs.evolve(said, client_secret=secret.text)
         return attrs.evolve(noted(shown, "agent", agent.id, replay=said), status=201)
 
-    async def list(self, call: Request[Empty, AgentsQuery]) -> dict[str, Any]:
-        query = call.query
+    async def list(self, request: Request[Empty, AgentsQuery]) -> dict[str, Any]:
+        query = request.query
         agents = await self._agents.page(
-            call.tx, tag=query.tag, status=query.status, limit=query.limit, offset=query.offset
+            request.tx, tag=query.tag, status=query.status, limit=query.limit, offset=query.offset
         )
         return {
             "agents": [_response(agent) for agent in agents],
@@ -298,89 +298,89 @@ class AgentsApi:
             "offset": query.offset,
         }
 
-    async def get(self, call: Request[Empty, Empty]) -> AgentResponse:
-        return _response(await self._agents.get(call.tx, call.path["agent_id"]))
+    async def get(self, request: Request[Empty, Empty]) -> AgentResponse:
+        return _response(await self._agents.get(request.tx, request.path["agent_id"]))
 
-    async def patch(self, call: Request[AgentPatch, Empty]) -> Response:
-        agent = await self._changeable(call)
-        given = _checked(call.body)
+    async def patch(self, request: Request[AgentPatch, Empty]) -> Response:
+        agent = await self._changeable(request)
+        given = _checked(request.body)
         policies = given.pop("policy_ids", None)
-        changed = await self._agents.update(call.tx, attrs.evolve(agent, **given), policies)
+        changed = await self._agents.update(request.tx, attrs.evolve(agent, **given), policies)
         return noted(_response(changed), "agent", agent.id, fields=sorted(given), policy_ids=policies)
 
-    async def suspend(self, call: Request[Empty, Empty]) -> Response:
-        return await self._stop(call, await self._changeable(call), "suspended")
+    async def suspend(self, request: Request[Empty, Empty]) -> Response:
+        return await self._stop(request, await self._changeable(request), "suspended")
 
-    async def unsuspend(self, call: Request[Empty, Empty]) -> Response:
-        agent = await self._changeable(call)
-        changed = await self._agents.set_status(call.tx, agent, "active")
+    async def unsuspend(self, request: Request[Empty, Empty]) -> Response:
+        agent = await self._changeable(request)
+        changed = await self._agents.set_status(request.tx, agent, "active")
         reply = noted(_response(changed), "agent", agent.id)
         return attrs.evolve(reply, changed=agent.status != "active")
 
-    async def revoke(self, call: Request[Empty, Empty]) -> Response:
-        agent = await self._agents.locked(call.tx, call.path["agent_id"])
-        return await self._stop(call, agent, "revoked")
+    async def revoke(self, request: Request[Empty, Empty]) -> Response:
+        agent = await self._agents.locked(request.tx, request.path["agent_id"])
+        return await self._stop(request, agent, "revoked")
 
-    async def rotate(self, call: Request[RotateRequest, Empty]) -> Response:
-        agent = await self._changeable(call)
-        overlap = call.body.overlap_window_seconds
+    async def rotate(self, request: Request[RotateRequest, Empty]) -> Response:
+        agent = await self._changeable(request)
+        overlap = request.body.overlap_window_seconds
         secret, ended = await self._agents.rotate_secret(
-            call.tx, agent, timedelta(seconds=overlap), may_make_credential(call.principal)
+            request.tx, agent, timedelta(seconds=overlap), may_make_credential(request.principal)
         )
         for secret_id in ended:
             await self._tokens.end(
-                call.tx, "credential", secret_id, "system_kill", call.principal.credential_id
+                request.tx, "credential", secret_id, "system_kill", request.principal.credential_id
             )
         said: dict[str, Any] = {"client_id": agent.client_id, "overlap_window_seconds": overlap}
         shown = {**said, "client_secret": secret.text}
         return noted(shown, "agent", agent.id, replay={**said, "client_secret": None}, overlap_s=overlap)
 
-    async def enroll_token(self, call: Request[Empty, Empty]) -> Response:
-        agent = await self._changeable(call)
+    async def enroll_token(self, request: Request[Empty, Empty]) -> Response:
+        agent = await self._changeable(request)
         ttl = timedelta(seconds=self._config.enroll_ttl_s)
-        ends_by = may_make_credential(call.principal)
-        token, end = await self._credentials.enrolment(call.tx, agent, ttl, ends_by)
+        ends_by = may_make_credential(request.principal)
+        token, end = await self._credentials.enrolment(request.tx, agent, ttl, ends_by)
         said = {"agent_id": agent.id, "expires_at": end}
         shown = {**said, "enroll_token": token}
         return attrs.evolve(
             noted(shown, "agent", agent.id, replay={**said, "enroll_token": None}), status=201
         )
 
-    async def create_key(self, call: Request[KeyCreate, Empty]) -> Response:
-        agent = await self._changeable(call)
-        wanted = scopes.checked(call.body.scopes)
+    async def create_key(self, request: Request[KeyCreate, Empty]) -> Response:
+        agent = await self._changeable(request)
+        wanted = scopes.checked(request.body.scopes)
         if not wanted:
             raise scopes.invalid_scope("scopes must not be empty")
-        days = call.body.expires_in_days or self._config.api_key_days
+        days = request.body.expires_in_days or self._config.api_key_days
         key, text_ = await self._credentials.add_key(
-            call.tx, agent, call.body.name, wanted, days, may_make_credential(call.principal)
+            request.tx, agent, request.body.name, wanted, days, may_make_credential(request.principal)
         )
         said = attrs.asdict(key)
         shown = {**said, "api_key": text_}
         reply = noted(shown, "agent", agent.id, replay={**said, "api_key": None}, key_id=key.id)
         return attrs.evolve(reply, status=201)
 
-    async def keys(self, call: Request[Empty, PageQuery]) -> dict[str, Any]:
-        agent = await self._agents.get(call.tx, call.path["agent_id"])
-        query = call.query
-        keys = await self._credentials.keys(call.tx, agent.id, limit=query.limit, offset=query.offset)
+    async def keys(self, request: Request[Empty, PageQuery]) -> dict[str, Any]:
+        agent = await self._agents.get(request.tx, request.path["agent_id"])
+        query = request.query
+        keys = await self._credentials.keys(request.tx, agent.id, limit=query.limit, offset=query.offset)
         return {"api_keys": keys}
 
-    async def revoke_key(self, call: Request[Empty, Empty]) -> Response:
-        agent_id, key_id = call.path["agent_id"], call.path["key_id"]
-        key = await self._credentials.revoke_key(call.tx, agent_id, key_id)
+    async def revoke_key(self, request: Request[Empty, Empty]) -> Response:
+        agent_id, key_id = request.path["agent_id"], request.path["key_id"]
+        key = await self._credentials.revoke_key(request.tx, agent_id, key_id)
         return noted(attrs.asdict(key), "agent", agent_id, key_id=key_id)
 
-    async def _stop(self, call: Request[Any, Any], agent: Agent, status: Status) -> Response:
-        changed = await self._agents.set_status(call.tx, agent, status)
+    async def _stop(self, request: Request[Any, Any], agent: Agent, status: Status) -> Response:
+        changed = await self._agents.set_status(request.tx, agent, status)
         ended = await self._tokens.end(
-            call.tx, "agent", agent.id, "system_kill", call.principal.credential_id
+            request.tx, "agent", agent.id, "system_kill", request.principal.credential_id
         )
         reply = noted(_response(changed), "agent", agent.id, tokens_ended=ended)
         return attrs.evolve(reply, changed=agent.status != status)
 
-    async def _changeable(self, call: Request[Any, Any]) -> Agent:
-        agent = await self._agents.locked(call.tx, call.path["agent_id"])
+    async def _changeable(self, request: Request[Any, Any]) -> Agent:
+        agent = await self._agents.locked(request.tx, request.path["agent_id"])
         if agent.status == "revoked":
             raise Problem("CONFLICT", "a revoked agent stays as it is; create another")
         return agent

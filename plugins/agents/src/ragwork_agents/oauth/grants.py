@@ -81,7 +81,7 @@ class Grants:
         wanted = scopes.parse(asked.scope or "") or agent.scopes
         if not wanted:
             raise scopes.invalid_scope("no scope is asked for and the agent is registered with none")
-        wish = TokenRequest(
+        token_request = TokenRequest(
             issuer=asked.issuer,
             origin=asked.origin,
             grant_type=CLIENT_CREDENTIALS,
@@ -92,7 +92,7 @@ class Grants:
             jkt=_binding(agent, asked),
             refreshable=offline and asked.jkt is None,
         )
-        return await self._issuer.issue(agent, wish)
+        return await self._issuer.issue(agent, token_request)
 
     async def refresh(self, token: str, client: Snapshot, asked: GrantRequest) -> IssuedToken:
         """A new pair for a refresh token of the authenticated ``client``. It works once: used again, its whole
@@ -110,7 +110,7 @@ class Grants:
             if not await self._tokens.consume(tx, row.id):
                 raise _Reused
 
-        wish = TokenRequest(
+        token_request = TokenRequest(
             issuer=asked.issuer,
             origin=asked.origin,
             grant_type=REFRESH,
@@ -124,7 +124,7 @@ class Grants:
             before=use_up,
         )
         try:
-            return await self._issuer.issue(agent, wish)
+            return await self._issuer.issue(agent, token_request)
         except _Reused:
             await self._end_family(agent, row, asked.origin)
             raise _invalid_grant() from None
@@ -178,7 +178,7 @@ class Grants:
         held = constraints.tightened(parent.constraints, tighter or {})
         standing(child, child.tenant_id)
         audience = await self._kept_audience(parent, wanted, asked)
-        wish = TokenRequest(
+        token_request = TokenRequest(
             issuer=asked.issuer,
             origin=asked.origin,
             grant_type=DELEGATION,
@@ -196,7 +196,7 @@ class Grants:
             delegation_id=parent.lineage.delegation_id,
             jkt=_binding(child, asked),
         )
-        return await self._issuer.issue(child, wish)
+        return await self._issuer.issue(child, token_request)
 
     async def _kept_audience(self, parent: AccessToken, wanted: Sequence[str], asked: GrantRequest) -> str:
         """The parent's; a token for this platform may be passed on to another, if the parent's policies let it.
@@ -237,7 +237,7 @@ class Grants:
             raise Problem(
                 "CAPABILITY_ESCALATION", f"the person did not let it {', '.join(beyond)}", status=403
             )
-        wish = TokenRequest(
+        token_request = TokenRequest(
             issuer=asked.issuer,
             origin=asked.origin,
             grant_type=EXCHANGE,
@@ -251,7 +251,7 @@ class Grants:
             delegation_id=token_signing.text(claims, "jti"),
             jkt=_binding(agent, asked),
         )
-        return await self._issuer.issue(agent, wish)
+        return await self._issuer.issue(agent, token_request)
 
     async def _refreshed(self, token: str, client: Snapshot) -> RefreshRow:
         credential_id = opaque_tokens.id_of(token, opaque_tokens.REFRESH)

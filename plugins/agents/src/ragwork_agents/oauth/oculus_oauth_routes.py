@@ -167,28 +167,28 @@ class OculusOAuth:
             public_route(
                 name="oauth.token", method="POST", path="/oauth/token",
                 summary="Issue an agent's token: client credentials, refresh or token exchange",
-                handler=self.token, response=AgentTokenResponse, body=TokenForm, body_kind="form", dialect=OCULUS,
+                handler=self.token, response=AgentTokenResponse, body=TokenForm, body_kind="form", error_format=OCULUS,
                 security=(CLIENT_BASIC,),
             ),
             public_route(
                 name="oauth.delegate", method="POST", path="/oauth/delegate",
                 summary="Delegate a part of an agent's token to another agent", handler=self.delegate,
-                response=dict[str, object], body=DelegateRequest, dialect=OCULUS,
+                response=dict[str, object], body=DelegateRequest, error_format=OCULUS,
             ),
             public_route(
                 name="oauth.enroll", method="POST", path="/oauth/enroll",
                 summary="Exchange a one-time enroll token for client credentials", handler=self.enroll,
-                response=dict[str, object], body=EnrollForm, body_kind="form", dialect=OCULUS,
+                response=dict[str, object], body=EnrollForm, body_kind="form", error_format=OCULUS,
             ),
             public_route(
                 name="oauth.revoked_tokens", method="GET", path="/oauth/revoked-tokens",
                 summary="The ids of unexpired revoked tokens", handler=self.revoked,
-                response=dict[str, object], query=RevokedQuery, dialect=OCULUS,
+                response=dict[str, object], query=RevokedQuery, error_format=OCULUS,
             ),
             public_route(
                 name="oauth.jwks", method="GET", path="/.well-known/jwks.json",
                 summary="The public keys that verify agents' tokens", handler=self.jwks, response=KeySet,
-                dialect=OCULUS,
+                error_format=OCULUS,
             ),
             Route(
                 name="oauth.introspect", method="POST", path="/oauth/introspect/v2",
@@ -196,29 +196,29 @@ class OculusOAuth:
                 scope="tenant", action=Action(name="agent_token.introspect", role=Role.ADMIN),
                 rate_class="read", idempotency="none", audit_event="oauth.token_introspected", feature=None,
                 stale_reads=False, transaction="none", response=dict[str, object], body=OneTokenForm,
-                body_kind="form", dialect=OCULUS, security=(_API_KEY,),
+                body_kind="form", error_format=OCULUS, security=(_API_KEY,),
             ),
             write_route(
                 name="oauth.revoke", method="POST", path="/oauth/revoke",
                 summary="Revoke a token of the tenant and all that came of it", handler=self.revoke,
                 action=Action(name="agent_token.revoke", role=Role.ADMIN), audit_event="oauth.token_revoked",
                 idempotency="accepted", response=dict[str, object], body=OneTokenForm, body_kind="form",
-                dialect=OCULUS,
+                error_format=OCULUS,
             ),
         )  # fmt: skip
 
-    async def token(self, call: Request[TokenForm, Empty]) -> Response:
-        form, issuer = call.body, self._issuer.of(call.headers)
+    async def token(self, request: Request[TokenForm, Empty]) -> Response:
+        form, issuer = request.body, self._issuer.of(request.headers)
         asked = GrantRequest(
             issuer=issuer,
-            origin=origin(call),
+            origin=origin(request),
             scope=form.scope or form.requested_scope,
             audience=form.audience,
             task_id=form.task_id,
         )
         if form.grant_type not in (CLIENT_CREDENTIALS, REFRESH, EXCHANGE):
             raise Problem("UNSUPPORTED_GRANT_TYPE", "this grant type is not served", status=400)
-        agent = await self._clients.authenticate(call.headers, form, self._audiences(call))
+        agent = await self._clients.authenticate(request.headers, form, self._audiences(request))
         if form.grant_type == CLIENT_CREDENTIALS:
             return _reply(await self._grants.client_credentials(agent, asked))
         if form.grant_type == REFRESH:
@@ -227,38 +227,38 @@ class OculusOAuth:
         subject = _given(form.subject_token, "subject_token")
         return _reply(await self._grants.exchange(agent, subject, form.subject_token_type, asked))
 
-    def _audiences(self, call: Request[TokenForm, Empty]) -> tuple[str, ...]:
-        known = self._issuer.audience(call.headers, call.peer)
+    def _audiences(self, request: Request[TokenForm, Empty]) -> tuple[str, ...]:
+        known = self._issuer.audience(request.headers, request.peer)
         return () if known is None else (known, f"{known}/oauth/token")
 
-    async def delegate(self, call: Request[DelegateRequest, Empty]) -> Response:
-        asked = GrantRequest(issuer=self._issuer.of(call.headers), origin=origin(call), task_id=call.body.task_id)
-        scheme, _, token = (call.headers.get("Authorization") or "").partition(" ")
+    async def delegate(self, request: Request[DelegateRequest, Empty]) -> Response:
+        asked = GrantRequest(issuer=self._issuer.of(request.headers), origin=origin(request), task_id=request.body.task_id)
+        scheme, _, token = (request.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
             raise invalid_credentials("send the parent token as Authorization: Bearer")
         try:
-            parent = await self._verifier.verify(token.strip(), call.peer)
+            parent = await self._verifier.verify(token.strip(), request.peer)
         except Unverified as error:
             raise invalid_credentials(f"the parent token is refused: {error}") from error
-        wanted = scopes.checked(call.body.capabilities)
+        wanted = scopes.checked(request.body.capabilities)
         if not wanted:
             raise scopes.invalid_scope("capabilities must not be empty")
-        child = await self._agents.snapshot(parent.agent.tenant_id, call.body.child_agent_id)
+        child = await self._agents.snapshot(parent.agent.tenant_id, request.body.child_agent_id)
         if child is None:
-            raise agent_not_found(call.body.child_agent_id)
+            raise agent_not_found(request.body.child_agent_id)
         issued = await self._grants.delegate(
             child,
             parent,
             wanted,
             asked,
             proven=False,
-            ttl_s=call.body.ttl_seconds,
-            tighter=call.body.additional_constraints,
+            ttl_s=request.body.ttl_seconds,
+            tighter=request.body.additional_constraints,
         )
         return _reply(issued)
 
-    async def enroll(self, call: Request[EnrollForm, Empty]) -> Response:
-        token = call.body.enroll_token
+    async def enroll(self, request: Request[EnrollForm, Empty]) -> Response:
+        token = request.body.enroll_token
         tenant_id = await self._credentials.enrol_tenant(token)
         if tenant_id is None:
             raise invalid_credentials("the enroll token is unknown, used or past its end")
@@ -282,24 +282,24 @@ class OculusOAuth:
                         actor_id=agent.id,
                         resource_type="agent",
                         resource_id=agent.id,
-                        origin=origin(call),
+                        origin=origin(request),
                     ),
                 )
         return Response(data={"client_id": agent.client_id, "client_secret": secret.text, "agent_id": agent.id})
 
-    async def revoked(self, call: Request[Empty, RevokedQuery]) -> File:
-        listed = await self._tokens.listed(call.query.tenant_id)
-        return conditional(call, listed.document, listed.etag, 0)
+    async def revoked(self, request: Request[Empty, RevokedQuery]) -> File:
+        listed = await self._tokens.listed(request.query.tenant_id)
+        return conditional(request, listed.document, listed.etag, 0)
 
-    async def jwks(self, call: Request[Empty, Empty]) -> File:
+    async def jwks(self, request: Request[Empty, Empty]) -> File:
         published = await self._keys.published()
-        return conditional(call, published.document, published.etag, _KEYS_AGE_S)
+        return conditional(request, published.document, published.etag, _KEYS_AGE_S)
 
-    async def introspect(self, call: Request[OneTokenForm, Empty]) -> dict[str, object]:
-        return await self._introspection.of(call.principal.tenant_id, call.body.token)
+    async def introspect(self, request: Request[OneTokenForm, Empty]) -> dict[str, object]:
+        return await self._introspection.of(request.principal.tenant_id, request.body.token)
 
-    async def revoke(self, call: Request[OneTokenForm, Empty]) -> Response:
-        ended = await self._introspection.revoke(call.tx, call.body.token, None, call.principal.credential_id)
+    async def revoke(self, request: Request[OneTokenForm, Empty]) -> Response:
+        ended = await self._introspection.revoke(request.tx, request.body.token, None, request.principal.credential_id)
         return attrs.evolve(
             noted({"revoked": ended > 0}, "agent_token", "token", ended=ended), changed=ended > 0
         )

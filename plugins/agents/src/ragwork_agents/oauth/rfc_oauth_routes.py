@@ -108,27 +108,27 @@ class StrictOAuth:
             public_route(
                 name="oauth2.metadata", method="GET", path="/.well-known/oauth-authorization-server",
                 summary="Metadata of the authorization server (RFC 8414)", handler=self.metadata,
-                response=answer, dialect=_RFC,
+                response=answer, error_format=_RFC,
             ),
             public_route(
                 name="oauth2.token", method="POST", path=_TOKEN, summary="Issue a token", handler=self.token,
-                response=AgentTokenResponse, body=StrictTokenForm, body_kind="form", dialect=_RFC,
+                response=AgentTokenResponse, body=StrictTokenForm, body_kind="form", error_format=_RFC,
                 security=(CLIENT_BASIC,),
             ),
             public_route(
                 name="oauth2.introspect", method="POST", path=_INTROSPECT,
                 summary="Introspect a token (RFC 7662)", handler=self.introspect, response=answer,
-                body=PresentedForm, body_kind="form", dialect=_RFC, security=(CLIENT_BASIC,),
+                body=PresentedForm, body_kind="form", error_format=_RFC, security=(CLIENT_BASIC,),
             ),
             public_route(
                 name="oauth2.revoke", method="POST", path=_REVOKE, summary="Revoke a token (RFC 7009)",
-                handler=self.revoke, response=answer, body=PresentedForm, body_kind="form", dialect=_RFC,
+                handler=self.revoke, response=answer, body=PresentedForm, body_kind="form", error_format=_RFC,
                 security=(CLIENT_BASIC,),
             ),
         )  # fmt: skip
 
-    async def metadata(self, call: Request[Empty, Empty]) -> Response:
-        issuer = self._issuer.of(call.headers)
+    async def metadata(self, request: Request[Empty, Empty]) -> Response:
+        issuer = self._issuer.of(request.headers)
         algorithms = list(token_signing.CLIENT_ALGORITHMS)
         document: dict[str, object] = {
             "issuer": issuer,
@@ -145,16 +145,16 @@ class StrictOAuth:
             document[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = algorithms
         return Response(data=document, headers={"Cache-Control": "public, max-age=300"})
 
-    async def token(self, call: Request[StrictTokenForm, Empty]) -> Response:
-        form, issuer = call.body, self._issuer.of(call.headers)
+    async def token(self, request: Request[StrictTokenForm, Empty]) -> Response:
+        form, issuer = request.body, self._issuer.of(request.headers)
         if form.grant_type not in (CLIENT_CREDENTIALS, REFRESH, EXCHANGE):
             raise Problem("UNSUPPORTED_GRANT_TYPE", "this grant type is not served", status=400)
-        agent = await self._client(call, _TOKEN)
-        known = self._issuer.audience(call.headers, call.peer)
-        jkt = await self._proofs.thumbprint(call.headers, None if known is None else known + _TOKEN)
+        agent = await self._client(request, _TOKEN)
+        known = self._issuer.audience(request.headers, request.peer)
+        jkt = await self._proofs.thumbprint(request.headers, None if known is None else known + _TOKEN)
         asked = GrantRequest(
             issuer=issuer,
-            origin=origin(call),
+            origin=origin(request),
             scope=form.scope,
             audience=_target(form),
             jkt=jkt,
@@ -164,17 +164,17 @@ class StrictOAuth:
         headers = {"Pragma": "no-cache"} | ({} if jkt is None else {"DPoP-Nonce": self._proofs.nonce()})
         return Response(data=_answer(issued, form), headers=headers)
 
-    async def introspect(self, call: Request[PresentedForm, Empty]) -> dict[str, object]:
-        client = await self._client(call, _INTROSPECT)
-        await self._record(call, client, "oauth.token_introspected", {})
-        return await self._introspection.of(client.tenant_id, call.body.token)
+    async def introspect(self, request: Request[PresentedForm, Empty]) -> dict[str, object]:
+        client = await self._client(request, _INTROSPECT)
+        await self._record(request, client, "oauth.token_introspected", {})
+        return await self._introspection.of(client.tenant_id, request.body.token)
 
-    async def revoke(self, call: Request[PresentedForm, Empty]) -> dict[str, object]:
-        client = await self._client(call, _REVOKE)
+    async def revoke(self, request: Request[PresentedForm, Empty]) -> dict[str, object]:
+        client = await self._client(request, _REVOKE)
         async with self._services.db.tenant(client.tenant_id) as tx:
-            ended = await self._introspection.revoke(tx, call.body.token, client, client.id)
+            ended = await self._introspection.revoke(tx, request.body.token, client, client.id)
             if self._log is not None:
-                await self._log.append(tx, self._event(call, client, "oauth.token_revoked", {"ended": ended}))
+                await self._log.append(tx, self._event(request, client, "oauth.token_revoked", {"ended": ended}))
         return {}
 
     async def _granted(self, agent: Snapshot, form: StrictTokenForm, asked: GrantRequest) -> IssuedToken:
@@ -194,27 +194,27 @@ class StrictOAuth:
         )
 
     async def _client(
-        self, call: Request[StrictTokenForm, Empty] | Request[PresentedForm, Empty], path: str
+        self, request: Request[StrictTokenForm, Empty] | Request[PresentedForm, Empty], path: str
     ) -> Snapshot:
-        known = self._issuer.audience(call.headers, call.peer)
+        known = self._issuer.audience(request.headers, request.peer)
         audiences = () if known is None else (known, known + _TOKEN, known + path)
         try:
-            return await self._clients.authenticate(call.headers, call.body, audiences)
+            return await self._clients.authenticate(request.headers, request.body, audiences)
         except Problem as problem:
             if problem.status == 401:
                 problem.headers = {**problem.headers, "WWW-Authenticate": 'Basic realm="oauth2"'}
             raise
 
     async def _record(
-        self, call: Request[PresentedForm, Empty], client: Snapshot, name: str, metadata: dict[str, object]
+        self, request: Request[PresentedForm, Empty], client: Snapshot, name: str, metadata: dict[str, object]
     ) -> None:
         if self._log is not None:
             async with self._services.db.tenant(client.tenant_id) as tx:
-                await self._log.append(tx, self._event(call, client, name, metadata))
+                await self._log.append(tx, self._event(request, client, name, metadata))
 
     @staticmethod
     def _event(
-        call: Request[PresentedForm, Empty], client: Snapshot, name: str, metadata: dict[str, object]
+        request: Request[PresentedForm, Empty], client: Snapshot, name: str, metadata: dict[str, object]
     ) -> AuditEvent:
         return AuditEvent(
             type=name,
@@ -223,7 +223,7 @@ class StrictOAuth:
             actor_id=client.id,
             resource_type="agent_token",
             metadata=metadata,
-            origin=origin(call),
+            origin=origin(request),
         )
 
 

@@ -184,27 +184,27 @@ class PoliciesApi:
                 handler=self.create,
                 action=Action(name="agent_policy.create", role=Role.ADMIN, makes_credential=True),
                 audit_event="policy.created", idempotency="accepted", response=AgentPolicyResponse,
-                body=PolicyCreate, status=201, dialect=OCULUS,
+                body=PolicyCreate, status=201, error_format=OCULUS,
             ),
             read_route(
                 name="policies.list", path=_BASE, summary="List policies, newest first", handler=self.list,
-                action=_READ, response=AgentPolicyList, query=PoliciesQuery, dialect=OCULUS,
+                action=_READ, response=AgentPolicyList, query=PoliciesQuery, error_format=OCULUS,
             ),
             read_route(
                 name="policies.get", path=_ONE, summary="One policy", handler=self.get, action=_READ,
-                response=AgentPolicyResponse, dialect=OCULUS,
+                response=AgentPolicyResponse, error_format=OCULUS,
             ),
             write_route(
                 name="policies.put", method="PUT", path=_ONE,
                 summary="Change a policy; the version before is kept", handler=self.put,
                 action=_WRITE_CREDENTIAL, audit_event="policy.updated", idempotency="accepted",
-                response=AgentPolicyResponse, body=PolicyPut, dialect=OCULUS,
+                response=AgentPolicyResponse, body=PolicyPut, error_format=OCULUS,
             ),
             write_route(
                 name="policies.delete", method="DELETE", path=_ONE,
                 summary="Delete a policy and take it from every agent", handler=self.delete,
                 action=Action(name="agent_policy.delete", role=Role.ADMIN), audit_event="policy.deleted",
-                idempotency="accepted", response=None, status=204, dialect=OCULUS,
+                idempotency="accepted", response=None, status=204, error_format=OCULUS,
             ),
         )  # fmt: skip
 
@@ -212,40 +212,40 @@ class PoliciesApi:
         return (
             read_route(
                 name="policies.versions", path=_ONE + "/versions", summary="Versions, newest first",
-                handler=self.versions, action=_READ, response=dict[str, Any], query=PageQuery, dialect=OCULUS,
+                handler=self.versions, action=_READ, response=dict[str, Any], query=PageQuery, error_format=OCULUS,
             ),
             read_route(
                 name="policies.compare", path=_ONE + "/compare", summary="What changed between two versions",
                 handler=self.compare, action=_READ, response=dict[str, Any], query=CompareQuery,
-                dialect=OCULUS,
+                error_format=OCULUS,
             ),
             read_route(
                 name="policies.version", path=_ONE + "/versions/{version}", summary="One version",
-                handler=self.version, action=_READ, response=dict[str, Any], dialect=OCULUS,
+                handler=self.version, action=_READ, response=dict[str, Any], error_format=OCULUS,
             ),
             write_route(
                 name="policies.rollback", method="POST", path=_ONE + "/rollback",
                 summary="Make an earlier version's text the newest version", handler=self.rollback,
                 action=_WRITE_CREDENTIAL, audit_event="policy.rolled_back", idempotency="accepted",
-                response=AgentPolicyResponse, query=VersionQuery, dialect=OCULUS,
+                response=AgentPolicyResponse, query=VersionQuery, error_format=OCULUS,
             ),
             write_route(
                 name="policies.activate", method="POST", path=_ONE + "/activate",
                 summary="Let a policy decide", handler=self.activate, action=_WRITE_CREDENTIAL,
                 audit_event="policy.activated", idempotency="accepted", response=AgentPolicyResponse,
-                dialect=OCULUS,
+                error_format=OCULUS,
             ),
             write_route(
                 name="policies.shadow", method="POST", path=_ONE + "/shadow",
                 summary="Evaluate and record a policy without letting it decide", handler=self.shadow,
                 action=_WRITE, audit_event="policy.shadowed", idempotency="accepted",
-                response=AgentPolicyResponse, dialect=OCULUS,
+                response=AgentPolicyResponse, error_format=OCULUS,
             ),
             write_route(
                 name="policies.deactivate", method="POST", path=_ONE + "/deactivate",
                 summary="Switch a policy off", handler=self.deactivate, action=_WRITE,
                 audit_event="policy.deactivated", idempotency="accepted", response=AgentPolicyResponse,
-                dialect=OCULUS,
+                error_format=OCULUS,
             ),
         )  # fmt: skip
 
@@ -257,22 +257,22 @@ class PoliciesApi:
                 summary="What the policies would say to a request, and in which line", handler=self.simulate,
                 scope="tenant", action=_READ, rate_class="read", idempotency="none", audit_event=None,
                 feature=None, stale_reads=False, transaction="none", response=dict[str, Any],
-                body=SimulateRequest, body_kind="json", dialect=OCULUS,
+                body=SimulateRequest, body_kind="json", error_format=OCULUS,
             ),
             Route(
                 name="policies.validate", method="POST", path=_BASE + "/validate",
                 summary="Whether a text is a policy, and where it is wrong", handler=self.validate,
                 scope="tenant", action=_READ, rate_class="read", idempotency="none", audit_event=None,
                 feature=None, stale_reads=False, transaction="none", response=dict[str, Any],
-                body=ValidateRequest, body_kind="json", dialect=OCULUS,
+                body=ValidateRequest, body_kind="json", error_format=OCULUS,
             ),
         )  # fmt: skip
 
-    async def create(self, call: Request[PolicyCreate, Empty]) -> Response:
-        body = call.body
+    async def create(self, request: Request[PolicyCreate, Empty]) -> Response:
+        body = request.body
         policy = await self._policies.create(
-            call.tx,
-            call.principal.user_id,
+            request.tx,
+            request.principal.user_id,
             name=body.name,
             description=body.description or "",
             mode=body.mode,
@@ -281,68 +281,68 @@ class PoliciesApi:
         )
         return attrs.evolve(noted(_response(policy), "policy", policy.id, mode=policy.mode), status=201)
 
-    async def list(self, call: Request[Empty, PoliciesQuery]) -> dict[str, Any]:
-        query = call.query
+    async def list(self, request: Request[Empty, PoliciesQuery]) -> dict[str, Any]:
+        query = request.query
         policies = await self._policies.page(
-            call.tx, active_only=query.active_only, limit=query.limit, offset=query.offset
+            request.tx, active_only=query.active_only, limit=query.limit, offset=query.offset
         )
         return {"policies": [_response(p) for p in policies], "limit": query.limit, "offset": query.offset}
 
-    async def get(self, call: Request[Empty, Empty]) -> AgentPolicyResponse:
-        return _response(await self._policies.get(call.tx, call.path["policy_id"]))
+    async def get(self, request: Request[Empty, Empty]) -> AgentPolicyResponse:
+        return _response(await self._policies.get(request.tx, request.path["policy_id"]))
 
-    async def put(self, call: Request[PolicyPut, Empty]) -> Response:
-        policy = await self._policies.locked(call.tx, call.path["policy_id"])
-        given = {name: value for name, value in changes(call.body).items() if name != "policy_type"}
+    async def put(self, request: Request[PolicyPut, Empty]) -> Response:
+        policy = await self._policies.locked(request.tx, request.path["policy_id"])
+        given = {name: value for name, value in changes(request.body).items() if name != "policy_type"}
         changed = attrs.evolve(policy, **given)
         source = await self._policies.check(changed.content)
-        stored = await self._policies.update(call.tx, call.principal.user_id, changed, source)
+        stored = await self._policies.update(request.tx, request.principal.user_id, changed, source)
         return noted(_response(stored), "policy", policy.id, version=stored.revision, fields=sorted(given))
 
-    async def delete(self, call: Request[Empty, Empty]) -> Response:
-        policy = await self._policies.locked(call.tx, call.path["policy_id"])
-        await self._policies.delete(call.tx, policy.id)
+    async def delete(self, request: Request[Empty, Empty]) -> Response:
+        policy = await self._policies.locked(request.tx, request.path["policy_id"])
+        await self._policies.delete(request.tx, policy.id)
         return attrs.evolve(noted(None, "policy", policy.id), status=204)
 
-    async def versions(self, call: Request[Empty, PageQuery]) -> dict[str, Any]:
-        policy = await self._policies.get(call.tx, call.path["policy_id"])
-        query = call.query
-        versions = await self._policies.versions(call.tx, policy.id, limit=query.limit, offset=query.offset)
+    async def versions(self, request: Request[Empty, PageQuery]) -> dict[str, Any]:
+        policy = await self._policies.get(request.tx, request.path["policy_id"])
+        query = request.query
+        versions = await self._policies.versions(request.tx, policy.id, limit=query.limit, offset=query.offset)
         return {"versions": [_version(v) for v in versions]}
 
-    async def version(self, call: Request[Empty, Empty]) -> dict[str, Any]:
-        policy = await self._policies.get(call.tx, call.path["policy_id"])
-        wanted = call.path["version"]
+    async def version(self, request: Request[Empty, Empty]) -> dict[str, Any]:
+        policy = await self._policies.get(request.tx, request.path["policy_id"])
+        wanted = request.path["version"]
         if not wanted.isascii() or not wanted.isdigit() or len(wanted) > 6:
             raise Problem("POLICY_NOT_FOUND", "the policy has no such version", status=404)
-        return _version(await self._policies.version(call.tx, policy.id, int(wanted)))
+        return _version(await self._policies.version(request.tx, policy.id, int(wanted)))
 
-    async def compare(self, call: Request[Empty, CompareQuery]) -> dict[str, Any]:
-        policy = await self._policies.get(call.tx, call.path["policy_id"])
-        old = await self._policies.version(call.tx, policy.id, call.query.from_)
-        new = await self._policies.version(call.tx, policy.id, call.query.to)
+    async def compare(self, request: Request[Empty, CompareQuery]) -> dict[str, Any]:
+        policy = await self._policies.get(request.tx, request.path["policy_id"])
+        old = await self._policies.version(request.tx, policy.id, request.query.from_)
+        new = await self._policies.version(request.tx, policy.id, request.query.to)
         return {"from": old.revision, "to": new.revision, "diff": difference(old, new)}
 
-    async def rollback(self, call: Request[Empty, VersionQuery]) -> Response:
-        policy = await self._policies.locked(call.tx, call.path["policy_id"])
-        old = await self._policies.version(call.tx, policy.id, call.query.version)
+    async def rollback(self, request: Request[Empty, VersionQuery]) -> Response:
+        policy = await self._policies.locked(request.tx, request.path["policy_id"])
+        old = await self._policies.version(request.tx, policy.id, request.query.version)
         changed = attrs.evolve(policy, content=old.content, name=old.name)
-        stored = await self._policies.update(call.tx, call.principal.user_id, changed, old.source)
+        stored = await self._policies.update(request.tx, request.principal.user_id, changed, old.source)
         return noted(_response(stored), "policy", policy.id, version=stored.revision, back_to=old.revision)
 
-    async def activate(self, call: Request[Empty, Empty]) -> Response:
-        return await self._mode(call, "active")
+    async def activate(self, request: Request[Empty, Empty]) -> Response:
+        return await self._mode(request, "active")
 
-    async def shadow(self, call: Request[Empty, Empty]) -> Response:
-        return await self._mode(call, "shadow")
+    async def shadow(self, request: Request[Empty, Empty]) -> Response:
+        return await self._mode(request, "shadow")
 
-    async def deactivate(self, call: Request[Empty, Empty]) -> Response:
-        return await self._mode(call, "inactive")
+    async def deactivate(self, request: Request[Empty, Empty]) -> Response:
+        return await self._mode(request, "inactive")
 
-    async def simulate(self, call: Request[SimulateRequest, Empty]) -> dict[str, Any]:
-        body = call.body
+    async def simulate(self, request: Request[SimulateRequest, Empty]) -> dict[str, Any]:
+        body = request.body
         scopes.checked([body.action])
-        agent = await self._agents.snapshot(call.principal.tenant_id, body.subject_id)
+        agent = await self._agents.snapshot(request.principal.tenant_id, body.subject_id)
         if agent is None:
             raise agent_not_found(body.subject_id)
         scope_request = ScopeRequest(
@@ -352,20 +352,20 @@ class PoliciesApi:
             context=body.context,
         )
         question = question_of(agent, scope_request, body.action, self._services.clock.now())
-        policies = await self._simulated(call, agent)
+        policies = await self._simulated(request, agent)
         said = await self._engine.decide(agent.tenant_id, policies, question) if policies else ()
         deciding = next((word for word in said if word.allowed), said[0] if said else None)
         return _verdict(body.action, said, deciding) | {"input": question}
 
-    async def validate(self, call: Request[ValidateRequest, Empty]) -> dict[str, Any]:
+    async def validate(self, request: Request[ValidateRequest, Empty]) -> dict[str, Any]:
         try:
-            source = await self._engine.check(call.body.content)
+            source = await self._engine.check(request.body.content)
         except PolicySourceError as error:
             return {"valid": False, "error": error.message, "line": error.line, "column": error.column}
         return {"valid": True, "source": source}
 
-    async def _simulated(self, call: Request[SimulateRequest, Empty], agent: Snapshot) -> tuple[Policy, ...]:
-        body = call.body
+    async def _simulated(self, request: Request[SimulateRequest, Empty], agent: Snapshot) -> tuple[Policy, ...]:
+        body = request.body
         if body.content is not None:
             return (Policy(id="simulated", revision=0, source=await self._policies.check(body.content)),)
         if body.policy_id is None:
@@ -374,9 +374,9 @@ class PoliciesApi:
             stored = await self._policies.get(tx, body.policy_id)
             return (await self._policies.judgeable(tx, stored),)
 
-    async def _mode(self, call: Request[Empty, Empty], mode: str) -> Response:
-        policy = await self._policies.locked(call.tx, call.path["policy_id"])
-        stored = await self._policies.set_mode(call.tx, policy.id, mode)
+    async def _mode(self, request: Request[Empty, Empty], mode: str) -> Response:
+        policy = await self._policies.locked(request.tx, request.path["policy_id"])
+        stored = await self._policies.set_mode(request.tx, policy.id, mode)
         return attrs.evolve(noted(_response(stored), "policy", policy.id), changed=policy.mode != mode)
 
 

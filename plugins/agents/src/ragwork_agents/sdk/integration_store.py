@@ -45,8 +45,8 @@ class Integration:
 class Integrations:
     """All that touches integrations. Credentials lie sealed."""
 
-    def __init__(self, vault: SecretBox) -> None:
-        self._vault = vault
+    def __init__(self, secret_box: SecretBox) -> None:
+        self._secret_box = secret_box
 
     async def put(
         self,
@@ -61,7 +61,7 @@ class Integrations:
         kind, sealed = None, None
         if credential is not None:
             kind, value = credential
-            sealed = self._vault.seal(value.encode(), "integration", tx.tenant_id, name)
+            sealed = self._secret_box.seal(value.encode(), "integration", tx.tenant_id, name)
         denied = None if deny_always is None else list(deny_always)
         row = await tx.fetchrow(_PUT, name, capabilities, denied, kind, sealed)
         return from_row(Integration, row or {})
@@ -78,7 +78,7 @@ class Integrations:
         row = await tx.fetchrow(_CREDENTIAL, name)
         if row is None:
             raise Problem("NOT_FOUND", f"integration {name[:60]!r} has no credential")
-        return row["credential_type"], self._vault.open(
+        return row["credential_type"], self._secret_box.open(
             row["sealed"], "integration", tx.tenant_id, name
         ).decode()
 

@@ -82,98 +82,98 @@ class SyncApi:
             read_route(
                 name="sync.capability_maps", path="/v1/sync/capability-maps",
                 summary="The capabilities of the integrations that the agent's scopes name",
-                handler=self.capability_maps, action=_USE, response=answer, query=PageQuery, dialect=OCULUS,
+                handler=self.capability_maps, action=_USE, response=answer, query=PageQuery, error_format=OCULUS,
             ),
             # Handing a secret out is recorded before it is, so this is no plain read.
             read_route(
                 name="sync.credential", path="/v1/credentials/fetch",
                 summary="The credential of an integration that the agent's scopes name", handler=self.fetch,
                 action=_USE, audit_event="credential.fetched", response=answer, query=FetchQuery,
-                dialect=OCULUS,
+                error_format=OCULUS,
             ),
             write_route(
                 name="sync.events", method="POST", path="/v1/audit/events/batch",
                 summary="Record what an agent's tools were asked to do", handler=self.events, action=_USE,
                 audit_event="agent.events_received", idempotency="accepted", response=answer,
-                body=EventsBatch, dialect=OCULUS,
+                body=EventsBatch, error_format=OCULUS,
             ),
             write_route(
                 name="sync.register", method="POST", path="/v1/credentials/register",
                 summary="Keep the credential of an integration", handler=self.register,
                 action=_MANAGE_CREDENTIAL, audit_event="credential.registered", idempotency="accepted",
-                response=answer, body=RegisterRequest, status=201, dialect=OCULUS,
+                response=answer, body=RegisterRequest, status=201, error_format=OCULUS,
             ),
             read_route(
                 name="integrations.list", path=_BASE, summary="Integrations, by name", handler=self.list,
-                action=_MANAGE, response=answer, query=PageQuery, dialect=OCULUS,
+                action=_MANAGE, response=answer, query=PageQuery, error_format=OCULUS,
             ),
             write_route(
                 name="integrations.put", method="PUT", path=_BASE + "/{name}",
                 summary="Say what an integration can do", handler=self.put, action=_MANAGE_CREDENTIAL,
                 audit_event="integration.updated", idempotency="accepted", response=answer,
-                body=IntegrationPut, dialect=OCULUS,
+                body=IntegrationPut, error_format=OCULUS,
             ),
             write_route(
                 name="integrations.delete", method="DELETE", path=_BASE + "/{name}",
                 summary="Forget an integration and its credential", handler=self.delete, action=_MANAGE,
                 audit_event="integration.deleted", idempotency="accepted", response=None, status=204,
-                dialect=OCULUS,
+                error_format=OCULUS,
             ),
         )  # fmt: skip
 
-    async def capability_maps(self, call: Request[Empty, PageQuery]) -> File:
-        names = sorted(_integrations_of(call.principal))
+    async def capability_maps(self, request: Request[Empty, PageQuery]) -> File:
+        names = sorted(_integrations_of(request.principal))
         found = await self._integrations.page(
-            call.tx, names, limit=call.query.limit, offset=call.query.offset
+            request.tx, names, limit=request.query.limit, offset=request.query.offset
         )
         maps = {i.name: {"capabilities": i.capabilities, "deny_always": i.deny_always} for i in found}
         body = json.dumps({"integrations": maps}, separators=(",", ":"), sort_keys=True).encode()
-        reply = conditional(call, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"', 0)
+        reply = conditional(request, body, f'"{hashlib.sha256(body).hexdigest()[:32]}"', 0)
         return attrs.evolve(reply, headers={**reply.headers, "Cache-Control": "private, no-cache"})
 
-    async def fetch(self, call: Request[Empty, FetchQuery]) -> dict[str, str]:
-        name = call.query.integration
-        if name not in _integrations_of(call.principal):
+    async def fetch(self, request: Request[Empty, FetchQuery]) -> dict[str, str]:
+        name = request.query.integration
+        if name not in _integrations_of(request.principal):
             raise Problem("POLICY_SCOPE_DENIED", f"no scope of the agent's token names {name!r}", status=403)
-        kind, value = await self._integrations.credential(call.tx, name)
+        kind, value = await self._integrations.credential(request.tx, name)
         return {"integration": name, "credential_type": kind, "value": value}
 
-    async def events(self, call: Request[EventsBatch, Empty]) -> Response:
-        _integrations_of(call.principal)
-        events = call.body.events
+    async def events(self, request: Request[EventsBatch, Empty]) -> Response:
+        _integrations_of(request.principal)
+        events = request.body.events
         for event in events:
             if len(json.dumps(event)) > _MAX_EVENT_BYTES:
                 raise Problem(
                     "VALIDATION_ERROR", f"an event is larger than {_MAX_EVENT_BYTES} bytes", status=400
                 )
             if self._log is not None:
-                await self._log.append(call.tx, _tool_event(call, event))
-        reply = noted({"accepted": len(events)}, "agent", call.principal.user_id)
+                await self._log.append(request.tx, _tool_event(request, event))
+        reply = noted({"accepted": len(events)}, "agent", request.principal.user_id)
         return attrs.evolve(reply, changed=False)  # each event is a record of its own
 
-    async def register(self, call: Request[RegisterRequest, Empty]) -> Response:
-        body = call.body
+    async def register(self, request: Request[RegisterRequest, Empty]) -> Response:
+        body = request.body
         kept = await self._integrations.put(
-            call.tx, body.integration, credential=(body.credential_type, body.value)
+            request.tx, body.integration, credential=(body.credential_type, body.value)
         )
         said = {"integration": kept.name, "credential_type": kept.credential_type}
         return attrs.evolve(noted(said, "integration", kept.name), status=201)
 
-    async def list(self, call: Request[Empty, PageQuery]) -> dict[str, Any]:
-        query = call.query
-        found = await self._integrations.page(call.tx, None, limit=query.limit, offset=query.offset)
+    async def list(self, request: Request[Empty, PageQuery]) -> dict[str, Any]:
+        query = request.query
+        found = await self._integrations.page(request.tx, None, limit=query.limit, offset=query.offset)
         return {"integrations": found}
 
-    async def put(self, call: Request[IntegrationPut, Empty]) -> Response:
-        name, body = _name(call), call.body
+    async def put(self, request: Request[IntegrationPut, Empty]) -> Response:
+        name, body = _name(request), request.body
         kept = await self._integrations.put(
-            call.tx, name, capabilities=body.capabilities, deny_always=body.deny_always
+            request.tx, name, capabilities=body.capabilities, deny_always=body.deny_always
         )
         return noted(attrs.asdict(kept), "integration", name)
 
-    async def delete(self, call: Request[Empty, Empty]) -> Response:
-        name = _name(call)
-        await self._integrations.delete(call.tx, name)
+    async def delete(self, request: Request[Empty, Empty]) -> Response:
+        name = _name(request)
+        await self._integrations.delete(request.tx, name)
         return attrs.evolve(noted(None, "integration", name), status=204)
 
 
@@ -185,24 +185,24 @@ def _integrations_of(principal: Principal) -> set[str]:
     return {scope.removeprefix(INTEGRATION_SCOPE) for scope in scopes if scope.startswith(INTEGRATION_SCOPE)}
 
 
-def _tool_event(call: Request[EventsBatch, Empty], event: dict[str, Any]) -> AuditEvent:
+def _tool_event(request: Request[EventsBatch, Empty], event: dict[str, Any]) -> AuditEvent:
     """What the SDK says it did, under the identity that we know it has."""
     denied = event.get("decision") == "deny"
     return AuditEvent(
         type="agent.tool_invocation",
         outcome="failure" if denied else "success",
         actor_type=KIND,
-        actor_id=call.principal.actor_id,
+        actor_id=request.principal.actor_id,
         resource_type="agent",
-        resource_id=call.principal.user_id,
+        resource_id=request.principal.user_id,
         metadata={"event": event},
         error_code=str(event.get("reason"))[:100] if denied else None,
-        origin=origin(call),
+        origin=origin(request),
     )
 
 
-def _name(call: Request[Any, Any]) -> str:
-    name = call.path["name"]
+def _name(request: Request[Any, Any]) -> str:
+    name = request.path["name"]
     if len(name) > 64 or not name.isascii() or not name.replace("-", "a").replace("_", "a").isalnum():
         raise Problem(
             "VALIDATION_ERROR", "an integration's name is lower case letters, digits, '-' and '_'", status=400

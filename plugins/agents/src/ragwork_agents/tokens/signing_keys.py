@@ -88,9 +88,9 @@ class PublishedKeys:
 class Keyring:
     """Implements signing and the publication of keys. Signers and the JWKS come from caches."""
 
-    def __init__(self, services: Services, vault: SecretBox, first_pem: str | None) -> None:
+    def __init__(self, services: Services, secret_box: SecretBox, first_pem: str | None) -> None:
         self._services = services
-        self._vault = vault
+        self._secret_box = secret_box
         self._first = None if first_pem is None else token_signing.key_of_pem(first_pem)
         self._signers: Cache[token_signing.TokenSigner] = services.caches.cache("agents.signers", ttl_s=300, size=1000)
         self._published: Cache[PublishedKeys] = services.caches.cache("agents.jwks", ttl_s=60, size=1)
@@ -211,7 +211,7 @@ class Keyring:
 
     async def _add(self, tx: Transaction, key: RSAKey, status: str) -> str:
         public = token_signing.public_jwk(key)
-        sealed = self._vault.seal(token_signing.private_pem(key), "signing_key", tx.tenant_id, public["kid"])
+        sealed = self._secret_box.seal(token_signing.private_pem(key), "signing_key", tx.tenant_id, public["kid"])
         await tx.execute(_INSERT, public["kid"], public, sealed, status)
         return public["kid"]
 
@@ -220,7 +220,7 @@ class Keyring:
         await self._published.invalidate(tx, _ALL)
 
     def _open(self, tenant_id: str, row: Row) -> token_signing.TokenSigner:
-        pem = self._vault.open(row["sealed"], "signing_key", tenant_id, row["kid"])
+        pem = self._secret_box.open(row["sealed"], "signing_key", tenant_id, row["kid"])
         return token_signing.TokenSigner(kid=row["kid"], key=RSAKey.import_key(pem))
 
 

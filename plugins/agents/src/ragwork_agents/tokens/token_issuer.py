@@ -108,7 +108,7 @@ class TokenIssuer:
         self._log = log
         self._refresh_ttl_s = refresh_ttl_s
 
-    async def issue(self, agent: Snapshot, wish: TokenRequest) -> IssuedToken:
+    async def issue(self, agent: Snapshot, token_request: TokenRequest) -> IssuedToken:
         """A signed, recorded token for an authenticated ``agent``.
 
         Raises ``Problem`` 403 POLICY_SCOPE_DENIED, AUTH_AGENT_… when the agent was stopped meanwhile, and 503.
@@ -116,9 +116,9 @@ class TokenIssuer:
         began = time.perf_counter()
         for _ in range(_ATTEMPTS):
             try:
-                issued = await self._attempt(agent, wish)
+                issued = await self._attempt(agent, token_request)
             except _Outdated:
-                agent = await self._again(agent, wish)
+                agent = await self._again(agent, token_request)
                 continue
             self._services.metrics.observe(
                 "agent_token_issue_seconds", "Time to issue an agent's token", time.perf_counter() - began
@@ -126,20 +126,20 @@ class TokenIssuer:
             return issued
         raise unavailable("the agent keeps changing; try again")
 
-    async def _attempt(self, agent: Snapshot, wish: TokenRequest) -> IssuedToken:
-        ruling = await self._ruled(agent, wish)
+    async def _attempt(self, agent: Snapshot, token_request: TokenRequest) -> IssuedToken:
+        decision = await self._ruled(agent, token_request)
         signer = await self._keys.signer(agent.tenant_id)
-        row = self._row(agent, wish, signer)
-        lineage = _lineage(agent, wish, row)
-        claims = _claims(agent, wish, row, ruling, lineage)
-        refresh = self._mint.new(opaque_tokens.REFRESH) if wish.refreshable else None
+        row = self._row(agent, token_request, signer)
+        lineage = _lineage(agent, token_request, row)
+        claims = _claims(agent, token_request, row, decision, lineage)
+        refresh = self._mint.new(opaque_tokens.REFRESH) if token_request.refreshable else None
         token = await asyncio.to_thread(signer.sign, claims, TYP)
         async with self._services.db.tenant(agent.tenant_id) as tx:
-            if wish.before is not None:
-                await wish.before(tx)
+            if token_request.before is not None:
+                await token_request.before(tx)
             if not await self._tokens.add(tx, row, refresh, self._refresh_ttl_s):
                 raise _Outdated
-            await self._record(tx, agent, wish, row, ruling)
+            await self._record(tx, agent, token_request, row, decision)
         return IssuedToken(
             access_token=token,
             jti=row.jti,
@@ -153,57 +153,57 @@ class TokenIssuer:
                     expires_at=claims["exp"],
                 )
             ),
-            bound=wish.jkt is not None,
+            bound=token_request.jkt is not None,
         )
 
-    async def _ruled(self, agent: Snapshot, wish: TokenRequest) -> ScopeDecision:
-        context = {"ip": wish.origin.peer, "task_id": wish.task_id, "grant_type": wish.grant_type}
+    async def _ruled(self, agent: Snapshot, token_request: TokenRequest) -> ScopeDecision:
+        context = {"ip": token_request.origin.peer, "task_id": token_request.task_id, "grant_type": token_request.grant_type}
         request = ScopeRequest(
-            scopes=wish.scopes,
-            audience=wish.audience,
-            resource=wish.resource,
-            on_behalf_of=wish.on_behalf_of,
+            scopes=token_request.scopes,
+            audience=token_request.audience,
+            resource=token_request.resource,
+            on_behalf_of=token_request.on_behalf_of,
             context=context,
         )
-        ruling = await self._decisions.rule(agent, request)
-        if ruling.denied and self._log is not None:
+        decision = await self._decisions.rule(agent, request)
+        if decision.denied and self._log is not None:
             async with self._services.db.tenant(agent.tenant_id) as tx:
                 metadata: dict[str, object] = {
-                    "action": list(wish.scopes),
-                    "audience": wish.audience,
+                    "action": list(token_request.scopes),
+                    "audience": token_request.audience,
                     "context": context,
-                    "decisions": described(ruling.trail),
-                    "shadow": described(ruling.shadow),
+                    "decisions": described(decision.trail),
+                    "shadow": described(decision.shadow),
                 }
-                event = self._event("oauth.token_denied", agent, wish, metadata)
+                event = self._event("oauth.token_denied", agent, token_request, metadata)
                 await self._log.append(
                     tx, attrs.evolve(event, outcome="failure", error_code="POLICY_SCOPE_DENIED")
                 )
-        ruling.refuse()
-        return ruling
+        decision.refuse()
+        return decision
 
-    async def _again(self, agent: Snapshot, wish: TokenRequest) -> Snapshot:
+    async def _again(self, agent: Snapshot, token_request: TokenRequest) -> Snapshot:
         """The agent as it is now; a refusal when it, or what the token is derived from, has ended."""
         signer = await self._keys.signer(agent.tenant_id)
         async with self._services.db.tenant(agent.tenant_id) as tx:
             fresh = await self._agents.fresh(tx, agent.id)
             if fresh is not None:
                 fresh = attrs.evolve(fresh, proven_by=agent.proven_by)
-            stands = await self._tokens.stands(tx, wish.parent, wish.delegation_id)
+            stands = await self._tokens.stands(tx, token_request.parent, token_request.delegation_id)
             await self._keys.recheck(tx, signer)
         if not stands:
             raise Problem("INVALID_GRANT", "what it would be derived from was revoked", status=400)
         return standing(fresh, agent.tenant_id)
 
-    def _row(self, agent: Snapshot, wish: TokenRequest, signer: TokenSigner) -> IssuedTokenRow:
+    def _row(self, agent: Snapshot, token_request: TokenRequest, signer: TokenSigner) -> IssuedTokenRow:
         now = self._services.clock.now().replace(microsecond=0)
-        lifetime = scopes.lifetime(agent.token_ttl_s, wish.scopes)
-        if wish.ttl_s is not None:
-            lifetime = min(lifetime, wish.ttl_s)
+        lifetime = scopes.lifetime(agent.token_ttl_s, token_request.scopes)
+        if token_request.ttl_s is not None:
+            lifetime = min(lifetime, token_request.ttl_s)
         end = now + timedelta(seconds=lifetime)
-        if wish.expires_by is not None:
-            end = min(end, datetime.fromtimestamp(wish.expires_by, now.tzinfo))
-        if wish.proven:
+        if token_request.expires_by is not None:
+            end = min(end, datetime.fromtimestamp(token_request.expires_by, now.tzinfo))
+        if token_request.proven:
             end = min(end, _credential_end(agent, end))
         if end <= now:
             raise Problem("INVALID_GRANT", "what it would be derived from has expired", status=400)
@@ -212,23 +212,23 @@ class TokenIssuer:
             agent_id=agent.id,
             revision=agent.revision,
             kid=signer.kid,
-            grant_type=wish.grant_type,
-            scopes=wish.scopes,
-            audience=wish.audience,
-            task_id=wish.task_id,
-            parent=wish.parent,
-            depth=len(wish.links),
-            on_behalf_of=wish.on_behalf_of,
-            delegation_id=wish.delegation_id,
-            family=wish.family or (str(uuid.uuid4()) if wish.refreshable else None),
-            credential=agent.proven_by if wish.proven else None,
+            grant_type=token_request.grant_type,
+            scopes=token_request.scopes,
+            audience=token_request.audience,
+            task_id=token_request.task_id,
+            parent=token_request.parent,
+            depth=len(token_request.links),
+            on_behalf_of=token_request.on_behalf_of,
+            delegation_id=token_request.delegation_id,
+            family=token_request.family or (str(uuid.uuid4()) if token_request.refreshable else None),
+            credential=agent.proven_by if token_request.proven else None,
             custom_ttl=agent.token_ttl_s is not None,
             issued_at=now,
             expires_at=end,
         )
 
     async def _record(
-        self, tx: Transaction, agent: Snapshot, wish: TokenRequest, row: IssuedTokenRow, ruling: ScopeDecision
+        self, tx: Transaction, agent: Snapshot, token_request: TokenRequest, row: IssuedTokenRow, decision: ScopeDecision
     ) -> None:
         if self._log is None:
             return
@@ -240,17 +240,17 @@ class TokenIssuer:
             "expires_at": row.expires_at.isoformat(),
             "on_behalf_of": row.on_behalf_of,
             "parent": row.parent,
-            "policy_id": ruling.policy_id,
-            "decisions": described(ruling.trail),
-            "shadow": described(ruling.shadow),
+            "policy_id": decision.policy_id,
+            "decisions": described(decision.trail),
+            "shadow": described(decision.shadow),
         }
-        await self._log.append(tx, self._event("oauth.token_issued", agent, wish, metadata))
+        await self._log.append(tx, self._event("oauth.token_issued", agent, token_request, metadata))
 
     @staticmethod
-    def _event(name: str, agent: Snapshot, wish: TokenRequest, metadata: Mapping[str, object]) -> AuditEvent:
+    def _event(name: str, agent: Snapshot, token_request: TokenRequest, metadata: Mapping[str, object]) -> AuditEvent:
         asking = agent.id
-        if not wish.proven:
-            asking = next((link.agent for link in wish.links if link.credential is not None), agent.id)
+        if not token_request.proven:
+            asking = next((link.agent for link in token_request.links if link.credential is not None), agent.id)
         return AuditEvent(
             type=name,
             outcome="success",
@@ -259,7 +259,7 @@ class TokenIssuer:
             resource_type="agent",
             resource_id=agent.id,
             metadata=metadata,
-            origin=wish.origin,
+            origin=token_request.origin,
         )
 
 
@@ -285,26 +285,26 @@ def _credential_end(agent: Snapshot, latest: datetime) -> datetime:
     return latest if end is None else min(latest, end.replace(microsecond=0))
 
 
-def _lineage(agent: Snapshot, wish: TokenRequest, row: IssuedTokenRow) -> Lineage:
+def _lineage(agent: Snapshot, token_request: TokenRequest, row: IssuedTokenRow) -> Lineage:
     own = Link(agent=agent.id, revision=agent.revision, credential=row.credential, jti=row.jti)
     return Lineage(
         tenant_id=agent.tenant_id,
         kid=row.kid,
-        links=(own, *wish.links),
+        links=(own, *token_request.links),
         grant=row.grant_type,
         scopes=row.scopes,
         audience=row.audience,
         task_id=row.task_id,
-        person=wish.person,
+        person=token_request.person,
         delegation_id=row.delegation_id,
         family=row.family,
     )
 
 
-def _claims(agent: Snapshot, wish: TokenRequest, row: IssuedTokenRow, ruling: ScopeDecision, lineage: Lineage) -> dict[str, Any]:
+def _claims(agent: Snapshot, token_request: TokenRequest, row: IssuedTokenRow, decision: ScopeDecision, lineage: Lineage) -> dict[str, Any]:
     claims: dict[str, Any] = {
-        "iss": wish.issuer,
-        "sub": wish.subject,
+        "iss": token_request.issuer,
+        "sub": token_request.subject,
         "aud": row.audience,
         "client_id": agent.client_id,
         "iat": int(row.issued_at.timestamp()),
@@ -315,17 +315,17 @@ def _claims(agent: Snapshot, wish: TokenRequest, row: IssuedTokenRow, ruling: Sc
         "lineage": lineage.claim(),
         "agent": {
             "id": agent.id,
-            "constraints": dict(agent.constraints if wish.constraints is None else wish.constraints),
-            "policy_id": ruling.policy_id,
+            "constraints": dict(agent.constraints if token_request.constraints is None else token_request.constraints),
+            "policy_id": decision.policy_id,
             "task_id": row.task_id,
-            "delegation_depth": len(wish.links),
+            "delegation_depth": len(token_request.links),
             "framework": agent.framework or "unknown",
         },
     }
     optional = {
-        "act": wish.actor,
+        "act": token_request.actor,
         "on_behalf_of": row.on_behalf_of,
         "delegation_id": row.delegation_id,
-        "cnf": None if wish.jkt is None else {"jkt": wish.jkt},
+        "cnf": None if token_request.jkt is None else {"jkt": token_request.jkt},
     }
     return claims | {name: value for name, value in optional.items() if value is not None}

@@ -142,23 +142,23 @@ class TokensApi:
         return (
             read_route(
                 name="tokens.list", path=_TOKENS, summary="Live tokens, newest first", handler=self.live,
-                action=_READ, response=TokenList, query=TokensQuery, dialect=OCULUS,
+                action=_READ, response=TokenList, query=TokensQuery, error_format=OCULUS,
             ),
             read_route(
                 name="tokens.history", path=_TOKENS + "/history",
                 summary="Every token ever issued and why it ended", handler=self.history, action=_READ,
-                response=TokenList, query=HistoryQuery, dialect=OCULUS,
+                response=TokenList, query=HistoryQuery, error_format=OCULUS,
             ),
             write_route(
                 name="tokens.revoke", method="POST", path=_TOKENS + "/{jti}/revoke",
                 summary="Revoke one token and all delegated from it", handler=self.revoke,
                 action=Action(name="agent_token.revoke", role=Role.ADMIN), audit_event="oauth.token_revoked",
-                idempotency="accepted", response=TokenResponse, dialect=OCULUS,
+                idempotency="accepted", response=TokenResponse, error_format=OCULUS,
             ),
             read_route(
                 name="tokens.certificate", path=_TOKENS + "/{jti}/certificate",
                 summary="A signed statement of a token's revocation", handler=self.certificate, action=_READ,
-                response=answer, dialect=OCULUS,
+                response=answer, error_format=OCULUS,
             ),
         )  # fmt: skip
 
@@ -166,20 +166,20 @@ class TokensApi:
         return (
             read_route(
                 name="signing_keys.list", path=_KEYS, summary="Signing keys, newest first", handler=self.keys,
-                action=_MANAGE_KEYS, response=dict[str, Any], query=PageQuery, dialect=OCULUS,
+                action=_MANAGE_KEYS, response=dict[str, Any], query=PageQuery, error_format=OCULUS,
             ),
             write_route(
                 name="signing_keys.rotate", method="POST", path=_KEYS + "/rotate",
                 summary="Sign with the next key from now on; tokens of the old stay valid",
                 handler=self.rotate, action=attrs.evolve(_MANAGE_KEYS, makes_credential=True),
                 audit_event="signing_key.rotated", idempotency="accepted", response=dict[str, Any],
-                dialect=OCULUS,
+                error_format=OCULUS,
             ),
             write_route(
                 name="signing_keys.compromise", method="POST", path=_KEYS + "/{kid}/compromise",
                 summary="Give a key up and revoke everything it signed", handler=self.compromise,
                 action=_MANAGE_KEYS, audit_event="signing_key.compromised", idempotency="accepted",
-                response=dict[str, Any], dialect=OCULUS,
+                response=dict[str, Any], error_format=OCULUS,
             ),
         )  # fmt: skip
 
@@ -190,78 +190,78 @@ class TokensApi:
                 summary="Let an agent act in your name: a subject token for it to exchange",
                 handler=self.delegate, action=attrs.evolve(_DELEGATE, makes_credential=True),
                 audit_event="delegation.created", idempotency="accepted", response=dict[str, Any],
-                body=DelegationCreate, status=201, dialect=OCULUS,
+                body=DelegationCreate, status=201, error_format=OCULUS,
             ),
             read_route(
                 name="delegations.list", path=_DELEGATIONS,
                 summary="Your delegations; everybody's for an administrator", handler=self.delegated,
-                action=_DELEGATE, response=dict[str, Any], query=PageQuery, dialect=OCULUS,
+                action=_DELEGATE, response=dict[str, Any], query=PageQuery, error_format=OCULUS,
             ),
             write_route(
                 name="delegations.revoke", method="DELETE", path=_DELEGATIONS + "/{delegation_id}",
                 summary="End a delegation and every token that came of it", handler=self.end_delegation,
                 action=_DELEGATE, audit_event="delegation.revoked", idempotency="accepted",
-                response=dict[str, Any], dialect=OCULUS,
+                response=dict[str, Any], error_format=OCULUS,
             ),
         )  # fmt: skip
 
-    async def live(self, call: Request[Empty, TokensQuery]) -> dict[str, Any]:
-        return await self._page(call, live=True, reason=None)
+    async def live(self, request: Request[Empty, TokensQuery]) -> dict[str, Any]:
+        return await self._page(request, live=True, reason=None)
 
-    async def history(self, call: Request[Empty, HistoryQuery]) -> dict[str, Any]:
-        return await self._page(call, live=False, reason=call.query.termination_reason)
+    async def history(self, request: Request[Empty, HistoryQuery]) -> dict[str, Any]:
+        return await self._page(request, live=False, reason=request.query.termination_reason)
 
-    async def revoke(self, call: Request[Empty, Empty]) -> Response:
-        token = await self._tokens.must(call.tx, call.path["jti"])
-        who = call.principal.credential_id
-        ended = await self._tokens.end(call.tx, "jti", token.jti, "manual_revocation", who)
-        after = await self._tokens.must(call.tx, token.jti)
+    async def revoke(self, request: Request[Empty, Empty]) -> Response:
+        token = await self._tokens.must(request.tx, request.path["jti"])
+        who = request.principal.credential_id
+        ended = await self._tokens.end(request.tx, "jti", token.jti, "manual_revocation", who)
+        after = await self._tokens.must(request.tx, token.jti)
         return attrs.evolve(noted(_response(after), "agent_token", token.jti, ended=ended), changed=ended > 0)
 
-    async def certificate(self, call: Request[Empty, Empty]) -> dict[str, Any]:
-        token = await self._tokens.must(call.tx, call.path["jti"])
+    async def certificate(self, request: Request[Empty, Empty]) -> dict[str, Any]:
+        token = await self._tokens.must(request.tx, request.path["jti"])
         if token.ended_at is None:
             raise Problem("CONFLICT", "the token was not revoked")
-        signer = await self._keys.signer(call.tx.tenant_id)
+        signer = await self._keys.signer(request.tx.tenant_id)
         shown = attrs.asdict(_response(token))
         said = {name: v.isoformat() if isinstance(v, datetime) else v for name, v in shown.items()}
         claims = {
-            "iss": self._issuer.of(call.headers),
+            "iss": self._issuer.of(request.headers),
             "sub": token.jti,
             "iat": int(self._services.clock.now().timestamp()),
-            "tenant_id": call.tx.tenant_id,
+            "tenant_id": request.tx.tenant_id,
             "revocation": said,
         }
         certificate = await asyncio.to_thread(signer.sign, claims, _CERTIFICATE_TYP)
         return {"certificate": certificate, "kid": signer.kid, "token": _response(token)}
 
-    async def keys(self, call: Request[Empty, PageQuery]) -> dict[str, Any]:
-        query = call.query
-        return {"keys": await self._keys.page(call.tx, limit=query.limit, offset=query.offset)}
+    async def keys(self, request: Request[Empty, PageQuery]) -> dict[str, Any]:
+        query = request.query
+        return {"keys": await self._keys.page(request.tx, limit=query.limit, offset=query.offset)}
 
-    async def rotate(self, call: Request[Empty, Empty]) -> Response:
-        kid = await self._keys.rotate(call.tx)
+    async def rotate(self, request: Request[Empty, Empty]) -> Response:
+        kid = await self._keys.rotate(request.tx)
         return noted({"kid": kid}, "signing_key", kid)
 
-    async def compromise(self, call: Request[Empty, Empty]) -> Response:
-        kid = call.path["kid"]
-        await self._keys.compromise(call.tx, kid)
-        who = call.principal.credential_id
-        ended = await self._tokens.end(call.tx, "kid", kid, "key_compromised", who)
+    async def compromise(self, request: Request[Empty, Empty]) -> Response:
+        kid = request.path["kid"]
+        await self._keys.compromise(request.tx, kid)
+        who = request.principal.credential_id
+        ended = await self._tokens.end(request.tx, "kid", kid, "key_compromised", who)
         return noted({"kid": kid, "tokens_revoked": ended}, "signing_key", kid, ended=ended)
 
-    async def delegate(self, call: Request[DelegationCreate, Empty]) -> Response:
-        agent = await self._agents.get(call.tx, call.body.agent_id)
-        wanted = scopes.checked(call.body.scopes)
+    async def delegate(self, request: Request[DelegationCreate, Empty]) -> Response:
+        agent = await self._agents.get(request.tx, request.body.agent_id)
+        wanted = scopes.checked(request.body.scopes)
         if not wanted:
             raise scopes.invalid_scope("scopes must not be empty")
         token, record = await self._delegations.create(
-            call.tx,
-            call.principal,
-            issuer=self._issuer.of(call.headers),
+            request.tx,
+            request.principal,
+            issuer=self._issuer.of(request.headers),
             agent_id=agent.id,
             scopes=wanted,
-            ttl_s=call.body.ttl_seconds,
+            ttl_s=request.body.ttl_seconds,
         )
         said: dict[str, Any] = {
             **attrs.asdict(record),
@@ -274,22 +274,22 @@ class TokensApi:
         )
         return attrs.evolve(reply, status=201)
 
-    async def delegated(self, call: Request[Empty, PageQuery]) -> dict[str, Any]:
-        whose = _whose(call)
-        page = await self._delegations.page(call.tx, whose, call.query.limit, call.query.offset)
-        return {"delegations": list(page), "limit": call.query.limit, "offset": call.query.offset}
+    async def delegated(self, request: Request[Empty, PageQuery]) -> dict[str, Any]:
+        whose = _whose(request)
+        page = await self._delegations.page(request.tx, whose, request.query.limit, request.query.offset)
+        return {"delegations": list(page), "limit": request.query.limit, "offset": request.query.offset}
 
-    async def end_delegation(self, call: Request[Empty, Empty]) -> Response:
-        delegation_id, who = call.path["delegation_id"], call.principal.credential_id
-        ended = await self._delegations.revoke(call.tx, delegation_id, _whose(call), who)
+    async def end_delegation(self, request: Request[Empty, Empty]) -> Response:
+        delegation_id, who = request.path["delegation_id"], request.principal.credential_id
+        ended = await self._delegations.revoke(request.tx, delegation_id, _whose(request), who)
         return noted(attrs.asdict(ended), "delegation", delegation_id)
 
-    async def _page(self, call: Request[Any, Any], *, live: bool, reason: str | None) -> dict[str, Any]:
-        query = call.query
+    async def _page(self, request: Request[Any, Any], *, live: bool, reason: str | None) -> dict[str, Any]:
+        query = request.query
         if query.agent_id is not None:
-            await self._agents.get(call.tx, query.agent_id)
+            await self._agents.get(request.tx, query.agent_id)
         page = await self._tokens.page(
-            call.tx,
+            request.tx,
             agent_id=query.agent_id,
             live=live,
             reason=reason,
@@ -299,9 +299,9 @@ class TokensApi:
         return {"tokens": [_response(t) for t in page], "limit": query.limit, "offset": query.offset}
 
 
-def _whose(call: Request[Any, Any]) -> str | None:
+def _whose(request: Request[Any, Any]) -> str | None:
     """Everybody's for an administrator, else one's own."""
-    return None if call.principal.role >= Role.ADMIN else call.principal.user_id
+    return None if request.principal.role >= Role.ADMIN else request.principal.user_id
 
 
 def _response(token: TokenView) -> TokenResponse:

@@ -71,9 +71,9 @@ class Witnesses:
 class Verification:
     """Verifies one tenant in a transaction that has not read anything yet."""
 
-    def __init__(self, verifier: NoteVerifier, vouching: RowAuthentication, witnesses: Witnesses) -> None:
+    def __init__(self, verifier: NoteVerifier, row_authentication: RowAuthentication, witnesses: Witnesses) -> None:
         self._verifier = verifier
-        self._vouching = vouching
+        self._row_authentication = row_authentication
         self._witnesses = witnesses
         self._tree = Frontier()
         self._nodes: dict[Stored, bytes] = {}
@@ -199,7 +199,7 @@ class Verification:
         after = 0
         while rows := await tx.fetch(_UNSEALED, after):
             for row in rows:
-                if not self._vouching.genuine(tx.tenant_id, row):
+                if not self._row_authentication.genuine(tx.tenant_id, row):
                     raise VerificationFailed(reason="the unsealed record was not written by this log", event_id=row["id"])
             self._unsealed += len(rows)
             after = rows[-1]["id"]

@@ -24,31 +24,31 @@ class PostgresAuditLog:
 
     def __init__(
         self,
-        vouching: RowAuthentication,
+        row_authentication: RowAuthentication,
         journal: Journal,
-        floods: RepeatSuppressor,
+        suppressor: RepeatSuppressor,
         sealable: Callable[[str], None],
         redactor: Redactor,
     ) -> None:
         self._redactor = redactor
-        self._vouching = vouching
+        self._row_authentication = row_authentication
         self._journal = journal
-        self._floods = floods
+        self._suppressor = suppressor
         self._sealable = sealable
 
     async def append(self, tx: Transaction, event: AuditEvent) -> None:
         """Record ``event``; a raise leaves the transaction unable to commit."""
-        repeats = self._floods.owed(tx.tenant_id, event)
+        repeats = self._suppressor.owed(tx.tenant_id, event)
         await self._insert(tx, event, repeats, repeats)
 
     async def append_repeats(self, tx: Transaction, event: AuditEvent) -> None:
         """Record the rest of a flood that is over: ``event`` stands for itself and those before it."""
-        owed = self._floods.owed(tx.tenant_id, event)
+        owed = self._suppressor.owed(tx.tenant_id, event)
         if owed:
             await self._insert(tx, event, owed - 1, owed)
 
     def takes(self, tenant_id: str, event: AuditEvent) -> bool:
-        return self._floods.takes(tenant_id, event)
+        return self._suppressor.takes(tenant_id, event)
 
     async def tally(self, tx: Transaction, event_type: str, since: datetime) -> EventCount:
         row = await tx.fetchrow(
@@ -62,14 +62,14 @@ class PostgresAuditLog:
 
     async def _insert(self, tx: Transaction, event: AuditEvent, repeats: int, paid: int) -> None:
         written = record.columns(event, repeats, self._redactor)
-        voucher = self._vouching.voucher(tx.tenant_id, written)
+        voucher = self._row_authentication.voucher(tx.tenant_id, written)
         made = await tx.fetchrow(_APPEND, tx.tenant_id, voucher, *(written[name] for name in WRITTEN))
         if made is None:
             raise RuntimeError("the audit record was not written")
         row = {**written, **made, "voucher": voucher}
         tx.on_commit(lambda: self._committed(tx.tenant_id, row))
         if paid:
-            tx.on_commit(lambda: self._floods.paid(tx.tenant_id, event, paid))
+            tx.on_commit(lambda: self._suppressor.paid(tx.tenant_id, event, paid))
 
     def _committed(self, tenant_id: str, row: Mapping[str, object]) -> None:
         event_id = row["id"]

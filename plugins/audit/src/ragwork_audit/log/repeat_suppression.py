@@ -27,7 +27,7 @@ class RepeatSuppressor:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._floods: OrderedDict[Origin, _Flood] = OrderedDict()
+        self._suppressor: OrderedDict[Origin, _Flood] = OrderedDict()
 
     def takes(self, tenant_id: str, event: AuditEvent) -> bool:
         """Whether to record ``event`` now; else it is counted for the next of its origin."""
@@ -35,41 +35,41 @@ class RepeatSuppressor:
             return True
         now = self._monotonic()
         origin = self._place(tenant_id, event)
-        flood = self._floods.get(origin)
+        flood = self._suppressor.get(origin)
         if flood is None:
-            self._floods[origin] = _Flood(taken_at=now, event=event)
+            self._suppressor[origin] = _Flood(taken_at=now, event=event)
             return True
         if now - flood.taken_at >= EVERY_S:
             flood.taken_at, flood.event = now, event
-            self._floods.move_to_end(origin)
+            self._suppressor.move_to_end(origin)
             return True
         flood.passed_over += 1
         return False
 
     def owed(self, tenant_id: str, event: AuditEvent) -> int:
         """How many were passed over since the last record of this origin."""
-        flood = self._floods.get(self._place(tenant_id, event)) if _summed_up(event) else None
+        flood = self._suppressor.get(self._place(tenant_id, event)) if _summed_up(event) else None
         return flood.passed_over if flood is not None else 0
 
     def paid(self, tenant_id: str, event: AuditEvent, count: int) -> None:
         """A committed record has counted ``count`` of them."""
-        flood = self._floods.get(self._place(tenant_id, event))
+        flood = self._suppressor.get(self._place(tenant_id, event))
         if flood is not None:
             flood.passed_over = max(0, flood.passed_over - count)
 
     def ended(self, every: bool = False) -> list[tuple[str, AuditEvent]]:
         """The last event of floods that are over (or of all) and still owe; what owes nothing is forgotten."""
         now = self._monotonic()
-        over = [(o, f) for o, f in self._floods.items() if every or now - f.taken_at >= EVERY_S]
+        over = [(o, f) for o, f in self._suppressor.items() if every or now - f.taken_at >= EVERY_S]
         for origin, flood in over:
             if not flood.passed_over:
-                del self._floods[origin]
+                del self._suppressor[origin]
         return [(origin[0], flood.event) for origin, flood in over if flood.passed_over]
 
     def _place(self, tenant_id: str, event: AuditEvent) -> Origin:
         who = event.actor_id or (event.origin.peer if event.origin is not None else "")
         origin = (tenant_id, event.type, who)
-        if origin in self._floods or len(self._floods) < MAX_ORIGINS:
+        if origin in self._suppressor or len(self._suppressor) < MAX_ORIGINS:
             return origin
         return (tenant_id, event.type, "")
 

@@ -86,14 +86,14 @@ class Sealer:
         services: Services,
         signer: Signer,
         verifier: NoteVerifier,
-        vouching: RowAuthentication,
+        row_authentication: RowAuthentication,
         journal: Journal,
         anchors: AnchorFiles,
     ) -> None:
         self._services = services
         self._signer = signer
         self._verifier = verifier
-        self._vouching = vouching
+        self._row_authentication = row_authentication
         self._journal = journal
         self._anchors = anchors
         self._dirty: set[str] = set()
@@ -186,7 +186,7 @@ class Sealer:
         run.after = rows[-1]["id"] if rows else run.after
         same = before.cluster == here["cluster"]
         # What a later batch or another key has yet to seal is searched for again from the same place.
-        left = run.full or any(not self._vouching.mine(row) for row in rows)
+        left = run.full or any(not self._row_authentication.mine(row) for row in rows)
         low = (before.low if same else 0) if left else run.horizon
         now = here["now"].isoformat(timespec="microseconds")
         return attrs.evolve(before, rows=rows, low=low, cluster=here["cluster"], now=now)
@@ -220,9 +220,9 @@ class Sealer:
     def _vouched(self, tenant_id: str, row: Row, leaf: bytes) -> bool:
         """Whether the row is as this deployment wrote it; one that is not stays unsealed and is told once."""
         witnessed = self._journal.waiting(tenant_id).get(row["id"])
-        if witnessed in (None, leaf) and self._vouching.genuine(tenant_id, row):
+        if witnessed in (None, leaf) and self._row_authentication.genuine(tenant_id, row):
             return True
-        if self._vouching.mine(row):
+        if self._row_authentication.mine(row):
             self._tell(tenant_id, row["id"], "was not written by this log and is not sealed")
         return False
 

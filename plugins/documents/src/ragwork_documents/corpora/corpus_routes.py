@@ -181,23 +181,23 @@ class Corpora:
 def routes(corpora: Corpora) -> tuple[AnyRoute, ...]:
     """The routes under ``/v1/corpora``."""
 
-    async def list_(call: Request[Empty, ListQuery]) -> list[CorpusResponse]:
-        return await corpora.page(call.tx, call.query.limit, call.query.offset)
+    async def list_(request: Request[Empty, ListQuery]) -> list[CorpusResponse]:
+        return await corpora.page(request.tx, request.query.limit, request.query.offset)
 
-    async def get(call: Request[Empty, Empty]) -> CorpusResponse:
-        return await corpora.get(call.tx, call.path["corpus_id"])
+    async def get(request: Request[Empty, Empty]) -> CorpusResponse:
+        return await corpora.get(request.tx, request.path["corpus_id"])
 
-    async def create(call: Request[CorpusCreateRequest, Empty]) -> Response:
-        made = await corpora.create(call.tx, call.principal, call.body)
+    async def create(request: Request[CorpusCreateRequest, Empty]) -> Response:
+        made = await corpora.create(request.tx, request.principal, request.body)
         return Response(data=made, status=201, audit=_note(made.id))
 
-    async def patch(call: Request[CorpusPatchRequest, Empty]) -> Response:
-        patched = await corpora.patch(call.tx, call.principal, call.path["corpus_id"], call.body)
+    async def patch(request: Request[CorpusPatchRequest, Empty]) -> Response:
+        patched = await corpora.patch(request.tx, request.principal, request.path["corpus_id"], request.body)
         return Response(data=patched, audit=_note(patched.id))
 
-    async def delete(call: Request[Empty, Empty]) -> Response:
-        await corpora.delete(call.tx, call.principal, call.path["corpus_id"])
-        return Response(status=204, audit=_note(call.path["corpus_id"]))
+    async def delete(request: Request[Empty, Empty]) -> Response:
+        await corpora.delete(request.tx, request.principal, request.path["corpus_id"])
+        return Response(status=204, audit=_note(request.path["corpus_id"]))
 
     return (
         read_route(
@@ -229,9 +229,9 @@ def routes(corpora: Corpora) -> tuple[AnyRoute, ...]:
     )  # fmt: skip
 
 
-async def _patch_feature(call: Request[CorpusPatchRequest, Empty]) -> str | None:
+async def _patch_feature(request: Request[CorpusPatchRequest, Empty]) -> str | None:
     """Renaming is free; changing the provider configuration is a feature of the plan."""
-    return None if call.body.provider_config_json is None else "corpora_patch_provider_config"
+    return None if request.body.provider_config_json is None else "corpora_patch_provider_config"
 
 
 def _values(binding: CorpusBinding, embedder: str) -> tuple[object, ...]:

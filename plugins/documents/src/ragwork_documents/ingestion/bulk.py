@@ -77,21 +77,21 @@ class BulkIngest:
 
     async def run(self, batches: Iterable[Batch], advance: Callable[[int], None]) -> BulkSummary:
         """Accept all of ``batches`` and wait until each document is settled; ``advance`` counts them."""
-        tally = BulkSummary()
+        summary = BulkSummary()
         waiting: list[str] = []
         source = iter(batches)
         # Reading and checking lines is work for a thread: the loop is indexing meanwhile.
         while (batch := await asyncio.to_thread(next, source, None)) is not None:
-            settled = len(tally.failures) + tally.unchanged
-            waiting += await self._accept(batch, tally)
-            advance(len(tally.failures) + tally.unchanged - settled)
-            waiting = await self._settle(waiting, tally, advance)
+            settled = len(summary.failures) + summary.unchanged
+            waiting += await self._accept(batch, summary)
+            advance(len(summary.failures) + summary.unchanged - settled)
+            waiting = await self._settle(waiting, summary, advance)
         while waiting:
             await asyncio.sleep(_POLL_S)
-            waiting = await self._settle(waiting, tally, advance)
-        return tally
+            waiting = await self._settle(waiting, summary, advance)
+        return summary
 
-    async def _accept(self, batch: Batch, tally: BulkSummary) -> list[str]:
+    async def _accept(self, batch: Batch, summary: BulkSummary) -> list[str]:
         async with self._services.db.tenant(self._tenant_id) as tx:
             outcomes = await self._intake.accept(
                 tx, self._principal, self._corpus_id, batch.submissions, Overwrite.CHANGED, self._readers
@@ -104,14 +104,14 @@ class BulkIngest:
         waiting = []
         for outcome in outcomes:
             if outcome.refusal is not None:
-                tally.failures.append(f"{outcome.document_id}: {_reason(outcome.refusal)}")
+                summary.failures.append(f"{outcome.document_id}: {_reason(outcome.refusal)}")
             elif outcome.status == "succeeded":
-                tally.unchanged += 1
+                summary.unchanged += 1
             else:
                 waiting.append(outcome.document_id)
         return waiting
 
-    async def _settle(self, waiting: list[str], tally: BulkSummary, advance: Callable[[int], None]) -> list[str]:
+    async def _settle(self, waiting: list[str], summary: BulkSummary, advance: Callable[[int], None]) -> list[str]:
         """What of ``waiting`` is still under way; only its oldest part is asked for."""
         if not waiting:
             return waiting
@@ -125,9 +125,9 @@ class BulkIngest:
             )
         for row in rows:
             if row["status"] == "succeeded":
-                tally.indexed += 1
+                summary.indexed += 1
             else:
-                tally.failures.append(f"{row['id']}: {row['failure_reason'] or 'was deleted meanwhile'}")
+                summary.failures.append(f"{row['id']}: {row['failure_reason'] or 'was deleted meanwhile'}")
         advance(len(rows))
         done = {row["id"] for row in rows}
         return [document_id for document_id in waiting if document_id not in done]

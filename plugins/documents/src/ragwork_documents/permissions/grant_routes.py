@@ -40,28 +40,28 @@ async def page(
 def routes(readers: Readers, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
     """The routes under ``/v1/admin/authz/documents/{document_id}/permissions``."""
 
-    async def load(call: Request[object, object]) -> Resource:
-        return await access.load(call.tx, call.principal, call.path["document_id"])
+    async def load(request: Request[object, object]) -> Resource:
+        return await access.load(request.tx, request.principal, request.path["document_id"])
 
-    async def list_(call: Request[Empty, PageQuery]) -> DocumentPermissionList:
-        query = call.query
-        found = await page(call.tx, call.path["document_id"], limit=query.limit, offset=query.offset)
+    async def list_(request: Request[Empty, PageQuery]) -> DocumentPermissionList:
+        query = request.query
+        found = await page(request.tx, request.path["document_id"], limit=query.limit, offset=query.offset)
         return DocumentPermissionList(items=found)
 
-    async def give(call: Request[DocumentPermissionRequest, Empty]) -> Response:
-        document_id = call.path["document_id"]
-        given = await readers.give(call.tx, call.principal, document_id, [call.body], [["body"]])
+    async def give(request: Request[DocumentPermissionRequest, Empty]) -> Response:
+        document_id = request.path["document_id"]
+        given = await readers.give(request.tx, request.principal, document_id, [request.body], [["body"]])
         return Response(data=_response(given.grants[0]), status=201, audit=_note(document_id, given))
 
-    async def bulk(call: Request[DocumentPermissionBulkRequest, Empty]) -> Response:
-        document_id, asked = call.path["document_id"], call.body.permissions
+    async def bulk(request: Request[DocumentPermissionBulkRequest, Empty]) -> Response:
+        document_id, asked = request.path["document_id"], request.body.permissions
         paths: list[list[str | int]] = [["body", "permissions", number] for number in range(len(asked))]
-        given = await readers.give(call.tx, call.principal, document_id, asked, paths)
+        given = await readers.give(request.tx, request.principal, document_id, asked, paths)
         data = DocumentPermissionBulkResponse(items=[_response(row) for row in given.grants])
         return Response(data=data, status=201, audit=_note(document_id, given))
 
-    async def revoke(call: Request[Empty, Empty]) -> DocumentPermissionResponse:
-        row = await readers.revoke(call.tx, call.path["document_id"], call.path["permission_id"])
+    async def revoke(request: Request[Empty, Empty]) -> DocumentPermissionResponse:
+        row = await readers.revoke(request.tx, request.path["document_id"], request.path["permission_id"])
         return _response(row)
 
     return (

@@ -35,9 +35,9 @@ class RetrieveApi:
         self._catalog = catalog
         self._search = search
 
-    async def retrieve(self, call: Request[RetrieveRequest, Empty]) -> RetrieveResponse:
+    async def retrieve(self, request: Request[RetrieveRequest, Empty]) -> RetrieveResponse:
         """The best passages. Raises ``Problem`` 404, 422 for the request, 503 when no provider answers."""
-        body, principal = call.body, call.principal
+        body, principal = request.body, request.principal
         asked = _asked(body)
         _check_filter(body.filter or {})
         corpora = [await self._corpus(principal.tenant_id, corpus_id) for corpus_id in asked]
@@ -102,9 +102,9 @@ class RetrieveApi:
             ),
         )  # fmt: skip
 
-    async def _features(self, call: Request[RetrieveRequest, Empty]) -> tuple[str, ...]:
-        tenant_id = call.principal.tenant_id
-        corpora = [await self._catalog.corpus(tenant_id, corpus_id) for corpus_id in _asked(call.body)]
+    async def _features(self, request: Request[RetrieveRequest, Empty]) -> tuple[str, ...]:
+        tenant_id = request.principal.tenant_id
+        corpora = [await self._catalog.corpus(tenant_id, corpus_id) for corpus_id in _asked(request.body)]
         return tuple(
             dict.fromkeys(f"retrieval.{corpus.retriever}" for corpus in corpora if corpus is not None)
         )

@@ -36,64 +36,64 @@ class GroupsApi:
         self._config = config
         self._rights = rights
 
-    async def list(self, call: Request[Empty, ResourceListQuery]) -> object:
-        return await self._found(call, call.query)
+    async def list(self, request: Request[Empty, ResourceListQuery]) -> object:
+        return await self._found(request, request.query)
 
-    async def search(self, call: Request[dict[str, Any], Empty]) -> object:
-        return await self._found(call, list_query(call.body))
+    async def search(self, request: Request[dict[str, Any], Empty]) -> object:
+        return await self._found(request, list_query(request.body))
 
-    async def get(self, call: Request[Empty, Projection]) -> Response | File:
-        wanted = AttributeSelection.of(call.query)
-        stored = await group_store.get(call.tx, call.path["group_id"], members=wanted.includes("members"))
+    async def get(self, request: Request[Empty, Projection]) -> Response | File:
+        wanted = AttributeSelection.of(request.query)
+        stored = await group_store.get(request.tx, request.path["group_id"], members=wanted.includes("members"))
         tag = {"ETag": etag(stored.version)}
-        if is_known(call.headers, stored.version):
+        if is_known(request.headers, stored.version):
             return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
         return Response(data=_shown(stored, wanted), headers=tag)
 
-    async def create(self, call: Request[dict[str, Any], Projection]) -> Response:
-        sent, members = payloads.group_of(call.body, Context.RESOURCE_CREATION_REQUEST)
-        added, wanted = patches.member_ids(members), AttributeSelection.of(call.query)
+    async def create(self, request: Request[dict[str, Any], Projection]) -> Response:
+        sent, members = payloads.group_of(request.body, Context.RESOURCE_CREATION_REQUEST)
+        added, wanted = patches.member_ids(members), AttributeSelection.of(request.query)
         name = payloads.group_name(sent.display_name)
-        await acquire(call.tx)
-        group_id = await group_store.insert(call.tx, name, sent.external_id)
-        await self._rights.name_group(call.tx, group_id, name)
-        joined = await group_store.join(call.tx, group_id, added)
-        await self._rights.moved(call.tx, call.principal, group_id, joined, ())
-        return await self._reply(call, group_id, wanted, _note(group_id, "created", joined, ()))
+        await acquire(request.tx)
+        group_id = await group_store.insert(request.tx, name, sent.external_id)
+        await self._rights.name_group(request.tx, group_id, name)
+        joined = await group_store.join(request.tx, group_id, added)
+        await self._rights.moved(request.tx, request.principal, group_id, joined, ())
+        return await self._reply(request, group_id, wanted, _note(group_id, "created", joined, ()))
 
-    async def replace(self, call: Request[dict[str, Any], Projection]) -> Response:
-        sent, members = payloads.group_of(call.body, Context.RESOURCE_REPLACEMENT_REQUEST)
-        stored = await self._held(call)
+    async def replace(self, request: Request[dict[str, Any], Projection]) -> Response:
+        sent, members = payloads.group_of(request.body, Context.RESOURCE_REPLACEMENT_REQUEST)
+        stored = await self._held(request)
         name = payloads.group_name(sent.display_name)
         change = GroupChange(name, sent.external_id, cleared=True, added=patches.member_ids(members))
-        return await self._changed(call, stored, change, "replaced")
+        return await self._changed(request, stored, change, "replaced")
 
-    async def patch(self, call: Request[dict[str, Any], Projection]) -> Response:
-        stored = await self._held(call)
+    async def patch(self, request: Request[dict[str, Any], Projection]) -> Response:
+        stored = await self._held(request)
         change = GroupChange(stored.display_name, stored.external_id)
-        for operation in patches.operations(call.body, stored.id):
+        for operation in patches.operations(request.body, stored.id):
             change.apply(operation)
-        return await self._changed(call, stored, change, "patched")
+        return await self._changed(request, stored, change, "patched")
 
-    async def delete(self, call: Request[Empty, Empty]) -> Response:
-        stored = await self._held(call)
-        left = await group_store.leave(call.tx, stored.id, (), all_but=())
-        await group_store.delete(call.tx, stored.id)
-        await self._rights.moved(call.tx, call.principal, stored.id, (), left)
+    async def delete(self, request: Request[Empty, Empty]) -> Response:
+        stored = await self._held(request)
+        left = await group_store.leave(request.tx, stored.id, (), all_but=())
+        await group_store.delete(request.tx, stored.id)
+        await self._rights.moved(request.tx, request.principal, stored.id, (), left)
         return Response(status=204, audit=_note(stored.id, "deleted", (), left))
 
-    async def _held(self, call: Request[Any, Any]) -> StoredGroup:
+    async def _held(self, request: Request[Any, Any]) -> StoredGroup:
         """The group in the tenant's turn. Raises ``Problem`` 404 and 412."""
-        await acquire(call.tx)
-        stored = await group_store.get(call.tx, call.path["group_id"], members=False)
-        require_version(call.headers, stored.version)
+        await acquire(request.tx)
+        stored = await group_store.get(request.tx, request.path["group_id"], members=False)
+        require_version(request.headers, stored.version)
         return stored
 
     async def _changed(
-        self, call: Request[dict[str, Any], Projection], stored: StoredGroup, change: GroupChange, how: str
+        self, request: Request[dict[str, Any], Projection], stored: StoredGroup, change: GroupChange, how: str
     ) -> Response:
-        wanted = AttributeSelection.of(call.query)
-        tx = call.tx
+        wanted = AttributeSelection.of(request.query)
+        tx = request.tx
         renamed = (change.display_name, change.external_id) != (stored.display_name, stored.external_id)
         if renamed:
             await group_store.rename(tx, stored.id, change.display_name, change.external_id)
@@ -106,14 +106,14 @@ class GroupsApi:
         changed = renamed or bool(joined) or bool(left)
         if changed:
             await group_store.touch(tx, stored.id)
-            await self._rights.moved(tx, call.principal, stored.id, joined, left)
+            await self._rights.moved(tx, request.principal, stored.id, joined, left)
         note = _note(stored.id, how, joined, left)
-        return await self._reply(call, stored.id, wanted, note, changed=changed)
+        return await self._reply(request, stored.id, wanted, note, changed=changed)
 
     async def _reply(
-        self, call: Request[Any, Any], group_id: str, wanted: AttributeSelection, note: AuditDetails, *, changed: bool = True
+        self, request: Request[Any, Any], group_id: str, wanted: AttributeSelection, note: AuditDetails, *, changed: bool = True
     ) -> Response:
-        stored = await group_store.get(call.tx, group_id, members=wanted.includes("members"))
+        stored = await group_store.get(request.tx, group_id, members=wanted.includes("members"))
         return Response(
             data=_shown(stored, wanted),
             status=201 if note.metadata["operation"] == "created" else 200,
@@ -122,22 +122,22 @@ class GroupsApi:
             audit=note,
         )
 
-    async def _found(self, call: Request[Any, Any], query: ResourceListQuery) -> object:
+    async def _found(self, request: Request[Any, Any], query: ResourceListQuery) -> object:
         search = ResourceSearch.of(query, self._config.default_page_size, self._config.max_page_size)
         where = condition(Group, GROUP_COLUMNS, search.filter)
-        total = await group_store.count(call.tx, where)
-        resources = await self.section(call, search, where, search.count, search.start - 1)
+        total = await group_store.count(request.tx, where)
+        resources = await self.section(request, search, where, search.count, search.start - 1)
         return listed(resources, total=total, start=search.start)
 
     async def section(
-        self, call: Request[Any, Any], search: ResourceSearch, where: Condition, limit: int, offset: int
+        self, request: Request[Any, Any], search: ResourceSearch, where: Condition, limit: int, offset: int
     ) -> Sequence[Mapping[str, object]]:
         """Up to ``limit`` resources that meet ``where``, from ``offset`` on."""
         if limit <= 0:
             return ()
         by = order(Group, GROUP_COLUMNS, search.sort_by, search.descending)
         with_members = search.wanted.includes("members")
-        found = await group_store.page(call.tx, where, by, limit, offset, members=with_members)
+        found = await group_store.page(request.tx, where, by, limit, offset, members=with_members)
         return [_shown(group, search.wanted) for group in found]
 
 

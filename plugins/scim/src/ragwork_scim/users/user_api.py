@@ -37,83 +37,83 @@ class UsersApi:
         self._config = config
         self._rights = rights
 
-    async def list(self, call: Request[Empty, ResourceListQuery]) -> object:
-        return await self._found(call, call.query)
+    async def list(self, request: Request[Empty, ResourceListQuery]) -> object:
+        return await self._found(request, request.query)
 
-    async def search(self, call: Request[dict[str, Any], Empty]) -> object:
-        return await self._found(call, list_query(call.body))
+    async def search(self, request: Request[dict[str, Any], Empty]) -> object:
+        return await self._found(request, list_query(request.body))
 
-    async def get(self, call: Request[Empty, Projection]) -> Response | File:
-        wanted = AttributeSelection.of(call.query)
-        stored = await user_store.get(call.tx, call.path["user_id"])
+    async def get(self, request: Request[Empty, Projection]) -> Response | File:
+        wanted = AttributeSelection.of(request.query)
+        stored = await user_store.get(request.tx, request.path["user_id"])
         tag = {"ETag": etag(stored.version)}
-        if is_known(call.headers, stored.version):
+        if is_known(request.headers, stored.version):
             return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
         return Response(data=projected(Person, stored.resource(), wanted), headers=tag)
 
-    async def create(self, call: Request[dict[str, Any], Projection]) -> Response:
-        person = payloads.user_of(call.body, Context.RESOURCE_CREATION_REQUEST)
-        wanted = AttributeSelection.of(call.query)
-        await acquire(call.tx)
-        stored = await user_store.insert(call.tx, person)
-        await self._rights.create(call.tx, call.principal, stored.id, stored.active)
+    async def create(self, request: Request[dict[str, Any], Projection]) -> Response:
+        person = payloads.user_of(request.body, Context.RESOURCE_CREATION_REQUEST)
+        wanted = AttributeSelection.of(request.query)
+        await acquire(request.tx)
+        stored = await user_store.insert(request.tx, person)
+        await self._rights.create(request.tx, request.principal, stored.id, stored.active)
         return _reply(stored, wanted, _note(_CREATED, stored, "created"))
 
-    async def replace(self, call: Request[dict[str, Any], Projection]) -> Response:
-        person = payloads.user_of(call.body, Context.RESOURCE_REPLACEMENT_REQUEST)
-        stored = await self._held(call)
-        if not payloads.says_active(call.body):
+    async def replace(self, request: Request[dict[str, Any], Projection]) -> Response:
+        person = payloads.user_of(request.body, Context.RESOURCE_REPLACEMENT_REQUEST)
+        stored = await self._held(request)
+        if not payloads.says_active(request.body):
             # Whoever is shut out is not let in by an omission.
             person.active = stored.active
         with payloads.refusing():
             person.replace(stored.person())
-        return await self._changed(call, stored, person, "replaced")
+        return await self._changed(request, stored, person, "replaced")
 
-    async def patch(self, call: Request[dict[str, Any], Projection]) -> Response:
-        stored = await self._held(call)
-        person = patches.patched_user(stored.person(), call.body)
-        return await self._changed(call, stored, person, "patched")
+    async def patch(self, request: Request[dict[str, Any], Projection]) -> Response:
+        stored = await self._held(request)
+        person = patches.patched_user(stored.person(), request.body)
+        return await self._changed(request, stored, person, "patched")
 
-    async def delete(self, call: Request[Empty, Empty]) -> Response:
-        stored = await self._held(call)
+    async def delete(self, request: Request[Empty, Empty]) -> Response:
+        stored = await self._held(request)
         await self._rights.end(
-            call.tx, call.principal, stored.id, [group["value"] for group in stored.groups]
+            request.tx, request.principal, stored.id, [group["value"] for group in stored.groups]
         )
-        await user_store.delete(call.tx, stored.id)
+        await user_store.delete(request.tx, stored.id)
         return Response(status=204, audit=_note(_DELETED, stored, "deleted"))
 
-    async def _held(self, call: Request[Any, Any]) -> StoredUser:
+    async def _held(self, request: Request[Any, Any]) -> StoredUser:
         """The user in the tenant's turn. Raises ``Problem`` 404 and 412."""
-        await acquire(call.tx)
-        stored = await user_store.get(call.tx, call.path["user_id"])
-        require_version(call.headers, stored.version)
+        await acquire(request.tx)
+        stored = await user_store.get(request.tx, request.path["user_id"])
+        require_version(request.headers, stored.version)
         return stored
 
     async def _changed(
-        self, call: Request[dict[str, Any], Projection], stored: StoredUser, person: Person, how: str
+        self, request: Request[dict[str, Any], Projection], stored: StoredUser, person: Person, how: str
     ) -> Response:
-        wanted = AttributeSelection.of(call.query)
-        now = await user_store.update(call.tx, stored, person)
-        await self._rights.set_active(call.tx, call.principal, stored.id, was=stored.active, now=now.active)
+        wanted = AttributeSelection.of(request.query)
+        now = await user_store.update(request.tx, stored, person)
+        await self._rights.set_active(request.tx, request.principal, stored.id, was=stored.active, now=now.active)
         disabled = stored.active and not now.active
         note = _note(_DISABLED if disabled else _UPDATED, now, how)
         return _reply(now, wanted, note, changed=now is not stored)
 
-    async def _found(self, call: Request[Any, Any], query: ResourceListQuery) -> object:
+    async def _found(self, request: Request[Any, Any], query: ResourceListQuery) -> object:
         search = ResourceSearch.of(query, self._config.default_page_size, self._config.max_page_size)
         where = condition(Person, USER_COLUMNS, search.filter)
-        total = await user_store.count(call.tx, where)
-        resources = await self.section(call, search, where, search.count, search.start - 1)
+        total = await user_store.count(request.tx, where)
+        resources = await self.section(request, search, where, search.count, search.start - 1)
         return listed(resources, total=total, start=search.start)
 
     async def section(
-        self, call: Request[Any, Any], search: ResourceSearch, where: Condition, limit: int, offset: int
+        self, request: Request[Any, Any], search: ResourceSearch, where: Condition, limit: int, offset: int
     ) -> Sequence[Mapping[str, object]]:
         """Up to ``limit`` resources that meet ``where``, from ``offset`` on."""
         if limit <= 0:
             return ()
         by = order(Person, USER_COLUMNS, search.sort_by, search.descending)
-        found = await user_store.page(call.tx, where, by, limit, offset)
+        found = await user_store.page(request.tx, where, by, limit, offset)
         return [projected(Person, user.resource(), search.wanted) for user in found]
 
 

@@ -22,7 +22,7 @@ class LoginRecords:
     async def did(
         self,
         tx: Transaction,
-        call: Request[Any, Any],
+        request: Request[Any, Any],
         event: str,
         user_id: str,
         metadata: Mapping[str, object],
@@ -42,11 +42,11 @@ class LoginRecords:
                 resource_type="user",
                 resource_id=user_id,
                 metadata=metadata,
-                origin=_origin(call),
+                origin=_origin(request),
             ),
         )
 
-    async def failed(self, call: Request[Any, Any], tenant_id: str, provider_id: str, problem: Problem) -> None:
+    async def failed(self, request: Request[Any, Any], tenant_id: str, provider_id: str, problem: Problem) -> None:
         """A login that was refused. Floods are summed up by the log."""
         event = AuditEvent(
             type="identity.sso.login.failure",
@@ -56,7 +56,7 @@ class LoginRecords:
             resource_id=provider_id,
             metadata={"reason": problem.message},
             error_code=problem.code,
-            origin=_origin(call),
+            origin=_origin(request),
         )
         if self._log is None or not self._log.takes(tenant_id, event):
             return
@@ -64,10 +64,10 @@ class LoginRecords:
             await self._log.append(tx, event)
 
 
-def _origin(call: Request[Any, Any]) -> Origin:
+def _origin(request: Request[Any, Any]) -> Origin:
     return Origin(
-        request_id=call.request_id,
-        echo_id=call.echo_id,
-        peer=call.peer,
-        user_agent=(call.headers.get("user-agent") or "")[:_LONGEST_AGENT],
+        request_id=request.request_id,
+        echo_id=request.echo_id,
+        peer=request.peer,
+        user_agent=(request.headers.get("user-agent") or "")[:_LONGEST_AGENT],
     )

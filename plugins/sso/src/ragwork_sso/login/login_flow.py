@@ -103,27 +103,27 @@ class Logins:
         )
         return address, began.cookie
 
-    async def finish(self, call: Request[Any, Any], provider_id: str, returned: CallbackParams) -> Login:
+    async def finish(self, request: Request[Any, Any], provider_id: str, returned: CallbackParams) -> Login:
         """The login that the browser came back from. Raises ``Problem`` with the contract's codes."""
         tenant_id = await self._tenant(provider_id)
-        attempt = await self._parts.one_time.finish(tenant_id, provider_id, returned.state, call.headers)
+        attempt = await self._parts.one_time.finish(tenant_id, provider_id, returned.state, request.headers)
         try:
             if attempt is None:
                 raise bad_state()
             provider = await self._provider(tenant_id, provider_id)
             identity = await self._identity(provider, attempt, returned)
             async with self._parts.services.db.tenant(tenant_id) as tx:
-                user = await self._person(tx, call, provider_id, identity)
+                user = await self._person(tx, request, provider_id, identity)
                 if attempt.return_to is None:
-                    return await self._opened(tx, call, provider_id, user)
+                    return await self._opened(tx, request, provider_id, user)
         except Problem as problem:
-            await self._parts.records.failed(call, tenant_id, provider_id, problem)
+            await self._parts.records.failed(request, tenant_id, provider_id, problem)
             raise
         code = await self._parts.one_time.give_code(tenant_id, provider_id, user.id)
         location = with_query(attempt.return_to, **own_parameters(provider_id, code))
         return Login(tenant_id=tenant_id, provider_id=provider_id, user=user, location=location)
 
-    async def redeem(self, call: Request[Any, Any], provider_id: str, code: str) -> Login:
+    async def redeem(self, request: Request[Any, Any], provider_id: str, code: str) -> Login:
         """The session that the code of a redirect is worth."""
         tenant_id = await self._tenant(provider_id)
         user_id = await self._parts.one_time.take_code(tenant_id, provider_id, code)
@@ -134,7 +134,7 @@ class Logins:
             user = await self._parts.directory.user(tx, user_id)
             if user is None or not user.active:
                 raise _inactive()
-            return await self._opened(tx, call, provider_id, user)
+            return await self._opened(tx, request, provider_id, user)
 
     async def _tenant(self, provider_id: str) -> str:
         self._parts.entitled.check_enabled()
@@ -198,7 +198,7 @@ class Logins:
         return provider
 
     async def _person(
-        self, tx: Transaction, call: Request[Any, Any], provider_id: str, identity: VerifiedIdentity
+        self, tx: Transaction, request: Request[Any, Any], provider_id: str, identity: VerifiedIdentity
     ) -> User:
         """The identity's user, made or with its role set anew."""
         provider = await self._held(tx, provider_id)
@@ -212,8 +212,8 @@ class Logins:
         user_id, made = await account_store.seen(tx, provider, identity, known or new)
         if made and linked is not None:
             by = {"provider_id": provider_id, "because": "scim"}
-            await self._parts.records.did(tx, call, "identity.user.linked", user_id, by)
-        user = await self._with_role(tx, call, provider, identity, user_id, made=made and linked is None)
+            await self._parts.records.did(tx, request, "identity.user.linked", user_id, by)
+        user = await self._with_role(tx, request, provider, identity, user_id, made=made and linked is None)
         if not user.active:
             raise _inactive()
         return user
@@ -234,7 +234,7 @@ class Logins:
     async def _with_role(
         self,
         tx: Transaction,
-        call: Request[Any, Any],
+        request: Request[Any, Any],
         provider: IdentityProvider,
         identity: VerifiedIdentity,
         user_id: str,
@@ -252,21 +252,21 @@ class Logins:
         before = await directory.ensure_user(tx, user_id, role, by=by)
         if made:
             metadata = {"provider_id": provider.id, "role": before.role.label}
-            await self._parts.records.did(tx, call, "identity.jit.user_created", user_id, metadata)
+            await self._parts.records.did(tx, request, "identity.jit.user_created", user_id, metadata)
         if provider.role_mapping is None or not before.active:
             return before
         user = await directory.set_role(tx, user_id, role, by=by)
         if role != before.role:
             change = {"provider_id": provider.id, "from": before.role.label, "to": role.label}
             event = "identity.role.changed" if user.role == role else "identity.role.requested"
-            await self._parts.records.did(tx, call, event, user_id, change)
+            await self._parts.records.did(tx, request, event, user_id, change)
         return user
 
-    async def _opened(self, tx: Transaction, call: Request[Any, Any], provider_id: str, user: User) -> Login:
+    async def _opened(self, tx: Transaction, request: Request[Any, Any], provider_id: str, user: User) -> Login:
         session = await self._parts.sessions.open(tx, user.id, provider_id)
         by = {"provider_id": provider_id, "role": user.role.label}
         await self._parts.records.did(
-            tx, call, "identity.sso.login.success", user.id, by, session_id=session.id
+            tx, request, "identity.sso.login.success", user.id, by, session_id=session.id
         )
         return Login(tenant_id=tx.tenant_id, provider_id=provider_id, user=user, session=session)
 

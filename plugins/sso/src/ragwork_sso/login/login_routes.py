@@ -199,9 +199,9 @@ class LoginApi:
             query=ProvidersQuery, errors=("AUTH_FORBIDDEN",), legacy=True,
         )  # fmt: skip
 
-    async def list(self, call: Request[Empty, ProvidersQuery]) -> SsoProviderList:
+    async def list(self, request: Request[Empty, ProvidersQuery]) -> SsoProviderList:
         self._entitled.check_enabled()
-        tenant_id = call.caller.tenant_id if call.caller else call.query.tenant_id
+        tenant_id = request.caller.tenant_id if request.caller else request.query.tenant_id
         if tenant_id is None:
             raise Problem("AUTH_FORBIDDEN", "say whose providers: ?tenant_id=…")
         await self._entitled.check(tenant_id, SSO)
@@ -222,38 +222,38 @@ class LoginApi:
             ]
         )
 
-    async def start(self, call: Request[Empty, StartQuery]) -> Response | File:
+    async def start(self, request: Request[Empty, StartQuery]) -> Response | File:
         self._entitled.check_enabled()
-        sent = call.query.return_to
+        sent = request.query.return_to
         return_to = None if sent is None else self._returns.check(sent)
-        provider_id = call.path["provider_id"]
-        redirect_uri = self._origin(call.headers) + _CALLBACK.format(provider_id=provider_id)
+        provider_id = request.path["provider_id"]
+        redirect_uri = self._origin(request.headers) + _CALLBACK.format(provider_id=provider_id)
         address, cookie = await self._logins.start(provider_id, redirect_uri, return_to)
-        if call.query.response_mode == "redirect":
+        if request.query.response_mode == "redirect":
             return _redirect(307, address, {"Set-Cookie": cookie})
         return Response(data=SsoStartResponse(authorize_url=address), headers={"Set-Cookie": cookie})
 
-    async def callback(self, call: Request[Empty, dict[str, str]]) -> SsoLoginResponse | File:
+    async def callback(self, request: Request[Empty, dict[str, str]]) -> SsoLoginResponse | File:
         """Parameters that the standards don't name are ignored (RFC 6749 §4.1.2)."""
-        sent = {name: value[:_LONGEST] for name, value in call.query.items()}
+        sent = {name: value[:_LONGEST] for name, value in request.query.items()}
         if not sent.get("state") or not (sent.get("code") or sent.get("error")):
             raise Problem("REQUEST_VALIDATION_ERROR", "the provider sends a state, and a code or an error")
         returned = CallbackParams(
             state=sent["state"], code=sent.get("code"), issuer=sent.get("iss"), error=sent.get("error")
         )
-        login = await self._logins.finish(call, call.path["provider_id"], returned)
+        login = await self._logins.finish(request, request.path["provider_id"], returned)
         # 303: the next request is a GET, whatever this one was.
         return _response(login) if login.location is None else _redirect(303, login.location, {})
 
-    async def exchange(self, call: Request[SsoExchangeRequest, Empty]) -> SsoLoginResponse:
-        return _response(await self._logins.redeem(call, call.path["provider_id"], call.body.code))
+    async def exchange(self, request: Request[SsoExchangeRequest, Empty]) -> SsoLoginResponse:
+        return _response(await self._logins.redeem(request, request.path["provider_id"], request.body.code))
 
-    async def me(self, call: Request[Empty, Empty]) -> SsoMeResponse:
-        principal = call.principal
+    async def me(self, request: Request[Empty, Empty]) -> SsoMeResponse:
+        principal = request.principal
         session = await self._sessions.lookup.find(principal.credential_id)
         if session is None:
             raise _no_session()
-        account = await account_store.of_user(call.tx, principal.user_id)
+        account = await account_store.of_user(request.tx, principal.user_id)
         return SsoMeResponse(
             tenant_id=principal.tenant_id,
             user_id=principal.user_id,
@@ -265,11 +265,11 @@ class LoginApi:
             expires_at=session.expires_at,
         )
 
-    async def logout(self, call: Request[Empty, Empty]) -> Response:
-        principal = call.principal
+    async def logout(self, request: Request[Empty, Empty]) -> Response:
+        principal = request.principal
         if principal.kind != "sso_session":
             raise _no_session()
-        await self._sessions.revoke(call.tx, principal.credential_id)
+        await self._sessions.revoke(request.tx, principal.credential_id)
         note = AuditDetails(resource_type="sso_session", resource_id=principal.credential_id)
         return Response(status=204, audit=note)
 

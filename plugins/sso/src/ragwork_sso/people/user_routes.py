@@ -150,13 +150,13 @@ class UserApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Request[Empty, UsersQuery]) -> TenantUserList:
-        limit, offset = call.query.limit, call.query.offset
-        ids = await self._first(call.tx, offset + limit + 1)
+    async def list(self, request: Request[Empty, UsersQuery]) -> TenantUserList:
+        limit, offset = request.query.limit, request.query.offset
+        ids = await self._first(request.tx, offset + limit + 1)
         shown = ids[offset : offset + limit]
-        users = await self._directory.users(call.tx, shown)
-        logins = await account_store.of_users(call.tx, shown)
-        managed = await self._provisioning.described(call.tx, shown) if self._provisioning else {}
+        users = await self._directory.users(request.tx, shown)
+        logins = await account_store.of_users(request.tx, shown)
+        managed = await self._provisioning.described(request.tx, shown) if self._provisioning else {}
         return TenantUserList(
             items=[
                 _person(users[each], logins.get(each), managed.get(each)) for each in shown if each in users
@@ -171,24 +171,24 @@ class UserApi:
             found += await self._provisioning.first(tx, count)
         return list(dict.fromkeys(user_id for _, user_id in sorted(found)))[:count]
 
-    async def set_role(self, call: Request[TenantUserRolePatch, Empty]) -> Response:
-        role = _parsed(call.body.role)
-        before = await self._user(call.tx, call.path["user_id"])
-        user = await self._directory.set_role(call.tx, before.id, role, by=call.principal.user_id)
+    async def set_role(self, request: Request[TenantUserRolePatch, Empty]) -> Response:
+        role = _parsed(request.body.role)
+        before = await self._user(request.tx, request.path["user_id"])
+        user = await self._directory.set_role(request.tx, before.id, role, by=request.principal.user_id)
         change = {"from": before.role.label, "to": role.label}
         if user.role != role:
             waits = attrs.evolve(_action(user), status="pending_approval")
             return Response(status=202, data=waits, audit=_note(user, change, event="identity.role.requested"))
         return Response(data=_action(user), changed=before.role != role, audit=_note(user, change))
 
-    async def disable(self, call: Request[Empty, Empty]) -> Response:
-        return await self._switch(call, active=False)
+    async def disable(self, request: Request[Empty, Empty]) -> Response:
+        return await self._switch(request, active=False)
 
-    async def enable(self, call: Request[Empty, Empty]) -> Response:
-        return await self._switch(call, active=True)
+    async def enable(self, request: Request[Empty, Empty]) -> Response:
+        return await self._switch(request, active=True)
 
-    async def link(self, call: Request[TenantUserLinkRequest, Empty]) -> Response:
-        user = await self._user(call.tx, call.path["user_id"])
+    async def link(self, request: Request[TenantUserLinkRequest, Empty]) -> Response:
+        user = await self._user(request.tx, request.path["user_id"])
         if self._directory.dual_control:
             if user.role > Role.READER:
                 # Whoever logs in as another admin could approve their own wishes.
@@ -196,16 +196,16 @@ class UserApi:
                     "AUTH_FORBIDDEN", "under dual control only readers are linked; raise the role after"
                 )
             # What waits was asked for somebody whom nobody else could be.
-            await self._directory.set_role(call.tx, user.id, user.role, by=call.principal.user_id)
-        provider = await self._providers.find(call.tx, call.body.provider_id)
+            await self._directory.set_role(request.tx, user.id, user.role, by=request.principal.user_id)
+        provider = await self._providers.find(request.tx, request.body.provider_id)
         if provider is None:
-            raise not_found("provider", call.body.provider_id)
-        await account_store.link(call.tx, provider, call.body.subject, user.id)
+            raise not_found("provider", request.body.provider_id)
+        await account_store.link(request.tx, provider, request.body.subject, user.id)
         return Response(data=_action(user), status=201, audit=_note(user, {"provider_id": provider.id}))
 
-    async def _switch(self, call: Request[Empty, Empty], *, active: bool) -> Response:
-        before = await self._user(call.tx, call.path["user_id"])
-        user = await self._directory.set_active(call.tx, before.id, active, by=call.principal.user_id)
+    async def _switch(self, request: Request[Empty, Empty], *, active: bool) -> Response:
+        before = await self._user(request.tx, request.path["user_id"])
+        user = await self._directory.set_active(request.tx, before.id, active, by=request.principal.user_id)
         return Response(data=_action(user), changed=before.active != active, audit=_note(user, {}))
 
     async def _user(self, tx: Transaction, user_id: str) -> User:

@@ -259,51 +259,51 @@ class ProviderApi:
             ),
         )  # fmt: skip
 
-    async def list(self, call: Request[Empty, PageQuery]) -> IdentityProviderList:
+    async def list(self, request: Request[Empty, PageQuery]) -> IdentityProviderList:
         # A tenant has a bounded number of providers.
-        found = await self._providers.all(call.tx)
-        return IdentityProviderList(items=[_response(each) for each in found[call.query.window]])
+        found = await self._providers.all(request.tx)
+        return IdentityProviderList(items=[_response(each) for each in found[request.query.window]])
 
-    async def create(self, call: Request[IdentityProviderCreateRequest, Empty]) -> Response:
-        if call.body.type != "oidc":
+    async def create(self, request: Request[IdentityProviderCreateRequest, Empty]) -> Response:
+        if request.body.type != "oidc":
             raise invalid("type", "only oidc providers can be added")
-        fields = self._checked(call.tx, call.body)
+        fields = self._checked(request.tx, request.body)
         provider = await self._providers.create(
-            call.tx, attrs.evolve(fields, algorithms=fields.algorithms or ("RS256",))
+            request.tx, attrs.evolve(fields, algorithms=fields.algorithms or ("RS256",))
         )
         return _reply(provider, fields, status=201)
 
-    async def patch(self, call: Request[IdentityProviderPatchRequest, Empty]) -> Response:
-        fields = self._checked(call.tx, call.body)
-        return _reply(await self._trust.change(call.tx, call.path["provider_id"], fields), fields)
+    async def patch(self, request: Request[IdentityProviderPatchRequest, Empty]) -> Response:
+        fields = self._checked(request.tx, request.body)
+        return _reply(await self._trust.change(request.tx, request.path["provider_id"], fields), fields)
 
-    async def rotate(self, call: Request[IdentityProviderSecretRotateRequest, Empty]) -> Response:
-        ref = call.body.client_secret_ref
-        self._check_secret(call.tx, ref)
+    async def rotate(self, request: Request[IdentityProviderSecretRotateRequest, Empty]) -> Response:
+        ref = request.body.client_secret_ref
+        self._check_secret(request.tx, ref)
         fields = ProviderFields(client_secret_ref=ref)
-        return _reply(await self._providers.change(call.tx, call.path["provider_id"], fields), fields)
+        return _reply(await self._providers.change(request.tx, request.path["provider_id"], fields), fields)
 
-    async def enable(self, call: Request[Empty, Empty]) -> Response:
-        return await self._switch(call, on=True)
+    async def enable(self, request: Request[Empty, Empty]) -> Response:
+        return await self._switch(request, on=True)
 
-    async def disable(self, call: Request[Empty, Empty]) -> Response:
-        return await self._switch(call, on=False)
+    async def disable(self, request: Request[Empty, Empty]) -> Response:
+        return await self._switch(request, on=False)
 
-    async def test(self, call: Request[Empty, Empty]) -> IdentityProviderTestResponse:
-        checks = await self._check.run(call.principal.tenant_id, call.path["provider_id"])
+    async def test(self, request: Request[Empty, Empty]) -> IdentityProviderTestResponse:
+        checks = await self._check.run(request.principal.tenant_id, request.path["provider_id"])
         return IdentityProviderTestResponse(ok=all(check.ok for check in checks), checks=checks)
 
-    async def _switch(self, call: Request[Empty, Empty], *, on: bool) -> Response:
-        before = await self._providers.locked(call.tx, call.path["provider_id"])
+    async def _switch(self, request: Request[Empty, Empty], *, on: bool) -> Response:
+        before = await self._providers.locked(request.tx, request.path["provider_id"])
         if (
             on
             and not before.enabled
-            and not await self._trust.agreed(call.tx, before, call.principal.user_id)
+            and not await self._trust.agreed(request.tx, before, request.principal.user_id)
         ):
             note = attrs.evolve(_note(before, {}), event="identity.provider.requested")
             return Response(data=_response(before), status=202, audit=note)
-        provider = await self._providers.change(call.tx, before.id, ProviderFields(), enabled=on)
-        ended = 0 if on else await self._sessions.revoke_all(call.tx, before.id)
+        provider = await self._providers.change(request.tx, before.id, ProviderFields(), enabled=on)
+        ended = 0 if on else await self._sessions.revoke_all(request.tx, before.id)
         note = _note(provider, {"sessions_ended": ended})
         return Response(data=_response(provider), changed=before.enabled != on, audit=note)
 
