@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEFAULT := $(shell sed -n 's/^  "ragwork-\([a-z0-9]*\)>=.*/\1/p' pyproject.toml)
+DEFAULT := $(subst -,_,$(shell sed -n 's/^  "ragwork-\([a-z0-9-]*\)>=.*/\1/p' pyproject.toml))
 MEMBERS := hooks toolkit kernel cli $(addprefix plugins/,$(filter-out kernel cli,$(DEFAULT))) .
 EXTRAS := tests/testkit $(filter-out $(addsuffix /,$(MEMBERS)),$(sort $(dir $(wildcard plugins/*/pyproject.toml))))
 CONTRIB := $(sort $(dir $(wildcard contrib/*/pyproject.toml)))

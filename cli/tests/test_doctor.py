@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from ragwork_cli import doctor
 from ragwork_cli.doctor import Finding
-from ragwork_kernel.data import migrations
 from ragwork_kernel.boot import infrastructure
+from ragwork_kernel.data import migrations
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 
 
@@ -122,7 +122,9 @@ async def test_missing_secrets_in_production_are_found(
     assert "/run/secrets" in found["secrets"].fix
 
 
-async def test_a_schema_that_a_newer_release_contracted_is_found(tmp_path: Path, database: FreshDatabase) -> None:
+async def test_a_schema_that_a_newer_release_contracted_is_found(
+    tmp_path: Path, database: FreshDatabase
+) -> None:
     admin = await asyncpg.connect(database.admin)
     await admin.execute("INSERT INTO ragwork.migrations VALUES ('directory', 99, 'x', 'contract')")
     await admin.close()

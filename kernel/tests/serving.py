@@ -13,26 +13,26 @@ from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Authenticator, Credential, Principal, Role
 from ragwork_hooks.authz import ABSTAIN, ALLOW, Action, Deny, Gate, ReadScope, Resource, Verdict
 from ragwork_hooks.events import Observer
-from ragwork_hooks.http import AnyRoute, EventStream, StreamEvent, Route
-from ragwork_hooks.plugin import Contribution
+from ragwork_hooks.http import AnyRoute, EventStream, Route, StreamEvent
 from ragwork_hooks.idempotency import IdempotencyStore
+from ragwork_hooks.plugin import Contribution
 from ragwork_hooks.storage import Transaction
+from ragwork_kernel.base.config import KernelConfig
+from ragwork_kernel.base.telemetry import Telemetry
+from ragwork_kernel.base.tracing import make_tracer
 from ragwork_kernel.boot import contributions
+from ragwork_kernel.boot.server import accepting
+from ragwork_kernel.data.db import Pool
+from ragwork_kernel.data.notifications import NotificationChannel
 from ragwork_kernel.request.admission import AdmissionGates
 from ragwork_kernel.request.authentication import Authenticators
 from ragwork_kernel.request.authorization import AuthorizationGates
-from ragwork_kernel.data.notifications import NotificationChannel
-from ragwork_kernel.base.config import KernelConfig
 from ragwork_kernel.request.connections import Connections
-from ragwork_kernel.data.db import Pool
-from ragwork_kernel.request.web_app import application
+from ragwork_kernel.request.idempotency import IdempotencyKeys
 from ragwork_kernel.request.pipeline import Pipeline
 from ragwork_kernel.request.request_audit import RequestAudit
-from ragwork_kernel.request.idempotency import IdempotencyKeys
-from ragwork_kernel.boot.server import accepting
 from ragwork_kernel.request.sse import StreamRegistry
-from ragwork_kernel.base.telemetry import Telemetry
-from ragwork_kernel.base.tracing import make_tracer
+from ragwork_kernel.request.web_app import application
 
 READ = Action(name="thing.read")
 
@@ -196,7 +196,9 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """Serve ``routes`` under the kernel settings ``settings`` until the block is left."""
     config = KernelConfig(**settings)
-    contribution = Contribution(routes=routes, authenticators=authenticators, gates=gates, admission_gates=admission_gates)
+    contribution = Contribution(
+        routes=routes, authenticators=authenticators, gates=gates, admission_gates=admission_gates
+    )
     frozen = contributions.freeze({"test": contribution}, ())
     authorization = AuthorizationGates()
     authorization.freeze(frozen.gates)

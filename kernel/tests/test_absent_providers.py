@@ -10,10 +10,10 @@ from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.provider_kinds import KINDS
 from ragwork_hooks.storage import Bucket
 from ragwork_kernel.base import discovery
-from ragwork_kernel.data.blobs import blobs
 from ragwork_kernel.base.config import KernelConfig
-from ragwork_kernel.boot.infrastructure import shared_state
 from ragwork_kernel.base.tracing import NoTracer, make_tracer
+from ragwork_kernel.boot.infrastructure import shared_state
+from ragwork_kernel.data.blobs import blobs
 
 
 async def test_without_an_endpoint_nothing_is_wrapped() -> None:
@@ -31,9 +31,7 @@ async def test_without_an_endpoint_nothing_is_wrapped() -> None:
 
 
 def test_without_an_endpoint_opentelemetry_is_not_imported() -> None:
-    code = (
-        "import sys, ragwork_kernel.base.tracing; print([m for m in sys.modules if m.startswith('opentelemetry')])"
-    )
+    code = "import sys, ragwork_kernel.base.tracing; print([m for m in sys.modules if m.startswith('opentelemetry')])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout.strip() == "[]"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel.boot import plugin_set as assemblies
-from ragwork_kernel.boot import bindings
-from ragwork_kernel.boot.boot import boot
 from ragwork_kernel.base.config import ConfigErrors
+from ragwork_kernel.boot import bindings
+from ragwork_kernel.boot import plugin_set as assemblies
+from ragwork_kernel.boot.boot import boot
 
 #: Every setting that binds, with a name that is nearly one of an enabled plugin.
 MISTYPED = {

@@ -9,9 +9,9 @@ import attrs
 import pytest
 import pytest_asyncio
 from ragwork_kernel.data import migrations
-from ragwork_kernel.data.notifications import REVOCATION_WINDOW_S, NotificationChannel
-from ragwork_kernel.data.caches import KernelCaches, InvalidatedCache
+from ragwork_kernel.data.caches import InvalidatedCache, KernelCaches
 from ragwork_kernel.data.db import Pool
+from ragwork_kernel.data.notifications import REVOCATION_WINDOW_S, NotificationChannel
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import eventually
 
@@ -39,7 +39,9 @@ async def process(database: FreshDatabase, size: int = 10_000, ttl_s: float = 60
     caches = KernelCaches(notifications)
     await notifications.start()
     try:
-        yield Process(pool=pool, notifications=notifications, cache=caches.cache("test.things", ttl_s=ttl_s, size=size))
+        yield Process(
+            pool=pool, notifications=notifications, cache=caches.cache("test.things", ttl_s=ttl_s, size=size)
+        )
     finally:
         await notifications.close()
         await pool.close()
@@ -136,7 +138,9 @@ async def test_concurrent_misses_load_once_and_a_failed_load_is_tried_again(data
     assert len(calls) == 2
 
 
-async def test_what_is_absent_is_answered_and_asked_for_again_until_it_is_there(database: FreshDatabase) -> None:
+async def test_what_is_absent_is_answered_and_asked_for_again_until_it_is_there(
+    database: FreshDatabase,
+) -> None:
     calls: list[object] = []
     async with process(database) as here:
         asked = [here.cache.get_optional("k", counted(None, calls)) for _ in range(3)]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.settings import setting
-from ragwork_kernel.boot import plugin_set
-from ragwork_kernel.base.config import Settings, KernelConfig, convert
+from ragwork_kernel.base.config import KernelConfig, Settings, convert
 from ragwork_kernel.base.layers import SettingsLayers
+from ragwork_kernel.boot import plugin_set
 
 
 @attrs.frozen(kw_only=True)

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from ragwork_hooks.http import File
-from ragwork_kernel.request import connections
-from ragwork_kernel.data import migrations
 from ragwork_kernel.base.config import KernelConfig
+from ragwork_kernel.data import migrations
+from ragwork_kernel.request import connections
 from ragwork_kernel.request.connections import most_connections
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from serving import Served, eventually, public, serving

@@ -51,7 +51,9 @@ async def database(shared: FreshDatabase) -> FreshDatabase:
 
 
 @contextlib.asynccontextmanager
-async def pooled(database: FreshDatabase, size: int = 2, acquire_timeout_s: float = 0.4) -> AsyncIterator[Pool]:
+async def pooled(
+    database: FreshDatabase, size: int = 2, acquire_timeout_s: float = 0.4
+) -> AsyncIterator[Pool]:
     pool = await Pool.open(
         database.app, size=size, statement_timeout_ms=5000, acquire_timeout_s=acquire_timeout_s
     )

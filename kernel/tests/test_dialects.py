@@ -46,7 +46,7 @@ async def test_what_no_route_takes_is_refused_in_the_words_of_its_neighbours(dat
     async def handler(_call: Any) -> object:
         return {}
 
-    spoken = {"dialect": Scimlike(), "method": "POST", "body": dict, "body_kind": "json"}
+    spoken = {"error_format": Scimlike(), "method": "POST", "body": dict, "body_kind": "json"}
     routes = (
         route(handler, name="a", path="/v1/scim/v2/Things", **spoken, body_limit=100),
         route(handler, name="b", path="/v1/scim/v2/Things/{id}", error_format=Scimlike()),
@@ -193,9 +193,9 @@ async def test_who_acts_for_somebody_reads_what_both_read() -> None:
 
 
 async def test_stale_reads_survive_a_replica_that_is_away(database: FreshDatabase) -> None:
+    from ragwork_kernel.base.telemetry import Telemetry
     from ragwork_kernel.data.db import Pool
     from ragwork_kernel.data.read_replica import ReplicaAwareDatabase
-    from ragwork_kernel.base.telemetry import Telemetry
 
     telemetry = Telemetry("test")
     primary = await Pool.open(database.app, size=2, statement_timeout_ms=5000)

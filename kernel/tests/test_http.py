@@ -93,7 +93,9 @@ async def test_a_declared_oversize_is_refused_before_the_body_is_read(database: 
 
 @pytest.mark.parametrize("size", [999, 1000, 1001, 100_000])
 @pytest.mark.parametrize("encoding", ["plain", "chunked", "gzip"])
-async def test_bytes_are_counted_however_they_arrive(database: FreshDatabase, size: int, encoding: str) -> None:
+async def test_bytes_are_counted_however_they_arrive(
+    database: FreshDatabase, size: int, encoding: str
+) -> None:
     body = b'{"text":"' + b"x" * (size - 11) + b'"}'
     assert len(body) == size
     headers = {"Content-Type": "application/json"}
@@ -238,7 +240,9 @@ async def test_a_form_is_taken_whole_or_refused(database: FreshDatabase, form: s
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/mixed; boundary=b", "application/json"])
-async def test_a_form_without_a_boundary_or_of_another_type_is_refused(database: FreshDatabase, kind: str) -> None:
+async def test_a_form_without_a_boundary_or_of_another_type_is_refused(
+    database: FreshDatabase, kind: str
+) -> None:
     declared = route(uploaded, method="POST", body=Form, body_kind="multipart")
     async with serving(database.app, declared) as served:
         answer = await served.raw(posted(b"x", f"Content-Type: {kind}", "Content-Length: 1"))
@@ -247,7 +251,9 @@ async def test_a_form_without_a_boundary_or_of_another_type_is_refused(database:
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"a\x00b", b"=?utf-8?q?a?=", b"a" * 5000])
-async def test_hostile_part_and_file_names_never_break_the_answer(database: FreshDatabase, name: bytes) -> None:
+async def test_hostile_part_and_file_names_never_break_the_answer(
+    database: FreshDatabase, name: bytes
+) -> None:
     declared = route(uploaded, method="POST", body=Form, body_kind="multipart")
     hostile = b'--b\r\nContent-Disposition: form-data; name="%b"; filename="%b"\r\n\r\nx\r\n' % (name, name)
     named = b'--b\r\nContent-Disposition: form-data; name="file"; filename="%b"\r\n\r\nx\r\n' % name
@@ -494,7 +500,9 @@ async def test_browsers_of_other_origins_are_denied_by_default(
     assert response.headers.get("Access-Control-Allow-Credentials") is None
 
 
-async def test_a_preflight_names_methods_and_headers_and_needs_no_credentials(database: FreshDatabase) -> None:
+async def test_a_preflight_names_methods_and_headers_and_needs_no_credentials(
+    database: FreshDatabase,
+) -> None:
     async with serving(database.app, *EVERY, cors_allow_origins=(ORIGIN,)) as served:
         headers = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
         status, _, response = await served.call("OPTIONS", "/v1/things", None, headers=headers)

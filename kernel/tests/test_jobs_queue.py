@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from job_bench import Bench, Recorder, bench_on, kind, until
-from ragwork_hooks.jobs import PermanentFailure, Job
-from ragwork_kernel.work import queue
+from ragwork_hooks.jobs import Job, PermanentFailure
 from ragwork_kernel.base.error_answers import UNEXPECTED
+from ragwork_kernel.work import queue
 from ragwork_kernel.work.job_claims import TenantTurn, shared_out
 from ragwork_kernel.work.worker import Worker
 from ragwork_testkit.database import FreshDatabase
@@ -164,7 +164,9 @@ async def test_an_end_that_could_not_be_told_is_told_again(database: FreshDataba
     assert status.reason == "unexpected failure: RuntimeError: broken"
 
 
-async def test_the_operator_lists_explains_and_retries_a_dead_job(database: FreshDatabase, bench: Bench) -> None:
+async def test_the_operator_lists_explains_and_retries_a_dead_job(
+    database: FreshDatabase, bench: Bench
+) -> None:
     healthy = False
 
     async def run(job: Job) -> None:

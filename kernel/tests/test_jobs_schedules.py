@@ -33,7 +33,9 @@ async def test_three_workers_run_a_tick_once(database: FreshDatabase) -> None:
     assert row["reason"] is None
 
 
-async def test_a_failing_schedule_leaves_its_reason_and_runs_at_the_next_tick(database: FreshDatabase) -> None:
+async def test_a_failing_schedule_leaves_its_reason_and_runs_at_the_next_tick(
+    database: FreshDatabase,
+) -> None:
     runs = 0
 
     async def run() -> None:

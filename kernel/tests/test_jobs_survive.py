@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 from job_bench import Bench, OtherProcess, Recorder, bench_on, kind, read_journal, until
 from ragwork_hooks.jobs import Job
-from ragwork_kernel.work import worker
 from ragwork_kernel.data import migrations
+from ragwork_kernel.work import worker
 from ragwork_kernel.work.worker import Worker
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 

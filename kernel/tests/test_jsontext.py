@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
-from ragwork_kernel.base import json_codec
-from ragwork_kernel.base import jsontext
+from ragwork_kernel.base import json_codec, jsontext
 
 TEXTS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")) | st.sampled_from(
     ["\\", '\\"', "[{", "}]", "a,b", "\\\\u0000", "\\u0000", '"']

@@ -8,8 +8,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel.data import migrations
-from ragwork_kernel.data import roles
+from ragwork_kernel.data import migrations, roles
 from ragwork_kernel.data.migrations import KERNEL, Source
 from ragwork_testkit.database import FreshDatabase, PostgresServer, on_database
 
@@ -55,7 +54,9 @@ async def ledger(database: FreshDatabase) -> list[tuple[str, int]]:
     return [tuple(row) for row in rows]
 
 
-async def test_what_is_pending_is_applied_once_and_then_served(database: FreshDatabase, source: Source) -> None:
+async def test_what_is_pending_is_applied_once_and_then_served(
+    database: FreshDatabase, source: Source
+) -> None:
     with pytest.raises(ConfigError, match=r"1 migrations are not applied .*demo 0001_things"):
         await migrations.verify(database.app, [KERNEL, source])
     assert [m.name for m in await migrations.migrate(database.owner, [KERNEL, source])] == ["0001_things"]
@@ -157,7 +158,9 @@ async def test_a_migration_outside_a_transaction_may_build_an_index_concurrently
     assert len(await migrations.migrate(database.owner, [source])) == 2
 
 
-async def test_two_migrators_at_once_apply_each_migration_once(database: FreshDatabase, source: Source) -> None:
+async def test_two_migrators_at_once_apply_each_migration_once(
+    database: FreshDatabase, source: Source
+) -> None:
     for n in range(2, 8):
         add(
             source,

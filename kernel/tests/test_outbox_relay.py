@@ -11,8 +11,8 @@ import pytest_asyncio
 from job_bench import Recorder, until
 from ragwork_hooks.events import Delivery, Event
 from ragwork_hooks.jobs import PermanentFailure
-from ragwork_kernel.work import outbox
 from ragwork_kernel.data.db import Pool
+from ragwork_kernel.work import outbox
 from ragwork_kernel.work.outbox import OutboxEvents, Relay
 from ragwork_testkit.database import FreshDatabase
 
@@ -151,7 +151,7 @@ async def test_a_sink_that_gives_up_is_not_asked_again(database: FreshDatabase, 
     async with Relay(database.dispatcher, [sink], Recorder()):
         await until(lambda: sink.payloads("k") == [1])
     (dead,) = await rows(database)
-    assert (dead["attempt"], dead["reason"]) == (1, "GiveUp: gone for good")
+    assert (dead["attempt"], dead["reason"]) == (1, "PermanentFailure: gone for good")
     assert dead["dead_at"] is not None
 
 

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_hooks.admission import Admission, ServiceLimits, AdmissionResult, Reservation
+from ragwork_hooks.admission import Admission, AdmissionResult, Reservation, ServiceLimits
 from ragwork_hooks.auth import Credential, Principal, Role
 from ragwork_hooks.authz import Action, Deny, Resource
 from ragwork_hooks.errors import Problem
@@ -100,7 +100,11 @@ async def steps(
         StepAdmit(stage, said(f"admit-{stage}", Admission()), f"admit-{stage}", log) for stage in STAGES
     )
     async with serving(
-        database.app, declared, authenticators=(LoggedAuthenticator(log=log),), gates=gates, admission_gates=admission_gates
+        database.app,
+        declared,
+        authenticators=(LoggedAuthenticator(log=log),),
+        gates=gates,
+        admission_gates=admission_gates,
     ) as served:
         yield served, log
 
@@ -430,8 +434,8 @@ async def test_the_handler_sees_the_merged_grant(database: FreshDatabase) -> Non
 
 
 async def test_the_plan_outside_http_denies_a_resource_of_another_tenant(database: FreshDatabase) -> None:
-    from ragwork_kernel.request.authorization import AuthorizationGates
     from ragwork_kernel.data.db import Pool
+    from ragwork_kernel.request.authorization import AuthorizationGates
 
     plan = AuthorizationGates()
     plan.freeze((RoleGate(), StepGate(stage="resource", name="r")))

@@ -7,8 +7,8 @@ from pathlib import Path
 import attrs
 import pytest
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.base import discovery
+from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.boot.plugin_lock import FORMAT, PluginLock, measured
 from ragwork_testkit import sample_plugin
 

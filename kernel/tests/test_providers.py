@@ -50,7 +50,9 @@ class Factory:
 
 
 def table(
-    monkeypatch: pytest.MonkeyPatch, provider_middleware: tuple[ProviderMiddleware[Any], ...] = (), **factories: Factory
+    monkeypatch: pytest.MonkeyPatch,
+    provider_middleware: tuple[ProviderMiddleware[Any], ...] = (),
+    **factories: Factory,
 ) -> ProviderTable:
     """A table of embedding providers that come from ``factories`` instead of entry points."""
     providers: dict[str, Provider[Any]] = {
@@ -58,7 +60,10 @@ def table(
     }
     monkeypatch.setattr(discovery, "load", lambda _group, name: providers[name])
     made = ProviderTable()
-    made.fill([ProviderOffer(kind="embedding", name=name, context=CONTEXT) for name in factories], provider_middleware)
+    made.fill(
+        [ProviderOffer(kind="embedding", name=name, context=CONTEXT) for name in factories],
+        provider_middleware,
+    )
     return made
 
 

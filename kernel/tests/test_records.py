@@ -8,7 +8,7 @@ import attrs
 import pytest
 import pytest_asyncio
 from ragwork_hooks.admission import Admission, Reservation, Wire
-from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, AuditDetails, EventCount
+from ragwork_hooks.audit import PLATFORM_TENANT, AuditDetails, AuditEvent, EventCount
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action, Deny, Resource
 from ragwork_hooks.errors import Problem
@@ -145,11 +145,19 @@ ADMIN = Action(name="thing.read", role=Role.ADMIN)
 DENIALS = {
     "role": ({"gates": (StepGate(Deny("AUTH_FORBIDDEN", "no")),)}, "rbac.forbidden"),
     "rate": (
-        {"admission_gates": (StepAdmit("rate", Deny("RATE_LIMITED", "slow", audit_event="security.rate_limited")),)},
+        {
+            "admission_gates": (
+                StepAdmit("rate", Deny("RATE_LIMITED", "slow", audit_event="security.rate_limited")),
+            )
+        },
         "security.rate_limited",
     ),
     "quota": (
-        {"admission_gates": (StepAdmit("quota", Deny("QUOTA_EXCEEDED", "", audit_event="quota.hard_cap_blocked")),)},
+        {
+            "admission_gates": (
+                StepAdmit("quota", Deny("QUOTA_EXCEEDED", "", audit_event="quota.hard_cap_blocked")),
+            )
+        },
         "quota.hard_cap_blocked",
     ),
     "entitlement": ({"admission_gates": (StepAdmit("entitlement", Deny()),)}, "authz.access.denied"),
@@ -220,12 +228,16 @@ async def test_a_flooded_log_still_writes_what_a_gate_must_leave_behind(database
 
     denial = Deny("QUOTA_EXCEEDED", "used up", record=leave)
     log = Log(full=True)
-    async with serving(database.app, post(done), admission_gates=(StepAdmit("quota", denial),), audit=log) as served:
+    async with serving(
+        database.app, post(done), admission_gates=(StepAdmit("quota", denial),), audit=log
+    ) as served:
         assert (await served.call("POST"))[0] == 402
     assert (left, log.kept) == (["t1"], [])
 
 
-async def test_another_tenant_takes_platform_scope_and_everything_is_bound_to_it(database: FreshDatabase) -> None:
+async def test_another_tenant_takes_platform_scope_and_everything_is_bound_to_it(
+    database: FreshDatabase,
+) -> None:
     async def handler(call: Any) -> object:
         return {"tenant": call.tx.tenant_id}
 
@@ -261,7 +273,9 @@ async def test_admission_of_a_change_to_another_tenant_charges_the_caller(databa
             return Wire()
 
     declared = post(done, path="/v1/things/{tenant_id}")
-    async with serving(database.app, declared, admission_gates=(Charging(),), pool_size=1, pool_overflow=0) as served:
+    async with serving(
+        database.app, declared, admission_gates=(Charging(),), pool_size=1, pool_overflow=0
+    ) as served:
         assert (await served.call("POST", "/v1/things/t2", token="t1.root.admin"))[0] == 200
         assert (await served.call("POST", "/v1/things/t1"))[0] == 200
     assert tenants == ["t1", "t1"]
@@ -293,7 +307,10 @@ async def test_observers_learn_of_every_request_and_what_each_gate_said(database
     watcher = Watcher()
     deny = StepAdmit("rate", Deny("RATE_LIMITED", "slow", headers={"Retry-After": "1"}))
     async with serving(
-        database.app, post(done, feature=("a", "b")), admission_gates=(StepAdmit("entitlement"),), observers=(watcher,)
+        database.app,
+        post(done, feature=("a", "b")),
+        admission_gates=(StepAdmit("entitlement"),),
+        observers=(watcher,),
     ) as served:
         _, _, response = await served.call("POST")
     (seen,) = watcher.seen

@@ -9,13 +9,11 @@ import pytest
 import pytest_asyncio
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.redaction import Redactor
-from ragwork_kernel.boot import plugin_set
-from ragwork_kernel.data import migrations
-from ragwork_kernel.boot import infrastructure
-from ragwork_kernel.data import roles
 from ragwork_kernel.base import secrets
-from ragwork_kernel.boot.boot import boot
 from ragwork_kernel.base.config import ConfigErrors, KernelConfig, SettingsLayers
+from ragwork_kernel.boot import infrastructure, plugin_set
+from ragwork_kernel.boot.boot import boot
+from ragwork_kernel.data import migrations, roles
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 
 
@@ -51,7 +49,9 @@ async def test_a_made_key_is_not_readable_by_the_application(database: FreshData
         await connection.close()
 
 
-async def test_a_configured_key_wins_and_is_the_same_everywhere(database: FreshDatabase, tmp_path: Path) -> None:
+async def test_a_configured_key_wins_and_is_the_same_everywhere(
+    database: FreshDatabase, tmp_path: Path
+) -> None:
     given = layers(tmp_path, PEPPER="x" * 32)
     keys = await secrets.resolve(["PEPPER"], given, database.app, production=True)
     assert keys == await secrets.resolve(
@@ -116,7 +116,9 @@ async def test_production_does_not_migrate_by_itself(database: FreshDatabase, tm
 
 
 @pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS"])
-async def test_a_role_that_row_security_does_not_bind_is_refused(database: FreshDatabase, attribute: str) -> None:
+async def test_a_role_that_row_security_does_not_bind_is_refused(
+    database: FreshDatabase, attribute: str
+) -> None:
     admin = await asyncpg.connect(database.admin)
     await admin.execute(f"DROP ROLE IF EXISTS loose; CREATE ROLE loose LOGIN PASSWORD 'p' {attribute}")
     try:

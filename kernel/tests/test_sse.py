@@ -30,7 +30,9 @@ async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
         yield fresh
 
 
-def streams(make: Callable[[], AsyncIterator[StreamEvent]], **said: Any) -> Callable[[Any], Awaitable[object]]:
+def streams(
+    make: Callable[[], AsyncIterator[StreamEvent]], **said: Any
+) -> Callable[[Any], Awaitable[object]]:
     async def handler(_call: Any) -> object:
         return streamed(make(), **said)
 

@@ -215,17 +215,17 @@ async def by_deleting(stage: Stage) -> tuple[str, str]:
 #: Where a plugin calls what can raise a role → what tries it. A new caller must be tried here, too.
 PATHS: dict[str, list[Attempt]] = {
     "apikeys/commands.py:_user": [by_command, by_command_for_somebody_new],
-    "apikeys/capability.py:create": [by_a_key_of_who_is_nobody],
+    "apikeys/self_service_keys.py:create": [by_a_key_of_who_is_nobody],
     "sso/user_routes.py:set_role": [by_route],
     "sso/user_routes.py:_switch": [by_switching_on_again],
     "sso/user_routes.py:link": [by_linking],
-    "sso/login.py:_with_role": [by_default_role, by_role_mapping],
+    "sso/login_flow.py:_with_role": [by_default_role, by_role_mapping],
     "sso/trust.py:agreed": [by_default_role],
-    "scim/rights.py:may_bind": [by_group_binding],
-    "scim/rights.py:recompute": [by_group_binding, by_membership],
-    "scim/rights.py:create": [by_membership],
-    "scim/rights.py:set_active": [by_provisioning_anew],
-    "scim/rights.py:end": [by_deleting],
+    "scim/directory_sync.py:may_bind": [by_group_binding],
+    "scim/directory_sync.py:recompute": [by_group_binding, by_membership],
+    "scim/directory_sync.py:create": [by_membership],
+    "scim/directory_sync.py:set_active": [by_provisioning_anew],
+    "scim/directory_sync.py:end": [by_deleting],
 }
 RISING = {"ensure_user", "set_role", "set_active", "agreed"}
 

@@ -11,8 +11,7 @@ import pytest
 from ragwork_hooks.authz import Allow
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Contribution, PluginInfo, hookimpl
-from ragwork_kernel.boot import plugin_set
-from ragwork_kernel.boot import contributions
+from ragwork_kernel.boot import contributions, plugin_set
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import Running
 

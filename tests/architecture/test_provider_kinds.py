@@ -10,9 +10,9 @@ from ragwork_cli import doctor
 from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.plugin import PluginInfo
 from ragwork_hooks.provider_kinds import KINDS, LLM, ProviderKind
-from ragwork_kernel.boot import plugin_set as assemblies
-from ragwork_kernel.boot import bindings
 from ragwork_kernel.base import kinds
+from ragwork_kernel.boot import bindings
+from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.package import Package, declared
 from ragwork_testkit.packaging import offers_entry_points, problems

@@ -10,8 +10,7 @@ import pytest
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import SCHEMA, wire_name
 from ragwork_hooks.http import AnyRoute, Page, Upload
-from ragwork_kernel.base import bounds
-from ragwork_kernel.base import json_codec
+from ragwork_kernel.base import bounds, json_codec
 from ragwork_testkit.hostile import fields_of
 from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
 

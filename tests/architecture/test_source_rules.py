@@ -95,7 +95,7 @@ def test_the_line_counter_ignores_docstrings_comments_and_blank_lines(tmp_path: 
 
 def test_pluggy_is_called_at_boot_only() -> None:
     callers = [p for p in SOURCES if re.search(r"\.hook\.|subset_hook_caller", p.read_text())]
-    assert [p.name for p in callers] == ["assembly.py"]
+    assert [p.name for p in callers] == ["plugin_set.py"]
 
 
 def test_call_order_options_of_hooks_do_not_occur() -> None:
@@ -111,7 +111,7 @@ def test_the_kernel_has_no_domain_word_in_it() -> None:
         if re.search(rf"\b{word}", path.read_text(), re.IGNORECASE)
     }
     # An admission stage of the contract, and a token family that logs must mask.
-    allowed = {"plan.py: quota", "pipeline.py: quota", "admission.py: quota", "redaction.py: scim"}
+    allowed = {"contributions.py: quota", "pipeline.py: quota", "admission.py: quota", "redaction.py: scim"}
     assert found <= allowed, found - allowed
 
 
@@ -157,16 +157,16 @@ NO_QUEUE_OF_TENANTS = {
     "toolkit/worker_threads.py: ThreadPoolExecutor": BEHIND_SHARES,
     "pocketsphinx/recognizer.py: ThreadPoolExecutor": BEHIND_SHARES,
     "toolkit/vendor/cancellable_threads.py: ThreadPoolExecutor": BEHIND_SHARES,
-    "audit/sealer.py: Semaphore": "one task that seals many tenants in one pass; nobody waits for it",
+    "audit/sealing/sealer.py: Semaphore": "one task that seals many tenants in one pass; nobody waits for it",
     "apidocs/routes.py: Lock": "making the API's description, once in a process and for everybody",
     "ops/traffic.py: Lock": "one ticker's and the shutdown's saving of this process's own counts",
     "redis/channels.py: Queue": "what one subscriber has yet to read, bounded and its own",
-    "vertex/ahead.py: Queue": "one call's pieces between its thread and its reader",
+    "vertex/read_ahead.py: Queue": "one call's pieces between its thread and its reader",
     "memory/state.py: Queue": "one subscriber's messages; a slow one loses the oldest and holds nobody up",
     "milvus/engine.py: Lock": "loading a collection, once in a process and for everybody",
     "toolkit/vendor/cancellable_threads.py: Lock": "guards a few assignments between threads",
     "bedrock/clients.py: Lock": "guards a dictionary between threads",
-    "vertex/searchline.py: Lock": "guards one socket's assignments between threads",
+    "vertex/search_connection.py: Lock": "guards one socket's assignments between threads",
     "vertex/credentials.py: Lock": "guards a dictionary between threads",
     "embedded/server.py: Lock": "start and stop of the one server, before and after anybody is served",
     "espeak/engine.py: Lock": "the library's global state; callers come one at a time, by the voice's place",

@@ -9,9 +9,9 @@ import pytest
 from page import DOCS, ROOT
 from ragwork_cli.command_line import command_line
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.base import discovery
 from ragwork_kernel.base.config import KernelConfig
+from ragwork_kernel.boot import plugin_set as assemblies
 
 sys.path.insert(0, str(ROOT / "tools"))
 from make_reference import leaves  # a script, not an installed module

@@ -5,8 +5,8 @@ import hmac
 import attrs
 import pytest
 from ragwork_hooks.errors import Problem
-from ragwork_kernel.data.notifications import NotificationChannel
 from ragwork_kernel.data.caches import KernelCaches
+from ragwork_kernel.data.notifications import NotificationChannel
 from ragwork_toolkit.bearer_tokens.format import TokenFormat, digest
 from ragwork_toolkit.bearer_tokens.lookup import TokenLookup, authenticate
 

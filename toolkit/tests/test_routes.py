@@ -7,7 +7,7 @@ import attrs
 import pytest
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import AnyRoute, Request, Empty
+from ragwork_hooks.http import AnyRoute, Empty, Request
 from ragwork_toolkit import routes
 
 Factory = Callable[..., AnyRoute]

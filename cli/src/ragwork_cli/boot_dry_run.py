@@ -13,17 +13,16 @@ import attrs
 from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_hooks.plugin import Binding, HealthCheck
 from ragwork_hooks.storage import DatabaseUrls, Mode, Transaction
-from ragwork_kernel.boot import bindings
-from ragwork_kernel.boot import contributions
-from ragwork_kernel.data.absent_state import AbsentState
-from ragwork_kernel.boot.plugin_set import PluginSet
-from ragwork_kernel.data.notifications import NotificationChannel
-from ragwork_kernel.boot.collection import Collected, collect
-from ragwork_kernel.data.db import Pool
 from ragwork_kernel.base.error_answers import database_unavailable
 from ragwork_kernel.base.telemetry import Telemetry
 from ragwork_kernel.base.tracing import NoTracer
+from ragwork_kernel.boot import bindings, contributions
+from ragwork_kernel.boot.collection import Collected, collect
+from ragwork_kernel.boot.plugin_set import PluginSet
 from ragwork_kernel.boot.wiring import Ground, Wiring
+from ragwork_kernel.data.absent_state import AbsentState
+from ragwork_kernel.data.db import Pool
+from ragwork_kernel.data.notifications import NotificationChannel
 
 #: The slowest of our providers loads its model within it.
 OPEN_LIMIT_S: Final = 30.0
@@ -88,7 +87,9 @@ class BootDryRun:
 
 
 @asynccontextmanager
-async def dry_run(assembly: PluginSet, data_dir: Path, urls: DatabaseUrls | None) -> AsyncIterator[BootDryRun]:
+async def dry_run(
+    assembly: PluginSet, data_dir: Path, urls: DatabaseUrls | None
+) -> AsyncIterator[BootDryRun]:
     """Put ``assembly`` together over the database of ``urls``; without, over none."""
     async with AsyncExitStack() as stack:
         pool = None

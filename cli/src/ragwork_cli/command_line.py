@@ -11,13 +11,13 @@ from typing import Any, NoReturn
 import asyncpg
 import click
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Command, Option, OptionValue, OfflineCommand, OfflineCommandContext
-from ragwork_kernel.boot import plugin_set as assemblies
-from ragwork_kernel.boot.plugin_set import PluginSet
-from ragwork_kernel.boot.boot import boot
+from ragwork_hooks.plugin import Command, OfflineCommand, OfflineCommandContext, Option, OptionValue
 from ragwork_kernel.base.config import ConfigErrors
 from ragwork_kernel.base.layers import nearest
 from ragwork_kernel.base.telemetry import configure_logging
+from ragwork_kernel.boot import plugin_set as assemblies
+from ragwork_kernel.boot.boot import boot
+from ragwork_kernel.boot.plugin_set import PluginSet
 
 from ragwork_cli import command_socket, plugin_commands
 from ragwork_cli.command_options import parameter
@@ -163,7 +163,9 @@ def _plugin_callback(plugin: str, command: Command | OfflineCommand) -> Callable
         place = (data_dir or default_data_dir()).absolute()
         given = {option.name: options[option.name.replace("-", "_")] for option in command.options}
         if isinstance(command, OfflineCommand):
-            _exit(run_async(command.run(OfflineCommandContext(console=TerminalConsole(as_json), options=given))))
+            _exit(
+                run_async(command.run(OfflineCommandContext(console=TerminalConsole(as_json), options=given)))
+            )
             return
         assembly = assemblies.read()
         configure_logging("WARNING")

@@ -21,9 +21,9 @@ from typing import Any, Final
 
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Command, OptionValue
-from ragwork_kernel.boot.plugin_set import PluginSet
-from ragwork_kernel.boot.boot import Platform
 from ragwork_kernel.base.error_answers import UNEXPECTED
+from ragwork_kernel.boot.boot import Platform
+from ragwork_kernel.boot.plugin_set import PluginSet
 
 from ragwork_cli import plugin_commands
 from ragwork_cli.console import TerminalConsole

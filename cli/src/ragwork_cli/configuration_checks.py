@@ -10,13 +10,11 @@ import asyncpg
 from ragwork_hooks.errors import ConfigError, Problem
 from ragwork_hooks.plugin import HealthCheck
 from ragwork_hooks.storage import DatabaseUrls
-from ragwork_kernel.boot import bindings
-from ragwork_kernel.data import migrations
-from ragwork_kernel.boot import infrastructure
-from ragwork_kernel.data import roles
-from ragwork_kernel.boot.plugin_set import PluginSet
+from ragwork_kernel.boot import bindings, infrastructure
 from ragwork_kernel.boot.boot import gaps
 from ragwork_kernel.boot.health import PROBE_TIMEOUT_S
+from ragwork_kernel.boot.plugin_set import PluginSet
+from ragwork_kernel.data import migrations, roles
 
 from ragwork_cli import proxies, settings_report, unknown_names
 from ragwork_cli.boot_dry_run import BootDryRun, dry_run

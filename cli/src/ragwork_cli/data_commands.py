@@ -14,8 +14,8 @@ from ragwork_hooks.authz import Everything
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.governance import DataPage, DataStore, SortOrder, Subject, SubjectKind
 from ragwork_hooks.plugin import Option
-from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.base import json_codec
+from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.boot.boot import Platform, boot
 
 from ragwork_cli.console import TerminalConsole

@@ -12,8 +12,8 @@ import attrs
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
 from ragwork_hooks.storage import DatabaseUrls
-from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.base import discovery
+from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.boot.plugin_set import PluginSet
 
 from ragwork_cli import configuration_checks

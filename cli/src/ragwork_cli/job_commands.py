@@ -11,10 +11,10 @@ import attrs
 from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
-from ragwork_kernel.boot import plugin_set as assemblies
-from ragwork_kernel.work import queue
 from ragwork_kernel.boot import infrastructure
+from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.boot.boot import boot
+from ragwork_kernel.work import queue
 
 from ragwork_cli.console import TerminalConsole
 from ragwork_cli.operator_records import OperatorRecords, operator

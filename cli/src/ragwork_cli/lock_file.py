@@ -7,9 +7,9 @@ from typing import Final
 
 import attrs
 from ragwork_kernel.base import discovery
-from ragwork_kernel.boot.plugin_set import config_folder, kernel_settings
 from ragwork_kernel.base.layers import SettingsLayers
 from ragwork_kernel.boot.plugin_lock import FORMAT, PluginLock, measured
+from ragwork_kernel.boot.plugin_set import config_folder, kernel_settings
 
 #: Its name where ``RAGWORK_PLUGIN_LOCK`` gives none.
 NAME: Final = "ragwork.lock"

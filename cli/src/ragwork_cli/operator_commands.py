@@ -9,18 +9,18 @@ from typing import Any
 import attrs
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
-from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.base import discovery
-from ragwork_kernel.data import migrations
-from ragwork_kernel.boot import infrastructure
-from ragwork_kernel.boot.boot import boot
-from ragwork_kernel.work.worker import LEASE_S
 from ragwork_kernel.base.layers import nearest
+from ragwork_kernel.base.telemetry import configure_logging
+from ragwork_kernel.boot import infrastructure
+from ragwork_kernel.boot import plugin_set as assemblies
+from ragwork_kernel.boot.boot import boot
 from ragwork_kernel.boot.leaving import Leaving, suppress_told
 from ragwork_kernel.boot.plugin_lock import PluginLock
 from ragwork_kernel.boot.server import serve as run_server
-from ragwork_kernel.base.telemetry import configure_logging
 from ragwork_kernel.boot.worker_process import run_worker, silence
+from ragwork_kernel.data import migrations
+from ragwork_kernel.work.worker import LEASE_S
 
 from ragwork_cli import (
     command_socket,

@@ -3,7 +3,7 @@
 import pwd
 
 import attrs
-from ragwork_hooks.audit import AuditEvent, AuditLog, AuditDetails
+from ragwork_hooks.audit import AuditDetails, AuditEvent, AuditLog
 from ragwork_hooks.storage import Transaction
 
 

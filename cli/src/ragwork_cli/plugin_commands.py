@@ -6,9 +6,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from ragwork_hooks.errors import ConfigError, Problem, ProviderError
-from ragwork_hooks.plugin import Command, CommandContext, Console, OptionValue, OfflineCommand
-from ragwork_kernel.boot.plugin_set import PluginSet
+from ragwork_hooks.plugin import Command, CommandContext, Console, OfflineCommand, OptionValue
 from ragwork_kernel.boot.boot import Platform
+from ragwork_kernel.boot.plugin_set import PluginSet
 
 from ragwork_cli.operator_records import OperatorRecords, operator
 

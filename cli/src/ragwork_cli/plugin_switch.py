@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Option
-from ragwork_kernel.boot import plugin_set as assemblies
-from ragwork_kernel.boot import bindings
 from ragwork_kernel.base import discovery
-from ragwork_kernel.boot.plugin_set import KERNEL_SECTION
 from ragwork_kernel.base.layers import CONFIG_FILE, SettingsLayers, nearest
+from ragwork_kernel.boot import bindings
+from ragwork_kernel.boot import plugin_set as assemblies
+from ragwork_kernel.boot.plugin_set import KERNEL_SECTION
 
 from ragwork_cli import toml_lists
 from ragwork_cli.console import TerminalConsole

@@ -10,10 +10,10 @@ from ragwork_hooks.plugin import PluginInfo
 from ragwork_hooks.provider_kinds import KINDS
 from ragwork_hooks.settings import settings_of
 from ragwork_kernel.base import discovery
-from ragwork_kernel.boot.plugin_set import PluginSet, disabled_plugins
 from ragwork_kernel.base.config import KernelConfig
 from ragwork_kernel.base.layers import nearest
 from ragwork_kernel.boot.plugin_lock import PluginLock
+from ragwork_kernel.boot.plugin_set import PluginSet, disabled_plugins
 
 #: Read outside the settings classes: by the command line, by docker-compose.yml, by the tracing exporter.
 _OWN: Final = (

@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 from ragwork_hooks.plugin import Clock
 from ragwork_hooks.retrieval import Embedder, PreparedQuery, Query, Retriever
-from ragwork_kernel.data import migrations
 from ragwork_kernel.base.clock import SystemClock
+from ragwork_kernel.base.telemetry import Telemetry
+from ragwork_kernel.data import migrations
 from ragwork_kernel.data.db import Pool
 from ragwork_kernel.work.outbox import OutboxEvents, Relay
-from ragwork_kernel.base.telemetry import Telemetry
 from ragwork_milvus.config import MilvusConfig
 from ragwork_milvus.engine import Engine
 from ragwork_milvus.mirror import Mirror

@@ -36,7 +36,7 @@ class Sink(Protocol):
     types: tuple[str, ...]
 
     async def deliver(self, delivery: Delivery) -> None:
-        """Raising means another attempt later; after the last, or at once for ``GiveUp``, it is dead-lettered
+        """Raising means another attempt later; after the last, or at once for ``PermanentFailure``, it is dead-lettered
         with the reason.
         """
 

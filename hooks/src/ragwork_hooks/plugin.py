@@ -21,7 +21,7 @@ from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.events import Events, Observer, Sink
 from ragwork_hooks.governance import DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area
-from ragwork_hooks.jobs import JobKind, Jobs, Schedule, PeriodicTask
+from ragwork_hooks.jobs import JobKind, Jobs, PeriodicTask, Schedule
 from ragwork_hooks.provider_kinds import ProviderKind
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.shares import Shares

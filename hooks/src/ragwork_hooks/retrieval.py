@@ -166,7 +166,9 @@ class PassageSource(Protocol):
     async def document_ids(self, tx: Transaction, after: str, limit: int) -> Sequence[str]:
         """The next ``limit`` ids of the tenant in order, greater than ``after`` (``""`` to start)."""
 
-    async def passages(self, tx: Transaction, scope: ReadScope, hits: Sequence[IndexHit]) -> Sequence[Passage]:
+    async def passages(
+        self, tx: Transaction, scope: ReadScope, hits: Sequence[IndexHit]
+    ) -> Sequence[Passage]:
         """The passages of those hits that still exist within ``scope``, in the order of ``hits``. One round trip."""
 
 

@@ -8,9 +8,9 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ragwork_abac.evaluation import compiled
 from ragwork_abac.conditions import parse
-from ragwork_abac.policies import ApplicableRules, AbacPolicy, Rule
+from ragwork_abac.evaluation import compiled
+from ragwork_abac.policies import AbacPolicy, ApplicableRules, Rule
 
 CASES = 200_000 if os.environ.get("RAGWORK_PROVE") else 2_000
 LIMITS = {"max_bytes": 65_536, "max_depth": 32}

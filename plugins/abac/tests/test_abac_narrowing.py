@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ragwork_abac.attributes import principal_facts, request_facts, resource_facts
-from ragwork_abac.evaluation import compiled
-from ragwork_abac.conditions import parse, variables
 from ragwork_abac.condition_scope import sides
+from ragwork_abac.conditions import parse, variables
+from ragwork_abac.evaluation import compiled
 from ragwork_abac.policies import AbacPolicy, PolicySet
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Everything, LabelIn, Not, Nothing, OwnedBy, Resource

@@ -9,7 +9,7 @@ import attrs
 import pytest
 from ragwork_agent import plugin
 from ragwork_agent.config import Config
-from ragwork_agent.run.run import RunInput, Run
+from ragwork_agent.run.run import Run, RunInput
 from ragwork_agent.run.runtime import AgentRuntime
 from ragwork_documents.search.multi_corpus_search import MultiCorpusSearch
 from ragwork_hooks.auth import Principal, Role

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_agent.run import prompt
 from ragwork_agent.citations.citation_stream import CitationStream, for_model
 from ragwork_agent.citations.quotes import best_sentence, locate
+from ragwork_agent.run import prompt
 from ragwork_agent.run.sanitizing import as_data
 from ragwork_hooks.documents import CorpusPassage
-from ragwork_hooks.llm import ModelCitation, Delta, Message
+from ragwork_hooks.llm import Delta, Message, ModelCitation
 from ragwork_hooks.retrieval import Passage
 
 TEXTS = ("Cats sleep. Dogs bark loudly.", "Birds sing at dawn.", "Fish swim.")
@@ -88,7 +88,8 @@ def test_a_true_quote_is_cited_with_its_offsets_in_the_document() -> None:
 def test_a_quote_that_does_not_occur_takes_its_mark_with_it() -> None:
     stream = Stream(*TEXTS)
     assert (
-        stream.say(Delta(text="Quiet [1].", cites=(ModelCitation(passage=1, quote="Dogs are quiet."),))) == "Quiet ."
+        stream.say(Delta(text="Quiet [1].", cites=(ModelCitation(passage=1, quote="Dogs are quiet."),)))
+        == "Quiet ."
     )
     assert stream.dropped == {"quote_not_found": 1}
     assert stream.cited.citations == ()
@@ -108,7 +109,9 @@ def test_a_quote_that_comes_after_its_mark_replaces_the_guess() -> None:
 
 def test_a_quote_that_never_got_a_mark_gets_one_at_the_end() -> None:
     stream = Stream(*TEXTS)
-    assert stream.say(Delta(text="Swim.", cites=(ModelCitation(passage=3, quote="Fish swim."),))) == "Swim. [1]"
+    assert (
+        stream.say(Delta(text="Swim.", cites=(ModelCitation(passage=3, quote="Fish swim."),))) == "Swim. [1]"
+    )
 
 
 def test_a_quote_is_found_whatever_its_white_space() -> None:
@@ -266,7 +269,9 @@ def test_a_passage_that_the_model_repeats_gains_no_citation_of_its_own() -> None
     """A model that copies what it is shown copies no mark, so a passage can't cite another one."""
     found = for_model(passages("Trust this, see [2].", "Other."))
     stream = Stream("Trust this, see [2].", "Other.")
-    said = stream.say(Delta(text=found[0].text + " [1]", cites=(ModelCitation(passage=1, quote=found[0].text),)))
+    said = stream.say(
+        Delta(text=found[0].text + " [1]", cites=(ModelCitation(passage=1, quote=found[0].text),))
+    )
     assert said == "Trust this, see (2). [1]"
     (citation,) = stream.cited.citations
     assert citation.quote == "Trust this, see [2]."
@@ -293,7 +298,9 @@ def test_offsets_are_the_documents_where_a_tables_header_is_repeated(quote: str,
     passage = Passage(
         document_id="d", chunk_id="c", text=text, score=1.0, source="s", start=500, end=len(document)
     )
-    cited = CitationStream([CorpusPassage(corpus_id="c", passage=passage)], for_model([passage]), lambda _reason: None)
+    cited = CitationStream(
+        [CorpusPassage(corpus_id="c", passage=passage)], for_model([passage]), lambda _reason: None
+    )
     cited.feed(Delta(text="So [1]", cites=(ModelCitation(passage=1, quote=quote),)))
     (citation,) = cited.citations
     assert citation.quote == expected == document[citation.start : citation.end]

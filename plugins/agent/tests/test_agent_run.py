@@ -8,12 +8,12 @@ from typing import Any
 
 import attrs
 import pytest
+from ragwork_agent.run.run import Run, RunInput
 from ragwork_agent.sessions import session_store
-from ragwork_agent.run.run import RunInput, Run
 from ragwork_agent.sessions.session_store import SessionKey
 from ragwork_hooks.admission import ServiceLimits
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.llm import ModelCitation, Delta
+from ragwork_hooks.llm import Delta, ModelCitation
 from ragwork_hooks.notification import Notification
 
 Make = Callable[..., RunInput]

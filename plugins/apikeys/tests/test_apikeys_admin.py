@@ -17,7 +17,7 @@ from ragwork_directory import plugin as directory_plugin
 from ragwork_hooks.admission import AdmissionResult
 from ragwork_hooks.auth import ApiKeys, Credential, Directory, Principal, Role
 from ragwork_hooks.errors import ConfigError, Problem
-from ragwork_hooks.http import Request, Empty
+from ragwork_hooks.http import Empty, Request
 from ragwork_hooks.plugin import CommandContext
 from ragwork_testkit.platform import option_values
 
@@ -89,8 +89,8 @@ async def call(keys: Any, here: Any, caller: Principal, name: str, given: Any, k
     def made(tx: Any) -> Request[Any, Any]:
         return Request(
             request_id="r", echo_id="r", path={"key_id": key_id}, headers=CIMultiDict(), peer="", origin="",
-            deadline=0, query=given if route.body is Empty else Empty(), body=given, admission=AdmissionResult(), caller=caller,
-            transaction=tx, resource=None, decision=None,
+            deadline=0, query=given if route.body is Empty else Empty(), body=given, admission=AdmissionResult(),
+            caller=caller, transaction=tx, resource=None, decision=None,
         )  # fmt: skip
 
     if route.transaction == "none":
@@ -335,7 +335,9 @@ async def test_another_tenants_list_needs_platform_scope(
         with pytest.raises(Problem) as refused:
             await call(keys, here, admin(tenant), "api_keys.list", query)
         assert (refused.value.status, refused.value.code) == (403, "AUTH_FORBIDDEN")
-    answer = await call(keys, here, admin(tenant, platform=True), "api_keys.list", ApiKeyListQuery(tenant_id=other))
+    answer = await call(
+        keys, here, admin(tenant, platform=True), "api_keys.list", ApiKeyListQuery(tenant_id=other)
+    )
     assert [item.key_id for item in answer.items] == [made["id"]]
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 from ragwork_apikeys import _bypass
-from ragwork_apikeys.dev_bypass import FORWARDING, DevBypass, is_loopback
 from ragwork_apikeys.config import ApiKeysConfig
+from ragwork_apikeys.dev_bypass import FORWARDING, DevBypass, is_loopback
 from ragwork_hooks.auth import Credential, Role
 from ragwork_hooks.errors import ConfigError, Problem
 

@@ -10,9 +10,9 @@ import asyncpg
 import attrs
 import pytest
 from ragwork_audit import plugin
+from ragwork_audit.checking.verification import summary
 from ragwork_audit.config import AuditConfig
 from ragwork_audit.service import AuditService
-from ragwork_audit.checking.verification import summary
 from ragwork_hooks.audit import AuditEvent, Origin
 from ragwork_hooks.redaction import Redactor
 from ragwork_kernel.data.db import Pool

@@ -65,6 +65,8 @@ def test_denials_of_known_callers_are_all_recorded_and_origins_do_not_share() ->
 
 def test_a_million_addresses_take_bounded_memory_and_lose_no_count() -> None:
     suppressor = RepeatSuppressor(lambda: 0.0)
-    taken = sum(suppressor.takes(PLATFORM_TENANT, refusal(f"2001:db8::{n:x}")) for n in range(MAX_ORIGINS + 5000))
+    taken = sum(
+        suppressor.takes(PLATFORM_TENANT, refusal(f"2001:db8::{n:x}")) for n in range(MAX_ORIGINS + 5000)
+    )
     assert len(suppressor._suppressor) <= MAX_ORIGINS + 1
     assert taken + sum(flood.passed_over for flood in suppressor._suppressor.values()) == MAX_ORIGINS + 5000

@@ -8,8 +8,7 @@ import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_audit.log import record
-from ragwork_audit.log import redaction
+from ragwork_audit.log import record, redaction
 from ragwork_audit.log.redaction import MAX_METADATA
 from ragwork_hooks.audit import AuditEvent, Origin
 from ragwork_hooks.credentials import CredentialFormat

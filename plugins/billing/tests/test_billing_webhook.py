@@ -148,7 +148,7 @@ async def test_a_receiver_that_is_gone_keeps_the_event_with_the_reason(
 
         await eventually(refused)
         [row] = await left(app)
-    assert row["reason"] == "GiveUp: RECEIVER_REJECTED: the billing receiver answered 410"
+    assert row["reason"] == "PermanentFailure: RECEIVER_REJECTED: the billing receiver answered 410"
 
 
 async def test_other_events_stay_home(platform: Any, receiver: Receiver) -> None:

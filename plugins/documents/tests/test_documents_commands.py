@@ -4,8 +4,8 @@ import codecs
 import json
 
 import pytest
-from ragwork_documents.ingestion import jsonl
 from ragwork_documents.commands import seed_documents
+from ragwork_documents.ingestion import jsonl
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -3,8 +3,8 @@
 import uuid
 
 import pytest
-from ragwork_documents.search.rank_fusion import merge
 from ragwork_documents.permissions.permission_recheck import SPARE
+from ragwork_documents.search.rank_fusion import merge
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.retrieval import Passage
 

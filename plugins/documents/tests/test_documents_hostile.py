@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ragwork_documents.corpora.corpus_config import bind
-from ragwork_documents.ingestion.input_checks import check_metadata, clean_filename
 from ragwork_documents.ingestion.content_type import read_upload
+from ragwork_documents.ingestion.input_checks import check_metadata, clean_filename
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import Upload
 

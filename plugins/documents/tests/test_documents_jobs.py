@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from ragwork_documents.ingestion.ingestion_job import IngestionJobs
 from ragwork_documents.ingestion.ingest_payload import DocumentGeneration, payload, targets_of
+from ragwork_documents.ingestion.ingestion_job import IngestionJobs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.governance import Subject
 from ragwork_hooks.jobs import Job
@@ -232,5 +232,8 @@ async def test_a_grant_revoked_while_a_document_is_ingested_holds(it):
 
 
 async def test_payloads_hold_ids_only_and_come_back_as_they_were():
-    targets = [DocumentGeneration(document_id='a:"b', generation=3), DocumentGeneration(document_id="c", generation=1)]
+    targets = [
+        DocumentGeneration(document_id='a:"b', generation=3),
+        DocumentGeneration(document_id="c", generation=1),
+    ]
     assert targets_of(payload("k", targets)) == ("k", targets)

@@ -7,7 +7,7 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_documents.permissions.acl import scope_condition
-from ragwork_hooks.authz import Everything, Nothing, OwnedBy, all_of, negated, any_of
+from ragwork_hooks.authz import Everything, Nothing, OwnedBy, all_of, any_of, negated
 from ragwork_testkit.gates import admits
 from ragwork_testkit.scopes import DOCUMENTS, EXPIRED_READER, scopes
 from ragwork_toolkit.scope_sql import Parameters

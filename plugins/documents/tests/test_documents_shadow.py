@@ -7,8 +7,8 @@ import uuid
 
 import attrs
 import pytest
-from ragwork_documents.search import shadow
 from ragwork_documents.permissions.permission_recheck import SPARE
+from ragwork_documents.search import shadow
 from ragwork_documents.search.shadow import MAX_UNDER_WAY, Shadowed, Shadows, overlap
 from ragwork_hooks.authz import Everything
 from ragwork_hooks.errors import ProviderError

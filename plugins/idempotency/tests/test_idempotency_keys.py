@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
-from ragwork_hooks.idempotency import IdempotencyClaim, Replayed, FirstTime, StoredReply
+from ragwork_hooks.idempotency import FirstTime, IdempotencyClaim, Replayed, StoredReply
 from ragwork_idempotency.store import PostgresIdempotencyStore, prune
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import DEFAULT_PLUGINS, Running, running

@@ -13,7 +13,7 @@ from ragwork_ops.histogram import BOUNDS_MS, Histogram
 from ragwork_ops.schemas import SloResponse
 from ragwork_ops.signals import signals
 from ragwork_ops.slo import assess, measure
-from ragwork_ops.traffic import Series, MinuteStats
+from ragwork_ops.traffic import MinuteStats, Series
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -77,7 +77,8 @@ async def test_hits_become_passages_in_their_order_within_the_scope(bench: Bench
     )
     a, b = (await indexed(bench, "a")).revision, (await indexed(bench, "b")).revision
     hits = [
-        IndexHit(revision=r, ordinal=o, score=s) for r, o, s in ((a, 1, 0.2), (b, 0, 0.9), (a, 0, 0.1), (a, 9, 1))
+        IndexHit(revision=r, ordinal=o, score=s)
+        for r, o, s in ((a, 1, 0.2), (b, 0, 0.9), (a, 0, 0.1), (a, 9, 1))
     ]
     found = await passages(bench, hits)
     assert [(p.text, p.score, p.source, p.start, p.metadata) for p in found] == [

@@ -58,7 +58,7 @@ async def test_the_session_time_zone_changes_nothing(
         async with here.db.tenant(tenant, "read") as tx:
             assert await tx.fetchval("SHOW timezone") == "America/Los_Angeles"
             starts = await tx.fetch("SELECT starts_on FROM quota.balances")
-            days = await here.capability("Usage").by_day(tx, 2)
+            days = await here.capability("UsageReports").by_day(tx, 2)
         assert {str(row["starts_on"]) for row in starts} == {"2026-05-01"}
         assert [(str(day), n) for day, n in days] == [("2026-04-30", 0), ("2026-05-01", 1)]
 

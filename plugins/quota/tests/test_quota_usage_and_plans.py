@@ -22,7 +22,7 @@ async def test_a_summary_counts_requests_by_class_and_units_by_period(here: Any,
     await here.limit(tenant, daily_requests_limit=1000, monthly_requests_limit=None)
     for rate_class in ("run", "run", "read", "read", "ops", "mutation"):
         await here.request(tenant, rate_class)
-    usage = here.capability("Usage")
+    usage = here.capability("UsageReports")
     async with here.db.tenant(tenant, "read") as tx:
         summary = await usage.summary(tx, 30)
         days = await usage.by_day(tx, 3)
@@ -36,7 +36,7 @@ async def test_a_summary_counts_requests_by_class_and_units_by_period(here: Any,
 
 async def test_a_tenant_that_did_nothing_has_a_summary_of_zeros(here: Any, tenant: str) -> None:
     async with here.db.tenant(tenant, "read") as tx:
-        summary = await here.capability("Usage").summary(tx, 1)
+        summary = await here.capability("UsageReports").summary(tx, 1)
     assert summary.by_class == {"run": 0, "read": 0, "mutation": 0, "ops": 0}
     assert summary.month.used == 0
 

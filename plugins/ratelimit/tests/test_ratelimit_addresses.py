@@ -4,8 +4,12 @@ import attrs
 import pytest
 from ragwork_hooks.admission import Admission
 from ragwork_hooks.events import RequestSummary
-from ragwork_ratelimit.failed_authentication import FailedAuthenticationGate, FailedAuthenticationCounter, client_of
 from ragwork_ratelimit.buckets import LocalBuckets
+from ragwork_ratelimit.failed_authentication import (
+    FailedAuthenticationCounter,
+    FailedAuthenticationGate,
+    client_of,
+)
 from ragwork_ratelimit.limits import Limit
 from ragwork_testkit.services import RecordedMetrics
 
@@ -37,7 +41,11 @@ def metrics():
 def door(clock, metrics):
     """Gate, observer and the buckets they share."""
     buckets = LocalBuckets(clock, 1000)
-    return FailedAuthenticationGate(buckets, LIMIT, LocalBuckets(clock, 1000), metrics), FailedAuthenticationCounter(buckets, LIMIT), buckets
+    return (
+        FailedAuthenticationGate(buckets, LIMIT, LocalBuckets(clock, 1000), metrics),
+        FailedAuthenticationCounter(buckets, LIMIT),
+        buckets,
+    )
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,10 @@ def parsed(field):
     return items
 
 
-RUN = (RateLimitPolicy("run-key", "api_key", Limit(1, 5), 3), RateLimitPolicy("run-tenant", "tenant", Limit(3, 15), 3))
+RUN = (
+    RateLimitPolicy("run-key", "api_key", Limit(1, 5), 3),
+    RateLimitPolicy("run-tenant", "tenant", Limit(3, 15), 3),
+)
 
 
 def test_a_class_that_costs_more_is_told_in_requests():

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.storage import Bucket
-from ragwork_redis.provider import provider
 from ragwork_redis.opening import session
+from ragwork_redis.provider import provider
 from ragwork_redis.state import RedisState
 from ragwork_testkit.tcpproxy import Mode, Proxy, between
 from ragwork_testkit.valkey import ValkeyServer

@@ -290,7 +290,9 @@ def test_an_open_circuit_cools_on_the_local_clock_while_the_store_is_away(time):
         finished(circuit.admit())
     time.now += 2
     through = [finished(circuit.admit()) for _ in range(5)]
-    assert {call_permit.probe for call_permit in through} == {None}, "no probe can be counted, so nobody is kept out"
+    assert {call_permit.probe for call_permit in through} == {None}, (
+        "no probe can be counted, so nobody is kept out"
+    )
     assert seen == [CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN]
 
 

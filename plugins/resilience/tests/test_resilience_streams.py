@@ -15,8 +15,8 @@ from ragwork_memory.state import InMemoryState
 from ragwork_resilience.breaker import Breaker, Circuits
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.guard import Guard
-from ragwork_resilience.streams import AHEAD
 from ragwork_resilience.guarded_providers import GuardedModel
+from ragwork_resilience.streams import AHEAD
 from ragwork_testkit.llm import ChatModelContract
 from ragwork_testkit.services import RecordedMetrics
 from ragwork_toolkit.background import BackgroundTasks

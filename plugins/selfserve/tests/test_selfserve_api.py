@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from ragwork_hooks.audit import EventCount
 from ragwork_hooks.documents import Ingestion
-from ragwork_hooks.metering import UsageSummary, QuotaWindow
+from ragwork_hooks.metering import QuotaWindow, UsageSummary
 from ragwork_selfserve.usage import SummaryQuery, TimeseriesQuery, UsageApi
 
 PLUGINS = ("directory", "apikeys", "rbac", "plans", "selfserve")

@@ -36,7 +36,7 @@ async def test_a_corpus_of_the_default_install_moves_to_a_cloud(platform: Any, c
 def test_the_assembly_and_the_check_of_a_binding_import_no_sdk() -> None:
     script = (
         "import sys; from ragwork_kernel.boot import plugin_set; from ragwork_kernel.base import discovery;"
-        "assembly.read(environ={});"
+        "plugin_set.read(environ={});"
         "[discovery.load('ragwork.retrieval', n) for n in ('aws_bedrock_kb', 'gcp_vertex')];"
         f"print([n for n in {SDKS} if n in sys.modules])"
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from ragwork_hooks.errors import ConfigError
-from ragwork_kernel.boot import plugin_set
 from ragwork_kernel.base import discovery
+from ragwork_kernel.boot import plugin_set
 from ragwork_testkit.platform import Running
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]

@@ -14,11 +14,11 @@ import pytest
 import ragwork_testkit
 from ragwork_hooks.errors import NotSupported, ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
+from ragwork_testkit.contract_base import Contract, unsupported
 from ragwork_testkit.embedding import EmbedderContract
 from ragwork_testkit.llm import ChatModelContract
 from ragwork_testkit.promises import promise_of
 from ragwork_testkit.remote_retrieval import RemoteRetrieverContract
-from ragwork_testkit.contract_base import Contract, unsupported
 from ragwork_testkit.speech import SpeechRecognizerContract
 
 

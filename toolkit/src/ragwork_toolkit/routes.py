@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar, Unpack
 
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import Request, ErrorFormat, FeatureLoader, Features, ResourceLoader, Route, Scheme
+from ragwork_hooks.http import ErrorFormat, FeatureLoader, Features, Request, ResourceLoader, Route, Scheme
 
 B = TypeVar("B")
 Q = TypeVar("Q")

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, HealthCheck, hookimpl
+from ragwork_hooks.plugin import Command, Contribution, HealthCheck, PluginContext, PluginInfo, hookimpl
 from ragwork_hooks.retrieval import PassageSource
 
 from ragwork_milvus.commands import COMMANDS

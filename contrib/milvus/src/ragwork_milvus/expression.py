@@ -13,10 +13,10 @@ from ragwork_hooks.authz import (
     AllOf,
     AnyOf,
     Everything,
+    HasLabel,
     IdIn,
     LabelComparison,
     LabelIn,
-    HasLabel,
     Not,
     Nothing,
     OwnedBy,
@@ -102,7 +102,9 @@ def _readable(readers: Collection[str], now: float, *, surely: bool) -> Conditio
     if surely:
         return lasting
     # A missing key compares to neither true nor false. That never meets a ``not``, and in an ``or`` it is lost.
-    passing = [f'until["{filter_tokens.passing_reader(name)}"] > {now - SKEW_S:.0f}' for name in sorted(readers)]
+    passing = [
+        f'until["{filter_tokens.passing_reader(name)}"] > {now - SKEW_S:.0f}' for name in sorted(readers)
+    ]
     return some([lasting, *passing])
 
 

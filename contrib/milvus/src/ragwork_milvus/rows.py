@@ -29,7 +29,9 @@ class DocumentKey:
 
     @classmethod
     def of(cls, tenant_id: str, document_id: str) -> "DocumentKey":
-        return cls(tenant=tenant_of(tenant_id), document=filter_tokens.token("document", tenant_id, document_id))
+        return cls(
+            tenant=tenant_of(tenant_id), document=filter_tokens.token("document", tenant_id, document_id)
+        )
 
     @property
     def expression(self) -> str:

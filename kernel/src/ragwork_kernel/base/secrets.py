@@ -43,7 +43,9 @@ class KernelSecrets:
         return value
 
 
-async def resolve(names: Iterable[str], layers: SettingsLayers, app_dsn: str, production: bool) -> dict[str, bytes]:
+async def resolve(
+    names: Iterable[str], layers: SettingsLayers, app_dsn: str, production: bool
+) -> dict[str, bytes]:
     """Key material by name; outside production what is unset is made once. Raises ``ConfigError``."""
     raise_all(faults(names, layers, production))
     keys: dict[str, bytes] = {}

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Final
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import KernelTracer, TracingProvider, ProviderMiddleware
+from ragwork_hooks.plugin import KernelTracer, ProviderMiddleware, TracingProvider
 from ragwork_hooks.provider_kinds import ProviderKind
 from ragwork_hooks.storage import Database
 

@@ -12,8 +12,8 @@ from ragwork_hooks.plugin import Binding, Provider, StoredBindings
 from ragwork_hooks.settings import settings_of
 
 from ragwork_kernel.base import discovery
-from ragwork_kernel.boot.plugin_set import PluginSet, LoadedPlugin
 from ragwork_kernel.base.layers import nearest
+from ragwork_kernel.boot.plugin_set import LoadedPlugin, PluginSet
 
 #: The value that binds nothing, of a setting that binds nothing by default.
 NONE = "none"

@@ -13,38 +13,35 @@ import attrs
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.http import AnyRoute
-from ragwork_hooks.plugin import HealthCheck
 from ragwork_hooks.idempotency import IdempotencyStore
+from ragwork_hooks.plugin import HealthCheck
 from ragwork_hooks.storage import Database, DatabaseUrls
 
-from ragwork_kernel.boot import bindings
-from ragwork_kernel.data import migrations
-from ragwork_kernel.boot import infrastructure
-from ragwork_kernel.boot import contributions
-from ragwork_kernel.data import roles
 from ragwork_kernel.base import secrets
-from ragwork_kernel.request.admission import AdmissionGates
-from ragwork_kernel.boot.plugin_set import PluginSet
-from ragwork_kernel.request.authentication import Authenticators
-from ragwork_kernel.base.resilient_loops import cancelled
-from ragwork_kernel.data.notifications import NotificationChannel
 from ragwork_kernel.base.config import raise_all
-from ragwork_kernel.boot.collection import collect
-from ragwork_kernel.data.db import Pool
-from ragwork_kernel.boot.health import DATABASE, Health
-from ragwork_kernel.work.worker import Worker
-from ragwork_kernel.boot.system_routes import KernelRoutes
-from ragwork_kernel.boot.leaving import AtWorst
-from ragwork_kernel.work.outbox import Relay
-from ragwork_kernel.request.pipeline import Pipeline
-from ragwork_kernel.request.request_audit import RequestAudit
-from ragwork_kernel.request.idempotency import IdempotencyKeys
-from ragwork_kernel.data.read_replica import ReplicaAwareDatabase
-from ragwork_kernel.boot.services import KernelServices, PluginServices
-from ragwork_kernel.request.sse import StreamRegistry
+from ragwork_kernel.base.resilient_loops import cancelled
 from ragwork_kernel.base.telemetry import Telemetry
 from ragwork_kernel.base.tracing import make_tracer
+from ragwork_kernel.boot import bindings, contributions, infrastructure
+from ragwork_kernel.boot.collection import collect
+from ragwork_kernel.boot.health import DATABASE, Health
+from ragwork_kernel.boot.leaving import AtWorst
+from ragwork_kernel.boot.plugin_set import PluginSet
+from ragwork_kernel.boot.services import KernelServices, PluginServices
+from ragwork_kernel.boot.system_routes import KernelRoutes
 from ragwork_kernel.boot.wiring import Ground, Wiring
+from ragwork_kernel.data import migrations, roles
+from ragwork_kernel.data.db import Pool
+from ragwork_kernel.data.notifications import NotificationChannel
+from ragwork_kernel.data.read_replica import ReplicaAwareDatabase
+from ragwork_kernel.request.admission import AdmissionGates
+from ragwork_kernel.request.authentication import Authenticators
+from ragwork_kernel.request.idempotency import IdempotencyKeys
+from ragwork_kernel.request.pipeline import Pipeline
+from ragwork_kernel.request.request_audit import RequestAudit
+from ragwork_kernel.request.sse import StreamRegistry
+from ragwork_kernel.work.outbox import Relay
+from ragwork_kernel.work.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +128,14 @@ async def boot(
         notifications = NotificationChannel(urls.app)
         await notifications.start()
         stack.push_async_callback(notifications.close)
-        ground = Ground(db=traced_db, state=state, notifications=notifications, telemetry=telemetry, tracer=tracer, keys=keys)
+        ground = Ground(
+            db=traced_db,
+            state=state,
+            notifications=notifications,
+            telemetry=telemetry,
+            tracer=tracer,
+            keys=keys,
+        )
         wiring = Wiring(assembly, ground, data_dir)
         stack.push_async_callback(wiring.egress.close)
         stack.push_async_callback(wiring.providers.close)
@@ -144,7 +148,9 @@ async def boot(
             metrics_token=kernel.metrics_token,
             clock=wiring.parts.clock,
         )
-        frozen = contributions.freeze({"kernel": own.contribution(), **collected.contributions}, kernel.gate_order)
+        frozen = contributions.freeze(
+            {"kernel": own.contribution(), **collected.contributions}, kernel.gate_order
+        )
         database = HealthCheck(component=DATABASE, check=partial(_database_answers, db, telemetry))
         probes = (database, *state_probes, *frozen.probes)
         wiring.freeze(frozen, collected, probes)

@@ -8,7 +8,7 @@ from ragwork_hooks.errors import ConfigError, NotConfigured
 from ragwork_hooks.plugin import Contribution, PluginContext, ProviderContext
 
 from ragwork_kernel.boot import bindings
-from ragwork_kernel.boot.plugin_set import PluginSet, LoadedPlugin
+from ragwork_kernel.boot.plugin_set import LoadedPlugin, PluginSet
 from ragwork_kernel.boot.providers import ProviderOffer
 from ragwork_kernel.boot.services import KernelServices, PluginServices
 

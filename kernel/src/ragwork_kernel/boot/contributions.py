@@ -16,8 +16,15 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.events import Observer, Sink
 from ragwork_hooks.governance import DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area, Route
-from ragwork_hooks.jobs import JobKind, Schedule, PeriodicTask
-from ragwork_hooks.plugin import Contribution, Ended, MaintenanceTask, HealthCheck, StoredBindings, ProviderMiddleware
+from ragwork_hooks.jobs import JobKind, PeriodicTask, Schedule
+from ragwork_hooks.plugin import (
+    Contribution,
+    Ended,
+    HealthCheck,
+    MaintenanceTask,
+    ProviderMiddleware,
+    StoredBindings,
+)
 
 from ragwork_kernel.base.layers import nearest
 

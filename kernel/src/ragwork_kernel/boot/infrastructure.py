@@ -14,10 +14,10 @@ from ragwork_hooks.plugin import DatabaseProvider, HealthCheck, StateProvider
 from ragwork_hooks.storage import DatabaseUrls, SharedState
 
 from ragwork_kernel.base import discovery
-from ragwork_kernel.data import roles
-from ragwork_kernel.data.absent_state import AbsentState
 from ragwork_kernel.base.config import KernelConfig
 from ragwork_kernel.boot.leaving import AtWorst
+from ragwork_kernel.data import roles
+from ragwork_kernel.data.absent_state import AbsentState
 
 GROUP = "ragwork.database"
 STATE_GROUP = "ragwork.state"

@@ -14,12 +14,11 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import HOOKS_API, PROJECT, PluginInfo, PluginSpec, RegisterCodecs
 from ragwork_hooks.provider_kinds import ProviderKind
 
-from ragwork_kernel.base import discovery
-from ragwork_kernel.base import kinds
-from ragwork_kernel.data import migrations
-from ragwork_kernel.base.config import Settings, KernelConfig, raise_all
+from ragwork_kernel.base import discovery, kinds
+from ragwork_kernel.base.config import KernelConfig, Settings, raise_all
 from ragwork_kernel.base.layers import SettingsLayers, nearest
 from ragwork_kernel.boot.plugin_lock import PluginLock
+from ragwork_kernel.data import migrations
 
 KERNEL_SECTION = "kernel"
 _FORBIDDEN = ("tryfirst", "trylast", "hookwrapper", "wrapper", "optionalhook")

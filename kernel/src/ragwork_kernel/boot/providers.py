@@ -12,8 +12,8 @@ from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext, ProviderM
 from ragwork_hooks.provider_kinds import ProviderKind
 
 from ragwork_kernel.base import json_codec
-from ragwork_kernel.boot.bindings import provider_of
 from ragwork_kernel.base.layers import nearest
+from ragwork_kernel.boot.bindings import provider_of
 
 P = TypeVar("P")
 
@@ -51,7 +51,9 @@ class ProviderTable:
         # Without their wraps, which need not pass ``aclose`` on.
         self._bare: list[Any] = []
 
-    def fill(self, offers: Sequence[ProviderOffer], provider_middleware: Sequence[ProviderMiddleware[Any]]) -> None:
+    def fill(
+        self, offers: Sequence[ProviderOffer], provider_middleware: Sequence[ProviderMiddleware[Any]]
+    ) -> None:
         self._offers = {(offer.kind, offer.name): offer for offer in offers}
         self._wraps = provider_middleware
 
@@ -84,7 +86,9 @@ class ProviderTable:
                 raise json_codec.invalid([row])
         checked: object = json_codec.structure(dict(options), known, f"provider_config_json.{kind.name}")
         context = self._offer(kind, name).context
-        reason = provider.check_tenant(context, tenant_id, checked) if provider.check_tenant is not None else None
+        reason = (
+            provider.check_tenant(context, tenant_id, checked) if provider.check_tenant is not None else None
+        )
         if reason is not None:
             loc = ["body", "provider_config_json", kind.name]
             raise json_codec.invalid([{"type": "value_error", "loc": loc, "msg": reason}])

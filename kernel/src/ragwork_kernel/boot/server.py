@@ -12,11 +12,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import web
 from ragwork_hooks.errors import ConfigError, Problem
 
-from ragwork_kernel.boot.boot import Platform, background
-from ragwork_kernel.request.connections import HttpConnection, Connections
-from ragwork_kernel.request.web_app import application
-from ragwork_kernel.boot.leaving import Leaving
 from ragwork_kernel.base.malloc import return_large_blocks
+from ragwork_kernel.boot.boot import Platform, background
+from ragwork_kernel.boot.leaving import Leaving
+from ragwork_kernel.request.connections import Connections, HttpConnection
+from ragwork_kernel.request.web_app import application
 
 log = logging.getLogger(__name__)
 _GOODBYE_S = 2.0

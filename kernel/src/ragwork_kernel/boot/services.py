@@ -13,20 +13,20 @@ from ragwork_hooks.jobs import Jobs
 from ragwork_hooks.plugin import (
     Clock,
     Egress,
+    LiveStreams,
     Metrics,
     PluginInfo,
     Providers,
     Registry,
     Secrets,
-    LiveStreams,
     Tracer,
 )
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.shares import Shares
 from ragwork_hooks.storage import Blob, Caches, Database, SharedState, Transaction
 
-from ragwork_kernel.request.authorization import AuthorizationGates
 from ragwork_kernel.base.shares import SharesFactory
+from ragwork_kernel.request.authorization import AuthorizationGates
 
 C = TypeVar("C")
 
@@ -73,7 +73,9 @@ class PluginServices(KernelServices):
     _capabilities: Mapping[type, object]
 
     @classmethod
-    def of(cls, parts: KernelServices, info: PluginInfo, capabilities: Mapping[type, object]) -> "PluginServices":
+    def of(
+        cls, parts: KernelServices, info: PluginInfo, capabilities: Mapping[type, object]
+    ) -> "PluginServices":
         """``parts``, limited to what ``info`` declares."""
         shared: dict[str, Any] = {str(f.alias): getattr(parts, f.name) for f in attrs.fields(KernelServices)}
         return cls(info=info, capabilities=capabilities, **shared)

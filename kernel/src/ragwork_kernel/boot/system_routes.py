@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import attrs
 from ragwork_hooks.errors import Problem, unauthenticated
-from ragwork_hooks.http import AnyRoute, Area, Request, File, Route
+from ragwork_hooks.http import AnyRoute, Area, File, Request, Route
 from ragwork_hooks.plugin import Clock, Contribution
 
 from ragwork_kernel.base import json_codec
-from ragwork_kernel.request import responses
-from ragwork_kernel.boot.health import Health, HealthResponse
 from ragwork_kernel.base.telemetry import Telemetry
+from ragwork_kernel.boot.health import Health, HealthResponse
+from ragwork_kernel.request import responses
 
 _AREAS: Final = (
     Area(name="health", about="Whether the server lives and is ready. Never limited.", rank=60),

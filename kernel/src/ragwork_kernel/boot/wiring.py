@@ -6,26 +6,25 @@ from pathlib import Path
 
 import attrs
 from ragwork_hooks.events import Sink
-from ragwork_hooks.plugin import KernelTracer, HealthCheck
+from ragwork_hooks.plugin import HealthCheck, KernelTracer
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Database, SharedState
 
-from ragwork_kernel.base import clock
-from ragwork_kernel.base import secrets
-from ragwork_kernel.boot.plugin_set import PluginSet
-from ragwork_kernel.request.authorization import AuthorizationGates
-from ragwork_kernel.data.blobs import blobs
-from ragwork_kernel.data.notifications import NotificationChannel
-from ragwork_kernel.data.caches import KernelCaches
-from ragwork_kernel.boot.collection import Collected
+from ragwork_kernel.base import clock, secrets
 from ragwork_kernel.base.egress import EgressClient
-from ragwork_kernel.work.queue import PostgresJobs
-from ragwork_kernel.work.outbox import OutboxEvents
+from ragwork_kernel.base.telemetry import Telemetry, teach_logging
+from ragwork_kernel.boot.collection import Collected
 from ragwork_kernel.boot.contributions import ContributionRegistry, Contributions
+from ragwork_kernel.boot.plugin_set import PluginSet
 from ragwork_kernel.boot.providers import ProviderTable
 from ragwork_kernel.boot.services import KernelServices
+from ragwork_kernel.data.blobs import blobs
+from ragwork_kernel.data.caches import KernelCaches
+from ragwork_kernel.data.notifications import NotificationChannel
+from ragwork_kernel.request.authorization import AuthorizationGates
 from ragwork_kernel.request.sse import StreamRegistry
-from ragwork_kernel.base.telemetry import Telemetry, teach_logging
+from ragwork_kernel.work.outbox import OutboxEvents
+from ragwork_kernel.work.queue import PostgresJobs
 
 
 @attrs.frozen(kw_only=True)
@@ -89,4 +88,6 @@ class Wiring:
         self._registry.freeze(plan, probes)
         self._sinks.extend(plan.sinks)
         self._job_kinds.update(kind.name for kind in plan.jobs)
-        self.providers.fill(collected.offers, (*plan.provider_middleware, *self._tracer.provider_middleware(self._kinds)))
+        self.providers.fill(
+            collected.offers, (*plan.provider_middleware, *self._tracer.provider_middleware(self._kinds))
+        )

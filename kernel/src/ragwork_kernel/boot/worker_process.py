@@ -3,8 +3,8 @@
 import asyncpg
 
 from ragwork_kernel.boot.boot import Platform, background
-from ragwork_kernel.work.worker import host
 from ragwork_kernel.boot.leaving import Leaving
+from ragwork_kernel.work.worker import host
 
 _SILENCE = """SELECT min(extract(epoch FROM now() - seen_at))::double precision
     FROM ragwork.workers WHERE host = $1"""

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 
-from ragwork_hooks.admission import Admission, AdmissionGate, AdmissionRequest, Reservation, OpenTransaction
+from ragwork_hooks.admission import Admission, AdmissionGate, AdmissionRequest, OpenTransaction, Reservation
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny, problem_of
 from ragwork_hooks.storage import Database, Transaction
@@ -60,7 +60,9 @@ class AdmissionGates:
             context.decisions.allowed(gate.name, since, verdict.headers)
             context.admission = context.admission.plus(verdict)
 
-    async def ask_late(self, context: RequestContext, transaction: OpenTransaction, *, free: bool = False) -> None:
+    async def ask_late(
+        self, context: RequestContext, transaction: OpenTransaction, *, free: bool = False
+    ) -> None:
         """The stages that may write, in order."""
         for stage in LATE:
             await self.ask(context, stage, transaction=transaction, free=free)

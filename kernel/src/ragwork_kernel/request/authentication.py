@@ -12,8 +12,8 @@ from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.http import AnyRoute
 
-from ragwork_kernel.request.request_context import RequestContext
 from ragwork_kernel.request.proven import Proven
+from ragwork_kernel.request.request_context import RequestContext
 
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([!-~]+)")
 

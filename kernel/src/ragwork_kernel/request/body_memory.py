@@ -5,9 +5,9 @@ from typing import Any, Final
 from aiohttp import web
 from ragwork_hooks.errors import Problem, retry_after
 
+from ragwork_kernel.base.shares import KernelShare, SharesFactory
 from ragwork_kernel.request import request_body
 from ragwork_kernel.request.request_context import RequestContext
-from ragwork_kernel.base.shares import KernelShare, SharesFactory
 
 #: Bodies up to this size are not counted: what bounds the connections bounds them.
 UNCOUNTED: Final = 65_536
@@ -25,7 +25,7 @@ class BodyMemory:
         )
 
     async def decoded(self, context: RequestContext, limit: int) -> Any:
-        """The body as its route's class. Memory for it is there before it is read, and is ``exchange.body``."""
+        """The body as its route's class. Memory for it is there before it is read, and is ``context.body``."""
         route, request = context.route, context.request
         if route.body_kind != "none":
             context.body = await self._reserve(request, limit)

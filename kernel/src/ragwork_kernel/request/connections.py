@@ -16,9 +16,9 @@ from ragwork_hooks.errors import DEFAULT_CODES, Problem, busy
 
 from ragwork_kernel.base.config import KernelConfig
 from ragwork_kernel.base.error_answers import UNEXPECTED
+from ragwork_kernel.base.telemetry import Telemetry
 from ragwork_kernel.request.client_address import ClientAddress
 from ragwork_kernel.request.pipeline import Pipeline
-from ragwork_kernel.base.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

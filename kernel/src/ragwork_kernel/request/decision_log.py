@@ -22,7 +22,9 @@ class DecisionLog:
     def allowed(self, gate: str, since: float, headers: Mapping[str, str]) -> None:
         """Note a yes; ``since`` is when the gate was asked, in performance time."""
         spent = time.perf_counter() - since
-        self.steps.append(DecisionStep(stage=self.stage, gate=gate, said="allow", seconds=spent, headers=headers))
+        self.steps.append(
+            DecisionStep(stage=self.stage, gate=gate, said="allow", seconds=spent, headers=headers)
+        )
 
     def denied(self, gate: str, since: float, denial: Deny) -> None:
         """Note a no of an authenticator or an admission gate."""

@@ -10,7 +10,15 @@ from aiohttp import web
 from multidict import CIMultiDict
 from ragwork_hooks.errors import Problem, retry_after
 from ragwork_hooks.http import Request, Response, Upload
-from ragwork_hooks.idempotency import IdempotencyClaim, Claimed, Conflict, InProgress, FirstTime, IdempotencyStore, StoredReply
+from ragwork_hooks.idempotency import (
+    Claimed,
+    Conflict,
+    FirstTime,
+    IdempotencyClaim,
+    IdempotencyStore,
+    InProgress,
+    StoredReply,
+)
 from ragwork_hooks.storage import Transaction
 
 from ragwork_kernel.base import json_codec

@@ -14,28 +14,24 @@ from ragwork_hooks.authz import Decision
 from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.events import Observer
-from ragwork_hooks.http import AnyRoute, Request, ErrorFormat, EventStream
-from ragwork_hooks.plugin import KernelTracer
+from ragwork_hooks.http import AnyRoute, ErrorFormat, EventStream, Request
 from ragwork_hooks.idempotency import Replayed
+from ragwork_hooks.plugin import KernelTracer
 from ragwork_hooks.storage import Database, Transaction
 
-from ragwork_kernel.request import request_body
-from ragwork_kernel.request import client_address
-from ragwork_kernel.request import refusals
-from ragwork_kernel.request import idempotency
-from ragwork_kernel.request import sse
+from ragwork_kernel.base.config import KernelConfig
+from ragwork_kernel.base.error_answers import classify
+from ragwork_kernel.base.shares import address_of, working_for
+from ragwork_kernel.base.telemetry import Telemetry
+from ragwork_kernel.request import client_address, idempotency, refusals, request_body, sse
 from ragwork_kernel.request.admission import AdmissionGates
 from ragwork_kernel.request.authentication import Authenticators, authenticate
 from ragwork_kernel.request.authorization import AuthorizationGates, refuse, tenant_acted_on
 from ragwork_kernel.request.body_memory import BodyMemory
-from ragwork_kernel.base.config import KernelConfig
-from ragwork_kernel.base.error_answers import classify
-from ragwork_kernel.request.request_context import RequestContext
 from ragwork_kernel.request.proven import Proven
 from ragwork_kernel.request.request_audit import RequestAudit
-from ragwork_kernel.request.responses import ResponseFormats, ResponseFormat
-from ragwork_kernel.base.shares import address_of, working_for
-from ragwork_kernel.base.telemetry import Telemetry
+from ragwork_kernel.request.request_context import RequestContext
+from ragwork_kernel.request.responses import ResponseFormat, ResponseFormats
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -91,7 +87,12 @@ class Pipeline:
         return handle
 
     def refuse(
-        self, request: web.BaseRequest, problem: Problem, *, legacy: bool, error_format: ErrorFormat | None = None
+        self,
+        request: web.BaseRequest,
+        problem: Problem,
+        *,
+        legacy: bool,
+        error_format: ErrorFormat | None = None,
     ) -> web.Response:
         """Answer a request that no route takes."""
         started = time.perf_counter()
@@ -147,7 +148,13 @@ class Pipeline:
             self._observe(context, status)
             tenant = context.caller.tenant_id if context.caller else ""
             self._finish(
-                request, route.path, status, context.started, context.request_id, context.response_format, tenant
+                request,
+                route.path,
+                status,
+                context.started,
+                context.request_id,
+                context.response_format,
+                tenant,
             )
 
     def _finish(
@@ -182,7 +189,9 @@ class Pipeline:
             return await self._stream(context, result)
         return self._timed(context, result)
 
-    async def _decide_and_run(self, context: RequestContext, limit: asyncio.Timeout) -> web.Response | EventStream:
+    async def _decide_and_run(
+        self, context: RequestContext, limit: asyncio.Timeout
+    ) -> web.Response | EventStream:
         """address → authenticate → switch → role → rate → memory → decode → entitlement → capacity, then the work."""
         refusals.unreadable(context.request)
         if not self._proven.knows(context.request):
@@ -304,7 +313,9 @@ class Pipeline:
             request=request,
             route=route,
             request_id=request_id,
-            response_format=self._formats.of(request, request_id, legacy=legacy, error_format=route.error_format),
+            response_format=self._formats.of(
+                request, request_id, legacy=legacy, error_format=route.error_format
+            ),
             peer=self._client.address(request),
             started=time.perf_counter(),
             deadline=asyncio.get_running_loop().time() + self._config.request_timeout_s,

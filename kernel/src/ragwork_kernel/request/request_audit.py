@@ -1,6 +1,6 @@
 """What a request leaves in the audit log: its mutation, or its refusal."""
 
-from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, AuditLog, AuditDetails, Origin
+from ragwork_hooks.audit import PLATFORM_TENANT, AuditDetails, AuditEvent, AuditLog, Origin
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import Problem

@@ -12,8 +12,7 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import wire_name
 from ragwork_hooks.http import AnyRoute, Empty, Upload
 
-from ragwork_kernel.base import json_codec
-from ragwork_kernel.base import jsontext
+from ragwork_kernel.base import json_codec, jsontext
 from ragwork_kernel.request import multipart
 
 #: What is taken from somebody unknown, and of forms: they hold tokens, not documents.
@@ -171,4 +170,6 @@ def _value(part: multipart.Part, kind: Any) -> object:
 
 
 def _malformed(reason: str) -> Problem:
-    return json_codec.invalid([{"type": "form_invalid", "loc": ["body"], "msg": f"is not a valid form: {reason}"}])
+    return json_codec.invalid(
+        [{"type": "form_invalid", "loc": ["body"], "msg": f"is not a valid form: {reason}"}]
+    )

@@ -10,9 +10,9 @@ from ragwork_hooks.authz import Decision
 from ragwork_hooks.events import RequestSummary
 from ragwork_hooks.http import AnyRoute
 
+from ragwork_kernel.base.shares import KernelShare
 from ragwork_kernel.request.decision_log import DecisionLog
 from ragwork_kernel.request.responses import ResponseFormat
-from ragwork_kernel.base.shares import KernelShare
 
 
 @attrs.define(kw_only=True)

@@ -24,8 +24,8 @@ from ragwork_hooks.plugin import Ended
 from ragwork_hooks.storage import Transaction
 
 from ragwork_kernel.base import json_codec
-from ragwork_kernel.data.notifications import NotificationChannel
 from ragwork_kernel.base.error_answers import classify
+from ragwork_kernel.data.notifications import NotificationChannel
 
 log = logging.getLogger(__name__)
 TOPIC = "cut"

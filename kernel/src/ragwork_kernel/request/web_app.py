@@ -7,8 +7,8 @@ from aiohttp import web
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import AnyRoute, ErrorFormat
 
-from ragwork_kernel.request import front_page
 from ragwork_kernel.base.config import KernelConfig
+from ragwork_kernel.request import front_page
 from ragwork_kernel.request.pipeline import Handler, Pipeline
 from ragwork_kernel.request.responses import SECURITY_HEADERS
 
@@ -69,7 +69,9 @@ class Dialects:
             for path in (route.path, route.path.removeprefix("/v1")) if route.legacy else (route.path,):
                 segments = _segments(path)
                 for length in range(len(segments) + 1):
-                    self._under.setdefault(segments[:length], {})[type(route.error_format)] = route.error_format
+                    self._under.setdefault(segments[:length], {})[type(route.error_format)] = (
+                        route.error_format
+                    )
 
     def of(self, path: str) -> ErrorFormat | None:
         """By the longest beginning of ``path`` that routes have, too. Empty segments don't count."""

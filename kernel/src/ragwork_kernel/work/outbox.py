@@ -21,8 +21,8 @@ from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row, Transaction
 
-from ragwork_kernel.base.resilient_loops import NotifyListener, close_pool, forever, open_pool, stop
 from ragwork_kernel.base.error_answers import DATABASE_TROUBLE
+from ragwork_kernel.base.resilient_loops import NotifyListener, close_pool, forever, open_pool, stop
 
 CHANNEL = "ragwork_outbox"
 LEASE_S, DELIVER_S, RUN_S = 30.0, 10.0, 10.0
@@ -160,12 +160,18 @@ class Relay:
                 await sink.deliver(delivery)
         except Exception as error:
             log.warning("sink %s, event %d, attempt %d: %r", sink.name, delivery.id, delivery.attempt, error)
-            return DeliveryFailure(reason=self._redactor.text(_storable(error)), final=isinstance(error, PermanentFailure))
+            return DeliveryFailure(
+                reason=self._redactor.text(_storable(error)), final=isinstance(error, PermanentFailure)
+            )
         self._count(sink, "delivered")
         return None
 
     async def _fail(
-        self, connection: "asyncpg.pool.PoolConnectionProxy[Any]", sink: Sink, row: Row, failure: DeliveryFailure
+        self,
+        connection: "asyncpg.pool.PoolConnectionProxy[Any]",
+        sink: Sink,
+        row: Row,
+        failure: DeliveryFailure,
     ) -> None:
         dead = failure.final or row["attempt"] >= self._max_attempts
         delay = min(BACKOFF_S * 2.0 ** min(row["attempt"] - 1, 30), LONGEST_BACKOFF_S)

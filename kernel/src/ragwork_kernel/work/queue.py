@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import attrs
-from ragwork_hooks.jobs import QueueDepth, JobStatus, ScheduleStatus, WorkerStatus
+from ragwork_hooks.jobs import JobStatus, QueueDepth, ScheduleStatus, WorkerStatus
 from ragwork_hooks.storage import Transaction
 
 CHANNEL = "ragwork_jobs"

@@ -21,17 +21,17 @@ from uuid import UUID, uuid4
 import asyncpg
 import attrs
 import orjson
-from ragwork_hooks.jobs import PermanentFailure, Job, JobKind, Schedule
+from ragwork_hooks.jobs import Job, JobKind, PermanentFailure, Schedule
 from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row
 
-from ragwork_kernel.base.resilient_loops import NotifyListener, close_pool, forever, open_pool, stop
 from ragwork_kernel.base.error_answers import DATABASE_TROUBLE, cause, told
-from ragwork_kernel.work.job_claims import Claims
-from ragwork_kernel.work.scheduler import Scheduler
-from ragwork_kernel.work.queue import CHANNEL
+from ragwork_kernel.base.resilient_loops import NotifyListener, close_pool, forever, open_pool, stop
 from ragwork_kernel.base.shares import working_for
+from ragwork_kernel.work.job_claims import Claims
+from ragwork_kernel.work.queue import CHANNEL
+from ragwork_kernel.work.scheduler import Scheduler
 
 LEASE_S, BEAT_S, WATCH_S, POLL_S = 15.0, 3.0, 0.5, 2.0
 #: A worker that could not renew its lease gives its jobs up this long before another may claim them.

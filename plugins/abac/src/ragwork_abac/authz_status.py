@@ -5,7 +5,7 @@ from typing import Final
 import attrs
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import AnyRoute, Request, Empty
+from ragwork_hooks.http import AnyRoute, Empty, Request
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.routes import ops_route
 

@@ -10,33 +10,33 @@ from typing import Final, TypeAlias, TypeGuard, assert_never
 import attrs
 from ragwork_hooks.authz import (
     Everything,
+    HasLabel,
     IdIn,
     LabelComparison,
     LabelIn,
-    HasLabel,
     Nothing,
     OwnedBy,
     ReadScope,
     all_of,
-    negated,
     any_of,
+    negated,
 )
 
 from ragwork_abac.attributes import LABEL, Facts, Value, is_label, of_document_only
-from ragwork_abac.evaluation import Truth, compiled, relation
 from ragwork_abac.conditions import (
     AllConditions,
     Always,
+    AnyCondition,
     Compare,
     Condition,
-    DateBetween,
     Constant,
+    DateBetween,
     NegatedCondition,
     Operand,
-    AnyCondition,
     TimeBetween,
     Var,
 )
+from ragwork_abac.evaluation import Truth, compiled, relation
 
 _Scope: TypeAlias = Callable[[Sequence[str]], ReadScope]
 _FLIPPED: Final = {"gt": "lt", "gte": "lte", "lt": "gt", "lte": "gte"}

@@ -92,7 +92,9 @@ class DateBetween:
     end: date
 
 
-Condition: TypeAlias = Always | AllConditions | AnyCondition | NegatedCondition | Compare | TimeBetween | DateBetween
+Condition: TypeAlias = (
+    Always | AllConditions | AnyCondition | NegatedCondition | Compare | TimeBetween | DateBetween
+)
 
 
 def parse(condition: Mapping[str, object], *, max_bytes: int, max_depth: int) -> Condition:
@@ -101,7 +103,9 @@ def parse(condition: Mapping[str, object], *, max_bytes: int, max_depth: int) ->
         size = len(orjson.dumps(condition))
     except orjson.JSONEncodeError:
         # orjson refuses deep nesting and texts that are no Unicode.
-        raise ConditionError((), "is nested too deep or holds what JSON can't carry", too_complex=True) from None
+        raise ConditionError(
+            (), "is nested too deep or holds what JSON can't carry", too_complex=True
+        ) from None
     if size > max_bytes:
         raise ConditionError((), f"has {size} bytes, at most {max_bytes} are taken", too_complex=True)
     return _ConditionParser(max_depth).condition(condition, (), 1)
@@ -233,5 +237,7 @@ def _scalar(given: object, path: Path) -> Scalar:
     if isinstance(given, str) and "\x00" in given:
         raise ConditionError(path, "must not contain NUL characters")
     if not isinstance(given, str | int | float | bool):
-        raise ConditionError(path, "must be a text, number or boolean; a missing attribute never matches null")
+        raise ConditionError(
+            path, "must be a text, number or boolean; a missing attribute never matches null"
+        )
     return given

@@ -13,14 +13,14 @@ from ragwork_abac.attributes import Facts, Scalar, Value
 from ragwork_abac.conditions import (
     AllConditions,
     Always,
+    AnyCondition,
     Compare,
     Comparison,
     Condition,
-    DateBetween,
     Constant,
+    DateBetween,
     NegatedCondition,
     Operand,
-    AnyCondition,
     TimeBetween,
     Var,
 )

@@ -9,9 +9,9 @@ import attrs
 from ragwork_hooks.authz import Nothing, ReadScope, all_of, any_of
 
 from ragwork_abac.attributes import TIME, Facts, of_document_only
-from ragwork_abac.evaluation import Test, Truth, compiled
-from ragwork_abac.conditions import Condition, ConditionError, parse, variables
 from ragwork_abac.condition_scope import sides
+from ragwork_abac.conditions import Condition, ConditionError, parse, variables
+from ragwork_abac.evaluation import Test, Truth, compiled
 
 Reason: TypeAlias = Literal[
     "policy_deny", "policy_allow", "default_deny", "default_allow", "policy_invalid", "abac_disabled"
@@ -172,7 +172,9 @@ class PolicySet:
 
     tenant_id: str
     rules: tuple[Rule, ...]
-    _known: dict[tuple[str, str], ApplicableRules] = attrs.field(factory=dict, init=False, eq=False, repr=False)
+    _known: dict[tuple[str, str], ApplicableRules] = attrs.field(
+        factory=dict, init=False, eq=False, repr=False
+    )
 
     @classmethod
     def of(cls, tenant_id: str, policies: Sequence[AbacPolicy]) -> "PolicySet":
@@ -194,7 +196,9 @@ class PolicySet:
         return [rule.policy for rule in self.rules if rule.test is None]
 
 
-def _built_in(id: str, name: str, resource_type: str, action: str, condition: dict[str, object]) -> AbacPolicy:
+def _built_in(
+    id: str, name: str, resource_type: str, action: str, condition: dict[str, object]
+) -> AbacPolicy:
     return AbacPolicy(
         id=f"builtin.{id}",
         tenant_id=None,

@@ -5,14 +5,14 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import AnyRoute, AuditDetails, Request, Empty, Response, Route
+from ragwork_hooks.http import AnyRoute, AuditDetails, Empty, Request, Response, Route
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
 
+from ragwork_abac.conditions import ConditionError
 from ragwork_abac.config import AbacConfig
 from ragwork_abac.gate import MANAGE, READ, SIMULATE
-from ragwork_abac.conditions import ConditionError
 from ragwork_abac.policies import BUILT_IN, WILDCARD, AbacPolicy, PolicySet, parsed_policy
 from ragwork_abac.schemas import (
     PolicyCreateRequest,

@@ -9,10 +9,10 @@ from ragwork_hooks.errors import Problem, ProviderError, not_found
 from ragwork_hooks.fields import is_visible
 from ragwork_hooks.plugin import Command, CommandContext, Option
 
-from ragwork_agent.schemas import Citation, RunAnswer
-from ragwork_agent.run.run import RunInput, Run
-from ragwork_agent.run.sanitizing import clean
+from ragwork_agent.run.run import Run, RunInput
 from ragwork_agent.run.runtime import AgentRuntime
+from ragwork_agent.run.sanitizing import clean
+from ragwork_agent.schemas import Citation, RunAnswer
 
 #: Who asks when ``--user`` names nobody: a reader without groups, who sees what the tenant may see.
 ANYBODY = "cli"

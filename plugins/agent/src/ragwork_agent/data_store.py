@@ -12,9 +12,9 @@ from ragwork_toolkit import scope_sql
 from ragwork_toolkit.data_table import BATCH, DataTable, scope_of
 from ragwork_toolkit.scope_sql import Parameters
 
+from ragwork_agent.run.runtime import AgentRuntime
 from ragwork_agent.sessions import session_store
 from ragwork_agent.sessions.session_store import SessionKey
-from ragwork_agent.run.runtime import AgentRuntime
 
 
 def _within(scope: ReadScope, parameters: Parameters) -> str:
@@ -98,7 +98,9 @@ class MessageStore:
             *p.values,
         )
         for row in rows:
-            await self._shop.erase_session(tx, SessionKey(user_id=row["user_id"], session_id=row["session_id"]))
+            await self._shop.erase_session(
+                tx, SessionKey(user_id=row["user_id"], session_id=row["session_id"])
+            )
         return sum(row["messages"] for row in rows)
 
     async def expire(self, tx: Transaction, older_than: timedelta) -> int:

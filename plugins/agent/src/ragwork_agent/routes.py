@@ -5,16 +5,16 @@ from collections.abc import AsyncIterator
 import attrs
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import not_found
-from ragwork_hooks.http import AnyRoute, Request, EventStream, File, StreamEvent, Empty, Route
+from ragwork_hooks.http import AnyRoute, Empty, EventStream, File, Request, Route, StreamEvent
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import public_route, read_route, write_route
 
-from ragwork_agent.sessions import session_store
-from ragwork_agent.schemas import MessageView, RunAnswer, RunRequest, SessionView
 from ragwork_agent.run.events import RUN_EVENTS
-from ragwork_agent.run.run import RunInput, Run
-from ragwork_agent.sessions.session_store import SessionKey
+from ragwork_agent.run.run import Run, RunInput
 from ragwork_agent.run.runtime import AgentRuntime
+from ragwork_agent.schemas import MessageView, RunAnswer, RunRequest, SessionView
+from ragwork_agent.sessions import session_store
+from ragwork_agent.sessions.session_store import SessionKey
 
 RUN = Action(name="run.create")
 LIST = Action(name="session.list")
@@ -83,7 +83,9 @@ class Handlers:
             raise not_found("session", key.session_id)
         wanted = frozenset[str]().union(*(sources for _message, sources in found))
         readable = (
-            await self._shop.catalog.readable(request.tx, request.principal, sorted(wanted)) if wanted else wanted
+            await self._shop.catalog.readable(request.tx, request.principal, sorted(wanted))
+            if wanted
+            else wanted
         )
         return [
             message if sources <= readable else attrs.evolve(message, text="", citations=[], redacted=True)

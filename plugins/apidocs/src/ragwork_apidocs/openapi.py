@@ -71,7 +71,9 @@ def path_parameters(path: str) -> list[str]:
 class _Document:
     """Makes operations; collects the components that they refer to."""
 
-    def __init__(self, areas: Sequence[Area], gates: Sequence[AdmissionGate], measured: frozenset[type]) -> None:
+    def __init__(
+        self, areas: Sequence[Area], gates: Sequence[AdmissionGate], measured: frozenset[type]
+    ) -> None:
         self.schemas = Schemas(parts.SCHEMAS, measured)
         self.schemes: dict[str, Mapping[str, str]] = {}
         self.headers: dict[str, object] = {}

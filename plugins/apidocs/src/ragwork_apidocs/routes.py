@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 import orjson
-from ragwork_hooks.http import AnyRoute, Area, Request, File, Empty
+from ragwork_hooks.http import AnyRoute, Area, Empty, File, Request
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.routes import public_route
 

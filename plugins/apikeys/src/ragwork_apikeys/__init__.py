@@ -14,13 +14,13 @@ from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInf
 
 from ragwork_apikeys.areas import AREAS
 from ragwork_apikeys.authenticator import ApiKeyAuthenticator
-from ragwork_apikeys.dev_bypass import BypassRoster, DevBypass
-from ragwork_apikeys.self_service_keys import SelfServiceKeys
 from ragwork_apikeys.commands import commands
 from ragwork_apikeys.config import ApiKeysConfig
+from ragwork_apikeys.dev_bypass import BypassRoster, DevBypass
 from ragwork_apikeys.key_check import KeyValidator
 from ragwork_apikeys.roster import KeyRoster
 from ragwork_apikeys.routes import ApiKeyAdminApi
+from ragwork_apikeys.self_service_keys import SelfServiceKeys
 from ragwork_apikeys.store import KeyStore
 from ragwork_apikeys.tokens import FORMAT
 from ragwork_apikeys.usage import KeyUsage
@@ -57,7 +57,9 @@ class ApiKeysPlugin:
         store = KeyStore(services, services.secrets.key(_PEPPER), config.cache_ttl_s)
         log = services.use_optional(AuditLog)
         usage = KeyUsage(services, store, log)
-        judge = KeyValidator(config.inactive_days if config.inactive_enforced else None, services.clock.monotonic)
+        judge = KeyValidator(
+            config.inactive_days if config.inactive_enforced else None, services.clock.monotonic
+        )
         capped = SelfServiceKeys(store, directory, log, config.max_active_keys)
         keys = ApiKeyAuthenticator(store, directory, judge, usage, config.header)
         bypass = _bypass(config, services.profile)

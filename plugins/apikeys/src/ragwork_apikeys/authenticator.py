@@ -5,7 +5,7 @@ from typing import Final
 from ragwork_hooks.auth import Credential, Directory, Principal, User
 from ragwork_toolkit.bearer_tokens.lookup import authenticate, checking
 
-from ragwork_apikeys.key_check import UNAUTHORIZED, UNKNOWN, KeyValidator, CachedKey, unauthorized
+from ragwork_apikeys.key_check import UNAUTHORIZED, UNKNOWN, CachedKey, KeyValidator, unauthorized
 from ragwork_apikeys.store import KeyStore
 from ragwork_apikeys.tokens import KEY
 from ragwork_apikeys.usage import KeyUsage

@@ -7,7 +7,7 @@ from ragwork_hooks.auth import Directory, Role, User, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import identifier, number, text
-from ragwork_hooks.http import AnyRoute, Request, Empty, Response, Route
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response, Route
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.patching import changes
@@ -90,7 +90,9 @@ class AdminApiKeyListResponse:
 class ApiKeyAdminApi:
     """Handlers and declarations of ``/v1/admin/api-keys``."""
 
-    def __init__(self, services: Services, store: KeyStore, directory: Directory, capped: SelfServiceKeys) -> None:
+    def __init__(
+        self, services: Services, store: KeyStore, directory: Directory, capped: SelfServiceKeys
+    ) -> None:
         self._services = services
         self._store = store
         self._directory = directory

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from ragwork_hooks.audit import AuditEvent, AuditLog, AuditDetails
+from ragwork_hooks.audit import AuditDetails, AuditEvent, AuditLog
 from ragwork_hooks.auth import ApiKey, Directory, Principal, Role, User, may_make_credential
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction

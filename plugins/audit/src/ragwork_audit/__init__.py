@@ -5,23 +5,23 @@ from pathlib import Path
 from typing import Final
 
 from ragwork_hooks.audit import AuditLog
-from ragwork_hooks.jobs import Schedule, PeriodicTask
+from ragwork_hooks.jobs import PeriodicTask, Schedule
 from ragwork_hooks.plugin import (
     Command,
     Contribution,
+    HealthCheck,
     MaintenanceTask,
+    OfflineCommand,
     PluginContext,
     PluginInfo,
-    HealthCheck,
-    OfflineCommand,
     hookimpl,
 )
 
 from ragwork_audit.areas import AREAS
 from ragwork_audit.commands import commands
 from ragwork_audit.config import AuditConfig
-from ragwork_audit.service import AuditService
 from ragwork_audit.routes import AuditApi
+from ragwork_audit.service import AuditService
 
 _SIGNING_KEY: Final = "AUDIT_SIGNING_KEY"
 

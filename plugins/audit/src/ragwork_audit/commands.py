@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Command, CommandContext, Option, OfflineCommand, OfflineCommandContext
+from ragwork_hooks.plugin import Command, CommandContext, OfflineCommand, OfflineCommandContext, Option
 
 from ragwork_audit.checking import log_export
+from ragwork_audit.checking.verification import Report, VerificationFailed, summary
 from ragwork_audit.sealing.anchors import DamagedAnchors, read_notes
-from ragwork_audit.service import AuditService
 from ragwork_audit.sealing.signed_notes import InvalidNote
-from ragwork_audit.checking.verification import VerificationFailed, Report, summary
+from ragwork_audit.service import AuditService
 
 _BAD: Final = 1
 

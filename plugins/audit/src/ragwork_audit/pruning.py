@@ -7,10 +7,10 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.tenants import visit
 
+from ragwork_audit.checking.verification import check_cut
 from ragwork_audit.sealing.anchors import AnchorFiles
 from ragwork_audit.sealing.merkle import Frontier
-from ragwork_audit.sealing.signed_notes import Signer, Statement, NoteVerifier, digest, month_of
-from ragwork_audit.checking.verification import check_cut
+from ragwork_audit.sealing.signed_notes import NoteVerifier, Signer, Statement, digest, month_of
 
 #: Records removed in one transaction.
 STEP: Final = 5_000

@@ -10,7 +10,7 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.fields import choice, identifier, number, text
-from ragwork_hooks.http import AnyRoute, Request, Empty, Page
+from ragwork_hooks.http import AnyRoute, Empty, Page, Request
 from ragwork_hooks.storage import Row
 from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import ops_route

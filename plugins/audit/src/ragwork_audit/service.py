@@ -9,15 +9,15 @@ from pathlib import Path
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import Services
 
-from ragwork_audit.sealing.anchors import AnchorFiles, DamagedAnchors, Journal, Unsealed
-from ragwork_audit.config import AuditConfig
-from ragwork_audit.log.repeat_suppression import RepeatSuppressor
-from ragwork_audit.log.audit_log import PostgresAuditLog
-from ragwork_audit.sealing.signed_notes import InvalidNote, Signer, NoteVerifier
-from ragwork_audit.pruning import Pruning
-from ragwork_audit.log.record import RowAuthentication
-from ragwork_audit.sealing.sealer import Sealer
 from ragwork_audit.checking.verification import Report, Verification, Witnesses, summary
+from ragwork_audit.config import AuditConfig
+from ragwork_audit.log.audit_log import PostgresAuditLog
+from ragwork_audit.log.record import RowAuthentication
+from ragwork_audit.log.repeat_suppression import RepeatSuppressor
+from ragwork_audit.pruning import Pruning
+from ragwork_audit.sealing.anchors import AnchorFiles, DamagedAnchors, Journal, Unsealed
+from ragwork_audit.sealing.sealer import Sealer
+from ragwork_audit.sealing.signed_notes import InvalidNote, NoteVerifier, Signer
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from ragwork_toolkit.vendor.sendable_text import sendable_text
 from ragwork_toolkit.vendor.usage import estimate_usage
 
 from ragwork_bedrock.calls import Calls
-from ragwork_bedrock.clients import Clients, AwsService
+from ragwork_bedrock.clients import AwsService, Clients
 from ragwork_bedrock.config import BedrockConfig, chat_ready
 from ragwork_bedrock.credentials import missing
 from ragwork_bedrock.errors import CHAT, translated

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_toolkit.vendor.errors import VendorErrorCodes, connection_failed, not_understood, status_error, timed_out
+from ragwork_toolkit.vendor.errors import (
+    VendorErrorCodes,
+    connection_failed,
+    not_understood,
+    status_error,
+    timed_out,
+)
 from ragwork_toolkit.vendor.retry_after import retry_after_s
 
 if TYPE_CHECKING:

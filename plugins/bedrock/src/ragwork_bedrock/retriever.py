@@ -15,7 +15,7 @@ from ragwork_toolkit.vendor.retrieval import NothingMatches, PreparedPassages
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_bedrock.calls import Calls
-from ragwork_bedrock.clients import AwsAccount, Clients, AwsService
+from ragwork_bedrock.clients import AwsAccount, AwsService, Clients
 from ragwork_bedrock.config import BedrockConfig, KnowledgeBaseOptions
 from ragwork_bedrock.credentials import missing, tenant_keys
 from ragwork_bedrock.errors import RETRIEVAL, translated

@@ -5,8 +5,8 @@ from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookim
 
 from ragwork_billing.areas import AREAS
 from ragwork_billing.config import BillingConfig
-from ragwork_billing.routes import WebhookTest
 from ragwork_billing.delivery import BillingSink, DeliveryAudit
+from ragwork_billing.routes import WebhookTest
 
 
 class BillingPlugin:

@@ -5,7 +5,7 @@ from ragwork_hooks.notification import Destination, Notification
 from ragwork_hooks.plugin import Provider, ProviderContext
 
 from ragwork_billing.config import BillingConfig
-from ragwork_billing.webhook import WebhookMessage, Webhook
+from ragwork_billing.webhook import Webhook, WebhookMessage
 
 NAME = "billing_webhook"
 

@@ -6,12 +6,12 @@ import attrs
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.http import AnyRoute, Request, Empty, Route
+from ragwork_hooks.http import AnyRoute, Empty, Request, Route
 from ragwork_hooks.plugin import Services
 
 from ragwork_billing.config import WebhookTarget
 from ragwork_billing.delivery import TESTED, DeliveryAudit
-from ragwork_billing.webhook import WebhookMessage, WebhookRefused, Webhook
+from ragwork_billing.webhook import Webhook, WebhookMessage, WebhookRefused
 
 
 @attrs.frozen(kw_only=True)
@@ -31,7 +31,9 @@ class BillingWebhookTestResponse:
 class WebhookTest:
     """Handler and declaration of ``/v1/self-serve/billing/webhook-test``."""
 
-    def __init__(self, services: Services, target: WebhookTarget | None, delivery_audit: DeliveryAudit) -> None:
+    def __init__(
+        self, services: Services, target: WebhookTarget | None, delivery_audit: DeliveryAudit
+    ) -> None:
         self._services = services
         self._webhook = None if target is None else Webhook(services.egress, target)
         self._delivery_audit = delivery_audit

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ragwork_hooks.plugin import Command, PluginInfo, OfflineCommand, hookimpl
+from ragwork_hooks.plugin import Command, OfflineCommand, PluginInfo, hookimpl
 
 from ragwork_devkit.commands import TOOLS
 

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Option, OfflineCommand, OfflineCommandContext
+from ragwork_hooks.plugin import OfflineCommand, OfflineCommandContext, Option
 
 from ragwork_devkit import names, scaffold
 from ragwork_devkit.examination import TIERS, Examination, judged, shown

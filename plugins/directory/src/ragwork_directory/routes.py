@@ -8,7 +8,7 @@ import attrs
 from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Role, User
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import AnyRoute, Request, Empty, Page, Response
+from ragwork_hooks.http import AnyRoute, Empty, Page, Request, Response
 from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import read_route, write_route
 

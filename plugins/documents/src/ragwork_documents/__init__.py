@@ -13,32 +13,32 @@ from ragwork_hooks.plugin import (
     Contribution,
     PluginContext,
     PluginInfo,
-    StoredBindings,
     ProviderMiddleware,
+    StoredBindings,
     hookimpl,
 )
 from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.retrieval import Index
 
 from ragwork_documents import commands, document_routes
-from ragwork_documents.corpora import corpus_routes
-from ragwork_documents.permissions import grant_routes
-from ragwork_documents.permissions.acl import DocumentAcl
 from ragwork_documents.areas import AREAS
-from ragwork_documents.corpora.bound_providers import bound
-from ragwork_documents.permissions.catalog import Catalog
 from ragwork_documents.config import DocumentsConfig
-from ragwork_documents.corpora.corpus_routes import Corpora
+from ragwork_documents.corpora import corpus_routes
+from ragwork_documents.corpora.bound_providers import bound
 from ragwork_documents.corpora.corpus_rights import CorpusRights
+from ragwork_documents.corpora.corpus_routes import Corpora
+from ragwork_documents.corpora.ownership import CorpusOwnership
 from ragwork_documents.data_store import DocumentStore
 from ragwork_documents.document_routes import Documents
-from ragwork_documents.ingestion.ingestion_job import IngestionJobs
 from ragwork_documents.ingestion.document_service import DocumentService
 from ragwork_documents.ingestion.ingest_capacity_gate import WAIT_S, WAITING, IntakeGate
-from ragwork_documents.corpora.ownership import CorpusOwnership
+from ragwork_documents.ingestion.ingestion_job import IngestionJobs
+from ragwork_documents.permissions import grant_routes
+from ragwork_documents.permissions.acl import DocumentAcl
+from ragwork_documents.permissions.catalog import Catalog
 from ragwork_documents.permissions.permission_recheck import PermissionCheckedRetriever
-from ragwork_documents.search.retrieve_routes import RetrieveApi
 from ragwork_documents.search.multi_corpus_search import MultiCorpusSearch
+from ragwork_documents.search.retrieve_routes import RetrieveApi
 from ragwork_documents.search.shadow import Shadowed, Shadows
 
 

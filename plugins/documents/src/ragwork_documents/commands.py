@@ -11,12 +11,12 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.plugin import Command, CommandContext, Option
 
 from ragwork_documents.ingestion import jsonl
-from ragwork_documents.search import retrieval_check
-from ragwork_documents.permissions.acl import DocumentAcl
 from ragwork_documents.ingestion.bulk import BulkIngest, BulkSummary
 from ragwork_documents.ingestion.document_service import Submission
-from ragwork_documents.schemas import TextIngestRequest
 from ragwork_documents.ingestion.submissions import from_text
+from ragwork_documents.permissions.acl import DocumentAcl
+from ragwork_documents.schemas import TextIngestRequest
+from ragwork_documents.search import retrieval_check
 
 SEED_CORPUS: Final = "c1"
 SEED_CHUNK_SIZE: Final = 400
@@ -68,7 +68,9 @@ async def seed(context: CommandContext) -> int:
     if summary.failures:
         return _report(context, summary, len(submissions), 0.0)
     data = {"corpus_id": SEED_CORPUS, "documents": len(submissions), "seeded": summary.indexed > 0}
-    text = f"seeded corpus {SEED_CORPUS}: {len(submissions)} documents" if summary.indexed else "already seeded"
+    text = (
+        f"seeded corpus {SEED_CORPUS}: {len(submissions)} documents" if summary.indexed else "already seeded"
+    )
     context.console.result(data, text)
     return 0
 

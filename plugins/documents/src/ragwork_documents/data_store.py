@@ -12,8 +12,8 @@ from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.data_table import BATCH, DataTable, scope_of
 from ragwork_toolkit.scope_sql import Parameters
 
-from ragwork_documents.permissions import acl
 from ragwork_documents.ingestion.document_service import DocumentService
+from ragwork_documents.permissions import acl
 
 _TABLE: Final = DataTable(
     source="documents.documents d",

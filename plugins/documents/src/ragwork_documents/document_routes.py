@@ -6,7 +6,7 @@ from typing import Final
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Resource
 from ragwork_hooks.errors import not_found
-from ragwork_hooks.http import AnyRoute, AuditDetails, Request, Empty, Response
+from ragwork_hooks.http import AnyRoute, AuditDetails, Empty, Request, Response
 from ragwork_hooks.jobs import JobStatus
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
@@ -14,9 +14,15 @@ from ragwork_toolkit.routes import read_route, write_route
 from ragwork_toolkit.rows import from_row
 from ragwork_toolkit.scope_sql import Parameters
 
+from ragwork_documents.ingestion.document_service import (
+    DocumentService,
+    Overwrite,
+    Submission,
+    SubmissionResult,
+)
+from ragwork_documents.ingestion.submissions import from_text, from_upload
 from ragwork_documents.permissions import acl
 from ragwork_documents.permissions.catalog import Catalog
-from ragwork_documents.ingestion.document_service import DocumentService, SubmissionResult, Overwrite, Submission
 from ragwork_documents.schemas import (
     DocumentAccepted,
     DocumentListQuery,
@@ -26,7 +32,6 @@ from ragwork_documents.schemas import (
     TextIngestRequest,
     UploadForm,
 )
-from ragwork_documents.ingestion.submissions import from_text, from_upload
 
 _COLUMNS: Final = """d.id, d.tenant_id, d.corpus_id, d.filename, d.content_type, d.ingest_source, d.status,
     d.failure_reason, d.created_at, d.updated_at, d.queued_at, d.processing_started_at, d.completed_at,

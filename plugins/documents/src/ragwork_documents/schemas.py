@@ -8,8 +8,8 @@ from ragwork_hooks.fields import FieldError, choice, identifier, number
 from ragwork_hooks.http import Upload
 from ragwork_toolkit.paging import PageQuery
 
-from ragwork_documents.ingestion.chunker import MIN_SIZE
 from ragwork_documents.config import LARGEST_BODY
+from ragwork_documents.ingestion.chunker import MIN_SIZE
 
 MAX_CHUNK_SIZE = 20_000
 MAX_LIST = 1_000

@@ -12,8 +12,8 @@ from ragwork_hooks.errors import ConfigError
 
 from ragwork_embedded.binaries import Binaries
 from ragwork_embedded.data_directory import WHERE, Home
-from ragwork_embedded.server_user import ServerUser
 from ragwork_embedded.locks import POLL_S, FileLock, is_free
+from ragwork_embedded.server_user import ServerUser
 
 ADMIN = "postgres"
 DATABASE = "ragwork"

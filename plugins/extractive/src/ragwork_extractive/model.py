@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
-from ragwork_hooks.llm import ChatModel, ChatRequest, ModelCitation, Delta
+from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, ModelCitation
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_toolkit.vendor.usage import CHARS_PER_TOKEN, estimate_usage
 

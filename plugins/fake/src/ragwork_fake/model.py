@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncGenerator
 
 import attrs
-from ragwork_hooks.llm import ChatModel, ChatRequest, ModelCitation, Delta
+from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, ModelCitation
 from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_toolkit.vendor.usage import estimate_usage
 

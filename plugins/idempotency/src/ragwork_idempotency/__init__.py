@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 
 from ragwork_hooks.auth import Directory
+from ragwork_hooks.idempotency import IdempotencyStore
 from ragwork_hooks.jobs import Schedule
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
-from ragwork_hooks.idempotency import IdempotencyStore
 
-from ragwork_idempotency.store import DisabledIdempotency, PostgresIdempotencyStore, prune
 from ragwork_idempotency.config import IdempotencyConfig
+from ragwork_idempotency.store import DisabledIdempotency, PostgresIdempotencyStore, prune
 
 
 class IdempotencyPlugin:
@@ -41,7 +41,9 @@ class IdempotencyPlugin:
 
         ttl = timedelta(hours=config.ttl_hours)
         return Contribution(
-            capabilities={IdempotencyStore: PostgresIdempotencyStore(ttl) if config.enabled else DisabledIdempotency()},
+            capabilities={
+                IdempotencyStore: PostgresIdempotencyStore(ttl) if config.enabled else DisabledIdempotency()
+            },
             maintenance=(
                 MaintenanceTask(name="prune_idempotency", run=sweep, keeps_days=-(-config.ttl_hours // 24)),
             ),

@@ -3,8 +3,16 @@
 from datetime import timedelta
 
 from ragwork_hooks.auth import Directory
+from ragwork_hooks.idempotency import (
+    Claimed,
+    Conflict,
+    FirstTime,
+    IdempotencyClaim,
+    InProgress,
+    Replayed,
+    StoredReply,
+)
 from ragwork_hooks.plugin import Services
-from ragwork_hooks.idempotency import IdempotencyClaim, Claimed, Conflict, Replayed, InProgress, FirstTime, StoredReply
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.tenants import visit
 

@@ -1,6 +1,6 @@
 """Plugin ``opa``: policies in Rego, decided by an Open Policy Agent beside the server."""
 
-from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, HealthCheck, hookimpl
+from ragwork_hooks.plugin import Contribution, HealthCheck, PluginContext, PluginInfo, hookimpl
 
 from ragwork_opa.config import OpaConfig
 

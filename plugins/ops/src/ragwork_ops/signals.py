@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from ragwork_ops.traffic import Series, MinuteStats, total
+from ragwork_ops.traffic import MinuteStats, Series, total
 
 CLASSES: Final = ("run", "api", "documents_text")
 AVAILABILITY: Final = "slo.availability"

@@ -113,7 +113,9 @@ class RequestStats:
         return joined
 
 
-def total(series: Mapping[tuple[datetime, str], MinuteStats], classes: Iterable[str], since: datetime) -> MinuteStats:
+def total(
+    series: Mapping[tuple[datetime, str], MinuteStats], classes: Iterable[str], since: datetime
+) -> MinuteStats:
     """The sum over ``classes`` from ``since`` on."""
     wanted, summed = set(classes), MinuteStats()
     for (minute, name), served in series.items():

@@ -66,7 +66,9 @@ class OtlpTracer:
 
     def provider_middleware(self, kinds: Sequence[ProviderKind[Any]]) -> tuple[ProviderMiddleware[Any], ...]:
         return tuple(
-            ProviderMiddleware(kind=kind, name="tracing", wrap=functools.partial(_TracedProvider, self, kind.spans))
+            ProviderMiddleware(
+                kind=kind, name="tracing", wrap=functools.partial(_TracedProvider, self, kind.spans)
+            )
             for kind in kinds
             if kind.spans
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ragwork_hooks.authz import ReadScope
-from ragwork_hooks.retrieval import Chunk, IndexHit, IndexSnapshot, IndexedDocument, Passage
+from ragwork_hooks.retrieval import Chunk, IndexedDocument, IndexHit, IndexSnapshot, Passage
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.scope_sql import Parameters
 
@@ -50,7 +50,9 @@ class LocalPassageSource:
         """The next ids in code point order. One round trip."""
         return [row["document_id"] for row in await tx.fetch(_IDS, after, limit)]
 
-    async def passages(self, tx: Transaction, scope: ReadScope, hits: Sequence[IndexHit]) -> Sequence[Passage]:
+    async def passages(
+        self, tx: Transaction, scope: ReadScope, hits: Sequence[IndexHit]
+    ) -> Sequence[Passage]:
         """The passages of those hits that still exist within ``scope``, in their order. One round trip."""
         if not hits:
             return []

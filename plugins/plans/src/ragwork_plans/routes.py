@@ -11,7 +11,7 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import text
-from ragwork_hooks.http import AnyRoute, Request, Empty, Response
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.plans import Entitlement
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.routes import platform_write_route, read_route
@@ -182,6 +182,8 @@ def _note(request: Request[Any, Any], metadata: Mapping[str, object]) -> AuditDe
 
 def _features(entitlements: Iterable[Entitlement]) -> list[PlanFeatureResponse]:
     return [
-        PlanFeatureResponse(feature_key=feature_keys.shown(e.feature_key), enabled=e.enabled, config_json=e.config)
+        PlanFeatureResponse(
+            feature_key=feature_keys.shown(e.feature_key), enabled=e.enabled, config_json=e.config
+        )
         for e in entitlements
     ]

@@ -4,21 +4,21 @@ from pathlib import Path
 
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
-from ragwork_hooks.jobs import Schedule, PeriodicTask
+from ragwork_hooks.jobs import PeriodicTask, Schedule
 from ragwork_hooks.metering import Ledger, UsageReports
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
 
-from ragwork_quota.quota_events import QuotaEvents
 from ragwork_quota.areas import AREAS
+from ragwork_quota.charging import Charger
 from ragwork_quota.config import QuotaConfig
 from ragwork_quota.gate import PlanGate, QuotaGate
 from ragwork_quota.leases import TICK_S, Leases
 from ragwork_quota.ledger import QuotaLedger
 from ragwork_quota.limits import LimitStore
-from ragwork_quota.charging import Charger
-from ragwork_quota.routes import QuotaAdminApi
 from ragwork_quota.maintenance import QuotaMaintenance
+from ragwork_quota.quota_events import QuotaEvents
+from ragwork_quota.routes import QuotaAdminApi
 from ragwork_quota.usage import UsageReader
 
 

@@ -8,8 +8,8 @@ import attrs
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.rows import from_row
 
-from ragwork_quota.quota_events import HARD_CAP, OVERAGE, SOFT_CAP, USAGE, QuotaEvents
 from ragwork_quota.limits import Limits, LimitStore
+from ragwork_quota.quota_events import HARD_CAP, OVERAGE, SOFT_CAP, USAGE, QuotaEvents
 from ragwork_quota.quota_status import QuotaStatus
 
 _CHARGE: Final = """

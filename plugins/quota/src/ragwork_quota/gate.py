@@ -8,10 +8,10 @@ from ragwork_hooks.authz import Deny
 from ragwork_hooks.http import RUN_COST, AnyRoute
 from ragwork_hooks.plugin import Metrics
 
-from ragwork_quota.quota_events import HARD_CAP
+from ragwork_quota.charging import Charge, Charger
 from ragwork_quota.leases import LeaseDraw, Leases
 from ragwork_quota.limits import LimitStore
-from ragwork_quota.charging import Charge, Charger
+from ragwork_quota.quota_events import HARD_CAP
 from ragwork_quota.quota_status import MEANINGS, QuotaStatus
 
 #: Requests that write nothing of their own tenant before they are charged: mutations pay in their transaction.
@@ -36,9 +36,7 @@ class QuotaGate:
         tenant_id = ask.principal.tenant_id
         if ask.free:
             looked = await self._charger.charge(await ask.open(), 0, ask.rate_class)
-            return Admission(
-                headers=self._leases.quota(tenant_id).status_for_client(looked.status).headers()
-            )
+            return Admission(headers=self._leases.quota(tenant_id).status_for_client(looked.status).headers())
         if ask.rate_class in _LEASED:
             return await self._draw(tenant_id, ask.rate_class)
         return await self._charge(tenant_id, ask)

@@ -210,7 +210,9 @@ class Leases:
             return None
         return LeaseDraw(status=quota.status_for_client(quota.status), lease=lease)
 
-    async def _from_database(self, tenant_id: str, quota: TenantQuota, cost: int, rate_class: str) -> LeaseDraw | Charge:
+    async def _from_database(
+        self, tenant_id: str, quota: TenantQuota, cost: int, rate_class: str
+    ) -> LeaseDraw | Charge:
         asked = self._now()
         async with self._closing(quota) as old:
             async with self._db.tenant(tenant_id) as tx:

@@ -7,10 +7,10 @@ from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.jobs import PeriodicTask
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
-from ragwork_ratelimit.failed_authentication import FailedAuthenticationGate, FailedAuthenticationCounter
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.config import RateLimitConfig
 from ragwork_ratelimit.degradation_audit import LOOK_EVERY_S, DegradationAudit
+from ragwork_ratelimit.failed_authentication import FailedAuthenticationCounter, FailedAuthenticationGate
 from ragwork_ratelimit.gate import RateGate
 
 #: Buckets and addresses that one process remembers at most: a few megabytes.
@@ -49,7 +49,10 @@ class RateLimitPlugin:
             metrics=metrics,
         )
         return Contribution(
-            admission_gates=(FailedAuthenticationGate(failures, config.address_failures, lookups, metrics), buckets),
+            admission_gates=(
+                FailedAuthenticationGate(failures, config.address_failures, lookups, metrics),
+                buckets,
+            ),
             observers=(FailedAuthenticationCounter(failures, config.address_failures),),
             tickers=(
                 PeriodicTask(

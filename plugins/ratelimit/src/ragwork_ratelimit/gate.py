@@ -14,10 +14,10 @@ from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.storage import Bucket, BucketDraw, SharedState
 
 from ragwork_ratelimit import headers
-from ragwork_ratelimit.failed_authentication import client_of, count_refusal
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.config import RateLimitConfig
 from ragwork_ratelimit.degradation_audit import DegradationAudit
+from ragwork_ratelimit.failed_authentication import client_of, count_refusal
 from ragwork_ratelimit.limits import RateLimitPolicy
 
 #: What a class without limits of its own is held to.
@@ -56,7 +56,9 @@ class RateGate:
         self._prefix = config.prefix
         self._fails_open = config.fail_mode == "open"
         self._classes = {name: _policies(name, config) for name in config.classes}
-        self._public: tuple[RateLimitPolicy, ...] = (RateLimitPolicy("public-address", "address", config.address_public, 1),)
+        self._public: tuple[RateLimitPolicy, ...] = (
+            RateLimitPolicy("public-address", "address", config.address_public, 1),
+        )
         self._fields = {p: headers.policy_field(p) for p in (*self._classes.values(), self._public)}
         self._state = state
         self._local = local

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ragwork_redis.redis_url import Address
 from ragwork_redis.channels import Channels
-from ragwork_redis.keys import Keys
 from ragwork_redis.guarded_client import GuardedClient
+from ragwork_redis.keys import Keys
+from ragwork_redis.redis_url import Address
 from ragwork_redis.state import RedisState
 
 

@@ -7,8 +7,8 @@ from typing import Final
 from ragwork_hooks.storage import Bucket, BucketDraw
 
 from ragwork_redis.channels import Channels
-from ragwork_redis.keys import Keys
 from ragwork_redis.guarded_client import GuardedClient
+from ragwork_redis.keys import Keys
 from ragwork_redis.scripts import INCREMENT, LOCK, TAKE, UNLOCK
 
 _EPOCH_MEMORY_MS: Final = 86_400_000

@@ -18,7 +18,7 @@ from ragwork_toolkit.rego.source_rules import PACKAGE, Module, judged, module
 from ragwork_toolkit.rego.v0_syntax import modern
 
 from ragwork_rego.config import RegoConfig
-from ragwork_rego.worker_pool import MAX_KNOWN, Answer, WorkerPool, WorkerPolicy
+from ragwork_rego.worker_pool import MAX_KNOWN, Answer, WorkerPolicy, WorkerPool
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from ragwork_hooks.plugin import Metrics
 from ragwork_hooks.shares import Share, Shares
 from ragwork_toolkit.background import BackgroundTasks
 
-from ragwork_resilience.breaker import Breaker, CircuitOpen, Circuits, CallPermit
+from ragwork_resilience.breaker import Breaker, CallPermit, CircuitOpen, Circuits
 from ragwork_resilience.config import RetryPolicy
 from ragwork_resilience.retry import UNAVAILABLE, RetriesExhausted, RetryBudget, exhausted, too_many, verdict
 
@@ -187,7 +187,9 @@ class Guard:
         """Report that nothing is known, from code that is being cancelled."""
         self._tasks.start(self.tell(attempt_permit, asyncio.CancelledError()), f"outcome of {self.service}")
 
-    async def _attempt(self, work: Callable[[], Coroutine[Any, Any, T]], attempt_permit: AttemptPermit, tries: RetryBudget) -> T:
+    async def _attempt(
+        self, work: Callable[[], Coroutine[Any, Any, T]], attempt_permit: AttemptPermit, tries: RetryBudget
+    ) -> T:
         began = asyncio.get_running_loop().time()
         allowed = min(tries.deadline - began, self.policy.timeout_s)
         task = self.start(work(), began + allowed, attempt_permit.place)

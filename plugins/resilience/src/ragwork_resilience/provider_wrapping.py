@@ -15,15 +15,15 @@ from ragwork_resilience.breaker import Breaker, Circuits, CircuitState
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.fallback import FallbackProviders, ModelWithFallback, RetrieverWithFallback
 from ragwork_resilience.guard import Guard
-from ragwork_resilience.retry import too_many
 from ragwork_resilience.guarded_providers import (
     GuardedChannel,
-    GuardedRecognizer,
     GuardedEmbedder,
     GuardedModel,
+    GuardedRecognizer,
     GuardedRetriever,
     GuardedSynthesizer,
 )
+from ragwork_resilience.retry import too_many
 
 log = logging.getLogger(__name__)
 

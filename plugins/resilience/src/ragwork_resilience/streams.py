@@ -10,7 +10,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.shares import Share
 
 from ragwork_resilience.breaker import CallPermit
-from ragwork_resilience.guard import GRACE_S, Guard, AttemptPermit
+from ragwork_resilience.guard import GRACE_S, AttemptPermit, Guard
 from ragwork_resilience.retry import RetryBudget
 
 T = TypeVar("T")
@@ -98,7 +98,9 @@ async def guarded(guard: Guard, source: Callable[[], AsyncGenerator[T, None]]) -
     if attempt_permit.call_permit.probe is not None:
         # A probe's place is not kept for as long as an answer may take: that it began will do.
         await guard.tell(attempt_permit, None)
-        attempt_permit = attrs.evolve(attempt_permit, call_permit=CallPermit(attempt_permit.call_permit.generation))
+        attempt_permit = attrs.evolve(
+            attempt_permit, call_permit=CallPermit(attempt_permit.call_permit.generation)
+        )
     try:
         while pieces:
             for piece in pieces:
@@ -112,7 +114,9 @@ async def guarded(guard: Guard, source: Callable[[], AsyncGenerator[T, None]]) -
         await pump.aclose()
 
 
-async def _first(guard: Guard, pump: Pump[T], attempt_permit: AttemptPermit, tries: RetryBudget) -> Sequence[T]:
+async def _first(
+    guard: Guard, pump: Pump[T], attempt_permit: AttemptPermit, tries: RetryBudget
+) -> Sequence[T]:
     """The first pieces, within the time of an attempt. Whatever is raised, the attempt is over."""
     began = asyncio.get_running_loop().time()
     try:

@@ -31,7 +31,9 @@ class RolloutsPlugin:
     def ragwork_contribute(self, context: PluginContext[RolloutsConfig]) -> Contribution:
         store = ControlStore(context.services, context.config)
         return Contribution(
-            areas=AREAS, routes=RolloutAdminApi(store).routes(), admission_gates=(SwitchGate(store), FeatureGate(store))
+            areas=AREAS,
+            routes=RolloutAdminApi(store).routes(),
+            admission_gates=(SwitchGate(store), FeatureGate(store)),
         )
 
 

@@ -9,7 +9,7 @@ from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import AnyRoute, Request, Empty, Response
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_toolkit.routes import platform_read_route, platform_write_route
 
 from ragwork_rollouts.store import ControlStore
@@ -91,7 +91,9 @@ class RolloutAdminApi:
         given = _known("kill_switches", request.body.kill_switches, known)
         changes = {name: _switch(name, value) for name, value in given.items()}
         changed = await self._store.switch(request.tx, changes)
-        return Response(data=await self.switches(request), changed=changed, audit=_note("kill_switch", changes))
+        return Response(
+            data=await self.switches(request), changed=changed, audit=_note("kill_switch", changes)
+        )
 
     async def canaries(self, request: Request[Any, Empty]) -> CanaryResponse:
         return CanaryResponse(canary_percentages=dict((await self._store.read(request.tx)).percentages))

@@ -13,12 +13,12 @@ from ragwork_scim.admin_routes import ScimAdminApi
 from ragwork_scim.areas import AREAS
 from ragwork_scim.authenticator import TokenAuthenticator
 from ragwork_scim.config import ScimConfig
-from ragwork_scim.gates import ScimGate
-from ragwork_scim.users.provisioning import ScimProvisioning
 from ragwork_scim.directory_sync import DirectorySync
+from ragwork_scim.gates import ScimGate
 from ragwork_scim.routes import ScimRoutes
-from ragwork_scim.tokens.token_store import ScimTokenStore
 from ragwork_scim.tokens.token_format import FORMAT
+from ragwork_scim.tokens.token_store import ScimTokenStore
+from ragwork_scim.users.provisioning import ScimProvisioning
 
 _PEPPER: Final = "SCIM_TOKEN_PEPPER"
 

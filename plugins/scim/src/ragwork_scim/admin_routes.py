@@ -8,16 +8,16 @@ from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Role, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, number, text
-from ragwork_hooks.http import AnyRoute, Request, Empty, Page, Response
+from ragwork_hooks.http import AnyRoute, Empty, Page, Request, Response
 from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import read_route, write_route
 
+from ragwork_scim.directory_sync import DirectorySync
+from ragwork_scim.gates import FEATURE
 from ragwork_scim.groups import role_bindings
 from ragwork_scim.groups.role_bindings import GroupBinding
-from ragwork_scim.gates import FEATURE
-from ragwork_scim.directory_sync import DirectorySync
-from ragwork_scim.tokens.token_store import MintedToken, ScimTokenStore
 from ragwork_scim.tokens.token_format import SCIM
+from ragwork_scim.tokens.token_store import MintedToken, ScimTokenStore
 
 _BASE: Final = "/v1/admin/identity/scim"
 _CREATED: Final = "identity.scim.token.created"

@@ -8,8 +8,8 @@ from ragwork_hooks.plugin import Services
 from ragwork_toolkit.bearer_tokens.lookup import authenticate
 from ragwork_toolkit.last_used import LastUsed
 
-from ragwork_scim.tokens.token_store import ScimTokenStore
 from ragwork_scim.tokens.token_format import SCIM
+from ragwork_scim.tokens.token_store import ScimTokenStore
 
 KIND: Final = "scim_token"
 _UNAUTHORIZED: Final = "SCIM_UNAUTHORIZED"

@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import Request, Empty
+from ragwork_hooks.http import Empty, Request
 
-from ragwork_scim.groups import group_store
-from ragwork_scim.users import user_store
-from ragwork_scim.protocol.columns import GROUP_COLUMNS, USER_COLUMNS
 from ragwork_scim.config import ScimConfig
+from ragwork_scim.directory_sync import DirectorySync
+from ragwork_scim.groups import group_store
+from ragwork_scim.groups.group_api import GroupsApi
+from ragwork_scim.protocol.columns import GROUP_COLUMNS, USER_COLUMNS
 from ragwork_scim.protocol.discovery import Discovery, listed
 from ragwork_scim.protocol.filters import condition
-from ragwork_scim.groups.group_api import GroupsApi
 from ragwork_scim.protocol.models import Group, Person
 from ragwork_scim.protocol.queries import DiscoveryQuery
-from ragwork_scim.directory_sync import DirectorySync
 from ragwork_scim.protocol.search import ResourceSearch, list_query
+from ragwork_scim.users import user_store
 from ragwork_scim.users.user_api import UsersApi
 
 
@@ -59,14 +59,21 @@ class Api:
 
     async def search(self, request: Request[dict[str, Any], Empty]) -> object:
         """Users, then groups: one list. What is said of an attribute is false of who does not have it."""
-        search = ResourceSearch.of(list_query(request.body), self._config.default_page_size, self._config.max_page_size)
+        search = ResourceSearch.of(
+            list_query(request.body), self._config.default_page_size, self._config.max_page_size
+        )
         if search.sort_by is not None:
             raise Problem("NOT_IMPLEMENTED", "a list of users and groups can't be sorted", status=501)
         for_users = condition(Person, USER_COLUMNS, search.filter, lenient=True)
         for_groups = condition(Group, GROUP_COLUMNS, search.filter, lenient=True)
-        users, others = await user_store.count(request.tx, for_users), await group_store.count(request.tx, for_groups)
+        users, others = (
+            await user_store.count(request.tx, for_users),
+            await group_store.count(request.tx, for_groups),
+        )
         offset = search.start - 1
-        first = await self.users.section(request, search, for_users, min(search.count, users - offset), offset)
+        first = await self.users.section(
+            request, search, for_users, min(search.count, users - offset), offset
+        )
         left, beyond = search.count - len(first), max(0, offset - users)
         then = await self.groups.section(request, search, for_groups, left, beyond)
         return listed([*first, *then], total=users + others, start=search.start)

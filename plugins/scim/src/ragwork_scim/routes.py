@@ -13,12 +13,18 @@ from ragwork_toolkit.lazy import LazyImport
 from ragwork_toolkit.routes import identity_read_route, identity_write_route
 
 from ragwork_scim.config import ScimConfig
-from ragwork_scim.protocol.error_format import DIALECT
-from ragwork_scim.gates import FEATURE
-from ragwork_scim.protocol.urls import BASE
-from ragwork_scim.protocol.queries import DiscoveryQuery, ResourceListQuery, Projection
 from ragwork_scim.directory_sync import DirectorySync
-from ragwork_scim.protocol.schemas import SCIM_TOKEN, ScimGroupBody, ScimPatchBody, ScimSearchBody, ScimUserBody
+from ragwork_scim.gates import FEATURE
+from ragwork_scim.protocol.error_format import DIALECT
+from ragwork_scim.protocol.queries import DiscoveryQuery, Projection, ResourceListQuery
+from ragwork_scim.protocol.schemas import (
+    SCIM_TOKEN,
+    ScimGroupBody,
+    ScimPatchBody,
+    ScimSearchBody,
+    ScimUserBody,
+)
+from ragwork_scim.protocol.urls import BASE
 
 if TYPE_CHECKING:
     from ragwork_scim.handlers import Api

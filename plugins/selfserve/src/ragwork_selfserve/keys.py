@@ -8,7 +8,7 @@ from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import ApiKey, ApiKeys, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, number, text
-from ragwork_hooks.http import AnyRoute, Request, Empty, Response
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
 

@@ -8,7 +8,7 @@ from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import choice, text
-from ragwork_hooks.http import AnyRoute, Request, Empty, Response
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.metering import UsageReports
 from ragwork_hooks.plans import Plans
 from ragwork_toolkit.routes import read_route, write_route

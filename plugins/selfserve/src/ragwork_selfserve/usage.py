@@ -10,9 +10,9 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.fields import choice, number
-from ragwork_hooks.http import AnyRoute, Request, Empty
-from ragwork_hooks.metering import UsageReports, UsageSummary
+from ragwork_hooks.http import AnyRoute, Empty, Request
 from ragwork_hooks.metering import QuotaWindow as Measured
+from ragwork_hooks.metering import UsageReports, UsageSummary
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.routes import read_route
 

@@ -14,25 +14,25 @@ from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, Services, hookimpl
 from ragwork_toolkit.tenants import for_each_tenant
 
-from ragwork_sso.login.return_urls import ReturnAddresses, base_url
 from ragwork_sso.areas import AREAS
 from ragwork_sso.authenticator import SessionAuthenticator
-from ragwork_sso.providers.provider_check import ProviderCheck
 from ragwork_sso.config import SsoConfig
 from ragwork_sso.feature_check import Entitled
-from ragwork_sso.providers.cached_documents import Fetched
 from ragwork_sso.login.id_token import IdTokenVerifier
+from ragwork_sso.login.login_audit import LoginRecords
 from ragwork_sso.login.login_flow import Logins, LoginServices
 from ragwork_sso.login.login_routes import LoginApi
 from ragwork_sso.login.login_state import OneTimeValues
+from ragwork_sso.login.return_urls import ReturnAddresses, base_url
+from ragwork_sso.people.user_routes import UserApi
+from ragwork_sso.providers.cached_documents import Fetched
 from ragwork_sso.providers.openid import OpenIdClient
+from ragwork_sso.providers.provider_check import ProviderCheck
 from ragwork_sso.providers.provider_routes import ProviderApi
 from ragwork_sso.providers.provider_store import ProviderStore
-from ragwork_sso.login.login_audit import LoginRecords
 from ragwork_sso.providers.secret_refs import ClientSecrets, bound_names
 from ragwork_sso.sessions.session_store import KEPT_DAYS, SessionStore
 from ragwork_sso.sessions.session_tokens import FORMAT
-from ragwork_sso.people.user_routes import UserApi
 
 _PEPPER: Final = "SSO_SESSION_PEPPER"
 #: Keys and metadata older than this are asked for again, in seconds.

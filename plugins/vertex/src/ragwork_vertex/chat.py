@@ -12,10 +12,10 @@ from ragwork_toolkit.vendor.errors import unavailable
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 from ragwork_toolkit.vendor.usage import estimate_usage
 
-from ragwork_vertex.read_ahead import read_ahead
 from ragwork_vertex.config import VertexConfig, ready
 from ragwork_vertex.errors import CHAT, of_gemini, translated
 from ragwork_vertex.gemini import connect
+from ragwork_vertex.read_ahead import read_ahead
 
 if TYPE_CHECKING:
     from google.genai import Client

@@ -14,7 +14,7 @@ from ragwork_toolkit.vendor.retrieval import NothingMatches, PreparedPassages
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
 from ragwork_vertex.config import DatastoreOptions, VertexConfig
-from ragwork_vertex.credentials import Identities, GoogleIdentity, missing
+from ragwork_vertex.credentials import GoogleIdentity, Identities, missing
 from ragwork_vertex.errors import RETRIEVAL, of_search, translated
 from ragwork_vertex.filters import expression
 from ragwork_vertex.lines import Line, Lines, Target
@@ -195,7 +195,9 @@ def _warm() -> None:
     import ragwork_vertex.search_connection  # noqa: F401
 
 
-def _check_tenant(context: ProviderContext[VertexConfig], tenant_id: str, options: DatastoreOptions) -> str | None:
+def _check_tenant(
+    context: ProviderContext[VertexConfig], tenant_id: str, options: DatastoreOptions
+) -> str | None:
     return refusal(context.config, context.services.profile, tenant_id, options)
 
 

@@ -257,7 +257,9 @@ async def _break(request: web.Request, response: web.StreamResponse, fault: Bedr
     return True
 
 
-async def _whole(request: web.Request, answer: Mapping[str, Any], fault: BedrockFault | None) -> web.StreamResponse:
+async def _whole(
+    request: web.Request, answer: Mapping[str, Any], fault: BedrockFault | None
+) -> web.StreamResponse:
     """An answer in one piece, or what the fault makes of it."""
     data = json.dumps(answer).encode()
     match fault.how if fault else None:

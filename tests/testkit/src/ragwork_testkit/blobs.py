@@ -7,8 +7,8 @@ import pytest_asyncio
 from ragwork_hooks.storage import Blob
 from ragwork_kernel.data.db import Pool
 
-from ragwork_testkit.database import FreshDatabase
 from ragwork_testkit.contract_base import Contract
+from ragwork_testkit.database import FreshDatabase
 
 
 class BlobContract(Contract):

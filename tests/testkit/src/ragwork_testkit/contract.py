@@ -18,10 +18,10 @@ from ragwork_hooks.provider_kinds import RETRIEVAL, ProviderKind
 
 from ragwork_testkit.bad_service import ANSWERING, ENDLESS_BYTES, STAYING, BadService, Trouble, bad_service
 from ragwork_testkit.calling import cancel, check_cancellation, check_loop_goes_on, check_stall
+from ragwork_testkit.contract_base import Contract
 from ragwork_testkit.entry_point import OPEN_S, EntryPoint, check_opened, entry_points
 from ragwork_testkit.loop_watch import LoopWatch, watching_loop
 from ragwork_testkit.promises import BrokenPromise
-from ragwork_testkit.contract_base import Contract
 from ragwork_testkit.services import OpeningServices, opening_services
 from ragwork_testkit.watched import translated, watched
 

@@ -20,8 +20,8 @@ from ragwork_hooks.governance import DataColumn, DataStore, SortOrder, Subject
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_kernel.base import json_codec
 
-from ragwork_testkit.platform import DEFAULT_PLUGINS, Running
 from ragwork_testkit.contract_base import Contract
+from ragwork_testkit.platform import DEFAULT_PLUGINS, Running
 
 Key: TypeAlias = tuple[object, ...]
 _ALL: Final = Everything()

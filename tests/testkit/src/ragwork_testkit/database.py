@@ -11,8 +11,7 @@ import asyncpg
 import attrs
 from ragwork_embedded.server import provider
 from ragwork_hooks.storage import DatabaseServer, DatabaseUrls
-from ragwork_kernel.data import migrations
-from ragwork_kernel.data import roles
+from ragwork_kernel.data import migrations, roles
 
 
 @attrs.define

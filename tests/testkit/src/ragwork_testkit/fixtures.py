@@ -16,11 +16,11 @@ import pytest_asyncio
 from hypothesis import Phase, settings
 from ragwork_kernel.data import migrations
 
+from ragwork_testkit.contract_base import kit_test, weakened
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from ragwork_testkit.platform import Running, running
 from ragwork_testkit.promises import broken
 from ragwork_testkit.quiet import listening
-from ragwork_testkit.contract_base import kit_test, weakened
 from ragwork_testkit.valkey import ValkeyServer
 
 #: ``make test`` is the same on every run and quick; ``make prove`` looks much further, at random.

@@ -17,10 +17,10 @@ from ragwork_hooks.authz import (
     Deny,
     Everything,
     Gate,
+    HasLabel,
     IdIn,
     LabelComparison,
     LabelIn,
-    HasLabel,
     Not,
     Nothing,
     OwnedBy,
@@ -31,8 +31,8 @@ from ragwork_hooks.authz import (
 )
 
 from ragwork_testkit.calling import check_loop_goes_on
-from ragwork_testkit.llm import HOSTILE_TEXTS
 from ragwork_testkit.contract_base import Contract
+from ragwork_testkit.llm import HOSTILE_TEXTS
 from ragwork_testkit.watched import watched
 
 

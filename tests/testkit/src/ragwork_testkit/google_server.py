@@ -316,7 +316,9 @@ async def _break(request: web.Request, response: web.StreamResponse, fault: Goog
     return True
 
 
-async def _whole(request: web.Request, body: Mapping[str, Any], fault: GoogleFault | None) -> web.StreamResponse:
+async def _whole(
+    request: web.Request, body: Mapping[str, Any], fault: GoogleFault | None
+) -> web.StreamResponse:
     """An answer in one piece, or what the fault makes of it."""
     data = await asyncio.to_thread(_json, body)
     match fault.how if fault else None:

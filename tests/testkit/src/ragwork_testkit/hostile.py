@@ -143,9 +143,7 @@ def queries(route: AnyRoute, some: random.Random, count: int) -> Iterator[str]:
 
     texts = [quote(t) for t in (*TIMES, *TEXTS[:-1], *NUMBERS)] + ["%00", "%FF", "%ED%A0%80"]
     names = (
-        []
-        if route.query in (Empty, dict)
-        else [a.name.removesuffix("_") for a, _ in fields_of(route.query)]
+        [] if route.query in (Empty, dict) else [a.name.removesuffix("_") for a, _ in fields_of(route.query)]
     )
     for name in [*names, "state", "code", "tenant_id"]:
         for text in some.sample(texts, min(count, len(texts))):

@@ -253,7 +253,9 @@ async def _break(request: web.Request, response: web.StreamResponse, fault: Open
     return True
 
 
-async def _whole(request: web.Request, data: bytes, mime: str, fault: OpenAIFault | None) -> web.StreamResponse:
+async def _whole(
+    request: web.Request, data: bytes, mime: str, fault: OpenAIFault | None
+) -> web.StreamResponse:
     """An answer in one piece, or what the fault makes of it."""
     match fault.how if fault else None:
         case "stall":

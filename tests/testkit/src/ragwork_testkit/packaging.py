@@ -16,8 +16,8 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.provider_kinds import KINDS
 from ragwork_kernel.data import migrations
 
-from ragwork_testkit.package import Broken, Package, declared, same_name, words
 from ragwork_testkit.contract_base import Contract
+from ragwork_testkit.package import Broken, Package, declared, same_name, words
 
 HOOKS: Final = "ragwork-hooks"
 TOOLKIT: Final = "ragwork-toolkit"

@@ -16,9 +16,9 @@ from ragwork_hooks.events import Event
 from ragwork_hooks.plugin import Contribution, PluginContext
 from ragwork_hooks.storage import DatabaseUrls, Mode, Row, Transaction
 from ragwork_kernel.data import migrations
-from ragwork_kernel.data.notifications import NotificationChannel
 from ragwork_kernel.data.caches import KernelCaches
 from ragwork_kernel.data.db import Pool
+from ragwork_kernel.data.notifications import NotificationChannel
 
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.services import RecordedMetrics, SetSecrets

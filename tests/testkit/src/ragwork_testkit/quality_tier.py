@@ -1,5 +1,5 @@
-"""How well a plugin is proved: ``python -m ragwork_testkit.quality_tier FOLDER`` prints what happens as JSON, one event a
-line, and last its report.
+"""How well a plugin is proved: ``python -m ragwork_testkit.quality_tier FOLDER`` prints what happens as JSON, one event
+a line, and last its report.
 
 ``bronze``: the package is in order. ``silver``: and its tests pass, with the contract kit of every kind of provider
 that it offers. ``gold``: and it is typed strictly, documents what a corpus may set, and excuses no failing test

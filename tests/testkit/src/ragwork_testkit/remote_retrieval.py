@@ -20,13 +20,13 @@ from ragwork_hooks.provider_kinds import RETRIEVAL
 
 from ragwork_testkit.calling import check_loop_goes_on
 from ragwork_testkit.contract import EntryPointContract
+from ragwork_testkit.contract_base import unsupported
 from ragwork_testkit.remote_service import OTHER, TENANT
 from ragwork_testkit.remote_service import Codes as Codes
 from ragwork_testkit.remote_service import Fault as Fault
 from ragwork_testkit.remote_service import Hit as Hit
 from ragwork_testkit.remote_service import Remote as Remote
 from ragwork_testkit.remote_service import Service as Service
-from ragwork_testkit.contract_base import unsupported
 
 
 def hits(count: int, tag: str = "d") -> list[Hit]:

@@ -9,8 +9,8 @@ import pytest
 from ragwork_hooks.events import Delivery, Event, Sink
 
 from ragwork_testkit.calling import check_cancellation, check_loop_goes_on
-from ragwork_testkit.llm import HOSTILE_TEXTS
 from ragwork_testkit.contract_base import Contract
+from ragwork_testkit.llm import HOSTILE_TEXTS
 from ragwork_testkit.watched import watched
 
 

@@ -13,9 +13,9 @@ from ragwork_hooks.provider_kinds import ASR, TTS
 from ragwork_hooks.speech import Audio, SpeechRecognizer, SpeechSynthesizer
 
 from ragwork_testkit.contract import ProviderContract
+from ragwork_testkit.contract_base import unsupported
 from ragwork_testkit.llm import HOSTILE_TEXTS
 from ragwork_testkit.mp3 import count_frames
-from ragwork_testkit.contract_base import unsupported
 from ragwork_testkit.wav import DAMAGED, silent
 
 

@@ -83,14 +83,18 @@ class StateContract:
         assert sorted(seen) == list(range(1, 51))
         assert await state.increment("t1", "n", by=5) == 55
 
-    async def test_a_counters_time_to_live_counts_from_its_creation(self, state: SharedState, wait: Wait) -> None:
+    async def test_a_counters_time_to_live_counts_from_its_creation(
+        self, state: SharedState, wait: Wait
+    ) -> None:
         assert await state.increment("t1", "n", ttl_s=0.4) == 1
         await wait(0.25)
         assert await state.increment("t1", "n", ttl_s=0.4) == 2
         await wait(0.25)
         assert await state.increment("t1", "n", ttl_s=0.4) == 1
 
-    async def test_a_counter_that_came_back_to_zero_keeps_its_end(self, state: SharedState, wait: Wait) -> None:
+    async def test_a_counter_that_came_back_to_zero_keeps_its_end(
+        self, state: SharedState, wait: Wait
+    ) -> None:
         await state.increment("t1", "n", ttl_s=0.4)
         assert await state.increment("t1", "n", by=-1, ttl_s=0.4) == 0
         await wait(0.25)

@@ -31,7 +31,9 @@ class VendorErrorCodes:
     service: str = "the service"
 
 
-def status_error(codes: VendorErrorCodes, status: int | None, retry_after_s: float | None, said: str) -> ProviderError:
+def status_error(
+    codes: VendorErrorCodes, status: int | None, retry_after_s: float | None, said: str
+) -> ProviderError:
     """An answer that is none, by its HTTP status; ``None`` for one that is not known. ``said`` tells of it."""
     if status in _REFUSED_CREDENTIALS:
         return ProviderError(codes.auth, f"{said}: check {codes.check}")

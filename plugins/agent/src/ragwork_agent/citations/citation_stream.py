@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 
 import attrs
 from ragwork_hooks.documents import CorpusPassage
-from ragwork_hooks.llm import ModelCitation, Delta
+from ragwork_hooks.llm import Delta, ModelCitation
 from ragwork_hooks.retrieval import Passage
 
-from ragwork_agent.schemas import Citation
 from ragwork_agent.citations.quotes import Span, best_sentence, locate
 from ragwork_agent.run.sanitizing import CODE, CODE_SPAN, as_data, clean
+from ragwork_agent.schemas import Citation
 
 _CONTEXT = 300
 _MARK = r"\[ *[0-9]{1,3}(?: *, *[0-9]{1,3})* *\]"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from ragwork_hooks.llm import ChatModel, ChatRequest, FinishReason, Usage
 
-from ragwork_agent.schemas import TokenUsage
 from ragwork_agent.citations.citation_stream import CitationStream
 from ragwork_agent.run.retrieval import RetrievedContext
-from ragwork_agent.sessions.session_store import Checkpoint
 from ragwork_agent.run.usage import usage_or_estimate
+from ragwork_agent.schemas import TokenUsage
+from ragwork_agent.sessions.session_store import Checkpoint
 
 
 class CheckpointSlot:

@@ -12,12 +12,12 @@ from langsmith.run_helpers import tracing_context
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Delta
 
-from ragwork_agent.run import prompt
-from ragwork_agent.schemas import SessionTotals
-from ragwork_agent.run.checkpoint import SLOT, TurnCheckpointer
 from ragwork_agent.citations.citation_stream import CitationStream, for_model
+from ragwork_agent.run import prompt
+from ragwork_agent.run.checkpoint import SLOT, TurnCheckpointer
 from ragwork_agent.run.context import RunContext
 from ragwork_agent.run.history import as_prompt
+from ragwork_agent.schemas import SessionTotals
 
 
 class State(TypedDict, total=False):

@@ -6,14 +6,14 @@ import attrs
 from ragwork_hooks.admission import ServiceLimits
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Action
-from ragwork_hooks.documents import SearchAnswers, Corpus, CorpusPassage, PreparedSearch
+from ragwork_hooks.documents import Corpus, CorpusPassage, PreparedSearch, SearchAnswers
 from ragwork_hooks.retrieval import Passage, Query
 from ragwork_hooks.storage import Transaction
 
-from ragwork_agent.schemas import RunFailedCorpus
 from ragwork_agent.run.history import admissible
-from ragwork_agent.sessions.session_store import PastMessage
 from ragwork_agent.run.runtime import AgentRuntime
+from ragwork_agent.schemas import RunFailedCorpus
+from ragwork_agent.sessions.session_store import PastMessage
 
 READ = Action(name="document.read")
 
@@ -72,7 +72,9 @@ class Retrieval:
         if self.several:
             found = await self.runtime.search.rank(self.text, answers, self.top_k)
         else:
-            found = [CorpusPassage(corpus_id=name, passage=p) for name, passages in answers.found for p in passages]
+            found = [
+                CorpusPassage(corpus_id=name, passage=p) for name, passages in answers.found for p in passages
+            ]
         failed = [
             RunFailedCorpus(corpus_id=corpus_id, code=error.code) for corpus_id, error in answers.failed
         ]

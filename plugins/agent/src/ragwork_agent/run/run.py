@@ -13,13 +13,13 @@ from ragwork_hooks.http import StreamEvent
 from ragwork_hooks.notification import Notification
 from ragwork_hooks.provider_kinds import LLM
 
-from ragwork_agent.schemas import RunAnswer, SessionTotals, Speech, TokenUsage
-from ragwork_agent.run.context import RunContext, CheckpointSlot
-from ragwork_agent.sessions.session_lease import SessionLease
+from ragwork_agent.run.context import CheckpointSlot, RunContext
 from ragwork_agent.run.event_queue import StreamEventQueue
-from ragwork_agent.run.retrieval import RetrievedContext, UnrankedAnswers, Retrieval, prepare
-from ragwork_agent.sessions.session_store import SessionKey, TurnResult, Turn
+from ragwork_agent.run.retrieval import Retrieval, RetrievedContext, UnrankedAnswers, prepare
 from ragwork_agent.run.runtime import AgentRuntime
+from ragwork_agent.schemas import RunAnswer, SessionTotals, Speech, TokenUsage
+from ragwork_agent.sessions.session_lease import SessionLease
+from ragwork_agent.sessions.session_store import SessionKey, Turn, TurnResult
 
 NO_TOKENS = TokenUsage(input_tokens=0, output_tokens=0, estimated=True)
 
@@ -89,7 +89,9 @@ class Run:
     async def _work(self) -> None:
         asked = self._asked
         corpora = [await self._corpus(corpus_id) for corpus_id in asked.corpus_ids]
-        lease = SessionLease(self._shop, asked.principal.tenant_id, self._key, asked.request_id, self._partial)
+        lease = SessionLease(
+            self._shop, asked.principal.tenant_id, self._key, asked.request_id, self._partial
+        )
         try:
             answer = await self._converse(lease, corpora)
         except ProviderError:
@@ -176,7 +178,9 @@ class Run:
             checkpoint=context.slot.taken if status == "complete" else None,
         )
 
-    def _answered(self, turn: Turn, result: TurnResult, context: RunContext, totals: SessionTotals) -> RunAnswer:
+    def _answered(
+        self, turn: Turn, result: TurnResult, context: RunContext, totals: SessionTotals
+    ) -> RunAnswer:
         return RunAnswer(
             session_id=self._key.session_id,
             turn=turn.number,

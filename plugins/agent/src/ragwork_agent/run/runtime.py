@@ -11,9 +11,9 @@ from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.background import BackgroundTasks
 from ragwork_toolkit.lazy import LazyImport
 
-from ragwork_agent.speech.speech_service import SpeechService
 from ragwork_agent.config import Config
 from ragwork_agent.sessions.session_store import SessionKey, delete_session
+from ragwork_agent.speech.speech_service import SpeechService
 
 if TYPE_CHECKING:
     from ragwork_agent.run.graph import Graph

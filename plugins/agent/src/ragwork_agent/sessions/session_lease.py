@@ -9,8 +9,16 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.events import Event
 from ragwork_hooks.storage import Transaction
 
-from ragwork_agent.sessions.session_store import LEASE_S, SessionKey, TurnResult, Turn, close_turn, open_turn, renew_turn
 from ragwork_agent.run.runtime import AgentRuntime
+from ragwork_agent.sessions.session_store import (
+    LEASE_S,
+    SessionKey,
+    Turn,
+    TurnResult,
+    close_turn,
+    open_turn,
+    renew_turn,
+)
 
 
 class SessionLease:

@@ -147,7 +147,13 @@ WHERE NOT EXISTS (SELECT FROM agent.messages m WHERE m.tenant_id = ragwork.tenan
 
 
 async def open_turn(
-    tx: Transaction, key: SessionKey, *, corpus_ids: Sequence[str], question: str, request_id: str, history: int
+    tx: Transaction,
+    key: SessionKey,
+    *,
+    corpus_ids: Sequence[str],
+    question: str,
+    request_id: str,
+    history: int,
 ) -> Turn:
     """Take the session's next turn and keep ``question``. Raises ``Problem`` 409 SESSION_BUSY."""
     row = await tx.fetchrow(
@@ -250,5 +256,6 @@ def _columns(keys: Sequence[SessionKey]) -> tuple[list[str], list[str]]:
 
 def _past(rows: Sequence[Mapping[str, Any]]) -> Sequence[PastMessage]:
     return [
-        PastMessage(turn=r["turn"], role=r["role"], text=r["text"], sources=frozenset(r["sources"])) for r in rows
+        PastMessage(turn=r["turn"], role=r["role"], text=r["text"], sources=frozenset(r["sources"]))
+        for r in rows
     ]

@@ -21,8 +21,8 @@ from ragwork_hooks.provider_kinds import TTS
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_agent.schemas import Speech
-from ragwork_agent.speech.listeners import Present, kept
 from ragwork_agent.sessions.session_store import SessionKey
+from ragwork_agent.speech.listeners import Present, kept
 
 LIFETIME = timedelta(hours=1)
 _MAC, _EXPIRY, _RANDOM = 32, 8, 16
@@ -116,7 +116,9 @@ class SpeechService:
         self._base_url = base_url
         self._tickets = AudioIdSigner(key)
 
-    async def speak(self, principal: Principal, key: SessionKey, turn: int, text: str, *, origin: str) -> Speech:
+    async def speak(
+        self, principal: Principal, key: SessionKey, turn: int, text: str, *, origin: str
+    ) -> Speech:
         """The speech of ``text``, the answer of the turn, or why there is none. A failure never fails the run.
         ``origin`` is this service as the caller addressed it, for the URL.
         """

@@ -13,11 +13,11 @@ import attrs
 import orjson
 from ragwork_hooks.storage import Transaction
 
+from ragwork_audit.checking.verification import Report, VerificationFailed, anchored_roots, check_cut, opened
 from ragwork_audit.log import record
+from ragwork_audit.log.record import COLUMNS, HASHED
 from ragwork_audit.sealing.merkle import Frontier, leaf_hash
 from ragwork_audit.sealing.signed_notes import InvalidNote, NoteVerifier
-from ragwork_audit.log.record import COLUMNS, HASHED
-from ragwork_audit.checking.verification import VerificationFailed, Report, anchored_roots, check_cut, opened
 
 FORMAT: Final = "ragwork-audit-export/1"
 _PAGE: Final = 1000
@@ -121,10 +121,14 @@ class _Offline:
                 self._verifier, str(fields["note"]), "checkpoint", self._tenant_id, "a checkpoint"
             )
             if statement.size != self._tree.size:
-                raise VerificationFailed(reason=f"{statement.size} records were signed for here", seq=self._tree.size)
+                raise VerificationFailed(
+                    reason=f"{statement.size} records were signed for here", seq=self._tree.size
+                )
             self._compare(statement.root)
             return
-        at = VerificationFailed(reason="the line does not belong here", event_id=_id(fields), seq=self._tree.size)
+        at = VerificationFailed(
+            reason="the line does not belong here", event_id=_id(fields), seq=self._tree.size
+        )
         if fields.keys() != {"tenant_id", *HASHED} or fields["tenant_id"] != self._tenant_id:
             raise at
         if self._tree.size >= size or orjson.dumps(fields, option=orjson.OPT_SORT_KEYS) != line:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.storage import Row, Transaction
 
+from ragwork_audit.log.record import COLUMNS
 from ragwork_audit.sealing.merkle import (
     Frontier,
     Range,
@@ -14,7 +15,6 @@ from ragwork_audit.sealing.merkle import (
     pieces,
     range_hash,
 )
-from ragwork_audit.log.record import COLUMNS
 
 
 async def checkpoint(tx: Transaction) -> Row:

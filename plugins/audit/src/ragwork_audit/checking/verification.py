@@ -10,10 +10,10 @@ import attrs
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_audit.log import record
+from ragwork_audit.log.record import COLUMNS, RowAuthentication
 from ragwork_audit.sealing.anchors import Unsealed
 from ragwork_audit.sealing.merkle import Frontier, Stored
-from ragwork_audit.sealing.signed_notes import InvalidNote, Kind, Statement, NoteVerifier, digest, kind_of
-from ragwork_audit.log.record import COLUMNS, RowAuthentication
+from ragwork_audit.sealing.signed_notes import InvalidNote, Kind, NoteVerifier, Statement, digest, kind_of
 
 _PAGE: Final = 1000
 
@@ -71,7 +71,9 @@ class Witnesses:
 class Verification:
     """Verifies one tenant in a transaction that has not read anything yet."""
 
-    def __init__(self, verifier: NoteVerifier, row_authentication: RowAuthentication, witnesses: Witnesses) -> None:
+    def __init__(
+        self, verifier: NoteVerifier, row_authentication: RowAuthentication, witnesses: Witnesses
+    ) -> None:
         self._verifier = verifier
         self._row_authentication = row_authentication
         self._witnesses = witnesses
@@ -188,7 +190,9 @@ class Verification:
     def _compare_anchor(self) -> None:
         anchored = self._anchored.get(self._tree.size)
         if anchored is not None and anchored != self._tree.root():
-            raise VerificationFailed(reason="the records differ from those that were anchored", seq=self._tree.size - 1)
+            raise VerificationFailed(
+                reason="the records differ from those that were anchored", seq=self._tree.size - 1
+            )
 
     async def _check_nodes(self, tx: Transaction) -> None:
         rows = await tx.fetch("SELECT level, place, hash FROM audit.nodes WHERE tenant_id = ragwork.tenant()")
@@ -200,7 +204,9 @@ class Verification:
         while rows := await tx.fetch(_UNSEALED, after):
             for row in rows:
                 if not self._row_authentication.genuine(tx.tenant_id, row):
-                    raise VerificationFailed(reason="the unsealed record was not written by this log", event_id=row["id"])
+                    raise VerificationFailed(
+                        reason="the unsealed record was not written by this log", event_id=row["id"]
+                    )
             self._unsealed += len(rows)
             after = rows[-1]["id"]
         copied = await tx.fetchval(_COPIES)
@@ -227,12 +233,17 @@ def opened(verifier: NoteVerifier, note: str, kind: Kind, tenant_id: str, what: 
 
 
 def anchored_roots(verifier: NoteVerifier, notes: Iterable[str], tenant_id: str) -> dict[int, bytes]:
-    """Size → root of what signed notes say. Raises ``VerificationFailed`` for one that is not ours, and for two that differ."""
+    """Size → root of what signed notes say.
+
+    Raises ``VerificationFailed`` for one that is not ours, and for two that differ.
+    """
     roots: dict[int, bytes] = {}
     for note in notes:
         statement = opened(verifier, note, kind_of(note), tenant_id, "an anchor")
         if roots.setdefault(statement.size, statement.root) != statement.root:
-            raise VerificationFailed(reason=f"two anchors of {statement.size} records differ", seq=statement.size - 1)
+            raise VerificationFailed(
+                reason=f"two anchors of {statement.size} records differ", seq=statement.size - 1
+            )
     return roots
 
 

@@ -9,9 +9,9 @@ from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Transaction
 
 from ragwork_audit.log import record
-from ragwork_audit.sealing.anchors import Journal, Unsealed
-from ragwork_audit.log.repeat_suppression import RepeatSuppressor
 from ragwork_audit.log.record import WRITTEN, RowAuthentication
+from ragwork_audit.log.repeat_suppression import RepeatSuppressor
+from ragwork_audit.sealing.anchors import Journal, Unsealed
 
 _NAMES: Final = ", ".join(WRITTEN)
 _PLACES: Final = ", ".join(f"${n}" for n in range(3, 3 + len(WRITTEN)))

@@ -17,9 +17,9 @@ from ragwork_hooks.audit import AuditEvent, Origin
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row
 
+from ragwork_audit.log.redaction import MAX_METADATA, clean, clean_text
 from ragwork_audit.sealing.merkle import leaf_hash
 from ragwork_audit.sealing.signed_notes import KEY_ID_BYTES, Signer
-from ragwork_audit.log.redaction import MAX_METADATA, clean, clean_text
 
 #: Columns that the writer gives, in the order of the INSERT.
 WRITTEN: Final = (

@@ -15,10 +15,10 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_audit.log import record
+from ragwork_audit.log.record import COLUMNS, RowAuthentication
 from ragwork_audit.sealing.anchors import AnchorFiles, Journal
 from ragwork_audit.sealing.merkle import Frontier
-from ragwork_audit.sealing.signed_notes import InvalidNote, Signer, Statement, NoteVerifier, digest
-from ragwork_audit.log.record import COLUMNS, RowAuthentication
+from ragwork_audit.sealing.signed_notes import InvalidNote, NoteVerifier, Signer, Statement, digest
 
 log = logging.getLogger(__name__)
 

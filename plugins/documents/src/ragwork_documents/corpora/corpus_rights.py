@@ -41,7 +41,9 @@ class CorpusRights:
         if isinstance(decision.verdict, Deny):
             raise problem_of(decision.verdict)
 
-    async def set_readers(self, tx: Transaction, principal: Principal, corpus: Row, binding: CorpusBinding) -> None:
+    async def set_readers(
+        self, tx: Transaction, principal: Principal, corpus: Row, binding: CorpusBinding
+    ) -> None:
         """Who reads later documents. Raises ``Problem`` 422, 403 for readers that only an admin may create."""
         if binding.create_readers:
             await self.require(tx, principal, ownership.ADMINISTER, corpus)

@@ -6,18 +6,18 @@ from typing import Final
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import readers_of
 from ragwork_hooks.errors import Problem, not_found, retry_after
-from ragwork_hooks.http import AnyRoute, AuditDetails, Request, Empty, Response
+from ragwork_hooks.http import AnyRoute, AuditDetails, Empty, Request, Response
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.routes import read_route, write_route
 from ragwork_toolkit.rows import from_row
 
-from ragwork_documents.permissions import acl
 from ragwork_documents.corpora import ownership
-from ragwork_documents.permissions.catalog import Catalog
 from ragwork_documents.corpora.corpus_config import CorpusBinding, bind, check_embedder
 from ragwork_documents.corpora.corpus_rights import CorpusRights
 from ragwork_documents.ingestion.document_service import RETRY_AFTER_S, DocumentService
+from ragwork_documents.permissions import acl
+from ragwork_documents.permissions.catalog import Catalog
 from ragwork_documents.schemas import CorpusCreateRequest, CorpusPatchRequest, CorpusResponse, ListQuery
 
 #: Documents that a corpus may hold when it is deleted with them in one transaction.
@@ -30,7 +30,12 @@ class Corpora:
     """Reads and changes corpora inside the caller's transaction."""
 
     def __init__(
-        self, services: Services, catalog: Catalog, intake: DocumentService, rights: CorpusRights, embedder: str
+        self,
+        services: Services,
+        catalog: Catalog,
+        intake: DocumentService,
+        rights: CorpusRights,
+        embedder: str,
     ) -> None:
         self._services = services
         self._catalog = catalog

@@ -12,12 +12,12 @@ from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
 from ragwork_hooks.storage import Transaction
 
-from ragwork_documents.permissions.acl import DocumentAcl
-from ragwork_documents.permissions.catalog import Catalog, load_corpus
-from ragwork_documents.corpora.corpus_routes import Corpora
 from ragwork_documents.corpora.corpus_rights import CorpusRights
+from ragwork_documents.corpora.corpus_routes import Corpora
 from ragwork_documents.ingestion.document_service import DocumentService, Overwrite
 from ragwork_documents.ingestion.jsonl import Batch
+from ragwork_documents.permissions.acl import DocumentAcl
+from ragwork_documents.permissions.catalog import Catalog, load_corpus
 from ragwork_documents.schemas import CorpusCreateRequest
 
 #: The user that owns what commands ingest; a key for it is made with ``keys create --user cli``.
@@ -111,7 +111,9 @@ class BulkIngest:
                 waiting.append(outcome.document_id)
         return waiting
 
-    async def _settle(self, waiting: list[str], summary: BulkSummary, advance: Callable[[int], None]) -> list[str]:
+    async def _settle(
+        self, waiting: list[str], summary: BulkSummary, advance: Callable[[int], None]
+    ) -> list[str]:
         """What of ``waiting`` is still under way; only its oldest part is asked for."""
         if not waiting:
             return waiting

@@ -9,15 +9,15 @@ from uuid import uuid4
 import attrs
 import orjson
 from ragwork_hooks.auth import Principal
-from ragwork_hooks.authz import Action, Deny, Resource, readers_of, problem_of
+from ragwork_hooks.authz import Action, Deny, Resource, problem_of, readers_of
 from ragwork_hooks.errors import Problem, not_found, retry_after
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
 from ragwork_hooks.storage import Row, Transaction
 
-from ragwork_documents.permissions import acl
-from ragwork_documents.ingestion.input_checks import invalid
 from ragwork_documents.ingestion.ingest_payload import JOB_KIND, DocumentGeneration, payload
+from ragwork_documents.ingestion.input_checks import invalid
+from ragwork_documents.permissions import acl
 
 #: More pieces than this make no sense for one document and would let a tiny size flood the index.
 MAX_CHUNKS: Final = 20_000
@@ -82,7 +82,9 @@ class SubmissionResult:
 class Immediate(Protocol):
     """Ingests in the caller's transaction."""
 
-    async def at_once(self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]) -> Mapping[str, str]:
+    async def at_once(
+        self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]
+    ) -> Mapping[str, str]:
         """Document id → final status."""
 
 
@@ -120,7 +122,11 @@ class DocumentService:
         outcomes = await self._refused(tx, principal, submissions)
         taken = [s for s in submissions if s.document_id not in outcomes]
         created = await self._create(tx, principal, corpus_id, taken, readers)
-        targets = [DocumentGeneration(document_id=s.document_id, generation=1) for s in taken if s.document_id in created]
+        targets = [
+            DocumentGeneration(document_id=s.document_id, generation=1)
+            for s in taken
+            if s.document_id in created
+        ]
         existing = {s.document_id: s for s in taken if s.document_id not in created}
         if existing:
             outcomes |= await self._meet(tx, principal, corpus_id, existing, overwrite)
@@ -264,7 +270,9 @@ class DocumentService:
                 outcomes[row["id"]] = attrs.evolve(_standing(row), refusal=problem)
         return outcomes
 
-    async def _replace(self, tx: Transaction, submissions: Sequence[Submission]) -> Sequence[DocumentGeneration]:
+    async def _replace(
+        self, tx: Transaction, submissions: Sequence[Submission]
+    ) -> Sequence[DocumentGeneration]:
         if not submissions:
             return []
         rows = await tx.fetch(_REPLACE, _records(submissions))
@@ -311,7 +319,9 @@ class DocumentService:
             if submission.document_id in ids:
                 await self._services.blob.put(tx, submission.blob_key, submission.text.encode())
 
-    async def _start(self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]) -> dict[str, SubmissionResult]:
+    async def _start(
+        self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]
+    ) -> dict[str, SubmissionResult]:
         """Ingest ``targets`` now, or queue one job for them."""
         if self._immediate is None:
             job_id = await self._enqueue(tx, corpus_id, targets)

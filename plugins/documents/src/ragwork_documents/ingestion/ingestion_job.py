@@ -12,17 +12,17 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.jobs import PermanentFailure, Job, JobKind
+from ragwork_hooks.jobs import Job, JobKind, PermanentFailure
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_documents.ingestion.chunker import split
-from ragwork_documents.ingestion.document_service import MAX_CHUNKS
-from ragwork_documents.permissions.readers import readers_by_document
 from ragwork_documents.ingestion.content_type import MARKDOWN
+from ragwork_documents.ingestion.document_service import MAX_CHUNKS
 from ragwork_documents.ingestion.ingest_payload import JOB_KIND, DocumentGeneration, payload, targets_of
+from ragwork_documents.permissions.readers import readers_by_document
 
 EMBED_BATCH: Final = 32
 MAX_REASON: Final = 500
@@ -107,7 +107,9 @@ class IngestionJobs:
                 target = DocumentGeneration(document_id=row["id"], generation=row["generation"])
                 await self._services.jobs.enqueue(tx, JOB_KIND, payload(corpus_id, [target]))
 
-    async def at_once(self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]) -> Mapping[str, str]:
+    async def at_once(
+        self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]
+    ) -> Mapping[str, str]:
         """Ingest in the caller's transaction, each document for itself. Document id → final status."""
         states = {}
         for target in targets:

@@ -12,8 +12,8 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import FieldError
 
 from ragwork_documents.ingestion.document_service import Submission
-from ragwork_documents.schemas import TextIngestRequest
 from ragwork_documents.ingestion.submissions import from_text
+from ragwork_documents.schemas import TextIngestRequest
 
 _KEYS: Final = ("document_id", "text", "filename", "metadata")
 MAX_BATCH: Final = 32

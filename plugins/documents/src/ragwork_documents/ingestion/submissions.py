@@ -7,10 +7,10 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import is_visible
 
 from ragwork_documents.ingestion.chunker import DEFAULT_OVERLAP, DEFAULT_SIZE
-from ragwork_documents.ingestion.input_checks import check_metadata, clean_filename
-from ragwork_documents.ingestion.document_service import Submission, check_chunking
-from ragwork_documents.schemas import TextIngestRequest, UploadForm
 from ragwork_documents.ingestion.content_type import MARKDOWN, PLAIN, read_upload
+from ragwork_documents.ingestion.document_service import Submission, check_chunking
+from ragwork_documents.ingestion.input_checks import check_metadata, clean_filename
+from ragwork_documents.schemas import TextIngestRequest, UploadForm
 
 _MARKDOWN_SUFFIXES = (".md", ".markdown")
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from ragwork_hooks.authz import Resource
-from ragwork_hooks.http import AnyRoute, AuditDetails, Request, Empty, Response
+from ragwork_hooks.http import AnyRoute, AuditDetails, Empty, Request, Response
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route

@@ -74,7 +74,9 @@ class Readers:
         if before == list(readers):
             return
         added = [reader.partition(":") for reader in readers if reader not in before]
-        named = [NamedPrincipal(kind=kind, id=name, path=_DEFAULT_PATH, create=create) for kind, _, name in added]
+        named = [
+            NamedPrincipal(kind=kind, id=name, path=_DEFAULT_PATH, create=create) for kind, _, name in added
+        ]
         created = await self._principals.require(tx, named)
         await tx.execute(
             """UPDATE documents.corpora SET default_readers = $2, readers_set_by = $3, updated_at = now()
@@ -98,7 +100,9 @@ class Readers:
         are where each stands in the request.
         """
         named = [
-            NamedPrincipal(kind=r.principal_type, id=r.principal_id, path=(*path, "principal_id"), create=r.create)
+            NamedPrincipal(
+                kind=r.principal_type, id=r.principal_id, path=(*path, "principal_id"), create=r.create
+            )
             for r, path in zip(requests, paths, strict=True)
         ]
         # The last of several for the same principal and permission counts.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import attrs
 from ragwork_hooks.authz import ReadScope
-from ragwork_hooks.documents import SearchAnswers, CorpusPassage, PreparedSearch
+from ragwork_hooks.documents import CorpusPassage, PreparedSearch, SearchAnswers
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Providers
 from ragwork_hooks.provider_kinds import RETRIEVAL

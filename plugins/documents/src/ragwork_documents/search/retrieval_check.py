@@ -14,9 +14,9 @@ from ragwork_hooks.plugin import Command, CommandContext, Option, Services
 from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.retrieval import Passage, Query
 
-from ragwork_documents.permissions import acl
 from ragwork_documents.corpora.corpus_config import MAX_TOP_K
 from ragwork_documents.ingestion.input_checks import printable
+from ragwork_documents.permissions import acl
 from ragwork_documents.permissions.permission_recheck import counting_blocked
 
 #: Who asks when ``--user`` names nobody.

@@ -5,14 +5,14 @@ from typing import Final
 
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Action
-from ragwork_hooks.documents import SearchAnswers, Corpus, CorpusSearch, CorpusPassage
+from ragwork_hooks.documents import Corpus, CorpusPassage, CorpusSearch, SearchAnswers
 from ragwork_hooks.errors import Problem, ProviderError, not_found, retry_after
-from ragwork_hooks.http import AnyRoute, Request, Empty, Route
+from ragwork_hooks.http import AnyRoute, Empty, Request, Route
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Query
 
-from ragwork_documents.permissions.catalog import Catalog
 from ragwork_documents.ingestion.input_checks import check_storable, invalid
+from ragwork_documents.permissions.catalog import Catalog
 from ragwork_documents.schemas import (
     MAX_CORPORA,
     FailedCorpus,
@@ -83,10 +83,14 @@ class RetrieveApi:
             scope=await self._services.read_scope(principal, RETRIEVE),
         )
 
-    async def _ranked(self, body: RetrieveRequest, answers: SearchAnswers, top_k: int) -> Sequence[CorpusPassage]:
+    async def _ranked(
+        self, body: RetrieveRequest, answers: SearchAnswers, top_k: int
+    ) -> Sequence[CorpusPassage]:
         """One corpus' answer as it is; several as one ranking."""
         if body.corpus_id is not None:
-            return [CorpusPassage(corpus_id=body.corpus_id, passage=passage) for passage in answers.found[0][1]]
+            return [
+                CorpusPassage(corpus_id=body.corpus_id, passage=passage) for passage in answers.found[0][1]
+            ]
         return await self._search.rank(body.query, answers, top_k, distinct=bool(body.distinct))
 
     def routes(self) -> tuple[AnyRoute, ...]:

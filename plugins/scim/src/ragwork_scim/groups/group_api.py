@@ -4,27 +4,26 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ragwork_hooks.audit import AuditDetails
-from ragwork_hooks.http import Request, File, Empty, Response
+from ragwork_hooks.http import Empty, File, Request, Response
 from scim2_models import Context
 
-from ragwork_scim.groups import group_store
-from ragwork_scim.protocol import patches
-from ragwork_scim.protocol import payloads
-from ragwork_scim.protocol.columns import GROUP_COLUMNS
 from ragwork_scim.config import ScimConfig
-from ragwork_scim.protocol.error_format import MEDIA_TYPE
-from ragwork_scim.protocol.discovery import listed
-from ragwork_scim.protocol.filters import Condition, condition, order
+from ragwork_scim.directory_sync import DirectorySync
+from ragwork_scim.groups import group_store
 from ragwork_scim.groups.group_store import StoredGroup
-from ragwork_scim.protocol.urls import GROUPS, etag
+from ragwork_scim.protocol import patches, payloads
+from ragwork_scim.protocol.columns import GROUP_COLUMNS
+from ragwork_scim.protocol.discovery import listed
+from ragwork_scim.protocol.error_format import MEDIA_TYPE
+from ragwork_scim.protocol.etags import is_known, require_version
+from ragwork_scim.protocol.filters import Condition, condition, order
 from ragwork_scim.protocol.models import Group
 from ragwork_scim.protocol.patches import GroupChange
 from ragwork_scim.protocol.projection import AttributeSelection, projected
-from ragwork_scim.protocol.queries import ResourceListQuery, Projection
-from ragwork_scim.directory_sync import DirectorySync
+from ragwork_scim.protocol.queries import Projection, ResourceListQuery
 from ragwork_scim.protocol.search import ResourceSearch, list_query
+from ragwork_scim.protocol.urls import GROUPS, etag
 from ragwork_scim.tenant_lock import acquire
-from ragwork_scim.protocol.etags import is_known, require_version
 
 _EVENT = "identity.scim.group.updated"
 
@@ -44,7 +43,9 @@ class GroupsApi:
 
     async def get(self, request: Request[Empty, Projection]) -> Response | File:
         wanted = AttributeSelection.of(request.query)
-        stored = await group_store.get(request.tx, request.path["group_id"], members=wanted.includes("members"))
+        stored = await group_store.get(
+            request.tx, request.path["group_id"], members=wanted.includes("members")
+        )
         tag = {"ETag": etag(stored.version)}
         if is_known(request.headers, stored.version):
             return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
@@ -111,7 +112,13 @@ class GroupsApi:
         return await self._reply(request, stored.id, wanted, note, changed=changed)
 
     async def _reply(
-        self, request: Request[Any, Any], group_id: str, wanted: AttributeSelection, note: AuditDetails, *, changed: bool = True
+        self,
+        request: Request[Any, Any],
+        group_id: str,
+        wanted: AttributeSelection,
+        note: AuditDetails,
+        *,
+        changed: bool = True,
     ) -> Response:
         stored = await group_store.get(request.tx, group_id, members=wanted.includes("members"))
         return Response(

@@ -12,8 +12,8 @@ from ragwork_toolkit.rows import from_row
 
 from ragwork_scim.protocol.filters import Condition
 from ragwork_scim.protocol.folding import fold
-from ragwork_scim.protocol.urls import GROUPS, USERS, meta
 from ragwork_scim.protocol.models import Group
+from ragwork_scim.protocol.urls import GROUPS, USERS, meta
 
 _COLUMNS: Final = (
     "g.id, g.display_name, g.external_id, g.role_binding, g.version, g.created_at, g.modified_at"

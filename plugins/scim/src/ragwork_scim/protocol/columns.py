@@ -5,8 +5,8 @@ from typing import Final
 
 import attrs
 
-from ragwork_scim.protocol.urls import GROUPS, USERS
 from ragwork_scim.protocol.models import EnterpriseUser, Group
+from ragwork_scim.protocol.urls import GROUPS, USERS
 
 
 @attrs.frozen(kw_only=True)

@@ -21,8 +21,8 @@ from scim2_models import (
     Sort,
 )
 
-from ragwork_scim.protocol.urls import BASE
 from ragwork_scim.protocol.models import EnterpriseUser, Group, Person, User
+from ragwork_scim.protocol.urls import BASE
 
 LIST: Final = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 

@@ -4,26 +4,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ragwork_hooks.audit import AuditDetails
-from ragwork_hooks.http import Request, File, Empty, Response
+from ragwork_hooks.http import Empty, File, Request, Response
 from scim2_models import Context
 
-from ragwork_scim.protocol import patches
-from ragwork_scim.protocol import payloads
-from ragwork_scim.users import user_store
-from ragwork_scim.protocol.columns import USER_COLUMNS
 from ragwork_scim.config import ScimConfig
-from ragwork_scim.protocol.error_format import MEDIA_TYPE
-from ragwork_scim.protocol.discovery import listed
-from ragwork_scim.protocol.filters import Condition, condition, order
-from ragwork_scim.protocol.urls import USERS, etag
-from ragwork_scim.protocol.models import Person
-from ragwork_scim.users.user_store import StoredUser
-from ragwork_scim.protocol.projection import AttributeSelection, projected
-from ragwork_scim.protocol.queries import ResourceListQuery, Projection
 from ragwork_scim.directory_sync import DirectorySync
-from ragwork_scim.protocol.search import ResourceSearch, list_query
-from ragwork_scim.tenant_lock import acquire
+from ragwork_scim.protocol import patches, payloads
+from ragwork_scim.protocol.columns import USER_COLUMNS
+from ragwork_scim.protocol.discovery import listed
+from ragwork_scim.protocol.error_format import MEDIA_TYPE
 from ragwork_scim.protocol.etags import is_known, require_version
+from ragwork_scim.protocol.filters import Condition, condition, order
+from ragwork_scim.protocol.models import Person
+from ragwork_scim.protocol.projection import AttributeSelection, projected
+from ragwork_scim.protocol.queries import Projection, ResourceListQuery
+from ragwork_scim.protocol.search import ResourceSearch, list_query
+from ragwork_scim.protocol.urls import USERS, etag
+from ragwork_scim.tenant_lock import acquire
+from ragwork_scim.users import user_store
+from ragwork_scim.users.user_store import StoredUser
 
 _CREATED, _UPDATED, _DISABLED, _DELETED = (
     f"identity.scim.user.{what}" for what in ("created", "updated", "disabled", "deleted")
@@ -94,7 +93,9 @@ class UsersApi:
     ) -> Response:
         wanted = AttributeSelection.of(request.query)
         now = await user_store.update(request.tx, stored, person)
-        await self._rights.set_active(request.tx, request.principal, stored.id, was=stored.active, now=now.active)
+        await self._rights.set_active(
+            request.tx, request.principal, stored.id, was=stored.active, now=now.active
+        )
         disabled = stored.active and not now.active
         note = _note(_DISABLED if disabled else _UPDATED, now, how)
         return _reply(now, wanted, note, changed=now is not stored)
@@ -117,7 +118,9 @@ class UsersApi:
         return [projected(Person, user.resource(), search.wanted) for user in found]
 
 
-def _reply(stored: StoredUser, wanted: AttributeSelection, note: AuditDetails, *, changed: bool = True) -> Response:
+def _reply(
+    stored: StoredUser, wanted: AttributeSelection, note: AuditDetails, *, changed: bool = True
+) -> Response:
     return Response(
         data=projected(Person, stored.resource(), wanted),
         status=201 if note.metadata["operation"] == "created" else 200,

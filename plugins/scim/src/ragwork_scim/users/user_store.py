@@ -15,8 +15,8 @@ from scim2_models import Context
 from ragwork_scim.protocol.error_format import payload_invalid, taken
 from ragwork_scim.protocol.filters import Condition
 from ragwork_scim.protocol.folding import fold
-from ragwork_scim.protocol.urls import GROUPS, USERS, meta
 from ragwork_scim.protocol.models import Person
+from ragwork_scim.protocol.urls import GROUPS, USERS, meta
 
 MAX_BYTES: Final = 65_536
 _DERIVED: Final = ("id", "meta", "groups")

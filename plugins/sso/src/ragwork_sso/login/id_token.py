@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from ragwork_sso.problems import bad_token
 from ragwork_sso.providers import jwks as jwks
 from ragwork_sso.providers.cached_documents import Fetched
-from ragwork_sso.problems import bad_token
 from ragwork_sso.providers.provider_store import IdentityProvider
 
 if TYPE_CHECKING:

@@ -46,7 +46,9 @@ class LoginRecords:
             ),
         )
 
-    async def failed(self, request: Request[Any, Any], tenant_id: str, provider_id: str, problem: Problem) -> None:
+    async def failed(
+        self, request: Request[Any, Any], tenant_id: str, provider_id: str, problem: Problem
+    ) -> None:
         """A login that was refused. Floods are summed up by the log."""
         event = AuditEvent(
             type="identity.sso.login.failure",

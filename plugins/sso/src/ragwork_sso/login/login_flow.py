@@ -15,15 +15,13 @@ from ragwork_hooks.http import Request
 from ragwork_hooks.plugin import Services
 from ragwork_hooks.storage import Transaction
 
-from ragwork_sso.people import account_store
-from ragwork_sso.login import role_mapping
-from ragwork_sso.sessions import session_tokens
-from ragwork_sso.login.return_urls import own_parameters, with_query
 from ragwork_sso.feature_check import JIT, SSO, Entitled
-from ragwork_sso.providers.cached_documents import Fetched
-from ragwork_sso.login.id_token import Expected, VerifiedIdentity, IdTokenVerifier
+from ragwork_sso.login import role_mapping
+from ragwork_sso.login.id_token import Expected, IdTokenVerifier, VerifiedIdentity
+from ragwork_sso.login.login_audit import LoginRecords
 from ragwork_sso.login.login_state import Attempt, OneTimeValues
-from ragwork_sso.providers.openid import OpenIdClient, Redemption
+from ragwork_sso.login.return_urls import own_parameters, with_query
+from ragwork_sso.people import account_store
 from ragwork_sso.problems import (
     bad_state,
     bad_token,
@@ -31,9 +29,11 @@ from ragwork_sso.problems import (
     no_account,
     no_provider,
 )
+from ragwork_sso.providers.cached_documents import Fetched
+from ragwork_sso.providers.openid import OpenIdClient, Redemption
 from ragwork_sso.providers.provider_store import IdentityProvider, ProviderStore
-from ragwork_sso.login.login_audit import LoginRecords
 from ragwork_sso.providers.secret_refs import ClientSecrets
+from ragwork_sso.sessions import session_tokens
 from ragwork_sso.sessions.session_store import Opened, SessionStore
 
 _DEFAULT_SCOPES: Final = ("openid", "email", "profile")
@@ -151,7 +151,9 @@ class Logins:
             raise no_provider(provider_id)
         return provider
 
-    async def _identity(self, provider: IdentityProvider, attempt: Attempt, returned: CallbackParams) -> VerifiedIdentity:
+    async def _identity(
+        self, provider: IdentityProvider, attempt: Attempt, returned: CallbackParams
+    ) -> VerifiedIdentity:
         """Whom the provider vouches for, by the code that it sent."""
         if returned.error is not None or returned.code is None:
             raise Problem("AUTH_FORBIDDEN", "the provider did not let you in")
@@ -218,7 +220,9 @@ class Logins:
             raise _inactive()
         return user
 
-    async def _scim_user(self, tx: Transaction, provider: IdentityProvider, identity: VerifiedIdentity) -> str | None:
+    async def _scim_user(
+        self, tx: Transaction, provider: IdentityProvider, identity: VerifiedIdentity
+    ) -> str | None:
         """The one user that SCIM made for the identity, where an admin has said that the provider's people are SCIM's.
 
         An address counts only when the provider has verified it; who fits several, or nobody, has an account of
@@ -262,7 +266,9 @@ class Logins:
             await self._parts.records.did(tx, request, event, user_id, change)
         return user
 
-    async def _opened(self, tx: Transaction, request: Request[Any, Any], provider_id: str, user: User) -> Login:
+    async def _opened(
+        self, tx: Transaction, request: Request[Any, Any], provider_id: str, user: User
+    ) -> Login:
         session = await self._parts.sessions.open(tx, user.id, provider_id)
         by = {"provider_id": provider_id, "role": user.role.label}
         await self._parts.records.did(

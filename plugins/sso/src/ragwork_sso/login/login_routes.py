@@ -9,14 +9,14 @@ from ragwork_hooks.auth import Headers, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, identifier, text
-from ragwork_hooks.http import AnyRoute, AuditDetails, Request, File, Empty, Response, Route
+from ragwork_hooks.http import AnyRoute, AuditDetails, Empty, File, Request, Response, Route
 from ragwork_hooks.plugin import Services
 from ragwork_toolkit.routes import public_route, read_route, write_route
 
-from ragwork_sso.people import account_store
-from ragwork_sso.login.return_urls import ReturnAddresses, plain_authority
 from ragwork_sso.feature_check import SSO, Entitled
-from ragwork_sso.login.login_flow import Login, Logins, CallbackParams
+from ragwork_sso.login.login_flow import CallbackParams, Login, Logins
+from ragwork_sso.login.return_urls import ReturnAddresses, plain_authority
+from ragwork_sso.people import account_store
 from ragwork_sso.providers.provider_store import ProviderStore
 from ragwork_sso.sessions.session_store import SessionStore
 

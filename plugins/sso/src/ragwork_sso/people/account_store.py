@@ -78,7 +78,9 @@ async def find(tx: Transaction, provider: IdentityProvider, identity: VerifiedId
     return found
 
 
-async def seen(tx: Transaction, provider: IdentityProvider, identity: VerifiedIdentity, user_id: str) -> tuple[str, bool]:
+async def seen(
+    tx: Transaction, provider: IdentityProvider, identity: VerifiedIdentity, user_id: str
+) -> tuple[str, bool]:
     """Note a login. The account's user id (``user_id`` when the account is new), and whether it is new."""
     row = await tx.fetchrow(
         _SEEN, provider.issuer, identity.subject, provider.id, user_id, identity.email, identity.name

@@ -10,14 +10,14 @@ from ragwork_hooks.auth import Directory, Provisioned, Provisioning, Role, User
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.fields import number, text
-from ragwork_hooks.http import AnyRoute, Request, Empty, Response
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
 
+from ragwork_sso.feature_check import Entitled
 from ragwork_sso.people import account_store
 from ragwork_sso.people.account_store import LinkedAccount
-from ragwork_sso.feature_check import Entitled
 from ragwork_sso.providers.provider_store import ProviderStore
 
 _USERS: Final = "/v1/admin/identity/users"
@@ -178,7 +178,9 @@ class UserApi:
         change = {"from": before.role.label, "to": role.label}
         if user.role != role:
             waits = attrs.evolve(_action(user), status="pending_approval")
-            return Response(status=202, data=waits, audit=_note(user, change, event="identity.role.requested"))
+            return Response(
+                status=202, data=waits, audit=_note(user, change, event="identity.role.requested")
+            )
         return Response(data=_action(user), changed=before.role != role, audit=_note(user, change))
 
     async def disable(self, request: Request[Empty, Empty]) -> Response:

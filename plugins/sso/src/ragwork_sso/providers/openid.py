@@ -14,8 +14,8 @@ import orjson
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.plugin import Egress, EgressResponse
 
-from ragwork_sso.providers import jwks as jwks
 from ragwork_sso.problems import exchange_failed
+from ragwork_sso.providers import jwks as jwks
 from ragwork_sso.providers.provider_store import IdentityProvider
 
 _MAX_BYTES: Final = 262_144
@@ -90,7 +90,9 @@ class OpenIdClient:
         id_token, access_token = answer.get("id_token"), answer.get("access_token")
         if not isinstance(id_token, str):
             raise exchange_failed("it gave no ID token")
-        return ProviderTokens(id_token=id_token, access_token=access_token if isinstance(access_token, str) else None)
+        return ProviderTokens(
+            id_token=id_token, access_token=access_token if isinstance(access_token, str) else None
+        )
 
     async def _document(self, url: str, timeout_s: float) -> Mapping[str, object]:
         response = await self._egress.request(

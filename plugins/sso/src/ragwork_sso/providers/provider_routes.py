@@ -10,22 +10,22 @@ from ragwork_hooks.auth import Directory, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, items, text
-from ragwork_hooks.http import AnyRoute, Request, Empty, Response, Route
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response, Route
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
 
+from ragwork_sso.feature_check import Entitled
 from ragwork_sso.login import role_mapping
 from ragwork_sso.login.return_urls import endpoint
-from ragwork_sso.providers.provider_check import Check, ProviderCheck
-from ragwork_sso.feature_check import Entitled
-from ragwork_sso.providers.jwks import ALGORITHMS
 from ragwork_sso.problems import invalid
+from ragwork_sso.providers.jwks import ALGORITHMS
+from ragwork_sso.providers.provider_check import Check, ProviderCheck
 from ragwork_sso.providers.provider_store import IdentityProvider, ProviderFields, ProviderStore
 from ragwork_sso.providers.secret_refs import ClientSecrets
-from ragwork_sso.sessions.session_store import SessionStore
 from ragwork_sso.providers.trust import Trust
+from ragwork_sso.sessions.session_store import SessionStore
 
 _PATH: Final = "/v1/admin/identity/providers"
 _ENDPOINTS: Final = ("auth_url", "token_url", "jwks_url")

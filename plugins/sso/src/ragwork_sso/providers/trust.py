@@ -13,8 +13,8 @@ from ragwork_hooks.auth import Directory, Role
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 
-from ragwork_sso.people import account_store
 from ragwork_sso.login import role_mapping
+from ragwork_sso.people import account_store
 from ragwork_sso.providers.provider_store import IdentityProvider, ProviderFields, ProviderStore
 
 _KIND: Final = "identity_provider"
