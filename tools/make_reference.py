@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/reference from the code that they describe.
+"""Write the generated pages of docs/reference, and the index of plugins, from the code that they describe.
 
 ``python tools/make_reference.py`` writes them; ``--check`` writes nothing and ends with 1, naming the
 pages that no longer say what the code does.
@@ -18,16 +18,17 @@ import attrs
 import click
 import ragwork_hooks
 import ragwork_toolkit
+from plugin_index import plugin_index
 from ragwork_apidocs.openapi import document_of
 from ragwork_cli.command_line import command_line
 from ragwork_hooks.errors import DEFAULT_CODES, STATUS_OF
 from ragwork_hooks.settings import settings_of
-from ragwork_kernel.boot import plugin_set as assemblies
-from ragwork_kernel.boot.plugin_set import PluginSet
-from ragwork_kernel.boot.boot import boot
 from ragwork_kernel.base.config import KernelConfig
+from ragwork_kernel.boot import plugin_set as assemblies
+from ragwork_kernel.boot.boot import boot
+from ragwork_kernel.boot.plugin_set import PluginSet
 
-REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+ROOT = Path(__file__).parents[1]
 HEAD = "<!-- Made by tools/make_reference.py. Edit the code, then run it again. -->\n\n"
 
 
@@ -38,29 +39,30 @@ def main() -> int:
     check: bool = parser.parse_args().check
     stale = []
     for name, text in pages().items():
-        path = REFERENCE / name
+        path = ROOT / name
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(name)
         if not check:
             path.write_text(text, encoding="utf-8")
     for name in stale:
-        print(f"{'stale' if check else 'wrote'} docs/reference/{name}")
+        print(f"{'stale' if check else 'wrote'} {name}")
     return 1 if check and stale else 0
 
 
 def pages() -> Mapping[str, str]:
-    """File name → text of every generated page, for the default assembly without any setting."""
+    """Path → text of every generated page, for the default assembly without any setting."""
     with tempfile.TemporaryDirectory() as folder:
         assembly = assemblies.read(Path(folder), {})
         document = asyncio.run(_openapi(assembly, Path(folder) / "data"))
     made = {
-        "configuration.md": configuration(assembly),
-        "hooks.md": hooks(),
-        "toolkit.md": toolkit(),
-        "commands.md": commands(),
-        "errors.md": errors(document),
-        "http.md": http(document),
+        "docs/reference/configuration.md": configuration(assembly),
+        "docs/reference/hooks.md": hooks(),
+        "docs/reference/toolkit.md": toolkit(),
+        "docs/reference/commands.md": commands(),
+        "docs/reference/errors.md": errors(document),
+        "docs/reference/http.md": http(document),
+        "plugins/README.md": plugin_index(),
     }
     return {name: HEAD + re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n" for name, text in made.items()}
 
