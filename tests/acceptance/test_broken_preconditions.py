@@ -50,6 +50,7 @@ def test_a_data_directory_of_another_user() -> None:
         refused(Installed(data_dir=folder / "data", cwd=folder, become=NOBODY), str(folder / "data"))
 
 
+# Slow: starts a server, and again over what it left.
 def test_a_cluster_of_another_postgres_major(ragwork: Installed) -> None:
     assert ragwork.run("dsn").returncode == 0
     [version] = [p for p in ragwork.data_dir.rglob("PG_VERSION") if (p.parent / "postgresql.conf").exists()]
@@ -68,6 +69,7 @@ def test_a_database_url_that_leads_nowhere(ragwork: Installed, url: str) -> None
     refused(ragwork, "DATABASE_URL", DATABASE_URL=url)
 
 
+# Slow: starts a command for each secret that is missing.
 def test_production_without_its_secrets(ragwork: Installed, postgres: PostgresServer) -> None:
     for name in ("DATABASE_URL", "APIKEY_PEPPER", "SSO_SESSION_PEPPER"):
         refused(ragwork, name, RAGWORK_PROFILE="production")
@@ -102,6 +104,7 @@ def test_an_unknown_key_in_the_settings_file(ragwork: Installed) -> None:
     refused(ragwork, "log_levle", "did you mean 'log_level'")
 
 
+# Slow: starts a server with a data directory of its own.
 def test_the_example_settings_boot(ragwork: Installed) -> None:
     shutil.copy(ROOT / ".env.example", ragwork.cwd / ".env")
     assert ragwork.run("config", "check").returncode == 0

@@ -14,6 +14,7 @@ def ragwork(tmp_path: Path) -> Installed:
     return Installed(data_dir=tmp_path / "data", cwd=tmp_path)
 
 
+# Slow: starts a server, and a dozen commands beside it.
 def test_commands_use_the_running_server_and_say_when_they_do_not(ragwork: Installed) -> None:
     with ragwork.serving() as server:
         socket = ragwork.data_dir / "serve.sock"
@@ -38,6 +39,7 @@ def test_commands_use_the_running_server_and_say_when_they_do_not(ragwork: Insta
     assert (alone.returncode, alone.stdout) == (0, there.stdout)
 
 
+# Slow: starts a server, and commands beside it.
 def test_a_path_is_the_one_of_where_the_command_was_typed(ragwork: Installed, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()

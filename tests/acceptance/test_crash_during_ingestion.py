@@ -50,6 +50,7 @@ async def chunks_in_the_index(dsn: str) -> int:
     return count
 
 
+# Slow: kills a server and starts it again, once for each place.
 @pytest.mark.timeout(300)
 def test_every_accepted_document_settles_once_after_each_crash(tmp_path: Path) -> None:
     ragwork = Installed(data_dir=tmp_path / "data", cwd=tmp_path)

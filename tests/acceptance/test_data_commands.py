@@ -29,6 +29,7 @@ def ragwork(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     assert installed.left_running() == []
 
 
+# Slow: the first of its module, for which an instance is made.
 def test_the_stores_there_are_say_what_their_columns_mean(ragwork: Installed) -> None:
     stores = {store["name"]: store for store in ragwork.json("data", "stores")}
     assert set(stores) == {"documents", "messages"}
@@ -62,6 +63,7 @@ def test_a_list_is_a_table_for_people(ragwork: Installed) -> None:
     assert (empty.returncode, empty.stdout) == (0, "no messages\n")
 
 
+# Slow: starts the command line four times.
 def test_an_export_goes_to_standard_output_or_into_a_new_private_file(ragwork: Installed) -> None:
     export = ("data", "export", "messages", "--tenant", "t1", "--subject")
     done = ragwork.run(*export, "user:ann")

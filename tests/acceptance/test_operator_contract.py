@@ -217,6 +217,7 @@ def test_the_data_directory_is_private(ragwork: Installed, server: Server) -> No
     assert stat.S_IMODE(ragwork.data_dir.stat().st_mode) & 0o077 == 0
 
 
+# Slow: starts a server and waits for it to end.
 def test_sigterm_lets_a_live_stream_finish_and_ends_with_0(tmp_path: Path) -> None:
     ragwork = Installed(
         data_dir=tmp_path / "d", cwd=tmp_path, settings={"LLM_PROVIDER": "fake", "FAKE_TOKEN_DELAY_MS": "50"}
@@ -240,6 +241,7 @@ def test_sigterm_lets_a_live_stream_finish_and_ends_with_0(tmp_path: Path) -> No
     assert ragwork.left_running() == []
 
 
+# Slow: starts a server and waits for its drain to be over.
 def test_a_stream_that_outlasts_the_drain_is_told_so(tmp_path: Path) -> None:
     settings = {"LLM_PROVIDER": "fake", "FAKE_TOKEN_DELAY_MS": "200", "DRAIN_TIMEOUT_SECONDS": "1"}
     ragwork = Installed(data_dir=tmp_path / "d", cwd=tmp_path, settings=settings)
@@ -261,6 +263,7 @@ def test_a_stream_that_outlasts_the_drain_is_told_so(tmp_path: Path) -> None:
         assert server.process.wait(15) == 0
 
 
+# Slow: starts a server with a data directory of its own.
 @pytest.mark.program("setpriv")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 def test_it_works_as_a_user_without_rights() -> None:

@@ -79,6 +79,7 @@ def deployment(tmp_path: Path, postgres_of_its_own: PostgresServer) -> Iterator[
     valkey.kill()
 
 
+# Slow: starts Postgres, Valkey, two servers and a worker.
 @pytest.mark.timeout(300)
 def test_production_by_the_book_is_healthy_and_doctor_is_content(deployment: Deployment) -> None:
     migrated = deployment.service("migrate").run(*COMPOSE["services"]["migrate"]["command"])

@@ -18,6 +18,7 @@ BUDGETS = {"without limits": (UNLIMITED, 4, 5, 9), "every gate on": (None, 4, 8,
 ROOMY = {f"RL_{who}_{what}": "100000" for who in ("KEY_RUN", "TENANT_RUN") for what in ("RPS", "BURST")}
 
 
+# Slow: starts two servers.
 async def test_what_one_server_revokes_the_other_refuses_within_a_second(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
@@ -49,6 +50,7 @@ async def fewest(trips: RoundTrips, attempt: Callable[[], object], times: int = 
     return min(found)
 
 
+# Slow: starts a server for each set of gates.
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("limits", BUDGETS)
 async def test_a_request_stays_within_its_round_trips(

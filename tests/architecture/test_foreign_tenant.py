@@ -183,6 +183,7 @@ async def called(app: Running, route: AnyRoute, ids: dict[str, str], key: str | 
     return await app.call(route.method, filled(route, ids), key, json=body)
 
 
+# Slow: calls every route as another tenant.
 async def test_no_route_shows_or_changes_anything_of_another_tenant(platform: Start) -> None:
     async with platform(**ASSEMBLY) as app:
         owner, ids = await owned_by_t1(app)

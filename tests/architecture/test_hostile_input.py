@@ -150,6 +150,7 @@ def with_body(app: Running) -> list[AnyRoute]:
     return [route for route in app.platform.routes if route.body_kind != "none"]
 
 
+# Slow: sends each hostile input to every route.
 async def test_no_small_input_is_the_servers_fault(platform: Start) -> None:
     some = random.Random(SEED)
     async with platform(**ASSEMBLY) as app:

@@ -146,6 +146,7 @@ def test_every_setting_is_ours_too_or_has_its_stage() -> None:
             assert f"| `{code(name)}`" not in reference, f"{name} is built: say so"
 
 
+# Slow: starts every command of the page.
 def test_every_command_is_one_of_ours_or_has_its_stage() -> None:
     rows = table("Commands and scripts")
     for _, here, today in rows:

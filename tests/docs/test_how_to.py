@@ -95,6 +95,7 @@ def apart(page: Page, instance: Instance, folder: Path) -> Instance:
     return attrs.evolve(instance, replace=replace, environ=instance.environ | settings)
 
 
+# Slow: most pages start a server of their own.
 @pytest.mark.program("curl")
 @pytest.mark.parametrize("name", PAGES)
 async def test_the_commands_of_the_page_print_what_it_shows(

@@ -16,6 +16,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+# Slow: a fresh instance, from its start to an answer.
 @pytest.mark.program("curl")
 def test_the_commands_of_the_page_lead_to_a_cited_answer(tmp_path: Path) -> None:
     environment = Environment.make(tmp_path / "env", with_pip=False)

@@ -77,12 +77,14 @@ def installed(package: Path, offline: dict[str, str]) -> dict[str, str]:
 ACTIVATE = ". .venv/bin/activate\n"
 
 
+# Slow: runs the whole kit as the page does.
 def test_the_package_is_proved_as_the_page_says(package: Path, installed: dict[str, str]) -> None:
     said = run(ACTIVATE + fences(PAGE, "sh")[1], package, **installed)
     assert "[1/" in said
     assert said.splitlines()[-1].startswith("OK: tier "), said
 
 
+# Slow: starts a server in an environment of its own.
 def test_the_answer_is_the_one_shown(package: Path, installed: dict[str, str]) -> None:
     (package / "src" / "ragwork_opening" / "py.typed").touch()
     (package / "ragwork.toml").write_text(files(PAGE)["ragwork.toml"])

@@ -42,6 +42,7 @@ def test_the_wheel_holds_the_code_the_types_marker_and_both_entry_points(wheel: 
     assert "[ragwork.retrieval]\nmilvus = ragwork_milvus.retriever:provider" in points
 
 
+# Slow: installs a wheel and starts a server with it.
 def test_the_platform_runs_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:
     site, tests = tmp_path / "site", tmp_path / "tests"
     tests.mkdir()

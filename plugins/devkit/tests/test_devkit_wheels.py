@@ -44,6 +44,7 @@ def pip(*arguments: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+# Slow: runs the whole kit on every kind of plugin.
 @pytest.mark.parametrize("kind", CHOSEN)
 async def test_a_new_plugin_is_gold_as_it_is_written(tmp_path: Path, kind: str) -> None:
     console = QuietConsole()
@@ -77,6 +78,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+# Slow: installs every wheel and starts a server.
 def test_the_platform_runs_the_wheels_and_no_source(seen: dict[str, Any]) -> None:
     assert seen["inactive"] == {}
     assert all(place.startswith(seen["site"]) for place in seen["places"].values())

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MEDIA = "application/scim+json"
 
 
+# Slow: another's conformance suite, as long as it is.
 @pytest.mark.parametrize("accept", [MEDIA, "*/*", "application/json"])
 async def test_scim2_tester_finds_no_error_and_skips_nothing(app: Any, scim: Any, accept: str) -> None:
     def check() -> Any:

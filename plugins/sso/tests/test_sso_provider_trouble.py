@@ -29,6 +29,7 @@ async def test_a_failed_exchange_opens_nothing_and_spends_the_state(stage: Any, 
     assert (await stage.login(provider_id)).status == 200
 
 
+# Slow: waits for the deadline that it proves.
 async def test_a_provider_that_never_answers_is_given_up_within_the_deadline(stage: Any) -> None:
     provider_id = await stage.provider()
     stage.idp.token_mood = "slow"

@@ -129,6 +129,7 @@ def batches(round_number: int) -> list[list[str]]:
     return [[f"r{round_number}-{client}-{n}" for n in range(EACH)] for client in range(CLIENTS)]
 
 
+# Slow: kills servers and starts them again.
 @pytest.mark.timeout(120)
 async def test_killed_between_charge_and_commit_nothing_is_lost_or_left(
     postgres: PostgresServer, tmp_path: Path

@@ -27,6 +27,7 @@ def told(server: Server, method: str, path: str, key: str, body: Any) -> tuple[i
     return status, answer["error"]["code"] if isinstance(answer, dict) and "error" in answer else None
 
 
+# Slow: starts two servers, and waits for what reaches the other.
 async def test_switches_plans_policies_and_quotas_reach_the_other_process(
     postgres: PostgresServer, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

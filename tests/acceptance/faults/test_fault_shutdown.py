@@ -108,6 +108,7 @@ def is_left(home: Path) -> bool:
     return named()
 
 
+# Slow: waits for the deadline of a shutdown.
 @pytest.mark.parametrize("how", ["closing", "loop", "boot"])
 def test_a_server_in_which_something_hangs_ends_in_time_and_its_postgres_with_it(
     install, home: Path, how: str

@@ -371,6 +371,7 @@ def _message(case: ET.Element) -> str:
     return ""
 
 
+# Slow: each is a test run of its own, and what hangs is waited for.
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_a_fault_is_caught_with_its_rule_and_its_remedy(fault: Fault, messages: dict[str, str]) -> None:
     said = messages[f"{fault.name}::{fault.test}"].partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Enqueueing and reading jobs; the worker that runs them is in ``job_worker``."""
+"""Enqueueing and reading jobs; the worker that runs them is in ``worker``."""
 
 import re
 from collections.abc import Container, Mapping, Sequence

@@ -13,7 +13,7 @@ from ragwork_toolkit.vendor.cancellable_threads import CancellableThreads, Conne
 
 @attrs.frozen
 class Target:
-    """Where a line leads, and as whom: ``key`` of an ``Identity``."""
+    """Where a line leads, and as whom: ``key`` of a ``GoogleIdentity``."""
 
     endpoint: str
     identity: str

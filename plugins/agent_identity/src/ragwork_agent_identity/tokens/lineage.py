@@ -1,7 +1,7 @@
 """What a token descends from: every fact whose end is the token's own end.
 
 A token carries its lineage, and so does whatever is derived from it; there is one judgement over it, see
-``standing``. A link without a ``credential`` is an agent that never proved itself: another asked for the token
+``token_validity``. A link without a ``credential`` is an agent that never proved itself: another asked for the token
 in its name, and is bound by the rights of both.
 """
 
