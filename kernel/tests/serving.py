@@ -106,9 +106,9 @@ class StepAdmit:
     def _named(self) -> str:
         return f"admit-{self.stage}"
 
-    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
+    async def admit(self, request: AdmissionRequest) -> Admission | Deny:
         self.log.append(self.name)
-        self.asks.append(ask)
+        self.asks.append(request)
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer  # type: ignore[return-value]  # nonsense is the point of some tests

@@ -312,7 +312,7 @@ class Settled:
             raise RuntimeError("settle failed")
 
     def admission(self) -> Admission:
-        return Admission(hold=Reservation(settle=self.settle), headers={"X-Held": "yes"})
+        return Admission(reservation=Reservation(settle=self.settle), headers={"X-Held": "yes"})
 
 
 @pytest.mark.parametrize(

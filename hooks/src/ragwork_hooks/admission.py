@@ -1,4 +1,4 @@
-"""Is there room for this: gates that limit, warn, degrade and hold, and the grant they add up to."""
+"""Is there room for this: gates that limit, warn, degrade and reserve, and the result they add up to."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -50,7 +50,7 @@ class Admission:
     headers: Mapping[str, str] = attrs.field(factory=dict)
     notices: tuple[Notification, ...] = ()
     degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
-    hold: Reservation | None = None
+    reservation: Reservation | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -93,7 +93,7 @@ class AdmissionGate(Protocol):
     name: str
     stage: Stage
 
-    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
+    async def admit(self, request: AdmissionRequest) -> Admission | Deny:
         """``Deny`` carries the code (``RATE_LIMITED`` …). A gate that raises denies."""
 
     def wire(self, route: "AnyRoute") -> Wire:
@@ -107,7 +107,7 @@ class AdmissionResult:
     headers: Mapping[str, str] = attrs.field(factory=dict)
     notices: tuple[Notification, ...] = ()
     degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
-    holds: tuple[Reservation, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
 
     def plus(self, more: Admission) -> "AdmissionResult":
         """This grant and one more admission."""
@@ -115,7 +115,9 @@ class AdmissionResult:
             headers={**self.headers, **more.headers},
             notices=(*self.notices, *more.notices),
             degrade=_stricter(self.degrade, more.degrade),
-            holds=self.holds if more.hold is None else (*self.holds, more.hold),
+            reservations=self.reservations
+            if more.reservation is None
+            else (*self.reservations, more.reservation),
         )
 
 

@@ -32,9 +32,9 @@ async def test_what_comes_beyond_the_places_waits_then_is_refused():
     assert (refused.code, refused.headers["Retry-After"]) == ("SERVICE_BUSY", "1")
     waiting = asyncio.create_task(gate.admit(ask()))
     await asyncio.sleep(0)
-    await first.hold.settle(False)
+    await first.reservation.settle(False)
     assert isinstance(await waiting, Admission)
-    await second.hold.settle(True)
+    await second.reservation.settle(True)
     assert isinstance(await gate.admit(ask()), Admission)
 
 
@@ -44,7 +44,7 @@ async def test_other_routes_take_no_place(switch):
     for _ in range(3):
         admitted = await gate.admit(ask(switch))
         assert isinstance(admitted, Admission)
-        assert admitted.hold is None
+        assert admitted.reservation is None
 
 
 async def test_a_caller_that_leaves_while_waiting_takes_no_place():
@@ -54,5 +54,5 @@ async def test_a_caller_that_leaves_while_waiting_takes_no_place():
     await asyncio.sleep(0.01)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
-    await held.hold.settle(True)
+    await held.reservation.settle(True)
     assert isinstance(await gate.admit(ask()), Admission)

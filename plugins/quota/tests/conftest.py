@@ -88,8 +88,8 @@ class QuotaProcess(PluginProcess):
                 await work()
         except RuntimeError:
             started = False
-        if verdict.hold:
-            await verdict.hold.settle(started)
+        if verdict.reservation:
+            await verdict.reservation.settle(started)
         return verdict
 
     async def limit(self, tenant: str, **limits: object) -> None:

@@ -47,10 +47,10 @@ def asked(*, switch: str | None = None, feature: str | None = None, tenant: str 
     )  # fmt: skip
 
 
-async def stopped_by(app: Any, ask: AdmissionRequest) -> object:
+async def stopped_by(app: Any, request: AdmissionRequest) -> object:
     """What the gates say stopped it; ``None`` when it may go on."""
     for gate in (SwitchGate(store_of(app)), FeatureGate(store_of(app))):
-        verdict = await gate.admit(ask)
+        verdict = await gate.admit(request)
         if isinstance(verdict, Deny):
             assert verdict.code == "FEATURE_TEMPORARILY_DISABLED"
             assert int(verdict.headers["Retry-After"]) > 0

@@ -1,4 +1,4 @@
-"""Admission: gates asked stage by stage, the transaction they share, and the holds they leave."""
+"""Admission: gates asked stage by stage, the transaction they share, and the reservations they leave."""
 
 import asyncio
 import contextlib
@@ -80,20 +80,20 @@ class AdmissionGates:
 
             yield begin
 
-    def settle(self, holds: Iterable[Reservation], *, handled: bool, rolled_back: bool) -> None:
-        """Settle ``holds`` beside the reply; ``settled`` awaits these tasks, so none is lost.
+    def settle(self, reservations: Iterable[Reservation], *, handled: bool, rolled_back: bool) -> None:
+        """Settle ``reservations`` beside the reply; ``settled`` awaits these tasks, so none is lost.
 
-        What a hold wrote in a transaction that was rolled back is gone with it.
+        What a reservation wrote in a transaction that was rolled back is gone with it.
         """
-        for hold in holds:
-            if hold.written and rolled_back:
+        for reservation in reservations:
+            if reservation.written and rolled_back:
                 continue
-            task = asyncio.create_task(_settled(hold, handled))
+            task = asyncio.create_task(_settled(reservation, handled))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
 
     async def settled(self) -> None:
-        """Wait until every hold of finished requests is settled."""
+        """Wait until every reservation of finished requests is settled."""
         await asyncio.gather(*self._settling, return_exceptions=True)
 
 
@@ -101,16 +101,16 @@ async def _none_yet() -> Transaction:
     raise RuntimeError("this stage of admission has no transaction")
 
 
-async def _settled(hold: Reservation, started: bool) -> None:
+async def _settled(reservation: Reservation, started: bool) -> None:
     try:
-        await hold.settle(started)
+        await reservation.settle(started)
     except Exception:
-        log.exception("a hold could not be settled")
+        log.exception("a reservation could not be settled")
 
 
-async def _ask(gate: AdmissionGate, ask: AdmissionRequest) -> Admission | Deny:
+async def _ask(gate: AdmissionGate, request: AdmissionRequest) -> Admission | Deny:
     try:
-        verdict = await gate.admit(ask)
+        verdict = await gate.admit(request)
     except Exception:
         log.exception("admission gate %s failed; denied", gate.name)
         return Deny("SERVICE_UNAVAILABLE", f"the gate {gate.name} could not decide")

@@ -120,7 +120,7 @@ class Pipeline:
         return self._idle.is_set()
 
     async def settled(self) -> None:
-        """Wait until every hold of finished requests is settled."""
+        """Wait until every reservation of finished requests is settled."""
         await self._admission.settled()
 
     async def _exchange(self, request: web.Request, route: AnyRoute, legacy: bool) -> web.StreamResponse:
@@ -143,7 +143,7 @@ class Pipeline:
             if context.body is not None:
                 context.body.release()
             self._admission.settle(
-                context.admission.holds, handled=context.handled, rolled_back=context.rolled_back
+                context.admission.reservations, handled=context.handled, rolled_back=context.rolled_back
             )
             self._observe(context, status)
             tenant = context.caller.tenant_id if context.caller else ""

@@ -36,7 +36,7 @@ class RequestContext:
     caller: Principal | None = None
     #: The tenant that is acted on, known after decoding.
     tenant_id: str | None = None
-    #: What the admission gates gave. It grows gate by gate, so that no hold is lost when a later one refuses.
+    #: What the admission gates gave. It grows gate by gate, so that no reservation is lost when a later one refuses.
     admission: AdmissionResult = attrs.field(factory=AdmissionResult)
     #: Memory that is reserved for the body.
     body: KernelShare | None = None

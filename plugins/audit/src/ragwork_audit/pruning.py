@@ -52,7 +52,10 @@ class Pruning:
         return (await visit(tenants, self.prune)).complete()
 
     async def prune(self, tenant_id: str) -> int:
-        """How many records of one tenant went. Raises ``VerificationFailed`` for a log whose cut is not as it was signed."""
+        """How many records of one tenant went.
+
+        Raises ``VerificationFailed`` for a log whose cut is not as it was signed.
+        """
         total = 0
         while True:
             async with self._services.db.tenant(tenant_id) as tx:

@@ -17,11 +17,11 @@ class EntitlementGate:
     def __init__(self, plans: PostgresPlans) -> None:
         self._plans = plans
 
-    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
-        if ask.principal is None or ask.feature is None:
+    async def admit(self, request: AdmissionRequest) -> Admission | Deny:
+        if request.principal is None or request.feature is None:
             return Admission()
-        key = feature_keys.catalogued(ask.feature)
-        tenant_plan = await self._plans.tenant_plan(ask.principal.tenant_id)
+        key = feature_keys.catalogued(request.feature)
+        tenant_plan = await self._plans.tenant_plan(request.principal.tenant_id)
         return Admission() if tenant_plan.has(key) else _refusal(key, tenant_plan)
 
     def wire(self, route: AnyRoute) -> Wire:

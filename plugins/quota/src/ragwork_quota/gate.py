@@ -30,16 +30,16 @@ class QuotaGate:
         self._leases = leases
         self._metrics = metrics
 
-    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
-        if ask.principal is None or ask.rate_class == "identity":
+    async def admit(self, request: AdmissionRequest) -> Admission | Deny:
+        if request.principal is None or request.rate_class == "identity":
             return Admission()
-        tenant_id = ask.principal.tenant_id
-        if ask.free:
-            looked = await self._charger.charge(await ask.open(), 0, ask.rate_class)
+        tenant_id = request.principal.tenant_id
+        if request.free:
+            looked = await self._charger.charge(await request.open(), 0, request.rate_class)
             return Admission(headers=self._leases.quota(tenant_id).status_for_client(looked.status).headers())
-        if ask.rate_class in _LEASED:
-            return await self._draw(tenant_id, ask.rate_class)
-        return await self._charge(tenant_id, ask)
+        if request.rate_class in _LEASED:
+            return await self._draw(tenant_id, request.rate_class)
+        return await self._charge(tenant_id, request)
 
     def wire(self, route: AnyRoute) -> Wire:
         """Where the tenant stands, on every answer to somebody who is counted."""
@@ -54,21 +54,21 @@ class QuotaGate:
             return self._deny(tenant_id, drawn)
         return Admission(
             headers=drawn.status.headers(),
-            hold=Reservation(settle=partial(self._undo_draw, tenant_id, drawn, cost, rate_class)),
+            reservation=Reservation(settle=partial(self._undo_draw, tenant_id, drawn, cost, rate_class)),
         )
 
-    async def _charge(self, tenant_id: str, ask: AdmissionRequest) -> Admission | Deny:
-        cost = _cost(ask.rate_class)
-        tx = await ask.open()
-        charged = await self._charger.charge(tx, cost, ask.rate_class)
+    async def _charge(self, tenant_id: str, request: AdmissionRequest) -> Admission | Deny:
+        cost = _cost(request.rate_class)
+        tx = await request.open()
+        charged = await self._charger.charge(tx, cost, request.rate_class)
         if charged.refused is not None:
             return self._deny(tenant_id, charged)
         quota = self._leases.quota(tenant_id)
         tx.on_commit(partial(quota.adopt, charged.status))
         return Admission(
             headers=quota.status_for_client(charged.status).headers(),
-            hold=Reservation(
-                settle=partial(self._undo_charge, tenant_id, charged.status, cost, ask.rate_class),
+            reservation=Reservation(
+                settle=partial(self._undo_charge, tenant_id, charged.status, cost, request.rate_class),
                 written=True,
             ),
         )
@@ -120,9 +120,9 @@ class PlanGate:
     def __init__(self, limits: LimitStore) -> None:
         self._limits = limits
 
-    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
-        if ask.principal is not None:
-            await self._limits.of_plan(ask.principal.tenant_id)
+    async def admit(self, request: AdmissionRequest) -> Admission | Deny:
+        if request.principal is not None:
+            await self._limits.of_plan(request.principal.tenant_id)
         return Admission()
 
     def wire(self, route: AnyRoute) -> Wire:

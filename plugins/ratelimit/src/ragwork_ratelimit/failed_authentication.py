@@ -50,22 +50,22 @@ class FailedAuthenticationGate:
         self._policy = RateLimitPolicy("address-failures", "address", limit, 1)
         self._metrics = metrics
 
-    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
+    async def admit(self, request: AdmissionRequest) -> Admission | Deny:
         """``Deny`` 429 with the time after which this address is listened to again. Probes always pass."""
-        if ask.rate_class == "probe":
+        if request.rate_class == "probe":
             return Admission()
-        client = client_of(ask.peer)
+        client = client_of(request.peer)
         wait_s = self._failures.wait_s(self._policy.limit.bucket(client), 1)
-        if not wait_s or self._may_be_looked_up(client, ask.credential):
+        if not wait_s or self._may_be_looked_up(client, request.credential):
             return Admission()
-        count_refusal(self._metrics, ask.rate_class)
+        count_refusal(self._metrics, request.rate_class)
         policies = (self._policy,)
         told = {
             "RateLimit-Policy": headers.policy_field(policies),
             "RateLimit": f'"{self._policy.name}";r=0;t={max(1, math.ceil(wait_s))}',
         }
         draw = BucketDraw(wait_s=wait_s, short=0, remaining=(0.0,))
-        return headers.refusal(self._policy, ask.rate_class, draw, told)
+        return headers.refusal(self._policy, request.rate_class, draw, told)
 
     def _may_be_looked_up(self, client: str, credential: str | None) -> bool:
         if credential is None:

@@ -65,11 +65,11 @@ class RateGate:
         self._degradation = degradation
         self._metrics = metrics
 
-    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
+    async def admit(self, request: AdmissionRequest) -> Admission | Deny:
         """``Deny`` 429 RATE_LIMITED, or 503 RATE_LIMIT_UNAVAILABLE where an absent state closes the door."""
-        if ask.rate_class == "probe":
+        if request.rate_class == "probe":
             return Admission()
-        held = self._held(ask)
+        held = self._held(request)
         status: Mapping[str, str] = {}
         draw = _never(held)
         if draw is None:
@@ -88,8 +88,8 @@ class RateGate:
         }
         if draw.short is None:
             return Admission(headers=told)
-        count_refusal(self._metrics, ask.rate_class)
-        return headers.refusal(held.policies[draw.short], ask.rate_class, draw, told)
+        count_refusal(self._metrics, request.rate_class)
+        return headers.refusal(held.policies[draw.short], request.rate_class, draw, told)
 
     def wire(self, route: AnyRoute) -> Wire:
         """A draw on every route that is limited at all."""
@@ -98,14 +98,14 @@ class RateGate:
         codes = ("RATE_LIMITED", "RATE_LIMIT_UNAVAILABLE")
         return Wire(codes=codes, headers=headers.MEANINGS, refusal_headers=headers.MEANINGS_OF_REFUSAL)
 
-    def _held(self, ask: AdmissionRequest) -> RequestBuckets:
-        if ask.principal is None or ask.rate_class == "identity":
+    def _held(self, request: AdmissionRequest) -> RequestBuckets:
+        if request.principal is None or request.rate_class == "identity":
             policies, scope = self._public, PLATFORM_TENANT
-            names = [f"public:address:{client_of(ask.peer)}"]
+            names = [f"public:address:{client_of(request.peer)}"]
         else:
-            name = ask.rate_class if ask.rate_class in self._classes else STRICTEST
-            policies, scope = self._classes[name], ask.principal.tenant_id
-            names = [f"{name}:key:{_who(ask.principal)}", f"{name}:tenant"]
+            name = request.rate_class if request.rate_class in self._classes else STRICTEST
+            policies, scope = self._classes[name], request.principal.tenant_id
+            names = [f"{name}:key:{_who(request.principal)}", f"{name}:tenant"]
         return RequestBuckets(
             scope=scope,
             policies=policies,

@@ -18,15 +18,15 @@ class RunGate:
         self.stage: Stage = "capacity"
         self.shares = shares
 
-    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
+    async def admit(self, request: AdmissionRequest) -> Admission | Deny:
         """A place for a request of rate class ``run``, held until the kernel settles it."""
-        if ask.rate_class != "run":
+        if request.rate_class != "run":
             return Admission()
         try:
             share = await self.shares.take()
         except Problem as busy:
             return Deny(busy.code, busy.message, headers=busy.headers)
-        return Admission(hold=Reservation(settle=lambda started: self._settle(share)))
+        return Admission(reservation=Reservation(settle=lambda started: self._settle(share)))
 
     def wire(self, route: AnyRoute) -> Wire:
         return Wire(codes=("SERVICE_BUSY",)) if route.rate_class == "run" else Wire()

@@ -26,10 +26,10 @@ class SwitchGate:
     def __init__(self, store: ControlStore) -> None:
         self._store = store
 
-    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
-        if ask.switch is None:
+    async def admit(self, request: AdmissionRequest) -> Admission | Deny:
+        if request.switch is None:
             return Admission()
-        switch = f"kill.{ask.switch}"
+        switch = f"kill.{request.switch}"
         killed = (await self._store.current()).killed
         return _stopped(switch) if killed.get(switch, False) else Admission()
 
@@ -46,15 +46,15 @@ class FeatureGate:
     def __init__(self, store: ControlStore) -> None:
         self._store = store
 
-    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
-        control = control_of(ask.feature)
-        if control is None or ask.principal is None:
+    async def admit(self, request: AdmissionRequest) -> Admission | Deny:
+        control = control_of(request.feature)
+        if control is None or request.principal is None:
             return Admission()
         switch, canary = f"kill.{control}", f"rollout.{control}"
         controls = await self._store.current()
         if controls.killed[switch]:
             return _stopped(switch)
-        if not reaches(canary, controls.percentages[canary], ask.principal.tenant_id):
+        if not reaches(canary, controls.percentages[canary], request.principal.tenant_id):
             return _refusal(canary, "is being rolled out and has not reached your tenant")
         return Admission()
 

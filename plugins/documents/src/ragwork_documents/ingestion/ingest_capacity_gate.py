@@ -23,15 +23,15 @@ class IntakeGate:
         self.stage: Stage = "capacity"
         self._places = places
 
-    async def admit(self, ask: AdmissionRequest) -> Admission | Deny:
+    async def admit(self, request: AdmissionRequest) -> Admission | Deny:
         """A place for a route of the switch ``ingest``, held until the kernel settles it."""
-        if ask.switch != SWITCH:
+        if request.switch != SWITCH:
             return Admission()
         try:
             share = await self._places.take()
         except Problem as busy:
             return Deny(busy.code, busy.message, headers=busy.headers)
-        return Admission(hold=Reservation(settle=lambda started: self._settle(share)))
+        return Admission(reservation=Reservation(settle=lambda started: self._settle(share)))
 
     def wire(self, route: AnyRoute) -> Wire:
         return Wire(codes=("SERVICE_BUSY",)) if route.switch == SWITCH else Wire()
