@@ -144,15 +144,18 @@ may import it; it is versioned like hooks, and needs nothing else of Ragwork.
 
 def _modules(package: str, folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("[!_]*.py")):
-        module = ast.parse(path.read_text(encoding="utf-8"))
+        source = path.read_text(encoding="utf-8")
+        module, lines = ast.parse(source), source.splitlines()
         name = ".".join((package, *path.relative_to(folder).with_suffix("").parts))
         yield f"\n## `{name}`\n\n{ast.get_docstring(module) or ''}\n"
-        yield from (_documented(node) for node in module.body)
+        yield from (_documented(node, lines) for node in module.body)
 
 
-def _documented(node: ast.stmt) -> str:
+def _documented(node: ast.stmt, lines: Sequence[str]) -> str:
     if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-        return f"\n### `{node.name}`\n\n{ast.get_docstring(node) or ''}\n\n```python\n{_class(node)}```\n"
+        return (
+            f"\n### `{node.name}`\n\n{ast.get_docstring(node) or ''}\n\n```python\n{_class(node, lines)}```\n"
+        )
     if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
         doc = ast.get_docstring(node) or ""
         return f"\n### `{node.name}`\n\n{doc}\n\n```python\n{_signature(node)}\n```\n"
@@ -162,12 +165,20 @@ def _documented(node: ast.stmt) -> str:
     return ""
 
 
-def _class(node: ast.ClassDef) -> str:
+def _class(node: ast.ClassDef, lines: Sequence[str]) -> str:
     bases = ", ".join(ast.unparse(base) for base in node.bases)
-    lines = [f"@{ast.unparse(decorator)}" for decorator in node.decorator_list]
-    lines.append(f"class {node.name}({bases}):" if bases else f"class {node.name}:")
-    body = [line for member in node.body for line in _member(member)]
-    return "\n".join([*lines, *(f"    {line}" if line else "" for line in body or ["..."])]) + "\n"
+    head = [f"@{ast.unparse(decorator)}" for decorator in node.decorator_list]
+    head.append(f"class {node.name}({bases}):" if bases else f"class {node.name}:")
+    body = [line for member in node.body for line in (*_remark(member, lines), *_member(member))]
+    return "\n".join([*head, *(f"    {line}" if line else "" for line in body or ["..."])]) + "\n"
+
+
+def _remark(node: ast.stmt, lines: Sequence[str]) -> Sequence[str]:
+    """The comment above a field that says what it holds."""
+    first = node.lineno - 1
+    while first and lines[first - 1].lstrip().startswith("#:"):
+        first -= 1
+    return [line.strip() for line in lines[first : node.lineno - 1]]
 
 
 def _member(node: ast.stmt) -> Iterator[str]:

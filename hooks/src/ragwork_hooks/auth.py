@@ -61,30 +61,31 @@ class Headers(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Principal:
-    """An authenticated caller, bound to exactly one tenant.
+    """An authenticated caller, bound to exactly one tenant."""
 
-    ``kind`` is the actor type of the audit taxonomy (``api_key``, ``sso_session``, ``system`` …);
-    ``credential_id`` the key or session, ``user_id`` the person or service behind it. ``platform``
-    is a flag beside the role: it widens what routes are open, never which tenant's rows are seen.
-    ``scopes`` limits the credential to actions of these names (``document.read``, ``scim.*``); ``None`` does
-    not. With ``on_behalf_of`` an agent acts for somebody: only what both may do is allowed.
-
-    ``stands_on`` has the ids of everything else whose end ends this credential: what it was derived from, the
-    key that signed it. ``expires_at`` is its own end, ``None`` when it has none. ``actor_id`` is whom the audit log
-    names, where that is not the credential.
-    """
-
+    #: Whose rows it may see, whatever else it may.
     tenant_id: str
+    #: The person or service behind the credential.
     user_id: str
+    #: The key or session.
     credential_id: str
+    #: The actor type of the audit taxonomy: ``api_key``, ``sso_session``, ``system`` …
     kind: str
+    #: What it may do at most.
     role: Role
+    #: Whose grants it shares.
     groups: frozenset[str] = frozenset()
+    #: A flag beside the role: it widens what routes are open, never which tenant's rows are seen.
     platform: bool = False
+    #: Limits the credential to actions of these names (``document.read``, ``scim.*``); ``None`` does not.
     scopes: frozenset[str] | None = None
+    #: Whom an agent acts for: only what both may do is allowed.
     on_behalf_of: "Principal | None" = None
+    #: Ids of everything else whose end ends this credential: what it was derived from, the key that signed it.
     stands_on: frozenset[str] = frozenset()
+    #: Its own end; ``None`` when it has none.
     expires_at: datetime | None = None
+    #: Whom the audit log names, where that is not the credential.
     actor_id: str | None = None
 
     @property

@@ -61,26 +61,35 @@ class Upload:
 
 @attrs.frozen(kw_only=True)
 class Request(Generic[B, Q]):
-    """One decoded, authorized and admitted request.
+    """One decoded, authorized and admitted request."""
 
-    ``request_id`` is the server's own id, ``echo_id`` the one clients see (theirs when it was well
-    formed, else the same). ``path`` holds the path's parameters. ``origin`` is this service as the caller addressed
-    it (``https://rag.example.org``). ``deadline`` is in loop time.
-    """
-
+    #: The server's own id.
     request_id: str
+    #: The id that clients see: theirs when it was well formed, else the same.
     echo_id: str
+    #: The path's parameters.
     path: Mapping[str, str]
+    #: The decoded query.
     query: Q
+    #: The decoded body.
     body: B
+    #: As they were sent.
     headers: Headers
+    #: The client's address.
     peer: str
+    #: This service as the caller addressed it: ``https://rag.example.org``.
     origin: str
+    #: What the admission gates gave.
     admission: AdmissionResult
+    #: In loop time.
     deadline: float
+    #: ``None`` on a public route.
     caller: Principal | None
+    #: ``None`` where the route declares none.
     transaction: Transaction | None
+    #: What is acted on, where the route loads it.
     resource: Resource | None
+    #: What the gates said of the resource.
     decision: Decision | None
 
     @property
@@ -223,49 +232,63 @@ FeatureLoader: TypeAlias = Callable[["Request[Any, Any]"], Awaitable[Features]]
 class Route(Generic[B, Q]):
     """Everything the kernel must know of a route; what has no default must be said.
 
-    ``name`` is ``area.verb``, with more areas between if need be; clients generated from the API's description
-    call it ``area_verb``, so it never changes. ``path`` starts with ``/v1/``, or anywhere with a ``error_format``,
-    and names parameters in braces. ``action`` is ``None`` only at scope ``public``. ``transaction`` opens one for
-    the handler, committed before the reply leaves. ``resource`` loads what is acted on inside that transaction and
-    raises ``Problem`` 404 when it does not exist. ``stale_reads`` allows a lagging replica. ``response`` is the
-    type under ``data`` (``None`` for no body or a stream). ``body_limit`` in bytes overrides
-    ``MAX_REQUEST_BYTES``. ``body=dict`` takes any JSON object as it is, ``query=dict`` any parameters;
-    unknown fields of a ``form`` are dropped. ``body_shape`` describes a body that is taken as it is, ``events`` a
-    stream; ``security`` names other ways to authenticate than the platform's. ``legacy`` also serves the path
-    without ``/v1``. ``switch`` names the kill switch that stops it.
-
     A ``tenant_id`` in the path or query names the tenant that is acted on: the caller's own, or with
-    platform scope any; the transaction, the replay and the audit record are bound to it. ``audit_event``
-    is written in the route's write transaction, else before the handler in a short one.
+    platform scope any; the transaction, the replay and the audit record are bound to it.
     """
 
+    #: ``area.verb``, with more areas between if need be; clients generated from the API's description call it
+    #: ``area_verb``, so it never changes.
     name: str
     method: Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
+    #: Starts with ``/v1/``, or anywhere with an ``error_format``; parameters stand in braces.
     path: str
+    #: What it does, for the API's description.
     summary: str
     handler: Callable[[Request[B, Q]], Awaitable[object]]
+    #: Who may call it at all.
     scope: Literal["public", "tenant", "platform"]
+    #: What it is to the gates; ``None`` only at scope ``public``.
     action: Action | None
+    #: Which limits count it.
     rate_class: RateClass
+    #: Whether it takes an ``Idempotency-Key``.
     idempotency: Literal["none", "accepted", "required"]
+    #: Written in the route's write transaction, else before the handler in a short one.
     audit_event: str | None
+    #: What the tenant's plan must have.
     feature: Features | FeatureLoader
+    #: Whether a lagging replica may answer.
     stale_reads: bool
+    #: Opened for the handler, and committed before the reply leaves.
     transaction: Literal["none", "read", "write"]
+    #: The type under ``data``; ``None`` for no body or a stream.
     response: Any
+    #: ``dict`` takes any JSON object as it is.
     body: type[B] = Empty  # type: ignore[assignment]  # the default of a type parameter needs 3.13
+    #: ``dict`` takes any parameters.
     query: type[Q] = Empty  # type: ignore[assignment]
+    #: How the body comes. Unknown fields of a ``form`` are dropped.
     body_kind: Literal["none", "json", "optional_json", "multipart", "form"] = "none"
+    #: In bytes, instead of ``MAX_REQUEST_BYTES``.
     body_limit: int | None = None
+    #: Loads what is acted on within the transaction. Raises ``Problem`` 404 when it does not exist.
     resource: ResourceLoader | None = None
+    #: Of an answer that says no other.
     status: int = 200
     media_type: str = "application/json"
+    #: Codes that it raises beside those of every route.
     errors: tuple[str, ...] = ()
+    #: Whether the path is served without ``/v1``, too.
     legacy: bool = False
+    #: The kill switch that stops it.
     switch: str | None = None
+    #: How its refusals are written, where that is not the platform's way.
     error_format: ErrorFormat | None = None
+    #: Describes a body that is taken as it is.
     body_shape: type | None = None
+    #: Describes a stream.
     events: EventTypes | None = None
+    #: Other ways to authenticate than the platform's.
     security: tuple[Scheme, ...] = ()
 
 

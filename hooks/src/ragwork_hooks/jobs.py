@@ -30,7 +30,7 @@ class PermanentFailure(Exception):
 class JobKind:
     """How a kind of job runs.
 
-    A raise retries with growing delay from ``backoff_s`` until ``max_attempts``, then ``dead`` is called once with
+    A raise retries with growing delay from ``backoff_s`` until ``max_attempts``, then ``on_dead`` is called once with
     the reason, in words for users: those of a ``PermanentFailure``, ``ProviderError`` or ``Problem``, else that it was
     unexpected. A worker that dies loses its lease and the job is claimed again: that counts as an attempt.
     ``concurrency`` is how many jobs of one tenant a worker runs at once; of all tenants together it runs one more.

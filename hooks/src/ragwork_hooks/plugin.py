@@ -44,35 +44,41 @@ V = TypeVar("V")
 
 @attrs.frozen(kw_only=True)
 class PluginInfo:
-    """Who the plugin is and what it needs.
+    """Who the plugin is and what it needs."""
 
-    ``provides``, ``requires`` and ``optional`` name capability protocols. ``after`` orders migrations
-    and setup behind other plugins, when they are enabled. A ``critical`` plugin that can't start stops the boot;
-    any other becomes inactive with its reason. ``config`` is a class of ``setting()`` fields.
-    ``secrets`` names the key material it takes from ``Services.secrets.key``. ``reads`` names what else it, or a
-    vendor's SDK in it, reads of the environment: ``SSO_CLIENT_SECRET_<NAME>``, ``AWS_<NAME>``.
-    ``kinds`` are the kinds of providers that it opens and the contract does not have.
-    ``explained`` has names that people know from elsewhere and that do nothing here, each with why.
-    ``migrations`` is the folder of ``NNNN_name.sql`` files; they own the Postgres schema ``schema``.
-    ``codecs`` are awaited with each database connection when it is made, and never again for a request: they say how
-    a Postgres extension's types travel. The extension may not be there yet, which must not be an error.
-    """
-
+    #: As operators enable it.
     name: str
+    #: What it is for, in a line.
     summary: str
+    #: The version of these hooks that it was written for.
     hooks_api: int = HOOKS_API
+    #: Capability protocols that it gives to others.
     provides: tuple[type, ...] = ()
+    #: Capability protocols that it can't work without.
     requires: tuple[type, ...] = ()
+    #: Capability protocols that it uses where somebody provides them.
     optional: tuple[type, ...] = ()
+    #: Plugins behind which its migrations and setup come, when they are enabled.
     after: tuple[str, ...] = ()
+    #: Whether the boot stops when it can't start; any other becomes inactive with its reason.
     critical: bool = False
+    #: A class of ``setting()`` fields.
     config: type | None = None
+    #: Names of the key material that it takes from ``Services.secrets.key``.
     secrets: tuple[str, ...] = ()
+    #: What else it, or a vendor's SDK in it, reads of the environment: ``SSO_CLIENT_SECRET_<NAME>``,
+    #: ``AWS_<NAME>``.
     reads: tuple[str, ...] = ()
+    #: Kinds of providers that it opens and the contract does not have.
     kinds: tuple[ProviderKind[Any], ...] = ()
+    #: Names that people know from elsewhere and that do nothing here, each with why.
     explained: Mapping[str, str] = attrs.field(factory=dict)
+    #: The Postgres schema that its migrations own.
     schema: str | None = None
+    #: The folder of its ``NNNN_name.sql`` files.
     migrations: Path | None = None
+    #: Awaited with each database connection when it is made, and never again for a request: how a Postgres
+    #: extension's types travel. The extension may not be there yet, which must not be an error.
     codecs: tuple[RegisterCodecs, ...] = ()
 
 
@@ -130,34 +136,54 @@ class StoredBindings:
 
 @attrs.frozen(kw_only=True)
 class Contribution:
-    """All that a plugin adds. ``lifespan`` surrounds the time the process serves; ``warm`` runs off the
-    request path after the first health answer, for heavy imports and models. ``ended`` lets what is derived
-    from a person or credential end with it. ``off`` says what to set for what the plugin does not do yet, because
-    nobody configured it: health tells it, and is none the worse.
-    """
+    """All that a plugin adds."""
 
+    #: What it serves.
     routes: tuple[AnyRoute, ...] = ()
+    #: What the API's description says of each area of its routes.
     areas: tuple[Area, ...] = ()
+    #: Who knows a credential.
     authenticators: tuple[Authenticator, ...] = ()
+    #: How credentials look that it mints.
     credential_formats: tuple[CredentialFormat, ...] = ()
+    #: Who may do what.
     gates: tuple[Gate, ...] = ()
+    #: How much of it.
     admission_gates: tuple[AdmissionGate, ...] = ()
+    #: What it does about events, after the transaction that published them.
     sinks: tuple[Sink, ...] = ()
+    #: What it does about finished requests, within their process.
     observers: tuple[Observer, ...] = ()
+    #: What it puts around every provider of a kind.
     provider_middleware: tuple[ProviderMiddleware[Any], ...] = ()
+    #: Work outside of requests.
     jobs: tuple[JobKind, ...] = ()
+    #: Work by the clock, once in all processes.
     schedules: tuple[Schedule, ...] = ()
+    #: Work every few seconds, in each process.
     tickers: tuple[PeriodicTask, ...] = ()
+    #: Dependencies whose state health and metrics show.
     probes: tuple[HealthCheck, ...] = ()
+    #: What an operator may start by name.
     maintenance: tuple[MaintenanceTask, ...] = ()
+    #: Names of providers that it keeps in the database.
     bindings: tuple[StoredBindings, ...] = ()
+    #: Data that can be listed, exported and erased.
     data_stores: tuple[DataStore, ...] = ()
+    #: Who can be named in a grant.
     rosters: tuple[Roster, ...] = ()
+    #: Live numbers for others.
     signals: tuple[Signal, ...] = ()
+    #: What it provides, by protocol.
     capabilities: Mapping[type, object] = attrs.field(factory=dict)
+    #: Surrounds the time in which the process serves.
     lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    #: Runs off the request path after the first health answer, for heavy imports and models.
     warm: Callable[[], Awaitable[None]] | None = None
+    #: What to set for what the plugin does not do yet, because nobody configured it: health tells it, and is
+    #: none the worse.
     off: str | None = None
+    #: Lets what is derived from a person or credential end with it.
     ended: Ended | None = None
 
 
@@ -324,20 +350,19 @@ class ProviderContext(Generic[C]):
 
 @attrs.frozen(kw_only=True)
 class Provider(Generic[P]):
-    """An entry point of the group ``ragwork.<kind>``: one named implementation.
+    """An entry point of the group ``ragwork.<kind>``: one named implementation."""
 
-    ``options`` is the attrs class of what a corpus may set for it; it checks ``provider_config_json``.
-    ``permit`` judges what that class can't see, the tenant and the deployment's settings: it gives the reason why
-    the tenant may not bind these options, naming the fix, or ``None``. It must not do I/O.
-    ``ready`` judges the plugin's settings: it gives what is missing for the provider to work at all
-    (``needs OPENAI_API_KEY``), or ``None``. The boot asks it of every provider that a setting binds. No I/O.
-    ``open`` is called once per process, when a binding first names the provider.
-    """
-
+    #: As a binding names it.
     name: str
+    #: Called once per process, when a binding first names the provider.
     open: Callable[[ProviderContext[Any]], Awaitable[P]]
+    #: The attrs class of what a corpus may set for it; it checks ``provider_config_json``.
     options: type = NoOptions
+    #: Judges what that class can't see, the tenant and the deployment's settings: the reason why the tenant may not
+    #: bind these options, naming the fix, or ``None``. No I/O.
     check_tenant: Callable[[ProviderContext[Any], str, Any], str | None] | None = None
+    #: Judges the plugin's settings: what is missing for the provider to work at all (``needs OPENAI_API_KEY``), or
+    #: ``None``. The boot asks it of every provider that a setting binds. No I/O.
     ready: Callable[[Any], str | None] | None = None
 
 

@@ -14,28 +14,30 @@ INDEX_CHANGED: Final = "index.changed"
 
 @attrs.frozen(kw_only=True)
 class Query:
-    """One question to one corpus.
+    """One question to one corpus."""
 
-    ``top_k`` is 1 to 50. ``filter`` maps metadata keys to the value, or a list of values, that a
-    passage's document metadata must have. ``distinct`` keeps the best passage per document.
-    ``embedder`` is the corpus' embedding provider.
-    ``options`` is the corpus' own ``retrieval`` section, validated by the provider's options class;
-    ``fallback`` names retrieval providers to ask when the corpus' own can't answer. ``shadow`` names one
-    that is asked the same in the background with ``shadow_options``, for comparison only. ``scope`` is
-    what the caller may read as known when the query is prepared: a remote engine narrows its search by it;
-    it is a hint, and the scope given to ``passages`` judges.
-    """
-
+    #: Whose documents are asked.
     corpus_id: str
+    #: The question.
     text: str
+    #: How many passages at most, 1 to 50.
     top_k: int
+    #: The corpus' embedding provider.
     embedder: str
+    #: Metadata keys → the value, or a list of values, that a passage's document must have.
     filter: Mapping[str, object] = attrs.field(factory=dict)
+    #: Keep the best passage of each document.
     distinct: Literal["document"] | None = None
+    #: The corpus' own ``retrieval`` section, validated by the provider's options class.
     options: Mapping[str, object] = attrs.field(factory=dict)
+    #: Retrieval providers to ask when the corpus' own can't answer.
     fallback: tuple[str, ...] = ()
+    #: A retriever that is asked the same in the background, for comparison only.
     shadow: str | None = None
+    #: The options of the shadow.
     shadow_options: Mapping[str, object] = attrs.field(factory=dict)
+    #: What the caller may read as known when the query is prepared: a remote engine narrows its search by it.
+    #: It is a hint; the scope given to ``passages`` judges.
     scope: ReadScope = attrs.field(factory=Everything)
 
 

@@ -144,7 +144,7 @@ class ApplicableRules:
         return PolicyOutcome(False, "default_deny") if default_deny else PolicyOutcome(True, "default_allow")
 
     def readable(self, facts: Facts, *, default_deny: bool) -> ReadScope:
-        """The documents that ``judge`` surely allows; ``facts`` lack the document's own attributes."""
+        """The documents that ``decide`` surely allows; ``facts`` lack the document's own attributes."""
         # A run asks several times, and callers come back: the same facts give the same scope.
         known = (default_deny, *(item for item in facts.items() if item[0] != TIME or self.heeds_time))
         scope = self._scopes.get(known)
