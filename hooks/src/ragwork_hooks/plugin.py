@@ -322,17 +322,76 @@ class PluginSpec:
 
     @hookspec
     def ragwork_info(self) -> PluginInfo:  # type: ignore[empty-body]
-        """The plugin's metadata. Must be cheap: no vendor import, no I/O."""
+        """The plugin's metadata. Must be cheap: no vendor import, no I/O. All that a plugin must have::
+
+        from ragwork_hooks.plugin import PluginInfo, hookimpl
+
+
+        class GreetingPlugin:
+            @hookimpl
+            def ragwork_info(self) -> PluginInfo:
+                return PluginInfo(name="greeting", summary="says hello")
+
+
+        plugin = GreetingPlugin()
+        """
 
     @hookspec
     def ragwork_contribute(self, context: PluginContext[Any]) -> Contribution:  # type: ignore[empty-body]
         """What the plugin adds, as frozen objects. Must not do I/O; capabilities named in ``requires``
-        can be used here.
+        can be used here. A plugin with a gate::
+
+            from ragwork_hooks.authz import Abstain, Action, Deny, Gate, ReadScope
+            from ragwork_hooks.plugin import Contribution, PluginInfo, hookimpl
+
+
+            class NoExports(Gate):
+                name, stage = "no_exports", "role"
+
+                async def decide(self, principal, action, resource, tx):
+                    return Deny(message="exports are off") if action.name == "audit.export" else Abstain()
+
+                async def narrow(self, principal, action: Action, scope: ReadScope) -> ReadScope:
+                    return scope
+
+
+            class NoExportsPlugin:
+                @hookimpl
+                def ragwork_info(self) -> PluginInfo:
+                    return PluginInfo(name="no_exports", summary="refuses exports")
+
+                @hookimpl
+                def ragwork_contribute(self, context) -> Contribution:
+                    return Contribution(gates=(NoExports(),))
+
+
+            plugin = NoExportsPlugin()
         """
 
     @hookspec
     def ragwork_commands(self) -> Sequence[Command | OfflineCommand]:  # type: ignore[empty-body]
-        """Command-line commands, declared without a boot."""
+        """Command-line commands, declared without a boot. A plugin with one::
+
+        from ragwork_hooks.plugin import Command, CommandContext, PluginInfo, hookimpl
+
+
+        async def greet(context: CommandContext) -> int:
+            context.console.say(f"hello {context.actor}")
+            return 0
+
+
+        class GreetingPlugin:
+            @hookimpl
+            def ragwork_info(self) -> PluginInfo:
+                return PluginInfo(name="greeting", summary="says hello")
+
+            @hookimpl
+            def ragwork_commands(self):
+                return [Command(path=("greet",), help="Say hello.", options=(), audit_event=None, run=greet)]
+
+
+        plugin = GreetingPlugin()
+        """
 
 
 @attrs.frozen
