@@ -115,6 +115,34 @@ def test_the_kernel_has_no_domain_word_in_it() -> None:
     assert found <= allowed, found - allowed
 
 
+SQL = re.compile(r"SELECT|INSERT|UPDATE|DELETE|WITH ")
+
+
+def unexplained_sql(path: Path) -> Iterator[str]:
+    """Constants of the module with a statement of more than five lines and no comment directly above them."""
+    text = path.read_text()
+    lines = text.split("\n")
+    for node in ast.parse(text).body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        if not isinstance(node.value, ast.Constant | ast.JoinedStr):
+            continue
+        long = (node.end_lineno or node.lineno) - node.lineno >= 5
+        explained = lines[node.lineno - 2].lstrip().startswith("#")
+        if long and not explained and SQL.search(ast.unparse(node.value)):
+            yield ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+
+
+def test_a_long_sql_statement_says_what_it_does() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in SOURCES
+        if any(path.is_relative_to(ROOT / folder) for folder in ("plugins", "kernel"))
+        for name in unexplained_sql(path)
+    }
+    assert not found, f"{sorted(found)}: say in one line above it what it gives or does, and its parameters"
+
+
 OUTBOUND = {"ClientSession", "urlopen", "create_connection", "open_connection"}
 OUTBOUND_MODULES = {"httpx", "requests", "urllib.request", "http.client"}
 

@@ -44,6 +44,7 @@ SELECT *, now() AS read_at FROM (
      ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT 1000
 ) AS kept ORDER BY created_at DESC, id
 """
+#: A tenant's keys, newest first. Parameters: only expired and unused ones, days that make it unused, limit, offset.
 _PAGE: Final = """
 SELECT *, now() AS read_at FROM apikeys.keys
  WHERE tenant_id = ragwork.tenant()
@@ -54,6 +55,7 @@ SELECT *, now() AS read_at FROM apikeys.keys
 _LOCK: Final = """
 SELECT *, now() AS read_at FROM apikeys.keys WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE
 """
+#: Changes a key; null leaves, and enabling counts as a use. Parameters: id, name, end, active, whether to revoke.
 _CHANGE: Final = """
 UPDATE apikeys.keys
    SET name = COALESCE($2, name),
@@ -85,12 +87,14 @@ SELECT ragwork.tenant(), $2, p.user_id, p.name, p.role, p.platform, $3, now() + 
   FROM prior p, ended
 RETURNING (SELECT expires_at FROM ended) AS old_expires_at
 """
+#: True for one of many uses at once, as the update itself checks that none was recorded for an hour.
 _FIRST: Final = """
 UPDATE apikeys.keys SET success_recorded_at = now()
  WHERE tenant_id = ragwork.tenant() AND id = $1
    AND (success_recorded_at IS NULL OR success_recorded_at <= now() - interval '1 hour')
 RETURNING true
 """
+#: Moves the last use of keys forward, never back. Parameters: ids, how many seconds ago each was used.
 _TOUCH: Final = """
 UPDATE apikeys.keys k
    SET last_used_at = GREATEST(k.last_used_at, now() - make_interval(secs => used.ago_s))

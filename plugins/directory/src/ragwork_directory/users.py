@@ -24,6 +24,7 @@ CACHE_TTL_S: Final = 15.0
 #: So many admins can agree on a third.
 _TWO: Final = 2
 
+#: Those of the ids that are the tenant's users, with their groups.
 _SELECT: Final = """
 SELECT u.tenant_id, u.id, u.email, u.role, u.active, u.epoch, u.created_at,
        ARRAY(SELECT m.group_id FROM directory.memberships m
@@ -49,6 +50,7 @@ RETURNING u.tenant_id, u.id, u.email, u.role, u.active, u.epoch, u.created_at, x
           ARRAY(SELECT m.group_id FROM directory.memberships m
                  WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id) AS groups
 """
+#: Creates or renames a group, and makes its tenant in the same statement. Parameters: id, name.
 _ENSURE_GROUP: Final = """
 WITH tenant AS (
     INSERT INTO directory.tenants (tenant_id) VALUES (ragwork.tenant()) ON CONFLICT DO NOTHING
@@ -60,12 +62,14 @@ _UPDATE: Final = """
 UPDATE directory.users u SET role = $2, active = $3, epoch = epoch + $4
  WHERE tenant_id = ragwork.tenant() AND id = $1
 """
+#: The first of the ids, in their order, that is no group of the tenant.
 _UNKNOWN_GROUPS: Final = """
 SELECT wanted.id FROM unnest($1::text[]) AS wanted (id)
  WHERE NOT EXISTS (SELECT FROM directory.groups g
                     WHERE g.tenant_id = ragwork.tenant() AND g.id = wanted.id)
  ORDER BY wanted.id LIMIT 1
 """
+#: Makes the groups a locked user's only ones and advances the epoch. Parameters: user, groups.
 _REPLACE_MEMBERSHIPS: Final = """
 WITH gone AS (
     DELETE FROM directory.memberships

@@ -29,6 +29,7 @@ SELECT DISTINCT c.digest FROM pgvector.documents d JOIN pgvector.chunks c USING 
 WHERE d.document_id = $1 AND d.embedder = $2
 """
 _STORED = "SELECT embedder, dimension FROM pgvector.documents WHERE document_id = $1"
+#: CTEs that make the given readers a document's only ones. Parameters: document, readers, their ends.
 _READERS = """
 gone_readers AS (
     DELETE FROM pgvector.readers WHERE document_id = $1 AND NOT reader = ANY($2::text[])
@@ -146,6 +147,7 @@ def _columns(chunks: Sequence[Chunk]) -> Iterator[Sequence[object]]:
     yield [None if c.vector is None else packed(c.vector) for c in chunks]
 
 
+#: CTEs that write a new generation; ``old`` still reads the one before, as all see the statement's snapshot.
 _SWAP = """
 old AS (SELECT generation FROM pgvector.documents WHERE document_id = $1),
 counted AS MATERIALIZED (

@@ -16,6 +16,7 @@ from ragwork_plans import feature_keys
 #: Upper bound in seconds on a cached subscription's age, should an invalidation ever be lost.
 CACHE_TTL_S: Final = 15.0
 
+#: A row for each feature: the tenant's plan, and what it or an override says. Parameter: the default plan.
 _STANDING: Final = """
 WITH assigned AS (
     SELECT plan_id, effective_from FROM plans.assignments WHERE tenant_id = ragwork.tenant()
@@ -32,6 +33,7 @@ SELECT plan.*, (SELECT effective_from FROM assigned) AS effective_from, f.key,
   LEFT JOIN plans.overrides o ON o.tenant_id = ragwork.tenant() AND o.feature_key = f.key
  ORDER BY f.position
 """
+#: A row for each plan and feature, with whether the plan includes it, in the order of both.
 _CATALOGUE: Final = """
 SELECT p.id, p.name, p.is_active, f.key, i.plan_id IS NOT NULL AS enabled, i.config
   FROM plans.plans p CROSS JOIN plans.features f
@@ -44,6 +46,7 @@ INSERT INTO plans.assignments AS a (tenant_id, plan_id) VALUES (ragwork.tenant()
 ON CONFLICT (tenant_id) DO UPDATE SET plan_id = a.plan_id
 RETURNING a.plan_id
 """
+#: Gives the tenant a plan and grants open requests for it; a row only when another or none was assigned before.
 _ASSIGN: Final = """
 WITH granted AS (
     UPDATE plans.upgrade_requests SET granted_at = now()
@@ -54,12 +57,14 @@ ON CONFLICT (tenant_id) DO UPDATE SET plan_id = EXCLUDED.plan_id, effective_from
       WHERE a.plan_id <> EXCLUDED.plan_id
 RETURNING a.plan_id
 """
+#: Sets what is not null over the plan, and keeps the rest of an override. Parameters: feature, enabled, config.
 _OVERRIDE: Final = """
 INSERT INTO plans.overrides AS o (tenant_id, feature_key, enabled, config)
 VALUES (ragwork.tenant(), $1, $2, $3)
 ON CONFLICT (tenant_id, feature_key) DO UPDATE
    SET enabled = COALESCE(EXCLUDED.enabled, o.enabled), config = COALESCE(EXCLUDED.config, o.config)
 """
+#: The tenant's one open request for a plan; ``made`` when it is new, not changed. Parameters: plan, reason, asker.
 _ASK: Final = """
 INSERT INTO plans.upgrade_requests AS r (tenant_id, target_plan, reason, requested_by)
 VALUES (ragwork.tenant(), $1, $2, $3)

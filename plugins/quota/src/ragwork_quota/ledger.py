@@ -14,6 +14,7 @@ UPDATE quota.reservations SET started = true WHERE tenant_id = ragwork.tenant() 
 """
 _SETTLE: Final = "SELECT quota.settle($1::text::uuid, $2)"
 _EXPIRE: Final = "SELECT quota.expire()"
+#: What is used and reserved of an account in this period, without lapsed reservations. Parameters: account, period.
 _SPENT: Final = """
 SELECT GREATEST(0, b.used - quota.lapsed(b.account, b.period, b.starts_on))
   FROM quota.balances b

@@ -19,6 +19,7 @@ from ragwork_quota.quota_status import QuotaStatus
 TOKENS: Final = "tokens"
 _CLASSES: Final = ("run", "read", "mutation", "ops")
 
+#: One row: today, the tenant's own limits or nulls, units used, and requests by class in the last $1 days.
 _SUMMARY: Final = """
 SELECT t.day, l.*,
        COALESCE((SELECT b.used FROM quota.balances b WHERE b.tenant_id = ragwork.tenant()
@@ -32,12 +33,14 @@ SELECT t.day, l.*,
   LEFT JOIN quota.balances m ON m.tenant_id = ragwork.tenant() AND m.account = 'requests'
        AND m.period = 'month' AND m.starts_on = quota.start_of('month', t.day)
 """
+#: Admitted requests of each of the last days, oldest first, 0 for a day without any. Parameter: how many days.
 _BY_DAY: Final = """
 SELECT d.day::date AS day, COALESCE(sum(r.admitted), 0)::bigint AS admitted
   FROM generate_series((quota.today() - $1::int + 1)::timestamp, quota.today()::timestamp, '1 day') AS d (day)
   LEFT JOIN quota.requests r ON r.tenant_id = ragwork.tenant() AND r.day = d.day::date
  GROUP BY d.day ORDER BY d.day
 """
+#: Units and tokens used in the period of a day, null without a balance. Parameters: period, day, account of tokens.
 _OF_PERIOD: Final = """
 SELECT s.starts_on, (SELECT b.used FROM quota.balances b WHERE b.tenant_id = ragwork.tenant()
            AND b.account = 'requests' AND b.period = $1 AND b.starts_on = s.starts_on) AS units,

@@ -25,6 +25,7 @@ SELECT given.name, given.killed FROM unnest($1::text[], $2::boolean[]) AS given 
 ON CONFLICT (name) DO UPDATE SET killed = EXCLUDED.killed WHERE s.killed <> EXCLUDED.killed
 RETURNING s.name
 """
+#: Sets percentages, sorted for the same reason; gives the names that changed. Parameters: names, percentages.
 _CANARY: Final = """
 INSERT INTO rollouts.canaries AS c (name, percentage)
 SELECT given.name, given.pct FROM unnest($1::text[], $2::integer[]) AS given (name, pct) ORDER BY 1

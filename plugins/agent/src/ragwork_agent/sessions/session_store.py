@@ -62,6 +62,7 @@ class TurnResult:
     checkpoint: Checkpoint | None = None
 
 
+#: A session's last messages before a turn, oldest first, each cut. Parameters: user, session, turn, limit.
 _HISTORY = f"""
 SELECT coalesce(json_agg(h ORDER BY h.turn, h.role DESC), '[]') FROM (
     SELECT turn, role, left(text, {PAST_CHARS}) AS text, sources FROM agent.messages
@@ -108,6 +109,7 @@ _RENEW = """
 UPDATE agent.sessions SET busy_until = clock_timestamp() + $4 * interval '1 second'
 WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND id = $2 AND turn = $3 AND busy_until IS NOT NULL"""
 
+#: A user's sessions, newest first; ``corpus_id`` wins over corpora that differ. Parameters: user, limit, offset.
 _LIST = """
 SELECT id, corpus_id, turn,
     CASE WHEN corpus_ids[1] = corpus_id THEN corpus_ids ELSE ARRAY[corpus_id] END AS corpus_ids,
@@ -132,6 +134,7 @@ WHERE s.tenant_id = ragwork.tenant() AND EXISTS (
         AND m.session_id = s.id AND m.created_at < now() - $1::interval)
 ORDER BY s.user_id, s.id LIMIT $2 FOR UPDATE OF s"""
 
+#: Deletes old messages of sessions that are locked by now and counts them. Parameters: users, sessions, age.
 _DELETE_AGED = """
 WITH gone AS (
     DELETE FROM agent.messages m USING unnest($1::text[], $2::text[]) AS k(user_id, session_id)

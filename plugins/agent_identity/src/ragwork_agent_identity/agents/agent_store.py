@@ -16,6 +16,7 @@ from ragwork_agent_identity.tokens import opaque_tokens, token_signing
 from ragwork_agent_identity.tokens.opaque_tokens import Mint, MintedCredential
 
 Status = Literal["active", "suspended", "revoked"]
+#: The columns of ``Agent``, with the ids of all policies assigned to it, whatever their mode.
 _COLUMNS: Final = """
 a.id, a.client_id, a.name, a.description, a.tags, a.status, a.token_ttl_s, a.scopes, a.framework, a.constraints,
 a.jwks, a.dpop_bound, a.revision, a.created_at, a.updated_at,
@@ -28,12 +29,14 @@ INSERT INTO agents.agents (tenant_id, id, client_id, name, description, tags, to
 VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10::jsonb, $11, $12)
 """
 _GET: Final = f"SELECT {_COLUMNS} FROM agents.agents a WHERE a.tenant_id = ragwork.tenant() AND a.id = $1"  # noqa: S608  # constant text
+#: A tenant's agents, newest first. Parameters: tag and status, null for any; limit, offset.
 _LIST: Final = f"""
 SELECT {_COLUMNS} FROM agents.agents a
  WHERE a.tenant_id = ragwork.tenant() AND ($1::text IS NULL OR $1 = ANY (a.tags))
    AND ($2::text IS NULL OR a.status = $2)
  ORDER BY a.created_at DESC, a.id LIMIT $3 OFFSET $4
 """  # noqa: S608  # constant text
+#: Writes what may be chosen of an agent, save its policies, null included, and advances its revision.
 _UPDATE: Final = """
 UPDATE agents.agents
    SET name = $2, description = $3, tags = $4, token_ttl_s = $5, scopes = $6, framework = $7,
@@ -44,6 +47,7 @@ _STATUS: Final = """
 UPDATE agents.agents SET status = $2, revision = revision + 1, updated_at = now()
  WHERE tenant_id = ragwork.tenant() AND id = $1
 """
+#: Makes the policies that exist the agent's only ones; those it keeps are not touched. Parameters: agent, policies.
 _ASSIGN: Final = """
 WITH gone AS (
     DELETE FROM agents.assignments
@@ -60,6 +64,7 @@ SELECT wanted FROM unnest($1::text[]) AS wanted
                       AND p.id = wanted AND p.deleted_at IS NULL)
 """
 _LOCK: Final = "SELECT status FROM agents.agents WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE"
+#: An agent by id or client id, its policies in use, and its live secrets as three arrays of one order.
 _SNAPSHOT: Final = """
 SELECT a.*,
        (SELECT COALESCE(jsonb_agg(jsonb_build_object('id', p.id, 'revision', p.revision, 'source', p.source,

@@ -48,6 +48,7 @@ _END_ENROL: Final = """
 UPDATE agents.credentials SET revoked_at = now()
  WHERE tenant_id = ragwork.tenant() AND agent_id = $1 AND kind = 'enroll' AND used_at IS NULL AND revoked_at IS NULL
 """
+#: Deletes what ended long ago, credentials and refresh tokens, in one statement, and counts both.
 _SWEEP: Final = """
 WITH credentials AS (
     DELETE FROM agents.credentials

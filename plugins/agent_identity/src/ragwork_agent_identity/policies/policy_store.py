@@ -16,6 +16,7 @@ from ragwork_agent_identity.agents.agent_store import AgentStore
 from ragwork_agent_identity.policies.policy_engine_client import PolicyEngineClient
 
 _COLUMNS: Final = "id, name, description, mode, content, revision, created_at, updated_at"
+#: A new policy and its version 1. Parameters: id, name, description, mode, content, source, author.
 _INSERT: Final = """
 WITH versioned AS (
     INSERT INTO agents.policy_versions (tenant_id, policy_id, revision, name, content, source, created_by)
@@ -24,6 +25,7 @@ WITH versioned AS (
 INSERT INTO agents.policies (tenant_id, id, name, description, mode, content, source)
 VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6)
 """
+#: Writes a policy and its next version, $7; the versions' primary key refuses one that is there already.
 _UPDATE: Final = """
 WITH versioned AS (
     INSERT INTO agents.policy_versions (tenant_id, policy_id, revision, name, content, source, created_by)

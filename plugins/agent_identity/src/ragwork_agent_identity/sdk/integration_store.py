@@ -10,6 +10,7 @@ from ragwork_toolkit.rows import from_row
 
 from ragwork_agent_identity.encryption import SecretBox
 
+#: Creates or changes an integration; null leaves. Parameters: name, capabilities, denied, credential's type, sealed.
 _PUT: Final = """
 INSERT INTO agents.integrations AS i (tenant_id, name, capabilities, deny_always, credential_type, sealed)
 VALUES (ragwork.tenant(), $1, COALESCE($2::jsonb, '{}'), COALESCE($3::text[], '{}'), $4, $5)

@@ -25,6 +25,7 @@ MOST_RETIRED: Final = 8
 ROTATE_EVERY_S: Final = 60
 _TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('agents.keys/' || ragwork.tenant(), 0))"
 _TRY: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended('agents.keys/' || ragwork.tenant(), 0))"
+#: How many retired keys are published; seconds to the next rotation and to room for it. Parameters: keep, pause in s.
 _RETIRED: Final = """
 SELECT count(*) AS published,
        ceil(extract(epoch FROM max(retired_at) + make_interval(secs => $2) - clock_timestamp()))::bigint AS pause_s,

@@ -48,6 +48,7 @@ SELECT ragwork.tenant(), $17, $13, $2, $18, $6, $7, $8, $20,
 )
 SELECT jti FROM stored
 """
+#: Whether neither the token $1 nor the delegation $2 was ended; null, or one not on record, counts as standing.
 _STANDS: Final = """
 SELECT NOT EXISTS (SELECT FROM agents.tokens
                     WHERE tenant_id = ragwork.tenant() AND jti = $1 AND ended_at IS NOT NULL)
@@ -59,6 +60,7 @@ t.jti, t.agent_id, t.kid, t.grant_type, t.scopes, t.audience, t.task_id, t.paren
 t.custom_ttl, t.issued_at, t.expires_at, t.ended_at, t.ended_by,
 COALESCE(t.reason, CASE WHEN t.expires_at <= now() THEN 'expired' END) AS termination_reason
 """
+#: A tenant's tokens, newest first. Parameters: agent or null, only live ones, reason or null, limit, offset.
 _LIST: Final = f"""
 SELECT {_COLUMNS} FROM agents.tokens t
  WHERE t.tenant_id = ragwork.tenant() AND ($1::text IS NULL OR t.agent_id = $1)

@@ -44,6 +44,7 @@ _WAITING: Final = f"""SELECT here.low, here.cluster, clock_timestamp() AS now, {
             AND e.id > $3
         ORDER BY e.id LIMIT {BATCH}) e ON true
     ORDER BY e.id"""  # noqa: S608
+#: Writes a batch's places, subtrees and checkpoint, all or nothing: a primary key refuses a second tree.
 _SEAL: Final = """WITH places AS (
         INSERT INTO audit.seals (tenant_id, seq, event_id, leaf)
         SELECT ragwork.tenant(), s.* FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) s

@@ -399,6 +399,7 @@ def _records(submissions: Sequence[Submission]) -> list[dict[str, object]]:
 _RECORD: Final = """s(id text, filename text, content_type text, ingest_source text, fingerprint text,
     blob_key text, metadata jsonb, labels jsonb, chunk_size integer, chunk_overlap integer)"""
 
+#: Adds those that are new, by id against deadlocks, and their grants. Parameters: corpus, records, owner, readers.
 _CREATE: Final = f"""
 WITH corpus AS (
     SELECT id, default_readers, readers_set_by FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1

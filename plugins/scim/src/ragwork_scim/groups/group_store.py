@@ -43,6 +43,7 @@ SELECT wanted.id FROM unnest($1::text[]) AS wanted (id)
  WHERE NOT EXISTS (SELECT FROM scim.users u WHERE u.tenant_id = ragwork.tenant() AND u.id = wanted.id)
  ORDER BY wanted.id LIMIT 1
 """
+#: Takes members out and gives them. Parameters: group, whether all but some go, those who stay, else those who go.
 _LEAVE: Final = """
 DELETE FROM scim.members
  WHERE tenant_id = ragwork.tenant() AND group_id = $1

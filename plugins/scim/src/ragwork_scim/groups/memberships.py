@@ -9,6 +9,7 @@ from ragwork_hooks.storage import Transaction
 _TOUCH_USERS: Final = """
 UPDATE scim.users SET version = version + 1 WHERE tenant_id = ragwork.tenant() AND id = ANY ($1::text[])
 """
+#: The different roles that users' groups are bound to, without users who have none.
 _ROLES: Final = """
 SELECT m.user_id, array_agg(DISTINCT g.role_binding) AS bindings
   FROM scim.members m JOIN scim.groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id

@@ -9,6 +9,7 @@ from ragwork_hooks.storage import Transaction
 
 from ragwork_scim.tenant_lock import acquire
 
+#: A tenant's groups with their roles and numbers of members, oldest first. Parameters: limit, offset.
 _PAGE: Final = """
 SELECT g.id, g.display_name, g.external_id, g.role_binding,
        (SELECT count(*) FROM scim.members m WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS members

@@ -25,6 +25,7 @@ _LIST: Final = """
 SELECT id, created_at, last_used_at, expires_at, revoked_at FROM scim.tokens
  WHERE tenant_id = ragwork.tenant() ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT $1 OFFSET $2
 """
+#: Revokes a token once; the lock in ``prior`` makes calls take turns, so that ``now`` is true for one of them.
 _REVOKE: Final = """
 WITH prior AS (
     SELECT id, revoked_at FROM scim.tokens WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE

@@ -12,6 +12,7 @@ from ragwork_scim.protocol.folding import fold
 _FIRST: Final = """
 SELECT created_at, id FROM scim.users WHERE tenant_id = ragwork.tenant() ORDER BY created_at, id LIMIT $1
 """
+#: Those of the ids that SCIM manages, each with its primary address, else with any that it has.
 _DESCRIBED: Final = """
 SELECT u.id AS user_id, u.doc->>'userName' AS user_name, u.doc->>'displayName' AS display_name,
        (SELECT e.v->>'value' FROM jsonb_array_elements(u.doc->'emails') AS e(v)
@@ -19,6 +20,7 @@ SELECT u.id AS user_id, u.doc->>'userName' AS user_name, u.doc->>'displayName' A
        u.created_at, u.modified_at AS updated_at
   FROM scim.users u WHERE u.tenant_id = ragwork.tenant() AND u.id = ANY ($1::text[])
 """
+#: At most two users with one of the external ids or the folded address: two show that it is not unique.
 _MATCH: Final = """
 SELECT u.id FROM scim.users u
  WHERE u.tenant_id = ragwork.tenant()

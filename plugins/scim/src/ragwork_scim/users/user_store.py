@@ -40,6 +40,7 @@ INSERT INTO scim.users (tenant_id, id, user_key, external_id, active, doc, folde
 VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6)
 RETURNING id, active, doc, version, created_at, modified_at, '{}'::json[] AS groups
 """
+#: Writes a user as the next version. Parameters: id, folded name, client's id, active, document, folded document.
 _UPDATE: Final = """
 UPDATE scim.users
    SET user_key = $2, external_id = $3, active = $4, doc = $5, folded = $6,

@@ -22,6 +22,7 @@ _LOCK: Final = "SELECT * FROM sso.providers WHERE tenant_id = ragwork.tenant() A
 _HOLD: Final = "SELECT * FROM sso.providers WHERE tenant_id = ragwork.tenant() AND id = $1 FOR SHARE"
 # A tenant's additions and changes take turns, so that bounds hold.
 _TURN: Final = "SELECT pg_advisory_xact_lock(hashtextextended('sso.providers/' || ragwork.tenant(), 0))"
+#: A new provider, no row when the tenant has $15 of them; the count is exact in the tenant's turn only.
 _INSERT: Final = """
 INSERT INTO sso.providers (
     tenant_id, id, name, issuer, client_id, client_secret_ref, auth_url, token_url, jwks_url,
@@ -31,6 +32,7 @@ SELECT ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
  WHERE (SELECT count(*) FROM sso.providers WHERE tenant_id = ragwork.tenant()) < $15
 RETURNING *
 """
+#: Changes a provider; null leaves, so nothing becomes null again. Parameters: id, ``ProviderFields``, enabled.
 _CHANGE: Final = """
 UPDATE sso.providers
    SET name = COALESCE($2, name), issuer = COALESCE($3, issuer), client_id = COALESCE($4, client_id),

@@ -36,6 +36,7 @@ UPDATE sso.sessions SET revoked_at = now()
  WHERE tenant_id = ragwork.tenant() AND provider_id = $1 AND revoked_at IS NULL AND expires_at > now()
 RETURNING id
 """
+#: Deletes sessions that expired or were revoked so many days ago, whichever came first, and counts them.
 _PRUNE: Final = """
 WITH gone AS (
     DELETE FROM sso.sessions
