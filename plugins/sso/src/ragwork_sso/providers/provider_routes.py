@@ -79,7 +79,7 @@ class IdentityProviderCreateRequest:
     role_mapping_json: dict[str, object] | None = None
     #: Whether people who are not known yet are let in. Example: true
     jit_enabled: bool = False
-    #: How its tokens may be signed; null for RS256 and ES256. Example: ["RS256"]
+    #: How its tokens may be signed; null for RS256. Example: ["RS256"]
     algorithms_json: list[str] | None = items(default=None)
     #: Whether its people are those that SCIM provisions. Example: true
     links_scim_users: bool = False
@@ -103,7 +103,7 @@ class IdentityProviderPatchRequest:
     token_url: str | None = _address(None)
     #: Its public keys.
     jwks_url: str | None = _address(None)
-    #: Scopes to ask for; null for `openid`, `profile` and `email`.
+    #: Scopes to ask for.
     scopes_json: list[str] | None = items(default=None)
     #: The role of who has no mapped one: reader, editor or admin.
     default_role: str | None = _role(None)
@@ -111,7 +111,7 @@ class IdentityProviderPatchRequest:
     role_mapping_json: dict[str, object] | None = None
     #: Whether people who are not known yet are let in.
     jit_enabled: bool | None = None
-    #: How its tokens may be signed; null for RS256 and ES256.
+    #: How its tokens may be signed.
     algorithms_json: list[str] | None = items(default=None)
     #: Whether its people are those that SCIM provisions. Example: true
     links_scim_users: bool | None = None
@@ -164,7 +164,7 @@ class IdentityProviderResponse:
     created_at: datetime
     #: When it last changed.
     updated_at: datetime
-    #: How its tokens may be signed; null for RS256 and ES256. Example: ["RS256"]
+    #: How its tokens may be signed. Example: ["RS256"]
     algorithms_json: list[str]
     #: Whether its people are those that SCIM provisions. Example: true
     links_scim_users: bool
