@@ -376,7 +376,7 @@ async def test_a_hold_that_fails_to_settle_is_logged_and_stops_no_other(
         await served.pipeline.settled()
     assert (bad.calls, good.calls) == ([True], [True])
     assert [r.getMessage() for r in caplog.records if r.name == "ragwork_kernel.request.admission"] == [
-        "a hold could not be settled"
+        "a reservation could not be settled"
     ]
 
 

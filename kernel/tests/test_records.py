@@ -295,9 +295,9 @@ async def test_what_a_rollback_undid_is_not_given_back_twice(
     async def handler(_call: Any) -> object:
         raise Problem("CONFLICT", "no")
 
-    hold = Admission(hold=Reservation(settle=settle, written=written))
+    reserved = Admission(reservation=Reservation(settle=settle, written=written))
     declared = post(handler, transaction=transaction, audit_event=None)
-    async with serving(database.app, declared, admission_gates=(StepAdmit("quota", hold),)) as served:
+    async with serving(database.app, declared, admission_gates=(StepAdmit("quota", reserved),)) as served:
         await served.call("POST")
         await served.pipeline.settled()
     assert calls == settled

@@ -34,7 +34,6 @@ class PocketSphinxRecognizer:
         self._decoder = decoder
         self._places = places
         self._worker = worker
-        self._fresh: str = decoder.get_cmn()
 
     async def recognize(self, audio: Audio, phrases: Sequence[str] = ()) -> str:
         """The words, lower case without punctuation; a phrase heard whole is given back as it was spelled.
@@ -77,8 +76,8 @@ class PocketSphinxRecognizer:
             self._decoder.remove_search(_SEARCH)
 
     def _decode(self, pcm: bytes, stop: threading.Event) -> str:
-        # The decoder adapts to a speaker; here the next speaker is somebody else's.
-        self._decoder.set_cmn(self._fresh)
+        # The decoder adapts to what it hears; here the next speaker is somebody else.
+        self._decoder.reinit_feat()
         self._decoder.start_utt()
         try:
             for at in range(0, len(pcm), _BLOCK):
