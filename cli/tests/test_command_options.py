@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_cli.command_options import parameter, value_of
-from ragwork_hooks.plugin import Option, OptionType
+from ragwork_hooks.commands import Option, OptionType
 
 TYPES: tuple[OptionType, ...] = ("text", "integer", "duration", "tenant", "path")
 

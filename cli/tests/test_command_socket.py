@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 from ragwork_cli import command_socket
-from ragwork_hooks.plugin import OptionValue
+from ragwork_hooks.commands import OptionValue
 
 
 def test_values_of_options_survive_the_way_to_the_server() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pluggy
 import pytest
 from ragwork_hooks.authz import Action
-from ragwork_hooks.plugin import PROJECT, Command, Contribution, PluginInfo, PluginSpec
+from ragwork_hooks.commands import Command
+from ragwork_hooks.plugin import PROJECT, Contribution, PluginInfo, PluginSpec
 
 HOOKS = ["ragwork_info", "ragwork_contribute", "ragwork_commands"]
 

@@ -8,7 +8,8 @@ from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.jobs import PeriodicTask
-from ragwork_hooks.plugin import Contribution, Services
+from ragwork_hooks.plugin import Contribution
+from ragwork_hooks.services import Services
 from ragwork_kernel.boot import contributions
 from ragwork_kernel.boot.services import PluginServices
 from serving import RoleGate, StepAdmit, public, route

@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 import pytest
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.plugin import Provider, ProviderContext, ProviderMiddleware
 from ragwork_hooks.provider_kinds import EMBEDDING, LLM
+from ragwork_hooks.providers import Provider, ProviderContext, ProviderMiddleware
 from ragwork_kernel.base import discovery
 from ragwork_kernel.boot import providers as providers_module
 from ragwork_kernel.boot.providers import ProviderOffer, ProviderTable

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from ragwork_hooks.commands import Command, Option
 from ragwork_hooks.errors import ConfigError, Problem, ProviderError
-from ragwork_hooks.plugin import Command, Option
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import Running, option_values, running
 

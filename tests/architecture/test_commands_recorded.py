@@ -12,8 +12,8 @@ import pytest
 from ragwork_cli import data_commands, job_commands, plugin_commands
 from ragwork_cli.operator_commands import COMMANDS
 from ragwork_cli.operator_records import operator
+from ragwork_hooks.commands import Command
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Command
 from ragwork_testkit.platform import (
     DEFAULT_PLUGINS,
     DOOR_PLUGINS,

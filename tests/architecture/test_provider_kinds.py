@@ -51,7 +51,8 @@ class Plugin:
 plugin = Plugin()
 """
 PLAIN = """
-from ragwork_hooks.plugin import Contribution, PluginInfo, Provider, hookimpl
+from ragwork_hooks.plugin import Contribution, PluginInfo, hookimpl
+from ragwork_hooks.providers import Provider
 
 class Plain:
     async def text(self, data):

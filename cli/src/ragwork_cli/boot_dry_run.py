@@ -11,7 +11,8 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import ConfigError, ProviderError
-from ragwork_hooks.plugin import Binding, HealthCheck
+from ragwork_hooks.operations import HealthCheck
+from ragwork_hooks.providers import Binding
 from ragwork_hooks.storage import DatabaseUrls, Mode, Transaction
 from ragwork_kernel.base.error_answers import database_unavailable
 from ragwork_kernel.base.telemetry import Telemetry

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import asyncpg
 import click
+from ragwork_hooks.commands import Command, OfflineCommand, OfflineCommandContext, Option, OptionValue
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Command, OfflineCommand, OfflineCommandContext, Option, OptionValue
 from ragwork_kernel.base.config import ConfigErrors
 from ragwork_kernel.base.layers import nearest
 from ragwork_kernel.base.telemetry import configure_logging

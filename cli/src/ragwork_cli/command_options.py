@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from ragwork_hooks.plugin import Option, OptionType, OptionValue
+from ragwork_hooks.commands import Option, OptionType, OptionValue
 from ragwork_kernel.data.db import check_tenant_id
 
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)

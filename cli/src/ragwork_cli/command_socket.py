@@ -19,8 +19,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from ragwork_hooks.commands import Command, OptionValue
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Command, OptionValue
 from ragwork_kernel.base.error_answers import UNEXPECTED
 from ragwork_kernel.boot.boot import Platform
 from ragwork_kernel.boot.plugin_set import PluginSet

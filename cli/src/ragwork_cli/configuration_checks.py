@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 from ragwork_hooks.errors import ConfigError, Problem
-from ragwork_hooks.plugin import HealthCheck
+from ragwork_hooks.operations import HealthCheck
 from ragwork_hooks.storage import DatabaseUrls
 from ragwork_kernel.boot import bindings, infrastructure
 from ragwork_kernel.boot.boot import gaps

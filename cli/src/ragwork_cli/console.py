@@ -18,7 +18,7 @@ class TextStream(Protocol):
 
 
 class TerminalConsole:
-    """Implements ``ragwork_hooks.plugin.Console``. With JSON, standard output holds the result alone."""
+    """Implements ``ragwork_hooks.commands.Console``. With JSON, standard output holds the result alone."""
 
     def __init__(self, json: bool, out: TextStream | None = None, err: TextStream | None = None) -> None:
         self._json = json

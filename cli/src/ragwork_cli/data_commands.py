@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, Final, get_args
 import attrs
 from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.authz import Everything
+from ragwork_hooks.commands import Option
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.governance import DataPage, DataStore, SortOrder, Subject, SubjectKind
-from ragwork_hooks.plugin import Option
 from ragwork_kernel.base import json_codec
 from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.boot.boot import Platform, boot

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import asyncpg
 import attrs
+from ragwork_hooks.commands import Option
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Option
 from ragwork_hooks.storage import DatabaseUrls
 from ragwork_kernel.base import discovery
 from ragwork_kernel.boot import plugin_set as assemblies

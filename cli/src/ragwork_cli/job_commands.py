@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 import attrs
 from ragwork_hooks.audit import AuditDetails
+from ragwork_hooks.commands import Option
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Option
 from ragwork_kernel.boot import infrastructure
 from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.boot.boot import boot

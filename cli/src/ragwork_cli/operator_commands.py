@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from ragwork_hooks.commands import Option
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Option
 from ragwork_kernel.base import discovery
 from ragwork_kernel.base.layers import nearest
 from ragwork_kernel.base.telemetry import configure_logging

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
+from ragwork_hooks.commands import Command, CommandContext, Console, OfflineCommand, OptionValue
 from ragwork_hooks.errors import ConfigError, Problem, ProviderError
-from ragwork_hooks.plugin import Command, CommandContext, Console, OfflineCommand, OptionValue
 from ragwork_kernel.boot.boot import Platform
 from ragwork_kernel.boot.plugin_set import PluginSet
 

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
+from ragwork_hooks.commands import Option
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Option
 from ragwork_kernel.base import discovery
 from ragwork_kernel.base.layers import CONFIG_FILE, SettingsLayers, nearest
 from ragwork_kernel.boot import bindings

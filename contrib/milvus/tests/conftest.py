@@ -8,8 +8,8 @@ import asyncpg
 import attrs
 import pytest
 import pytest_asyncio
-from ragwork_hooks.plugin import Clock
 from ragwork_hooks.retrieval import Embedder, PreparedQuery, Query, Retriever
+from ragwork_hooks.services import Clock
 from ragwork_kernel.base.clock import SystemClock
 from ragwork_kernel.base.telemetry import Telemetry
 from ragwork_kernel.data import migrations

@@ -153,12 +153,7 @@ class ProviderError(Exception):
     """
 
     def __init__(
-        self,
-        code: str,
-        message: str,
-        *,
-        retryable: bool = False,
-        retry_after_s: float | None = None,
+        self, code: str, message: str, *, retryable: bool = False, retry_after_s: float | None = None
     ) -> None:
         super().__init__(message)
         self.code = code

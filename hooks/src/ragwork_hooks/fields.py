@@ -146,11 +146,8 @@ def items(
                     f"entry {index} has {len(item)} characters, at most {max_length} are taken",
                 )
 
-    schema: dict[str, object] = {
-        "minItems": min_items,
-        "maxItems": max_items,
-        "items": {"maxLength": max_length},
-    }
+    bounds: dict[str, object] = {"minItems": min_items, "maxItems": max_items}
+    schema = {**bounds, "items": {"maxLength": max_length}}
     return _field(default, {**schema, JSON_BYTES: max_bytes} if max_bytes != MAX_JSON else schema, check)
 
 

@@ -12,26 +12,6 @@ from ragwork_hooks.authz import Action, Decision, Resource
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
 
-__all__ = [
-    "RUN_COST",
-    "AnyRoute",
-    "Area",
-    "AuditDetails",
-    "Empty",
-    "ErrorFormat",
-    "EventStream",
-    "EventTypes",
-    "File",
-    "Page",
-    "Problem",
-    "Request",
-    "Response",
-    "Route",
-    "Scheme",
-    "StreamEvent",
-    "Upload",
-]
-
 B = TypeVar("B")
 Q = TypeVar("Q")
 T = TypeVar("T")

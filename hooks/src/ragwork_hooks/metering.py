@@ -11,17 +11,6 @@ from ragwork_hooks.storage import Transaction
 
 
 @attrs.frozen(kw_only=True)
-class UsageEvent:
-    """One use. ``units`` maps unit names (``input_tokens``, ``seconds`` …) to exact amounts."""
-
-    tenant_id: str
-    request_id: str
-    component: str
-    provider: str
-    units: Mapping[str, Decimal]
-
-
-@attrs.frozen(kw_only=True)
 class Account:
     """One balance of the transaction's tenant in one period of database time, UTC.
 

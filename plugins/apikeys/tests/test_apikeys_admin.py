@@ -16,9 +16,9 @@ from ragwork_apikeys.store import KeyStore
 from ragwork_directory import plugin as directory_plugin
 from ragwork_hooks.admission import AdmissionResult
 from ragwork_hooks.auth import ApiKeys, Credential, Directory, Principal, Role
+from ragwork_hooks.commands import CommandContext
 from ragwork_hooks.errors import ConfigError, Problem
 from ragwork_hooks.http import Empty, Request
-from ragwork_hooks.plugin import CommandContext
 from ragwork_testkit.platform import option_values
 
 

@@ -9,8 +9,8 @@ from ragwork_audit.checking import log_export
 from ragwork_audit.checking.verification import Report
 from ragwork_audit.commands import verify_export
 from ragwork_audit.sealing.signed_notes import InvalidNote, NoteVerifier, Signer
+from ragwork_hooks.commands import OfflineCommandContext
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import OfflineCommandContext
 from ragwork_testkit.platform import QuietConsole
 
 

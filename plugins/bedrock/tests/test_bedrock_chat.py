@@ -10,7 +10,7 @@ from ragwork_bedrock import chat
 from ragwork_bedrock.config import BedrockConfig
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Message
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_testkit import bedrock_server
 from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of
 from ragwork_toolkit.citation_marks import Marks

@@ -3,7 +3,7 @@
 import pytest
 from ragwork_bedrock import chat, retriever
 from ragwork_bedrock.config import BedrockConfig
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_hooks.retrieval import Query
 from ragwork_testkit import bedrock_server
 from ragwork_testkit.bedrock_server import result

@@ -11,7 +11,7 @@ from ragwork_bedrock.config import BedrockConfig
 from ragwork_bedrock.credentials import PREFIX
 from ragwork_bedrock.results import MAX_PASSAGE_CHARS, uri_id
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_testkit import bedrock_server
 from ragwork_testkit.bedrock_server import REGION, result
 from ragwork_testkit.remote_retrieval import Codes, Remote, RemoteRetrieverContract, hits

@@ -15,7 +15,7 @@ import pytest
 from ragwork_devkit import names, scaffold
 from ragwork_devkit.commands import TOOLS
 from ragwork_devkit.kinds import KINDS
-from ragwork_hooks.plugin import OfflineCommandContext
+from ragwork_hooks.commands import OfflineCommandContext
 from ragwork_testkit.platform import QuietConsole
 
 PROVE = bool(os.environ.get("RAGWORK_PROVE"))

@@ -8,7 +8,7 @@ import uuid
 import attrs
 import pytest
 import pytest_asyncio
-from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext
+from ragwork_hooks.providers import NoOptions, Provider, ProviderContext
 from ragwork_hooks.retrieval import Passage
 from ragwork_kernel.boot.providers import ProviderOffer
 from ragwork_testkit.platform import running

@@ -11,7 +11,7 @@ from ragwork_espeak import engine, text, voice
 from ragwork_espeak.config import EspeakConfig
 from ragwork_espeak.voice import provider
 from ragwork_hooks.errors import ConfigError, ProviderError
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_testkit.mp3 import count_frames
 from ragwork_testkit.services import ProviderServices
 from ragwork_testkit.speech import SpeechSynthesizerContract

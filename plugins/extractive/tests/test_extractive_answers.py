@@ -9,7 +9,7 @@ from ragwork_extractive.answer import choose
 from ragwork_extractive.model import NOTHING, ExtractiveModel, provider
 from ragwork_extractive.terms import Stems
 from ragwork_hooks.llm import ChatModel
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_hooks.retrieval import Passage
 from ragwork_testkit.llm import ChatModelContract, collect, request, text_of
 

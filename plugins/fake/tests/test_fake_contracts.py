@@ -10,7 +10,7 @@ from ragwork_fake.model import provider as llm_provider
 from ragwork_fake.voice import FakeVoice
 from ragwork_fake.voice import provider as tts_provider
 from ragwork_hooks.llm import ChatModel
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_hooks.speech import SpeechSynthesizer
 from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of
 from ragwork_testkit.mp3 import count_frames

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Provider, ProviderContext, Services
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
+from ragwork_hooks.services import Services
 from ragwork_minilm import onnxfile, weights
 from ragwork_minilm.config import MinilmConfig
 from ragwork_minilm.encoder import MAX_CHARACTERS, MinilmEncoder

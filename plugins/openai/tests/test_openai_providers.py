@@ -5,7 +5,7 @@ import math
 
 import pytest
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_hooks.speech import Audio
 from ragwork_openai import chat, embedding, speech, transcription
 from ragwork_openai.config import OpenAIConfig

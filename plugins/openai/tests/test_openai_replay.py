@@ -1,7 +1,7 @@
 """What the service said once it says again from a cassette: no server, the same answer, vectors, speech and words."""
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_hooks.speech import Audio
 from ragwork_openai import chat, embedding, speech, transcription
 from ragwork_openai.config import OpenAIConfig

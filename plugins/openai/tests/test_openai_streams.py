@@ -112,7 +112,7 @@ async def answering():
 
 @pytest.fixture
 async def model_at():
-    from ragwork_hooks.plugin import ProviderContext
+    from ragwork_hooks.providers import ProviderContext
     from ragwork_openai import chat
     from ragwork_openai.config import OpenAIConfig
 

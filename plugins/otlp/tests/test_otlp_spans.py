@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from ragwork_hooks.llm import Delta, Usage
-from ragwork_hooks.plugin import ProviderMiddleware
 from ragwork_hooks.provider_kinds import KINDS
+from ragwork_hooks.providers import ProviderMiddleware
 from ragwork_otlp.provider import provider
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import attrs
 import pytest
 from ragwork_hooks.authz import Everything, ReadableBy
-from ragwork_hooks.plugin import Provider
+from ragwork_hooks.providers import Provider
 from ragwork_hooks.retrieval import Passage, Query
 from ragwork_hooks.storage import Row
 from ragwork_pgvector import ranking, vectors

@@ -10,7 +10,7 @@ import pytest
 from ragwork_espeak.config import EspeakConfig
 from ragwork_espeak.voice import EspeakVoice
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_hooks.speech import Audio
 from ragwork_pocketsphinx import wav_conversion
 from ragwork_pocketsphinx.grammar import MAX_WORDS, grammar

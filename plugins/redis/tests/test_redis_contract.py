@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_hooks.plugin import StateProvider
+from ragwork_hooks.infrastructure import StateProvider
 from ragwork_hooks.storage import Bucket
 from ragwork_redis.keys import Keys
 from ragwork_redis.provider import provider

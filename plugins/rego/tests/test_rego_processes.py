@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from ragwork_hooks.plugin import ProviderContext, Services
 from ragwork_hooks.policy import PolicySourceError
+from ragwork_hooks.providers import ProviderContext
+from ragwork_hooks.services import Services
 from ragwork_rego.config import RegoConfig
 from ragwork_rego.engine import RegoEngine, open_engine
 from ragwork_testkit.policy_engine import HEAD, LOOP, READ, READERS, allowing, policy

@@ -7,7 +7,7 @@ import attrs
 import pytest
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Message
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_openai import chat, embedding
 from ragwork_openai.config import OpenAIConfig
 from ragwork_testkit import openai_server, tcpproxy

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Message
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_testkit import google_server, openai_server
 from ragwork_testkit.embedding import EmbedderContract
 from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_hooks.retrieval import Query
 from ragwork_testkit import google_server
 from ragwork_testkit.google_search import SearchPart

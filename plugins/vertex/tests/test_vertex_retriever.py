@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_testkit import google_server
 from ragwork_testkit.google_search import SearchPart
 from ragwork_testkit.remote_retrieval import Codes, Remote, RemoteRetrieverContract

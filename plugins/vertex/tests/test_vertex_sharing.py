@@ -5,7 +5,7 @@ import json
 import pytest
 import pytest_asyncio
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import ProviderContext
+from ragwork_hooks.providers import ProviderContext
 from ragwork_hooks.retrieval import Query
 from ragwork_testkit.google_search import SearchPart
 from ragwork_testkit.google_server import LOCATION, PROJECT

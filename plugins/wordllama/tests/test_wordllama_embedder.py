@@ -11,8 +11,9 @@ from typing import cast
 
 import pytest
 from ragwork_hooks.errors import ConfigError, ProviderError
-from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext, Services
+from ragwork_hooks.providers import NoOptions, Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
+from ragwork_hooks.services import Services
 from ragwork_hooks.shares import Shares, provider_busy
 from ragwork_testkit.services import ProviderServices
 from ragwork_wordllama import files

@@ -56,7 +56,7 @@ plugin = Plugin()
 """
 MODEL = """
 import attrs
-from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.providers import Provider, ProviderContext
 
 
 @attrs.frozen(kw_only=True)

@@ -6,7 +6,7 @@ Users: apikeys, scim.
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
 

@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from ragwork_hooks.plugin import Command, Contribution, HealthCheck, PluginContext, PluginInfo, hookimpl
+from ragwork_hooks.commands import Command
+from ragwork_hooks.operations import HealthCheck
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 from ragwork_hooks.retrieval import PassageSource
 
 from ragwork_milvus.commands import COMMANDS

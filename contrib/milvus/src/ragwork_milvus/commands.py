@@ -3,7 +3,7 @@
 from typing import Final
 
 from ragwork_hooks.audit import AuditDetails
-from ragwork_hooks.plugin import Command, CommandContext, Option
+from ragwork_hooks.commands import Command, CommandContext, Option
 
 from ragwork_milvus.mirror import Mirror
 

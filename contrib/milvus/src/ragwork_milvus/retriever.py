@@ -7,9 +7,10 @@ from typing import Any, Final
 import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Clock, Provider, ProviderContext
 from ragwork_hooks.provider_kinds import EMBEDDING
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder, IndexHit, Passage, PassageSource, Query, Retriever
+from ragwork_hooks.services import Clock
 from ragwork_hooks.storage import Transaction
 
 from ragwork_milvus.client import address

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Implements ``ragwork_hooks.plugin.Clock``."""
+    """Implements ``ragwork_hooks.services.Clock``."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)

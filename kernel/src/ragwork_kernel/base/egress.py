@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import EgressResponse
+from ragwork_hooks.services import EgressResponse
 from yarl import URL
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -83,7 +83,7 @@ class VettingResolver(AbstractResolver):
 
 
 class EgressClient:
-    """Implements ``ragwork_hooks.plugin.Egress``."""
+    """Implements ``ragwork_hooks.services.Egress``."""
 
     def __init__(self, allow_private: Sequence[str], resolver: AbstractResolver | None = None) -> None:
         """``allow_private`` are CIDR texts; ``resolver`` replaces the system's."""

@@ -16,7 +16,7 @@ MIN_BYTES = 32
 
 
 class KernelSecrets:
-    """Implements ``ragwork_hooks.plugin.Secrets`` over values resolved at boot."""
+    """Implements ``ragwork_hooks.services.Secrets`` over values resolved at boot."""
 
     def __init__(self, layers: SettingsLayers, keys: Mapping[str, bytes], redactor: Redactor) -> None:
         self._layers = layers

@@ -17,7 +17,7 @@ from prometheus_client import (
     generate_latest,
 )
 from ragwork_hooks.credentials import CredentialFormat
-from ragwork_hooks.plugin import MetricSample
+from ragwork_hooks.operations import MetricSample
 from ragwork_hooks.redaction import Redactor
 
 from ragwork_kernel.base.redaction import redact, redact_text
@@ -39,7 +39,7 @@ Metric = TypeVar("Metric", Counter, Histogram, Gauge)
 
 
 class Telemetry:
-    """Metrics of one kernel instance. Implements ``ragwork_hooks.plugin.Metrics``."""
+    """Metrics of one kernel instance. Implements ``ragwork_hooks.operations.Metrics``."""
 
     def __init__(self, app_name: str) -> None:
         self._prefix = _metric_prefix(app_name)

@@ -5,8 +5,9 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Final
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import KernelTracer, ProviderMiddleware, TracingProvider
+from ragwork_hooks.infrastructure import KernelTracer, TracingProvider
 from ragwork_hooks.provider_kinds import ProviderKind
+from ragwork_hooks.providers import ProviderMiddleware
 from ragwork_hooks.storage import Database
 
 from ragwork_kernel.base import discovery
@@ -48,7 +49,7 @@ class _Nothing(AbstractAsyncContextManager[None], AbstractContextManager[Callabl
 
 
 class NoTracer:
-    """Implements ``ragwork_hooks.plugin.KernelTracer``: everything as it was."""
+    """Implements ``ragwork_hooks.infrastructure.KernelTracer``: everything as it was."""
 
     def __init__(self) -> None:
         self._nothing = _Nothing()

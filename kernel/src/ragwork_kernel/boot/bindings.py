@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Binding, Provider, StoredBindings
+from ragwork_hooks.providers import Binding, Provider, StoredBindings
 from ragwork_hooks.settings import settings_of
 
 from ragwork_kernel.base import discovery

@@ -14,7 +14,7 @@ from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.http import AnyRoute
 from ragwork_hooks.idempotency import IdempotencyStore
-from ragwork_hooks.plugin import HealthCheck
+from ragwork_hooks.operations import HealthCheck
 from ragwork_hooks.storage import Database, DatabaseUrls
 
 from ragwork_kernel.base import secrets

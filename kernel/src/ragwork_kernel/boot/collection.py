@@ -5,7 +5,8 @@ from typing import Any, TypeVar, cast
 
 import attrs
 from ragwork_hooks.errors import ConfigError, NotConfigured
-from ragwork_hooks.plugin import Contribution, PluginContext, ProviderContext
+from ragwork_hooks.plugin import Contribution, PluginContext
+from ragwork_hooks.providers import ProviderContext
 
 from ragwork_kernel.boot import bindings
 from ragwork_kernel.boot.plugin_set import LoadedPlugin, PluginSet

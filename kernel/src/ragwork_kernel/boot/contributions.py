@@ -17,14 +17,9 @@ from ragwork_hooks.events import Observer, Sink
 from ragwork_hooks.governance import DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area, Route
 from ragwork_hooks.jobs import JobKind, PeriodicTask, Schedule
-from ragwork_hooks.plugin import (
-    Contribution,
-    Ended,
-    HealthCheck,
-    MaintenanceTask,
-    ProviderMiddleware,
-    StoredBindings,
-)
+from ragwork_hooks.operations import HealthCheck, MaintenanceTask
+from ragwork_hooks.plugin import Contribution, Ended
+from ragwork_hooks.providers import ProviderMiddleware, StoredBindings
 
 from ragwork_kernel.base.layers import nearest
 
@@ -63,7 +58,7 @@ class Contributions:
 
 
 class ContributionRegistry:
-    """Implements ``ragwork_hooks.plugin.Registry``: empty until the plan is frozen."""
+    """Implements ``ragwork_hooks.services.Registry``: empty until the plan is frozen."""
 
     def __init__(self) -> None:
         self.routes: tuple[AnyRoute, ...] = ()

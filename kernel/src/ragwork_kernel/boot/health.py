@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import attrs
-from ragwork_hooks.plugin import HealthCheck
+from ragwork_hooks.operations import HealthCheck
 
 from ragwork_kernel.base.resilient_loops import cancelled
 from ragwork_kernel.base.telemetry import Telemetry

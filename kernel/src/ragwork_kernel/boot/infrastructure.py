@@ -10,7 +10,8 @@ from pathlib import Path
 
 import asyncpg
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import DatabaseProvider, HealthCheck, StateProvider
+from ragwork_hooks.infrastructure import DatabaseProvider, StateProvider
+from ragwork_hooks.operations import HealthCheck
 from ragwork_hooks.storage import DatabaseUrls, SharedState
 
 from ragwork_kernel.base import discovery

@@ -8,8 +8,8 @@ from typing import Any, TypeVar, cast
 
 import attrs
 from ragwork_hooks.errors import ConfigError, ProviderError
-from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext, ProviderMiddleware
 from ragwork_hooks.provider_kinds import ProviderKind
+from ragwork_hooks.providers import NoOptions, Provider, ProviderContext, ProviderMiddleware
 
 from ragwork_kernel.base import json_codec
 from ragwork_kernel.base.layers import nearest
@@ -40,7 +40,7 @@ class ProviderOffer:
 
 
 class ProviderTable:
-    """Implements ``ragwork_hooks.plugin.Providers``. Filled at boot, then only opened from."""
+    """Implements ``ragwork_hooks.services.Providers``. Filled at boot, then only opened from."""
 
     def __init__(self, open_timeout_s: float = 30.0) -> None:
         self._open_timeout_s = open_timeout_s

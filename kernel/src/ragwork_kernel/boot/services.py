@@ -10,18 +10,10 @@ from ragwork_hooks.authz import Action, Decision, ReadScope, Resource
 from ragwork_hooks.errors import busy
 from ragwork_hooks.events import Events
 from ragwork_hooks.jobs import Jobs
-from ragwork_hooks.plugin import (
-    Clock,
-    Egress,
-    LiveStreams,
-    Metrics,
-    PluginInfo,
-    Providers,
-    Registry,
-    Secrets,
-    Tracer,
-)
+from ragwork_hooks.operations import Metrics, Tracer
+from ragwork_hooks.plugin import PluginInfo
 from ragwork_hooks.redaction import Redactor
+from ragwork_hooks.services import Clock, Egress, LiveStreams, Providers, Registry, Secrets
 from ragwork_hooks.shares import Shares
 from ragwork_hooks.storage import Blob, Caches, Database, SharedState, Transaction
 
@@ -64,7 +56,7 @@ class KernelServices:
 
 @attrs.frozen(kw_only=True)
 class PluginServices(KernelServices):
-    """Implements ``ragwork_hooks.plugin.Services`` for the plugin of ``info``.
+    """Implements ``ragwork_hooks.services.Services`` for the plugin of ``info``.
 
     ``capabilities`` is filled as the boot goes on; a plugin only looks up what stands before it.
     """

@@ -7,7 +7,8 @@ from typing import Any, Final
 import attrs
 from ragwork_hooks.errors import Problem, unauthenticated
 from ragwork_hooks.http import AnyRoute, Area, File, Request, Route
-from ragwork_hooks.plugin import Clock, Contribution
+from ragwork_hooks.plugin import Contribution
+from ragwork_hooks.services import Clock
 
 from ragwork_kernel.base import json_codec
 from ragwork_kernel.base.telemetry import Telemetry

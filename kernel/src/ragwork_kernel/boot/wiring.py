@@ -6,7 +6,8 @@ from pathlib import Path
 
 import attrs
 from ragwork_hooks.events import Sink
-from ragwork_hooks.plugin import HealthCheck, KernelTracer
+from ragwork_hooks.infrastructure import KernelTracer
+from ragwork_hooks.operations import HealthCheck
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Database, SharedState
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import BlobProvider
+from ragwork_hooks.infrastructure import BlobProvider
 from ragwork_hooks.storage import Blob, Transaction
 
 from ragwork_kernel.base import discovery

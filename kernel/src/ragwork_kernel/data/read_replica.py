@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.operations import Metrics
 from ragwork_hooks.storage import Database, Mode, Transaction
 
 log = logging.getLogger(__name__)

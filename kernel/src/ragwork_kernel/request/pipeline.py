@@ -16,7 +16,7 @@ from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.events import Observer
 from ragwork_hooks.http import AnyRoute, ErrorFormat, EventStream, Request
 from ragwork_hooks.idempotency import Replayed
-from ragwork_hooks.plugin import KernelTracer
+from ragwork_hooks.infrastructure import KernelTracer
 from ragwork_hooks.storage import Database, Transaction
 
 from ragwork_kernel.base.config import KernelConfig

@@ -17,7 +17,7 @@ import attrs
 import orjson
 from ragwork_hooks.events import Delivery, Event, Sink
 from ragwork_hooks.jobs import PermanentFailure
-from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.operations import Metrics
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row, Transaction
 

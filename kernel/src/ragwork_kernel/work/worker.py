@@ -22,7 +22,7 @@ import asyncpg
 import attrs
 import orjson
 from ragwork_hooks.jobs import Job, JobKind, PermanentFailure, Schedule
-from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.operations import Metrics
 from ragwork_hooks.redaction import Redactor
 from ragwork_hooks.storage import Row
 

@@ -15,7 +15,7 @@ from ragwork_hooks.authz import (
     all_of,
 )
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Clock
+from ragwork_hooks.services import Clock
 from ragwork_hooks.storage import Transaction
 
 from ragwork_abac.attributes import principal_facts, request_facts, resource_facts

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import attrs
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.http import AnyRoute, AuditDetails, Empty, Request, Response, Route
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response, Route
+from ragwork_hooks.services import Services
 from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
 

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import uuid4
 
 from ragwork_hooks.errors import Problem, not_found
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 
 from ragwork_abac.policies import BUILT_IN, AbacPolicy, PolicySet

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ragwork_hooks.auth import Directory
+from ragwork_hooks.commands import Command
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
-from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, hookimpl
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_agent.areas import AREAS
 from ragwork_agent.commands import COMMAND

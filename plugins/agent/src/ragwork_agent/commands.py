@@ -5,9 +5,9 @@ from uuid import uuid4
 import attrs
 from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Directory, Principal, Role
+from ragwork_hooks.commands import Command, CommandContext, Option
 from ragwork_hooks.errors import Problem, ProviderError, not_found
 from ragwork_hooks.fields import is_visible
-from ragwork_hooks.plugin import Command, CommandContext, Option
 
 from ragwork_agent.run.run import Run, RunInput
 from ragwork_agent.run.runtime import AgentRuntime

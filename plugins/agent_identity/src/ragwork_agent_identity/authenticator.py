@@ -4,7 +4,7 @@ from typing import Final
 
 from ragwork_hooks.auth import Credential, Principal, Role
 from ragwork_hooks.errors import Problem, unauthenticated
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_agent_identity.agents.agent_store import AgentStore
 from ragwork_agent_identity.agents.credentials import CredentialStore

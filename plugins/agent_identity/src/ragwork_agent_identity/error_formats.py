@@ -5,7 +5,8 @@ from types import MappingProxyType
 from typing import Final
 
 import attrs
-from ragwork_hooks.http import Problem, Scheme
+from ragwork_hooks.errors import Problem
+from ragwork_hooks.http import Scheme
 
 _OCULUS_CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
     {

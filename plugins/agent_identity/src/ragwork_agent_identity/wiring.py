@@ -4,7 +4,8 @@ from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.errors import ConfigError, NotConfigured
 from ragwork_hooks.jobs import Schedule
-from ragwork_hooks.plugin import Contribution, PluginContext, Services
+from ragwork_hooks.plugin import Contribution, PluginContext
+from ragwork_hooks.services import Services
 from ragwork_toolkit.tenants import for_each_tenant
 
 from ragwork_agent_identity.agents.agent_routes import AgentsApi

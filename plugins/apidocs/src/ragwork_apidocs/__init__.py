@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, hookimpl
+from ragwork_hooks.commands import Command
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_apidocs.commands import COMMANDS
 from ragwork_apidocs.routes import AREA, ApiDocsRoutes

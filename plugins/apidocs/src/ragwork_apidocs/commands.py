@@ -3,7 +3,7 @@
 from typing import Final
 
 import orjson
-from ragwork_hooks.plugin import Command, CommandContext
+from ragwork_hooks.commands import Command, CommandContext
 
 from ragwork_apidocs.openapi import document_of
 

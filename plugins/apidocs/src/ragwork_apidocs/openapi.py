@@ -8,7 +8,7 @@ import attrs
 from ragwork_hooks.admission import AdmissionGate, Wire
 from ragwork_hooks.errors import STATUS_OF, Problem
 from ragwork_hooks.http import AnyRoute, Area, Empty
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_apidocs import openapi_parts as parts
 from ragwork_apidocs.default_bounds import taken_only

@@ -7,7 +7,7 @@ from typing import Final
 
 import orjson
 from ragwork_hooks.http import AnyRoute, Area, Empty, File, Request
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_toolkit.routes import public_route
 
 from ragwork_apidocs import docs_page

@@ -7,10 +7,11 @@ from typing import Final
 import attrs
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import ApiKeys, Authenticator, Directory
+from ragwork_hooks.commands import Command
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.jobs import PeriodicTask
 from ragwork_hooks.plans import Plans
-from ragwork_hooks.plugin import Command, Contribution, PluginContext, PluginInfo, hookimpl
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_apikeys.areas import AREAS
 from ragwork_apikeys.authenticator import ApiKeyAuthenticator

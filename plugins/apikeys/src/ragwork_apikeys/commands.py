@@ -5,9 +5,9 @@ from typing import Final
 
 from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Directory, Role, User
+from ragwork_hooks.commands import Command, CommandContext, Option
 from ragwork_hooks.errors import ConfigError, Problem, not_found
 from ragwork_hooks.plans import Plans
-from ragwork_hooks.plugin import Command, CommandContext, Option
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.bearer_tokens.format import is_id, new_id
 

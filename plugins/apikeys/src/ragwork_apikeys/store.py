@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 from ragwork_hooks.auth import Role
 from ragwork_hooks.errors import Problem, not_found
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 from ragwork_toolkit.bearer_tokens.format import digest
 from ragwork_toolkit.bearer_tokens.lookup import TokenLookup

@@ -8,7 +8,7 @@ them and never fails through them.
 from typing import Final
 
 from ragwork_hooks.audit import AuditEvent, AuditLog
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_toolkit.bearer_tokens.expiry import ExpiredStreams
 from ragwork_toolkit.last_used import LastUsed
 

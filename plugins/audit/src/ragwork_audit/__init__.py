@@ -5,17 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from ragwork_hooks.audit import AuditLog
+from ragwork_hooks.commands import Command, OfflineCommand
 from ragwork_hooks.jobs import PeriodicTask, Schedule
-from ragwork_hooks.plugin import (
-    Command,
-    Contribution,
-    HealthCheck,
-    MaintenanceTask,
-    OfflineCommand,
-    PluginContext,
-    PluginInfo,
-    hookimpl,
-)
+from ragwork_hooks.operations import HealthCheck, MaintenanceTask
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_audit.areas import AREAS
 from ragwork_audit.commands import commands

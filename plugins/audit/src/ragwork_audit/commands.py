@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from ragwork_hooks.commands import Command, CommandContext, OfflineCommand, OfflineCommandContext, Option
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Command, CommandContext, OfflineCommand, OfflineCommandContext, Option
 
 from ragwork_audit.checking import log_export
 from ragwork_audit.checking.verification import Report, VerificationFailed, summary

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.tenants import visit
 

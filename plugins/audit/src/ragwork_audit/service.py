@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_audit.checking.verification import Report, Verification, Witnesses, summary
 from ragwork_audit.config import AuditConfig

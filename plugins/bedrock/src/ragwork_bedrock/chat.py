@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
-from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.shares import provider_busy
 from ragwork_toolkit.citation_marks import Marks
 from ragwork_toolkit.vendor.cancellable_threads import MAX_WAITING, Call

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import attrs
-from ragwork_hooks.plugin import Secrets
+from ragwork_hooks.services import Secrets
 from ragwork_toolkit.vendor.errors import VendorErrorCodes
 
 from ragwork_bedrock.calls import Calls

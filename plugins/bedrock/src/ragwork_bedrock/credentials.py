@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Secrets
+from ragwork_hooks.services import Secrets
 from ragwork_toolkit.vendor.tenant_credentials import secret_name, tenant_secret
 
 PREFIX = "BEDROCK_CREDENTIALS"

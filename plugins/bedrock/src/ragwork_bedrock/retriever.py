@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Provider, ProviderContext, Services
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.retrieval import Passage, Query, Retriever
+from ragwork_hooks.services import Services
 from ragwork_hooks.shares import provider_busy
 from ragwork_toolkit.vendor.cancellable_threads import MAX_WAITING
 from ragwork_toolkit.vendor.errors import not_understood

@@ -2,7 +2,7 @@
 
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.notification import Destination, Notification
-from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.providers import Provider, ProviderContext
 
 from ragwork_billing.config import BillingConfig
 from ragwork_billing.webhook import Webhook, WebhookMessage

@@ -7,8 +7,8 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.events import Delivery
 from ragwork_hooks.jobs import PermanentFailure
 from ragwork_hooks.notification import Destination, Notification
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.provider_kinds import NOTIFICATION
+from ragwork_hooks.services import Services
 
 from ragwork_billing.channel import NAME
 

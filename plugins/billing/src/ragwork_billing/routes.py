@@ -7,7 +7,7 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.http import AnyRoute, Empty, Request, Route
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_billing.config import WebhookTarget
 from ragwork_billing.delivery import TESTED, DeliveryAudit

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Egress
+from ragwork_hooks.services import Egress
 
 from ragwork_billing.config import WebhookTarget
 

@@ -1,6 +1,6 @@
 """The provider ``directory`` of kind ``blob``, which phase 0 of the boot opens with ``BLOB_DIR``."""
 
-from ragwork_hooks.plugin import BlobProvider
+from ragwork_hooks.infrastructure import BlobProvider
 
 from ragwork_blobdir.blobs import DirectoryBlobs
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from ragwork_hooks.plugin import Command, OfflineCommand, PluginInfo, hookimpl
+from ragwork_hooks.commands import Command, OfflineCommand
+from ragwork_hooks.plugin import PluginInfo, hookimpl
 
 from ragwork_devkit.commands import TOOLS
 

@@ -3,8 +3,8 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+from ragwork_hooks.commands import OfflineCommand, OfflineCommandContext, Option
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import OfflineCommand, OfflineCommandContext, Option
 
 from ragwork_devkit import names, scaffold
 from ragwork_devkit.examination import TIERS, Examination, judged, shown

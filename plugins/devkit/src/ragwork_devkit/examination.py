@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from ragwork_hooks.commands import Console
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Console
 
 TIERS: Final = ("bronze", "silver", "gold")
 #: The kit interrupts a test after 30 s, and what is around it after 60; one that can't be interrupted is ended.

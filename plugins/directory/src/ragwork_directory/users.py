@@ -12,7 +12,7 @@ from typing import Final
 from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.auth import Role, User
 from ragwork_hooks.errors import Problem, not_found
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 from ragwork_toolkit.rows import from_row
 

@@ -7,17 +7,11 @@ from typing import Any
 
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
+from ragwork_hooks.commands import Command
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
-from ragwork_hooks.plugin import (
-    Command,
-    Contribution,
-    PluginContext,
-    PluginInfo,
-    ProviderMiddleware,
-    StoredBindings,
-    hookimpl,
-)
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 from ragwork_hooks.provider_kinds import RETRIEVAL
+from ragwork_hooks.providers import ProviderMiddleware, StoredBindings
 from ragwork_hooks.retrieval import Index
 
 from ragwork_documents import commands, document_routes

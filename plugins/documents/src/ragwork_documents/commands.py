@@ -7,8 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from ragwork_hooks.commands import Command, CommandContext, Option
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Command, CommandContext, Option
 
 from ragwork_documents.ingestion import jsonl
 from ragwork_documents.ingestion.bulk import BulkIngest, BulkSummary

@@ -7,7 +7,7 @@ from typing import Final
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Everything, ReadScope
 from ragwork_hooks.governance import DataColumn, DataPage, SortOrder, Subject
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.data_table import BATCH, DataTable, scope_of
 from ragwork_toolkit.scope_sql import Parameters

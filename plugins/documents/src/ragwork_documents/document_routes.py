@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Final
 
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Resource
 from ragwork_hooks.errors import not_found
-from ragwork_hooks.http import AnyRoute, AuditDetails, Empty, Request, Response
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.jobs import JobStatus
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.routes import read_route, write_route
 from ragwork_toolkit.rows import from_row

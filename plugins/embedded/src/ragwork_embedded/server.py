@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import attrs
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import DatabaseProvider
+from ragwork_hooks.infrastructure import DatabaseProvider
 from ragwork_hooks.storage import DatabaseServer
 
 from ragwork_embedded import binaries, server_user

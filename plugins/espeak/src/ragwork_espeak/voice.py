@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.shares import Shares, provider_busy
 from ragwork_hooks.speech import Audio, SpeechSynthesizer
 from ragwork_toolkit.worker_threads import WorkerThreads

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, ModelCitation
-from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_toolkit.vendor.usage import CHARS_PER_TOKEN, estimate_usage
 
 from ragwork_extractive.answer import choose

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import attrs
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, ModelCitation
-from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_toolkit.vendor.usage import estimate_usage
 
 from ragwork_fake.config import FakeConfig

@@ -1,7 +1,7 @@
 """The voice ``fake``: a fifth of a second of silence, as MP3."""
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.speech import Audio, SpeechSynthesizer
 
 from ragwork_fake.config import FakeConfig

@@ -7,7 +7,8 @@ from pathlib import Path
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.idempotency import IdempotencyStore
 from ragwork_hooks.jobs import Schedule
-from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
+from ragwork_hooks.operations import MaintenanceTask
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_idempotency.config import IdempotencyConfig
 from ragwork_idempotency.store import DisabledIdempotency, PostgresIdempotencyStore, prune

@@ -12,7 +12,7 @@ from ragwork_hooks.idempotency import (
     Replayed,
     StoredReply,
 )
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.tenants import visit
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ragwork_hooks.plugin import StateProvider
+from ragwork_hooks.infrastructure import StateProvider
 from ragwork_hooks.storage import SharedState
 
 from ragwork_memory.state import InMemoryState

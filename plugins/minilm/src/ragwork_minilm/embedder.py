@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.shares import Shares, provider_busy
 from ragwork_toolkit.worker_threads import WorkerThreads
 

@@ -1,6 +1,7 @@
 """Plugin ``opa``: policies in Rego, decided by an Open Policy Agent beside the server."""
 
-from ragwork_hooks.plugin import Contribution, HealthCheck, PluginContext, PluginInfo, hookimpl
+from ragwork_hooks.operations import HealthCheck
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_opa.config import OpaConfig
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Egress, EgressResponse
 from ragwork_hooks.policy import PolicySourceError
+from ragwork_hooks.services import Egress, EgressResponse
 
 from ragwork_opa.config import OpaConfig
 

@@ -16,8 +16,8 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.shares import Shares
 from ragwork_toolkit.rego.source_rules import judged, module
 from ragwork_toolkit.rego.v0_syntax import modern

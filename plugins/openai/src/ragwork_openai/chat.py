@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from typing import TYPE_CHECKING, Any
 
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
-from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_toolkit.citation_marks import Marks
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 from ragwork_toolkit.vendor.usage import estimate_usage

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.speech import Audio, SpeechRecognizer
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 

@@ -7,7 +7,7 @@ import attrs
 import orjson
 from ragwork_hooks.errors import ProviderError, not_found
 from ragwork_hooks.events import DecisionStep, RequestSummary
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_ops.schemas import ExplainedStep, ExplainResponse
 

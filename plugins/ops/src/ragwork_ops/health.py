@@ -7,7 +7,8 @@ from datetime import timedelta
 import attrs
 from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.jobs import ScheduleStatus, WorkerStatus
-from ragwork_hooks.plugin import HealthCheck, Services
+from ragwork_hooks.operations import HealthCheck
+from ragwork_hooks.services import Services
 
 from ragwork_ops.schemas import OpsHealthResponse, ScheduleHealth
 

@@ -6,7 +6,8 @@ from typing import Final
 
 from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import MaintenanceTask, Services
+from ragwork_hooks.operations import MaintenanceTask
+from ragwork_hooks.services import Services
 
 from ragwork_ops.schemas import MaintenanceRunResponse, RetentionStatusResponse
 

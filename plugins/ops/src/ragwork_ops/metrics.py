@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from ragwork_hooks.plugin import MetricSample, Services
+from ragwork_hooks.operations import MetricSample
+from ragwork_hooks.services import Services
 
 from ragwork_ops.histogram import Histogram
 from ragwork_ops.schemas import MetricsResponse

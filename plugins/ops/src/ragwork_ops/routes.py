@@ -10,7 +10,7 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.http import AnyRoute, Empty, Request, Route
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_toolkit.routes import ops_route
 
 from ragwork_ops import health, maintenance, metrics, slo

@@ -10,7 +10,7 @@ from uuid import uuid4
 import attrs
 from ragwork_hooks.audit import PLATFORM_TENANT
 from ragwork_hooks.events import RequestSummary
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_ops.histogram import Histogram
 

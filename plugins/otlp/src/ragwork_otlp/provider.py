@@ -1,6 +1,6 @@
 """The provider ``otlp`` of kind ``tracing``, which the boot opens with ``OTEL_EXPORTER_OTLP_ENDPOINT``."""
 
-from ragwork_hooks.plugin import KernelTracer, TracingProvider
+from ragwork_hooks.infrastructure import KernelTracer, TracingProvider
 
 
 def export(endpoint: str, service: str) -> KernelTracer:

@@ -14,8 +14,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, StatusCode
-from ragwork_hooks.plugin import ProviderMiddleware
 from ragwork_hooks.provider_kinds import ProviderKind
+from ragwork_hooks.providers import ProviderMiddleware
 from ragwork_hooks.storage import Database, Mode, Row, Transaction
 
 Attribute: TypeAlias = str | int | float | bool
@@ -28,7 +28,7 @@ _INPUT_TOKENS, _OUTPUT_TOKENS = "gen_ai.usage.input_tokens", "gen_ai.usage.outpu
 
 
 class OtlpTracer:
-    """Implements ``ragwork_hooks.plugin.KernelTracer`` for one kernel instance; the process-wide provider of
+    """Implements ``ragwork_hooks.infrastructure.KernelTracer`` for one kernel instance; the process-wide provider of
     OpenTelemetry is left alone. Spans go to the collector at ``endpoint``, a URL without the signal's path.
     """
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 from ragwork_hooks.authz import ReadScope
-from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.provider_kinds import EMBEDDING
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder, Passage, Query, Retriever
 from ragwork_hooks.storage import Transaction
 

@@ -8,7 +8,7 @@ import attrs
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.events import Event
 from ragwork_hooks.plans import Entitlement, Subscription
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 
 from ragwork_plans import feature_keys

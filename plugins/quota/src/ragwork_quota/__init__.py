@@ -6,8 +6,9 @@ from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.jobs import PeriodicTask, Schedule
 from ragwork_hooks.metering import Ledger, UsageReports
+from ragwork_hooks.operations import MaintenanceTask
 from ragwork_hooks.plans import Plans
-from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, hookimpl
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 
 from ragwork_quota.areas import AREAS
 from ragwork_quota.charging import Charger

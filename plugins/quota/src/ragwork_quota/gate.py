@@ -6,7 +6,7 @@ from typing import Final
 from ragwork_hooks.admission import Admission, AdmissionRequest, Reservation, Stage, Wire
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.http import RUN_COST, AnyRoute
-from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.operations import Metrics
 
 from ragwork_quota.charging import Charge, Charger
 from ragwork_quota.leases import LeaseDraw, Leases

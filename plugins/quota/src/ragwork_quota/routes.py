@@ -11,7 +11,7 @@ from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, number, text
 from ragwork_hooks.http import AnyRoute, Empty, Request, Response, Route
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_toolkit.patching import changes, optional
 from ragwork_toolkit.routes import platform_write_route, read_route
 

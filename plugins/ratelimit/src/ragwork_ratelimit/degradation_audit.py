@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from ragwork_hooks.audit import PLATFORM_TENANT, AuditEvent, AuditLog
-from ragwork_hooks.plugin import Metrics, Services
+from ragwork_hooks.operations import Metrics
+from ragwork_hooks.services import Services
 
 #: At most one record in this time, per process.
 RECORD_EVERY_S: Final = 60.0

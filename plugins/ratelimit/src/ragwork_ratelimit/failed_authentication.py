@@ -7,7 +7,7 @@ from ragwork_hooks.admission import Admission, AdmissionRequest, Stage, Wire
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.events import RequestSummary
 from ragwork_hooks.http import AnyRoute
-from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.operations import Metrics
 from ragwork_hooks.storage import BucketDraw
 
 from ragwork_ratelimit import headers

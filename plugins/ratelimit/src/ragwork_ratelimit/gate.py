@@ -10,7 +10,7 @@ from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.errors import ProviderError, retry_after
 from ragwork_hooks.http import AnyRoute
-from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.operations import Metrics
 from ragwork_hooks.storage import Bucket, BucketDraw, SharedState
 
 from ragwork_ratelimit import headers

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol, cast
 
-from ragwork_hooks.plugin import StateProvider
+from ragwork_hooks.infrastructure import StateProvider
 from ragwork_hooks.storage import SharedState
 
 

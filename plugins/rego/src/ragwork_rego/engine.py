@@ -10,8 +10,8 @@ from typing import Any, Final, TypeVar
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.shares import Shares
 from ragwork_toolkit.background import BackgroundTasks
 from ragwork_toolkit.rego.source_rules import PACKAGE, Module, judged, module

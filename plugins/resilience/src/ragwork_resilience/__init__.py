@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, ProviderMiddleware, hookimpl
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 from ragwork_hooks.provider_kinds import ASR, EMBEDDING, LLM, NOTIFICATION, RETRIEVAL, TTS
+from ragwork_hooks.providers import ProviderMiddleware
 
 from ragwork_resilience.config import ResilienceConfig
 from ragwork_resilience.gates import RunGate

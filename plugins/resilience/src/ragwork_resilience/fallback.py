@@ -7,9 +7,10 @@ from contextlib import aclosing
 import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta
-from ragwork_hooks.plugin import Metrics, Providers
+from ragwork_hooks.operations import Metrics
 from ragwork_hooks.provider_kinds import LLM, RETRIEVAL
 from ragwork_hooks.retrieval import PreparedQuery, Query, Retriever
+from ragwork_hooks.services import Providers
 
 from ragwork_resilience.retry import RetriesExhausted
 

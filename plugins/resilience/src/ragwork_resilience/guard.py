@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.operations import Metrics
 from ragwork_hooks.shares import Share, Shares
 from ragwork_toolkit.background import BackgroundTasks
 

@@ -6,8 +6,8 @@ from typing import Final
 import attrs
 from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.notification import Channel
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Embedder, Retriever
+from ragwork_hooks.services import Services
 from ragwork_hooks.speech import SpeechRecognizer, SpeechSynthesizer
 from ragwork_toolkit.background import BackgroundTasks
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.audit import PLATFORM_TENANT
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Transaction
 
 from ragwork_rollouts.config import RolloutsConfig

@@ -4,7 +4,7 @@ from typing import Final
 
 from ragwork_hooks.auth import Credential, Principal, Role
 from ragwork_hooks.errors import unauthenticated
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_toolkit.bearer_tokens.lookup import authenticate
 from ragwork_toolkit.last_used import LastUsed
 

@@ -10,8 +10,10 @@ from typing import Final
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory, Provisioning
 from ragwork_hooks.jobs import PeriodicTask
+from ragwork_hooks.operations import MaintenanceTask
 from ragwork_hooks.plans import Plans
-from ragwork_hooks.plugin import Contribution, MaintenanceTask, PluginContext, PluginInfo, Services, hookimpl
+from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
+from ragwork_hooks.services import Services
 from ragwork_toolkit.tenants import for_each_tenant
 
 from ragwork_sso.areas import AREAS

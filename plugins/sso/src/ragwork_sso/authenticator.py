@@ -4,7 +4,7 @@ from typing import Final
 
 from ragwork_hooks.auth import Credential, Directory, Principal, User
 from ragwork_hooks.errors import Problem, unauthenticated
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_toolkit.bearer_tokens.expiry import ExpiredStreams
 from ragwork_toolkit.bearer_tokens.lookup import authenticate, checking
 

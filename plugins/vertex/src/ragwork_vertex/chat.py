@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
-from ragwork_hooks.plugin import Provider, ProviderContext
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_toolkit.citation_marks import Marks
 from ragwork_toolkit.vendor.errors import unavailable
 from ragwork_toolkit.vendor.sendable_text import sendable_text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Secrets
+from ragwork_hooks.services import Secrets
 from ragwork_toolkit.vendor.tenant_credentials import secret_name, tenant_secret
 
 if TYPE_CHECKING:

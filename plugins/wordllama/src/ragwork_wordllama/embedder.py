@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ragwork_hooks.plugin import NoOptions, Provider, ProviderContext
+from ragwork_hooks.providers import NoOptions, Provider, ProviderContext
 from ragwork_hooks.shares import Shares, provider_busy
 from ragwork_toolkit.worker_threads import WorkerThreads
 

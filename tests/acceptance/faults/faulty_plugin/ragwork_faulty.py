@@ -9,7 +9,8 @@ import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, Usage
-from ragwork_hooks.plugin import PluginInfo, Provider, ProviderContext, hookimpl
+from ragwork_hooks.plugin import PluginInfo, hookimpl
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.retrieval import Passage, Query, Retriever
 from ragwork_hooks.storage import Transaction
 

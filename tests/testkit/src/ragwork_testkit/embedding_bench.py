@@ -16,8 +16,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
 
-from ragwork_hooks.plugin import Provider, ProviderContext, Services
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
+from ragwork_hooks.services import Services
 
 from ragwork_testkit.services import ProviderServices
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.plugin import Provider, ProviderContext
 from ragwork_hooks.provider_kinds import LLM, ProviderKind
+from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.settings import settings_of
 from ragwork_kernel.base.config import Settings
 from ragwork_kernel.base.layers import SettingsLayers

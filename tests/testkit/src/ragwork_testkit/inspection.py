@@ -11,15 +11,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import attrs
-from ragwork_hooks.plugin import (
-    HOOKS_API,
-    BlobProvider,
-    DatabaseProvider,
-    PluginInfo,
-    Provider,
-    StateProvider,
-    TracingProvider,
-)
+from ragwork_hooks.infrastructure import BlobProvider, DatabaseProvider, StateProvider, TracingProvider
+from ragwork_hooks.plugin import HOOKS_API, PluginInfo
+from ragwork_hooks.providers import Provider
 from ragwork_hooks.settings import settings_of
 
 

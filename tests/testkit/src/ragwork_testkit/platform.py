@@ -11,7 +11,7 @@ import aiohttp
 import attrs
 from ragwork_cli import plugin_commands
 from ragwork_cli.command_options import value_of
-from ragwork_hooks.plugin import Command, Option, OptionValue
+from ragwork_hooks.commands import Command, Option, OptionValue
 from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.boot.boot import Platform, boot
 from ragwork_kernel.boot.server import listening

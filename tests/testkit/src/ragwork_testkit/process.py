@@ -61,7 +61,7 @@ class ManualClock:
 
 @attrs.define
 class ShiftedClock:
-    """Time as it passes, plus the seconds that a test adds. Implements ``ragwork_hooks.plugin.Clock``."""
+    """Time as it passes, plus the seconds that a test adds. Implements ``ragwork_hooks.services.Clock``."""
 
     ahead_s: float = 0.0
 

@@ -10,7 +10,8 @@ import aiohttp
 import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import Delta, Usage
-from ragwork_hooks.plugin import PluginInfo, Provider, hookimpl
+from ragwork_hooks.plugin import PluginInfo, hookimpl
+from ragwork_hooks.providers import Provider
 from ragwork_hooks.settings import setting
 
 USAGE = Delta(usage=Usage(input_tokens=3, output_tokens=4, estimated=True))

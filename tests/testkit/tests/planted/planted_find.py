@@ -8,8 +8,9 @@ import re
 
 import attrs
 from ragwork_hooks.errors import NotSupported, ProviderError
-from ragwork_hooks.plugin import PluginInfo, Provider, hookimpl
+from ragwork_hooks.plugin import PluginInfo, hookimpl
 from ragwork_hooks.policy import PolicyDecision
+from ragwork_hooks.providers import Provider
 from ragwork_hooks.retrieval import Passage
 
 

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import ClassVar
 
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import PluginInfo, Provider, hookimpl
+from ragwork_hooks.plugin import PluginInfo, hookimpl
+from ragwork_hooks.providers import Provider
 from ragwork_hooks.speech import Audio
 from ragwork_testkit.wav import comment_of, silent
 

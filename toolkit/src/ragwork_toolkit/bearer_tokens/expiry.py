@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 import attrs
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_toolkit.bearer_tokens.lookup import TokenLookup
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Literal, TypeAlias
 
-from ragwork_hooks.plugin import Secrets
+from ragwork_hooks.services import Secrets
 
 Profile: TypeAlias = Literal["development", "test", "production"]
 

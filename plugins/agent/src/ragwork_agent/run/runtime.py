@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import attrs
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.provider_kinds import LLM
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.background import BackgroundTasks
 from ragwork_toolkit.lazy import LazyImport

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import attrs
 from ragwork_hooks.auth import Directory, Principal, Role
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
 #: A principal and those it acts for, as JSON.

@@ -16,8 +16,8 @@ from ragwork_hooks.auth import Directory, Principal
 from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.errors import ProviderError, not_found
 from ragwork_hooks.http import File
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.provider_kinds import TTS
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_agent.schemas import Speech

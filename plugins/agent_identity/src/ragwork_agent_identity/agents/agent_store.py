@@ -7,8 +7,8 @@ from typing import Any, Final, Literal
 
 import attrs
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.policy import Policy
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 from ragwork_toolkit.rows import from_row
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Transaction
 
 from ragwork_agent_identity.agents.agent_store import Agent, AgentStore

@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 import attrs
 from ragwork_hooks.auth import Headers
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_agent_identity.agents.agent_store import AgentStore, Snapshot
 from ragwork_agent_identity.tokens import opaque_tokens, token_signing

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 from ragwork_hooks.auth import Directory, Principal
 from ragwork_hooks.errors import not_found
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.rows import from_row
 

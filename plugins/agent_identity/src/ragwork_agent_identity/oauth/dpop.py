@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from ragwork_hooks.auth import Headers
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_agent_identity.oauth.client_authentication import NAMELESS
 from ragwork_agent_identity.tokens import token_signing

@@ -8,7 +8,7 @@ import attrs
 from ragwork_hooks.audit import AuditEvent, AuditLog, Origin
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
 from ragwork_agent_identity.agents.agent_store import Snapshot, agent_not_found

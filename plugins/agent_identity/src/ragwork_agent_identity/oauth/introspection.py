@@ -3,7 +3,7 @@
 import hmac
 from typing import Any
 
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
 from ragwork_agent_identity.agents.agent_store import AgentStore, Snapshot

@@ -10,7 +10,7 @@ from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import items, number, text
 from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response, Route, Scheme
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_toolkit.routes import public_route, write_route
 
 from ragwork_agent_identity.agents.agent_store import AgentStore, agent_not_found

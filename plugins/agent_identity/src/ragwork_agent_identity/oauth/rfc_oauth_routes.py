@@ -7,7 +7,7 @@ from ragwork_hooks.audit import AuditEvent, AuditLog
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import text
 from ragwork_hooks.http import AnyRoute, Empty, Request, Response
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_toolkit.routes import public_route
 
 from ragwork_agent_identity.agents.agent_store import Snapshot

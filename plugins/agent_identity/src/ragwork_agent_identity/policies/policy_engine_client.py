@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from ragwork_hooks.errors import Problem, ProviderError, retry_after
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicyEngine
 from ragwork_hooks.provider_kinds import POLICY_ENGINE
+from ragwork_hooks.services import Services
 
 T = TypeVar("T")
 _RETRY_AFTER_S: Final = 5

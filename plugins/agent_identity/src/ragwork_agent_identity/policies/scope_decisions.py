@@ -7,8 +7,8 @@ from datetime import datetime
 
 import attrs
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.policy import Policy, PolicyDecision
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache
 
 from ragwork_agent_identity.agents.agent_store import Snapshot

@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 from joserfc.jwk import RSAKey
 from ragwork_hooks.errors import Problem, not_found, retry_after
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 
 from ragwork_agent_identity.encryption import SecretBox

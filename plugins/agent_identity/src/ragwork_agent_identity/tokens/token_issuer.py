@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 from ragwork_hooks.audit import AuditEvent, AuditLog, Origin
 from ragwork_hooks.errors import Problem, unauthenticated, unavailable
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
 from ragwork_agent_identity.agents.agent_store import AgentStore, Snapshot

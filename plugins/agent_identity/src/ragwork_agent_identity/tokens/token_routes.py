@@ -10,7 +10,7 @@ from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, items, number, text
 from ragwork_hooks.http import AnyRoute, Empty, Request, Response
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
 

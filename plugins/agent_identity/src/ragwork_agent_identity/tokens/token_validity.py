@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.auth import Directory, Principal, Role, User
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_agent_identity.agents.agent_store import AgentStore, Snapshot
 from ragwork_agent_identity.policies.scope_decisions import Decisions, ScopeRequest

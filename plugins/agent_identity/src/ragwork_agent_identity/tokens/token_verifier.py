@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 from ragwork_hooks.auth import Headers
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_agent_identity.agents.agent_store import Snapshot
 from ragwork_agent_identity.tokens import lineage, token_signing

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ragwork_hooks.plugin import Binding
+from ragwork_hooks.providers import Binding
 from ragwork_hooks.storage import Database
 
 

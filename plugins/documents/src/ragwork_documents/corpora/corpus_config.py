@@ -7,8 +7,8 @@ from typing import Final
 import attrs
 from ragwork_hooks.auth import Role
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Providers
 from ragwork_hooks.provider_kinds import EMBEDDING, RETRIEVAL
+from ragwork_hooks.services import Providers
 
 from ragwork_documents.ingestion.input_checks import check_storable, invalid
 

@@ -6,8 +6,8 @@ import attrs
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory, Principal
 from ragwork_hooks.authz import Action, Deny, Resource, problem_of
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_documents.corpora import ownership

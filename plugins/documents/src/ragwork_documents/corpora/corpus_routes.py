@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import readers_of
 from ragwork_hooks.errors import Problem, not_found, retry_after
-from ragwork_hooks.http import AnyRoute, AuditDetails, Empty, Request, Response
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.routes import read_route, write_route
 from ragwork_toolkit.rows import from_row

@@ -8,8 +8,8 @@ import attrs
 from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
 from ragwork_documents.corpora.corpus_rights import CorpusRights

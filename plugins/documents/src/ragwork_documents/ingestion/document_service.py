@@ -11,8 +11,8 @@ import orjson
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Action, Deny, Resource, problem_of, readers_of
 from ragwork_hooks.errors import Problem, not_found, retry_after
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Index
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_documents.ingestion.ingest_payload import JOB_KIND, DocumentGeneration, payload

@@ -13,9 +13,9 @@ from typing import Final
 import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.jobs import Job, JobKind, PermanentFailure
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 
 from ragwork_documents.ingestion.chunker import split

@@ -7,7 +7,7 @@ from typing import Final
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.documents import Corpus, Ingestion
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Transaction
 from ragwork_toolkit.scope_sql import Parameters
 

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.authz import Resource
-from ragwork_hooks.http import AnyRoute, AuditDetails, Empty, Request, Response
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route

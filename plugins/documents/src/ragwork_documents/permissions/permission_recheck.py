@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Metrics
+from ragwork_hooks.operations import Metrics
 from ragwork_hooks.retrieval import Passage, PreparedQuery, Query, Retriever
 from ragwork_hooks.storage import Transaction
 

@@ -6,7 +6,7 @@ from typing import Final
 import attrs
 from ragwork_hooks.auth import Directory, Role
 from ragwork_hooks.errors import Problem
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
 from ragwork_documents.ingestion.input_checks import invalid

@@ -7,9 +7,9 @@ import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.documents import CorpusPassage, PreparedSearch, SearchAnswers
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Providers
 from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.retrieval import Passage, PreparedQuery, Query
+from ragwork_hooks.services import Providers
 from ragwork_hooks.storage import Transaction
 
 from ragwork_documents.search.rank_fusion import merge

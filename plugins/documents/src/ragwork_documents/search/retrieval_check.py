@@ -7,12 +7,13 @@ from typing import Final
 import attrs
 from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.authz import AllOf, ReadableBy, ReadScope
+from ragwork_hooks.commands import Command, CommandContext, Option
 from ragwork_hooks.documents import Corpus, DocumentCatalog
 from ragwork_hooks.errors import Problem, ProviderError, not_found
 from ragwork_hooks.fields import is_visible
-from ragwork_hooks.plugin import Command, CommandContext, Option, Services
 from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.retrieval import Passage, Query
+from ragwork_hooks.services import Services
 
 from ragwork_documents.corpora.corpus_config import MAX_TOP_K
 from ragwork_documents.ingestion.input_checks import printable

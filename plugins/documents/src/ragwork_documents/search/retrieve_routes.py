@@ -8,8 +8,8 @@ from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import Corpus, CorpusPassage, CorpusSearch, SearchAnswers
 from ragwork_hooks.errors import Problem, ProviderError, not_found, retry_after
 from ragwork_hooks.http import AnyRoute, Empty, Request, Route
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.retrieval import Query
+from ragwork_hooks.services import Services
 
 from ragwork_documents.ingestion.input_checks import check_storable, invalid
 from ragwork_documents.permissions.catalog import Catalog

@@ -9,9 +9,9 @@ from typing import Final
 import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Services
 from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.retrieval import Passage, PreparedQuery, Query, Retriever
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.background import BackgroundTasks
 

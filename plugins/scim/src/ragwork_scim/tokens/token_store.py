@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import Problem, not_found
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 from ragwork_toolkit.bearer_tokens.expiry import ExpiringToken
 from ragwork_toolkit.bearer_tokens.format import digest

@@ -6,7 +6,7 @@ from typing import Any, Final
 from ragwork_hooks.audit import AuditEvent, AuditLog, Origin
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import Request
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
 _LONGEST_AGENT: Final = 256

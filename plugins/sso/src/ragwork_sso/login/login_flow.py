@@ -12,7 +12,7 @@ import attrs
 from ragwork_hooks.auth import Directory, Provisioning, Role, User
 from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.http import Request
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
 from ragwork_sso.feature_check import JIT, SSO, Entitled

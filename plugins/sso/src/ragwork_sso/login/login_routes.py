@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Final
 
 import attrs
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Headers, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, identifier, text
-from ragwork_hooks.http import AnyRoute, AuditDetails, Empty, File, Request, Response, Route
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response, Route
+from ragwork_hooks.services import Services
 from ragwork_toolkit.routes import public_route, read_route, write_route
 
 from ragwork_sso.feature_check import SSO, Entitled

@@ -12,7 +12,7 @@ from urllib.parse import quote_plus, urlencode
 import attrs
 import orjson
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import Egress, EgressResponse
+from ragwork_hooks.services import Egress, EgressResponse
 
 from ragwork_sso.problems import exchange_failed
 from ragwork_sso.providers import jwks as jwks

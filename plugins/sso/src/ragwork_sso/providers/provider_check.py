@@ -5,7 +5,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import ProviderError, not_found
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 
 from ragwork_sso.providers.jwks import choose
 from ragwork_sso.providers.openid import OpenIdClient

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ragwork_hooks.errors import ConfigError
-from ragwork_hooks.plugin import Secrets
+from ragwork_hooks.services import Secrets
 
 _NAME: Final = re.compile(r"SSO_CLIENT_SECRET_[A-Z0-9_]{1,64}")
 _BOUND: Final = re.compile(r"[A-Z][A-Z0-9_]{0,127}")

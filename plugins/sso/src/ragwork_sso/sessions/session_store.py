@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
-from ragwork_hooks.plugin import Services
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Row, Transaction
 from ragwork_toolkit.bearer_tokens.expiry import ExpiringToken
 from ragwork_toolkit.bearer_tokens.format import digest
