@@ -201,7 +201,8 @@ class PluginSpec:
     def ragwork_commands(self) -> Sequence[Command | OfflineCommand]:  # type: ignore[empty-body]
         """Command-line commands, declared without a boot. A plugin with one::
 
-        from ragwork_hooks.plugin import Command, CommandContext, PluginInfo, hookimpl
+        from ragwork_hooks.commands import Command, CommandContext
+        from ragwork_hooks.plugin import PluginInfo, hookimpl
 
 
         async def greet(context: CommandContext) -> int:

@@ -78,7 +78,7 @@ class World:
         self.speech: Exception | None = None
         self.config = Config()
 
-    def shop(self, **changes: Any) -> AgentRuntime:
+    def runtime(self, **changes: Any) -> AgentRuntime:
         self.config = attrs.evolve(self.config, **changes)
         return AgentRuntime.of(self, self.config)  # type: ignore[arg-type]
 

@@ -156,7 +156,7 @@ async def test_a_revoked_document_leaves_the_next_run_and_the_stored_answers(pla
 SPOKEN = {"LLM_PROVIDER": "extractive", "TTS_PROVIDER": "fake"}
 
 
-async def _spoken(app: Any, key: str, session: str) -> tuple[str, str]:
+async def _turn_result(app: Any, key: str, session: str) -> tuple[str, str]:
     """A spoken answer's path, and the document it quotes."""
     body = ask(audio=True, session_id=session)
     answer = await app.call("POST", "/v1/run", key, json=body, headers={"Accept": "application/json"})
@@ -171,7 +171,7 @@ async def test_speech_is_heard_only_while_its_listener_may_read_what_it_quotes(p
         await app.command("seed", tenant="t1")
         admin = await app.key(role="admin", user="boss")
         keys = {user: await app.key(role="reader", user=user) for user in ("u1", "u2", "u3")}
-        heard = {user: await _spoken(app, key, user) for user, key in keys.items()}
+        heard = {user: await _turn_result(app, key, user) for user, key in keys.items()}
         directory = app.platform.facades["apikeys"].use(Directory)
 
         async def statuses() -> list[int]:
@@ -210,7 +210,7 @@ async def test_speech_ends_with_the_group_that_opened_its_documents(platform: An
                 await app.call("DELETE", f"{path}/{grant['id']}", admin)
             body = {"principal_type": "group", "principal_id": "g1", "permission": "read"}
             assert (await app.call("POST", path, admin, json=body)).status == 201
-        path, _cited = await _spoken(app, reader, "s1")
+        path, _cited = await _turn_result(app, reader, "s1")
         async with app.platform.parts.db.tenant("t1") as tx:
             await directory.set_groups(tx, "u1", frozenset())
         assert (await app.call("GET", path)).status == 404

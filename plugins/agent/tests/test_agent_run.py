@@ -44,7 +44,7 @@ async def test_a_run_gives_its_frames_in_the_contracts_order(
     world: Any, asked: Make, collect: Collect
 ) -> None:
     notice = Notification(type="cost.warn", data={"status": "warn"})
-    frames = await collect(Run(world.shop(debug_events=True), asked(notices=(notice,))))
+    frames = await collect(Run(world.runtime(debug_events=True), asked(notices=(notice,))))
     assert [f.type for f in frames] == [
         "request.accepted", "cost.warn", "debug.retrieval", "token.delta", "token.delta", "message.final",
     ]  # fmt: skip
@@ -66,7 +66,7 @@ async def test_why_an_answer_ended_is_told_in_its_last_frame_and_in_the_answer(
     world: Any, asked: Make, collect: Collect, reason: Any, told: str
 ) -> None:
     world.model.script[-1] = attrs.evolve(world.model.script[-1], finish_reason=reason)
-    run = Run(world.shop(), asked())
+    run = Run(world.runtime(), asked())
     frames = await collect(run)
     assert run.answer is not None
     assert (frames[-1].data["finish_reason"], run.answer.finish_reason) == (told, told)
@@ -75,7 +75,7 @@ async def test_why_an_answer_ended_is_told_in_its_last_frame_and_in_the_answer(
 async def test_a_first_run_takes_4_round_trips_to_the_first_token_and_7_in_all(
     world: Any, asked: Make, collect: Collect
 ) -> None:
-    shop = world.shop()
+    runtime = world.runtime()
     at_first_token: list[int] = []
 
     async def before(index: int) -> None:
@@ -84,10 +84,10 @@ async def test_a_first_run_takes_4_round_trips_to_the_first_token_and_7_in_all(
             assert world.db.under_way == 0, "a connection is held while the model answers"
 
     world.model.before = before
-    await collect(Run(shop, asked()))
+    await collect(Run(runtime, asked()))
     assert (at_first_token, world.db.trips) == ([4], 7)
     assert world.held_while_embedding == [0]
-    await collect(Run(shop, asked()))
+    await collect(Run(runtime, asked()))
     assert world.db.trips - 7 == 8, "one more checks the cited history against today's rights"
 
 
@@ -102,22 +102,22 @@ async def test_the_question_is_durable_before_the_model_is_called(
 
     world.model.before = before
     world.model.script = [Delta(text="Yes.")]
-    await collect(Run(world.shop(), question))
+    await collect(Run(world.runtime(), question))
     assert seen == ["Durable?"]
 
 
 async def test_of_20_runs_on_one_session_at_once_one_answers_and_19_are_busy(
     world: Any, asked: Make, collect: Collect
 ) -> None:
-    shop = world.shop()
-    await shop.warm()
+    runtime = world.runtime()
+    await runtime.warm()
     go = asyncio.Event()
 
     async def before(index: int) -> None:
         await go.wait()
 
     world.model.before = before
-    runs = [asyncio.create_task(collect(Run(shop, asked(f"q{i}")))) for i in range(20)]
+    runs = [asyncio.create_task(collect(Run(runtime, asked(f"q{i}")))) for i in range(20)]
     await until(lambda: sum(run.done() for run in runs) == 19)
     go.set()
     results = await asyncio.gather(*runs, return_exceptions=True)
@@ -130,7 +130,7 @@ async def test_of_20_runs_on_one_session_at_once_one_answers_and_19_are_busy(
 async def test_other_sessions_and_other_users_same_session_id_are_not_busy(
     world: Any, asked: Make, collect: Collect
 ) -> None:
-    shop = world.shop()
+    runtime = world.runtime()
     go = asyncio.Event()
 
     async def before(index: int) -> None:
@@ -138,10 +138,10 @@ async def test_other_sessions_and_other_users_same_session_id_are_not_busy(
             await go.wait()
 
     world.model.before = before
-    first = asyncio.create_task(collect(Run(shop, asked("mine"))))
+    first = asyncio.create_task(collect(Run(runtime, asked("mine"))))
     await until(lambda: bool(world.model.requests))
-    await collect(Run(shop, asked("other session", session_id="s2")))
-    await collect(Run(shop, asked("other user", user="u2")))
+    await collect(Run(runtime, asked("other session", session_id="s2")))
+    await collect(Run(runtime, asked("other user", user="u2")))
     go.set()
     await first
     assert (await messages(world, asked(user="u2")))[0][0].text == "other user"
@@ -149,15 +149,15 @@ async def test_other_sessions_and_other_users_same_session_id_are_not_busy(
 
 
 async def test_a_crashed_runs_lease_ends_by_itself(world: Any, asked: Make, collect: Collect) -> None:
-    shop, question = world.shop(), asked()
-    await collect(Run(shop, question))
+    runtime, question = world.runtime(), asked()
+    await collect(Run(runtime, question))
     async with world.db.tenant(question.principal.tenant_id) as tx:
         await tx.execute("UPDATE agent.sessions SET busy_until = clock_timestamp() + interval '1 hour'")
     with pytest.raises(Problem, match="SESSION_BUSY"):
-        await collect(Run(shop, asked()))
+        await collect(Run(runtime, asked()))
     async with world.db.tenant(question.principal.tenant_id) as tx:
         await tx.execute("UPDATE agent.sessions SET busy_until = clock_timestamp() - interval '1 ms'")
-    await collect(Run(shop, asked()))
+    await collect(Run(runtime, asked()))
     assert [m.turn for m, _ in await messages(world, question)] == [1, 1, 2, 2]
 
 
@@ -166,20 +166,20 @@ async def test_a_long_run_keeps_its_lease(
 ) -> None:
     for module in ("ragwork_agent.sessions.session_lease", "ragwork_agent.sessions.session_store"):
         monkeypatch.setattr(f"{module}.LEASE_S", 0.15)
-    shop = world.shop()
+    runtime = world.runtime()
 
     async def before(index: int) -> None:
         await asyncio.sleep(0.3)
         assert await busy(world, asked())
 
     world.model.before = before
-    await collect(Run(shop, asked()))
+    await collect(Run(runtime, asked()))
 
 
 async def test_a_client_that_leaves_cancels_the_model_and_keeps_what_was_said(
     world: Any, asked: Make
 ) -> None:
-    shop, question = world.shop(), asked()
+    runtime, question = world.runtime(), asked()
     world.model.script = [Delta(text="So far "), Delta(text="never")]
 
     async def before(index: int) -> None:
@@ -187,7 +187,7 @@ async def test_a_client_that_leaves_cancels_the_model_and_keeps_what_was_said(
             await asyncio.sleep(60)
 
     world.model.before = before
-    frames = Run(shop, question).frames()
+    frames = Run(runtime, question).frames()
     while (await anext(frames)).type != "token.delta":
         pass
     started = asyncio.get_running_loop().time()
@@ -202,18 +202,18 @@ async def test_a_client_that_leaves_cancels_the_model_and_keeps_what_was_said(
 
 @pytest.mark.parametrize("at", range(12))
 async def test_a_run_cancelled_at_any_step_leaves_the_session_free(world: Any, asked: Make, at: int) -> None:
-    shop = world.shop()
-    await shop.warm()
-    reader = asyncio.create_task(_drain(Run(shop, asked()).frames()))
+    runtime = world.runtime()
+    await runtime.warm()
+    reader = asyncio.create_task(_drain(Run(runtime, asked()).frames()))
     for _ in range(at * 3):
         await asyncio.sleep(0)
     reader.cancel()
     with suppress(asyncio.CancelledError):
         await reader
-    await shop.tasks.finish()
+    await runtime.tasks.finish()
     assert world.db.under_way == 0
     world.model.before = None
-    assert (await _drain(Run(shop, asked()).frames()))[-1].type == "message.final"
+    assert (await _drain(Run(runtime, asked()).frames()))[-1].type == "message.final"
 
 
 async def _drain(frames: Any, into: list[Any] | None = None) -> list[Any]:
@@ -224,7 +224,7 @@ async def _drain(frames: Any, into: list[Any] | None = None) -> list[Any]:
 
 
 async def test_a_cancel_during_the_closing_commit_still_releases_the_turn(world: Any, asked: Make) -> None:
-    shop = world.shop()
+    runtime = world.runtime()
     closing = asyncio.Event()
     tenant = world.db.tenant
 
@@ -234,12 +234,12 @@ async def test_a_cancel_during_the_closing_commit_still_releases_the_turn(world:
         return tenant(tenant_id, mode)
 
     world.db.tenant = slow
-    reader = asyncio.create_task(_drain(Run(shop, asked()).frames()))
+    reader = asyncio.create_task(_drain(Run(runtime, asked()).frames()))
     await closing.wait()
     reader.cancel()
     with suppress(asyncio.CancelledError):
         await reader
-    await shop.tasks.finish()
+    await runtime.tasks.finish()
     world.db.tenant = tenant
     assert not await busy(world, asked())
     assert (await messages(world, asked()))[-1][0].status == "complete"
@@ -255,7 +255,7 @@ async def test_a_model_that_dies_in_mid_stream_leaves_a_partial_answer_and_its_e
     world.model.before = before
     frames: list[Any] = []
     with pytest.raises(ProviderError, match="gone"):
-        await _drain(Run(world.shop(), asked()).frames(), frames)
+        await _drain(Run(world.runtime(), asked()).frames(), frames)
     assert [f.type for f in frames] == ["request.accepted", "token.delta"]
     assert [(m.text, m.status) for m, _ in await messages(world, asked())][1] == ("The gate ", "partial")
     assert not await busy(world, asked())
@@ -266,7 +266,7 @@ async def test_a_failed_retrieval_keeps_the_question_and_frees_the_session(
 ) -> None:
     world.fail_retrieval = ProviderError("AWS_RETRIEVAL_ERROR", "no")
     with pytest.raises(ProviderError, match="AWS_RETRIEVAL_ERROR"):
-        await collect(Run(world.shop(), asked("kept?")))
+        await collect(Run(world.runtime(), asked("kept?")))
     assert [m.text for m, _ in await messages(world, asked())] == ["kept?"]
     assert not await busy(world, asked())
     assert world.model.requests == []
@@ -276,16 +276,16 @@ async def test_a_missing_corpus_is_a_retrieval_config_error_and_costs_no_round_t
     world: Any, asked: Make, collect: Collect
 ) -> None:
     with pytest.raises(ProviderError, match="RETRIEVAL_CONFIG_INVALID"):
-        await collect(Run(world.shop(), asked(corpus_ids=("missing",))))
+        await collect(Run(world.runtime(), asked(corpus_ids=("missing",))))
     assert world.db.trips == 0
 
 
 async def test_history_enters_the_next_prompt_in_order_and_bounded(
     world: Any, asked: Make, collect: Collect
 ) -> None:
-    shop = world.shop(max_history_messages=4)
+    runtime = world.runtime(max_history_messages=4)
     for number in range(4):
-        await collect(Run(shop, asked(f"question {number}")))
+        await collect(Run(runtime, asked(f"question {number}")))
     said = [(m.role, m.content) for m in world.model.requests[-1].messages]
     assert said[0][0] == "system"
     assert said[1:-1] == [
@@ -297,15 +297,15 @@ async def test_history_enters_the_next_prompt_in_order_and_bounded(
 async def test_history_that_rests_on_a_revoked_document_stays_out_even_at_second_hand(
     world: Any, asked: Make, collect: Collect
 ) -> None:
-    shop = world.shop()
+    runtime = world.runtime()
     world.model.script = [Delta(text="The secret is 42 [1].", cites=(ModelCitation(passage=1),))]
-    await collect(Run(shop, asked("first")))
+    await collect(Run(runtime, asked("first")))
     # The second answer cites nothing of d1, but was given with the first one before the model's eyes.
     world.found = [world.found[0].__class__(**{**attrs.asdict(world.found[0]), "document_id": "d2"})]
     world.model.script = [Delta(text="As I said, 42.")]
-    await collect(Run(shop, asked("second")))
+    await collect(Run(runtime, asked("second")))
     world.unreadable = {"d1"}
-    await collect(Run(shop, asked("third")))
+    await collect(Run(runtime, asked("third")))
     prompt = "\n".join(m.content for m in world.model.requests[-1].messages)
     assert "42" not in prompt
     assert "first" in prompt
@@ -315,9 +315,9 @@ async def test_history_that_rests_on_a_revoked_document_stays_out_even_at_second
 async def test_the_checkpoint_sums_a_session_and_holds_no_text(
     world: Any, asked: Make, collect: Collect
 ) -> None:
-    shop = world.shop()
+    runtime = world.runtime()
     for _ in range(3):
-        run = Run(shop, asked())
+        run = Run(runtime, asked())
         await collect(run)
     assert run.answer is not None
     assert run.answer.turn == 3
@@ -331,17 +331,17 @@ async def test_the_checkpoint_sums_a_session_and_holds_no_text(
 async def test_a_partial_run_leaves_the_checkpoint_as_it_was(
     world: Any, asked: Make, collect: Collect
 ) -> None:
-    shop = world.shop()
-    await collect(Run(shop, asked()))
+    runtime = world.runtime()
+    await collect(Run(runtime, asked()))
 
     async def before(index: int) -> None:
         raise ProviderError("INTEGRATION_UNAVAILABLE", "gone")
 
     world.model.before = before
     with pytest.raises(ProviderError):
-        await collect(Run(shop, asked()))
+        await collect(Run(runtime, asked()))
     world.model.before = None
-    run = Run(shop, asked())
+    run = Run(runtime, asked())
     await collect(run)
     assert run.answer is not None
     assert (run.answer.turn, run.answer.session.runs) == (3, 2)
@@ -351,7 +351,7 @@ async def test_a_grant_degrades_audio_top_k_provider_and_output(
     world: Any, asked: Make, collect: Collect
 ) -> None:
     degrade = ServiceLimits(audio=False, top_k=2, max_output_tokens=9, providers=("local_pgvector",))
-    frames = await collect(Run(world.shop(tts_provider="x"), asked(degrade=degrade, audio=True)))
+    frames = await collect(Run(world.runtime(tts_provider="x"), asked(degrade=degrade, audio=True)))
     assert not [f for f in frames if f.type.startswith("audio")]
     assert world.queries[0].top_k == 2
     assert world.queries[0].options == {}
@@ -360,25 +360,25 @@ async def test_a_grant_degrades_audio_top_k_provider_and_output(
 
 
 async def test_top_k_50_is_honoured(world: Any, asked: Make, collect: Collect) -> None:
-    await collect(Run(world.shop(), asked(top_k=50)))
+    await collect(Run(world.runtime(), asked(top_k=50)))
     assert world.queries[0].top_k == 50
 
 
 async def test_a_corpus_shadow_reaches_its_retriever(world: Any, asked: Make, collect: Collect) -> None:
-    await collect(Run(world.shop(), asked()))
+    await collect(Run(world.runtime(), asked()))
     query = world.queries[0]
     assert (query.options, query.shadow, query.shadow_options) == ({"a": 1}, "other", {"b": 2})
 
 
 async def test_a_deleted_session_is_not_brought_back_by_its_running_run(world: Any, asked: Make) -> None:
-    shop, question = world.shop(), asked()
+    runtime, question = world.runtime(), asked()
 
     async def before(index: int) -> None:
         async with world.db.tenant(question.principal.tenant_id) as tx:
             await session_store.delete_session(tx, SessionKey(user_id="u1", session_id="s1"))
 
     world.model.before = before
-    frames = await _drain(Run(shop, question).frames())
+    frames = await _drain(Run(runtime, question).frames())
     assert frames[-1].type == "message.final"
     assert await messages(world, question) == []
 
@@ -397,39 +397,39 @@ async def test_a_deleted_session_is_not_brought_back_by_its_running_run(world: A
 async def test_the_url_of_speech_is_where_the_caller_is_or_what_is_set(
     world: Any, asked: Make, collect: Collect, setting: str | None, origin: str, begins: str
 ) -> None:
-    shop = world.shop(tts_provider="x", audio_base_url=setting)
-    ready = (await collect(Run(shop, asked(audio=True, origin=origin))))[-1]
+    runtime = world.runtime(tts_provider="x", audio_base_url=setting)
+    ready = (await collect(Run(runtime, asked(audio=True, origin=origin))))[-1]
     assert ready.data["audio_url"] == f"{begins}{ready.data['audio_id']}.mp3"
 
 
 async def test_speech_is_kept_for_its_tenant_and_expires(world: Any, asked: Make, collect: Collect) -> None:
-    shop = world.shop(tts_provider="x", audio_base_url="https://a.example/")
-    frames = await collect(Run(shop, asked(audio=True)))
+    runtime = world.runtime(tts_provider="x", audio_base_url="https://a.example/")
+    frames = await collect(Run(runtime, asked(audio=True)))
     ready = frames[-1]
     assert ready.type == "audio.ready"
     audio_id = str(ready.data["audio_id"])
     assert ready.data["audio_url"] == f"https://a.example/v1/audio/{audio_id}.mp3"
-    file = await shop.voice.fetch(audio_id)
+    file = await runtime.voice.fetch(audio_id)
     assert (file.data[:3], file.mime) == (b"ID3", "audio/mpeg")
     for forged in (audio_id[:-2] + "AA", "A" + audio_id, "", "é", "x" * 9000, audio_id + "AAAA"):
         with pytest.raises(Problem, match="NOT_FOUND"):
-            await shop.voice.fetch(forged)
+            await runtime.voice.fetch(forged)
     world.unreadable = {"d1"}
     with pytest.raises(Problem, match="NOT_FOUND"):
-        await shop.voice.fetch(audio_id)
+        await runtime.voice.fetch(audio_id)
     world.unreadable = set()
-    await shop.voice.fetch(audio_id)
+    await runtime.voice.fetch(audio_id)
     world.clock.ahead_s = timedelta(days=365).total_seconds()
     with pytest.raises(Problem, match="NOT_FOUND"):
-        await shop.voice.fetch(audio_id)
+        await runtime.voice.fetch(audio_id)
 
 
 async def test_deleting_a_session_erases_its_speech(world: Any, asked: Make, collect: Collect) -> None:
-    shop, question = world.shop(tts_provider="x"), asked(audio=True)
-    await collect(Run(shop, question))
+    runtime, question = world.runtime(tts_provider="x"), asked(audio=True)
+    await collect(Run(runtime, question))
     assert world.blobs
     async with world.db.tenant(question.principal.tenant_id) as tx:
-        await shop.voice.forget(tx, SessionKey(user_id="u1", session_id="s1"))
+        await runtime.voice.forget(tx, SessionKey(user_id="u1", session_id="s1"))
     assert not world.blobs
 
 
@@ -446,7 +446,7 @@ async def test_failed_speech_is_an_audio_error_after_a_whole_answer(
     world: Any, asked: Make, collect: Collect, provider: str, error: Exception | None, code: str
 ) -> None:
     world.speech = error
-    frames = await collect(Run(world.shop(tts_provider=provider), asked(audio=True)))
+    frames = await collect(Run(world.runtime(tts_provider=provider), asked(audio=True)))
     assert [f.type for f in frames[-2:]] == ["message.final", "audio.error"]
     assert frames[-1].data["code"] == code
     assert "secret" not in str(frames[-1].data["message"])
@@ -460,7 +460,7 @@ async def test_a_slow_reader_holds_the_model_back(world: Any, asked: Make) -> No
         sent.append(index)
 
     world.model.before = before
-    frames = Run(world.shop(), asked()).frames()
+    frames = Run(world.runtime(), asked()).frames()
     while (await anext(frames)).type != "token.delta":
         pass
     await asyncio.sleep(0.05)
@@ -472,7 +472,7 @@ async def test_hostile_characters_reach_database_and_frames_harmlessly(
     world: Any, asked: Make, collect: Collect
 ) -> None:
     world.model.script = [Delta(text="a\x00b\x1b[31m\ud800c\r\n\ndata: x\u2028 [1]\x00")]
-    frames = await collect(Run(world.shop(), asked("ä\x01\u2028")))
+    frames = await collect(Run(world.runtime(), asked("ä\x01\u2028")))
     assert frames[-1].data["text"] == "ab[31m\ufffdc\r\n\ndata: x\u2028 [1]"
 
 
@@ -490,7 +490,7 @@ async def test_prompts_are_never_sent_to_a_tracing_service(
 
     world.model.before = before
     try:
-        await collect(Run(world.shop(), asked()))
+        await collect(Run(world.runtime(), asked()))
     finally:
         utils.get_env_var.cache_clear()
     assert set(seen) == {False}

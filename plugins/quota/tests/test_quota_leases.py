@@ -47,7 +47,7 @@ async def test_an_unused_rest_is_returned_within_a_second_and_reads_are_counted(
     assert await here.admitted(tenant) == 5
     here.clock.ahead_s = 120.0
     await here.leases.tick()
-    assert here.leases._desks == {}
+    assert here.leases._quotas == {}
 
 
 async def test_shutdown_returns_what_is_left(urls: Any, start: Any, here: Any, tenant: str) -> None:

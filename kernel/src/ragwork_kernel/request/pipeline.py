@@ -49,8 +49,8 @@ class Pipeline:
         authenticators: Authenticators,
         credential_formats: tuple[CredentialFormat, ...],
         admission: AdmissionGates,
-        claims: idempotency.IdempotencyKeys,
-        records: RequestAudit,
+        idempotency_keys: idempotency.IdempotencyKeys,
+        request_audit: RequestAudit,
         observers: tuple[Observer, ...],
         streams: sse.StreamRegistry,
         telemetry: Telemetry,
@@ -61,8 +61,8 @@ class Pipeline:
         self._authorization = authorization
         self._authenticators = authenticators
         self._admission = admission
-        self._claims = claims
-        self._records = records
+        self._idempotency_keys = idempotency_keys
+        self._request_audit = request_audit
         self._observers = observers
         self._client = client_address.ClientAddress(config.trusted_proxies)
         self._streams = streams
@@ -235,8 +235,8 @@ class Pipeline:
         try:
             async with self._admission.short(context.caller) as begin:
                 await self._admission.ask_late(context, begin, free=route.scope == "platform")
-                if self._records.kept and route.audit_event and route.transaction != "write":
-                    await self._records.invoked(await begin(), context)
+                if self._request_audit.kept and route.audit_event and route.transaction != "write":
+                    await self._request_audit.invoked(await begin(), context)
         except Problem:
             context.rolled_back = True
             denial, context.decisions.denial = context.decisions.denial, None
@@ -256,8 +256,8 @@ class Pipeline:
         """replay → resource → quota, load, cost → handler → record; a mutation does it in one transaction."""
         tx, route = request.transaction, context.route
         context.decisions.stage = "replay"
-        claim = self._claims.claim(context, request)
-        claimed = await self._claims.take(tx, claim)
+        claim = self._idempotency_keys.claim(context, request)
+        claimed = await self._idempotency_keys.take(tx, claim)
         hit = isinstance(claimed, Replayed)
         request = await self._authorize_resource(context, request, gone_is_fine=hit)
         idempotency.refuse(claimed)
@@ -272,8 +272,8 @@ class Pipeline:
             return result
         response = context.response_format.success(result, route.status, context.admission.headers)
         if route.transaction == "write" and tx is not None:
-            await self._records.change(tx, context, request, result)
-            await self._claims.keep(tx, claim, context, result, response)
+            await self._request_audit.change(tx, context, request, result)
+            await self._idempotency_keys.keep(tx, claim, context, result, response)
         context.handled = True
         return response
 
@@ -284,7 +284,7 @@ class Pipeline:
         if error.status == 422:
             self._telemetry.error("validation")
         try:
-            await self._records.refusal(context, error)
+            await self._request_audit.refusal(context, error)
         except Problem as unwritten:
             return unwritten
         except Exception as unwritten:

@@ -21,12 +21,12 @@ TOP_K = 5
 
 async def ask(context: CommandContext) -> int:
     """Print the answer as it comes and its citations below it; 1 when the run fails."""
-    shop = AgentRuntime.of(context.services, context.config)
+    runtime = AgentRuntime.of(context.services, context.config)
     try:
         asked = await _asked(context)
         async with context.services.db.tenant(context.text("tenant")) as tx:
             await context.record(tx, AuditDetails(resource_type="run", resource_id=asked.request_id))
-        run = Run(shop, asked)
+        run = Run(runtime, asked)
         async for frame in run.frames():
             if frame.type == "token.delta":
                 context.console.write(str(frame.data["delta"]))
@@ -34,7 +34,7 @@ async def ask(context: CommandContext) -> int:
         context.console.say(f"\n{error}")
         return 1
     finally:
-        await shop.tasks.finish()
+        await runtime.tasks.finish()
     if run.answer is None:
         raise RuntimeError("the run ended without an answer")
     context.console.result(attrs.asdict(run.answer), _below(run.answer))

@@ -59,7 +59,7 @@ class MessageStore:
     order = SortOrder(column="created_at", descending=True)
 
     def __init__(self, runtime: AgentRuntime) -> None:
-        self._shop = runtime
+        self._runtime = runtime
 
     async def scope(self, principal: Principal) -> ReadScope:
         """As ``GET /v1/sessions``: one's own."""
@@ -98,7 +98,7 @@ class MessageStore:
             *p.values,
         )
         for row in rows:
-            await self._shop.erase_session(
+            await self._runtime.erase_session(
                 tx, SessionKey(user_id=row["user_id"], session_id=row["session_id"])
             )
         return sum(row["messages"] for row in rows)
@@ -108,7 +108,7 @@ class MessageStore:
         keys = await session_store.lock_aged(tx, older_than, BATCH)
         gone = await session_store.delete_aged(tx, keys, older_than)
         for key in keys:
-            await self._shop.voice.forget(tx, key)
+            await self._runtime.voice.forget(tx, key)
         for key in await session_store.empty(tx, keys):
-            await self._shop.erase_session(tx, key)
+            await self._runtime.erase_session(tx, key)
         return gone

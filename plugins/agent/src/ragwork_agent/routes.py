@@ -28,24 +28,24 @@ class Handlers:
     """What the routes do."""
 
     def __init__(self, runtime: AgentRuntime) -> None:
-        self._shop = runtime
+        self._runtime = runtime
 
     async def run(self, request: Request[RunRequest, Empty]) -> EventStream | RunAnswer:
         """Stream the answer, or give it whole to a caller that accepts JSON only."""
-        run = Run(self._shop, _asked(request))
+        run = Run(self._runtime, _asked(request))
         if _wants_json(request.headers.get("accept")):
             return await self._whole(run, request)
         resumes = request.headers.get("last-event-id") is not None
         return EventStream(
             frames=_resume_unsupported() if resumes else run.frames(),
             fields={"session_id": request.body.session_id},
-            heartbeat_s=self._shop.config.heartbeat_s,
+            heartbeat_s=self._runtime.config.heartbeat_s,
             headers={"X-Accel-Buffering": "no"},
         )
 
     async def _whole(self, run: Run, request: Request[RunRequest, Empty]) -> RunAnswer:
         for corpus_id in request.body.corpora:
-            if await self._shop.catalog.corpus(request.principal.tenant_id, corpus_id) is None:
+            if await self._runtime.catalog.corpus(request.principal.tenant_id, corpus_id) is None:
                 raise not_found("corpus", corpus_id)
         async for _frame in run.frames():
             pass
@@ -58,13 +58,13 @@ class Handlers:
         exist.
         """
         body, tenant_id = request.body, request.principal.tenant_id
-        corpora = [await self._shop.catalog.corpus(tenant_id, corpus_id) for corpus_id in body.corpora]
+        corpora = [await self._runtime.catalog.corpus(tenant_id, corpus_id) for corpus_id in body.corpora]
         wanted = dict.fromkeys(f"retrieval.{corpus.retriever}" for corpus in corpora if corpus is not None)
         return (*wanted, SPEECH) if body.audio else tuple(wanted)
 
     async def audio(self, request: Request[Empty, Empty]) -> File:
         """The sound of an answer."""
-        return await self._shop.voice.fetch(request.path["audio_id"])
+        return await self._runtime.voice.fetch(request.path["audio_id"])
 
     async def list_sessions(self, request: Request[Empty, PageQuery]) -> list[SessionView]:
         """The caller's own sessions."""
@@ -83,7 +83,7 @@ class Handlers:
             raise not_found("session", key.session_id)
         wanted = frozenset[str]().union(*(sources for _message, sources in found))
         readable = (
-            await self._shop.catalog.readable(request.tx, request.principal, sorted(wanted))
+            await self._runtime.catalog.readable(request.tx, request.principal, sorted(wanted))
             if wanted
             else wanted
         )
@@ -95,7 +95,7 @@ class Handlers:
     async def delete(self, request: Request[Empty, Empty]) -> None:
         """Erase a session with its messages and speech."""
         key = _key(request)
-        if not await self._shop.erase_session(request.tx, key):
+        if not await self._runtime.erase_session(request.tx, key):
             raise not_found("session", key.session_id)
 
 

@@ -58,11 +58,11 @@ class ApiKeysPlugin:
         store = KeyStore(services, services.secrets.key(_PEPPER), config.cache_ttl_s)
         log = services.use_optional(AuditLog)
         usage = KeyUsage(services, store, log)
-        judge = KeyValidator(
+        validator = KeyValidator(
             config.inactive_days if config.inactive_enforced else None, services.clock.monotonic
         )
         capped = SelfServiceKeys(store, directory, log, config.max_active_keys)
-        keys = ApiKeyAuthenticator(store, directory, judge, usage, config.header)
+        keys = ApiKeyAuthenticator(store, directory, validator, usage, config.header)
         bypass = _bypass(config, services.profile)
         return Contribution(
             areas=AREAS,

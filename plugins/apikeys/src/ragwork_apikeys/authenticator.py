@@ -20,12 +20,12 @@ class ApiKeyAuthenticator:
     """
 
     def __init__(
-        self, store: KeyStore, directory: Directory, judge: KeyValidator, usage: KeyUsage, header: str
+        self, store: KeyStore, directory: Directory, validator: KeyValidator, usage: KeyUsage, header: str
     ) -> None:
         self.name = "apikeys"
         self._store = store
         self._directory = directory
-        self._judge = judge
+        self._validator = validator
         self._usage = usage
         self._header = header.lower()
 
@@ -36,7 +36,7 @@ class ApiKeyAuthenticator:
         key = await authenticate(self._store.lookup, token, UNAUTHORIZED, UNKNOWN)
         with checking():
             user = await self._directory.current(key.tenant_id, key.user_id)
-        principal = _principal(key, self._judge.check(key, user))
+        principal = _principal(key, self._validator.check(key, user))
         self._usage.note(key)
         return principal
 

@@ -62,7 +62,7 @@ class DocumentsPlugin:
         ingestion = IngestionJobs(services, index)
         catalog = Catalog(services)
         immediate = ingestion if config.execution_mode == "inline" else None
-        intake = DocumentService(services, index, access, immediate)
+        document_service = DocumentService(services, index, access, immediate)
         rights = CorpusRights.of(services, index)
         search = MultiCorpusSearch(services.providers)
         shadows = Shadows(services)
@@ -76,8 +76,12 @@ class DocumentsPlugin:
         return Contribution(
             areas=AREAS,
             routes=(
-                *corpus_routes.routes(Corpora(services, catalog, intake, rights, config.embedding_provider)),
-                *document_routes.routes(Documents(services, catalog), intake, access, config.max_bytes),
+                *corpus_routes.routes(
+                    Corpora(services, catalog, document_service, rights, config.embedding_provider)
+                ),
+                *document_routes.routes(
+                    Documents(services, catalog), document_service, access, config.max_bytes
+                ),
                 *grant_routes.routes(rights.readers, access),
                 *RetrieveApi(services, catalog, search).routes(),
             ),
@@ -91,7 +95,7 @@ class DocumentsPlugin:
             ),
             jobs=(ingestion.kind(max_attempts=config.max_attempts, concurrency=config.concurrency),),
             bindings=(StoredBindings(name="documents.corpora", read=partial(bound, services.db)),),
-            data_stores=(DocumentStore(services, intake),),
+            data_stores=(DocumentStore(services, document_service),),
             capabilities={DocumentCatalog: catalog, CorpusSearch: search},
             lifespan=shadows.tasks.lifespan,
         )

@@ -47,9 +47,9 @@ class DocumentStore:
     columns = _TABLE.columns
     order = SortOrder(column="created_at", descending=True)
 
-    def __init__(self, services: Services, intake: DocumentService) -> None:
+    def __init__(self, services: Services, document_service: DocumentService) -> None:
         self._services = services
-        self._intake = intake
+        self._document_service = document_service
 
     async def scope(self, principal: Principal) -> ReadScope:
         """As ``GET /v1/documents``."""
@@ -98,5 +98,5 @@ class DocumentStore:
             *p.values,
         )
         if rows:
-            await self._intake.erase(tx, rows)
+            await self._document_service.erase(tx, rows)
         return len(rows)

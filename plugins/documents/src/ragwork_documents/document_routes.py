@@ -81,7 +81,7 @@ class Documents:
 
 
 def routes(
-    documents: Documents, intake: DocumentService, access: acl.DocumentAcl, max_bytes: int
+    documents: Documents, document_service: DocumentService, access: acl.DocumentAcl, max_bytes: int
 ) -> tuple[AnyRoute, ...]:
     """The document routes; ``max_bytes`` bounds the bodies that carry content."""
 
@@ -109,7 +109,7 @@ def routes(
         submission: Submission,
     ) -> Response:
         overwrite = Overwrite.ALWAYS if body.overwrite else Overwrite.NEVER
-        outcomes: Sequence[SubmissionResult] = await intake.accept(
+        outcomes: Sequence[SubmissionResult] = await document_service.accept(
             tx, principal, body.corpus_id, [submission], overwrite
         )
         if outcomes[0].refusal is not None:
@@ -118,13 +118,13 @@ def routes(
 
     async def reindex(request: Request[ReindexRequest, Empty]) -> Response:
         body = request.body
-        outcome = await intake.reindex(
+        outcome = await document_service.reindex(
             request.tx, request.path["document_id"], body.chunk_size_chars, body.chunk_overlap_chars
         )
         return _accepted(outcome)
 
     async def delete(request: Request[Empty, Empty]) -> Response:
-        await intake.delete(request.tx, request.path["document_id"])
+        await document_service.delete(request.tx, request.path["document_id"])
         return Response(status=204)
 
     return (

@@ -142,11 +142,11 @@ class Leases:
         self._db = db
         self._charger = charger
         self._now = monotonic
-        self._desks: dict[str, TenantQuota] = {}
+        self._quotas: dict[str, TenantQuota] = {}
 
     def quota(self, tenant_id: str) -> TenantQuota:
         """The tenant's desk; one that nobody uses for a minute is taken away."""
-        quota = self._desks.setdefault(tenant_id, TenantQuota())
+        quota = self._quotas.setdefault(tenant_id, TenantQuota())
         quota.touched = self._now()
         return quota
 
@@ -178,19 +178,19 @@ class Leases:
 
     def end_at(self, tenant_id: str) -> None:
         """Draw no more from the lease at hand: the tenant's limits have changed."""
-        quota = self._desks.get(tenant_id)
+        quota = self._quotas.get(tenant_id)
         if quota is not None and quota.lease is not None:
             quota.lease.ends = self._now()
 
     async def tick(self) -> None:
         """Return leases that are old enough, and clear desks that nobody uses."""
-        for tenant_id, quota in list(self._desks.items()):
+        for tenant_id, quota in list(self._quotas.items()):
             now = self._now()
             if quota.lease is not None:
                 if now >= min(quota.lease.taken_at + LEASE_S, quota.lease.ends):
                     await self._give_back(tenant_id, quota)
             elif not quota.lock.locked() and now - quota.touched > _IDLE_S:
-                del self._desks[tenant_id]
+                del self._quotas[tenant_id]
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -198,7 +198,7 @@ class Leases:
         try:
             yield
         finally:
-            for tenant_id, quota in list(self._desks.items()):
+            for tenant_id, quota in list(self._quotas.items()):
                 try:
                     await self._give_back(tenant_id, quota)
                 except Exception as error:

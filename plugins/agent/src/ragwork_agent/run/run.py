@@ -49,7 +49,7 @@ class Run:
     """
 
     def __init__(self, runtime: AgentRuntime, asked: RunInput) -> None:
-        self._shop = runtime
+        self._runtime = runtime
         self._services = runtime.services
         self._asked = asked
         self._key = SessionKey(user_id=asked.principal.user_id, session_id=asked.session_id)
@@ -68,9 +68,9 @@ class Run:
         yield StreamEvent(type="request.accepted", data={"accepted_at": now.isoformat()})
         for notice in self._asked.notices:
             yield StreamEvent(type=notice.type, data=notice.data, event=notice.type)
-        work = self._shop.tasks.start(self._work(), "run")
+        work = self._runtime.tasks.start(self._work(), "run")
         work.add_done_callback(self._ended)
-        pause = self._shop.config.flush_interval_ms / 1000
+        pause = self._runtime.config.flush_interval_ms / 1000
         try:
             async for frame in self._out.frames():
                 yield frame
@@ -90,7 +90,7 @@ class Run:
         asked = self._asked
         corpora = [await self._corpus(corpus_id) for corpus_id in asked.corpus_ids]
         lease = SessionLease(
-            self._shop, asked.principal.tenant_id, self._key, asked.request_id, self._partial
+            self._runtime, asked.principal.tenant_id, self._key, asked.request_id, self._partial
         )
         try:
             answer = await self._converse(lease, corpora)
@@ -109,17 +109,17 @@ class Run:
         self.answer = attrs.evolve(answer, audio=speech)
 
     async def _corpus(self, corpus_id: str) -> Corpus:
-        corpus = await self._shop.catalog.corpus(self._asked.principal.tenant_id, corpus_id)
+        corpus = await self._runtime.catalog.corpus(self._asked.principal.tenant_id, corpus_id)
         if corpus is None:
             raise ProviderError("RETRIEVAL_CONFIG_INVALID", f"corpus {corpus_id!r} does not exist")
         return corpus
 
     async def _converse(self, lease: SessionLease, corpora: Sequence[Corpus]) -> RunAnswer:
         asked = self._asked
-        graph = await self._shop.graph.get()
-        model = await self._services.providers.open(LLM, self._shop.config.llm_provider)
+        graph = await self._runtime.graph.get()
+        model = await self._services.providers.open(LLM, self._runtime.config.llm_provider)
         retrieval = await prepare(
-            self._shop, asked.principal, corpora, asked.message, asked.top_k, asked.degrade
+            self._runtime, asked.principal, corpora, asked.message, asked.top_k, asked.degrade
         )
         async with lease:
             async with lease.opened(asked.corpus_ids, asked.message) as (tx, turn):
@@ -134,13 +134,13 @@ class Run:
                 slot=CheckpointSlot(turn.checkpoint),
             )
             totals = await graph.run(context, thread_id=self._thread())
-            result = self._spoken("complete")
+            result = self._turn_result("complete")
             await lease.close(result)
         return self._answered(turn, result, context, totals)
 
     async def _ranked(self, retrieval: Retrieval, reading: UnrankedAnswers) -> RetrievedContext:
         context = await retrieval.ranked(reading)
-        if self._shop.config.debug_events:
+        if self._runtime.config.debug_events:
             data = {"provider": ",".join(retrieval.providers), "num_chunks": len(context.found)}
             await self._out.put(StreamEvent(type="debug.retrieval", data=data))
         return context
@@ -163,9 +163,9 @@ class Run:
         return f"{self._asked.principal.tenant_id}/{self._key.user_id}/{self._key.session_id}"
 
     def _partial(self) -> TurnResult:
-        return self._spoken("partial")
+        return self._turn_result("partial")
 
-    def _spoken(self, status: Literal["complete", "partial"]) -> TurnResult:
+    def _turn_result(self, status: Literal["complete", "partial"]) -> TurnResult:
         context = self._context
         if context is None or context.cited is None:
             return TurnResult(status=status, usage=NO_TOKENS)
@@ -196,7 +196,7 @@ class Run:
         """Speak the answer when asked to, and when the grant leaves room for it."""
         if not self._asked.audio or not self._asked.degrade.audio:
             return None
-        speech = await self._shop.voice.speak(
+        speech = await self._runtime.voice.speak(
             self._asked.principal, self._key, turn, text, origin=self._asked.origin
         )
         if speech.code is None:

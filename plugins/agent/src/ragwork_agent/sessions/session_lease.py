@@ -36,13 +36,13 @@ class SessionLease:
         request_id: str,
         partial: Callable[[], TurnResult],
     ) -> None:
-        self._shop = runtime
+        self._runtime = runtime
         self._db = runtime.services.db
         self._tenant_id = tenant_id
         self._key = key
         self._request_id = request_id
         self._partial = partial
-        self._breathing: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._turn: Turn | None = None
         self._committed = False
         self._closed = False
@@ -53,14 +53,14 @@ class SessionLease:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._breathing is not None:
-            self._breathing.cancel()
+        if self._renewing is not None:
+            self._renewing.cancel()
         if self._committed and not self._closed:
             try:
                 await self.close(self._partial())
             except Exception as failure:
                 # The caller gets the run's own error; the lease frees the session.
-                self._shop.services.metrics.count(
+                self._runtime.services.metrics.count(
                     "run_release_failures_total", "Turns left to their lease", kind=type(failure).__name__
                 )
 
@@ -83,12 +83,12 @@ class SessionLease:
             yield tx, self._turn
             # Set before the commit: releasing a turn that was not committed changes nothing.
             self._committed = True
-        self._breathing = asyncio.create_task(self._breathe())
+        self._renewing = asyncio.create_task(self._renew())
 
     async def close(self, result: TurnResult) -> None:
         """Keep the answer and release the session, even if the run is cancelled meanwhile. Only once."""
         self._closed = True
-        await asyncio.shield(self._shop.tasks.start(self._release(result), "end of turn"))
+        await asyncio.shield(self._runtime.tasks.start(self._release(result), "end of turn"))
 
     async def note(self, corpus_ids: Sequence[str], question: str) -> None:
         """Keep the question of a run that failed before it could take its turn."""
@@ -104,7 +104,7 @@ class SessionLease:
             corpus_ids=corpus_ids,
             question=question,
             request_id=self._request_id,
-            history=self._shop.config.max_history_messages,
+            history=self._runtime.config.max_history_messages,
         )
 
     async def _release(self, result: TurnResult) -> None:
@@ -112,19 +112,19 @@ class SessionLease:
             raise RuntimeError("no turn was taken")
         async with self._db.tenant(self._tenant_id) as tx:
             await close_turn(tx, self._turn, result)
-            await self._shop.services.events.publish(tx, self._used(result))
+            await self._runtime.services.events.publish(tx, self._used(result))
 
     def _used(self, result: TurnResult) -> Event:
         """What the run cost, for whoever meters: durable with the answer, so counted once."""
         payload = {
-            "provider": self._shop.config.llm_provider,
+            "provider": self._runtime.config.llm_provider,
             "request_id": self._request_id,
             "status": result.status,
             **result.usage.as_json(),
         }
         return Event(type="run.finished", key=self._key.session_id, payload=payload)
 
-    async def _breathe(self) -> None:
+    async def _renew(self) -> None:
         """Renew the lease while the run lasts; a database that is away is asked again."""
         held = self._turn
         while held is not None:

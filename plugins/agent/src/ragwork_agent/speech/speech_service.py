@@ -114,7 +114,7 @@ class SpeechService:
         self._present = Present(services=services, directory=directory)
         self._provider = provider
         self._base_url = base_url
-        self._tickets = AudioIdSigner(key)
+        self._audio_ids = AudioIdSigner(key)
 
     async def speak(
         self, principal: Principal, key: SessionKey, turn: int, text: str, *, origin: str
@@ -137,7 +137,7 @@ class SpeechService:
             )
             return Speech(code="TTS_ERROR", message="the answer could not be spoken")
         expires_at = self._services.clock.now() + LIFETIME
-        audio_id, signed_id = self._tickets.issue(tenant_id, expires_at)
+        audio_id, signed_id = self._audio_ids.issue(tenant_id, expires_at)
         async with self._services.db.tenant(tenant_id) as tx:
             columns = (key.user_id, key.session_id, turn, kept(principal), audio.mime, expires_at)
             await tx.execute(_KEEP, signed_id.key, *columns)
@@ -152,7 +152,7 @@ class SpeechService:
         """The sound behind an id. Raises ``Problem`` 404 for one that is forged, over or erased, and for one that
         may no longer be heard.
         """
-        signed_id = self._tickets.read(audio_id, self._services.clock.now())
+        signed_id = self._audio_ids.read(audio_id, self._services.clock.now())
         if signed_id is None:
             raise not_found("audio", audio_id)
         async with self._services.db.tenant(signed_id.tenant_id, "read") as tx:

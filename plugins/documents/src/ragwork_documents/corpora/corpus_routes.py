@@ -34,13 +34,13 @@ class Corpora:
         self,
         services: Services,
         catalog: Catalog,
-        intake: DocumentService,
+        document_service: DocumentService,
         rights: CorpusRights,
         embedder: str,
     ) -> None:
         self._services = services
         self._catalog = catalog
-        self._intake = intake
+        self._document_service = document_service
         self._rights = rights
         self._embedder = embedder
 
@@ -133,7 +133,7 @@ class Corpora:
         await self._rights.set_readers(tx, principal, row, binding)
         await self._rights.record_binding(tx, principal, row, binding)
         if embedder != row["embedder"]:
-            await self._intake.requeue_corpus(tx, row["id"])
+            await self._document_service.requeue_corpus(tx, row["id"])
 
     async def _locked(self, tx: Transaction, corpus_id: str, strength: str) -> Row:
         row = await tx.fetchrow(
@@ -162,7 +162,7 @@ class Corpora:
         )
         await self._check_deletable(tx, principal, documents)
         if documents:
-            await self._intake.erase(tx, documents)
+            await self._document_service.erase(tx, documents)
         await tx.execute(
             "DELETE FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1", corpus_id
         )
@@ -170,7 +170,7 @@ class Corpora:
 
     async def _check_deletable(self, tx: Transaction, principal: Principal, documents: Sequence[Row]) -> None:
         for document in documents:
-            await self._intake.authorize(tx, principal, acl.DELETE, document)
+            await self._document_service.authorize(tx, principal, acl.DELETE, document)
         if len(documents) > MAX_DELETED_WITH_CORPUS:
             raise Problem(
                 "CONFLICT",

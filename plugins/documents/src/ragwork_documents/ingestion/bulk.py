@@ -52,7 +52,7 @@ class BulkIngest:
         self._corpus_id = corpus_id
         self._readers = readers
         index = services.use(Index)
-        self._intake = DocumentService(services, index, access)
+        self._document_service = DocumentService(services, index, access)
         self._rights = CorpusRights.of(services, index)
         self._record = record
         self._principal = Principal(
@@ -62,7 +62,9 @@ class BulkIngest:
     async def prepare(self, embedder: str) -> bool:
         """Create tenant and corpus when new; whether the corpus was."""
         directory = self._services.use_optional(Directory)
-        corpora = Corpora(self._services, Catalog(self._services), self._intake, self._rights, embedder)
+        corpora = Corpora(
+            self._services, Catalog(self._services), self._document_service, self._rights, embedder
+        )
         async with self._services.db.tenant(self._tenant_id) as tx:
             if directory is not None:
                 await directory.ensure_tenant(tx)
@@ -93,7 +95,7 @@ class BulkIngest:
 
     async def _accept(self, batch: Batch, summary: BulkSummary) -> list[str]:
         async with self._services.db.tenant(self._tenant_id) as tx:
-            outcomes = await self._intake.accept(
+            outcomes = await self._document_service.accept(
                 tx, self._principal, self._corpus_id, batch.submissions, Overwrite.CHANGED, self._readers
             )
             for outcome in outcomes:
