@@ -89,6 +89,12 @@ def test_an_export_goes_to_standard_output_or_into_a_new_private_file(ragwork: I
         (("list", "nosuch", "--tenant", "t1"), 2, "documents, messages"),
         (("export", "nosuch", "--tenant", "t1", "--subject", "user:a"), 2, "documents, messages"),
         (("list", "documents"), 2, "--tenant"),
+        (("list", "documents", "--tenant", "nosuch"), 1, "there is no tenant 'nosuch'"),
+        (
+            ("export", "documents", "--tenant", "nosuch", "--subject", "user:a"),
+            1,
+            "there is no tenant 'nosuch'",
+        ),
         (("list", "documents", "--tenant", "t1", "--sort", "shoe"), 1, "created_at"),
         (("list", "documents", "--tenant", "t1", "--sort", "num_chunks"), 1, "created_at"),
         (("list", "documents", "--tenant", "t1", "--filter", "shoe=1"), 1, "corpus_id"),

@@ -28,7 +28,9 @@ _PROLOGUE = "exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
 _VARIES = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:\+\d\d:\d\d|Z)"
-    r"|\b[0-9a-f]{32}\b|\bnrgk_\w+|\b(?=\w*[a-z])(?=\w*[A-Z])\w{16}\b|\b\d+\.\d+\b|\b\d+ docs/s"
+    r"|\b[0-9a-f]{32}\b|\bnrgk_\w+|\b\d+\.\d+\b|\b\d+ docs/s"
+    # An id: in both cases, and with a digit or so many capitals that it is no word.
+    r"|\b(?=\w*[a-z])(?=\w*\d\w*[A-Z]|\w*[A-Z]\w*\d|(?:\w*?[A-Z]){4})\w{16}\b"
 )
 
 

@@ -3,17 +3,19 @@
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Final, get_args
 
 import attrs
 from ragwork_hooks.audit import AuditDetails
+from ragwork_hooks.auth import Directory
 from ragwork_hooks.authz import Everything
 from ragwork_hooks.commands import Option
 from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.governance import DataPage, DataStore, SortOrder, Subject, SubjectKind
+from ragwork_hooks.storage import Transaction
 from ragwork_kernel.base import json_codec
 from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.boot.boot import Platform, boot
@@ -58,7 +60,7 @@ async def stores(_options: Options, data_dir: Path, console: TerminalConsole) ->
         {"name": s.name, "about": s.about, "columns": [attrs.asdict(column) for column in s.columns]}
         for s in known
     ]
-    console.result(rows, "\n".join(map(_told, known)) or "no enabled plugin has a data store")
+    console.result(rows, "\n".join(map(_described, known)) or "no enabled plugin has a data store")
     return 0
 
 
@@ -68,7 +70,7 @@ async def list_rows(options: Options, data_dir: Path, console: TerminalConsole) 
     async with boot(assemblies.read(), data_dir) as platform:
         store = _store(platform, options["store"])
         record = OperatorRecords(log=platform.log, event=LISTED, actor=operator(os.getuid()))
-        async with platform.parts.db.tenant(options["tenant"]) as tx:
+        async with _tenant(platform, options["tenant"]) as tx:
             page = await store.page(
                 tx,
                 OPERATORS_SCOPE,
@@ -93,7 +95,7 @@ async def export(options: Options, data_dir: Path, console: TerminalConsole) -> 
         record = OperatorRecords(log=platform.log, event=EXPORTED, actor=operator(os.getuid()))
         with await asyncio.to_thread(_opened, options["output"]) as file:
             # Committed before a row leaves: an export that is broken off was one, too.
-            async with platform.parts.db.tenant(options["tenant"]) as tx:
+            async with _tenant(platform, options["tenant"]) as tx:
                 await record(tx, _note(store, {"subject_type": subject.kind, "subject_id": subject.id}))
             async with (
                 platform.parts.db.tenant(options["tenant"], "read") as tx,
@@ -107,6 +109,16 @@ async def export(options: Options, data_dir: Path, console: TerminalConsole) -> 
     if options["output"]:
         console.result({"file": options["output"], "rows": count}, f"{options['output']}: {count} rows")
     return 0
+
+
+@asynccontextmanager
+async def _tenant(platform: Platform, tenant_id: str) -> AsyncIterator[Transaction]:
+    """A transaction of the tenant. Raises ``Problem`` 404 when there is none: no rows would be no answer."""
+    directory: Directory | None = platform.capability(Directory)
+    async with platform.parts.db.tenant(tenant_id) as tx:
+        if directory is not None:
+            await directory.require_tenant(tx)
+        yield tx
 
 
 def _store(platform: Platform, name: str) -> DataStore:
@@ -145,7 +157,7 @@ def _note(store: DataStore, metadata: Mapping[str, object]) -> AuditDetails:
     return AuditDetails(resource_type="data_store", resource_id=store.name, metadata=metadata)
 
 
-def _told(store: DataStore) -> str:
+def _described(store: DataStore) -> str:
     width = max(len(column.name) for column in store.columns)
     lines = [f"  {c.name.ljust(width)}  {c.type.ljust(7)}  {c.about}" for c in store.columns]
     return "\n".join((f"{store.name}: {store.about}", *lines))

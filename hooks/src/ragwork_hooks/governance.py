@@ -71,8 +71,11 @@ class DataStore(Protocol):
     name: str
     #: What the rows are, in a sentence.
     about: str
-    #: In the order in which a list shows them.
-    columns: tuple[DataColumn, ...]
+
+    @property
+    def columns(self) -> tuple[DataColumn, ...]:
+        """In the order in which a list shows them."""
+
     #: How a list is sorted unless somebody asks for another order.
     order: SortOrder
 

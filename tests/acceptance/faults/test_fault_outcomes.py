@@ -1,6 +1,7 @@
 """Whatever goes wrong at a provider: a code of the contract, a metric, and the neighbours don't notice."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -56,11 +57,8 @@ class Neighbour:
         self.endings.add("/".join(event.type for event in events[-2:]))
 
     def check(self, limit_s: float = NEIGHBOUR_S) -> None:
-        """One run may take longer, three times at most: a machine that stands still for a moment is nobody's fault."""
         assert self.endings == {"message.final/done"}
-        *usual, longest = sorted(self.took)
-        assert max(usual, default=0.0) < limit_s
-        assert longest < 3 * limit_s
+        assert max(self.took) < limit_s
 
 
 @attrs.frozen(kw_only=True)
@@ -103,7 +101,13 @@ async def troubled(platform: Start, *plugins: str, **settings: str) -> AsyncIter
         neighbour = Neighbour(app, other)
         await neighbour.ask()  # the graph loads with the first run
         neighbour.took.clear()
-        yield Trouble(app=app, key=await app.key(tenant="t1"), neighbour=neighbour)
+        # What earlier tests left in this process, a gigabyte at times, is not the neighbour's to wait for.
+        gc.collect()
+        gc.freeze()
+        try:
+            yield Trouble(app=app, key=await app.key(tenant="t1"), neighbour=neighbour)
+        finally:
+            gc.unfreeze()
 
 
 NET_FAULTS = {

@@ -8,7 +8,7 @@ import binascii
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 import attrs
 import orjson
@@ -169,6 +169,36 @@ class DataTable:
         past = "<" if sort.descending else ">"
         # The first condition is implied; it is the one that an index can begin at.
         return f"{column} {past}= {at} AND ({column} {past} {at} OR {self._beyond(values, p)})"
+
+
+class TableStore:
+    """What a ``DataStore`` over one ``table`` has of it: its columns, pages and facets."""
+
+    table: ClassVar[DataTable]
+
+    @property
+    def columns(self) -> tuple[DataColumn, ...]:
+        """See ``DataStore``."""
+        return self.table.columns
+
+    async def page(
+        self,
+        tx: Transaction,
+        scope: ReadScope,
+        *,
+        filter: Mapping[str, str],
+        sort: SortOrder,
+        cursor: str | None,
+        limit: int,
+    ) -> DataPage:
+        """See ``DataStore``."""
+        return await self.table.page(tx, scope, filter=filter, sort=sort, cursor=cursor, limit=limit)
+
+    async def facets(
+        self, tx: Transaction, scope: ReadScope, filter: Mapping[str, str]
+    ) -> Mapping[str, Mapping[str, int]]:
+        """See ``DataStore``."""
+        return await self.table.facets(tx, scope, filter)
 
 
 def scope_of(subject: Subject, tx: Transaction, kind: str) -> ReadScope:

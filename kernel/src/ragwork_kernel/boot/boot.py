@@ -64,6 +64,7 @@ class Platform:
     facades: Mapping[str, PluginServices]
     configs: Mapping[str, Any]
     log: AuditLog | None
+    capability: Callable[[type[Any]], Any]
 
     @property
     def routes(self) -> tuple[AnyRoute, ...]:
@@ -185,6 +186,7 @@ async def boot(
             facades=collected.facades,
             configs=collected.configs,
             log=collected.capability(AuditLog),
+            capability=collected.capability,
         )
         for name, lifespan in frozen.lifespans:
             await _enter(stack, name, lifespan)

@@ -2,6 +2,7 @@
 
 import asyncpg
 
+from ragwork_kernel.base.malloc import return_large_blocks
 from ragwork_kernel.boot.boot import Platform, background
 from ragwork_kernel.boot.leaving import Leaving
 from ragwork_kernel.work.worker import host
@@ -25,5 +26,6 @@ async def silence(dsn: str) -> float | None:
 async def run_worker(platform: Platform, leaving: Leaving) -> None:
     """Work until told to leave; running jobs are finished within the worker's own bound."""
     leaving.serving = True
+    return_large_blocks()
     async with platform.working(), background(platform):
         await leaving.told.wait()

@@ -1,15 +1,15 @@
 """Messages as ``ragwork_hooks.governance.DataStore``: listed, counted, exported, erased and expired."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
 
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import OwnedBy, ReadScope
-from ragwork_hooks.governance import DataColumn, DataPage, SortOrder, Subject
+from ragwork_hooks.governance import DataColumn, SortOrder, Subject
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit import scope_sql
-from ragwork_toolkit.data_table import BATCH, DataTable, scope_of
+from ragwork_toolkit.data_table import BATCH, DataTable, TableStore, scope_of
 from ragwork_toolkit.scope_sql import Parameters
 
 from ragwork_agent.run.runtime import AgentRuntime
@@ -50,12 +50,12 @@ _WHOLE: Final = """d.user_id, d.session_id, d.turn, d.role, d.text, d.status, d.
     d.request_id, d.created_at"""
 
 
-class MessageStore:
+class MessageStore(TableStore):
     """Implements ``DataStore``. A message is its session's user's, and goes with everything the session has."""
 
     name = "messages"
     about = "Questions and answers of sessions, with the sound of answers; a list shows no text"
-    columns = _TABLE.columns
+    table = _TABLE
     order = SortOrder(column="created_at", descending=True)
 
     def __init__(self, runtime: AgentRuntime) -> None:
@@ -64,23 +64,6 @@ class MessageStore:
     async def scope(self, principal: Principal) -> ReadScope:
         """As ``GET /v1/sessions``: one's own."""
         return OwnedBy(principal.user_id)
-
-    async def page(
-        self,
-        tx: Transaction,
-        scope: ReadScope,
-        *,
-        filter: Mapping[str, str],
-        sort: SortOrder,
-        cursor: str | None,
-        limit: int,
-    ) -> DataPage:
-        return await _TABLE.page(tx, scope, filter=filter, sort=sort, cursor=cursor, limit=limit)
-
-    async def facets(
-        self, tx: Transaction, scope: ReadScope, filter: Mapping[str, str]
-    ) -> Mapping[str, Mapping[str, int]]:
-        return await _TABLE.facets(tx, scope, filter)
 
     async def export(self, tx: Transaction, subject: Subject) -> AsyncIterator[Row]:
         """Each message with its text and citations."""

@@ -1,15 +1,15 @@
 """Documents as ``ragwork_hooks.governance.DataStore``: listed, counted, exported, erased and expired."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
 
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Everything, ReadScope
-from ragwork_hooks.governance import DataColumn, DataPage, SortOrder, Subject
+from ragwork_hooks.governance import DataColumn, SortOrder, Subject
 from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
-from ragwork_toolkit.data_table import BATCH, DataTable, scope_of
+from ragwork_toolkit.data_table import BATCH, DataTable, TableStore, scope_of
 from ragwork_toolkit.scope_sql import Parameters
 
 from ragwork_documents.ingestion.document_service import DocumentService
@@ -39,12 +39,12 @@ _WHOLE: Final = """d.id, d.blob_key, to_jsonb(d) - '{tenant_id,blob_key,fingerpr
     FROM documents.grants g WHERE g.tenant_id = d.tenant_id AND g.document_id = d.id) AS grants"""
 
 
-class DocumentStore:
+class DocumentStore(TableStore):
     """Implements ``DataStore``. A document is its owner's."""
 
     name = "documents"
     about = "Documents with their texts, chunks and grants"
-    columns = _TABLE.columns
+    table = _TABLE
     order = SortOrder(column="created_at", descending=True)
 
     def __init__(self, services: Services, document_service: DocumentService) -> None:
@@ -54,23 +54,6 @@ class DocumentStore:
     async def scope(self, principal: Principal) -> ReadScope:
         """As ``GET /v1/documents``."""
         return await self._services.read_scope(principal, acl.READ)
-
-    async def page(
-        self,
-        tx: Transaction,
-        scope: ReadScope,
-        *,
-        filter: Mapping[str, str],
-        sort: SortOrder,
-        cursor: str | None,
-        limit: int,
-    ) -> DataPage:
-        return await _TABLE.page(tx, scope, filter=filter, sort=sort, cursor=cursor, limit=limit)
-
-    async def facets(
-        self, tx: Transaction, scope: ReadScope, filter: Mapping[str, str]
-    ) -> Mapping[str, Mapping[str, int]]:
-        return await _TABLE.facets(tx, scope, filter)
 
     async def export(self, tx: Transaction, subject: Subject) -> AsyncIterator[Row]:
         """Each document with its ``grants`` and, while its source is there, its ``text``."""

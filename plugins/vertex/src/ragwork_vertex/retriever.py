@@ -18,8 +18,8 @@ from ragwork_vertex.config import DatastoreOptions, VertexConfig
 from ragwork_vertex.credentials import GoogleIdentity, Identities, missing
 from ragwork_vertex.errors import RETRIEVAL, of_search, translated
 from ragwork_vertex.filters import expression
-from ragwork_vertex.lines import Line, Lines, Target
 from ragwork_vertex.results import Piece, pieces, ranked
+from ragwork_vertex.search_clients import SearchClient, SearchClientPool, SearchTarget
 from ragwork_vertex.store_access import refusal
 
 #: A longer question is refused by the service; its beginning finds nearly the same.
@@ -52,12 +52,12 @@ class Datastores:
     """Any tenant's data stores, each under its own credentials or the operator's."""
 
     def __init__(
-        self, config: VertexConfig, services: Services, identities: Identities, lines: Lines
+        self, config: VertexConfig, services: Services, identities: Identities, pool: SearchClientPool
     ) -> None:
         self._config = config
         self._profile = services.profile
         self._identities = identities
-        self._lines = lines
+        self._pool = pool
         self._metrics = services.metrics
 
     @property
@@ -81,11 +81,11 @@ class Datastores:
         if not query.text.strip():
             return PreparedPassages(())
         with translated(RETRIEVAL, of_search):
-            async with asyncio.timeout(self._config.search_timeout_s), self._lines.call() as call:
+            async with asyncio.timeout(self._config.search_timeout_s), self._pool.call() as call:
                 return await call.run(lambda: self._ask(search, self._identity(tenant_id, options)))
 
     async def aclose(self) -> None:
-        await self._lines.aclose()
+        await self._pool.aclose()
 
     def _identity(self, tenant_id: str, options: DatastoreOptions) -> GoogleIdentity:
         reference = options.credentials_ref
@@ -97,12 +97,12 @@ class Datastores:
 
     def _ask(self, search: DatastoreSearch, identity: GoogleIdentity) -> PreparedPassages:
         """Page after page until there is enough. Runs in a thread."""
-        target = Target(search.endpoint, identity.key)
+        target = SearchTarget(search.endpoint, identity.key)
         found: list[Piece] = []
         rank, token = 0, ""
-        with self._lines.line(target, lambda: _made(target, identity)) as line:
+        with self._pool.client(target, lambda: _made(target, identity)) as client:
             for _ in range(_MAX_PAGES):
-                answer = line.search(search.page(token), self._config.search_timeout_s)
+                answer = client.search(search.page(token), self._config.search_timeout_s)
                 results = answer.get("results", [])
                 if not isinstance(results, list):
                     raise not_understood(RETRIEVAL)
@@ -125,10 +125,10 @@ class Datastores:
         return found
 
 
-def _made(target: Target, identity: GoogleIdentity) -> Line:
-    from ragwork_vertex.search_connection import SearchLine
+def _made(target: SearchTarget, identity: GoogleIdentity) -> SearchClient:
+    from ragwork_vertex.search_connection import RestSearchClient
 
-    return SearchLine(target, identity)
+    return RestSearchClient(target, identity)
 
 
 def _options(options: Mapping[str, object]) -> DatastoreOptions:
@@ -188,7 +188,7 @@ async def _open(context: ProviderContext[VertexConfig]) -> Retriever:
     identities = Identities(services.secrets, config.credentials_file)
     limit = config.search_max_concurrency
     places = services.shares("searches", limit, waiting=MAX_WAITING, refusal=provider_busy)
-    return Datastores(config, services, identities, Lines(places))
+    return Datastores(config, services, identities, SearchClientPool(places))
 
 
 def _warm() -> None:

@@ -14,13 +14,13 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from ragwork_vertex.credentials import GoogleIdentity
-from ragwork_vertex.lines import Target
+from ragwork_vertex.search_clients import SearchTarget
 
 
-class SearchLine:
-    """Implements ``Line``."""
+class RestSearchClient:
+    """Implements ``SearchClient``."""
 
-    def __init__(self, target: Target, identity: GoogleIdentity) -> None:
+    def __init__(self, target: SearchTarget, identity: GoogleIdentity) -> None:
         self.target = target
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
@@ -56,30 +56,30 @@ class SearchLine:
 
 
 class _Transport(SearchServiceRestTransport):
-    """Sends over the line's connection, once: no redirects, and no second try after a 401."""
+    """Sends over the client's connection, once: no redirects, and no second try after a 401."""
 
-    def __init__(self, line: SearchLine, endpoint: str, identity: GoogleIdentity) -> None:
+    def __init__(self, client: RestSearchClient, endpoint: str, identity: GoogleIdentity) -> None:
         super().__init__(host=endpoint, credentials=identity.credentials, always_use_jwt_access=True)
         session: AuthorizedSession = self._session
         session.max_redirects = 0
         session._max_refresh_attempts = 0  # the SDK has no public way; a test counts the requests
-        adapter = _adapter(line)
+        adapter = _adapter(client)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
 
 
-def _adapter(line: SearchLine) -> HTTPAdapter:
-    """An adapter whose connections report to ``line``."""
+def _adapter(client: RestSearchClient) -> HTTPAdapter:
+    """An adapter whose connections report to ``client``."""
 
     class PlainSearchConnection(HTTPConnection):
         def connect(self) -> None:
             super().connect()
-            line.connected(self.sock)
+            client.connected(self.sock)
 
     class SecureSearchConnection(HTTPSConnection):
         def connect(self) -> None:
             super().connect()
-            line.connected(self.sock)
+            client.connected(self.sock)
 
     class PlainSearchPool(HTTPConnectionPool):
         ConnectionCls = PlainSearchConnection
