@@ -15,6 +15,7 @@ from ragwork_agent_identity.answers import origin
 from ragwork_agent_identity.error_formats import CLIENT_BASIC, Rfc6749
 from ragwork_agent_identity.oauth.client_authentication import ClientAuthenticator
 from ragwork_agent_identity.oauth.dpop import ALGORITHMS, Proofs
+from ragwork_agent_identity.oauth.grant_form import GrantForm
 from ragwork_agent_identity.oauth.grants import (
     ACCESS_TOKEN_TYPE,
     CLIENT_CREDENTIALS,
@@ -37,32 +38,11 @@ _METHODS: Final = ("client_secret_basic", "client_secret_post", "private_key_jwt
 
 
 @attrs.frozen(kw_only=True)
-class StrictTokenForm:
+class StrictTokenForm(GrantForm):
     """The fields of all grants; each takes its own."""
 
-    #: `client_credentials`, `refresh_token` or `urn:ietf:params:oauth:grant-type:token-exchange`. Example:
-    #: "client_credentials"
-    grant_type: str = text(max_length=100)
-    #: The agent; absent with Basic. Example: "oc_3f9a"
-    client_id: str | None = text(default=None, max_length=200)
-    #: Its secret; absent with Basic or an assertion. Example: "cs_live_…"
-    client_secret: str | None = text(default=None, max_length=500)
-    #: A JWT that it signed, instead of a secret.
-    client_assertion: str | None = text(default=None, max_length=16_384)
-    #: `urn:ietf:params:oauth:client-assertion-type:jwt-bearer` with an assertion.
-    client_assertion_type: str | None = text(default=None, max_length=200)
-    #: Scopes with spaces between. Example: "documents:read"
-    scope: str | None = text(default=None, max_length=8192)
-    #: Whom the token is for.
-    audience: str | None = text(default=None, max_length=512)
     #: The same as `audience`, as RFC 8707 calls it.
     resource: str | None = text(default=None, max_length=512)
-    #: With grant `refresh_token`.
-    refresh_token: str | None = text(default=None, max_length=200)
-    #: With an exchange: the token to exchange.
-    subject_token: str | None = text(default=None, max_length=16_384)
-    #: With an exchange: its type.
-    subject_token_type: str | None = text(default=None, max_length=200)
     #: With an exchange: what to get.
     requested_token_type: str | None = text(default=None, max_length=200)
     #: Refused: an agent acts as itself.
