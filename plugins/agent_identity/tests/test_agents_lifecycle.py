@@ -220,3 +220,18 @@ async def test_what_ended_long_ago_is_swept_and_the_rest_stays(authority: Any) -
     await sweep.run()
     async with facade.db.tenant(authority.tenant, "read") as tx:
         assert await tx.fetchval("SELECT count(*) FROM agents.credentials") == 0
+
+
+async def test_a_policy_whose_deletion_was_raced_is_assigned_to_nobody(authority: Any) -> None:
+    agents = [await authority.agent() for _ in range(3)]
+    for _ in range(5):
+        policy = await authority.policy(mode="inactive")
+        body = {"policy_ids": [policy]}
+        work = [authority.call("PATCH", f"/api/v1/agents/{agent['id']}", body) for agent in agents]
+        work.insert(1, authority.call("DELETE", f"/api/v1/policies/{policy}"))
+        answers = await asyncio.gather(*work)
+        assert answers[1].status in (200, 204), answers[1].text
+        assert {answer.status for answer in answers} <= {200, 204, 404}
+        for agent in agents:
+            shown = (await authority.call("GET", f"/api/v1/agents/{agent['id']}")).body
+            assert policy not in shown["policy_ids"]

@@ -58,10 +58,11 @@ SELECT ragwork.tenant(), $1, p.id FROM agents.policies p
  WHERE p.tenant_id = ragwork.tenant() AND p.id = ANY ($2::text[]) AND p.deleted_at IS NULL
     ON CONFLICT DO NOTHING
 """
-_UNKNOWN_POLICIES: Final = """
-SELECT wanted FROM unnest($1::text[]) AS wanted
- WHERE NOT EXISTS (SELECT FROM agents.policies p WHERE p.tenant_id = ragwork.tenant()
-                      AND p.id = wanted AND p.deleted_at IS NULL)
+#: Those of the ids that are policies, held against deletion until the commit; by id against deadlocks.
+_HOLD_POLICIES: Final = """
+SELECT p.id FROM agents.policies p
+ WHERE p.tenant_id = ragwork.tenant() AND p.id = ANY ($1::text[]) AND p.deleted_at IS NULL
+ ORDER BY p.id FOR SHARE
 """
 _LOCK: Final = "SELECT status FROM agents.agents WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE"
 #: An agent by id or client id, its policies in use, and its live secrets as three arrays of one order.
@@ -321,7 +322,10 @@ class AgentStore:
         return secret
 
     async def _assign(self, tx: Transaction, agent_id: str, policy_ids: Sequence[str]) -> None:
-        unknown = await tx.fetchval(_UNKNOWN_POLICIES, list(policy_ids)) if policy_ids else None
+        found = (
+            {row["id"] for row in await tx.fetch(_HOLD_POLICIES, list(policy_ids))} if policy_ids else set()
+        )
+        unknown = next((policy_id for policy_id in policy_ids if policy_id not in found), None)
         if unknown is not None:
             raise Problem("POLICY_NOT_FOUND", f"policy {unknown!r} does not exist", status=404)
         await tx.execute(_ASSIGN, agent_id, list(policy_ids))
