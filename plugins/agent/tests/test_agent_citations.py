@@ -67,11 +67,11 @@ def test_a_mark_without_its_passage_leaves_text_and_is_counted() -> None:
 
 
 def test_hostile_runs_of_characters_take_linear_time() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     for hostile in ("!" * 50_000 + "x", "[1," * 20_000, "[" + " " * 50_000, "![" * 20_000, "[" * 50_000):
         Stream(*TEXTS).say(hostile, hostile)
         as_data(hostile)
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_without_passages_no_mark_survives() -> None:

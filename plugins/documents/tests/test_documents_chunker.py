@@ -137,9 +137,9 @@ def test_a_header_longer_than_a_quarter_of_the_size_is_not_repeated():
 )
 def test_hostile_tables_take_linear_time(unit):
     text = (unit * 200_000)[:200_000]
-    started = time.perf_counter()
+    started = time.thread_time()
     cut(text, 1200, 150, markdown=True)
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_a_piece_that_shows_nothing_is_left_out():

@@ -172,7 +172,7 @@ async def test_the_event_loop_stays_free_and_a_cancelled_call_stops_the_work(ear
     long = of(wav(said[: 30 * 16_000].tobytes()))
     task = asyncio.create_task(ears.recognize(long))
     gaps, last, begun = [], time.perf_counter(), time.perf_counter()
-    while last - begun < 1.0:
+    while last - begun < 5:
         await asyncio.sleep(0.001)
         gaps.append(time.perf_counter() - last)
         last = time.perf_counter()
@@ -183,7 +183,7 @@ async def test_the_event_loop_stays_free_and_a_cancelled_call_stops_the_work(ear
         await task
     begun = time.perf_counter()
     assert "document" in await ears.recognize(await say("Open the last document."), tuple(PHRASES))
-    assert time.perf_counter() - begun < 1.0
+    assert time.perf_counter() - begun < 5
 
 
 async def test_closing_ends_the_thread():

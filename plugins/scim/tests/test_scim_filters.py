@@ -145,10 +145,10 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_a_hostile_filter_is_refused_in_no_time(people: Any, text: str) -> None:
     call, _ = people
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(Problem) as refused:
         condition(Person, USER_COLUMNS, text)
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 0.05
     assert (refused.value.status, refused.value.details["scimType"]) == (400, "invalidFilter")
     if 0 < len(text) < 2_000 and "\x00" not in text:
         answer = await call("GET", "/Users", filter=text)

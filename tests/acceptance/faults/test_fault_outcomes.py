@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,8 +14,9 @@ from ragwork_testkit import openai_server, tcpproxy
 from ragwork_testkit.platform import DEFAULT_PLUGINS, Running
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
-#: A neighbour's run takes some ten milliseconds; what a fault of somebody else's may make of it at most.
-NEIGHBOUR_S = 1.0
+#: The faults that wait would wait for ever: whatever ends sooner than this was ended. How much sooner is for
+#: the benchmarks to say, since a busy machine may stand still for a second or two.
+FOR_EVER_S = 10.0
 SETTINGS = {
     "EXT_CALL_TIMEOUT_MS": "300",
     "EXT_RETRY_BACKOFF_MS": "1",
@@ -31,15 +33,18 @@ class Neighbour:
     key: str
     took: list[float] = attrs.field(factory=list)
     endings: set[str] = attrs.field(factory=set)
+    #: Its runs that began and ended within the last block of ``asking``.
+    beside: int = 0
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[None]:
-        """At least three runs beside the block, and one after it."""
-        over = asyncio.Event()
+        """Runs one after another until the block is over, and one after it."""
+        over, self.beside = asyncio.Event(), 0
 
         async def again() -> None:
-            while len(self.took) < 3 or not over.is_set():
+            while not over.is_set():
                 await self.ask()
+                self.beside += not over.is_set()
 
         task = asyncio.create_task(again())
         try:
@@ -56,9 +61,9 @@ class Neighbour:
         self.took.append(time.monotonic() - began)
         self.endings.add("/".join(event.type for event in events[-2:]))
 
-    def check(self, limit_s: float = NEIGHBOUR_S) -> None:
+    def check(self) -> None:
         assert self.endings == {"message.final/done"}
-        assert max(self.took) < limit_s
+        assert max(self.took) < FOR_EVER_S
 
 
 @attrs.frozen(kw_only=True)
@@ -74,14 +79,14 @@ class Trouble:
         made = await self.app.call("POST", "/v1/corpora", self.key, json=body)
         assert made.status == 201, made.text
 
-    async def run(self, message: str = "Well?", limit_s: float = NEIGHBOUR_S) -> tuple[list[Any], float]:
+    async def run(self, message: str = "Well?") -> tuple[list[Any], float]:
         """The content events of one run and how long it took, while the neighbour asks."""
         body = {"session_id": "s1", "corpus_id": "bad", "message": message}
         async with self.neighbour.asking():
             began = time.monotonic()
             events = await self.app.events("/v1/run", self.key, body)
             took = time.monotonic() - began
-        self.neighbour.check(limit_s)
+        self.neighbour.check()
         assert events[-1].type == "done"
         return [event for event in events if event.event != "heartbeat"], took
 
@@ -108,6 +113,8 @@ async def troubled(platform: Start, *plugins: str, **settings: str) -> AsyncIter
             yield Trouble(app=app, key=await app.key(tenant="t1"), neighbour=neighbour)
         finally:
             gc.unfreeze()
+            if (provider := sys.modules.pop("ragwork_faulty", None)) is not None:
+                provider.released.set()
 
 
 NET_FAULTS = {
@@ -134,7 +141,8 @@ async def test_a_bad_network_to_a_provider(platform: Start, fault: str) -> None:
         events, took = await trouble.run()
         assert [e.type for e in events] == ["request.accepted", "error", "done"]
         assert events[1].data["code"] == code
-        assert took < 2
+        assert took < FOR_EVER_S
+        assert trouble.neighbour.beside or fault not in ("black hole", "slow")
         assert await trouble.counted('integrations_provider_latency_seconds_count{service="openai"}') == 3
         assert await trouble.counted('integrations_provider_retries_total{service="openai"}') == 1
 
@@ -233,7 +241,8 @@ async def test_a_retriever_that_goes_wrong(platform: Start, faulty: str, how: st
         events, took = await trouble.run()
         assert [e.type for e in events] == ["request.accepted", "error", "done"]
         assert events[1].data["code"] == code
-        assert took < 2
+        assert took < FOR_EVER_S
+        assert trouble.neighbour.beside or how != "hang"
         assert await trouble.counted(series) >= 1
 
 
@@ -243,7 +252,8 @@ async def test_a_retriever_that_ignores_cancellation_keeps_nobody_waiting(
     async with troubled(platform, faulty, EXT_RETRY_MAX_ATTEMPTS="1") as trouble:
         await trouble.corpus({"provider": faulty, "document": "d", "how": "deaf"})
         events, took = await trouble.run()
-        assert (events[1].data["code"], took < 1) == ("INTEGRATION_UNAVAILABLE", True)
+        assert (events[1].data["code"], took < FOR_EVER_S) == ("INTEGRATION_UNAVAILABLE", True)
+        assert trouble.neighbour.beside
         await asyncio.sleep(1.1)
         assert await trouble.counted('integrations_provider_uncancelled_total{service="faulty"}') == 1
 
@@ -254,7 +264,7 @@ async def test_a_provider_that_blocks_the_loop_delays_and_breaks_nothing(
     async with troubled(platform, faulty, EXT_CALL_TIMEOUT_MS="5000") as trouble:
         await trouble.corpus({"provider": faulty, "document": "d", "how": "block"})
         # Everybody waits that second, since they share a thread; nobody fails.
-        events, _took = await trouble.run(limit_s=2.5)
+        events, _took = await trouble.run()
         assert events[-2].type == "message.final"
 
 
@@ -266,12 +276,12 @@ async def test_nothing_found_and_10_megabytes_found_are_answers(
         await trouble.corpus({"provider": faulty, "document": "d", "how": how})
         made = {"corpus_id": "bad", "text": "Gates open.", "document_id": "d"}
         assert (await trouble.app.call("POST", "/v1/documents/text", trouble.key, json=made)).status == 202
-        events, took = await trouble.run("long words?", limit_s=3)
+        events, took = await trouble.run("long words?")
         final = events[-2]
         assert final.type == "message.final", events
         assert len(final.data["citations"]) == (how == "huge")
         assert all(len(c["quote"]) < 100_000 for c in final.data["citations"])
-        assert took < 10
+        assert took < FOR_EVER_S
 
 
 @pytest.mark.parametrize(
@@ -296,7 +306,8 @@ async def test_a_model_that_goes_wrong(
         events, took = await trouble.run(question)
         assert events[-2].data["code"] in codes
         assert ("token.delta" in {e.type for e in events}) is said
-        assert took < 2
+        assert took < FOR_EVER_S
+        assert trouble.neighbour.beside or question not in ("!hang", "!deaf", "!late hang")
         assert await trouble.counted('ragwork_runs_total{outcome="failed"}') == 1
 
 
