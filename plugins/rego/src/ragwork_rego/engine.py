@@ -18,7 +18,7 @@ from ragwork_toolkit.rego.source_rules import PACKAGE, Module, judged, module
 from ragwork_toolkit.rego.v0_syntax import modern
 
 from ragwork_rego.config import RegoConfig
-from ragwork_rego.worker_pool import MAX_KNOWN, Answer, WorkerPolicy, WorkerPool
+from ragwork_rego.worker_pool import MAX_KNOWN, Answer, WorkerPolicy, worker_pool
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class RegoEngine:
 
     def __init__(self, config: RegoConfig, places: Shares) -> None:
         self._config = config
-        self._processes = WorkerPool(places, config.cpu_ms / 1000, config.memory_mb * 1_048_576)
+        self._processes = worker_pool(places, config.cpu_ms / 1000, config.memory_mb * 1_048_576)
         self._ready: OrderedDict[tuple[str, str, int, str], PreparedPolicy] = OrderedDict()
         self._refused: dict[str, float] = {}
         self._tasks = BackgroundTasks()

@@ -3,15 +3,14 @@
 import asyncio
 import json
 import signal
-import sys
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 from ragwork_hooks.shares import Shares
+from ragwork_toolkit.process_pool import ProcessPool, kill, start_isolated
 
 _WORKER: Final = Path(__file__).with_name("worker.py")
 #: Policies that one process keeps compiled: at 20 KB each.
@@ -55,9 +54,7 @@ class PolicyWorker:
 
     async def end(self) -> None:
         """Kill it, if it still runs."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
+        await kill(self._process)
 
     async def _exchange(self, request: bytes) -> WorkerPolicy:
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -78,49 +75,10 @@ class PolicyWorker:
         return WorkerPolicy(answers=answers, ending="too slow" if status == -signal.SIGPROF else "crashed")
 
 
-class WorkerPool:
-    """A process for each of ``places``, started when it is first needed."""
+def worker_pool(places: Shares, cpu_seconds: float, memory_bytes: int) -> ProcessPool[PolicyWorker]:
+    """A process for each of ``places``."""
 
-    def __init__(self, places: Shares, cpu_seconds: float, memory_bytes: int) -> None:
-        self._arguments = (str(memory_bytes), str(cpu_seconds))
-        self._places = places
-        self._idle: list[PolicyWorker] = []
+    async def start() -> PolicyWorker:
+        return PolicyWorker(await start_isolated(_WORKER, str(memory_bytes), str(cpu_seconds)))
 
-    @property
-    def is_crowded(self) -> bool:
-        """Whether somebody waits for a process."""
-        return self._places.waiting > 0
-
-    @asynccontextmanager
-    async def one(self, tenant: str | None = None) -> AsyncIterator[PolicyWorker]:
-        """A living process for the length of the block, in a place of ``tenant``'s share.
-
-        One that was left in the middle is ended.
-        """
-        with await self._places.take(tenant=tenant):
-            worker = self._idle.pop() if self._idle else None
-            is_whole = False
-            try:
-                if worker is None or not worker.is_alive:
-                    worker = await self._start()
-                yield worker
-                is_whole = True
-            finally:
-                if worker is not None and is_whole:
-                    self._idle.append(worker)
-                elif worker is not None:
-                    await worker.end()
-
-    async def close(self) -> None:
-        """End every process. Nobody may use one any more."""
-        while self._idle:
-            await self._idle.pop().end()
-
-    async def _start(self) -> PolicyWorker:
-        # No environment: it holds secrets that a policy has no business with.
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", str(_WORKER), *self._arguments,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL, env={},
-        )  # fmt: skip
-        return PolicyWorker(process)
+    return ProcessPool(places, start)
