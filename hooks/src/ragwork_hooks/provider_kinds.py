@@ -25,10 +25,10 @@ class ProviderKind(Generic[P]):
 
     A kind beyond ``KINDS`` is declared in ``PluginInfo.kinds`` by the plugin that opens its providers::
 
-        class Parser(Protocol):
-            async def text(self, data: bytes) -> str: ...
+        class Translator(Protocol):
+            async def translate(self, text: str, language: str) -> str: ...
 
-        PARSER = ProviderKind(name="parser", protocol=Parser, unknown="PARSER_CONFIG_INVALID")
+        TRANSLATOR = ProviderKind("translator", Translator, "TRANSLATOR_CONFIG_INVALID", {"translate": "translation"})
 
     Raises ``ValueError`` for a name that can't be one.
     """

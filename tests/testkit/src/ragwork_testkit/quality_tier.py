@@ -36,6 +36,7 @@ KITS: Final[Mapping[str, tuple[str, ...]]] = {
     "asr": ("ragwork_testkit.speech.SpeechRecognizerContract",),
     "policy_engine": ("ragwork_testkit.policy_engine.PolicyEngineContract",),
     "notification": ("ragwork_testkit.channels.ChannelContract",),
+    "parser": ("ragwork_testkit.parser.ParserContract",),
 }
 #: Takes an event of the examination.
 Tell: TypeAlias = Callable[[Mapping[str, object]], None]
