@@ -139,8 +139,10 @@ class DocumentParsing(Protocol):
 
     async def media_type(self, tenant_id: str, data: bytes, filename: str, declared_type: str) -> str:
         """What the file is, by its content, its name and its declared type, in this order. Raises ``ParseError``
-        ``unsupported`` when nobody parses that, and ``ProviderError`` SERVICE_BUSY.
+        ``unsupported`` when nobody parses that, and the ``ProviderError`` that ``parse`` raises.
         """
 
     async def parse(self, tenant_id: str, data: bytes, filename: str, declared_type: str) -> Parsed:
-        """Raises ``ParseError``, and ``ProviderError`` SERVICE_BUSY when too many files wait."""
+        """Raises ``ParseError``, and ``ProviderError``: SERVICE_BUSY when too many files wait, SERVICE_UNAVAILABLE when
+        no process starts.
+        """

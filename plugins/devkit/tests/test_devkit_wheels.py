@@ -106,3 +106,8 @@ def test_what_the_voice_says_the_recognizer_hears(seen: dict[str, Any]) -> None:
 @pytest.mark.skipif(not PROVE, reason="every kind is built with RAGWORK_PROVE=1")
 def test_the_sink_kept_each_change_of_the_index(seen: dict[str, Any]) -> None:
     assert seen["lines"] == [["index.changed", "d1"], ["index.changed", "d1"]]
+
+
+@pytest.mark.skipif(not PROVE, reason="every kind is built with RAGWORK_PROVE=1")
+def test_the_parser_reads_its_files_in_a_process_of_its_own(seen: dict[str, Any]) -> None:
+    assert seen["parsed"] == ["The pump runs."]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ragwork_hooks.parsing import DocumentParsing
 from ragwork_hooks.provider_kinds import ASR, TTS
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.platform import DEFAULT_PLUGINS, Running, running
@@ -62,6 +63,11 @@ async def see(app: Running, folder: Path, names: Mapping[str, str]) -> dict[str,
         providers = app.platform.parts.providers
         voice, ears = await providers.open(TTS, names["tts"]), await providers.open(ASR, names["asr"])
         seen["heard"] = await ears.recognize(await voice.synthesize("hello 42"))
+    if "parser" in names:
+        parsing = app.platform.facades["parsing"].use(DocumentParsing)
+        subtitles = b"1\n00:00:01,000 --> 00:00:02,000\nThe pump runs.\n"
+        parsed = await parsing.parse("t1", subtitles, "pump.srt", "application/octet-stream")
+        seen["parsed"] = [block.text for block in parsed.blocks]
     if "route" in names:
         path = f"/v1/{names['route']}/notes"
         seen["written"] = (await app.call("POST", path, editor, json={"text": "note"})).status
@@ -95,7 +101,7 @@ async def main(arguments: Sequence[str]) -> None:
     folder, names = Path(arguments[0]), dict(argument.split("=") for argument in arguments[1:])
     postgres = await PostgresServer.start(folder / "postgres")
     try:
-        plugins = (*DEFAULT_PLUGINS, *names.values())
+        plugins = (*DEFAULT_PLUGINS, *(["parsing"] if "parser" in names else []), *names.values())
         async with running(postgres, plugins, settings(folder, names)) as app:
             seen = await see(app, folder, names)
     finally:

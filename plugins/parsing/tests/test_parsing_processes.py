@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ragwork_hooks.parsing import ParseError
 from ragwork_parsing.parsing_service import ParsingService
+from ragwork_parsing.sandbox import confinement
 from ragwork_parsing.text_parser import TextParser
 from ragwork_testkit.parser import parsing
 
@@ -65,6 +66,12 @@ async def test_whatever_a_parser_does_its_file_has_a_clear_error_and_the_next_is
     "what", ["connect", "listen", "resolve", "program", "fork", "kill", "write", "unlimit"]
 )
 async def test_a_parser_reaches_nothing(service: ParsingService, what: str) -> None:
+    assert (await order(service, what)).startswith("refused: ")
+
+
+@pytest.mark.skipif(not confinement.has_landlock(), reason="this kernel has no Landlock")
+@pytest.mark.parametrize("what", ["read", "spy", "list"])
+async def test_a_parser_reads_no_file_but_its_libraries(service: ParsingService, what: str) -> None:
     assert (await order(service, what)).startswith("refused: ")
 
 

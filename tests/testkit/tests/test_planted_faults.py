@@ -35,6 +35,10 @@ KITS: Final[Mapping[str, tuple[str, str]]] = {
         "\nfrom ragwork_testkit.wav import silent",
         'async def speak(self, text): return Audio(data=silent(0.01, comment=text), mime="audio/wav")',
     ),
+    "parser": (
+        "from planted_files import SAMPLES\nfrom ragwork_testkit.parser import ParserContract as Kit",
+        "samples = SAMPLES",
+    ),
     "policy_engine": ("from ragwork_testkit.policy_engine import PolicyEngineContract as Kit", "pass"),
     "notification": (
         "import pytest\nfrom planted_speech import HonestChannel\nfrom ragwork_hooks.notification import Destination"
@@ -97,6 +101,7 @@ LEFT, CANCELLED = "test_closing_leaves_nothing_behind", "test_a_cancelled_call_e
 TROUBLE, USAGE = "test_a_service_in_trouble_is_a_provider_error", "test_usage_comes_once_and_last"
 VECTORS = "test_vectors_have_the_dimension_and_unit_length[query]"
 CHAT, SPEECH, FIND, GATES = "planted_chat", "planted_speech", "planted_find", "planted_gates"
+FILES = "planted_files"
 FAULTS: Final = (
     Fault(
         "llm",
@@ -322,6 +327,40 @@ FAULTS: Final = (
         "the same each time",
         "not of chance",
     ),
+    Fault(
+        "parser",
+        FILES,
+        "loud",
+        "test_it_says_what_it_takes",
+        "says what it takes",
+        "media types in lower case",
+    ),
+    Fault(
+        "parser",
+        FILES,
+        "plain",
+        "test_another_process_can_make_an_equal_one",
+        "makes an equal",
+        "attrs class",
+    ),
+    Fault("parser", FILES, "blind", "test_a_sample_is_read", "its text is found", "read what the file says"),
+    Fault("parser", FILES, "moody", "test_the_same_file_gives_the_same_twice", "gives the same", "of chance"),
+    Fault(
+        "parser",
+        FILES,
+        "greedy",
+        "test_a_cut_or_damaged_file_ends_in_a_clear_error",
+        "read or refused",
+        "bound loops",
+    ),
+    Fault(
+        "parser",
+        FILES,
+        "boundless",
+        "test_the_limit_of_text_is_held",
+        "refused while it is read",
+        "BlockList",
+    ),
 )
 #: Where none of it is wrong the same tests pass.
 HONEST: Final = (
@@ -329,6 +368,7 @@ HONEST: Final = (
     Fault("tts", SPEECH, "honest_voice", "", "", ""),
     Fault("asr", SPEECH, "honest_ears", "", "", ""),
     Fault("notification", SPEECH, "honest_channel", "", "", ""),
+    Fault("parser", FILES, "honest_parser", "", "", ""),
     Fault("gate", GATES, "Judge", "", "", ""),
     Fault("sink", GATES, "Sink", "", "", ""),
 )

@@ -5,18 +5,16 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
 from typing import Final
 
 from ragwork_hooks.parsing import Parsed, ParseError, SourceFile
-from ragwork_toolkit.parsing.block_list import BlockList, row_range, too_many
+from ragwork_toolkit.parsing.block_list import BlockList, are_names, row_range, too_many
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 #: Rows by which the dialect is told.
 _SAMPLE_ROWS: Final = 50
 #: The first line by which Excel says the delimiter.
 _SAID: Final = re.compile(r"sep=(.)\r?\n")
-_NUMBER: Final = re.compile(r"[-+]?[\d.,'\s]*\d[\d.,'\s]*%?")
 
 
 def read(text: str, source: SourceFile, delimiter: str | None = None) -> Parsed:
@@ -32,7 +30,7 @@ def read(text: str, source: SourceFile, delimiter: str | None = None) -> Parsed:
         for number, row in enumerate(rows, 1):
             cells = [cell.strip() for cell in row]
             if columns is None and any(cells):
-                columns = tuple(cells) if _are_names(cells) else ()
+                columns = tuple(cells) if are_names(cells) else ()
                 if columns:
                     continue
             blocks.row(cells, columns or (), cells=row_range(number, max(len(cells), 1)))
@@ -61,8 +59,3 @@ def _delimiter(text: str) -> str:
         return (count / len(rows), width) if width > 1 else (0.0, 0)
 
     return max(_DELIMITERS, key=fitness)
-
-
-def _are_names(cells: Sequence[str]) -> bool:
-    """Whether a first row names the columns: each has a name, no two the same, and no name is a number."""
-    return all(cells) and len(set(cells)) == len(cells) and not any(_NUMBER.fullmatch(cell) for cell in cells)

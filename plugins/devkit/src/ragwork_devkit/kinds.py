@@ -35,6 +35,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
         Kind(name="tts", summary="Speaks Morse code", provider=("voice", "ragwork.tts")),
         Kind(name="asr", summary="Understands Morse code", provider=("recognizer", "ragwork.asr")),
+        Kind(
+            name="parser",
+            summary="Reads subtitles, paragraph by paragraph",
+            provider=("parser", "ragwork.parser"),
+        ),
         Kind(name="gate", summary="Keeps some actions to some roles"),
         Kind(name="sink", summary="Writes durable events to a file of JSON lines"),
         Kind(name="route", summary="Keeps notes of a tenant"),

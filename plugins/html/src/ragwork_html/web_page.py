@@ -54,7 +54,7 @@ def read(source: SourceFile) -> Parsed:
 def tree(text: str) -> Any:
     """The page as elements. Comments and processing instructions are gone; an empty text is an empty page."""
     # As bytes with their encoding given: what the page says of it was true of other bytes.
-    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     data = text.replace("\x00", "").encode("utf-8", "replace")
     return html.document_fromstring(data if data.strip() else b"<body></body>", parser=parser)
 

@@ -126,18 +126,22 @@ class MediaTypes:
             # A package that doesn't say what it is may be one that is cut off: its parser says so.
             return named if found == ZIP and named in _ZIPPED and ZIP not in self.parsers else found
         if found == UNKNOWN:
-            return named or (said if said in self.parsers and not _is_text(said) else UNKNOWN)
+            return named or (said if said in self.parsers else UNKNOWN)
         guesses = (named,) if named == MARKDOWN else (_by_text(data), named, said, _by_shape(data))
         for guess in guesses:
-            if guess in self.parsers and _is_text(guess):
+            if guess in self.parsers and guess not in _MARKED:
                 return guess
-        if named and not _is_text(named):
+        if named in _MARKED:
             raise ParseError(
                 "corrupt", f"The file is named as {named}, but is no such file: it is a plain text"
             )
         return PLAIN
 
 
+#: Types whose files begin with a mark: without it they are something else.
+_MARKED: Final = frozenset(found for _, found in (*_BEGINNINGS, *_PACKAGES, *_STREAMS)) - {""} | {
+    "application/epub+zip"
+}
 _ZIPPED: Final = frozenset(
     f"{_OFFICE}{part}"
     for part in ("wordprocessingml.document", "presentationml.presentation", "spreadsheetml.sheet")
@@ -188,18 +192,6 @@ def _is_legible(data: bytes) -> bool:
     """Whether it may be a text in some encoding: no NUL, and few other control characters."""
     head = data[:_HEAD]
     return b"\x00" not in data and len(head.translate(None, _CONTROL)) > len(head) * 0.95
-
-
-def _is_text(media_type: str) -> bool:
-    return media_type.startswith("text/") or media_type in _TEXTUAL
-
-
-_TEXTUAL: Final = frozenset(
-    {
-        "application/json", "application/x-ndjson", "application/x-ipynb+json", "application/xhtml+xml",
-        "message/rfc822",
-    }
-)  # fmt: skip
 
 
 def _by_text(data: bytes) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import attrs
 import orjson
+from ragwork_hooks.errors import ProviderError
 from ragwork_toolkit.process_pool import kill, start_isolated
 
 _TEMPLATE: Final = Path(__file__).parent / "sandbox" / "template_process.py"
@@ -20,8 +21,11 @@ class ProcessGone(Exception):
     """The process ended or broke off. It can't be asked again."""
 
 
-class CannotStart(Exception):
-    """The process could not confine itself or load the parsers. The text says why."""
+class CannotStart(ProviderError):
+    """SERVICE_UNAVAILABLE: the process could not confine itself or load the parsers. The text says why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("SERVICE_UNAVAILABLE", f"A process that parses did not start: {why}", retryable=True)
 
 
 @attrs.frozen
@@ -49,13 +53,13 @@ class ParsingProcess:
                 ready = await started._line()
         except (ProcessGone, TimeoutError) as error:
             await started.end()
-            raise CannotStart(f"a process that parses did not start: {error!r}") from error
+            raise CannotStart(f"{error!r}") from error
         except BaseException:
             await started.end()
             raise
         if "ready" not in ready:
             await started.end()
-            raise CannotStart(f"a process that parses did not start: {ready.get('failed')}")
+            raise CannotStart(str(ready.get("failed")))
         return started
 
     @property

@@ -77,6 +77,8 @@ class ParsingService:
         except ParseError as error:
             outcome = error.code
             raise
+        except wire.MalformedAnswer as error:
+            raise ParseError("corrupt", f"The file's parser can't be trusted: {error}") from error
         finally:
             if parse:
                 self._services.metrics.observe(

@@ -98,6 +98,9 @@ ORDERS: Mapping[str, Callable[[], str]] = {
     "fork": lambda: tried(os.fork),
     "kill": lambda: tried(lambda: os.kill(os.getppid(), signal.SIGKILL)),
     "write": lambda: tried(lambda: Path("/tmp/ragwork-parser-was-here").write_text("x" * 100)),
+    "read": lambda: tried(lambda: Path("/etc/passwd").read_text()),
+    "spy": lambda: tried(lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes()),
+    "list": lambda: tried(lambda: os.listdir("/")),
     "unlimit": lambda: tried(lambda: __import__("resource").setrlimit(9, (-1, -1)) or "done"),
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.providers import Provider, ProviderContext
@@ -67,10 +67,11 @@ class GoogleEmbedder:
             task_type="RETRIEVAL_QUERY" if purpose == "query" else "RETRIEVAL_DOCUMENT",
             output_dimensionality=DIMENSION,
         )
+        contents: list[Any] = list(texts)  # what the SDK calls a list of texts depends on whether Pillow is there
         with translated(EMBEDDING, of_gemini):
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._client.aio.models.embed_content(
-                    model=self._model, contents=list(texts), config=config
+                    model=self._model, contents=contents, config=config
                 )
             return await asyncio.to_thread(_vectors, answer, len(texts))
 

@@ -3,10 +3,13 @@
 Users: parsing, html, data, office, pdf, mail.
 """
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from ragwork_hooks.parsing import BlockKind, ParseError, ParseLimits, TextBlock
+
+_NUMBER: Final = re.compile(r"[-+]?[\d.,'\s]*\d[\d.,'\s]*%?")
 
 
 class BlockList:
@@ -63,9 +66,15 @@ def too_many(what: str, most: int) -> ParseError:
     )
 
 
-def row_range(row: int, columns: int) -> str:
-    """The cells of a spreadsheet's row, both counted from 1: ``A2:D2``."""
-    return f"A{row}:{_letters(columns)}{row}"
+def are_names(cells: Sequence[str]) -> bool:
+    """Whether a table's first row names its columns: each has a name, no two the same, and no name is a number."""
+    is_named = bool(cells) and all(cells) and len(set(cells)) == len(cells)
+    return is_named and not any(_NUMBER.fullmatch(cell) for cell in cells)
+
+
+def row_range(row: int, last: int, first: int = 1) -> str:
+    """The cells of a spreadsheet's row from column ``first`` to ``last``, all counted from 1: ``A2:D2``."""
+    return f"{_letters(first)}{row}:{_letters(last)}{row}"
 
 
 def _letters(column: int) -> str:

@@ -36,7 +36,7 @@ class FileWorker:
             return wire.fault(ParseError("resource_limit", "Parsing the file takes too much memory"))
         except RecursionError:
             return wire.fault(ParseError("resource_limit", "What is in the file is nested too deeply"))
-        except Exception as error:
+        except BaseException as error:  # a panic of a library in Rust is no Exception
             return wire.fault(
                 ParseError("corrupt", f"The file can't be read: {type(error).__name__}: {error}")
             )

@@ -33,6 +33,7 @@ def main() -> None:
     from ragwork_parsing.sandbox.file_worker import FileWorker
 
     try:
+        confinement.take_files(settings["path"])
         network = confinement.take_network()
         worker = FileWorker(settings)
     except Exception as error:
