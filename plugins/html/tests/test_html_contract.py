@@ -137,3 +137,11 @@ def test_elements_nested_too_deeply_are_refused_or_flattened_by_the_library() ->
     deep = "<div>" * 5_000 + "bottom" + "</div>" * 5_000
     with pytest.raises((ParseError, RecursionError)):
         parse(deep)
+
+
+def test_a_page_too_large_to_search_is_taken_whole_but_its_navigation() -> None:
+    body = "".join(f"<h2>Gate {number}</h2><p>The gates close at low tide.</p>" for number in range(40_000))
+    parsed = parse(f"<body><nav>Home</nav>{body}</body>")
+    assert len(parsed.blocks) == 80_000
+    assert parsed.blocks[-1].headings == ("Gate 39999",)
+    assert parsed.warnings

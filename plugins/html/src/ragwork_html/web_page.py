@@ -15,6 +15,8 @@ from ragwork_html.content_walker import ContentWalker, text_of
 _LEAST_SHARE: Final = 0.05
 #: Fewer characters are no main content of a page that has more.
 _LEAST: Final = 200
+#: Bytes of a page whose main content is not looked for: it takes time by the square of the elements.
+_LARGE: Final = 2_000_000
 _NAVIGATION: Final = (
     ".//nav|.//header[not(ancestor::main|ancestor::article)]|.//footer|.//aside|.//form|.//dialog"
     "|.//*[@role='navigation' or @role='banner' or @role='contentinfo' or @role='search']"
@@ -30,7 +32,10 @@ def read(source: SourceFile) -> Parsed:
     if body is None:
         raise ParseError("no_text", "The page has no body")
     _mark_code(body)
-    found = trafilatura.bare_extraction(root, include_comments=False, with_metadata=False)
+    is_large = len(source.data) > _LARGE
+    found = (
+        None if is_large else trafilatura.bare_extraction(root, include_comments=False, with_metadata=False)
+    )
     main = getattr(found, "body", None)
     for element in body.xpath(_NAVIGATION):
         element.drop_tree()
