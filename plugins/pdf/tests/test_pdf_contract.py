@@ -187,3 +187,26 @@ def test_pages_without_text_in_a_file_with_text_are_told() -> None:
     parsed = parse(bytes(made.output()))
     assert [block.text for block in parsed.blocks] == ["text"]
     assert parsed.warnings == ["Pages that are images without text were left out: 2"]
+
+
+def test_text_in_a_font_that_is_not_there_is_read_or_told() -> None:
+    inner = (
+        b"<</Type/Font/Subtype/CIDFontType2/BaseFont/SimSun/DW 1000/CIDSystemInfo<</Registry(Adobe)/Ordering(GB1)"
+        b"/Supplement 2>>/FontDescriptor<</Type/FontDescriptor/FontName/SimSun/Flags 32>>>>"
+    )
+    content = b"".join(b"BT /F1 12 Tf 10 %d Td <B9D8> Tj ET\n" % (20 + 15 * line) for line in range(20))
+    parts = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 400 400]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%bendstream" % (len(content), content),
+        b"<</Type/Font/Subtype/Type0/BaseFont/SimSun/Encoding/GBK-EUC-H/DescendantFonts[6 0 R]>>",
+        inner,
+    ]
+    body = b"".join(b"%d 0 obj%b\nendobj\n" % (number, part) for number, part in enumerate(parts, 1))
+    said = []
+    try:
+        said += [block.text for block in parse(b"%PDF-1.4\n" + body + b"trailer<</Root 1 0 R>>").blocks]
+    except ParseError as error:  # no font of this system stands in for it
+        said.append(error.message)
+    assert "\u5173" in said[0] or "save the file with its fonts" in said[0]

@@ -10,10 +10,13 @@ from ragwork_pdf.ruled_tables import Box, Grid, grids
 
 _IMAGE: Final = pdfium.FPDF_PAGEOBJ_IMAGE
 _PATH: Final = pdfium.FPDF_PAGEOBJ_PATH
+_TEXT: Final = pdfium.FPDF_PAGEOBJ_TEXT
 #: How deep pictures may stand in each other.
 _MAX_DEPTH: Final = 5
 #: More drawn lines are a map or a diagram, not tables.
 _MAX_PATHS: Final = 20_000
+#: Fewer texts without a size may be blanks.
+_MANY: Final = 10
 #: By how much a cell's text may stick out of its ruling, in points.
 _INSET: Final = 0.5
 #: Share of the words that cells must have whole.
@@ -43,21 +46,29 @@ class PdfPage:
 
     items: Sequence[Line | TableRows]
     has_image: bool
+    #: Most of its text is in a font that the file does not contain, and is lost.
+    has_lost_text: bool = False
 
 
 def page_of(page: Any) -> PdfPage:
     """Read ``page``, a page of PDFium."""
     paths: list[Any] = []
     has_image = False
+    texts = lost = 0
     for element in page.get_objects(max_depth=_MAX_DEPTH):
         has_image = has_image or element.type == _IMAGE
         if element.type == _PATH and len(paths) < _MAX_PATHS:
             paths.append(element)
+        elif element.type == _TEXT:
+            left, bottom, right, top = element.get_bounds()
+            texts += 1
+            lost += left == right and bottom == top
     text = page.get_textpage()
     try:
         lines = list(_lines(text))
         found = grids(paths, page.get_size()) if lines else []
-        return PdfPage(items=list(_in_place(lines, found, text)), has_image=has_image)
+        items = list(_in_place(lines, found, text))
+        return PdfPage(items=items, has_image=has_image, has_lost_text=lost >= _MANY and lost > texts / 2)
     finally:
         text.close()
 

@@ -1,7 +1,7 @@
 """A PDF file: its pages one by one, then its blocks, for which all pages must be known."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +14,14 @@ from ragwork_pdf.layout import Layout
 from ragwork_pdf.page_text import PdfPage, page_of
 
 _WRONG_PASSWORD: Final = 4
+_SCAN: Final = (
+    "There is no text in the file, only images of it (a scan): run it through text recognition (OCR) first"
+)
+_LOST: Final = (
+    "Text is in a font that the file does not contain, and can't be read: save the file with its fonts"
+)
+#: Pages that a warning names.
+_MOST_NAMED: Final = 50
 _TIME: Final = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:([-+])(\d\d)'?(\d\d)?|Z)?")
 
 
@@ -26,13 +34,9 @@ def read(source: SourceFile) -> Parsed:
         said = document.get_metadata_dict()
         attachments = list(_attachments(document, source.limits.members))
     if not any(page.items for page in pages):
-        raise ParseError(
-            "no_text",
-            "There is no text in the file, only images of it (a scan): run it through text recognition (OCR) first",
-        )
+        raise ParseError("no_text", _LOST if any(page.has_lost_text for page in pages) else _SCAN)
     blocks = BlockList(source.limits)
     Layout(pages).fill(blocks)
-    images = [str(number) for number, page in enumerate(pages, 1) if not page.items and page.has_image]
     return Parsed(
         blocks=blocks.blocks,
         title=said.get("Title") or None,
@@ -40,10 +44,17 @@ def read(source: SourceFile) -> Parsed:
         created=_time(said.get("CreationDate", "")),
         modified=_time(said.get("ModDate", "")),
         attachments=attachments,
-        warnings=[f"Pages that are images without text were left out: {', '.join(images[:50])}"]
-        if images
-        else [],
+        warnings=list(_warnings(pages)),
     )
+
+
+def _warnings(pages: Sequence[PdfPage]) -> Iterator[str]:
+    images = [str(number) for number, page in enumerate(pages, 1) if not page.items and page.has_image]
+    if images:
+        yield f"Pages that are images without text were left out: {', '.join(images[:_MOST_NAMED])}"
+    lost = [str(number) for number, page in enumerate(pages, 1) if page.has_lost_text]
+    if lost:
+        yield f"{_LOST} (pages {', '.join(lost[:_MOST_NAMED])})"
 
 
 @contextmanager
