@@ -9,6 +9,10 @@ from ragwork_hooks.providers import Provider, ProviderContext
 
 HTML, XHTML, EPUB = "text/html", "application/xhtml+xml", "application/epub+zip"
 
+_FIRST = (
+    b"<html><body><main><h1>First</h1><p>" + b"A page of some length. " * 20 + b"</p></main></body></html>"
+)
+
 
 @attrs.frozen
 class HtmlParser:
@@ -23,7 +27,10 @@ class HtmlParser:
     def load(self) -> None:
         """See ``Parser.load``."""
         import ragwork_html.epub
-        import ragwork_html.web_page  # noqa: F401
+        import ragwork_html.web_page
+
+        # What trafilatura prepares when it is first asked would be prepared for every file anew.
+        ragwork_html.web_page.read(SourceFile(data=_FIRST, media_type=HTML))
 
     def parse(self, source: SourceFile) -> Parsed:
         """See ``Parser.parse``."""
