@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -123,12 +124,15 @@ class ParsingService:
         return self._parsers
 
     async def _start(self) -> ParsingProcess:
-        config = self._config
+        config, parsers = self._config, await self._opened()
+        # What this process finds its packages by; a relative entry means another folder there.
+        path = [entry for entry in sys.path if entry.startswith("/")]
         return await ParsingProcess.start(
             {
-                # What this process finds its packages by; a relative entry means another folder there.
-                "path": [entry for entry in sys.path if entry.startswith("/")],
-                "parsers": [_described(parser) for parser in await self._opened()],
+                "path": path,
+                # A package that is installed to be edited may stand beside the path.
+                "readable": [*path, *filter(None, map(_package_folder, parsers))],
+                "parsers": [_described(parser) for parser in parsers],
                 "memory_bytes": config.memory_mb * 1_048_576,
                 "cpu_seconds": config.cpu_s,
                 "seconds": config.timeout_s,
@@ -136,6 +140,13 @@ class ParsingService:
                 "limits": attrs.asdict(config.limits),
             }
         )
+
+
+def _package_folder(parser: Parser) -> str | None:
+    """The folder of the import package that the parser's class is in."""
+    name = type(parser).__module__
+    file = getattr(sys.modules[name], "__file__", None)
+    return None if file is None else str(Path(file).parents[max(name.count(".") - 1, 0)])
 
 
 def _described(parser: Any) -> tuple[str, Mapping[str, Any]]:

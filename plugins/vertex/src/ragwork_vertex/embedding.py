@@ -67,7 +67,9 @@ class GoogleEmbedder:
             task_type="RETRIEVAL_QUERY" if purpose == "query" else "RETRIEVAL_DOCUMENT",
             output_dimensionality=DIMENSION,
         )
-        contents: list[Any] = list(texts)  # what the SDK calls a list of texts depends on whether Pillow is there
+        contents: list[Any] = list(
+            texts
+        )  # what the SDK calls a list of texts depends on whether Pillow is there
         with translated(EMBEDDING, of_gemini):
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._client.aio.models.embed_content(

@@ -4,10 +4,10 @@ It loads every parser once and then never looks at a file: for each file it make
 is confined, parses, writes what it found into a pipe and ends. So a parser starts in milliseconds, meets nothing
 of the file before, and can be killed without anything to start anew.
 
-First line of standard input: ``{"path": […], "parsers": [[class, fields]], "memory_bytes": …, "cpu_seconds": …,
-"seconds": …, "output_bytes": …, "limits": {…}}``; answered by ``{"ready": "seccomp"}`` or ``{"failed": why}``. Then
-for each file a line ``{"length": …, "filename": …, "declared": …, "parse": true}`` and its bytes; answered by a line
-``{"ending": …, "length": …}`` and as many bytes.
+First line of standard input: ``{"path": […], "readable": […], "parsers": [[class, fields]], "memory_bytes": …,
+"cpu_seconds": …, "seconds": …, "output_bytes": …, "limits": {…}}``; answered by ``{"ready": "seccomp"}`` or
+``{"failed": why}``. Then for each file a line ``{"length": …, "filename": …, "declared": …, "parse": true}`` and its
+bytes; answered by a line ``{"ending": …, "length": …}`` and as many bytes.
 """
 
 import gc
@@ -33,7 +33,7 @@ def main() -> None:
     from ragwork_parsing.sandbox.file_worker import FileWorker
 
     try:
-        confinement.take_files(settings["path"])
+        confinement.take_files(settings["readable"])
         network = confinement.take_network()
         worker = FileWorker(settings)
     except Exception as error:
