@@ -144,6 +144,7 @@ async def test_what_an_operator_looked_at_is_on_record_without_the_values(
         monkeypatch.setenv("RAGWORK_PLUGINS", ",".join((*DEFAULT_PLUGINS, "audit")))
         monkeypatch.setenv("EMBEDDING_PROVIDER", "wordllama")
         monkeypatch.chdir(tmp_path)
+        await key(app)  # makes the tenant
         await list_data(app, tmp_path)
         await export_data(app, tmp_path)
         async with app.platform.parts.db.tenant("t1", "read") as tx:
