@@ -14,13 +14,7 @@ from ragwork_cli.operator_commands import COMMANDS
 from ragwork_cli.operator_records import operator
 from ragwork_hooks.commands import Command
 from ragwork_hooks.errors import Problem
-from ragwork_testkit.platform import (
-    DEFAULT_PLUGINS,
-    DOOR_PLUGINS,
-    DOOR_SETTINGS,
-    IDENTITY_PLUGINS,
-    QuietConsole,
-)
+from ragwork_testkit.platform import ALL_PLUGINS, DEFAULT_PLUGINS, DOOR_SETTINGS, QuietConsole
 
 ACTOR = f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
 #: Commands that look, serve, or write nothing but files and the schema.
@@ -98,7 +92,7 @@ MUTATING: dict[tuple[str, ...], Typed] = {
     ("data", "list"): list_data, ("data", "export"): export_data,
 }  # fmt: skip
 ASSEMBLY: dict[str, Any] = {
-    "plugins": (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS),
+    "plugins": ALL_PLUGINS,
     "settings": {**DOOR_SETTINGS, "AUDIT_ANCHORS": ""},
 }
 

@@ -8,6 +8,7 @@ from typing import Final
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.retrieval import Chunk, IndexedDocument, IndexHit, IndexSnapshot, Passage
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.rows import from_row
 from ragwork_toolkit.scope_sql import Parameters
 
 from ragwork_pgvector.readers import scope_condition
@@ -70,7 +71,7 @@ class LocalPassageSource:
             ORDER BY h.n""",
             *p.values,
         )
-        return [_passage(row) for row in rows]
+        return [passage(row) for row in rows]
 
 
 def _indexed(document_id: str, rows: Sequence[Row]) -> IndexSnapshot:
@@ -104,15 +105,6 @@ def _chunk(row: Row) -> Chunk:
     )
 
 
-def _passage(row: Row) -> Passage:
-    return Passage(
-        document_id=row["document_id"],
-        chunk_id=row["chunk_id"],
-        text=row["text"],
-        score=row["score"],
-        source=row["source"],
-        version=row["version"],
-        start=row["start_offset"],
-        end=row["end_offset"],
-        metadata=row["metadata"],
-    )
+def passage(row: Row) -> Passage:
+    """A found chunk: ``row`` has a passage's fields, its place in the text as ``start_offset`` and ``end_offset``."""
+    return from_row(Passage, row, start=row["start_offset"], end=row["end_offset"])

@@ -12,6 +12,7 @@ from ragwork_hooks.retrieval import Embedder, Passage, Query, Retriever
 from ragwork_hooks.storage import Transaction
 
 from ragwork_pgvector.config import DEFAULT_LEXICAL_WEIGHT, CorpusOptions
+from ragwork_pgvector.passage_source import passage
 from ragwork_pgvector.ranking import Question, ranking
 from ragwork_pgvector.vectors import VectorTable, packed, table_of
 
@@ -26,20 +27,7 @@ class PreparedRanking:
     async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
         """At most ``top_k`` passages within ``scope``, best first. One round trip."""
         sql, arguments = ranking(self.question, self.table, scope)
-        return [
-            Passage(
-                document_id=row["document_id"],
-                chunk_id=row["chunk_id"],
-                text=row["text"],
-                score=row["score"],
-                source=row["source"],
-                version=row["version"],
-                start=row["start_offset"],
-                end=row["end_offset"],
-                metadata=row["metadata"],
-            )
-            for row in await tx.fetch(sql, *arguments)
-        ]
+        return [passage(row) for row in await tx.fetch(sql, *arguments)]
 
 
 @attrs.frozen
