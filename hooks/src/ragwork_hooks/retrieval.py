@@ -116,6 +116,8 @@ class IndexedDocument:
     owner: str
     embedder: str
     chunks: Sequence[Chunk]
+    #: What it is written in (ISO 639-1), "" where nobody could tell.
+    language: str = ""
     metadata: Mapping[str, object] = attrs.field(factory=dict)
     labels: Mapping[str, str] = attrs.field(factory=dict)
     readers: Mapping[str, str | None] = attrs.field(factory=dict)
@@ -182,6 +184,10 @@ class Embedder(Protocol):
 
     @property
     def dimension(self) -> int: ...
+
+    @property
+    def languages(self) -> frozenset[str] | None:
+        """The languages (ISO 639-1) that its vectors tell apart; ``None`` for many. Elsewhere words count more."""
 
     async def embed(
         self, texts: Sequence[str], purpose: Literal["query", "document"]

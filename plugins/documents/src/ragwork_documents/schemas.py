@@ -204,6 +204,8 @@ class DocumentResponse:
     last_job_id: str | None
     #: Passages in the index; null before it succeeded. Example: 40
     num_chunks: int | None
+    #: What it is written in (ISO 639-1), as detected; "" if nobody could tell, null before it succeeded. Example: "en"
+    language: str | None
     #: How far ingestion is.
     progress: Progress
 

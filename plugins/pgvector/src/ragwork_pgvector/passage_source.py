@@ -19,7 +19,7 @@ _VECTORS: Final = " UNION ALL ".join(
 )
 # One row per chunk; a document without chunks gives one row whose ordinal is null.
 _DOCUMENT: Final = f"""
-SELECT d.generation, d.corpus_id, d.version, d.source, d.owner, d.embedder, d.metadata, d.labels,
+SELECT d.generation, d.corpus_id, d.version, d.source, d.owner, d.embedder, d.language, d.metadata, d.labels,
     c.ordinal, c.chunk_id, c.digest, c.start_offset, c.end_offset, c.text, v.embedding,
     CASE WHEN c.ordinal IS NULL OR c.ordinal = (
         SELECT min(ordinal) FROM pgvector.chunks f WHERE f.generation = d.generation
@@ -85,6 +85,7 @@ def _indexed(document_id: str, rows: Sequence[Row]) -> IndexSnapshot:
             source=first["source"],
             owner=first["owner"],
             embedder=first["embedder"],
+            language=first["language"],
             chunks=[_chunk(row) for row in rows if row["ordinal"] is not None],
             metadata=first["metadata"],
             labels=first["labels"],

@@ -1,5 +1,6 @@
 """The provider ``local_pgvector``: embeds the question, then ranks in the caller's transaction."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from ragwork_hooks.storage import Transaction
 from ragwork_pgvector.config import DEFAULT_LEXICAL_WEIGHT, CorpusOptions
 from ragwork_pgvector.passage_source import passage
 from ragwork_pgvector.ranking import Question, ranking
+from ragwork_pgvector.terms import QuestionTerms
 from ragwork_pgvector.vectors import VectorTable, packed, table_of
 
 
@@ -47,10 +49,11 @@ class LocalRetriever:
         (vector,) = await embedder.embed([query.text], "query")
         question = Question(
             corpus_id=query.corpus_id,
-            text=query.text.replace("\x00", " "),
+            terms=QuestionTerms.of(query.text.replace("\x00", " ")),
             vector=packed(vector),
             dimension=len(vector),
             embedder=query.embedder,
+            languages=embedder.languages,
             top_k=query.top_k,
             lexical_weight=_lexical_weight(query.options),
             filter=query.filter,
@@ -67,6 +70,7 @@ def _lexical_weight(options: Mapping[str, object]) -> float:
 
 
 async def _open(context: ProviderContext[Any]) -> Retriever:
+    await asyncio.to_thread(QuestionTerms.of, "")  # imports what analyses
     return LocalRetriever(partial(context.services.providers.open, EMBEDDING))
 
 

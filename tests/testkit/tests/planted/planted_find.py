@@ -17,6 +17,7 @@ from ragwork_hooks.retrieval import Passage
 class Embedder:
     name = "planted"
     dimension = 64
+    languages = None
 
     def vector(self, text):
         counts = [1e-3] * 64
