@@ -56,6 +56,12 @@ class Passage:
     version: int = 1
     start: int = 0
     end: int = 0
+    #: The document's (ISO 639-1), "" where nobody could tell.
+    language: str = ""
+    #: Parts of ``score`` on scales of their own, where the retriever has them: ``lexical`` is the share of what the
+    #: question's words could give, 0.0 to 1.0; ``semantic`` the cosine of the vectors.
+    lexical: float | None = None
+    semantic: float | None = None
     metadata: Mapping[str, object] = attrs.field(factory=dict)
 
     @property

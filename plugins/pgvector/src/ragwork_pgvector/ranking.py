@@ -170,6 +170,9 @@ boosts AS MATERIALIZED (
     ) AS boosts
     FROM totals t, question q LEFT JOIN found f USING (n)
 ),
+attainable AS MATERIALIZED (
+    SELECT sum(boost) * {K1 + 1} AS score FROM boosts, unnest(boosts) AS boost
+),
 lexical AS MATERIALIZED (
     SELECT h.generation, h.ordinal, sum(
         (SELECT boosts FROM boosts)[h.n] * h.frequency * {K1 + 1}
@@ -266,7 +269,8 @@ scored AS MATERIALIZED (
     SELECT c.generation, c.ordinal, c.lexical, v.embedding,
         CASE WHEN {_among("c.generation", "SELECT generation FROM permitted WHERE fluent")} THEN {weight}
             ELSE greatest({weight}, {FOREIGN_LEXICAL_WEIGHT}) END AS weight,
-        -(v.embedding OPERATOR(public.<#>) {vector}) AS nearness
+        -(v.embedding OPERATOR(public.<#>) {vector}) AS nearness,
+        -(v.embedding OPERATOR(public.<#>) {vector}) AS cosine
     FROM candidates c LEFT JOIN LATERAL (
         SELECT v.embedding FROM {table.name} v
         WHERE v.generation = c.generation AND v.ordinal = c.ordinal
@@ -282,17 +286,17 @@ feedback AS MATERIALIZED (
     ) AS best
 ),
 nearer AS MATERIALIZED (
-    SELECT generation, ordinal, lexical, embedding, weight, nearness
+    SELECT generation, ordinal, lexical, embedding, weight, cosine, nearness
         - {FEEDBACK_WEIGHT} * (embedding OPERATOR(public.<#>) (SELECT mean FROM feedback)) AS nearness
     FROM first
 ),
 fused AS ({_mixed("nearer")}),
 ranked AS (
-    SELECT generation, ordinal, score,
+    SELECT generation, ordinal, score, lexical, cosine,
         row_number() OVER (PARTITION BY generation ORDER BY score DESC, ordinal)
     FROM fused
 ),
-answer AS (SELECT generation, ordinal, score FROM ranked {first})"""
+answer AS (SELECT generation, ordinal, score, lexical, cosine FROM ranked {first})"""
 
 
 def _among(column: str, generations: str) -> str:
@@ -303,7 +307,7 @@ def _among(column: str, generations: str) -> str:
 def _mixed(source: str) -> str:
     """``source`` with its score: lexical over its maximum, nearness between its minimum and maximum."""
     return f"""
-    SELECT generation, ordinal, lexical, embedding, nearness, weight, least(1, greatest(0,
+    SELECT generation, ordinal, lexical, embedding, nearness, cosine, weight, least(1, greatest(0,
         weight * coalesce(lexical / nullif(max(lexical) OVER (), 0), 0)
         + (1 - weight) * coalesce(
             CASE WHEN max(nearness) OVER () > min(nearness) OVER ()
@@ -317,7 +321,8 @@ def _mixed(source: str) -> str:
 def _answer(top_k: str) -> str:
     return f"""
 SELECT d.document_id, c.chunk_id, c.text, top.score, d.source, d.version, c.start_offset, c.end_offset,
-    d.metadata
+    d.language, d.metadata, least(1, coalesce(top.lexical / nullif((SELECT score FROM attainable), 0), 0)) AS lexical,
+    top.cosine AS semantic
 FROM (SELECT * FROM answer ORDER BY score DESC, generation, ordinal LIMIT {top_k}) AS top
 JOIN pgvector.documents d USING (generation)
 JOIN pgvector.chunks c USING (generation, ordinal)

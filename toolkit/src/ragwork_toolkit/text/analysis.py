@@ -16,6 +16,8 @@ from ragwork_toolkit.text.stemming import stem
 MOST_WORDS: Final = 200
 #: Abbreviations in capitals are told from the word of the same letters up to this length: IT, WHO, AM.
 _LONGEST_ACRONYM: Final = 5
+#: Han characters that are grammar when they stand alone.
+_PARTICLES: Final = frozenset("的了是在和有不这這那也就都与與及或为為之于於被把吗嗎呢吧")
 #: So many words in capitals are no shouting yet.
 _FEW_WORDS: Final = 3
 
@@ -48,6 +50,13 @@ def term_counts(text: str, language: str) -> Counter[str]:
     return counts
 
 
+def terms(text: str, language: str) -> list[Term]:
+    """Every occurrence of a term in ``text``, in order."""
+    normal = normalize(text)
+    shouting = _is_shouted(normal)
+    return [term for word in words(normal) for term in _terms(word, language, shouting)]
+
+
 def question_terms(text: str) -> Counter[QuestionTerm]:
     """The terms of a question, as texts in each language have them; words alike may share one.
 
@@ -78,7 +87,7 @@ def _terms(word: Word, language: str, shouting: bool) -> tuple[Term, ...]:
 
 def _made(word: Word, language: str, *, shouting: bool) -> Iterator[Term]:
     if word.literal:
-        yield Term(fold_accents(fold_case(word.text), language), stop=False)
+        yield Term(fold_accents(fold_case(word.text), language), stop=word.text in _PARTICLES)
         return
     stop = fold_case(word.text) in stop_words(language)
     if stemmed := stem(word.text, language):  # accents alone leave nothing

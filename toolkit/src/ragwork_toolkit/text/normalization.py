@@ -31,6 +31,12 @@ def fold_case(word: str) -> str:
     return word.casefold().replace("i\u0307", "i")
 
 
+def words_only(text: str) -> str:
+    """Normalized and folded: letters, marks and digits, and one space where anything else stood."""
+    folded = fold_case(normalize(text))
+    return " ".join("".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded).split())
+
+
 def fold_accents(word: str, language: str) -> str:
     """``word`` without accents, except in languages whose words differ by them."""
     if word.isascii() or language in ACCENTED:

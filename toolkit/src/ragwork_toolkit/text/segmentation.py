@@ -45,8 +45,10 @@ def words(text: str) -> Iterator[Word]:
             yield from _number(run["grouped"])
         elif run["unspaced"]:
             yield from _pairs(run["unspaced"])
+        elif (written := run["spaced"]).isalpha() and (written.islower() or written[1:].islower()):
+            yield Word(written, literal=False)  # nearly every word
         else:
-            yield from _identifier(run["spaced"])
+            yield from _identifier(written)
 
 
 def _pairs(run: str) -> Iterator[Word]:
