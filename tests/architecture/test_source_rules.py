@@ -73,7 +73,7 @@ def code_lines(path: Path) -> int:
 
 @pytest.mark.parametrize(
     ("folder", "budget"),
-    [("hooks/src", 1935), ("toolkit/src", 1450), ("kernel/src", 6950), ("cli/src", 1850)],
+    [("hooks/src", 1935), ("toolkit/src", 1470), ("kernel/src", 6950), ("cli/src", 1850)],
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))

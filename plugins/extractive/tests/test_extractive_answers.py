@@ -10,7 +10,7 @@ from ragwork_extractive import phrases
 from ragwork_extractive.answer import choose
 from ragwork_extractive.model import ExtractiveModel, provider
 from ragwork_extractive.phrases import phrases_for
-from ragwork_extractive.question_kinds import Asked, asked_kind
+from ragwork_extractive.question_kinds import WantedKind, asked_kind
 from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.providers import ProviderContext
 from ragwork_hooks.retrieval import Passage
@@ -423,4 +423,4 @@ def test_the_phrases_are_whole_in_every_language():
     ],
 )
 def test_what_a_question_asks_for(question, number, name):
-    assert asked_kind(question) == Asked(number=number, name=name)
+    assert asked_kind(question) == WantedKind(number=number, name=name)

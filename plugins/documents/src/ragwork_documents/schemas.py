@@ -311,9 +311,9 @@ class PassageResponse:
     text: str
     #: How well it fits beside the others, 0.0 to 1.0. Example: 0.82
     score: float
-    #: The share of what the question's words could give, 0.0 to 1.0; null where the retriever does not say. Example: 0.41
+    #: The share of what the question's words could give, 0.0 to 1.0; null where nobody says. Example: 0.41
     lexical: float | None
-    #: The cosine of its vector and the question's; null where the retriever doesn't say, or has none. Example: 0.63
+    #: The cosine of its vector and the question's; null where nobody says. Example: 0.63
     semantic: float | None
     #: What its document is called. Example: "leave.md"
     source: str

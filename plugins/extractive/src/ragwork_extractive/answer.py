@@ -12,7 +12,7 @@ from ragwork_toolkit.text.analysers import analyser_of
 from ragwork_toolkit.text.analysis import Term, terms
 from ragwork_toolkit.text.languages import detect
 
-from ragwork_extractive.question_kinds import Asked, asked_kind, without_asking
+from ragwork_extractive.question_kinds import WantedKind, asked_kind, tells_number, without_asking
 from ragwork_extractive.sentences import Sentence, sentences
 from ragwork_extractive.terms import AskedTerms, capitalised
 
@@ -79,7 +79,8 @@ class _Candidate:
 @attrs.frozen
 class _Question:
     text: str
-    kind: Asked
+    kind: WantedKind
+    language: str
     weights: dict[str, float]
 
     def weigh(self, terms: frozenset[str]) -> float:
@@ -121,7 +122,7 @@ def choose(question: str, passages: Sequence[Passage]) -> Chosen:
     candidates = _candidates(weights, readers, passages)
     kind = asked_kind(question)
     asked = {
-        analyser: _Question(question.casefold(), kind, _by_rarity(base, candidates))
+        analyser: _Question(question.casefold(), kind, analyser, _by_rarity(base, candidates))
         for analyser, base in weights.items()
     }
     shares = [
@@ -259,7 +260,9 @@ def _score(asked: _Question, candidate: _Candidate, passage: Passage) -> float:
 def _fit(asked: _Question, sentence: Sentence) -> float:
     """Whether the sentence has what the question asks for, and does not only repeat it."""
     if asked.kind.number:
-        told = any(number not in asked.text for number in _NUMBER.findall(sentence.shown))
+        told = any(number not in asked.text for number in _NUMBER.findall(sentence.shown)) or tells_number(
+            sentence.shown, asked.language
+        )
         return 1.0 if told else _NO_NUMBER
     if asked.kind.name:
         told = any(name.casefold() not in asked.text for name in capitalised(sentence.shown))

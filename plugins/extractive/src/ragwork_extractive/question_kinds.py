@@ -1,6 +1,6 @@
 """What kind of thing a question asks for, told from its words in the languages of ``question_words.txt``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -12,24 +12,34 @@ from ragwork_toolkit.text.normalization import words_only
 
 #: Languages whose words stand without spaces between them.
 _UNSPACED: Final = frozenset({"ja", "th", "zh"})
+_NONE: Final[tuple[tuple[str, ...], ...]] = ((), (), ())
 
 
 @attrs.frozen(kw_only=True)
-class Asked:
+class WantedKind:
     """What an answer should have."""
 
     number: bool = False
     name: bool = False
 
 
-def asked_kind(question: str) -> Asked:
+def asked_kind(question: str) -> WantedKind:
     """Whether it asks for a number or a date, and whether for a person or a place."""
     language = detect(question)
-    words = _read().get(language) or _read()["en"]
+    numbers, names, _ = _read().get(language) or _read()["en"]
+    number, name = _has(question, language, numbers), _has(question, language, names)
+    return WantedKind(number=number, name=name and not number)
+
+
+def tells_number(text: str, language: str) -> bool:
+    """Whether ``text`` has a number in words."""
+    return _has(text, language, _read().get(language, _NONE)[2])
+
+
+def _has(text: str, language: str, words: Sequence[str]) -> bool:
     edge = "" if language in _UNSPACED else " "
-    text = f" {words_only(question)} "
-    number, name = (any(f"{edge}{word}{edge}" in text for word in kind) for kind in words)
-    return Asked(number=number, name=name and not number)
+    said = f" {words_only(text)} "
+    return any(f"{edge}{word}{edge}" in said for word in words)
 
 
 def without_asking(question: str) -> str:
@@ -37,8 +47,8 @@ def without_asking(question: str) -> str:
     language = detect(question)
     if language not in _UNSPACED:
         return question
-    words = sorted((word for kind in _read().get(language, ()) for word in kind), key=len, reverse=True)
-    for word in words:
+    numbers, names, _ = _read().get(language, _NONE)
+    for word in sorted((*numbers, *names), key=len, reverse=True):
         question = question.replace(word, " ")
     return question
 
@@ -49,7 +59,7 @@ def _read() -> Mapping[str, tuple[tuple[str, ...], ...]]:
     rows = [line.split(" | ") for line in text.splitlines() if line and not line.startswith("#")]
     return MappingProxyType(
         {
-            language: tuple(tuple(words_only(word) for word in kind.split(", ")) for kind in kinds)
-            for language, *kinds in rows
+            language: tuple(tuple(filter(None, map(words_only, words.split(", ")))) for words in columns)
+            for language, *columns in rows
         }
     )
