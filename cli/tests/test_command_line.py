@@ -5,22 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from in_process import run
 from ragwork_cli import command_line
 from ragwork_hooks.errors import ConfigError
-
-
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *argv: str
-) -> tuple[int, str, str]:
-    """Status, standard output and standard error of ``ragwork argv``."""
-    monkeypatch.setattr("sys.argv", ["ragwork", *argv])
-    status = 0
-    try:
-        command_line.main()
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 1
-    out = capsys.readouterr()
-    return status, out.out, out.err
 
 
 @pytest.fixture(autouse=True)

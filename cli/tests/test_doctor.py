@@ -1,24 +1,14 @@
 """``doctor`` finds each broken precondition, names its fix, and goes on as far as it can."""
 
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
-import pytest_asyncio
 from ragwork_cli import doctor
 from ragwork_cli.doctor import Finding
 from ragwork_kernel.boot import infrastructure
-from ragwork_kernel.data import migrations
-from ragwork_testkit.database import FreshDatabase, PostgresServer
-
-
-@pytest_asyncio.fixture
-async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
-    """A fresh database with the kernel's migrations alone."""
-    async with postgres.database([migrations.KERNEL]) as fresh:
-        yield fresh
+from ragwork_testkit.database import FreshDatabase
 
 
 @pytest.fixture(autouse=True)

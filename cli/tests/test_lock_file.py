@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ragwork_cli import command_line, lock_file
+from in_process import run
+from ragwork_cli import lock_file
 from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.boot.plugin_lock import PluginLock
 from ragwork_testkit import sample_plugin
@@ -22,13 +23,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration that enables it, and no setting in the environment."""
     return sample_plugin.enable(tmp_path / "home", monkeypatch)
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *argv: str) -> int:
-    monkeypatch.setattr("sys.argv", ["ragwork", *argv])
-    with pytest.raises(SystemExit) as ended:
-        command_line.main()
-    return int(ended.value.code or 0)
 
 
 def locked(home: Path) -> PluginLock:
@@ -57,18 +51,19 @@ def test_a_disabled_plugin_with_a_section_is_locked_too_since_its_settings_are_c
 def test_the_commands_lock_and_compare_and_plugins_alone_still_lists(
     site: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, "plugins", "verify") == 2
-    assert "ragwork plugins lock" in capsys.readouterr().err
-    assert run(monkeypatch, "plugins", "lock", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["plugins"].keys() == {"lockling"}
-    assert run(monkeypatch, "plugins", "verify") == 0
+    status, _, err = run(monkeypatch, capsys, "plugins", "verify")
+    assert (status, "ragwork plugins lock" in err) == (2, True)
+    status, out, _ = run(monkeypatch, capsys, "plugins", "lock", "--json")
+    assert (status, set(json.loads(out)["plugins"])) == (0, {"lockling"})
+    assert run(monkeypatch, capsys, "plugins", "verify")[0] == 0
     with (site / "ragwork_lockling/__init__.py").open("a") as code:
         code.write("\n# one more line\n")
-    assert run(monkeypatch, "plugins", "verify") == 1
-    assert "sha256 is" in capsys.readouterr().out
+    status, out, _ = run(monkeypatch, capsys, "plugins", "verify")
+    assert (status, "sha256 is" in out) == (1, True)
     monkeypatch.setenv("RAGWORK_PLUGIN_LOCK", "ragwork.lock")
-    assert run(monkeypatch, "plugins") == 1
-    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    status, out, _ = run(monkeypatch, capsys, "plugins")
+    assert status == 1
+    rows = {line.split()[0]: line for line in out.splitlines()}
     assert "broken" in rows["lockling"]
 
 

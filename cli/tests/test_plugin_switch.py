@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_cli import command_line, toml_lists
+from in_process import run
+from ragwork_cli import toml_lists
 from ragwork_hooks.errors import ConfigError
 from ragwork_kernel.boot import plugin_set as assemblies
 
@@ -23,16 +24,6 @@ log_level = "INFO"
 [fake]
 tokens = 3  # few
 """
-
-
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *argv: str
-) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["ragwork", *argv])
-    with pytest.raises(SystemExit) as ended:
-        command_line.main()
-    read = capsys.readouterr()
-    return int(ended.value.code or 0), read.out, read.err
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from ragwork_cli import command_line, unknown_names
+from in_process import run
+from ragwork_cli import unknown_names
 from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.data import migrations
 from ragwork_testkit.database import FreshDatabase, PostgresServer
@@ -89,16 +90,6 @@ async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
         yield fresh
 
 
-def refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *argv: str
-) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["ragwork", *argv])
-    with pytest.raises(SystemExit) as ended:
-        command_line.main()
-    read = capsys.readouterr()
-    return int(ended.value.code or 0), read.out, read.err
-
-
 @pytest.mark.parametrize("what", WRONG)
 def test_a_wrong_setting_is_named_by_config_check_and_doctor(
     monkeypatch: pytest.MonkeyPatch,
@@ -120,12 +111,12 @@ def test_a_wrong_setting_is_named_by_config_check_and_doctor(
     if what == "production without a database":
         monkeypatch.delenv("DATABASE_URL")
     data = ["--data-dir", str(tmp_path / "data")]
-    status, _, errors = refused(monkeypatch, capsys, "config", "check", *data)
+    status, _, errors = run(monkeypatch, capsys, "config", "check", *data)
     assert status == 2
     told = [line for line in errors.splitlines() if all(word in line for word in words)]
     assert told, errors
     assert all(line.startswith("ragwork: ") and "Fix: " in line for line in told)
-    status, examined, more = refused(monkeypatch, capsys, "doctor", *data)
+    status, examined, more = run(monkeypatch, capsys, "doctor", *data)
     assert status == 1
     lines = examined.replace("\n      fix: ", " Fix: ").splitlines()
     assert any(all(word in line for word in words) for line in lines if line.startswith("FAIL")), examined
@@ -142,9 +133,7 @@ def test_a_data_directory_that_can_t_be_written_is_named(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAGWORK_PLUGINS", "directory")
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
-    status, out, err = refused(
-        monkeypatch, capsys, *command, "--offline", "--data-dir", str(tmp_path / "data")
-    )
+    status, out, err = run(monkeypatch, capsys, *command, "--offline", "--data-dir", str(tmp_path / "data"))
     assert status != 0
     assert "is not writable" in out + err
 
@@ -160,7 +149,7 @@ def test_everything_wrong_is_told_at_once_each_with_its_place(
     monkeypatch.setenv("TRUSTED_PROXIES", "nonsense")
     monkeypatch.setenv("RL_FAILMODE", "closed")
     monkeypatch.setenv("LLM_PROVIDER", "nosuch")
-    status, out, err = refused(
+    status, out, err = run(
         monkeypatch, capsys, "config", "check", "--offline", "--data-dir", str(tmp_path / "d")
     )
     assert status == 2

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -13,7 +13,7 @@ from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Authenticator, Credential, Principal, Role
 from ragwork_hooks.authz import ABSTAIN, ALLOW, Action, Deny, Gate, ReadScope, Resource, Verdict
 from ragwork_hooks.events import Observer
-from ragwork_hooks.http import AnyRoute, EventStream, Route, StreamEvent
+from ragwork_hooks.http import AnyRoute, EventStream, StreamEvent
 from ragwork_hooks.idempotency import IdempotencyStore
 from ragwork_hooks.plugin import Contribution
 from ragwork_hooks.storage import Transaction
@@ -33,8 +33,7 @@ from ragwork_kernel.request.pipeline import Pipeline
 from ragwork_kernel.request.request_audit import RequestAudit
 from ragwork_kernel.request.sse import StreamRegistry
 from ragwork_kernel.request.web_app import application
-
-READ = Action(name="thing.read")
+from ragwork_testkit.made_routes import READ, public, route
 
 
 @attrs.frozen
@@ -115,31 +114,6 @@ class StepAdmit:
 
     def wire(self, route: AnyRoute) -> Wire:
         return Wire()
-
-
-def route(handler: Callable[[Any], Awaitable[object]], **said: Any) -> AnyRoute:
-    """A tenant's GET /v1/things unless ``said`` otherwise."""
-    declared: dict[str, Any] = {
-        "name": "things.list",
-        "method": "GET",
-        "path": "/v1/things",
-        "summary": "things",
-        "scope": "tenant",
-        "action": READ,
-        "rate_class": "read",
-        "idempotency": "none",
-        "audit_event": None,
-        "feature": None,
-        "stale_reads": False,
-        "transaction": "none",
-        "response": None,
-    }
-    return Route(handler=handler, **{**declared, **said})
-
-
-def public(handler: Callable[[Any], Awaitable[object]], **said: Any) -> AnyRoute:
-    """The same without credentials."""
-    return route(handler, **{"scope": "public", "action": None, "rate_class": "public", **said})
 
 
 @attrs.frozen(kw_only=True)

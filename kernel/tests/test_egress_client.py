@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -14,6 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_kernel.base.config import KernelConfig
 from ragwork_kernel.base.egress import AddressPolicy, EgressClient
+from ragwork_testkit.local_server import served
 
 LOOPBACK = ("127.0.0.0/8",)
 
@@ -81,13 +83,9 @@ async def receiver() -> AsyncIterator[Receiver]:
     found = Receiver()
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", found.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    found.port = runner.addresses[0][1]
-    yield found
-    await runner.cleanup()
+    async with served(app) as address:
+        found.port = urlsplit(address).port or 0
+        yield found
 
 
 async def refusal(client: EgressClient, url: str, **more: Any) -> ProviderError:

@@ -1,25 +1,16 @@
 """Migrations: linear, checksummed, all or nothing, one migrator at a time, releases side by side."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
-import pytest_asyncio
 from ragwork_hooks.errors import ConfigError
 from ragwork_kernel.data import migrations, roles
 from ragwork_kernel.data.migrations import KERNEL, Source
 from ragwork_testkit.database import FreshDatabase, PostgresServer, on_database
 
 TABLE = "-- kind: expand\nCREATE TABLE demo.things (id int PRIMARY KEY);\nGRANT SELECT ON demo.things TO ragwork_app;\n"
-
-
-@pytest_asyncio.fixture
-async def database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
-    """A fresh database with the kernel's migrations alone."""
-    async with postgres.database([KERNEL]) as fresh:
-        yield fresh
 
 
 @pytest.fixture

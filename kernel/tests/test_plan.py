@@ -65,38 +65,16 @@ def test_one_path_may_have_several_methods() -> None:
 
 
 def test_a_route_misses_no_declaration() -> None:
-    for name in (
-        "scope",
-        "action",
-        "rate_class",
-        "idempotency",
-        "audit_event",
-        "feature",
-        "stale_reads",
-        "transaction",
+    declared = route(handler)
+    decisions = (
+        "scope", "action", "rate_class", "idempotency", "audit_event", "feature", "stale_reads", "transaction",
         "response",
-    ):
-        said: dict[str, Any] = {
-            f: getattr(route(handler), f)
-            for f in (
-                "name",
-                "method",
-                "path",
-                "summary",
-                "scope",
-                "action",
-                "rate_class",
-                "idempotency",
-                "audit_event",
-                "feature",
-                "stale_reads",
-                "transaction",
-                "response",
-            )
-        }
+    )  # fmt: skip
+    for name in decisions:
+        said = {each: getattr(declared, each) for each in ("name", "method", "path", "summary", *decisions)}
         del said[name]
         with pytest.raises(TypeError, match=name):
-            type(route(handler))(handler=handler, **said)
+            type(declared)(handler=handler, **said)
 
 
 def test_admission_gates_stand_under_their_stage_in_the_operators_order() -> None:

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
+from ragwork_testkit.platform import ALL_PLUGINS, DOOR_SETTINGS, Running
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 GENERATOR = "openapi-python-client"
@@ -39,8 +39,7 @@ print(isinstance(refused, Error), refused.error.code)
 
 @pytest.mark.program(GENERATOR)
 async def test_a_generated_client_calls_health_corpora_and_retrieve(platform: Start, tmp_path: Path) -> None:
-    plugins = (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS)
-    async with platform(plugins=plugins, settings=DOOR_SETTINGS) as app:
+    async with platform(plugins=ALL_PLUGINS, settings=DOOR_SETTINGS) as app:
         described = tmp_path / "api.json"
         described.write_text(json.dumps((await app.call("GET", "/v1/openapi.json")).body))
         said = await asyncio.to_thread(run, GENERATOR, "generate", "--path", str(described),

@@ -15,7 +15,7 @@ from installed import Installed, Server
 from ragwork_hooks.http import AnyRoute
 from ragwork_kernel.request.request_body import limit_of
 from ragwork_testkit.hostile import bodies, large_values
-from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
+from ragwork_testkit.platform import ALL_PLUGINS, DOOR_SETTINGS, Running
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 SEED: Final = int(os.environ.get("RAGWORK_SEED") or 7)
@@ -65,8 +65,7 @@ async def highest(server: Server, peak: list[float]) -> None:
 async def test_hostile_bodies_leave_little_behind_and_repeated_ones_nothing(
     platform: Start, tmp_path: Path
 ) -> None:
-    plugins = (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS)
-    async with platform(plugins=plugins, settings=DOOR_SETTINGS) as app:
+    async with platform(plugins=ALL_PLUGINS, settings=DOOR_SETTINGS) as app:
         routes = [route for route in app.platform.routes if route.body_kind in ("json", "optional_json")]
         largest = app.platform.assembly.kernel.max_request_bytes
     ragwork = Installed(data_dir=tmp_path / "data", cwd=tmp_path)

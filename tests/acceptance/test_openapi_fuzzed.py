@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
+from ragwork_testkit.platform import ALL_PLUGINS, DOOR_SETTINGS, Running
 
 EXAMPLES = 100 if os.environ.get("RAGWORK_PROVE") else 4
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
@@ -36,9 +36,7 @@ def fuzz(base: str, key: str, folder: Path) -> "subprocess.CompletedProcess[str]
 # Slow: calls every operation of the assembly, some of them often.
 @pytest.mark.timeout(1300)
 async def test_no_generated_call_makes_the_server_fail(platform: Start, tmp_path: Path) -> None:
-    async with platform(
-        plugins=(*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS), settings=DOOR_SETTINGS
-    ) as app:
+    async with platform(plugins=ALL_PLUGINS, settings=DOOR_SETTINGS) as app:
         await app.command("seed", tenant="t1")
         done = await asyncio.to_thread(fuzz, app.base, await app.key(platform=True), tmp_path)
         metrics = (await app.call("GET", "/v1/metrics")).text

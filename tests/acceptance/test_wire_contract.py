@@ -10,14 +10,7 @@ import attrs
 import pytest
 import pytest_asyncio
 from ragwork_testkit.database import PostgresServer
-from ragwork_testkit.platform import (
-    DEFAULT_PLUGINS,
-    DOOR_PLUGINS,
-    DOOR_SETTINGS,
-    IDENTITY_PLUGINS,
-    Running,
-    running,
-)
+from ragwork_testkit.platform import ALL_PLUGINS, DOOR_SETTINGS, Running, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,8 +40,7 @@ CONTRACT = [Operation.parse(line) for line in LINES if not line.startswith("#")]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(postgres: PostgresServer) -> AsyncIterator[Running]:
-    plugins = (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS)
-    async with running(postgres, plugins=plugins, settings=DOOR_SETTINGS) as started:
+    async with running(postgres, plugins=ALL_PLUGINS, settings=DOOR_SETTINGS) as started:
         yield started
 
 

@@ -14,13 +14,7 @@ from ragwork_cli.operator_commands import COMMANDS
 from ragwork_cli.operator_records import operator
 from ragwork_hooks.commands import Command
 from ragwork_hooks.errors import Problem
-from ragwork_testkit.platform import (
-    DEFAULT_PLUGINS,
-    DOOR_PLUGINS,
-    DOOR_SETTINGS,
-    IDENTITY_PLUGINS,
-    QuietConsole,
-)
+from ragwork_testkit.platform import ALL_PLUGINS, DEFAULT_PLUGINS, DOOR_SETTINGS, QuietConsole
 
 ACTOR = f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
 #: Commands that look, serve, or write nothing but files and the schema.
@@ -98,7 +92,7 @@ MUTATING: dict[tuple[str, ...], Typed] = {
     ("data", "list"): list_data, ("data", "export"): export_data,
 }  # fmt: skip
 ASSEMBLY: dict[str, Any] = {
-    "plugins": (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS),
+    "plugins": ALL_PLUGINS,
     "settings": {**DOOR_SETTINGS, "AUDIT_ANCHORS": ""},
 }
 
@@ -144,6 +138,7 @@ async def test_what_an_operator_looked_at_is_on_record_without_the_values(
         monkeypatch.setenv("RAGWORK_PLUGINS", ",".join((*DEFAULT_PLUGINS, "audit")))
         monkeypatch.setenv("EMBEDDING_PROVIDER", "wordllama")
         monkeypatch.chdir(tmp_path)
+        await key(app)  # makes the tenant
         await list_data(app, tmp_path)
         await export_data(app, tmp_path)
         async with app.platform.parts.db.tenant("t1", "read") as tx:

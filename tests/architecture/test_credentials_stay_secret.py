@@ -10,16 +10,8 @@ import pytest
 from ragwork_hooks.audit import AuditEvent, AuditLog
 from ragwork_kernel.base.telemetry import JsonFormatter, teach_logging
 from ragwork_testkit.database import PostgresServer
-from ragwork_testkit.platform import (
-    DEFAULT_PLUGINS,
-    DOOR_PLUGINS,
-    DOOR_SETTINGS,
-    IDENTITY_PLUGINS,
-    Running,
-    running,
-)
+from ragwork_testkit.platform import ALL_PLUGINS, DOOR_SETTINGS, Running, running
 
-PLUGINS = (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS)
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ALL = 'package oculus.authz\ndefault allow = false\nallow { input.subject.status == "active" }\n'
 SETTINGS = {
@@ -162,7 +154,7 @@ def lines() -> Any:
 async def test_no_credential_is_found_where_it_does_not_belong(
     postgres: PostgresServer, lines: list[str]
 ) -> None:
-    async with running(postgres, PLUGINS, SETTINGS) as app:
+    async with running(postgres, ALL_PLUGINS, SETTINGS) as app:
         admin = await app.key("t1", "admin", "root")
         kinds = await minted(app, admin) | ELSEWHERE
         for secret in kinds.values():
@@ -201,7 +193,7 @@ async def test_formats_are_those_of_the_plugins_that_are_there(postgres: Postgre
     async with running(postgres, ("directory", "apikeys", "rbac")) as app:
         declared = {known.prefix for known in app.platform.plan.credential_formats}
     assert declared == {"nrgk_"}
-    async with running(postgres, PLUGINS, SETTINGS) as app:
+    async with running(postgres, ALL_PLUGINS, SETTINGS) as app:
         declared = {known.prefix for known in app.platform.plan.credential_formats}
         assert declared == {
             "nrgk_", "nrgscim_", "nrgss_", "cs_live_", "oak_live_", "oet_live_", "ort_live_", "oct_sdk_"

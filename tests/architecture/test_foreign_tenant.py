@@ -7,14 +7,7 @@ from typing import Any
 import pytest
 from ragwork_hooks.auth import Role
 from ragwork_hooks.http import AnyRoute
-from ragwork_testkit.platform import (
-    DEFAULT_PLUGINS,
-    DOOR_PLUGINS,
-    DOOR_SETTINGS,
-    IDENTITY_PLUGINS,
-    Answer,
-    Running,
-)
+from ragwork_testkit.platform import ALL_PLUGINS, DOOR_SETTINGS, Answer, Running
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 DOCUMENT = {"corpus_id": "c1", "document_id": "d1", "text": "The secret word of tenant one is heliotrope."}
@@ -57,7 +50,7 @@ PROVIDER = {
 SECRETS = ("heliotrope", "t1-only")
 #: Everything at once; each test gets it as ``platform``.
 ASSEMBLY: dict[str, Any] = {
-    "plugins": (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS),
+    "plugins": ALL_PLUGINS,
     "settings": {**DOOR_SETTINGS, "SSO_CLIENT_SECRET_T1": CLIENT_SECRET},
 }
 #: Writes that the contract exempts from idempotency keys.

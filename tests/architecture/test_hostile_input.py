@@ -21,7 +21,7 @@ from ragwork_hooks.http import AnyRoute
 from ragwork_kernel.base import bounds
 from ragwork_kernel.request.request_body import limit_of
 from ragwork_testkit.hostile import SEGMENTS, bodies, fields_of, large_values, queries, small_values
-from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
+from ragwork_testkit.platform import ALL_PLUGINS, DOOR_SETTINGS, Running
 from yarl import URL
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
@@ -32,7 +32,7 @@ BODIES, QUERIES, PATHS = (400, 40, 25) if PROVE else (12, 3, 3)
 LARGE = 1_000 if PROVE else 1
 LONGEST_ANSWER, LONGEST_TURN_S = 65_536, 0.05
 ASSEMBLY: dict[str, Any] = {
-    "plugins": (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS),
+    "plugins": ALL_PLUGINS,
     "settings": DOOR_SETTINGS,
 }
 

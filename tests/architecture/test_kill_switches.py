@@ -3,13 +3,13 @@
 from ragwork_rollouts import plugin
 from ragwork_rollouts.gates import control_of
 from ragwork_testkit.database import PostgresServer
-from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, IDENTITY_PLUGINS, running
+from ragwork_testkit.platform import ALL_PLUGINS, running
 
 SWITCHES = "/v1/admin/rollouts/killswitches"
 
 
 async def test_every_kill_switch_stops_something_or_is_explained(postgres: PostgresServer) -> None:
-    plugins = dict.fromkeys((*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS, "plans"))
+    plugins = dict.fromkeys((*ALL_PLUGINS, "plans"))
     async with running(postgres, plugins=tuple(plugins)) as app:
         key = await app.key(platform=True)
         names = (await app.call("GET", SWITCHES, key)).data["kill_switches"]

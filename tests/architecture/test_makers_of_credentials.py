@@ -11,11 +11,11 @@ from ragwork_hooks.auth import ApiKeys, Principal, Role, may_make_credential
 from ragwork_hooks.authz import Action, Deny, Resource
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import AnyRoute
-from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
+from ragwork_testkit.platform import ALL_PLUGINS, DOOR_SETTINGS, Running
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 ASSEMBLY: dict[str, Any] = {
-    "plugins": (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS),
+    "plugins": ALL_PLUGINS,
     "settings": DOOR_SETTINGS,
 }
 #: Names of fields that hold a credential which is shown once.

@@ -13,7 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from ragwork_hooks.http import AnyRoute
 from ragwork_kernel.base import json_codec
 from ragwork_testkit.database import PostgresServer
-from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, IDENTITY_PLUGINS, running
+from ragwork_testkit.platform import ALL_PLUGINS, running
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -34,8 +34,7 @@ class Described:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def described(postgres: PostgresServer) -> Described:
-    plugins = (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS)
-    async with running(postgres, plugins=plugins) as app:
+    async with running(postgres, plugins=ALL_PLUGINS) as app:
         answer = await app.call("GET", "/v1/openapi.json")
         return Described(routes=app.platform.routes, document=answer.body)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ragwork_testkit.database import PostgresServer
-from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, IDENTITY_PLUGINS, running
+from ragwork_testkit.platform import ALL_PLUGINS, running
 from ragwork_toolkit import routes as factories
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ async def test_every_route_of_a_plugin_stands_in_the_sources_under_its_name(post
         for keyword in call.keywords
         if keyword.arg == "name" and isinstance(keyword.value, ast.Constant)
     }
-    async with running(postgres, plugins=(*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS)) as app:
+    async with running(postgres, plugins=ALL_PLUGINS) as app:
         routes = app.platform.routes
         served = {
             r.name for r in routes if not getattr(r.handler, "__module__", "").startswith("ragwork_kernel")

@@ -12,11 +12,11 @@ from ragwork_hooks.fields import SCHEMA, wire_name
 from ragwork_hooks.http import AnyRoute, Page, Upload
 from ragwork_kernel.base import bounds, json_codec
 from ragwork_testkit.hostile import fields_of
-from ragwork_testkit.platform import DEFAULT_PLUGINS, DOOR_PLUGINS, DOOR_SETTINGS, IDENTITY_PLUGINS, Running
+from ragwork_testkit.platform import ALL_PLUGINS, DOOR_SETTINGS, Running
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 ASSEMBLY: dict[str, Any] = {
-    "plugins": (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS),
+    "plugins": ALL_PLUGINS,
     "settings": DOOR_SETTINGS,
 }
 #: Free JSON that is measured later than the others, and by what: the bound of policies has an error code of its own.

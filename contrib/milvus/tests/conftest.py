@@ -12,7 +12,6 @@ from ragwork_hooks.retrieval import Embedder, PreparedQuery, Query, Retriever
 from ragwork_hooks.services import Clock
 from ragwork_kernel.base.clock import SystemClock
 from ragwork_kernel.base.telemetry import Telemetry
-from ragwork_kernel.data import migrations
 from ragwork_kernel.data.db import Pool
 from ragwork_kernel.work.outbox import OutboxEvents, Relay
 from ragwork_milvus.config import MilvusConfig
@@ -24,6 +23,7 @@ from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.passage_source import LocalPassageSource
 from ragwork_pgvector.vectors import ALL_TABLES
 from ragwork_testkit.database import FreshDatabase, PostgresServer
+from ragwork_testkit.process import sources
 from ragwork_testkit.retrieval import Bench, WordEmbedder
 
 TABLES = ("documents", "readers", "chunks", "postings")
@@ -76,10 +76,7 @@ def milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def index_database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
-    info = plugin.ragwork_info()
-    assert info.migrations is not None
-    source = migrations.Source(plugin=info.name, schema="pgvector", folder=info.migrations)
-    async with postgres.database([migrations.KERNEL, source]) as database:
+    async with postgres.database(sources(plugin)) as database:
         yield database
 
 

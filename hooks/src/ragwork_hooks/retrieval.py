@@ -56,6 +56,12 @@ class Passage:
     version: int = 1
     start: int = 0
     end: int = 0
+    #: The document's (ISO 639-1), "" where nobody could tell.
+    language: str = ""
+    #: Parts of ``score`` on scales of their own, where the retriever has them: ``lexical`` is the share of what the
+    #: question's words could give, 0.0 to 1.0; ``semantic`` the cosine of the vectors.
+    lexical: float | None = None
+    semantic: float | None = None
     metadata: Mapping[str, object] = attrs.field(factory=dict)
 
     @property
@@ -116,6 +122,8 @@ class IndexedDocument:
     owner: str
     embedder: str
     chunks: Sequence[Chunk]
+    #: What it is written in (ISO 639-1), "" where nobody could tell.
+    language: str = ""
     metadata: Mapping[str, object] = attrs.field(factory=dict)
     labels: Mapping[str, str] = attrs.field(factory=dict)
     readers: Mapping[str, str | None] = attrs.field(factory=dict)
@@ -182,6 +190,10 @@ class Embedder(Protocol):
 
     @property
     def dimension(self) -> int: ...
+
+    @property
+    def languages(self) -> frozenset[str] | None:
+        """The languages (ISO 639-1) that its vectors tell apart; ``None`` for many. Elsewhere words count more."""
 
     async def embed(
         self, texts: Sequence[str], purpose: Literal["query", "document"]

@@ -71,11 +71,7 @@ class World:
             grant = {"principal_type": "user", "principal_id": reader, "permission": "read"}
             answer = await self.call("POST", f"/v1/admin/authz/documents/{name}/permissions", grant)
             assert answer.status in (200, 201), answer.text
-        for _ in range(200):
-            if (await self.call("GET", f"/v1/documents/{name}")).data["status"] == "succeeded":
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError("the document was not ingested")
+        await self.here.ingested(self.admin, name)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

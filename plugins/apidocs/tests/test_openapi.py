@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 from ragwork_apidocs import openapi
 from ragwork_hooks.admission import Admission, Wire
-from ragwork_hooks.authz import Action
 from ragwork_hooks.fields import MAX_ITEMS, MAX_JSON, MAX_TEXT, items, number, text
-from ragwork_hooks.http import AnyRoute, Area, EventTypes, Page, Route, Scheme, Upload
+from ragwork_hooks.http import AnyRoute, Area, EventTypes, Page, Scheme, Upload
+from ragwork_testkit.made_routes import public, route
 from ragwork_testkit.platform import Running
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
@@ -110,31 +110,6 @@ class Limited:
 
 async def nothing(_call: Any) -> object:
     return None
-
-
-def route(handler: Callable[[Any], Any], **said: Any) -> AnyRoute:
-    """A tenant's GET /v1/things unless ``said`` otherwise."""
-    declared: dict[str, Any] = {
-        "name": "things.list",
-        "method": "GET",
-        "path": "/v1/things",
-        "summary": "things",
-        "scope": "tenant",
-        "action": Action(name="thing.read"),
-        "rate_class": "read",
-        "idempotency": "none",
-        "audit_event": None,
-        "feature": None,
-        "stale_reads": False,
-        "transaction": "none",
-        "response": None,
-    }
-    return Route(handler=handler, **{**declared, **said})
-
-
-def public(handler: Callable[[Any], Any], **said: Any) -> AnyRoute:
-    """The same without credentials."""
-    return route(handler, **{"scope": "public", "action": None, "rate_class": "public", **said})
 
 
 class Bare:

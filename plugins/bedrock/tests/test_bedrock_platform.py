@@ -11,7 +11,7 @@ import pytest_asyncio
 from ragwork_bedrock.credentials import PREFIX
 from ragwork_testkit.bedrock_server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, result
 from ragwork_testkit.platform import DEFAULT_PLUGINS, running
-from ragwork_testkit.remote_corpus import TEXTS, RemoteCorpus
+from ragwork_testkit.remote_corpus import TEXTS, UNKNOWN, RemoteCorpus
 from ragwork_toolkit.vendor.tenant_credentials import secret_name
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -45,31 +45,14 @@ def corpus(app):
 
 def serve(server, **more):
     server.bases["KB"] = [
-        result("unknown", "A page that the platform knows nothing of.", 0.95),
+        result("unknown", UNKNOWN, 0.95),
         *(result(name, text, 0.9 - n / 10, **more) for n, (name, text) in enumerate(TEXTS.items())),
     ]
 
 
-async def test_only_what_the_caller_may_read_comes_through(app, corpus, server):
+async def test_only_what_the_caller_may_read_comes_through(corpus, server):
     serve(server)
-    ann, bob = await app.key("t1", "editor", "ann"), await app.key("t1", "reader", "bob")
-    admin = await app.key("t1", "admin", "root")
-    assert (await corpus.create(ann)).status == 201
-    await corpus.fill(ann)
-    assert await corpus.ids(ann) == ["tide", "bread"]
-    assert await corpus.ids(bob) == []
-    grant = {"principal_type": "user", "principal_id": "bob", "permission": "read"}
-    path = "/v1/admin/authz/documents/bread/permissions"
-    assert (await app.call("POST", path, admin, json=grant)).status == 201
-    assert await corpus.ids(bob) == ["bread"]
-    prompts = len(server.requests)
-    events = await corpus.run(bob)
-    assert events[-1].type == "done", [event.payload for event in events]
-    prompt = json.dumps(server.requests[-1].body)
-    assert len(server.requests) == prompts + 2
-    assert TEXTS["bread"] in prompt
-    assert TEXTS["tide"] not in prompt
-    assert "knows nothing of" not in prompt
+    await corpus.check_rights(server)
 
 
 async def test_a_run_streams_the_models_answer_and_cites_the_document(app, corpus, server):
@@ -102,25 +85,14 @@ async def test_a_failure_reaches_the_client_as_its_code(app, corpus, server, opt
     assert (await corpus.create(key, **options)).status == 201
     for _ in range(2 if fault else 0):
         server.fail(**fault)
-    answer = await corpus.retrieve(key)
-    assert (answer.status, answer.code) == (503, code)
-    assert answer.headers.get("Retry-After") == ("7" if fault and "retry_after" in fault else None)
-    events = await corpus.run(key)
-    assert [event.type for event in events][-2:] == ["error", "done"]
-    assert code in json.dumps(events[-2].payload)
+    await corpus.check_failure(key, code, (fault or {}).get("retry_after"))
 
 
-async def test_a_tenants_own_credentials_are_used_for_it_alone(app, corpus, server):
+async def test_a_tenants_own_credentials_are_used_for_it_alone(corpus, server):
     serve(server)
     server.secrets["AKIAOWN1"] = "own secret"
     server.owners["KB"] = "AKIAOWN1"
-    key, thief = await app.key("own-1", "editor", "ann"), await app.key("own_1", "editor", "ann")
-    for each in (key, thief):
-        assert (await corpus.create(each, credentials_ref="theirs")).status == 201
-    await corpus.fill(key)
-    assert await corpus.ids(key) == ["tide", "bread"]
-    answer = await corpus.retrieve(thief)
-    assert (answer.status, answer.code) == (503, "AWS_CONFIG_MISSING")
+    await corpus.check_own_credentials("AWS_CONFIG_MISSING")
     assert {sent.signed.access_key_id for sent in server.requests} == {"AKIAOWN1"}
 
 
@@ -142,19 +114,8 @@ async def test_a_corpus_can_not_set_what_is_not_its_own(app, corpus, server, opt
         assert "knowledge_base_id" in answer.text
 
 
-async def test_a_corpus_on_what_is_not_shared_with_its_tenant_is_refused_with_the_fix(app, corpus, server):
-    mine, others = await app.key("t7", "editor", "ann"), await app.key("t8", "editor", "ann")
-    assert (await corpus.create(mine, knowledge_base_id="own")).status == 201
-    assert (await corpus.create(others)).status == 201
-    refused = [
-        await corpus.patch(others, knowledge_base_id="own"),
-        await corpus.patch(others, shadow="aws_bedrock_kb", shadow_options={"knowledge_base_id": "own"}),
-    ]
-    for answer in refused:
-        assert (answer.status, answer.code) == (422, "REQUEST_VALIDATION_ERROR"), answer.text
-        assert "credentials_ref" in answer.text
-        assert "BEDROCK_SHARED_KNOWLEDGE_BASES to hold t8:own" in answer.text
-    assert (await corpus.patch(others, knowledge_base_id="own", credentials_ref="theirs")).status == 200
+async def test_a_corpus_on_what_is_not_shared_with_its_tenant_is_refused_with_the_fix(corpus):
+    await corpus.check_sharing("knowledge_base_id", "BEDROCK_SHARED_KNOWLEDGE_BASES")
 
 
 async def test_a_filter_reaches_the_service(app, corpus, server):

@@ -14,7 +14,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.providers import ProviderContext
 from ragwork_testkit import bedrock_server
 from ragwork_testkit.bedrock_server import REGION, result
-from ragwork_testkit.remote_retrieval import Codes, Remote, RemoteRetrieverContract, hits
+from ragwork_testkit.remote_retrieval import Codes, LocalService, Remote, RemoteRetrieverContract, hits
 from ragwork_toolkit.vendor.tenant_credentials import secret_name
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,11 +35,11 @@ FAULTS = {
 }
 
 
-class Bedrock:
+class Bedrock(LocalService):
     """The server as the kit drives it."""
 
     def __init__(self, server, secrets):
-        self.server = server
+        super().__init__(server, FAULTS)
         self.secrets = secrets
 
     def serve(self, hits, tenant=None):
@@ -55,17 +55,6 @@ class Bedrock:
         self.server.owners[base] = access
         self.secrets.values[secret_name(PREFIX, tenant, "own")] = credentials(tenant, access, secret)
         return {**options, "credentials_ref": "own"}
-
-    def fail(self, fault):
-        self.server.fail(**FAULTS[fault])
-
-    @property
-    def calls(self):
-        return len(self.server.requests)
-
-    @property
-    def abandoned(self):
-        return self.server.abandoned
 
 
 def credentials(tenant, access, secret):

@@ -16,6 +16,7 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.events import Event
 from ragwork_hooks.notification import Destination
 from ragwork_testkit.channels import ChannelContract
+from ragwork_testkit.local_server import served
 
 PLUGINS = ("directory", "apikeys", "rbac", "billing")
 SECRET = "billing-secret"
@@ -57,14 +58,9 @@ async def receiver() -> AsyncIterator[Receiver]:
     found = Receiver()
     app = web.Application()
     app.router.add_post("/hooks", found.take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-    found.url = f"http://127.0.0.1:{port}/hooks"
-    yield found
-    await runner.cleanup()
+    async with served(app) as address:
+        found.url = f"{address}/hooks"
+        yield found
 
 
 def settings(receiver: Receiver, **more: str) -> dict[str, str]:

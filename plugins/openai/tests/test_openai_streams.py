@@ -1,5 +1,6 @@
 """Chat streams as services really send them: what came of the text is kept, whatever stands around it."""
 
+import contextlib
 import itertools
 import json
 
@@ -12,6 +13,7 @@ from ragwork_hooks.llm import Usage
 from ragwork_openai.event_stream import MAX_LINE_BYTES, objects
 from ragwork_openai.pieces import piece_of
 from ragwork_testkit.llm import collect, request, text_of
+from ragwork_testkit.local_server import served
 
 TEXT = "The pump runs at 100 bar."
 
@@ -87,7 +89,7 @@ STREAMS = {
 @pytest.fixture
 async def answering():
     """Gives the address of a service whose chat answers with these bytes, in pieces of ``size``."""
-    runners = []
+    stack = contextlib.AsyncExitStack()
 
     async def serve(body, size=1_000_000):
         async def chat(asked):
@@ -99,15 +101,10 @@ async def answering():
 
         app = web.Application()
         app.router.add_post("/v1/chat/completions", chat)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        runners.append(runner)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        return await stack.enter_async_context(served(app)) + "/v1"
 
-    yield serve
-    for runner in runners:
-        await runner.cleanup()
+    async with stack:
+        yield serve
 
 
 @pytest.fixture

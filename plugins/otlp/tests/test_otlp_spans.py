@@ -12,6 +12,7 @@ from ragwork_hooks.llm import Delta, Usage
 from ragwork_hooks.provider_kinds import KINDS
 from ragwork_hooks.providers import ProviderMiddleware
 from ragwork_otlp.provider import provider
+from ragwork_testkit.local_server import served
 
 
 class Collector:
@@ -41,13 +42,9 @@ async def collector() -> AsyncIterator[Collector]:
     found = Collector()
     app = web.Application()
     app.router.add_post("/v1/traces", found.take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    found.endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield found
-    await runner.cleanup()
+    async with served(app) as address:
+        found.endpoint = address
+        yield found
 
 
 class Model:

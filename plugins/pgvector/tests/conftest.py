@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest_asyncio
 from ragwork_hooks.retrieval import Embedder
-from ragwork_kernel.data import migrations
 from ragwork_kernel.data.db import Pool
 from ragwork_kernel.work.outbox import OutboxEvents
 from ragwork_pgvector import plugin
@@ -13,6 +12,7 @@ from ragwork_pgvector.index import LocalIndex
 from ragwork_pgvector.retriever import LocalRetriever
 from ragwork_pgvector.vectors import ALL_TABLES
 from ragwork_testkit.database import FreshDatabase, PostgresServer
+from ragwork_testkit.process import sources
 from ragwork_testkit.retrieval import Bench, WordEmbedder
 
 TABLES = ("documents", "readers", "chunks", "postings")
@@ -20,10 +20,7 @@ TABLES = ("documents", "readers", "chunks", "postings")
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def index_database(postgres: PostgresServer) -> AsyncIterator[FreshDatabase]:
-    info = plugin.ragwork_info()
-    assert info.migrations is not None
-    source = migrations.Source(plugin=info.name, schema="pgvector", folder=info.migrations)
-    async with postgres.database([migrations.KERNEL, source]) as database:
+    async with postgres.database(sources(plugin)) as database:
         yield database
 
 

@@ -13,8 +13,8 @@ from ragwork_hooks.retrieval import Passage, Query
 from ragwork_hooks.storage import Row
 from ragwork_pgvector import ranking, vectors
 from ragwork_pgvector.config import CorpusOptions
-from ragwork_pgvector.index import pieces_of
 from ragwork_pgvector.retriever import LocalRetriever, provider
+from ragwork_pgvector.terms import QuestionTerms
 from ragwork_testkit.retrieval import ANN, TENANT, Bench, WordEmbedder
 
 GRAPH_SETTING = "SELECT coalesce(nullif(current_setting('hnsw.iterative_scan', true), ''), 'off')"
@@ -65,7 +65,10 @@ async def test_the_lexical_leg_is_bm25(bench: Bench) -> None:
 
 
 async def test_words_meet_by_their_stem_and_stop_words_do_not_count(bench: Bench) -> None:
-    await bench.add(bench.document("a", "the generously generated flows"), bench.document("b", "the of and"))
+    texts = {"a": "the generously generated flows", "b": "the of and"}
+    await bench.add(
+        *(attrs.evolve(bench.document(name, text), language="en") for name, text in texts.items())
+    )
     best = (await lexical_only(bench, "generating a flow"))[0]
     assert (best.document_id, best.score) == ("a", 1.0)
 
@@ -142,8 +145,8 @@ async def test_one_round_trip_a_query(bench: Bench) -> None:
 async def test_statements_depend_on_shapes_never_on_values() -> None:
     def sql(text: str, readers: set[str], filter: dict[str, object]) -> str:
         question = ranking.Question(
-            corpus_id=text, text=text, vector=vectors.packed([len(text)]), dimension=256, embedder=text,
-            top_k=len(text), lexical_weight=0.5, filter=filter, distinct=None,
+            corpus_id=text, terms=QuestionTerms.of(text), vector=vectors.packed([len(text)]), dimension=256,
+            embedder=text, languages=None, top_k=len(text), lexical_weight=0.5, filter=filter, distinct=None,
         )  # fmt: skip
         return ranking.ranking(question, vectors.table_of(256), ReadableBy(frozenset(readers)))[0]
 
@@ -183,16 +186,6 @@ async def test_writers_of_one_document_leave_nothing_of_each_other(bench: Bench)
 async def test_an_expiry_without_offset_is_refused(bench: Bench) -> None:
     with pytest.raises(ValueError, match="needs an offset"):
         await bench.add(bench.document("a", "tide", readers={"user:ann": "2030-01-01T00:00:00"}))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "a" * 2_000, "word " * 500, "a\n" * 800, "x" * 499 + " y", "\u6f6e" * 1_200]
-)
-def test_pieces_are_short_and_lose_nothing(text: str) -> None:
-    pieces = list(pieces_of(text))
-    assert "".join(pieces) == text
-    assert all(len(piece) <= 500 for piece in pieces)
-    assert all(piece[-1].isspace() for piece in pieces[:-1] if " " in text or "\n" in text)
 
 
 def test_the_provider_and_its_options() -> None:

@@ -23,7 +23,6 @@ from ragwork_testkit.process import (
     CountedDatabase,
     PluginProcess,
     RecordedAudit,
-    new_tenant,
     process_of,
     shared_database,
 )
@@ -179,23 +178,6 @@ def urls(postgres: PostgresServer) -> Iterator[DatabaseUrls]:
 def start() -> Callable[..., AbstractAsyncContextManager[QuotaProcess]]:
     """Starts a process on a database: ``async with start(urls, size=2, plans=…) as process``."""
     return starting
-
-
-@pytest.fixture
-async def here(urls: DatabaseUrls) -> AsyncIterator[QuotaProcess]:
-    async with starting(urls) as process:
-        yield process
-
-
-@pytest.fixture
-async def elsewhere(urls: DatabaseUrls) -> AsyncIterator[QuotaProcess]:
-    async with starting(urls) as process:
-        yield process
-
-
-@pytest.fixture
-def tenant() -> str:
-    return new_tenant()
 
 
 @pytest.fixture

@@ -3,18 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-PLUGINS = (
-    "directory",
-    "apikeys",
-    "rbac",
-    "wordllama",
-    "pgvector",
-    "documents",
-    "extractive",
-    "fake",
-    "agent",
-    "quota",
-)
+from ragwork_testkit.platform import DEFAULT_PLUGINS
+
+PLUGINS = (*DEFAULT_PLUGINS, "quota")
 HEADERS = {
     f"X-Quota-{period}-{name}" for period in ("Day", "Month") for name in ("Limit", "Used", "Remaining")
 } | {"X-Quota-SoftCap-Reached", "X-Quota-HardCap-Mode"}

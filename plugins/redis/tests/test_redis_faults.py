@@ -24,30 +24,15 @@ BOUND_S = 4 * TIMEOUT_S
 BUCKET = [Bucket(key="b", rate=1000, burst=1000)]
 
 
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    """A server that these tests may hurt."""
-    hurt = ValkeyServer(tmp_path_factory.mktemp("hurt"))
-    yield hurt
-    hurt.kill()
-
-
-@pytest.fixture
-def server(servers: ValkeyServer) -> ValkeyServer:
-    """It runs at the start of each test, as if new."""
-    servers.kill()
-    return servers.start()
-
-
 @pytest_asyncio.fixture
-async def state(server: ValkeyServer) -> AsyncIterator[RedisState]:
-    async with session(f"{server.url}?timeout={TIMEOUT_S}") as opened:
+async def state(own_valkey: ValkeyServer) -> AsyncIterator[RedisState]:
+    async with session(f"{own_valkey.url}?timeout={TIMEOUT_S}") as opened:
         yield opened
 
 
 @pytest.fixture
-def admin(server: ValkeyServer) -> Iterator[Redis]:
-    with Redis.from_url(server.url) as client:
+def admin(own_valkey: ValkeyServer) -> Iterator[Redis]:
+    with Redis.from_url(own_valkey.url) as client:
         yield client
 
 
@@ -81,13 +66,13 @@ async def back(state: RedisState, within_s: float = 5.0) -> None:
                 return
 
 
-async def test_a_store_that_is_not_there_yet_does_not_hold_up_the_start(server: ValkeyServer) -> None:
-    server.kill()
-    async with provider.open(f"{server.url}?timeout={TIMEOUT_S}") as state:
+async def test_a_store_that_is_not_there_yet_does_not_hold_up_the_start(own_valkey: ValkeyServer) -> None:
+    own_valkey.kill()
+    async with provider.open(f"{own_valkey.url}?timeout={TIMEOUT_S}") as state:
         assert await refused(state.get("t", "v")) < BOUND_S
         with pytest.raises(ProviderError):
             await provider.check(state)
-        server.start()
+        own_valkey.start()
         async with asyncio.timeout(5):
             while True:
                 try:
@@ -98,9 +83,9 @@ async def test_a_store_that_is_not_there_yet_does_not_hold_up_the_start(server: 
         await provider.check(state)
 
 
-async def test_every_operation_tells_of_a_killed_server(server: ValkeyServer, state: RedisState) -> None:
+async def test_every_operation_tells_of_a_killed_server(own_valkey: ValkeyServer, state: RedisState) -> None:
     await state.put("t", "v", b"x", 60)
-    server.kill()
+    own_valkey.kill()
     works: list[Callable[[], Awaitable[object]]] = [
         lambda: state.get("t", "v"),
         lambda: state.pop("t", "v"),
@@ -115,14 +100,16 @@ async def test_every_operation_tells_of_a_killed_server(server: ValkeyServer, st
     ]
     for work in works:
         assert await refused(work()) < BOUND_S
-    server.start()
+    own_valkey.start()
     await back(state)
 
 
 @pytest.mark.parametrize("mode", ["blackhole", "half_open", "reset"])
-async def test_a_broken_network_costs_one_timeout_and_then_nothing(server: ValkeyServer, mode: Mode) -> None:
-    async with between(server.url) as proxy:
-        _with_password(proxy, server)
+async def test_a_broken_network_costs_one_timeout_and_then_nothing(
+    own_valkey: ValkeyServer, mode: Mode
+) -> None:
+    async with between(own_valkey.url) as proxy:
+        _with_password(proxy, own_valkey)
         async with session(f"{proxy.url}?timeout={TIMEOUT_S}") as state:
             await back(state)
             proxy.mode = mode
@@ -134,9 +121,9 @@ async def test_a_broken_network_costs_one_timeout_and_then_nothing(server: Valke
             await back(state)
 
 
-async def test_of_a_slow_store_only_the_first_callers_hear_late(server: ValkeyServer) -> None:
-    async with between(server.url) as proxy:
-        _with_password(proxy, server)
+async def test_of_a_slow_store_only_the_first_callers_hear_late(own_valkey: ValkeyServer) -> None:
+    async with between(own_valkey.url) as proxy:
+        _with_password(proxy, own_valkey)
         async with session(f"{proxy.url}?timeout={TIMEOUT_S}") as state:
             await back(state)
             proxy.latency_s = 2.0
@@ -195,7 +182,7 @@ async def test_a_server_without_memory_is_away_until_it_has_some(state: RedisSta
 
 
 async def test_a_loading_server_is_away(
-    server: ValkeyServer, state: RedisState, admin: Redis, caplog: pytest.LogCaptureFixture
+    own_valkey: ValkeyServer, state: RedisState, admin: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A server that reads its data back answers LOADING to everything."""
     admin.config_set("loading-process-events-interval-bytes", "1024")
@@ -214,17 +201,17 @@ async def test_a_loading_server_is_away(
 
 
 async def test_a_failover_is_followed_by_the_address(
-    server: ValkeyServer, tmp_path: object, tmp_path_factory: pytest.TempPathFactory
+    own_valkey: ValkeyServer, tmp_path: object, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """The old primary becomes a read-only replica; the address then leads to the new one."""
-    other = ValkeyServer(tmp_path_factory.mktemp("other"), password=server.password).start()
+    other = ValkeyServer(tmp_path_factory.mktemp("other"), password=own_valkey.password).start()
     try:
-        async with between(server.url) as proxy:
-            _with_password(proxy, server)
+        async with between(own_valkey.url) as proxy:
+            _with_password(proxy, own_valkey)
             async with session(f"{proxy.url}?timeout={TIMEOUT_S}") as state:
                 await back(state)
-                with Redis.from_url(server.url) as admin:
-                    admin.config_set("masterauth", server.password)
+                with Redis.from_url(own_valkey.url) as admin:
+                    admin.config_set("masterauth", own_valkey.password)
                     admin.execute_command("REPLICAOF", "127.0.0.1", other.port)
                 assert await refused(state.take("t", BUCKET, 1)) < BOUND_S
                 refused_at_once(state.lock("t", "l", 1))
@@ -237,10 +224,10 @@ async def test_a_failover_is_followed_by_the_address(
 
 
 async def test_a_wrong_password_is_told_without_showing_it(
-    server: ValkeyServer, caplog: pytest.LogCaptureFixture
+    own_valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        async with session(server.url.replace(server.password, "sesame-open")) as state:
+        async with session(own_valkey.url.replace(own_valkey.password, "sesame-open")) as state:
             await refused(state.get("t", "v"))
             await asyncio.sleep(0.1)
     assert "sesame" not in caplog.text
@@ -260,9 +247,9 @@ async def test_a_server_of_another_kind_is_a_store_that_is_away() -> None:
                 await refused(state.take("t", BUCKET, 1))
 
 
-async def test_nothing_is_done_twice_when_the_answer_is_lost(server: ValkeyServer) -> None:
-    async with between(server.url) as proxy:
-        _with_password(proxy, server)
+async def test_nothing_is_done_twice_when_the_answer_is_lost(own_valkey: ValkeyServer) -> None:
+    async with between(own_valkey.url) as proxy:
+        _with_password(proxy, own_valkey)
         async with session(f"{proxy.url}?timeout=5") as state:
             proxy.reply_bytes = 1000  # a new line would have room again, so a repeated call would pass
             calls, lost = 0, False
@@ -278,18 +265,18 @@ async def test_nothing_is_done_twice_when_the_answer_is_lost(server: ValkeyServe
             assert await state.increment("t", "n", by=0) == calls
 
 
-async def test_waiting_for_a_connection_counts_as_waiting_for_the_store(server: ValkeyServer) -> None:
-    async with between(server.url) as proxy:
-        _with_password(proxy, server)
+async def test_waiting_for_a_connection_counts_as_waiting_for_the_store(own_valkey: ValkeyServer) -> None:
+    async with between(own_valkey.url) as proxy:
+        _with_password(proxy, own_valkey)
         async with session(f"{proxy.url}?timeout={TIMEOUT_S}&max_connections=1") as state:
             await back(state)
             proxy.mode = "blackhole"
             assert max(await asyncio.gather(*(refused(state.get("t", "v")) for _ in range(8)))) < BOUND_S
 
 
-async def test_a_cancelled_call_leaves_no_answer_for_the_next(server: ValkeyServer) -> None:
-    async with between(server.url) as proxy:
-        _with_password(proxy, server)
+async def test_a_cancelled_call_leaves_no_answer_for_the_next(own_valkey: ValkeyServer) -> None:
+    async with between(own_valkey.url) as proxy:
+        _with_password(proxy, own_valkey)
         async with session(f"{proxy.url}?timeout=5&max_connections=1") as state:
             await state.put("t", "a", b"a", 60)
             await state.put("t", "b", b"b", 60)
@@ -302,23 +289,23 @@ async def test_a_cancelled_call_leaves_no_answer_for_the_next(server: ValkeyServ
                 assert await state.get("t", "b") == b"b"
 
 
-async def test_many_at_once_wait_for_a_connection(server: ValkeyServer) -> None:
-    async with session(f"{server.url}?timeout=10&max_connections=2") as state:
+async def test_many_at_once_wait_for_a_connection(own_valkey: ValkeyServer) -> None:
+    async with session(f"{own_valkey.url}?timeout=10&max_connections=2") as state:
         assert sorted(await asyncio.gather(*(state.increment("t", "n") for _ in range(300)))) == list(
             range(1, 301)
         )
 
 
-async def test_closing_leaves_no_connection_and_no_task(server: ValkeyServer, admin: Redis) -> None:
+async def test_closing_leaves_no_connection_and_no_task(own_valkey: ValkeyServer, admin: Redis) -> None:
     tasks, own = asyncio.all_tasks(), len(admin.client_list())
-    async with session(server.url) as state:
+    async with session(own_valkey.url) as state:
         stream = state.subscribe("c")
         waiting = asyncio.create_task(anext(stream))
         await state.get("t", "v")
         await asyncio.sleep(0.05)
-        server.kill()
+        own_valkey.kill()
         await refused(state.get("t", "v"))
-        server.start()
+        own_valkey.start()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
     assert asyncio.all_tasks() == tasks

@@ -11,7 +11,7 @@ import pytest_asyncio
 from ragwork_testkit.google_search import SearchPart
 from ragwork_testkit.google_server import LOCATION, PROJECT
 from ragwork_testkit.platform import DEFAULT_PLUGINS, running
-from ragwork_testkit.remote_corpus import TEXTS, RemoteCorpus
+from ragwork_testkit.remote_corpus import TEXTS, UNKNOWN, RemoteCorpus
 from ragwork_toolkit.vendor.tenant_credentials import secret_name
 from ragwork_vertex.credentials import PREFIX
 
@@ -46,7 +46,7 @@ def corpus(app):
 
 def serve(server):
     server.stores["s"] = [
-        SearchPart(document_id="unknown", text="A page that the platform knows nothing of.", score=0.95),
+        SearchPart(document_id="unknown", text=UNKNOWN, score=0.95),
         *(
             SearchPart(document_id=name, text=text, score=0.9 - n / 10)
             for n, (name, text) in enumerate(TEXTS.items())
@@ -54,25 +54,10 @@ def serve(server):
     ]
 
 
-async def test_only_what_the_caller_may_read_comes_through(app, corpus, server):
+async def test_only_what_the_caller_may_read_comes_through(corpus, server):
     serve(server)
-    ann, bob = await app.key("t1", "editor", "ann"), await app.key("t1", "reader", "bob")
-    admin = await app.key("t1", "admin", "root")
-    assert (await corpus.create(ann)).status == 201
-    await corpus.fill(ann)
-    assert await corpus.ids(ann) == ["tide", "bread"]
-    assert await corpus.ids(bob) == []
-    grant = {"principal_type": "user", "principal_id": "bob", "permission": "read"}
-    path = "/v1/admin/authz/documents/bread/permissions"
-    assert (await app.call("POST", path, admin, json=grant)).status == 201
-    assert await corpus.ids(bob) == ["bread"]
-    events = await corpus.run(bob)
-    assert events[-1].type == "done", [event.payload for event in events]
-    prompt = json.dumps(server.requests[-1].body)
+    await corpus.check_rights(server)
     assert server.requests[-1].target == "gemini-2.0-flash-001"
-    assert TEXTS["bread"] in prompt
-    assert TEXTS["tide"] not in prompt
-    assert "knows nothing of" not in prompt
 
 
 async def test_a_run_streams_the_models_answer_and_cites_the_document(app, corpus, server):
@@ -114,12 +99,7 @@ async def test_a_failed_retrieval_reaches_the_client_as_its_code(app, corpus, se
     assert (await corpus.create(key, **options)).status == 201
     for _ in range(2 if fault else 0):
         server.fail(**fault)
-    answer = await corpus.retrieve(key)
-    assert (answer.status, answer.code) == (503, code)
-    assert answer.headers.get("Retry-After") == ("7" if fault and "retry_after" in fault else None)
-    events = await corpus.run(key)
-    assert [event.type for event in events][-2:] == ["error", "done"]
-    assert code in json.dumps(events[-2].payload)
+    await corpus.check_failure(key, code, (fault or {}).get("retry_after"))
 
 
 @pytest.mark.parametrize(
@@ -136,22 +116,14 @@ async def test_a_failed_answer_reaches_the_client_as_its_code(app, corpus, serve
     await corpus.create(key)
     server.fail("no_usage")  # nothing to the search, which comes first
     server.fail(**fault)
-    events = await corpus.run(key)
-    assert [event.type for event in events][-2:] == ["error", "done"]
-    assert code in json.dumps(events[-2].payload)
+    await corpus.check_broken_run(key, code)
 
 
-async def test_a_tenants_own_credentials_are_used_for_it_alone(app, corpus, server):
+async def test_a_tenants_own_credentials_are_used_for_it_alone(corpus, server):
     serve(server)
     server.account("own")
     server.owners["s"] = OWN
-    key, thief = await app.key("own-1", "editor", "ann"), await app.key("own_1", "editor", "ann")
-    for each in (key, thief):
-        assert (await corpus.create(each, credentials_ref="theirs")).status == 201
-    await corpus.fill(key)
-    assert await corpus.ids(key) == ["tide", "bread"]
-    answer = await corpus.retrieve(thief)
-    assert (answer.status, answer.code) == (503, "VERTEX_RETRIEVAL_CONFIG_MISSING")
+    await corpus.check_own_credentials("VERTEX_RETRIEVAL_CONFIG_MISSING")
     assert {sent.caller for sent in server.requests} == {OWN}
 
 
@@ -175,19 +147,8 @@ async def test_a_corpus_can_not_set_what_is_not_its_own(app, corpus, server, opt
     assert named in answer.text
 
 
-async def test_a_corpus_on_what_is_not_shared_with_its_tenant_is_refused_with_the_fix(app, corpus, server):
-    mine, others = await app.key("t7", "editor", "ann"), await app.key("t8", "editor", "ann")
-    assert (await corpus.create(mine, resource_id="own")).status == 201
-    assert (await corpus.create(others)).status == 201
-    refused = [
-        await corpus.patch(others, resource_id="own"),
-        await corpus.patch(others, shadow="gcp_vertex", shadow_options={"resource_id": "own"}),
-    ]
-    for answer in refused:
-        assert (answer.status, answer.code) == (422, "REQUEST_VALIDATION_ERROR"), answer.text
-        assert "credentials_ref" in answer.text
-        assert "VERTEX_SHARED_DATASTORES to hold t8:own" in answer.text
-    assert (await corpus.patch(others, resource_id="own", credentials_ref="theirs")).status == 200
+async def test_a_corpus_on_what_is_not_shared_with_its_tenant_is_refused_with_the_fix(corpus):
+    await corpus.check_sharing("resource_id", "VERTEX_SHARED_DATASTORES")
 
 
 async def test_a_filter_reaches_the_service(app, corpus, server):

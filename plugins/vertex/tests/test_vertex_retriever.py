@@ -17,7 +17,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.providers import ProviderContext
 from ragwork_testkit import google_server
 from ragwork_testkit.google_search import SearchPart
-from ragwork_testkit.remote_retrieval import Codes, Remote, RemoteRetrieverContract
+from ragwork_testkit.remote_retrieval import Codes, LocalService, Remote, RemoteRetrieverContract
 from ragwork_toolkit.vendor.tenant_credentials import secret_name
 from ragwork_vertex import retriever
 from ragwork_vertex.credentials import PREFIX
@@ -46,11 +46,11 @@ CODES = Codes(
 )
 
 
-class Vertex:
+class Vertex(LocalService):
     """The server as the kit drives it."""
 
     def __init__(self, server, secrets, **options):
-        self.server = server
+        super().__init__(server, FAULTS)
         self.secrets = secrets
         self.options = options
 
@@ -67,17 +67,6 @@ class Vertex:
         self.server.owners[store] = account["client_email"]
         self.secrets.values[secret_name(PREFIX, tenant, "own")] = json.dumps({"tenant": tenant, **account})
         return {**options, "credentials_ref": "own"}
-
-    def fail(self, fault):
-        self.server.fail(**FAULTS[fault])
-
-    @property
-    def calls(self):
-        return len(self.server.requests)
-
-    @property
-    def abandoned(self):
-        return self.server.abandoned
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

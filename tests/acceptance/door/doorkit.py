@@ -70,12 +70,7 @@ class Tenant:
     async def indexed(self, key: str, document_id: str = "d1") -> None:
         """A document that is there to be read."""
         assert (await self.document(key, document_id)).status == 202
-
-        async def done() -> bool:
-            found = await self.app.call("GET", f"/v1/documents/{document_id}", key)
-            return bool(found.data["status"] == "succeeded")
-
-        await until(done)
+        await self.app.ingested(key, document_id)
 
     async def run(self, key: str, path: str = "/v1/run", **headers: str) -> Answer:
         body = {"session_id": uuid.uuid4().hex, "corpus_id": "c1", "message": "When does the gate open?"}

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import urlsplit
@@ -17,20 +17,6 @@ from redis import Redis
 
 FAULTS = ("down", "slow", "silent", "read-only")
 BURST = 20
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    """A server that these tests may hurt."""
-    hurt = ValkeyServer(tmp_path_factory.mktemp("hurt"))
-    yield hurt
-    hurt.kill()
-
-
-@pytest.fixture
-def valkey(servers: ValkeyServer) -> ValkeyServer:
-    servers.kill()
-    return servers.start()
 
 
 @asynccontextmanager
@@ -71,14 +57,14 @@ def degraded(answer: Answer) -> bool:
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_open_the_process_limits_for_itself_says_so_and_comes_back(
-    postgres: PostgresServer, valkey: ValkeyServer, caplog: pytest.LogCaptureFixture, fault: str
+    postgres: PostgresServer, own_valkey: ValkeyServer, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
-    async with shared(postgres, valkey) as (app, net):
+    async with shared(postgres, own_valkey) as (app, net):
         tenant = await Tenant.of(app)
         key = await tenant.key()
         before = await app.call("GET", "/v1/corpora", key)
         assert (before.status, degraded(before)) == (200, False)
-        hurt(fault, valkey, net)
+        hurt(fault, own_valkey, net)
         times = []
         answers = []
         for _ in range(BURST + 10):
@@ -98,7 +84,7 @@ async def test_open_the_process_limits_for_itself_says_so_and_comes_back(
         assert verdict(await tenant.run(key)) == (503, "FEATURE_TEMPORARILY_DISABLED")
         health = await app.call("GET", "/v1/ops/health", key)
         assert (health.status, health.data["redis"], health.data["db"]) == (200, "degraded", "ok")
-        hurt(fault, valkey, net, mend=True)
+        hurt(fault, own_valkey, net, mend=True)
         other = await tenant.key("reader", "bob")
 
         async def back() -> bool:
@@ -124,13 +110,13 @@ async def recorded(app: Running, times: int) -> bool:
 
 @pytest.mark.parametrize("fault", ["down", "read-only"])
 async def test_closed_nothing_passes_nothing_is_charged_and_probes_answer(
-    postgres: PostgresServer, valkey: ValkeyServer, fault: str
+    postgres: PostgresServer, own_valkey: ValkeyServer, fault: str
 ) -> None:
-    async with shared(postgres, valkey, RL_FAIL_MODE="closed") as (app, net):
+    async with shared(postgres, own_valkey, RL_FAIL_MODE="closed") as (app, net):
         tenant = await Tenant.of(app)
         key = await tenant.key()
         assert (await tenant.corpus(key)).status == 201
-        hurt(fault, valkey, net)
+        hurt(fault, own_valkey, net)
         for answer in (await app.call("GET", "/v1/corpora", key), await tenant.corpus(key, "c2")):
             assert verdict(answer) == (503, "RATE_LIMIT_UNAVAILABLE")
             assert degraded(answer)
@@ -138,7 +124,7 @@ async def test_closed_nothing_passes_nothing_is_charged_and_probes_answer(
         assert (await app.call("GET", "/v1/health")).status == 200
         assert (await app.call("GET", "/v1/healthz")).status == 200
         assert await tenant.used() == 1
-        hurt(fault, valkey, net, mend=True)
+        hurt(fault, own_valkey, net, mend=True)
 
         async def back() -> bool:
             return (await app.call("GET", "/v1/corpora", key)).status == 200
@@ -147,10 +133,10 @@ async def test_closed_nothing_passes_nothing_is_charged_and_probes_answer(
 
 
 async def test_flushed_while_serving_only_the_buckets_are_new(
-    postgres: PostgresServer, valkey: ValkeyServer
+    postgres: PostgresServer, own_valkey: ValkeyServer
 ) -> None:
     # Patient: a busy machine must not look like a store that is away.
-    async with shared(postgres, valkey, timeout_s=5) as (app, _):
+    async with shared(postgres, own_valkey, timeout_s=5) as (app, _):
         tenant = await Tenant.of(app)
         key = await tenant.key()
         await tenant.corpus(key, "c1", Idempotency_Key="once")
@@ -166,7 +152,7 @@ async def test_flushed_while_serving_only_the_buckets_are_new(
             return len(answers) >= 40
 
         clients = [asyncio.create_task(client()) for _ in range(8)]
-        with Redis.from_url(valkey.url) as store:
+        with Redis.from_url(own_valkey.url) as store:
             await until(under_way)
             store.flushall()
         await asyncio.gather(*clients)

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 from ragwork_testkit import openai_server, tcpproxy
-from ragwork_testkit.platform import DEFAULT_PLUGINS, Running
+from ragwork_testkit.platform import DEFAULT_PLUGINS, ReceivedEvent, Running
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 #: The faults that wait would wait for ever: whatever ends sooner than this was ended. How much sooner is for
@@ -182,8 +182,9 @@ async def test_a_provider_that_answers_badly(platform: Start, fault: str) -> Non
         assert await trouble.counted('ragwork_runs_total{outcome="failed"}') == 1
 
 
-@pytest.mark.parametrize("how", ["truncate", "garbage"])
-async def test_an_answer_that_ends_without_saying_so_is_told_as_incomplete(platform: Start, how: Any) -> None:
+@asynccontextmanager
+async def broken_answer(platform: Start, how: Any) -> AsyncIterator[tuple[Trouble, list[ReceivedEvent]]]:
+    """A run in session ``s1`` whose answer goes wrong after two pieces, and its events."""
     async with (
         openai_server.serving() as server,
         troubled(
@@ -194,24 +195,19 @@ async def test_an_answer_that_ends_without_saying_so_is_told_as_incomplete(platf
         await trouble.app.call("POST", "/v1/corpora", trouble.key, json={"id": "bad", "name": "bad"})
         server.fail(how, pieces=2)
         body = {"session_id": "s1", "corpus_id": "bad", "message": "one two three four five"}
-        events = await trouble.app.events("/v1/run", trouble.key, body)
+        yield trouble, await trouble.app.events("/v1/run", trouble.key, body)
+
+
+@pytest.mark.parametrize("how", ["truncate", "garbage"])
+async def test_an_answer_that_ends_without_saying_so_is_told_as_incomplete(platform: Start, how: Any) -> None:
+    async with broken_answer(platform, how) as (_, events):
         assert [e.type for e in events][-2:] == ["message.final", "done"]
         assert events[-2].data["finish_reason"] == "incomplete"
 
 
 @pytest.mark.parametrize("how", ["stall", "drop", "error_frame"])
 async def test_an_answer_that_breaks_off_keeps_what_was_said(platform: Start, how: Any) -> None:
-    async with (
-        openai_server.serving() as server,
-        troubled(
-            platform, "openai", LLM_PROVIDER="openai", OPENAI_API_KEY=openai_server.KEY,
-            OPENAI_BASE_URL=server.base_url,
-        ) as trouble,
-    ):  # fmt: skip
-        await trouble.app.call("POST", "/v1/corpora", trouble.key, json={"id": "bad", "name": "bad"})
-        server.fail(how, pieces=2)
-        body = {"session_id": "s1", "corpus_id": "bad", "message": "one two three four five"}
-        events = await trouble.app.events("/v1/run", trouble.key, body)
+    async with broken_answer(platform, how) as (trouble, events):
         types = [e.type for e in events]
         assert types[-2:] == ["error", "done"]
         assert "token.delta" in types

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from ragwork_testkit.cassette import UnknownRequest
+from ragwork_testkit.local_server import hang_up, served
 from ragwork_testkit.recording import recording, replaying
 from ragwork_testkit.scrubbing import Scrubber
 
@@ -57,8 +58,7 @@ class Upstream:
         await response.prepare(request)
         await response.write(b"half of ")
         await asyncio.sleep(0.01)
-        assert request.transport is not None
-        request.transport.abort()
+        hang_up(request)
         return response
 
 
@@ -67,12 +67,9 @@ async def upstream() -> Any:
     service = Upstream()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", service.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    service.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    yield service
-    await runner.cleanup()
+    async with served(app) as address:
+        service.base_url = f"{address}/v1"
+        yield service
 
 
 @pytest.fixture

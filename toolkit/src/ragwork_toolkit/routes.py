@@ -8,7 +8,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar, Unpack
 
 from ragwork_hooks.authz import Action
-from ragwork_hooks.http import ErrorFormat, FeatureLoader, Features, Request, ResourceLoader, Route, Scheme
+from ragwork_hooks.http import (
+    ErrorFormat,
+    FeatureLoader,
+    Features,
+    RateClass,
+    Request,
+    ResourceLoader,
+    Route,
+    Scheme,
+)
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -75,30 +84,22 @@ class WriteDeclaration(BodyDeclaration[B, Q]):
 
 def read_route(**said: Unpack[ReadDeclaration[B, Q]]) -> Route[B, Q]:
     """A GET within the caller's tenant, in a read transaction."""
-    _complete_read(said)
-    return Route(
-        method="GET", scope="tenant", rate_class="read", transaction="read", idempotency="none", **said
-    )
+    return _read(said, scope="tenant", rate_class="read")
 
 
 def write_route(**said: Unpack[WriteDeclaration[B, Q]]) -> Route[B, Q]:
     """A change within the caller's tenant, in one transaction with its audit record."""
-    _complete_body(said)
-    return Route(scope="tenant", rate_class="mutation", transaction="write", stale_reads=False, **said)
+    return _write(said, scope="tenant", rate_class="mutation")
 
 
 def identity_read_route(**said: Unpack[ReadDeclaration[B, Q]]) -> Route[B, Q]:
     """``read_route`` for those who provision people: limited by address, counted on no quota."""
-    _complete_read(said)
-    return Route(
-        method="GET", scope="tenant", rate_class="identity", transaction="read", idempotency="none", **said
-    )
+    return _read(said, scope="tenant", rate_class="identity")
 
 
 def identity_write_route(**said: Unpack[WriteDeclaration[B, Q]]) -> Route[B, Q]:
     """``write_route`` for those who provision people: limited by address, counted on no quota."""
-    _complete_body(said)
-    return Route(scope="tenant", rate_class="identity", transaction="write", stale_reads=False, **said)
+    return _write(said, scope="tenant", rate_class="identity")
 
 
 def ops_route(**said: Unpack[OpsDeclaration[B, Q]]) -> Route[B, Q]:
@@ -109,16 +110,12 @@ def ops_route(**said: Unpack[OpsDeclaration[B, Q]]) -> Route[B, Q]:
 
 def platform_read_route(**said: Unpack[ReadDeclaration[B, Q]]) -> Route[B, Q]:
     """A GET by the platform's operator, whose ``action`` has ``platform=True``."""
-    _complete_read(said)
-    return Route(
-        method="GET", scope="platform", rate_class="read", transaction="read", idempotency="none", **said
-    )
+    return _read(said, scope="platform", rate_class="read")
 
 
 def platform_write_route(**said: Unpack[WriteDeclaration[B, Q]]) -> Route[B, Q]:
     """A change by the platform's operator, whose ``action`` has ``platform=True``, with its audit record."""
-    _complete_body(said)
-    return Route(scope="platform", rate_class="mutation", transaction="write", stale_reads=False, **said)
+    return _write(said, scope="platform", rate_class="mutation")
 
 
 def public_route(**said: Unpack[PublicDeclaration[B, Q]]) -> Route[B, Q]:
@@ -134,6 +131,22 @@ def public_route(**said: Unpack[PublicDeclaration[B, Q]]) -> Route[B, Q]:
         stale_reads=False,
         **said,
     )
+
+
+def _read(
+    said: ReadDeclaration[B, Q], *, scope: Literal["tenant", "platform"], rate_class: RateClass
+) -> Route[B, Q]:
+    _complete_read(said)
+    return Route(
+        method="GET", scope=scope, rate_class=rate_class, transaction="read", idempotency="none", **said
+    )
+
+
+def _write(
+    said: WriteDeclaration[B, Q], *, scope: Literal["tenant", "platform"], rate_class: RateClass
+) -> Route[B, Q]:
+    _complete_body(said)
+    return Route(scope=scope, rate_class=rate_class, transaction="write", stale_reads=False, **said)
 
 
 def _complete_read(said: ReadDeclaration[B, Q]) -> None:

@@ -49,6 +49,13 @@ def installed(group: str) -> dict[str, InstalledEntryPoint]:
     return found
 
 
+def needed(group: str, name: str, missing: ConfigError) -> Any:
+    """What ``load`` returns. Raises ``missing`` when nothing installed has the entry point."""
+    if name not in installed(group):
+        raise missing
+    return load(group, name)
+
+
 def load(group: str, name: str) -> Any:
     """Import and return what the entry point names. Raises ``ConfigError`` with the import's own reason, also
     when it is not over after ``IMPORT_LIMIT_S``.

@@ -21,13 +21,12 @@ def make_tracer(config: KernelConfig) -> KernelTracer:
     """The tracer that ``OTEL_EXPORTER_OTLP_ENDPOINT`` asks for. Raises ``ConfigError`` when nothing exports."""
     if config.otlp_endpoint is None:
         return NoTracer()
-    if OTLP not in discovery.installed(GROUP):
-        raise ConfigError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-            "is set and nothing installed exports spans",
-            "install ragwork-otlp, or unset it",
-        )
-    provider: TracingProvider = discovery.load(GROUP, OTLP)
+    missing = ConfigError(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "is set and nothing installed exports spans",
+        "install ragwork-otlp, or unset it",
+    )
+    provider: TracingProvider = discovery.needed(GROUP, OTLP, missing)
     return provider.open(config.otlp_endpoint, config.app_name)
 
 

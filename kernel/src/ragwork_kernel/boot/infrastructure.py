@@ -57,17 +57,16 @@ async def database(
 async def shared_state(config: KernelConfig) -> AsyncIterator[tuple[SharedState, tuple[HealthCheck, ...]]]:
     """Shared state and its probes: in this process, or what the scheme of ``REDIS_URL`` names."""
     name = MEMORY if config.redis_url is None else _store_of(config.redis_url)
-    if name not in discovery.installed(STATE_GROUP):
-        if config.redis_url is None:
-            log.warning("nothing installed keeps shared state: install ragwork-memory, or set REDIS_URL")
-            yield AbsentState(), ()
-            return
-        raise ConfigError(
-            "REDIS_URL",
-            f"is set and nothing installed keeps state in {name!r}",
-            "install ragwork-redis, or unset it to keep shared state in this process",
-        )
-    provider: StateProvider = discovery.load(STATE_GROUP, name)
+    if config.redis_url is None and name not in discovery.installed(STATE_GROUP):
+        log.warning("nothing installed keeps shared state: install ragwork-memory, or set REDIS_URL")
+        yield AbsentState(), ()
+        return
+    missing = ConfigError(
+        "REDIS_URL",
+        f"is set and nothing installed keeps state in {name!r}",
+        "install ragwork-redis, or unset it to keep shared state in this process",
+    )
+    provider: StateProvider = discovery.needed(STATE_GROUP, name, missing)
     async with provider.open(config.redis_url or "") as state:
         check = provider.check
         yield state, () if check is None else (HealthCheck(component=name, check=partial(check, state)),)
@@ -80,13 +79,12 @@ def _store_of(url: str) -> str:
 
 @asynccontextmanager
 async def _embedded(data_dir: Path, over_tcp: bool, at_worst: AtWorst | None) -> AsyncIterator[DatabaseUrls]:
-    if EMBEDDED not in discovery.installed(GROUP):
-        raise ConfigError(
-            "DATABASE_URL",
-            "is unset and no embedded database is installed",
-            "set DATABASE_URL, or install ragwork-embedded",
-        )
-    provider: DatabaseProvider = discovery.load(GROUP, EMBEDDED)
+    missing = ConfigError(
+        "DATABASE_URL",
+        "is unset and no embedded database is installed",
+        "set DATABASE_URL, or install ragwork-embedded",
+    )
+    provider: DatabaseProvider = discovery.needed(GROUP, EMBEDDED, missing)
     server = provider.open(data_dir)
     if at_worst is not None:
         at_worst.append(server.stop)

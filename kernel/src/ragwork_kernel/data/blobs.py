@@ -38,11 +38,10 @@ def blobs(folder: str | None) -> Blob:
     """
     if folder is None:
         return PostgresBlobs()
-    if DIRECTORY not in discovery.installed(GROUP):
-        raise ConfigError(
-            "BLOB_DIR",
-            "is set and nothing installed keeps blobs in a folder",
-            "install ragwork-blobdir, or unset it to keep blobs in Postgres",
-        )
-    provider: BlobProvider = discovery.load(GROUP, DIRECTORY)
+    missing = ConfigError(
+        "BLOB_DIR",
+        "is set and nothing installed keeps blobs in a folder",
+        "install ragwork-blobdir, or unset it to keep blobs in Postgres",
+    )
+    provider: BlobProvider = discovery.needed(GROUP, DIRECTORY, missing)
     return provider.open(Path(folder))

@@ -123,26 +123,22 @@ def _kind(value: Value | None) -> str:
 
 
 def _all(tests: Sequence[Test]) -> Test:
-    def test(facts: Facts) -> Truth:
-        outcome: Truth = True
-        for part in tests:
-            found = part(facts)
-            if found is False:
-                return False
-            if found is None:
-                outcome = None
-        return outcome
-
-    return test
+    return _joined(tests, decisive=False)
 
 
 def _any(tests: Sequence[Test]) -> Test:
+    return _joined(tests, decisive=True)
+
+
+def _joined(tests: Sequence[Test], *, decisive: bool) -> Test:
+    """The first ``decisive`` outcome decides; without one, one that is unknown makes it unknown."""
+
     def test(facts: Facts) -> Truth:
-        outcome: Truth = False
+        outcome: Truth = not decisive
         for part in tests:
             found = part(facts)
-            if found is True:
-                return True
+            if found is decisive:
+                return found
             if found is None:
                 outcome = None
         return outcome

@@ -86,7 +86,7 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
         max_depth=config.max_delegation_depth,
     )
     oculus = OculusOAuth(
-        services,
+        services=services,
         issuer=issuer,
         clients=clients,
         grants=grants,
@@ -99,7 +99,7 @@ def contribution(context: PluginContext[AgentsConfig]) -> Contribution:
         log=log,
     )
     strict = StrictOAuth(
-        services,
+        services=services,
         issuer=issuer,
         clients=clients,
         grants=grants,

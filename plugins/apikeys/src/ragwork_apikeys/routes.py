@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import attrs
-from ragwork_hooks.auth import Directory, Role, User, may_make_credential
+from ragwork_hooks.auth import ApiKey, Directory, Role, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import identifier, number, text
@@ -14,9 +14,8 @@ from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import write_route
 
 from ragwork_apikeys import events
-from ragwork_apikeys.self_service_keys import SelfServiceKeys
+from ragwork_apikeys.self_service_keys import SelfServiceKeys, api_key
 from ragwork_apikeys.store import KeyChange, KeyStore, KeyView
-from ragwork_apikeys.tokens import KEY
 
 
 @attrs.frozen(kw_only=True)
@@ -153,7 +152,7 @@ class ApiKeyAdminApi:
         return AdminApiKeyListResponse(
             tenant_id=tenant_id,
             inactive_days_threshold=query.inactive_days,
-            items=[_response(key, users.get(key.user_id)) for key in keys],
+            items=[_response(api_key(key, users.get(key.user_id))) for key in keys],
         )
 
     async def patch(self, request: Request[AdminApiKeyPatchRequest, Empty]) -> Response:
@@ -172,10 +171,12 @@ class ApiKeyAdminApi:
         changed = await self._store.change(request.tx, key.id, change)
         if changed.usable and not key.usable:
             await self._capped.check_room(request.tx, added=1)
-        shown = _response(changed, await self._directory.user(request.tx, changed.user_id))
+        user = await self._directory.user(request.tx, changed.user_id)
         did = attrs.evolve(changed, read_at=key.read_at) != key
         return Response(
-            data=shown, changed=did, audit=attrs.evolve(events.of(key.id), event=_event(change, key))
+            data=_response(api_key(changed, user)),
+            changed=did,
+            audit=attrs.evolve(events.of(key.id), event=_event(change, key)),
         )
 
 
@@ -196,17 +197,17 @@ def _event(change: KeyChange, before: KeyView) -> str | None:
     return "auth.api_key.reactivated" if change.active else "auth.api_key.deactivated"
 
 
-def _response(key: KeyView, user: User | None) -> AdminApiKeyResponse:
+def _response(key: ApiKey) -> AdminApiKeyResponse:
     return AdminApiKeyResponse(
         key_id=key.id,
-        key_prefix=KEY.shown(key.id),
+        key_prefix=key.prefix,
         name=key.name,
         role=key.role.label,
         created_at=key.created_at,
         last_used_at=key.last_used_at,
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
-        is_active=key.usable and user is not None and user.active,
-        is_expired=key.is_expired,
+        is_active=key.active,
+        is_expired=key.expired,
         inactive_days=key.inactive_days,
     )

@@ -27,6 +27,7 @@ _TABLE: Final = DataTable(
         DataColumn(
             name="num_chunks", type="integer", about="pieces in the index, null before", sortable=False
         ),
+        DataColumn(name="language", type="text", about="what it is written in, as detected", facet=True),
         DataColumn(name="created_at", type="time", about="when it was accepted first"),
         DataColumn(name="updated_at", type="time", about="when it, or its ingestion, changed"),
     ),

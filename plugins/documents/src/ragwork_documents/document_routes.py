@@ -36,7 +36,8 @@ from ragwork_documents.schemas import (
 
 _COLUMNS: Final = """d.id, d.tenant_id, d.corpus_id, d.filename, d.content_type, d.ingest_source, d.status,
     d.failure_reason, d.created_at, d.updated_at, d.queued_at, d.processing_started_at, d.completed_at,
-    d.last_reindexed_at, d.last_job_id, d.num_chunks, d.phase, d.chunks_done, d.chunks_total, d.attempt"""
+    d.last_reindexed_at, d.last_job_id, d.num_chunks, d.language, d.phase, d.chunks_done, d.chunks_total,
+    d.attempt"""
 
 
 class Documents:

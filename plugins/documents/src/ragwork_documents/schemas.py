@@ -204,6 +204,8 @@ class DocumentResponse:
     last_job_id: str | None
     #: Passages in the index; null before it succeeded. Example: 40
     num_chunks: int | None
+    #: What it is written in (ISO 639-1), as detected; "" if nobody could tell, null before it succeeded. Example: "en"
+    language: str | None
     #: How far ingestion is.
     progress: Progress
 
@@ -307,8 +309,12 @@ class PassageResponse:
     chunk_id: str
     #: What it says. Example: "Every employee has 30 days of paid leave a year."
     text: str
-    #: How well it fits, 0.0 to 1.0. Example: 0.82
+    #: How well it fits beside the others, 0.0 to 1.0. Example: 0.82
     score: float
+    #: The share of what the question's words could give, 0.0 to 1.0; null where nobody says. Example: 0.41
+    lexical: float | None
+    #: The cosine of its vector and the question's; null where nobody says. Example: 0.63
+    semantic: float | None
     #: What its document is called. Example: "leave.md"
     source: str
     #: Its document's metadata. Example: {"team": "hr"}

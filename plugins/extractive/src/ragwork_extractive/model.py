@@ -8,10 +8,9 @@ from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_toolkit.vendor.usage import CHARS_PER_TOKEN, estimate_usage
 
 from ragwork_extractive.answer import choose
+from ragwork_extractive.phrases import phrases_for, small_talk
 from ragwork_extractive.sentences import Sentence
-from ragwork_extractive.terms import Stems
 
-NOTHING = "The corpus does not say."
 #: Characters that are scored on the event loop, about a millisecond; more go to a thread.
 _INLINE_CHARS = 3_000
 
@@ -21,9 +20,6 @@ class ExtractiveModel:
 
     name = "extractive"
 
-    def __init__(self) -> None:
-        self._stems = Stems()
-
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The answer word by word; a sentence's ``[n]`` comes with its quote as ``ModelCitation``.
 
@@ -31,12 +27,11 @@ class ExtractiveModel:
         """
         size = len(request.question) + sum(len(passage.text) for passage in request.passages)
         if size > _INLINE_CHARS:
-            found = await asyncio.to_thread(choose, self._stems, request.question, request.passages)
+            deltas = await asyncio.to_thread(_answer, request)
         else:
-            found = choose(self._stems, request.question, request.passages)
-        budget = request.max_output_tokens
+            deltas = _answer(request)
         written = 0
-        for delta in _deltas(found, None if budget is None else CHARS_PER_TOKEN * budget):
+        for delta in deltas:
             written += len(delta.text)
             yield delta
         yield Delta(usage=estimate_usage(request, written))
@@ -45,14 +40,23 @@ class ExtractiveModel:
         """Nothing to release."""
 
 
-def _deltas(found: Sequence[Sentence], room: int | None) -> Iterator[Delta]:
+def _answer(request: ChatRequest) -> Sequence[Delta]:
+    tokens = request.max_output_tokens
+    room = None if tokens is None else CHARS_PER_TOKEN * tokens
+    if (reply := small_talk(request.question)) is not None:
+        return list(_words(reply, room))
+    chosen = choose(request.question, request.passages)
+    if not chosen.sentences:
+        return list(_words(phrases_for(request.question).nothing_found, room))
+    opening = f"{phrases_for(request.question).closest} " if chosen.in_doubt else ""
+    return list(_cited(opening, chosen.sentences, room))
+
+
+def _cited(opening: str, sentences: Sequence[Sentence], room: int | None) -> Iterator[Delta]:
     """Words and marks within ``room`` characters. Only the first sentence may be cut short."""
-    if not found:
-        yield from _words(NOTHING, room)
-        return
-    for index, sentence in enumerate(found):
+    for index, sentence in enumerate(sentences):
         mark = f" [{sentence.passage + 1}]"
-        text = f" {sentence.shown}" if index else sentence.shown
+        text = f" {sentence.shown}" if index else opening + sentence.shown
         if room is not None and index and len(text) + len(mark) > room:
             return
         pieces = list(_words(text, None if room is None else room - len(mark)))
@@ -77,8 +81,9 @@ def _words(text: str, room: int | None) -> Iterator[Delta]:
 
 
 async def _open(_context: ProviderContext[None]) -> ChatModel:
-    # The stemmer's tables take a moment to import and the first stems to make.
-    return await asyncio.to_thread(ExtractiveModel)
+    # What detects a language takes half a second to load.
+    await asyncio.to_thread(phrases_for, "What is the language of this?")
+    return ExtractiveModel()
 
 
 provider: Provider[ChatModel] = Provider(name="extractive", open=_open)

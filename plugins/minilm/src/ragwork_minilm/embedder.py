@@ -42,6 +42,10 @@ class MinilmEmbedder:
     def dimension(self) -> int:
         return 384
 
+    @property
+    def languages(self) -> frozenset[str]:
+        return frozenset({"en"})
+
     async def embed(self, texts: Sequence[str], purpose: Literal["query", "document"]) -> Vectors:
         """See ``Embedder.embed``. A text is read up to 256 tokens.
 

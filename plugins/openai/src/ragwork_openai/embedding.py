@@ -42,6 +42,10 @@ class OpenAIEmbedder:
     def dimension(self) -> int:
         return self._dimension
 
+    @property
+    def languages(self) -> None:
+        return None
+
     async def embed(
         self, texts: Sequence[str], purpose: Literal["query", "document"]
     ) -> Sequence[Sequence[float]]:

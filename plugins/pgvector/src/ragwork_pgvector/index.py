@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 -- what enters the text are table names of vectors.py; every value is a parameter
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -11,16 +12,14 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.events import Event, Events
 from ragwork_hooks.retrieval import INDEX_CHANGED, Chunk, IndexedDocument
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.text.analysers import VERSION, analyser_of
 
+from ragwork_pgvector.terms import Postings
 from ragwork_pgvector.vectors import ALL_TABLES, VectorTable, packed, table_of
 
-#: Characters of a piece that is analysed at once. Half of them can be terms at most, and a tsvector
-#: keeps 255 positions of one: so no term frequency is cut short, however long a chunk is.
-PIECE: Final = 500
-
-# Writers of one document queue here. Taken in a statement of its own, so that the next one's
-# snapshot already sees what the writer before committed.
-_LOCK = """
+#: Writers of one document queue here. Taken in a statement of its own, so that the next one's
+#: snapshot already sees what the writer before committed.
+LOCK: Final = """
 SELECT pg_advisory_xact_lock(hashtextextended('pgvector ' || ragwork.tenant() || ' ' || id, 0))
 FROM (SELECT DISTINCT unnest($1::text[]) COLLATE "C" AS id ORDER BY id) AS wanted
 """
@@ -63,10 +62,12 @@ class LocalIndex:
         Raises ``ProviderError`` EMBEDDING_DIMENSION_MISMATCH when the chunks' vectors differ in
         length, and when a chunk without a vector can't take it over from the version before.
         """
-        await tx.execute(_LOCK, [document.document_id])
+        analyser = analyser_of(document.language)
+        texts = [(chunk.ordinal, chunk.text) for chunk in document.chunks]
+        postings = await asyncio.to_thread(Postings.of, texts, analyser)
+        await tx.execute(LOCK, [document.document_id])
         dimension = await self._dimension(tx, document)
         table = table_of(dimension) if dimension else None
-        pieces = [(c.ordinal, piece) for c in document.chunks for piece in pieces_of(c.text)]
         await tx.execute(
             _swap(table),
             document.document_id,
@@ -79,21 +80,25 @@ class LocalIndex:
             dimension,
             dict(document.metadata),
             dict(document.labels),
-            [ordinal for ordinal, _ in pieces],
-            [piece for _, piece in pieces],
+            document.language,
+            analyser,
+            VERSION,
+            postings.ordinals,
+            postings.terms,
+            postings.frequencies,
             *_columns(document.chunks),
         )
         await self._publish(tx, [document.document_id])
 
     async def set_readers(self, tx: Transaction, document_id: str, readers: Mapping[str, str | None]) -> None:
         """Replace who may read; vectors are not touched. Two round trips."""
-        await tx.execute(_LOCK, [document_id])
+        await tx.execute(LOCK, [document_id])
         await tx.execute(f"WITH {_READERS} SELECT", document_id, *_granted(readers))
         await self._publish(tx, [document_id])
 
     async def delete(self, tx: Transaction, document_ids: Sequence[str]) -> None:
         """Remove the documents with everything derived from them. Two round trips."""
-        await tx.execute(_LOCK, list(document_ids))
+        await tx.execute(LOCK, list(document_ids))
         await tx.execute(_delete(), list(document_ids))
         await self._publish(tx, document_ids)
 
@@ -122,18 +127,6 @@ class LocalIndex:
         return lengths.pop() if lengths else 0
 
 
-def pieces_of(text: str) -> Iterator[str]:
-    """``text`` cut into at most ``PIECE`` characters, at white space wherever there is any."""
-    start = 0
-    while len(text) - start > PIECE:
-        end = start + PIECE
-        cut = max(text.rfind(space, start, end) for space in " \n\t")
-        end = cut + 1 if cut > start else end
-        yield text[start:end]
-        start = end
-    yield text[start:]
-
-
 def _granted(readers: Mapping[str, str | None]) -> tuple[list[str], list[datetime | None]]:
     times = [None if at is None else datetime.fromisoformat(at) for at in readers.values()]
     if any(at is not None and at.tzinfo is None for at in times):
@@ -151,10 +144,7 @@ def _columns(chunks: Sequence[Chunk]) -> Iterator[Sequence[object]]:
 _SWAP = """
 old AS (SELECT generation FROM pgvector.documents WHERE document_id = $1),
 counted AS MATERIALIZED (
-    SELECT p.ordinal, t.lexeme, sum(cardinality(t.positions))::integer AS frequency
-    FROM unnest($12::integer[], $13::text[]) AS p (ordinal, piece),
-         unnest(to_tsvector('pg_catalog.english', p.piece)) AS t
-    GROUP BY p.ordinal, t.lexeme
+    SELECT * FROM unnest($15::integer[], $16::text[], $17::integer[]) AS p (ordinal, term, frequency)
 ),
 lengths AS MATERIALIZED (
     SELECT ordinal, sum(frequency)::integer AS length FROM counted GROUP BY ordinal
@@ -162,20 +152,22 @@ lengths AS MATERIALIZED (
 document AS (
     INSERT INTO pgvector.documents AS d (
         tenant_id, document_id, generation, corpus_id, version, source, owner, embedder, dimension,
-        metadata, labels, chunks, terms
+        metadata, labels, language, analyser, analysis, chunks, terms
     )
     SELECT ragwork.tenant(), $1, nextval('pgvector.generations'), $4, $5, $6, $7, $8, $9, $10::jsonb,
-        $11::jsonb, cardinality($14::integer[]), coalesce((SELECT sum(length) FROM lengths), 0)
+        $11::jsonb, $12, $13, $14, cardinality($18::integer[]),
+        coalesce((SELECT sum(length) FROM lengths), 0)
     ON CONFLICT (tenant_id, document_id) DO UPDATE SET
         generation = EXCLUDED.generation, corpus_id = EXCLUDED.corpus_id, version = EXCLUDED.version,
         source = EXCLUDED.source, owner = EXCLUDED.owner, embedder = EXCLUDED.embedder,
         dimension = EXCLUDED.dimension, metadata = EXCLUDED.metadata, labels = EXCLUDED.labels,
+        language = EXCLUDED.language, analyser = EXCLUDED.analyser, analysis = EXCLUDED.analysis,
         chunks = EXCLUDED.chunks, terms = EXCLUDED.terms
     RETURNING d.generation
 ),
 piece AS (
     SELECT * FROM unnest(
-        $14::integer[], $15::text[], $16::text[], $17::integer[], $18::integer[], $19::text[], $20::public.halfvec[]
+        $18::integer[], $19::text[], $20::text[], $21::integer[], $22::integer[], $23::text[], $24::public.halfvec[]
     ) AS c (ordinal, chunk_id, digest, start_offset, end_offset, text, vector)
 ),
 new_chunks AS (
@@ -188,7 +180,7 @@ new_chunks AS (
 ),
 new_postings AS (
     INSERT INTO pgvector.postings (tenant_id, term, generation, ordinal, length, frequency)
-    SELECT ragwork.tenant(), pgvector.term($4, c.lexeme), document.generation, c.ordinal, l.length,
+    SELECT ragwork.tenant(), pgvector.term($4, c.term), document.generation, c.ordinal, l.length,
         c.frequency
     FROM document, counted c JOIN lengths l USING (ordinal)
 )"""

@@ -8,6 +8,7 @@ from typing import Final
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.retrieval import Chunk, IndexedDocument, IndexHit, IndexSnapshot, Passage
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.rows import from_row
 from ragwork_toolkit.scope_sql import Parameters
 
 from ragwork_pgvector.readers import scope_condition
@@ -18,7 +19,7 @@ _VECTORS: Final = " UNION ALL ".join(
 )
 # One row per chunk; a document without chunks gives one row whose ordinal is null.
 _DOCUMENT: Final = f"""
-SELECT d.generation, d.corpus_id, d.version, d.source, d.owner, d.embedder, d.metadata, d.labels,
+SELECT d.generation, d.corpus_id, d.version, d.source, d.owner, d.embedder, d.language, d.metadata, d.labels,
     c.ordinal, c.chunk_id, c.digest, c.start_offset, c.end_offset, c.text, v.embedding,
     CASE WHEN c.ordinal IS NULL OR c.ordinal = (
         SELECT min(ordinal) FROM pgvector.chunks f WHERE f.generation = d.generation
@@ -62,7 +63,8 @@ class LocalPassageSource:
         scores = p.bind([hit.score for hit in hits], "float8[]")
         rows = await tx.fetch(
             f"""SELECT d.document_id, c.chunk_id, c.text, h.score, d.source, d.version,
-                c.start_offset, c.end_offset, d.metadata
+                c.start_offset, c.end_offset, d.language, d.metadata,
+                NULL::float8 AS lexical, NULL::float8 AS semantic
             FROM unnest({revisions}, {ordinals}, {scores}) WITH ORDINALITY AS h (generation, ordinal, score, n)
             JOIN pgvector.documents d USING (generation)
             JOIN pgvector.chunks c USING (generation, ordinal)
@@ -70,7 +72,7 @@ class LocalPassageSource:
             ORDER BY h.n""",
             *p.values,
         )
-        return [_passage(row) for row in rows]
+        return [passage(row) for row in rows]
 
 
 def _indexed(document_id: str, rows: Sequence[Row]) -> IndexSnapshot:
@@ -84,6 +86,7 @@ def _indexed(document_id: str, rows: Sequence[Row]) -> IndexSnapshot:
             source=first["source"],
             owner=first["owner"],
             embedder=first["embedder"],
+            language=first["language"],
             chunks=[_chunk(row) for row in rows if row["ordinal"] is not None],
             metadata=first["metadata"],
             labels=first["labels"],
@@ -104,15 +107,6 @@ def _chunk(row: Row) -> Chunk:
     )
 
 
-def _passage(row: Row) -> Passage:
-    return Passage(
-        document_id=row["document_id"],
-        chunk_id=row["chunk_id"],
-        text=row["text"],
-        score=row["score"],
-        source=row["source"],
-        version=row["version"],
-        start=row["start_offset"],
-        end=row["end_offset"],
-        metadata=row["metadata"],
-    )
+def passage(row: Row) -> Passage:
+    """A found chunk: ``row`` has a passage's fields, its place in the text as ``start_offset`` and ``end_offset``."""
+    return from_row(Passage, row, start=row["start_offset"], end=row["end_offset"])

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_toolkit.scope_sql import Parameters
+from ragwork_toolkit.text.analysers import ANALYSERS
 
 from ragwork_pgvector.readers import scope_condition
+from ragwork_pgvector.terms import QuestionTerms
 from ragwork_pgvector.vectors import VectorTable
 
 if TYPE_CHECKING:
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
 
 #: Candidates that each leg hands to the fusion.
 POOL: Final = 200
-#: Distinct terms of a question that are looked up; the most frequent, then the first ones.
+#: Distinct terms of a question that are looked up in each language; the most frequent, then the first ones.
 QUESTION_TERMS: Final = 64
-#: Characters of a question that are analysed for terms; far below the limit of a tsvector.
-QUESTION_CHARACTERS: Final = 32_000
+#: A question with as many other words doesn't look up its stop words: they change little, and have long postings.
+ENOUGH_WORDS: Final = 2
+#: Least share of the lexical leg for documents whose language the embedder was not trained for: what its vectors say
+#: of them is mostly noise.
+FOREIGN_LEXICAL_WEIGHT: Final = 0.8
 #: Vectors up to which an exact scan is at least as fast as a filtered walk through the graph.
 EXACT_VECTORS: Final = 20_000
 #: Least share of a table's vectors that must be readable for the graph: below, most of a walk is wasted.
@@ -49,10 +54,12 @@ class Question:
     """A question with its vector and what the corpus chose."""
 
     corpus_id: str
-    text: str
+    terms: QuestionTerms
     vector: "HalfVector"
     dimension: int
     embedder: str
+    #: What the embedder was trained for, ``None`` for many.
+    languages: frozenset[str] | None
     top_k: int
     lexical_weight: float
     filter: Mapping[str, object]
@@ -64,14 +71,22 @@ def ranking(question: Question, table: VectorTable, scope: ReadScope) -> tuple[s
     p = Parameters()
     corpus = p.bind(question.corpus_id, "text")
     vector = "(SELECT vector FROM asked)"
-    text = p.bind(question.text[:QUESTION_CHARACTERS], "text")
+    terms = ", ".join(
+        (
+            p.bind(question.terms.terms, "text[]"),
+            p.bind(question.terms.stops, "boolean[]"),
+            p.bind(question.terms.analysers, "bigint[]"),
+            p.bind(question.terms.weights, "integer[]"),
+        )
+    )
+    analysers = p.bind(ANALYSERS, "text[]")
     top_k = p.bind(question.top_k, "integer")
     weight = p.bind(question.lexical_weight, "float8")
     parts = [
         # Read once: as an expression in place, the cast would check the vector anew for every row.
         f"asked AS MATERIALIZED (SELECT {p.bind(question.vector, table.type)} AS vector)",
         _permitted(p, question, corpus, scope),
-        _lexical(corpus, text),
+        _lexical(corpus, terms, analysers),
         _graph(table, vector) if table.has_graph else _NO_GRAPH,
         _exact(table, vector, top_k, distinct=question.distinct is not None),
         _fused(table, vector, weight, distinct=question.distinct is not None),
@@ -81,12 +96,15 @@ def ranking(question: Question, table: VectorTable, scope: ReadScope) -> tuple[s
 
 def _permitted(p: Parameters, question: Question, corpus: str, scope: ReadScope) -> str:
     embedder, dimension = p.bind(question.embedder, "text"), p.bind(question.dimension, "integer")
+    languages = p.bind(None if question.languages is None else sorted(question.languages), "text[]")
     wanted = f"d.corpus_id = {corpus} AND {scope_condition(scope, p)}"
     if question.filter:
         wanted += f" AND {_matches(p.bind(_alternatives(question.filter), 'jsonb'))}"
     return f"""
 permitted AS MATERIALIZED (
-    SELECT d.generation, d.chunks, d.terms, d.embedder = {embedder} AND d.dimension = {dimension} AS embedded
+    SELECT d.generation, d.chunks, d.terms, d.analyser,
+        d.embedder = {embedder} AND d.dimension = {dimension} AS embedded,
+        {languages} IS NULL OR d.language = '' OR d.language = ANY({languages}) AS fluent
     FROM pgvector.documents d
     WHERE {wanted}
 ),
@@ -117,23 +135,33 @@ def _matches(filter: str) -> str:
     )"""
 
 
-def _lexical(corpus: str, text: str) -> str:
+def _lexical(corpus: str, terms: str, analysers: str) -> str:
     return f"""
+spoken AS MATERIALIZED (
+    SELECT analyser, 1::bigint << array_position({analysers}, analyser) - 1 AS bit
+    FROM (SELECT DISTINCT analyser FROM permitted) AS p
+),
+wanted AS (
+    SELECT s.analyser, t.term, t.stop, sum(t.weight) AS weight, min(t.place) AS place
+    FROM spoken s JOIN unnest({terms}) WITH ORDINALITY AS t (term, stop, analysers, weight, place)
+        ON t.analysers & s.bit <> 0
+    GROUP BY s.analyser, t.term, t.stop
+),
 question AS MATERIALIZED (
-    SELECT pgvector.term({corpus}, lexeme) AS term, weight, row_number() OVER ()::integer AS n
+    SELECT pgvector.term({corpus}, term) AS term, analyser, weight, row_number() OVER ()::integer AS n
     FROM (
-        SELECT lexeme, cardinality(positions) AS weight
-        FROM unnest(to_tsvector('pg_catalog.english', {text}))
-        ORDER BY cardinality(positions) DESC, positions[1]
-        LIMIT {QUESTION_TERMS}
-    ) AS terms
+        SELECT *, row_number() OVER (PARTITION BY analyser ORDER BY weight DESC, place) AS rank,
+            count(*) FILTER (WHERE NOT stop) OVER (PARTITION BY analyser) AS telling
+        FROM wanted
+    ) AS w
+    WHERE NOT (stop AND telling >= {ENOUGH_WORDS}) AND rank <= {QUESTION_TERMS}
 ),
 hits AS MATERIALIZED (
     SELECT q.n, h.generation, h.ordinal, h.length, h.frequency
     FROM question q CROSS JOIN LATERAL (
         SELECT h.* FROM pgvector.postings h WHERE h.term = q.term OFFSET 0
     ) AS h
-    WHERE {_among("h.generation", "SELECT generation FROM permitted")}
+    WHERE {_among("(h.generation, q.analyser)", "SELECT generation, analyser FROM permitted")}
 ),
 found AS MATERIALIZED (SELECT n, count(*) AS found FROM hits GROUP BY n),
 boosts AS MATERIALIZED (
@@ -141,6 +169,9 @@ boosts AS MATERIALIZED (
         q.weight * ln(1 + (t.chunks - coalesce(f.found, 0) + 0.5) / (coalesce(f.found, 0) + 0.5)) ORDER BY q.n
     ) AS boosts
     FROM totals t, question q LEFT JOIN found f USING (n)
+),
+attainable AS MATERIALIZED (
+    SELECT sum(boost) * {K1 + 1} AS score FROM boosts, unnest(boosts) AS boost
 ),
 lexical AS MATERIALIZED (
     SELECT h.generation, h.ordinal, sum(
@@ -236,7 +267,10 @@ candidates AS (
 ),
 scored AS MATERIALIZED (
     SELECT c.generation, c.ordinal, c.lexical, v.embedding,
-        -(v.embedding OPERATOR(public.<#>) {vector}) AS nearness
+        CASE WHEN {_among("c.generation", "SELECT generation FROM permitted WHERE fluent")} THEN {weight}
+            ELSE greatest({weight}, {FOREIGN_LEXICAL_WEIGHT}) END AS weight,
+        -(v.embedding OPERATOR(public.<#>) {vector}) AS nearness,
+        -(v.embedding OPERATOR(public.<#>) {vector}) AS cosine
     FROM candidates c LEFT JOIN LATERAL (
         SELECT v.embedding FROM {table.name} v
         WHERE v.generation = c.generation AND v.ordinal = c.ordinal
@@ -244,7 +278,7 @@ scored AS MATERIALIZED (
         OFFSET 0
     ) AS v ON true
 ),
-first AS MATERIALIZED ({_mixed("scored", weight)}),
+first AS MATERIALIZED ({_mixed("scored")}),
 feedback AS MATERIALIZED (
     SELECT public.avg(embedding) AS mean FROM (
         SELECT embedding FROM first WHERE embedding IS NOT NULL
@@ -252,17 +286,17 @@ feedback AS MATERIALIZED (
     ) AS best
 ),
 nearer AS MATERIALIZED (
-    SELECT generation, ordinal, lexical, embedding, nearness
+    SELECT generation, ordinal, lexical, embedding, weight, cosine, nearness
         - {FEEDBACK_WEIGHT} * (embedding OPERATOR(public.<#>) (SELECT mean FROM feedback)) AS nearness
     FROM first
 ),
-fused AS ({_mixed("nearer", weight)}),
+fused AS ({_mixed("nearer")}),
 ranked AS (
-    SELECT generation, ordinal, score,
+    SELECT generation, ordinal, score, lexical, cosine,
         row_number() OVER (PARTITION BY generation ORDER BY score DESC, ordinal)
     FROM fused
 ),
-answer AS (SELECT generation, ordinal, score FROM ranked {first})"""
+answer AS (SELECT generation, ordinal, score, lexical, cosine FROM ranked {first})"""
 
 
 def _among(column: str, generations: str) -> str:
@@ -270,12 +304,12 @@ def _among(column: str, generations: str) -> str:
     return f"({column} IN ({generations})) IS TRUE"
 
 
-def _mixed(source: str, weight: str) -> str:
+def _mixed(source: str) -> str:
     """``source`` with its score: lexical over its maximum, nearness between its minimum and maximum."""
     return f"""
-    SELECT generation, ordinal, lexical, embedding, nearness, least(1, greatest(0,
-        {weight} * coalesce(lexical / nullif(max(lexical) OVER (), 0), 0)
-        + (1 - {weight}) * coalesce(
+    SELECT generation, ordinal, lexical, embedding, nearness, cosine, weight, least(1, greatest(0,
+        weight * coalesce(lexical / nullif(max(lexical) OVER (), 0), 0)
+        + (1 - weight) * coalesce(
             CASE WHEN max(nearness) OVER () > min(nearness) OVER ()
                 THEN (nearness - min(nearness) OVER ()) / (max(nearness) OVER () - min(nearness) OVER ())
                 WHEN nearness IS NOT NULL THEN 1 END, 0)
@@ -287,7 +321,8 @@ def _mixed(source: str, weight: str) -> str:
 def _answer(top_k: str) -> str:
     return f"""
 SELECT d.document_id, c.chunk_id, c.text, top.score, d.source, d.version, c.start_offset, c.end_offset,
-    d.metadata
+    d.language, d.metadata, least(1, coalesce(top.lexical / nullif((SELECT score FROM attainable), 0), 0)) AS lexical,
+    top.cosine AS semantic
 FROM (SELECT * FROM answer ORDER BY score DESC, generation, ordinal LIMIT {top_k}) AS top
 JOIN pgvector.documents d USING (generation)
 JOIN pgvector.chunks c USING (generation, ordinal)

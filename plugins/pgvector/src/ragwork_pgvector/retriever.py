@@ -1,5 +1,6 @@
 """The provider ``local_pgvector``: embeds the question, then ranks in the caller's transaction."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +13,9 @@ from ragwork_hooks.retrieval import Embedder, Passage, Query, Retriever
 from ragwork_hooks.storage import Transaction
 
 from ragwork_pgvector.config import DEFAULT_LEXICAL_WEIGHT, CorpusOptions
+from ragwork_pgvector.passage_source import passage
 from ragwork_pgvector.ranking import Question, ranking
+from ragwork_pgvector.terms import QuestionTerms
 from ragwork_pgvector.vectors import VectorTable, packed, table_of
 
 
@@ -26,20 +29,7 @@ class PreparedRanking:
     async def passages(self, tx: Transaction, scope: ReadScope) -> Sequence[Passage]:
         """At most ``top_k`` passages within ``scope``, best first. One round trip."""
         sql, arguments = ranking(self.question, self.table, scope)
-        return [
-            Passage(
-                document_id=row["document_id"],
-                chunk_id=row["chunk_id"],
-                text=row["text"],
-                score=row["score"],
-                source=row["source"],
-                version=row["version"],
-                start=row["start_offset"],
-                end=row["end_offset"],
-                metadata=row["metadata"],
-            )
-            for row in await tx.fetch(sql, *arguments)
-        ]
+        return [passage(row) for row in await tx.fetch(sql, *arguments)]
 
 
 @attrs.frozen
@@ -59,10 +49,11 @@ class LocalRetriever:
         (vector,) = await embedder.embed([query.text], "query")
         question = Question(
             corpus_id=query.corpus_id,
-            text=query.text.replace("\x00", " "),
+            terms=QuestionTerms.of(query.text.replace("\x00", " ")),
             vector=packed(vector),
             dimension=len(vector),
             embedder=query.embedder,
+            languages=embedder.languages,
             top_k=query.top_k,
             lexical_weight=_lexical_weight(query.options),
             filter=query.filter,
@@ -79,6 +70,7 @@ def _lexical_weight(options: Mapping[str, object]) -> float:
 
 
 async def _open(context: ProviderContext[Any]) -> Retriever:
+    await asyncio.to_thread(QuestionTerms.of, "")  # imports what analyses
     return LocalRetriever(partial(context.services.providers.open, EMBEDDING))
 
 

@@ -51,6 +51,11 @@ class GuardedEmbedder:
         """The inner embedder's."""
         return self.inner.dimension
 
+    @property
+    def languages(self) -> frozenset[str] | None:
+        """The inner embedder's."""
+        return self.inner.languages
+
     async def embed(
         self, texts: Sequence[str], purpose: Literal["query", "document"]
     ) -> Sequence[Sequence[float]]:

@@ -1,7 +1,7 @@
 """A tenant's own API keys. Only the answer that makes a key holds its text, and only the first time."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from ragwork_hooks.audit import AuditDetails
@@ -33,8 +33,8 @@ class ApiKeyCreateRequest:
 
 
 @attrs.frozen(kw_only=True)
-class ApiKeyResponse:
-    """An API key without its secret."""
+class ApiKeySummary:
+    """What every answer says of an API key."""
 
     #: The key's id, which is no secret. Example: "k_3f9a"
     key_id: str
@@ -50,6 +50,12 @@ class ApiKeyResponse:
     last_used_at: datetime | None
     #: When it ends; null if never.
     expires_at: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class ApiKeyResponse(ApiKeySummary):
+    """An API key without its secret."""
+
     #: When it was revoked; null if it was not. Example: null
     revoked_at: datetime | None
     #: Whether it can be used now. Example: true
@@ -81,23 +87,9 @@ class InactiveQuery(PageQuery):
 
 
 @attrs.frozen(kw_only=True)
-class ApiKeyInactiveItem:
+class ApiKeyInactiveItem(ApiKeySummary):
     """A key that expired or that nobody uses."""
 
-    #: The key's id, which is no secret. Example: "k_3f9a"
-    key_id: str
-    #: How its text begins, to tell keys apart. Example: "nrgk_3f9a1c2"
-    key_prefix: str
-    #: What its maker called it. Example: "ci-bot"
-    name: str | None
-    #: What it may do at most: reader, editor or admin. Example: "editor"
-    role: str
-    #: When it was made.
-    created_at: datetime
-    #: When it was last used; null if never.
-    last_used_at: datetime | None
-    #: When it ends; null if never.
-    expires_at: datetime | None
     #: Whole days since it was last used, else since it was made. Example: 120
     inactive_days: int
     #: Whether its time has passed. Example: false
@@ -188,30 +180,25 @@ class KeysApi:
 
 
 def _response(key: ApiKey) -> ApiKeyResponse:
-    return ApiKeyResponse(
-        key_id=key.id,
-        key_prefix=key.prefix,
-        name=key.name,
-        role=key.role.label,
-        created_at=key.created_at,
-        last_used_at=key.last_used_at,
-        expires_at=key.expires_at,
-        revoked_at=key.revoked_at,
-        is_active=key.active,
-    )
+    return ApiKeyResponse(**_summary(key), revoked_at=key.revoked_at, is_active=key.active)
 
 
 def _inactive(key: ApiKey) -> ApiKeyInactiveItem:
-    return ApiKeyInactiveItem(
-        key_id=key.id,
-        key_prefix=key.prefix,
-        name=key.name,
-        role=key.role.label,
-        created_at=key.created_at,
-        last_used_at=key.last_used_at,
-        expires_at=key.expires_at,
-        inactive_days=key.inactive_days,
-        is_expired=key.expired,
+    return ApiKeyInactiveItem(**_summary(key), inactive_days=key.inactive_days, is_expired=key.expired)
+
+
+def _summary(key: ApiKey) -> dict[str, Any]:
+    """The fields of ``ApiKeySummary``."""
+    return attrs.asdict(
+        ApiKeySummary(
+            key_id=key.id,
+            key_prefix=key.prefix,
+            name=key.name,
+            role=key.role.label,
+            created_at=key.created_at,
+            last_used_at=key.last_used_at,
+            expires_at=key.expires_at,
+        )
     )
 
 

@@ -42,6 +42,10 @@ class GoogleEmbedder:
     def dimension(self) -> int:
         return DIMENSION
 
+    @property
+    def languages(self) -> frozenset[str] | None:
+        return frozenset({"en"}) if self._model.startswith("text-embedding-00") else None
+
     async def embed(
         self, texts: Sequence[str], purpose: Literal["query", "document"]
     ) -> Sequence[Sequence[float]]:

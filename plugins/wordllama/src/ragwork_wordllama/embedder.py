@@ -37,6 +37,10 @@ class WordllamaEmbedder:
     def dimension(self) -> int:
         return 256
 
+    @property
+    def languages(self) -> frozenset[str]:
+        return frozenset({"en"})
+
     async def embed(self, texts: Sequence[str], purpose: Literal["query", "document"]) -> Vectors:
         """See ``Embedder.embed``. A text is read up to 24,000 characters.
 

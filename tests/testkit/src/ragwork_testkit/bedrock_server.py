@@ -16,6 +16,7 @@ from aiohttp import web
 
 from ragwork_testkit import event_stream
 from ragwork_testkit.aws_signature import Signed, SignedRequest, verify
+from ragwork_testkit.local_server import StatusError, broke_off, served, spoiled
 
 ACCESS_KEY_ID, SECRET_ACCESS_KEY, REGION = "AKIATEST0123456789", "test-secret/0123456789", "eu-west-3"
 
@@ -170,15 +171,9 @@ class BedrockServer:
 async def serving() -> AsyncIterator[BedrockServer]:
     """A server on a free port of the loopback interface."""
     server = BedrockServer()
-    runner = web.AppRunner(server.application(), handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        server.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with served(server.application()) as address:
+        server.base_url = address
         yield server
-    finally:
-        await runner.cleanup()
 
 
 def result(document_id: str | None, text: str, score: float | None, **more: Any) -> dict[str, Any]:
@@ -235,11 +230,9 @@ def _answer(body: Mapping[str, Any]) -> list[str]:
 
 async def _break(request: web.Request, response: web.StreamResponse, fault: BedrockFault) -> bool:
     """Carry out a fault in the middle of a stream; True when the stream ends with it."""
+    if await broke_off(request, fault.how):
+        return True
     match fault.how:
-        case "stall":
-            await asyncio.Event().wait()
-        case "drop":
-            _cut(request)
         case "garbage":
             broken = bytearray(event_stream.event("contentBlockDelta", {"delta": {"text": "x"}}))
             broken[-8] ^= 1
@@ -262,33 +255,12 @@ async def _whole(
 ) -> web.StreamResponse:
     """An answer in one piece, or what the fault makes of it."""
     data = json.dumps(answer).encode()
-    match fault.how if fault else None:
-        case "stall":
-            await asyncio.Event().wait()
-        case "drop":
-            _cut(request)
-        case "truncate":
-            data = data[: len(data) // 2]
-        case "garbage":
-            data = b"<html>not what you asked for</html>"
-        case "wrong_shape":
-            data = b'{"retrievalResults": {"content": 7}}'
+    if fault and fault.how == "wrong_shape":
+        data = b'{"retrievalResults": {"content": 7}}'
+    data = await spoiled(request, data, fault.how if fault else None)
     return web.Response(body=data, content_type="application/json")
-
-
-def _cut(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
-
-
-class _Refusal(web.HTTPException):
-    """An error with a status that is only known when it is raised."""
-
-    def __init__(self, status: int, text: str, headers: Mapping[str, str]) -> None:
-        self.status_code = status
-        super().__init__(text=text, headers=headers, content_type="application/json")
 
 
 def _error(status: int, code: str, message: str, retry_after: str | None = None) -> web.HTTPException:
     headers = {"x-amzn-ErrorType": code, **({"Retry-After": retry_after} if retry_after else {})}
-    return _Refusal(status, json.dumps({"message": message}), headers)
+    return StatusError(status, json.dumps({"message": message}), headers)

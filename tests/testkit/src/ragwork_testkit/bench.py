@@ -21,6 +21,7 @@ class WordEmbedder:
     """Texts with common words get near vectors. Deterministic, unit length, ``dimension`` numbers."""
 
     name = "words"
+    languages = None
 
     def __init__(self, dimension: int = 256) -> None:
         self.dimension = dimension

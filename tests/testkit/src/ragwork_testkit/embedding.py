@@ -79,6 +79,12 @@ class EmbedderContract(ProviderContract):
     async def _use(self, made: Embedder, root: str = "") -> object:
         return [await made.embed(_TEXTS, purpose) for purpose in PURPOSES]
 
+    def test_its_languages_are_codes_or_it_knows_many(self, embedder: Embedder) -> None:
+        """The languages are a set of two- or three-letter codes, or `None` for many: set `languages`."""
+        for language in embedder.languages or ():
+            assert language.isascii(), language
+            assert language.islower() and 2 <= len(language) <= 3, language  # noqa: PT018  # one rule
+
     def test_it_has_a_name_and_a_dimension(self, embedder: Embedder) -> None:
         """An embedder has a name and the length of its vectors: set `name` and `dimension`."""
         assert embedder.name

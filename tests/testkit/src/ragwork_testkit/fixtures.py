@@ -2,7 +2,8 @@
 
 ``postgres`` is one real server per session; ``database`` a fresh one with the kernel's migrations;
 ``platform`` starts a platform: ``async with platform(plugins=…, settings=…) as app``. ``valkey`` is one real
-Valkey per session.
+Valkey per session, ``own_valkey`` one that a test may hurt. ``here`` and ``elsewhere`` are two processes on one
+database, whose fixture ``urls`` a folder of tests gives, and ``tenant`` is one that no other test has.
 """
 
 import asyncio
@@ -10,15 +11,18 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import TypeAlias
 
 import pytest
 import pytest_asyncio
 from hypothesis import Phase, settings
+from ragwork_hooks.storage import DatabaseUrls
 from ragwork_kernel.data import migrations
 
 from ragwork_testkit.contract_base import kit_test, weakened
 from ragwork_testkit.database import FreshDatabase, PostgresServer
 from ragwork_testkit.platform import Running, running
+from ragwork_testkit.process import PluginProcess, new_tenant, plugin_process
 from ragwork_testkit.promises import broken
 from ragwork_testkit.quiet import listening
 from ragwork_testkit.valkey import ValkeyServer
@@ -28,6 +32,8 @@ _PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
 settings.register_profile("test", deadline=None, derandomize=True, max_examples=60, phases=_PHASES)
 settings.register_profile("prove", deadline=None, max_examples=3000, phases=_PHASES)
 settings.load_profile("prove" if os.environ.get("RAGWORK_PROVE") else "test")
+
+StartProcess: TypeAlias = Callable[[DatabaseUrls], AbstractAsyncContextManager[PluginProcess]]
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
@@ -77,3 +83,42 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     server = ValkeyServer(tmp_path_factory.mktemp("valkey")).start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="module")
+def _own_valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    server = ValkeyServer(tmp_path_factory.mktemp("own_valkey"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def own_valkey(_own_valkey_server: ValkeyServer) -> ValkeyServer:
+    """A Valkey that a module's tests may hurt: it runs at the start of each, as if new."""
+    _own_valkey_server.kill()
+    return _own_valkey_server.start()
+
+
+@pytest.fixture
+def start() -> StartProcess:
+    """How ``here`` and ``elsewhere`` start on a database; a folder whose processes are of another kind says its own."""
+    return plugin_process
+
+
+@pytest_asyncio.fixture
+async def here(urls: DatabaseUrls, start: StartProcess) -> AsyncIterator[PluginProcess]:
+    async with start(urls) as process:
+        yield process
+
+
+@pytest_asyncio.fixture
+async def elsewhere(urls: DatabaseUrls, start: StartProcess) -> AsyncIterator[PluginProcess]:
+    """Another process on the database of ``here``."""
+    async with start(urls) as process:
+        yield process
+
+
+@pytest.fixture
+def tenant() -> str:
+    """A tenant that no other test has."""
+    return new_tenant()

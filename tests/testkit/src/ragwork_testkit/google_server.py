@@ -18,6 +18,7 @@ from aiohttp import web
 from ragwork_testkit.google_filter import FilterSyntaxError
 from ragwork_testkit.google_search import SearchPart, found_by
 from ragwork_testkit.google_tokens import GoogleTokens
+from ragwork_testkit.local_server import StatusError, broke_off, served, spoiled
 from ragwork_testkit.openai_server import embedding
 
 API_KEY, PROJECT, LOCATION = "AIzaTest0123456789", "test-project", "europe-west1"
@@ -243,15 +244,9 @@ class GoogleServer:
 async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[GoogleServer]:
     """A server on a free port of the loopback interface."""
     server = GoogleServer()
-    runner = web.AppRunner(server.application(), handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-        port = runner.addresses[0][1]
-        server.base_url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
+    async with served(server.application(), tls) as address:
+        server.base_url = address
         yield server
-    finally:
-        await runner.cleanup()
 
 
 def _said(body: Mapping[str, Any]) -> tuple[list[str], str]:
@@ -291,11 +286,9 @@ async def _send(response: web.StreamResponse, event: Mapping[str, Any]) -> None:
 
 async def _break(request: web.Request, response: web.StreamResponse, fault: GoogleFault) -> bool:
     """Carry out a fault in the middle of a stream; True when the stream ends with it."""
+    if await broke_off(request, fault.how):
+        return True
     match fault.how:
-        case "stall":
-            await asyncio.Event().wait()
-        case "drop":
-            _abort(request)
         case "garbage":
             await response.write(b'data: {"candidates": [{"content": \r\n\r\n')
         case "wrong_shape":
@@ -321,17 +314,9 @@ async def _whole(
 ) -> web.StreamResponse:
     """An answer in one piece, or what the fault makes of it."""
     data = await asyncio.to_thread(_json, body)
-    match fault.how if fault else None:
-        case "stall":
-            await asyncio.Event().wait()
-        case "drop":
-            _abort(request)
-        case "truncate":
-            data = data[: len(data) // 2]
-        case "garbage":
-            data = b"<html>not what you asked for</html>"
-        case "wrong_shape":
-            data = _json(dict.fromkeys(body, "none"))
+    if fault and fault.how == "wrong_shape":
+        data = _json(dict.fromkeys(body, "none"))
+    data = await spoiled(request, data, fault.how if fault else None)
     return web.Response(body=data, content_type="application/json")
 
 
@@ -340,21 +325,8 @@ def _json(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, ensure_ascii=False).encode(errors="replace")
 
 
-def _abort(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
-
-
-class _GoogleStatus(web.HTTPException):
-    """An error with a status that is only known when it is raised."""
-
-    def __init__(self, status: int, text: str, headers: Mapping[str, str]) -> None:
-        self.status_code = status
-        super().__init__(text=text, headers=headers, content_type="application/json")
-
-
 def _error(
     status: int, message: str, retry_after: str | None = None, details: Sequence[Mapping[str, Any]] = ()
 ) -> web.HTTPException:
     body = {"error": {"code": status, "message": message, "status": "TEST", "details": list(details)}}
-    return _GoogleStatus(status, json.dumps(body), {"Retry-After": retry_after} if retry_after else {})
+    return StatusError(status, json.dumps(body), {"Retry-After": retry_after} if retry_after else {})

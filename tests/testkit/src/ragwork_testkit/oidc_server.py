@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from ragwork_testkit.local_server import served
+
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 #: Makes the token from header and claims; the default signs both with the header's own key.
 Forge: TypeAlias = Callable[[dict[str, Any], dict[str, Any]], str]
@@ -244,12 +246,6 @@ async def oidc_server() -> AsyncIterator[OidcServer]:
     app.router.add_get("/.well-known/openid-configuration", provider.serve_discovery)
     app.router.add_get("/jwks", provider.serve_jwks)
     app.router.add_post("/token", provider.serve_token)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        provider.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with served(app) as address:
+        provider.url = address
         yield provider
-    finally:
-        await runner.cleanup()

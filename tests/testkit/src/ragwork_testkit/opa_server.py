@@ -16,6 +16,8 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from aiohttp import web
 
+from ragwork_testkit.local_server import served
+
 How: TypeAlias = Literal["well", "stall", "garbage", "unauthorized", "failing", "forgetful", "wrong revision"]
 
 _PLACE: Final = re.compile(r":(\d+)(?::(\d+))?[:\n]")
@@ -199,15 +201,11 @@ class OpaServer:
 async def serving(token: str | None = None) -> AsyncIterator[OpaServer]:
     """A server on a free port of the loopback interface, which wants ``token``."""
     server = OpaServer(token)
-    runner = web.AppRunner(server.application(), handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield server
+        async with served(server.application()) as address:
+            server.url = address
+            yield server
     finally:
-        await runner.cleanup()
         server._bench.close()
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 from aiohttp import web
 
+from ragwork_testkit.local_server import StatusError, broke_off, served, spoiled
 from ragwork_testkit.mp3 import silence
 from ragwork_testkit.wav import comment_of
 
@@ -187,16 +188,9 @@ class OpenAIServer:
 async def serving() -> AsyncIterator[OpenAIServer]:
     """A server on a free port of the loopback interface."""
     server = OpenAIServer()
-    runner = web.AppRunner(server.application(), handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
-        server.base_url = f"http://127.0.0.1:{port}/v1"
+    async with served(server.application()) as address:
+        server.base_url = f"{address}/v1"
         yield server
-    finally:
-        await runner.cleanup()
 
 
 def embedding(text: str, dimension: int) -> list[float]:
@@ -237,11 +231,9 @@ async def _send(response: web.StreamResponse, event: Mapping[str, Any]) -> None:
 
 async def _break(request: web.Request, response: web.StreamResponse, fault: OpenAIFault) -> bool:
     """Carry out a fault in the middle of a stream; True when the stream ends with it."""
+    if await broke_off(request, fault.how):
+        return True
     match fault.how:
-        case "stall":
-            await asyncio.Event().wait()
-        case "drop":
-            _cut(request)
         case "garbage":
             await response.write(b'data: {"choices": [{"delta": \n\n')
         case "error_frame":
@@ -257,21 +249,7 @@ async def _whole(
     request: web.Request, data: bytes, mime: str, fault: OpenAIFault | None
 ) -> web.StreamResponse:
     """An answer in one piece, or what the fault makes of it."""
-    match fault.how if fault else None:
-        case "stall":
-            await asyncio.Event().wait()
-        case "drop":
-            _cut(request)
-        case "truncate":
-            data = data[: len(data) // 2]
-        case "garbage":
-            data = b"<html>not what you asked for</html>"
-    return web.Response(body=data, content_type=mime)
-
-
-def _cut(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
+    return web.Response(body=await spoiled(request, data, fault.how if fault else None), content_type=mime)
 
 
 def _wire(vector: list[float], as_base64: bool) -> str | list[float]:
@@ -283,16 +261,8 @@ def _error(kind: type[web.HTTPException], message: str, code: str) -> web.HTTPEx
     return kind(text=json.dumps(body), content_type="application/json")
 
 
-class _Status(web.HTTPException):
-    """An error with a status that is only known when it is raised."""
-
-    def __init__(self, status: int, text: str, headers: Mapping[str, str]) -> None:
-        self.status_code = status
-        super().__init__(text=text, headers=headers, content_type="application/json")
-
-
 def _status(fault: OpenAIFault) -> web.HTTPException:
     body = {"error": {"message": "as told", "type": "test", "param": None, "code": fault.code}}
-    return _Status(
+    return StatusError(
         fault.status, json.dumps(body), {"Retry-After": fault.retry_after} if fault.retry_after else {}
     )

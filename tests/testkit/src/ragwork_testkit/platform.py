@@ -1,8 +1,10 @@
 """A booted platform under test: real database, real HTTP, chosen plugins, and a client that reads answers."""
 
+import asyncio
 import contextlib
 import json
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,8 @@ DOOR_PLUGINS = (
 )
 #: Who is calling, in every form.
 IDENTITY_PLUGINS = ("sso", "scim", "rego", "agents")
+#: All of them: what a test of every route runs.
+ALL_PLUGINS = (*DEFAULT_PLUGINS, *DOOR_PLUGINS, *IDENTITY_PLUGINS)
 DOOR_SETTINGS = {"RATE_LIMIT_ENABLED": "false", "PLAN_DEFAULT": "enterprise"}
 
 
@@ -178,6 +182,17 @@ class Running:
             return Answer(
                 status=response.status, headers=response.headers, body=_decoded(response, text), text=text
             )
+
+    async def ingested(self, key: str, document_id: str, within_s: float = 15.0) -> None:
+        """Wait until a document can be found."""
+        until = time.monotonic() + within_s
+        while True:
+            answer = await self.call("GET", f"/v1/documents/{document_id}", key)
+            if answer.status == 200 and answer.data["status"] == "succeeded":
+                return
+            if time.monotonic() > until:
+                raise AssertionError(f"{document_id} is not ingested after {within_s} s: {answer.text}")
+            await asyncio.sleep(0.05)
 
     async def events(
         self, path: str, key: str | None, json: Any, headers: Mapping[str, str] | None = None

@@ -22,6 +22,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ragwork_testkit.cassette import Answered, Asked, Cassette, Exchange, UnknownRequest, line
+from ragwork_testkit.local_server import hang_up, served
 from ragwork_testkit.scrubbing import Scrubber
 
 _MAX_BODY_BYTES: Final = 64 * 1024 * 1024
@@ -137,7 +138,7 @@ class _Recorder:
             raise  # the client left
         except (TimeoutError, aiohttp.ClientError):
             heard.cut = True
-            _abort(request)
+            hang_up(request)
         return response
 
 
@@ -220,7 +221,7 @@ async def _said(request: web.Request, answered: Answered) -> web.StreamResponse:
         for chunk in answered.chunks:
             await response.write(chunk)
     if answered.cut:
-        _abort(request)
+        hang_up(request)
     return response
 
 
@@ -230,19 +231,9 @@ def _begun(status: int, headers: Mapping[str, str], length: int | None) -> web.S
     return response
 
 
-def _abort(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
-
-
 @asynccontextmanager
 async def _listening(handler: _Handler) -> AsyncIterator[str]:
     app = web.Application(client_max_size=_MAX_BODY_BYTES)
     app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(app) as address:
+        yield address

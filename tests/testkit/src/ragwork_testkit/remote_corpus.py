@@ -1,8 +1,8 @@
 """A corpus whose passages an outside service finds, through a whole platform: made, filled and asked over HTTP."""
 
-import asyncio
+import json
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -13,6 +13,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "tide": "The lock gates close at low tide.",
     "bread": "Bread rises in a warm kitchen.",
 }
+#: What a service finds and the catalogue does not hold.
+UNKNOWN: Final = "A page that the platform knows nothing of."
 QUESTION: Final = "when do the gates close"
 
 
@@ -48,7 +50,7 @@ class RemoteCorpus:
             answer = await self.app.call("POST", "/v1/documents/text", key, json=body)
             assert answer.status == 202, answer.text
         for name in TEXTS:
-            await self._ingested(key, name)
+            await self.app.ingested(key, name)
 
     async def retrieve(self, key: str, **more: object) -> Answer:
         body = {"corpus_id": self.corpus_id, "query": QUESTION, **more}
@@ -64,10 +66,71 @@ class RemoteCorpus:
         body = {"session_id": "s", "corpus_id": self.corpus_id, "message": QUESTION, "top_k": 5}
         return await self.app.events("/v1/run", key, body)
 
-    async def _ingested(self, key: str, name: str) -> None:
-        for _ in range(300):
-            found = await self.app.call("GET", f"/v1/documents/{name}", key)
-            if found.data["status"] == "succeeded":
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{name} is still {found.data['status']}")
+    async def check_rights(self, server: Any) -> None:
+        """Of ``TEXTS`` and more that ``server`` finds, each caller gets what they may read, and so does the model, to
+        which the second of a run's two ``server.requests`` goes.
+        """
+        ann, bob = await self.app.key("t1", "editor", "ann"), await self.app.key("t1", "reader", "bob")
+        admin = await self.app.key("t1", "admin", "root")
+        assert (await self.create(ann)).status == 201
+        await self.fill(ann)
+        assert await self.ids(ann) == ["tide", "bread"]
+        assert await self.ids(bob) == []
+        grant = {"principal_type": "user", "principal_id": "bob", "permission": "read"}
+        path = "/v1/admin/authz/documents/bread/permissions"
+        assert (await self.app.call("POST", path, admin, json=grant)).status == 201
+        assert await self.ids(bob) == ["bread"]
+        before = len(server.requests)
+        events = await self.run(bob)
+        assert events[-1].type == "done", [event.payload for event in events]
+        assert len(server.requests) == before + 2
+        prompt = json.dumps(server.requests[-1].body)
+        assert TEXTS["bread"] in prompt
+        assert TEXTS["tide"] not in prompt
+        assert UNKNOWN not in prompt
+
+    async def check_failure(self, key: str, code: str, retry_after: str | None) -> None:
+        """A retrieval and a run of which each ends with ``code``."""
+        answer = await self.retrieve(key)
+        assert (answer.status, answer.code) == (503, code)
+        assert answer.headers.get("Retry-After") == retry_after
+        await self.check_broken_run(key, code)
+
+    async def check_broken_run(self, key: str, code: str) -> None:
+        """A run that ends with ``code``."""
+        events = await self.run(key)
+        assert [event.type for event in events][-2:] == ["error", "done"]
+        assert code in json.dumps(events[-2].payload)
+
+    async def check_own_credentials(self, code: str) -> None:
+        """With the credentials ``theirs`` of tenant ``own-1`` alone, that tenant finds ``TEXTS``; one of nearly the
+        same name gets ``code``.
+        """
+        key, thief = (
+            await self.app.key("own-1", "editor", "ann"),
+            await self.app.key("own_1", "editor", "ann"),
+        )
+        for each in (key, thief):
+            assert (await self.create(each, credentials_ref="theirs")).status == 201
+        await self.fill(key)
+        assert await self.ids(key) == ["tide", "bread"]
+        answer = await self.retrieve(thief)
+        assert (answer.status, answer.code) == (503, code)
+
+    async def check_sharing(self, option: str, setting: str) -> None:
+        """What is shared with tenant ``t7`` as ``own`` is refused to another, with the ``setting`` that would allow
+        it.
+        """
+        mine, others = await self.app.key("t7", "editor", "ann"), await self.app.key("t8", "editor", "ann")
+        own = {option: "own"}
+        assert (await self.create(mine, **own)).status == 201
+        assert (await self.create(others)).status == 201
+        refused = [
+            await self.patch(others, **own),
+            await self.patch(others, shadow=self.retrieval["provider"], shadow_options=own),
+        ]
+        for answer in refused:
+            assert (answer.status, answer.code) == (422, "REQUEST_VALIDATION_ERROR"), answer.text
+            assert "credentials_ref" in answer.text
+            assert f"{setting} to hold t8:own" in answer.text
+        assert (await self.patch(others, **own, credentials_ref="theirs")).status == 200

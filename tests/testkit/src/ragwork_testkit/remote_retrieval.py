@@ -25,6 +25,7 @@ from ragwork_testkit.remote_service import OTHER, TENANT
 from ragwork_testkit.remote_service import Codes as Codes
 from ragwork_testkit.remote_service import Fault as Fault
 from ragwork_testkit.remote_service import Hit as Hit
+from ragwork_testkit.remote_service import LocalService as LocalService
 from ragwork_testkit.remote_service import Remote as Remote
 from ragwork_testkit.remote_service import Service as Service
 

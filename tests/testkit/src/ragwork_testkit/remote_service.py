@@ -1,7 +1,7 @@
 """What the kit of retrievers over a service works with: the service as the kit drives it, and how it is asked."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import attrs
 import pytest
@@ -68,6 +68,27 @@ class Service(Protocol):
     @property
     def abandoned(self) -> int:
         """Requests so far whose client left before the answer."""
+
+
+class LocalService:
+    """What most services have: a local server with ``fail``, ``requests`` and ``abandoned``, and its own word for
+    each fault.
+    """
+
+    def __init__(self, server: Any, faults: Mapping[Fault, Mapping[str, Any]]) -> None:
+        self.server = server
+        self._faults = faults
+
+    def fail(self, fault: Fault) -> None:
+        self.server.fail(**self._faults[fault])
+
+    @property
+    def calls(self) -> int:
+        return len(self.server.requests)
+
+    @property
+    def abandoned(self) -> int:
+        return int(self.server.abandoned)
 
 
 @attrs.frozen(kw_only=True)

@@ -7,32 +7,17 @@ import random
 import re
 
 import attrs
+from planting import offer
+from planting import plugin as plugin
 from ragwork_hooks.errors import NotSupported, ProviderError
-from ragwork_hooks.plugin import PluginInfo, hookimpl
 from ragwork_hooks.policy import PolicyDecision
-from ragwork_hooks.providers import Provider
 from ragwork_hooks.retrieval import Passage
-
-
-class Plugin:
-    @hookimpl
-    def ragwork_info(self):
-        return PluginInfo(name="planted", summary="planted faults")
-
-
-plugin = Plugin()
-
-
-def offer(made):
-    async def open(context):
-        return made()
-
-    return Provider(name="planted", open=open)
 
 
 class Embedder:
     name = "planted"
     dimension = 64
+    languages = None
 
     def vector(self, text):
         counts = [1e-3] * 64

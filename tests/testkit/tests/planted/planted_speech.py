@@ -6,27 +6,11 @@ import time
 from contextlib import suppress
 from typing import ClassVar
 
+from planting import offer
+from planting import plugin as plugin
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.plugin import PluginInfo, hookimpl
-from ragwork_hooks.providers import Provider
 from ragwork_hooks.speech import Audio
 from ragwork_testkit.wav import comment_of, silent
-
-
-class Plugin:
-    @hookimpl
-    def ragwork_info(self):
-        return PluginInfo(name="planted", summary="planted faults")
-
-
-plugin = Plugin()
-
-
-def offer(made):
-    async def open(context):
-        return made()
-
-    return Provider(name="planted", open=open)
 
 
 class HonestVoice:

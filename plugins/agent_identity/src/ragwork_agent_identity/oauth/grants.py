@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
-from ragwork_hooks.audit import AuditEvent, AuditLog, Origin
+from ragwork_hooks.audit import AuditLog, Origin
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
+from ragwork_agent_identity.agents.agent_events import agent_event
 from ragwork_agent_identity.agents.agent_store import Snapshot, agent_not_found
 from ragwork_agent_identity.policies import scopes
 from ragwork_agent_identity.policies.scope_decisions import Decisions, ScopeRequest
@@ -272,19 +273,14 @@ class Grants:
         async with self._services.db.tenant(agent.tenant_id) as tx:
             ended = await self._tokens.end(tx, "family", row.family, "system_kill", "refresh_reuse")
             if self._log is not None:
-                await self._log.append(
-                    tx,
-                    AuditEvent(
-                        type="oauth.refresh_reuse_detected",
-                        outcome="failure",
-                        actor_type="agent",
-                        actor_id=agent.id,
-                        resource_type="agent",
-                        resource_id=agent.id,
-                        metadata={"ended": ended},
-                        origin=origin,
-                    ),
+                reused = agent_event(
+                    "oauth.refresh_reuse_detected",
+                    agent.id,
+                    origin,
+                    outcome="failure",
+                    metadata={"ended": ended},
                 )
+                await self._log.append(tx, reused)
 
 
 class _Reused(Exception):

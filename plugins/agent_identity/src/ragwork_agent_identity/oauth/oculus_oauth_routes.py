@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 import attrs
-from ragwork_hooks.audit import AuditEvent, AuditLog
+from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
@@ -13,6 +13,7 @@ from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response, Route, 
 from ragwork_hooks.services import Services
 from ragwork_toolkit.routes import public_route, write_route
 
+from ragwork_agent_identity.agents.agent_events import agent_event
 from ragwork_agent_identity.agents.agent_store import AgentStore, agent_not_found
 from ragwork_agent_identity.agents.credentials import CredentialStore
 from ragwork_agent_identity.answers import conditional, noted, origin
@@ -112,35 +113,21 @@ class KeySet:
     keys: list[dict[str, object]]
 
 
+@attrs.frozen(kw_only=True, eq=False)
 class OculusOAuth:
     """Handlers and declarations."""
 
-    def __init__(
-        self,
-        services: Services,
-        *,
-        issuer: IssuerUrl,
-        clients: ClientAuthenticator,
-        grants: Grants,
-        verifier: AccessTokenVerifier,
-        introspection: Introspection,
-        agents: AgentStore,
-        credentials: CredentialStore,
-        tokens: TokenStore,
-        keys: Keyring,
-        log: AuditLog | None,
-    ) -> None:
-        self._services = services
-        self._issuer = issuer
-        self._clients = clients
-        self._grants = grants
-        self._verifier = verifier
-        self._introspection = introspection
-        self._agents = agents
-        self._credentials = credentials
-        self._tokens = tokens
-        self._keys = keys
-        self._log = log
+    _services: Services
+    _issuer: IssuerUrl
+    _clients: ClientAuthenticator
+    _grants: Grants
+    _verifier: AccessTokenVerifier
+    _introspection: Introspection
+    _agents: AgentStore
+    _credentials: CredentialStore
+    _tokens: TokenStore
+    _keys: Keyring
+    _log: AuditLog | None
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
@@ -255,18 +242,7 @@ class OculusOAuth:
             for secret_id in ended:
                 await self._tokens.end(tx, "credential", secret_id, "system_kill", "secret_replaced")
             if self._log is not None:
-                await self._log.append(
-                    tx,
-                    AuditEvent(
-                        type="agent.enrolled",
-                        outcome="success",
-                        actor_type="agent",
-                        actor_id=agent.id,
-                        resource_type="agent",
-                        resource_id=agent.id,
-                        origin=origin(request),
-                    ),
-                )
+                await self._log.append(tx, agent_event("agent.enrolled", agent.id, origin(request)))
         return Response(
             data={"client_id": agent.client_id, "client_secret": secret.text, "agent_id": agent.id}
         )

@@ -67,27 +67,17 @@ class PresentedForm:
     client_assertion_type: str | None = text(default=None, max_length=200)
 
 
+@attrs.frozen(kw_only=True, eq=False)
 class StrictOAuth:
     """Handlers and declarations of ``/oauth2/*`` and the metadata."""
 
-    def __init__(
-        self,
-        services: Services,
-        *,
-        issuer: IssuerUrl,
-        clients: ClientAuthenticator,
-        grants: Grants,
-        introspection: Introspection,
-        proofs: Proofs,
-        log: AuditLog | None,
-    ) -> None:
-        self._services = services
-        self._issuer = issuer
-        self._clients = clients
-        self._grants = grants
-        self._introspection = introspection
-        self._proofs = proofs
-        self._log = log
+    _services: Services
+    _issuer: IssuerUrl
+    _clients: ClientAuthenticator
+    _grants: Grants
+    _introspection: Introspection
+    _proofs: Proofs
+    _log: AuditLog | None
 
     def routes(self) -> tuple[AnyRoute, ...]:
         answer = dict[str, object]

@@ -13,6 +13,7 @@ from ragwork_hooks.errors import Problem, unauthenticated, unavailable
 from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
+from ragwork_agent_identity.agents.agent_events import agent_event
 from ragwork_agent_identity.agents.agent_store import AgentStore, Snapshot
 from ragwork_agent_identity.policies import scopes
 from ragwork_agent_identity.policies.scope_decisions import Decisions, ScopeDecision, ScopeRequest, described
@@ -264,16 +265,7 @@ class TokenIssuer:
             asking = next(
                 (link.agent for link in token_request.links if link.credential is not None), agent.id
             )
-        return AuditEvent(
-            type=name,
-            outcome="success",
-            actor_type="agent",
-            actor_id=asking,
-            resource_type="agent",
-            resource_id=agent.id,
-            metadata=metadata,
-            origin=token_request.origin,
-        )
+        return agent_event(name, agent.id, token_request.origin, actor_id=asking, metadata=metadata)
 
 
 def standing(agent: Snapshot | None, tenant_id: str | None) -> Snapshot:

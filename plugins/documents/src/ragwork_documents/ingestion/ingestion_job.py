@@ -17,6 +17,7 @@ from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument
 from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.text.languages import detect
 
 from ragwork_documents.ingestion.chunker import split
 from ragwork_documents.ingestion.content_type import MARKDOWN
@@ -41,9 +42,10 @@ class _Piece:
 
 @attrs.frozen(kw_only=True)
 class _Work:
-    """A claimed document, its pieces, and the digests whose vectors the index has."""
+    """A claimed document, what it is written in, its pieces, and the digests whose vectors the index has."""
 
     target: DocumentGeneration
+    language: str
     pieces: Sequence[_Piece]
     known: frozenset[str]
 
@@ -234,12 +236,14 @@ class IngestionJobs:
             )
         await tx.execute(
             """UPDATE documents.documents d SET status = 'succeeded', phase = 'done',
-                failure_reason = NULL, indexed_generation = d.generation, num_chunks = t.chunks,
-                chunks_done = t.chunks, chunks_total = t.chunks, completed_at = now(), updated_at = now()
-            FROM unnest($1::text[], $2::integer[]) AS t(id, chunks)
+                failure_reason = NULL, indexed_generation = d.generation, language = t.language,
+                num_chunks = t.chunks, chunks_done = t.chunks, chunks_total = t.chunks,
+                completed_at = now(), updated_at = now()
+            FROM unnest($1::text[], $2::integer[], $3::text[]) AS t(id, chunks, language)
             WHERE d.tenant_id = ragwork.tenant() AND d.id = t.id""",
             [row["id"] for row in rows],
             [len(by_id[row["id"]].pieces) for row in rows],
+            [by_id[row["id"]].language for row in rows],
         )
 
     async def _give_up(self, job: Job, target: DocumentGeneration, reason: str) -> None:
@@ -311,7 +315,7 @@ def _cut(document: _Claimed) -> _Work:
                 digest=hashlib.sha256(piece.encode()).hexdigest(),
             )
         )
-    return _Work(target=document.target, pieces=pieces, known=document.known)
+    return _Work(target=document.target, language=detect(text), pieces=pieces, known=document.known)
 
 
 def _indexed(
@@ -329,6 +333,7 @@ def _indexed(
         source=row["filename"],
         owner=row["owner"],
         embedder=embedder,
+        language=work.language,
         chunks=[
             Chunk(
                 id=piece.id,

@@ -156,6 +156,8 @@ def _response(found: CorpusPassage) -> PassageResponse:
         chunk_id=passage.chunk_id,
         text=passage.text,
         score=passage.score,
+        lexical=passage.lexical,
+        semantic=passage.semantic,
         source=passage.source,
         metadata=dict(passage.metadata),
     )

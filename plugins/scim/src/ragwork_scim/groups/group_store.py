@@ -10,7 +10,7 @@ from ragwork_hooks.errors import not_found
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.rows import from_row
 
-from ragwork_scim.protocol.filters import Condition
+from ragwork_scim.protocol.filters import Condition, ResourceRange
 from ragwork_scim.protocol.folding import fold
 from ragwork_scim.protocol.models import Group
 from ragwork_scim.protocol.urls import GROUPS, USERS, meta
@@ -153,13 +153,9 @@ async def count(tx: Transaction, where: Condition) -> int:
     return total
 
 
-async def page(
-    tx: Transaction, where: Condition, order: str, limit: int, offset: int, *, members: bool
-) -> Sequence[StoredGroup]:
-    """Groups that meet ``where``; ``order`` is SQL of ours."""
+async def page(tx: Transaction, wanted: ResourceRange, *, members: bool) -> Sequence[StoredGroup]:
     sql = (
         f"SELECT {_COLUMNS}, {_MEMBERS if members else 'NULL::json[]'} AS members FROM scim.groups g"  # noqa: S608  # compiled, values are parameters
-        f" WHERE g.tenant_id = ragwork.tenant() AND {where.sql}"
-        f" ORDER BY {order} LIMIT {limit:d} OFFSET {offset:d}"
+        f" WHERE g.tenant_id = ragwork.tenant() AND {wanted.sql}"
     )
-    return [from_row(StoredGroup, row) for row in await tx.fetch(sql, *where.parameters)]
+    return [from_row(StoredGroup, row) for row in await tx.fetch(sql, *wanted.where.parameters)]

@@ -54,6 +54,21 @@ class Condition:
     parameters: tuple[object, ...]
 
 
+@attrs.frozen(kw_only=True)
+class ResourceRange:
+    """Up to ``limit`` of the rows that meet ``where``, from ``offset`` on; ``order`` is SQL of ours."""
+
+    where: Condition
+    order: str
+    limit: int
+    offset: int
+
+    @property
+    def sql(self) -> str:
+        """What stands behind WHERE."""
+        return f"{self.where.sql} ORDER BY {self.order} LIMIT {self.limit:d} OFFSET {self.offset:d}"
+
+
 def condition(
     model: type[Resource[Any]], columns: Columns, text: str | None, *, lenient: bool = False
 ) -> Condition:

@@ -4,22 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ragwork_hooks.audit import AuditDetails
-from ragwork_hooks.http import Empty, File, Request, Response
+from ragwork_hooks.http import Empty, Request, Response
+from ragwork_hooks.storage import Transaction
 from scim2_models import Context
 
-from ragwork_scim.config import ScimConfig
-from ragwork_scim.directory_sync import DirectorySync
 from ragwork_scim.protocol import patches, payloads
 from ragwork_scim.protocol.columns import USER_COLUMNS
-from ragwork_scim.protocol.discovery import listed
-from ragwork_scim.protocol.error_format import MEDIA_TYPE
-from ragwork_scim.protocol.etags import is_known, require_version
-from ragwork_scim.protocol.filters import Condition, condition, order
+from ragwork_scim.protocol.filters import Condition, ResourceRange
 from ragwork_scim.protocol.models import Person
 from ragwork_scim.protocol.projection import AttributeSelection, projected
-from ragwork_scim.protocol.queries import Projection, ResourceListQuery
-from ragwork_scim.protocol.search import ResourceSearch, list_query
-from ragwork_scim.protocol.urls import USERS, etag
+from ragwork_scim.protocol.queries import Projection
+from ragwork_scim.protocol.urls import USERS
+from ragwork_scim.resource_api import ResourceApi
 from ragwork_scim.tenant_lock import acquire
 from ragwork_scim.users import user_store
 from ragwork_scim.users.user_store import StoredUser
@@ -29,26 +25,12 @@ _CREATED, _UPDATED, _DISABLED, _DELETED = (
 )
 
 
-class UsersApi:
-    """Handlers. Writes take the tenant's turn first."""
+class UsersApi(ResourceApi[StoredUser]):
+    """Handlers."""
 
-    def __init__(self, config: ScimConfig, rights: DirectorySync) -> None:
-        self._config = config
-        self._rights = rights
-
-    async def list(self, request: Request[Empty, ResourceListQuery]) -> object:
-        return await self._found(request, request.query)
-
-    async def search(self, request: Request[dict[str, Any], Empty]) -> object:
-        return await self._found(request, list_query(request.body))
-
-    async def get(self, request: Request[Empty, Projection]) -> Response | File:
-        wanted = AttributeSelection.of(request.query)
-        stored = await user_store.get(request.tx, request.path["user_id"])
-        tag = {"ETag": etag(stored.version)}
-        if is_known(request.headers, stored.version):
-            return File(data=b"", mime=MEDIA_TYPE, status=304, headers=tag)
-        return Response(data=projected(Person, stored.resource(), wanted), headers=tag)
+    model = Person
+    columns = USER_COLUMNS
+    address = USERS
 
     async def create(self, request: Request[dict[str, Any], Projection]) -> Response:
         person = payloads.user_of(request.body, Context.RESOURCE_CREATION_REQUEST)
@@ -56,7 +38,7 @@ class UsersApi:
         await acquire(request.tx)
         stored = await user_store.insert(request.tx, person)
         await self._rights.create(request.tx, request.principal, stored.id, stored.active)
-        return _reply(stored, wanted, _note(_CREATED, stored, "created"))
+        return self._reply(stored, wanted, _note(_CREATED, stored, "created"))
 
     async def replace(self, request: Request[dict[str, Any], Projection]) -> Response:
         person = payloads.user_of(request.body, Context.RESOURCE_REPLACEMENT_REQUEST)
@@ -81,13 +63,6 @@ class UsersApi:
         await user_store.delete(request.tx, stored.id)
         return Response(status=204, audit=_note(_DELETED, stored, "deleted"))
 
-    async def _held(self, request: Request[Any, Any]) -> StoredUser:
-        """The user in the tenant's turn. Raises ``Problem`` 404 and 412."""
-        await acquire(request.tx)
-        stored = await user_store.get(request.tx, request.path["user_id"])
-        require_version(request.headers, stored.version)
-        return stored
-
     async def _changed(
         self, request: Request[dict[str, Any], Projection], stored: StoredUser, person: Person, how: str
     ) -> Response:
@@ -98,36 +73,23 @@ class UsersApi:
         )
         disabled = stored.active and not now.active
         note = _note(_DISABLED if disabled else _UPDATED, now, how)
-        return _reply(now, wanted, note, changed=now is not stored)
+        return self._reply(now, wanted, note, changed=now is not stored)
 
-    async def _found(self, request: Request[Any, Any], query: ResourceListQuery) -> object:
-        search = ResourceSearch.of(query, self._config.default_page_size, self._config.max_page_size)
-        where = condition(Person, USER_COLUMNS, search.filter)
-        total = await user_store.count(request.tx, where)
-        resources = await self.section(request, search, where, search.count, search.start - 1)
-        return listed(resources, total=total, start=search.start)
+    async def _stored(
+        self, request: Request[Any, Any], wanted: AttributeSelection | None = None
+    ) -> StoredUser:
+        return await user_store.get(request.tx, request.path["user_id"])
 
-    async def section(
-        self, request: Request[Any, Any], search: ResourceSearch, where: Condition, limit: int, offset: int
-    ) -> Sequence[Mapping[str, object]]:
-        """Up to ``limit`` resources that meet ``where``, from ``offset`` on."""
-        if limit <= 0:
-            return ()
-        by = order(Person, USER_COLUMNS, search.sort_by, search.descending)
-        found = await user_store.page(request.tx, where, by, limit, offset)
-        return [projected(Person, user.resource(), search.wanted) for user in found]
+    async def _count(self, tx: Transaction, where: Condition) -> int:
+        return await user_store.count(tx, where)
 
+    async def _page(
+        self, tx: Transaction, rows: ResourceRange, wanted: AttributeSelection
+    ) -> Sequence[StoredUser]:
+        return await user_store.page(tx, rows)
 
-def _reply(
-    stored: StoredUser, wanted: AttributeSelection, note: AuditDetails, *, changed: bool = True
-) -> Response:
-    return Response(
-        data=projected(Person, stored.resource(), wanted),
-        status=201 if note.metadata["operation"] == "created" else 200,
-        headers={"ETag": etag(stored.version), "Location": USERS + stored.id},
-        changed=changed,
-        audit=note,
-    )
+    def _shown(self, stored: StoredUser, wanted: AttributeSelection) -> Mapping[str, object]:
+        return projected(Person, stored.resource(), wanted)
 
 
 def _note(event: str, stored: StoredUser, operation: str) -> AuditDetails:

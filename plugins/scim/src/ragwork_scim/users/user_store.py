@@ -13,7 +13,7 @@ from ragwork_toolkit.rows import from_row
 from scim2_models import Context
 
 from ragwork_scim.protocol.error_format import payload_invalid, taken
-from ragwork_scim.protocol.filters import Condition
+from ragwork_scim.protocol.filters import Condition, ResourceRange
 from ragwork_scim.protocol.folding import fold
 from ragwork_scim.protocol.models import Person
 from ragwork_scim.protocol.urls import GROUPS, USERS, meta
@@ -123,16 +123,12 @@ async def count(tx: Transaction, where: Condition) -> int:
     return total
 
 
-async def page(
-    tx: Transaction, where: Condition, order: str, limit: int, offset: int
-) -> Sequence[StoredUser]:
-    """Users that meet ``where``; ``order`` is SQL of ours."""
+async def page(tx: Transaction, wanted: ResourceRange) -> Sequence[StoredUser]:
     sql = (
         f"SELECT {_COLUMNS}, {_GROUPS} FROM scim.users u"  # noqa: S608  # compiled, values are parameters
-        f" WHERE u.tenant_id = ragwork.tenant() AND {where.sql}"
-        f" ORDER BY {order} LIMIT {limit:d} OFFSET {offset:d}"
+        f" WHERE u.tenant_id = ragwork.tenant() AND {wanted.sql}"
     )
-    return [from_row(StoredUser, row) for row in await tx.fetch(sql, *where.parameters)]
+    return [from_row(StoredUser, row) for row in await tx.fetch(sql, *wanted.where.parameters)]
 
 
 def folded(value: Any) -> Any:
