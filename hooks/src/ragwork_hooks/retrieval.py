@@ -96,7 +96,8 @@ class Retriever(Protocol):
 class Chunk:
     """A piece of a document as the index keeps it: the characters ``start`` to ``end``, below what is repeated in
     front of them. ``vector`` is ``None`` when the index already has
-    the vector for ``digest`` (content hash, hex sha256) from the document's earlier version.
+    the vector for ``digest`` (content hash, hex sha256) from the document's earlier version. ``metadata`` is the
+    chunk's own, beside the document's: where in a file it stands.
     """
 
     id: str
@@ -106,6 +107,7 @@ class Chunk:
     end: int
     digest: str
     vector: Sequence[float] | None
+    metadata: Mapping[str, object] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

@@ -9,6 +9,7 @@ from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.commands import Command
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
+from ragwork_hooks.parsing import DocumentParsing
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.providers import ProviderMiddleware, StoredBindings
@@ -47,7 +48,7 @@ class DocumentsPlugin:
             summary="Corpora, documents, their permissions and their ingestion",
             provides=(DocumentCatalog, CorpusSearch),
             requires=(Index,),
-            optional=(Directory, AuditLog),
+            optional=(Directory, AuditLog, DocumentParsing),
             config=DocumentsConfig,
             schema="documents",
             migrations=Path(__file__).parent / "migrations",
@@ -59,7 +60,8 @@ class DocumentsPlugin:
         services, config = context.services, context.config
         index = services.use(Index)
         access = DocumentAcl(admin_bypass=config.admin_bypass_acl)
-        ingestion = IngestionJobs(services, index)
+        parsing = services.use_optional(DocumentParsing)
+        ingestion = IngestionJobs(services, index, parsing)
         catalog = Catalog(services)
         immediate = ingestion if config.execution_mode == "inline" else None
         document_service = DocumentService(services, index, access, immediate)
@@ -80,7 +82,7 @@ class DocumentsPlugin:
                     Corpora(services, catalog, document_service, rights, config.embedding_provider)
                 ),
                 *document_routes.routes(
-                    Documents(services, catalog), document_service, access, config.max_bytes
+                    Documents(services, catalog), document_service, access, parsing, config.max_bytes
                 ),
                 *grant_routes.routes(rights.readers, access),
                 *RetrieveApi(services, catalog, search).routes(),

@@ -9,6 +9,7 @@ from ragwork_hooks.authz import Resource
 from ragwork_hooks.errors import not_found
 from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.jobs import JobStatus
+from ragwork_hooks.parsing import DocumentParsing
 from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.routes import read_route, write_route
@@ -82,9 +83,13 @@ class Documents:
 
 
 def routes(
-    documents: Documents, document_service: DocumentService, access: acl.DocumentAcl, max_bytes: int
+    documents: Documents,
+    document_service: DocumentService,
+    access: acl.DocumentAcl,
+    parsing: DocumentParsing | None,
+    max_bytes: int,
 ) -> tuple[AnyRoute, ...]:
-    """The document routes; ``max_bytes`` bounds the bodies that carry content."""
+    """The document routes; ``parsing`` tells files that are no text, ``max_bytes`` bounds bodies with content."""
 
     async def load(request: Request[object, object]) -> Resource:
         return await access.load(request.tx, request.principal, request.path["document_id"])
@@ -96,7 +101,7 @@ def routes(
         return await documents.get(request.tx, request.path["document_id"])
 
     async def upload(request: Request[UploadForm, Empty]) -> Response:
-        submission = from_upload(request.body)
+        submission = await from_upload(request.body, parsing, request.tx.tenant_id)
         return await _accept(request.tx, request.principal, request.body, submission)
 
     async def ingest_text(request: Request[TextIngestRequest, Empty]) -> Response:

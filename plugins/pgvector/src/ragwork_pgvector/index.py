@@ -135,8 +135,8 @@ def _granted(readers: Mapping[str, str | None]) -> tuple[list[str], list[datetim
 
 
 def _columns(chunks: Sequence[Chunk]) -> Iterator[Sequence[object]]:
-    rows = [(c.ordinal, c.id, c.digest, c.start, c.end, c.text) for c in chunks]
-    yield from ([row[i] for row in rows] for i in range(6))
+    rows = [(c.ordinal, c.id, c.digest, c.start, c.end, c.text, dict(c.metadata)) for c in chunks]
+    yield from ([row[i] for row in rows] for i in range(7))
     yield [None if c.vector is None else packed(c.vector) for c in chunks]
 
 
@@ -167,15 +167,16 @@ document AS (
 ),
 piece AS (
     SELECT * FROM unnest(
-        $18::integer[], $19::text[], $20::text[], $21::integer[], $22::integer[], $23::text[], $24::public.halfvec[]
-    ) AS c (ordinal, chunk_id, digest, start_offset, end_offset, text, vector)
+        $18::integer[], $19::text[], $20::text[], $21::integer[], $22::integer[], $23::text[], $24::jsonb[],
+        $25::public.halfvec[]
+    ) AS c (ordinal, chunk_id, digest, start_offset, end_offset, text, metadata, vector)
 ),
 new_chunks AS (
     INSERT INTO pgvector.chunks (
-        tenant_id, generation, ordinal, chunk_id, digest, start_offset, end_offset, text
+        tenant_id, generation, ordinal, chunk_id, digest, start_offset, end_offset, text, metadata
     )
     SELECT ragwork.tenant(), document.generation, p.ordinal, p.chunk_id, p.digest, p.start_offset,
-        p.end_offset, p.text
+        p.end_offset, p.text, p.metadata
     FROM piece p, document
 ),
 new_postings AS (

@@ -20,7 +20,7 @@ _VECTORS: Final = " UNION ALL ".join(
 # One row per chunk; a document without chunks gives one row whose ordinal is null.
 _DOCUMENT: Final = f"""
 SELECT d.generation, d.corpus_id, d.version, d.source, d.owner, d.embedder, d.language, d.metadata, d.labels,
-    c.ordinal, c.chunk_id, c.digest, c.start_offset, c.end_offset, c.text, v.embedding,
+    c.ordinal, c.chunk_id, c.digest, c.start_offset, c.end_offset, c.text, c.metadata AS own_metadata, v.embedding,
     CASE WHEN c.ordinal IS NULL OR c.ordinal = (
         SELECT min(ordinal) FROM pgvector.chunks f WHERE f.generation = d.generation
     ) THEN (
@@ -63,7 +63,7 @@ class LocalPassageSource:
         scores = p.bind([hit.score for hit in hits], "float8[]")
         rows = await tx.fetch(
             f"""SELECT d.document_id, c.chunk_id, c.text, h.score, d.source, d.version,
-                c.start_offset, c.end_offset, d.language, d.metadata,
+                c.start_offset, c.end_offset, d.language, d.metadata || c.metadata AS metadata,
                 NULL::float8 AS lexical, NULL::float8 AS semantic
             FROM unnest({revisions}, {ordinals}, {scores}) WITH ORDINALITY AS h (generation, ordinal, score, n)
             JOIN pgvector.documents d USING (generation)
@@ -104,6 +104,7 @@ def _chunk(row: Row) -> Chunk:
         end=row["end_offset"],
         digest=row["digest"],
         vector=row["embedding"].to_list(),
+        metadata=row["own_metadata"],
     )
 
 

@@ -321,7 +321,8 @@ def _mixed(source: str) -> str:
 def _answer(top_k: str) -> str:
     return f"""
 SELECT d.document_id, c.chunk_id, c.text, top.score, d.source, d.version, c.start_offset, c.end_offset,
-    d.language, d.metadata, least(1, coalesce(top.lexical / nullif((SELECT score FROM attainable), 0), 0)) AS lexical,
+    d.language, d.metadata || c.metadata AS metadata,
+    least(1, coalesce(top.lexical / nullif((SELECT score FROM attainable), 0), 0)) AS lexical,
     top.cosine AS semantic
 FROM (SELECT * FROM answer ORDER BY score DESC, generation, ordinal LIMIT {top_k}) AS top
 JOIN pgvector.documents d USING (generation)

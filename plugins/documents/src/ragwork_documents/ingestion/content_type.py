@@ -11,6 +11,8 @@ PLAIN: Final = "text/plain"
 MARKDOWN: Final = "text/markdown"
 JSON: Final = "application/json"
 ACCEPTED: Final = (PLAIN, MARKDOWN, JSON)
+#: What is stored as a text, whatever it came as; all else is a file that a parser reads.
+TEXTS: Final = frozenset(ACCEPTED)
 
 _LABELS: Final = {
     PLAIN: PLAIN,

@@ -15,6 +15,7 @@ from ragwork_hooks.retrieval import Index
 from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 
+from ragwork_documents.ingestion.file_text import text_key
 from ragwork_documents.ingestion.ingest_payload import JOB_KIND, DocumentGeneration, payload
 from ragwork_documents.ingestion.input_checks import invalid
 from ragwork_documents.permissions import acl
@@ -44,7 +45,8 @@ class Submission:
     """
 
     document_id: str
-    text: str
+    #: A text in UTF-8, or a file of the type ``content_type``.
+    source: bytes
     filename: str
     content_type: str
     ingest_source: str
@@ -61,7 +63,7 @@ class Submission:
         # All that decides what is indexed: the same again is the same document.
         rest = [self.filename, self.content_type, self.chunk_size, self.chunk_overlap, self.metadata]
         digest = hashlib.sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS))
-        digest.update(self.text.encode())
+        digest.update(self.source)
         return digest.hexdigest()
 
 
@@ -201,7 +203,12 @@ class DocumentService:
         )
         await self._index.delete(tx, ids)
         for row in documents:
-            await self._services.blob.delete(tx, row["blob_key"])
+            await self._forget(tx, row["blob_key"])
+
+    async def _forget(self, tx: Transaction, blob_key: str) -> None:
+        """Delete a source, and the text that a parser found in it."""
+        await self._services.blob.delete(tx, blob_key)
+        await self._services.blob.delete(tx, text_key(blob_key))
 
     async def authorize(self, tx: Transaction, principal: Principal, action: Action, document: Row) -> None:
         """Hold an existing document's row against the whole authorization plan. Raises ``Problem`` 403."""
@@ -265,7 +272,7 @@ class DocumentService:
                 if await self._stays(tx, row, corpus_id, submissions[row["id"]], overwrite):
                     outcomes[row["id"]] = _standing(row)
                 else:
-                    await self._services.blob.delete(tx, row["blob_key"])
+                    await self._forget(tx, row["blob_key"])
             except Problem as problem:
                 outcomes[row["id"]] = attrs.evolve(_standing(row), refusal=problem)
         return outcomes
@@ -309,7 +316,7 @@ class DocumentService:
         }
         differs = [name for name in kept if name in submission.chosen and not kept[name]]
         source = await self._services.blob.get(tx, row["blob_key"])
-        return differs if source == submission.text.encode() else ["content", *differs]
+        return differs if source == submission.source else ["content", *differs]
 
     async def _store_sources(
         self, tx: Transaction, targets: Sequence[DocumentGeneration], submissions: Sequence[Submission]
@@ -317,7 +324,7 @@ class DocumentService:
         ids = {target.document_id for target in targets}
         for submission in submissions:
             if submission.document_id in ids:
-                await self._services.blob.put(tx, submission.blob_key, submission.text.encode())
+                await self._services.blob.put(tx, submission.blob_key, submission.source)
 
     async def _start(
         self, tx: Transaction, corpus_id: str, targets: Sequence[DocumentGeneration]

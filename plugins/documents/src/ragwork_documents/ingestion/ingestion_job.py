@@ -13,15 +13,17 @@ from typing import Final
 import attrs
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.jobs import Job, JobKind, PermanentFailure
+from ragwork_hooks.parsing import DocumentParsing, Parsed, ParseError
 from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument
 from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.text.languages import detect
 
-from ragwork_documents.ingestion.chunker import split
-from ragwork_documents.ingestion.content_type import MARKDOWN
+from ragwork_documents.ingestion.chunker import Span, split
+from ragwork_documents.ingestion.content_type import MARKDOWN, TEXTS
 from ragwork_documents.ingestion.document_service import MAX_CHUNKS
+from ragwork_documents.ingestion.file_text import rendered, text_key
 from ragwork_documents.ingestion.ingest_payload import JOB_KIND, DocumentGeneration, payload, targets_of
 from ragwork_documents.permissions.readers import readers_by_document
 
@@ -37,7 +39,11 @@ class _Piece:
     text: str
     start: int
     end: int
+    #: Of what is embedded.
     digest: str
+    #: The headings above it, which are embedded with it.
+    context: str
+    metadata: Mapping[str, object]
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +53,8 @@ class _Work:
     target: DocumentGeneration
     language: str
     pieces: Sequence[_Piece]
+    #: A file's text, and where it is kept.
+    file_text: tuple[str, bytes] | None
     known: frozenset[str]
 
 
@@ -54,7 +62,11 @@ class _Work:
 class _Claimed:
     target: DocumentGeneration
     source: bytes | None
-    markdown: bool
+    blob_key: str
+    content_type: str
+    filename: str
+    #: What a parser found in the source, where it is no text.
+    parsed: Parsed | None
     size: int
     overlap: int
     known: frozenset[str]
@@ -63,9 +75,10 @@ class _Claimed:
 class IngestionJobs:
     """Runs ``documents.ingest`` jobs."""
 
-    def __init__(self, services: Services, index: Index) -> None:
+    def __init__(self, services: Services, index: Index, parsing: DocumentParsing | None) -> None:
         self._services = services
         self._index = index
+        self._parsing = parsing
 
     def kind(self, *, max_attempts: int, concurrency: int) -> JobKind:
         """The declaration of the job."""
@@ -118,7 +131,7 @@ class IngestionJobs:
             states[target.document_id] = "succeeded"
             try:
                 embedder, claimed = await self._claim(tx, 1, corpus_id, [target])
-                works = await asyncio.to_thread(_cut_all, claimed)
+                works = await self._cut(tx.tenant_id, claimed)
                 vectors = await self._embed(embedder, works, None)
                 await self._store(tx, corpus_id, embedder, works, vectors)
             except (ProviderError, PermanentFailure) as error:
@@ -141,7 +154,7 @@ class IngestionJobs:
             embedder, claimed = await self._claim(tx, job.attempt, corpus_id, targets)
         if not claimed:
             return
-        works = await asyncio.to_thread(_cut_all, claimed)
+        works = await self._cut(job.tenant_id, claimed)
         vectors = await self._embed(embedder, works, job.tenant_id if len(works) == 1 else None)
         async with self._services.db.tenant(job.tenant_id) as tx:
             await self._store(tx, corpus_id, embedder, works, vectors)
@@ -161,7 +174,7 @@ class IngestionJobs:
             WHERE d.tenant_id = ragwork.tenant() AND d.id = t.id AND d.generation = t.generation
                 AND d.status IN ('queued', 'processing', 'failed') AND d.corpus_id = $4
                 AND c.tenant_id = d.tenant_id AND c.id = d.corpus_id
-            RETURNING d.id, d.generation, d.blob_key, d.content_type, d.chunk_size, d.chunk_overlap,
+            RETURNING d.id, d.generation, d.blob_key, d.content_type, d.filename, d.chunk_size, d.chunk_overlap,
                 d.indexed_generation, c.embedder""",
             *_columns(targets),
             attempt,
@@ -176,13 +189,33 @@ class IngestionJobs:
             claimed.append(_claimed(row, source, known))
         return (rows[0]["embedder"] if rows else ""), claimed
 
+    async def _cut(self, tenant_id: str, claimed: Sequence[_Claimed]) -> Sequence[_Work]:
+        parsed = [await self._parse(tenant_id, document) for document in claimed]
+        return await asyncio.to_thread(_cut_all, parsed)
+
+    async def _parse(self, tenant_id: str, document: _Claimed) -> _Claimed:
+        """The document with what its parser found, unless it is a text. Raises ``PermanentFailure`` for a file that
+        can't be read, and the ``ProviderError`` of the parsing.
+        """
+        if document.source is None or document.content_type in TEXTS:
+            return document
+        if self._parsing is None:
+            raise PermanentFailure(f"{document.content_type} needs a parser, and none is installed")
+        try:
+            parsed = await self._parsing.parse(
+                tenant_id, document.source, document.filename, document.content_type
+            )
+        except ParseError as error:
+            raise PermanentFailure(f"{error.code}: {error.message}") from error
+        return attrs.evolve(document, parsed=parsed)
+
     async def _embed(
         self, embedder: str, works: Sequence[_Work], reporting_to: str | None
     ) -> Mapping[str, Sequence[float]]:
         """Digest → vector of every piece that the index does not know. How far the first of ``works`` is gets
         reported in the tenant ``reporting_to``.
         """
-        fresh = {p.digest: p.text for w in works for p in w.pieces if p.digest not in w.known}
+        fresh = {p.digest: p.context + p.text for w in works for p in w.pieces if p.digest not in w.known}
         vectors: dict[str, Sequence[float]] = {}
         if not fresh:
             return vectors
@@ -231,6 +264,8 @@ class IngestionJobs:
         readers = await readers_by_document(tx, [row["id"] for row in rows])
         for row in rows:
             work = by_id[row["id"]]
+            if work.file_text is not None:
+                await self._services.blob.put(tx, *work.file_text)
             await self._index.replace(
                 tx, _indexed(row, corpus_id, embedder, work, vectors, readers[row["id"]])
             )
@@ -283,7 +318,10 @@ def _claimed(row: Row, source: bytes | None, known: frozenset[str]) -> _Claimed:
     return _Claimed(
         target=DocumentGeneration(document_id=row["id"], generation=row["generation"]),
         source=source,
-        markdown=row["content_type"] == MARKDOWN,
+        blob_key=row["blob_key"],
+        content_type=row["content_type"],
+        filename=row["filename"],
+        parsed=None,
         size=row["chunk_size"],
         overlap=row["chunk_overlap"],
         known=known,
@@ -299,23 +337,39 @@ def _cut(document: _Claimed) -> _Work:
         raise PermanentFailure("the document's source is gone")
     # One stored by an earlier release may have more.
     overlap = min(document.overlap, document.size // 2)
-    text = document.source.decode()
+    file = None if document.parsed is None else rendered(document.parsed)
+    text = document.source.decode() if file is None else file.text
+    markdown = file is not None or document.content_type == MARKDOWN
     pieces: list[_Piece] = []
-    for span in split(text, document.size, overlap, markdown=document.markdown):
+    for span in split(text, document.size, overlap, markdown=markdown):
         if len(pieces) == MAX_CHUNKS:
             raise PermanentFailure(f"the document makes more than {MAX_CHUNKS} chunks")
-        piece = span.of(text)
-        pieces.append(
-            _Piece(
-                id=f"{document.target.document_id}:{len(pieces)}",
-                ordinal=len(pieces),
-                text=piece,
-                start=span.start,
-                end=span.end,
-                digest=hashlib.sha256(piece.encode()).hexdigest(),
-            )
-        )
-    return _Work(target=document.target, language=detect(text), pieces=pieces, known=document.known)
+        place = {} if file is None else file.place(span.start, span.end)
+        pieces.append(_piece(document.target.document_id, len(pieces), span, span.of(text), place))
+    if file is not None and not pieces:
+        raise PermanentFailure("no_text: there is no text in the file")
+    return _Work(
+        target=document.target,
+        language=detect(text),
+        pieces=pieces,
+        known=document.known,
+        file_text=None if file is None else (text_key(document.blob_key), text.encode()),
+    )
+
+
+def _piece(document_id: str, ordinal: int, span: Span, text: str, place: Mapping[str, object]) -> _Piece:
+    headings = place.get("headings")
+    context = " \u203a ".join(headings) + "\n\n" if isinstance(headings, list) else ""
+    return _Piece(
+        id=f"{document_id}:{ordinal}",
+        ordinal=ordinal,
+        text=text,
+        start=span.start,
+        end=span.end,
+        digest=hashlib.sha256((context + text).encode()).hexdigest(),
+        context=context,
+        metadata=place,
+    )
 
 
 def _indexed(
@@ -342,6 +396,7 @@ def _indexed(
                 start=piece.start,
                 end=piece.end,
                 digest=piece.digest,
+                metadata=piece.metadata,
                 vector=None if piece.digest in work.known else vectors[piece.digest],
             )
             for piece in work.pieces

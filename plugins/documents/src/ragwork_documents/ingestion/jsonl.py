@@ -63,11 +63,11 @@ def batches(paths: Sequence[Path], corpus_id: str) -> Iterator[Batch]:
     chars = 0
     for path in paths:
         for _, submission in _read(path, corpus_id):
-            if batch and (len(batch) == MAX_BATCH or chars + len(submission.text) > MAX_BATCH_CHARS):
+            if batch and (len(batch) == MAX_BATCH or chars + len(submission.source) > MAX_BATCH_CHARS):
                 yield Batch(submissions=batch)
                 batch, chars = [], 0
             batch.append(submission)
-            chars += len(submission.text)
+            chars += len(submission.source)
     if batch:
         yield Batch(submissions=batch)
 

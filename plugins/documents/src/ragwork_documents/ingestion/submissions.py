@@ -5,9 +5,11 @@ from uuid import uuid4
 
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import is_visible
+from ragwork_hooks.http import Upload
+from ragwork_hooks.parsing import DocumentParsing, ParseError
 
 from ragwork_documents.ingestion.chunker import DEFAULT_OVERLAP, DEFAULT_SIZE
-from ragwork_documents.ingestion.content_type import MARKDOWN, PLAIN, read_upload
+from ragwork_documents.ingestion.content_type import ACCEPTED, MARKDOWN, PLAIN, read_upload
 from ragwork_documents.ingestion.document_service import Submission, check_chunking
 from ragwork_documents.ingestion.input_checks import check_metadata, clean_filename
 from ragwork_documents.schemas import TextIngestRequest, UploadForm
@@ -17,6 +19,8 @@ _MARKDOWN_SUFFIXES = (".md", ".markdown")
 
 def from_text(request: TextIngestRequest) -> Submission:
     """A raw text. Raises ``Problem`` 422 for a blank one, and for metadata or chunk sizes that don't fit."""
+    if not is_visible(request.text):
+        raise blank("text")
     document_id = request.document_id or uuid4().hex
     filename = clean_filename(request.filename or "") or f"{document_id}.txt"
     markdown = filename.lower().endswith(_MARKDOWN_SUFFIXES)
@@ -27,8 +31,7 @@ def from_text(request: TextIngestRequest) -> Submission:
     }
     return _submission(
         document_id=document_id,
-        text=request.text,
-        where="text",
+        source=request.text.encode(),
         filename=filename,
         content_type=MARKDOWN if markdown else PLAIN,
         ingest_source="text",
@@ -39,16 +42,26 @@ def from_text(request: TextIngestRequest) -> Submission:
     )
 
 
-def from_upload(form: UploadForm) -> Submission:
-    """A file. Raises ``Problem`` 415 for a type that is not accepted, 422 for a blank one or what it can't hold."""
-    source = read_upload(form.file)
+async def from_upload(form: UploadForm, parsing: DocumentParsing | None, tenant_id: str) -> Submission:
+    """A file. Raises ``Problem`` 415 for a type that nobody parses, 422 for a blank one or what it can't hold, and the
+    ``ProviderError`` of the parsing.
+    """
+    file = form.file
+    try:
+        text = read_upload(file)
+        source, content_type = text.text.encode(), text.content_type
+        if not is_visible(text.text):
+            raise blank("file")
+    except Problem as refused:
+        if parsing is None or refused.status != 415:
+            raise
+        source, content_type = file.data, await _file_type(file, parsing, tenant_id)
     document_id = form.document_id or uuid4().hex
     return _submission(
         document_id=document_id,
-        text=source.text,
-        where="file",
-        filename=clean_filename(form.file.filename) or document_id,
-        content_type=source.content_type,
+        source=source,
+        filename=clean_filename(file.filename) or document_id,
+        content_type=content_type,
         ingest_source="upload",
         chunk_size=None,
         chunk_overlap=None,
@@ -56,11 +69,23 @@ def from_upload(form: UploadForm) -> Submission:
     )
 
 
+async def _file_type(file: Upload, parsing: DocumentParsing, tenant_id: str) -> str:
+    """What some parser takes it for. Raises ``Problem`` 415."""
+    try:
+        return await parsing.media_type(tenant_id, file.data, file.filename, file.content_type)
+    except ParseError as error:
+        accepted = sorted({*ACCEPTED, *error.accepted})
+        raise Problem(
+            "UNSUPPORTED_MEDIA_TYPE",
+            f"file: {error.message}; accepted are {', '.join(accepted)}",
+            details={"accepted": accepted, "provider_kind": "parser"},
+        ) from None
+
+
 def _submission(
     *,
     document_id: str,
-    text: str,
-    where: str,
+    source: bytes,
     filename: str,
     content_type: str,
     ingest_source: str,
@@ -69,18 +94,16 @@ def _submission(
     metadata: Mapping[str, object],
     chosen: frozenset[str] = frozenset(),
 ) -> Submission:
-    if not is_visible(text):
-        raise blank(where)
     labels = check_metadata(metadata) if metadata else {}
     size = DEFAULT_SIZE if chunk_size is None else chunk_size
     overlap = chunk_overlap
     if overlap is None:
         # A size of one's own below the default overlap still gets a sensible one.
         overlap = min(DEFAULT_OVERLAP, size // 8)
-    check_chunking(len(text), size, overlap)
+    check_chunking(len(source), size, overlap)
     return Submission(
         document_id=document_id,
-        text=text,
+        source=source,
         filename=filename,
         content_type=content_type,
         ingest_source=ingest_source,
