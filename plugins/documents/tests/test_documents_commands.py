@@ -135,7 +135,7 @@ async def test_sources_are_a_file_or_a_folder_with_some(tmp_path):
 
 
 async def test_the_seed_speaks_of_release_gates_and_testing():
-    text = " ".join(d.text for d in seed_documents())
+    text = " ".join(d.source.decode() for d in seed_documents())
     assert "Agent 2.0" in text
     assert "release gates" in text.lower()
 

@@ -15,9 +15,10 @@ from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.providers import ProviderMiddleware, StoredBindings
 from ragwork_hooks.retrieval import Index
 
-from ragwork_documents import commands, document_routes
+from ragwork_documents import commands, content_routes, document_routes
 from ragwork_documents.areas import AREAS
 from ragwork_documents.config import DocumentsConfig
+from ragwork_documents.content_routes import DocumentContents
 from ragwork_documents.corpora import corpus_routes
 from ragwork_documents.corpora.bound_providers import bound
 from ragwork_documents.corpora.corpus_rights import CorpusRights
@@ -84,6 +85,7 @@ class DocumentsPlugin:
                 *document_routes.routes(
                     Documents(services, catalog), document_service, access, parsing, config.max_bytes
                 ),
+                *content_routes.routes(DocumentContents(services), access),
                 *grant_routes.routes(rights.readers, access),
                 *RetrieveApi(services, catalog, search).routes(),
             ),

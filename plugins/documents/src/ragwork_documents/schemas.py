@@ -95,7 +95,7 @@ class UploadForm:
 
     #: The corpus. Example: "c1"
     corpus_id: str = fields.text(min_length=1, max_length=128)
-    #: The file: plain text, Markdown, or JSON with a field `text`.
+    #: The file, of any type that a parser takes: text, Markdown, PDF, Word, Excel, HTML …; JSON with a field `text`.
     file: Upload
     #: Yours to choose, unique in the tenant; made by the server if absent. Example: "leave"
     document_id: str | None = identifier(default=None)

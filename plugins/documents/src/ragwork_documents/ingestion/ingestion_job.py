@@ -75,7 +75,7 @@ class _Claimed:
 class IngestionJobs:
     """Runs ``documents.ingest`` jobs."""
 
-    def __init__(self, services: Services, index: Index, parsing: DocumentParsing | None) -> None:
+    def __init__(self, services: Services, index: Index, parsing: DocumentParsing | None = None) -> None:
         self._services = services
         self._index = index
         self._parsing = parsing

@@ -9,7 +9,7 @@ from ragwork_hooks.http import Upload
 from ragwork_hooks.parsing import DocumentParsing, ParseError
 
 from ragwork_documents.ingestion.chunker import DEFAULT_OVERLAP, DEFAULT_SIZE
-from ragwork_documents.ingestion.content_type import ACCEPTED, MARKDOWN, PLAIN, read_upload
+from ragwork_documents.ingestion.content_type import ACCEPTED, MARKDOWN, PLAIN, TEXTS, read_upload
 from ragwork_documents.ingestion.document_service import Submission, check_chunking
 from ragwork_documents.ingestion.input_checks import check_metadata, clean_filename
 from ragwork_documents.schemas import TextIngestRequest, UploadForm
@@ -55,7 +55,7 @@ async def from_upload(form: UploadForm, parsing: DocumentParsing | None, tenant_
     except Problem as refused:
         if parsing is None or refused.status != 415:
             raise
-        source, content_type = file.data, await _file_type(file, parsing, tenant_id)
+        source, content_type = await _read_file(file, parsing, tenant_id, refused)
     document_id = form.document_id or uuid4().hex
     return _submission(
         document_id=document_id,
@@ -69,10 +69,20 @@ async def from_upload(form: UploadForm, parsing: DocumentParsing | None, tenant_
     )
 
 
-async def _file_type(file: Upload, parsing: DocumentParsing, tenant_id: str) -> str:
-    """What some parser takes it for. Raises ``Problem`` 415."""
+async def _read_file(
+    file: Upload, parsing: DocumentParsing, tenant_id: str, refused: Problem
+) -> tuple[bytes, str]:
+    """What is stored of a file, and its type: a text of another encoding in UTF-8, all else as it is. Raises
+    ``Problem`` 415, which is ``refused`` for a text that can't be decoded.
+    """
     try:
-        return await parsing.media_type(tenant_id, file.data, file.filename, file.content_type)
+        media_type = await parsing.media_type(tenant_id, file.data, file.filename, file.content_type)
+        if media_type not in TEXTS:
+            return file.data, media_type
+        parsed = await parsing.parse(tenant_id, file.data, file.filename, file.content_type)
+        if parsed.encoding is None:
+            raise refused
+        return file.data.decode(parsed.encoding).replace("\x00", " ").encode(), media_type
     except ParseError as error:
         accepted = sorted({*ACCEPTED, *error.accepted})
         raise Problem(

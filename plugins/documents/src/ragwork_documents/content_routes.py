@@ -1,0 +1,84 @@
+"""The original of a document, and its text: what a citation's ``start`` and ``end`` point into."""
+
+from typing import Final
+from urllib.parse import quote
+
+from ragwork_hooks.authz import Resource
+from ragwork_hooks.errors import not_found
+from ragwork_hooks.http import AnyRoute, Empty, File, Request
+from ragwork_hooks.services import Services
+from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.routes import read_route
+
+from ragwork_documents.ingestion.content_type import TEXTS
+from ragwork_documents.ingestion.file_text import text_key
+from ragwork_documents.permissions import acl
+
+#: A document is somebody's, and what is in it may do anything in a browser that takes it for a page of ours.
+_HEADERS: Final = {
+    "Cache-Control": "private, no-store",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class DocumentContents:
+    """Reads the blobs of a document that the caller may read."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def original(self, tx: Transaction, document_id: str) -> File:
+        """The file as it was uploaded. Raises ``Problem`` 404, also for a source that is gone."""
+        row = await _row(tx, document_id)
+        data = await self._services.blob.get(tx, row["blob_key"])
+        if data is None:
+            raise not_found("content of document", document_id)
+        name = f"attachment; filename*=UTF-8''{quote(row['filename'], safe='')}"
+        return File(data=data, mime=row["content_type"], headers={**_HEADERS, "Content-Disposition": name})
+
+    async def text(self, tx: Transaction, document_id: str) -> File:
+        """The text that passages are cut from. Raises ``Problem`` 404, also for a file that is not read yet."""
+        row = await _row(tx, document_id)
+        key = row["blob_key"] if row["content_type"] in TEXTS else text_key(row["blob_key"])
+        data = await self._services.blob.get(tx, key)
+        if data is None:
+            raise not_found("text of document", document_id)
+        return File(data=data, mime="text/plain; charset=utf-8", headers=_HEADERS)
+
+
+async def _row(tx: Transaction, document_id: str) -> Row:
+    row = await tx.fetchrow(
+        """SELECT blob_key, filename, content_type FROM documents.documents
+        WHERE tenant_id = ragwork.tenant() AND id = $1""",
+        document_id,
+    )
+    if row is None:
+        raise not_found("document", document_id)
+    return row
+
+
+def routes(contents: DocumentContents, access: acl.DocumentAcl) -> tuple[AnyRoute, ...]:
+    """The routes under one document."""
+
+    async def load(request: Request[object, object]) -> Resource:
+        return await access.load(request.tx, request.principal, request.path["document_id"])
+
+    async def original(request: Request[Empty, Empty]) -> File:
+        return await contents.original(request.tx, request.path["document_id"])
+
+    async def text(request: Request[Empty, Empty]) -> File:
+        return await contents.text(request.tx, request.path["document_id"])
+
+    return (
+        read_route(
+            name="documents.content", path="/v1/documents/{document_id}/content",
+            summary="The file as it was uploaded", handler=original, action=acl.READ, response=None,
+            resource=load, errors=("AUTHZ_DENIED", "NOT_FOUND"),
+        ),
+        read_route(
+            name="documents.text", path="/v1/documents/{document_id}/text",
+            summary="The text that citations point into", handler=text, action=acl.READ, response=None,
+            resource=load, errors=("AUTHZ_DENIED", "NOT_FOUND"),
+        ),
+    )  # fmt: skip
