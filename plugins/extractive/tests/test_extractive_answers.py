@@ -335,6 +335,12 @@ def test_a_hostile_passage_is_quick(unit):
     assert _fastest(lambda: choose("What may an editor do?", found), rounds=2) < 0.25
 
 
+def test_a_passage_of_megabytes_is_read_at_its_beginning():
+    found = [passage("An editor may upload documents. " + "long words " * 1_000_000)]
+    assert _fastest(lambda: choose("What may an editor do?", found), rounds=2) < 0.5
+    assert choose("What may an editor do?", found).sentences
+
+
 async def test_a_long_repeated_question_is_still_answered():
     assert "An editor may upload documents. [3]" in await answer("What may an editor upload? " * 741)
 
