@@ -116,15 +116,16 @@ class Chosen:
 
 def choose(question: str, passages: Sequence[Passage]) -> Chosen:
     """The sentences that answer, in the order of passages and text; none when the passages don't say."""
-    asked_terms = AskedTerms(without_asking(question))
+    language = detect(question)
+    asked_terms = AskedTerms(without_asking(question, language))
     readers = _analysers(question, passages)
     weights = {analyser: asked_terms.weights(analyser) for analyser in dict.fromkeys(readers)}
     if not any(weights.values()):
         return Chosen(())
     candidates = _candidates(weights, readers, passages)
-    kind = asked_kind(question)
+    kind = asked_kind(question, language)
     asked = {
-        analyser: _Question(question.casefold(), kind, analyser, _by_rarity(base, candidates))
+        analyser: _Question(question.casefold(), kind, language, _by_rarity(base, candidates))
         for analyser, base in weights.items()
     }
     shares = [
