@@ -17,7 +17,7 @@ class HealthCheck:
 
 @attrs.frozen(kw_only=True)
 class MaintenanceTask:
-    """A named chore an operator may run by hand; ``run`` gives the number of rows it removed, ``keeps_days``
+    """A named chore an operator may run by hand; ``run`` gives the number of rows it removed or made, ``keeps_days``
     is the age from which it removes.
     """
 

@@ -10,11 +10,12 @@ from ragwork_extractive import phrases
 from ragwork_extractive.answer import choose
 from ragwork_extractive.model import ExtractiveModel, provider
 from ragwork_extractive.phrases import phrases_for
-from ragwork_extractive.question_kinds import WantedKind, asked_kind
+from ragwork_extractive.question_kinds import WantedKind, asked_kind, tells_number
 from ragwork_hooks.llm import ChatModel
 from ragwork_hooks.providers import ProviderContext
 from ragwork_hooks.retrieval import Passage
 from ragwork_testkit.llm import ChatModelContract, collect, request, text_of
+from ragwork_toolkit.text.languages import detect
 
 NOTHING = "The corpus does not say."
 INSTALL = """# Install
@@ -335,6 +336,25 @@ def test_a_hostile_passage_is_quick(unit):
     assert _fastest(lambda: choose("What may an editor do?", found), rounds=2) < 0.25
 
 
+def test_a_passage_of_megabytes_is_read_at_its_beginning():
+    found = [passage("An editor may upload documents. " + "long words " * 1_000_000)]
+    assert _fastest(lambda: choose("What may an editor do?", found), rounds=2) < 0.5
+    assert choose("What may an editor do?", found).sentences
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "told"),
+    [
+        ("en", "How many gates has the harbour?", "The harbour has three gates."),
+        ("zh", "港口有多少门？", "港口有三扇门。"),
+        ("ko", "항구에는 문이 몇 개 있습니까?", "항구에는 문이 세 개 있습니다."),
+    ],
+)
+def test_a_number_in_words_is_a_number(language, question, told):
+    assert detect(question) == language
+    assert tells_number(told, language)
+
+
 async def test_a_long_repeated_question_is_still_answered():
     assert "An editor may upload documents. [3]" in await answer("What may an editor upload? " * 741)
 
@@ -423,4 +443,4 @@ def test_the_phrases_are_whole_in_every_language():
     ],
 )
 def test_what_a_question_asks_for(question, number, name):
-    assert asked_kind(question) == WantedKind(number=number, name=name)
+    assert asked_kind(question, detect(question)) == WantedKind(number=number, name=name)

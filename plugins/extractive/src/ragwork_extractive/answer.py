@@ -46,6 +46,8 @@ _CONTEXT_SHARE = 0.45
 _BEFORE_SHARE = 0.35
 #: What a table's header counts for a row whose own cells the question does not mention: it is every row's.
 _UNASKED_ROW = 0.4
+#: Characters of a passage that are read: twice the longest chunk. A retriever of somebody's may bring megabytes.
+_LONGEST_PASSAGE = 40_000
 #: Characters of each passage that its language is told from.
 _SAMPLE = 200
 _KIND_WEIGHT = {"text": 1.0, "item": 0.95, "row": 0.9, "code": 0.7}
@@ -114,15 +116,16 @@ class Chosen:
 
 def choose(question: str, passages: Sequence[Passage]) -> Chosen:
     """The sentences that answer, in the order of passages and text; none when the passages don't say."""
-    asked_terms = AskedTerms(without_asking(question))
+    language = detect(question)
+    asked_terms = AskedTerms(without_asking(question, language))
     readers = _analysers(question, passages)
     weights = {analyser: asked_terms.weights(analyser) for analyser in dict.fromkeys(readers)}
     if not any(weights.values()):
         return Chosen(())
     candidates = _candidates(weights, readers, passages)
-    kind = asked_kind(question)
+    kind = asked_kind(question, language)
     asked = {
-        analyser: _Question(question.casefold(), kind, analyser, _by_rarity(base, candidates))
+        analyser: _Question(question.casefold(), kind, language, _by_rarity(base, candidates))
         for analyser, base in weights.items()
     }
     shares = [
@@ -156,7 +159,7 @@ def _candidates(
         source = frozenset(term.text for term in terms(passage.source, reader) if term.text in base)
         above: dict[str, frozenset[str]] = {}
         before: frozenset[str] = frozenset()
-        for sentence in sentences(number, passage.text):
+        for sentence in sentences(number, passage.text[:_LONGEST_PASSAGE]):
             if sentence.above not in above:
                 headings = terms(sentence.above, reader)
                 above[sentence.above] = frozenset(term.text for term in headings if term.text in base)

@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Final
 
 import attrs
-from ragwork_toolkit.text.languages import detect
 from ragwork_toolkit.text.normalization import words_only
 
 #: Languages whose words stand without spaces between them.
@@ -23,9 +22,8 @@ class WantedKind:
     name: bool = False
 
 
-def asked_kind(question: str) -> WantedKind:
+def asked_kind(question: str, language: str) -> WantedKind:
     """Whether it asks for a number or a date, and whether for a person or a place."""
-    language = detect(question)
     numbers, names, _ = _read().get(language) or _read()["en"]
     number, name = _has(question, language, numbers), _has(question, language, names)
     return WantedKind(number=number, name=name and not number)
@@ -42,9 +40,8 @@ def _has(text: str, language: str, words: Sequence[str]) -> bool:
     return any(f"{edge}{word}{edge}" in said for word in words)
 
 
-def without_asking(question: str) -> str:
+def without_asking(question: str, language: str) -> str:
     """The question without its words of asking, in languages where their characters would pair with what is asked."""
-    language = detect(question)
     if language not in _UNSPACED:
         return question
     numbers, names, _ = _read().get(language, _NONE)

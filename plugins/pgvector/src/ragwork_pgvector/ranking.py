@@ -150,7 +150,7 @@ wanted AS (
 question AS MATERIALIZED (
     SELECT pgvector.term({corpus}, term) AS term, analyser, weight, row_number() OVER ()::integer AS n
     FROM (
-        SELECT *, row_number() OVER (PARTITION BY analyser ORDER BY weight DESC, place) AS rank,
+        SELECT *, row_number() OVER (PARTITION BY analyser ORDER BY stop, weight DESC, place) AS rank,
             count(*) FILTER (WHERE NOT stop) OVER (PARTITION BY analyser) AS telling
         FROM wanted
     ) AS w

@@ -13,6 +13,7 @@ _IGNORABLE: Final = regex.compile(r"[\p{Default_Ignorable_Code_Point}\u0640]+")
 _OPTIONAL_VOWELS: Final = regex.compile(
     r"[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed]+"
 )
+_NEITHER_LETTER_NOR_DIGIT: Final = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 _ACCENTS: Final = regex.compile(r"[\u0300-\u036f]+")
 #: Characters that a cheap test finds in nearly every text that needs none of this.
 _PLAIN: Final = regex.compile(r"[\x00-\x7f]*")
@@ -33,8 +34,8 @@ def fold_case(word: str) -> str:
 
 def words_only(text: str) -> str:
     """Normalized and folded: letters, marks and digits, and one space where anything else stood."""
-    folded = fold_case(normalize(text))
-    return " ".join("".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded).split())
+    between: str = _NEITHER_LETTER_NOR_DIGIT.sub(" ", fold_case(normalize(text)))
+    return between.strip()
 
 
 def fold_accents(word: str, language: str) -> str:

@@ -1,4 +1,4 @@
-"""Where words begin and end: Unicode's word boundaries (UAX 29), identifiers whole and by their parts, and pairs of
+"""Where words begin and end: runs of letters, marks and digits, identifiers whole and by their parts, and pairs of
 characters for scripts that put no space between words.
 """
 
@@ -41,14 +41,15 @@ class Word(NamedTuple):
 def words(text: str) -> Iterator[Word]:
     """The words of normalized ``text`` in their order, an identifier before its parts."""
     for run in _RUN.finditer(text):
-        if run["grouped"]:
-            yield from _number(run["grouped"])
-        elif run["unspaced"]:
-            yield from _pairs(run["unspaced"])
-        elif (written := run["spaced"]).isalpha() and (written.islower() or written[1:].islower()):
+        kind, written = run.lastgroup, run.group()
+        if kind == "spaced" and written.isalpha() and (written.islower() or written[1:].islower()):
             yield Word(written, literal=False)  # nearly every word
-        else:
+        elif kind == "spaced":
             yield from _identifier(written)
+        elif kind == "unspaced":
+            yield from _pairs(written)
+        else:
+            yield from _number(written)
 
 
 def _pairs(run: str) -> Iterator[Word]:
