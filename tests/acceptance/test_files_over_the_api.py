@@ -1,5 +1,6 @@
 """Files of other types than text: uploaded, read, found, cited with the place where it stands, and given back."""
 
+import base64
 import io
 from collections.abc import Callable
 from email.message import EmailMessage
@@ -11,6 +12,7 @@ import pytest
 import xlsxwriter
 from fpdf import FPDF
 from fpdf.enums import AccessPermission
+from ragwork_hooks.governance import Subject
 from ragwork_testkit.platform import DEFAULT_PLUGINS
 
 PLUGINS = (*DEFAULT_PLUGINS, "parsing", "pdf", "office", "html", "data", "mail")
@@ -169,3 +171,16 @@ async def test_a_text_of_another_encoding_is_read(platform: Callable[..., Any]) 
         assert taken.status == 202, taken.text
         assert (await settled(app, key, "d"))["status"] == "succeeded"
         assert (await raw(app, key, "/v1/documents/d/text")).decode() == said
+
+
+async def test_an_export_has_the_file_and_its_text(platform: Callable[..., Any]) -> None:
+    data = pdf()
+    async with platform(plugins=PLUGINS) as app:
+        key = await corpus(app)
+        await app.call("POST", "/v1/documents", key, data=form(data, "a.pdf", "application/pdf", "d"))
+        await settled(app, key, "d")
+        store = next(each for each in app.platform.plan.data_stores if each.name == "documents")
+        async with app.platform.parts.db.tenant("t1") as tx:
+            (row,) = [row async for row in store.export(tx, Subject(kind="document", id="d"))]
+        assert base64.b64decode(row["content"]) == data
+        assert FACT in row["text"]

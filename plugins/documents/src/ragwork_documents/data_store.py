@@ -1,5 +1,6 @@
 """Documents as ``ragwork_hooks.governance.DataStore``: listed, counted, exported, erased and expired."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
@@ -12,7 +13,9 @@ from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.data_table import BATCH, DataTable, TableStore, scope_of
 from ragwork_toolkit.scope_sql import Parameters
 
+from ragwork_documents.ingestion.content_type import TEXTS
 from ragwork_documents.ingestion.document_service import DocumentService
+from ragwork_documents.ingestion.file_text import text_key
 from ragwork_documents.permissions import acl
 
 _TABLE: Final = DataTable(
@@ -21,7 +24,7 @@ _TABLE: Final = DataTable(
         DataColumn(name="id", type="text", about="the document"),
         DataColumn(name="corpus_id", type="text", about="the corpus that it is in", facet=True),
         DataColumn(name="filename", type="text", about="what its file or text is called"),
-        DataColumn(name="content_type", type="text", about="the media type of its text", facet=True),
+        DataColumn(name="content_type", type="text", about="its media type", facet=True),
         DataColumn(name="status", type="text", about="how its ingestion stands", facet=True),
         DataColumn(name="owner", type="text", about="the user who created it", facet=True),
         DataColumn(
@@ -35,7 +38,8 @@ _TABLE: Final = DataTable(
     within=acl.scope_condition,
 )
 # The row as it is but for what only means something inside, and who was granted what.
-_WHOLE: Final = """d.id, d.blob_key, to_jsonb(d) - '{tenant_id,blob_key,fingerprint}'::text[] AS document, (
+_WHOLE: Final = """d.id, d.blob_key, d.content_type,
+    to_jsonb(d) - '{tenant_id,blob_key,fingerprint}'::text[] AS document, (
     SELECT coalesce(jsonb_agg(to_jsonb(g) - '{tenant_id,document_id,reader}'::text[] ORDER BY g.id), '[]')
     FROM documents.grants g WHERE g.tenant_id = d.tenant_id AND g.document_id = d.id) AS grants"""
 
@@ -57,12 +61,21 @@ class DocumentStore(TableStore):
         return await self._services.read_scope(principal, acl.READ)
 
     async def export(self, tx: Transaction, subject: Subject) -> AsyncIterator[Row]:
-        """Each document with its ``grants`` and, while its source is there, its ``text``."""
+        """Each document with its ``grants`` and, while its source is there, its ``text``; a file that is no text has
+        its ``content``, too, in Base64, and no ``text`` until it is read.
+        """
         async for rows in _TABLE.batches(tx, scope_of(subject, tx, acl.DOCUMENT), _WHOLE):
             for row in rows:
-                source = await self._services.blob.get(tx, row["blob_key"])
-                text = None if source is None else source.decode()
-                yield {**row["document"], "grants": row["grants"], "text": text}
+                yield {**row["document"], "grants": row["grants"], **await self._contents(tx, row)}
+
+    async def _contents(self, tx: Transaction, row: Row) -> dict[str, str | None]:
+        source = await self._services.blob.get(tx, row["blob_key"])
+        if source is None:
+            return {"text": None}
+        if row["content_type"] in TEXTS:
+            return {"text": source.decode()}
+        text = await self._services.blob.get(tx, text_key(row["blob_key"]))
+        return {"text": None if text is None else text.decode(), "content": b64encode(source).decode()}
 
     async def erase(self, tx: Transaction, subject: Subject) -> int:
         """Documents that are being ingested, too: a job writes nothing for one that is gone."""
