@@ -24,8 +24,8 @@ SHOWN = {"token", "api_key", "client_secret", "enroll_token", "subject_token", "
 OPENS_NO_DOOR = {
     # content, and who may read it
     "corpora.create", "corpora.patch", "corpora.delete", "documents.upload", "documents.ingest_text",
-    "documents.reindex", "documents.delete", "documents.permissions.give", "documents.permissions.bulk",
-    "documents.permissions.revoke", "sessions.delete",
+    "documents.reindex", "documents.cancel", "documents.delete", "documents.permissions.give",
+    "documents.permissions.bulk", "documents.permissions.revoke", "sessions.delete",
     # plans, limits and switches
     "plans.assign", "plans.override", "quotas.patch", "rollouts.killswitches.patch", "rollouts.canary.patch",
     "selfserve.plan.ask_upgrade",

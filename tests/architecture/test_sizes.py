@@ -32,6 +32,7 @@ WHOLE = {
     "selfserve.usage.timeseries": "bounded by its days",
     "audit.proof": "a proof is as long as the tree is deep",
     "audit.checkpoint": "a proof is as long as the tree is deep",
+    "documents.get": "the warnings of one document, of which so many are kept",
     "explain.get": "the gates that one request met",
     "ops.health": "the schedules that the plugins declare",
     "ops.ingestion": "the commonest reasons, not the failures",

@@ -22,7 +22,8 @@ def parameter(option: Option) -> click.Parameter:
     # To click a default of None is one, and a flag that is False says that the value may be missing.
     given: dict[str, Any] = {} if option.default is None else {"default": option.default}
     if option.positional:
-        return click.Argument([option.name], required=option.required, type=kind, **given)
+        count = -1 if option.repeated else 1
+        return click.Argument([option.name], required=option.required, type=kind, nargs=count, **given)
     return click.Option(
         [f"--{option.name}", option.name.replace("-", "_")],
         help=option.help,

@@ -28,7 +28,7 @@ class Option:
     ``integer`` (an ``int``) lies from ``minimum`` to ``maximum``, ``duration`` (a ``timedelta``) is written like
     ``90d``, ``24h``, ``30m`` or ``0s``, ``tenant`` is a well-formed tenant id, and ``path`` is made absolute from where
     the command was typed. A ``flag`` is a ``bool``. What is ``repeated`` may be given several times and is a tuple of
-    texts.
+    texts; of arguments only the last can be.
     """
 
     name: str

@@ -26,6 +26,8 @@ class Corpus:
     embedder: str
     top_k_default: int
     options: Mapping[str, object]
+    #: The least ``min_score`` of a question to it.
+    min_score: float = 0.0
     fallback: tuple[str, ...] = ()
     shadow: str | None = None
     shadow_options: Mapping[str, object] = attrs.field(factory=dict)

@@ -26,6 +26,8 @@ class Query:
     embedder: str
     #: Metadata keys → the value, or a list of values, that a passage's document must have.
     filter: Mapping[str, object] = attrs.field(factory=dict)
+    #: Leave out passages below this ``relevance``.
+    min_score: float = 0.0
     #: Keep the best passage of each document.
     distinct: Literal["document"] | None = None
     #: The corpus' own ``retrieval`` section, validated by the provider's options class.
@@ -58,8 +60,11 @@ class Passage:
     end: int = 0
     #: The document's (ISO 639-1), "" where nobody could tell.
     language: str = ""
-    #: Parts of ``score`` on scales of their own, where the retriever has them: ``lexical`` is the share of what the
-    #: question's words could give, 0.0 to 1.0; ``semantic`` the cosine of the vectors.
+    #: How well it fits the question whatever else there is, 0.0 to 1.0, where the retriever can tell. ``min_score`` is
+    #: held against it, or against ``score`` where it is missing.
+    relevance: float | None = None
+    #: Its parts on scales of their own: ``lexical`` is the share of what the question's words could give, 0.0 to 1.0;
+    #: ``semantic`` the cosine of the vectors.
     lexical: float | None = None
     semantic: float | None = None
     metadata: Mapping[str, object] = attrs.field(factory=dict)
@@ -145,6 +150,9 @@ class Index(Protocol):
 
     async def delete(self, tx: Transaction, document_ids: Sequence[str]) -> None: ...
 
+    async def chunks(self, tx: Transaction, document_id: str, start: int, limit: int) -> Sequence[Chunk]:
+        """At most ``limit`` chunks in order from ordinal ``start``, without vectors. One round trip."""
+
 
 @attrs.frozen(kw_only=True)
 class IndexSnapshot:
@@ -196,6 +204,10 @@ class Embedder(Protocol):
     @property
     def languages(self) -> frozenset[str] | None:
         """The languages (ISO 639-1) that its vectors tell apart; ``None`` for many. Elsewhere words count more."""
+
+    @property
+    def unrelated_cosine(self) -> float:
+        """The cosine that a text easily has with a question it has nothing to do with: where nearness begins."""
 
     async def embed(
         self, texts: Sequence[str], purpose: Literal["query", "document"]

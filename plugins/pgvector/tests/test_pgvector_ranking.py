@@ -146,7 +146,8 @@ async def test_statements_depend_on_shapes_never_on_values() -> None:
     def sql(text: str, readers: set[str], filter: dict[str, object]) -> str:
         question = ranking.Question(
             corpus_id=text, terms=QuestionTerms.of(text), vector=vectors.packed([len(text)]), dimension=256,
-            embedder=text, languages=None, top_k=len(text), lexical_weight=0.5, filter=filter, distinct=None,
+            embedder=text, languages=None, unrelated_cosine=len(text) / 100, top_k=len(text),
+            lexical_weight=0.5, filter=filter, distinct=None,
         )  # fmt: skip
         return ranking.ranking(question, vectors.table_of(256), ReadableBy(frozenset(readers)))[0]
 

@@ -115,6 +115,7 @@ def _asked(request: Request[RunRequest, Empty]) -> RunInput:
         corpus_ids=body.corpora,
         message=body.message,
         top_k=body.top_k,
+        min_score=body.min_score,
         audio=body.audio,
         degrade=request.admission.degrade,
         notices=request.admission.notices,

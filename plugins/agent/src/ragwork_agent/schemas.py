@@ -55,6 +55,8 @@ class RunRequest:
     message: str = text(min_length=1, max_length=MESSAGE_LIMIT, visible=True)
     #: Passages that the answer may stand on, at most. Example: 5
     top_k: int = number(default=5, ge=1, le=50)
+    #: Leave out passages with a `relevance` below this; absent for the corpus' own. Example: 0.25
+    min_score: float | None = number(default=None, ge=0, le=1)
     #: Whether to speak the answer, too.
     audio: bool = attrs.field(default=False, kw_only=True)
 

@@ -85,7 +85,7 @@ class DocumentsPlugin:
                 *document_routes.routes(
                     Documents(services, catalog), document_service, access, parsing, config.max_bytes
                 ),
-                *content_routes.routes(DocumentContents(services), access),
+                *content_routes.routes(DocumentContents(services, index), access),
                 *grant_routes.routes(rights.readers, access),
                 *RetrieveApi(services, catalog, search).routes(),
             ),

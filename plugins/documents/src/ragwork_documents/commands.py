@@ -2,18 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
+import attrs
 from ragwork_hooks.commands import Command, CommandContext, Option
 from ragwork_hooks.errors import Problem
+from ragwork_hooks.parsing import DocumentParsing
 
-from ragwork_documents.ingestion import jsonl
+from ragwork_documents.ingestion import file_finder, jsonl
 from ragwork_documents.ingestion.bulk import BulkIngest, BulkSummary
-from ragwork_documents.ingestion.document_service import Submission
-from ragwork_documents.ingestion.submissions import from_text
+from ragwork_documents.ingestion.file_batches import ORIGIN, FileBatches
+from ragwork_documents.ingestion.file_finder import BadPath, FoundFile
+from ragwork_documents.ingestion.submission import Batch, Submission
+from ragwork_documents.ingestion.submission_requests import from_text
 from ragwork_documents.permissions.acl import DocumentAcl
 from ragwork_documents.schemas import TextIngestRequest
 from ragwork_documents.search import retrieval_check
@@ -23,50 +27,50 @@ SEED_CHUNK_SIZE: Final = 400
 _MAX_REASONS: Final = 50
 
 
+class _Misused(Exception):
+    """The options don't fit together. The text says what to write instead."""
+
+
+@attrs.frozen(kw_only=True)
+class _Documents:
+    """What ``ragwork ingest`` was given: batches of it, how many documents they are, and the files behind them."""
+
+    batches: AsyncIterator[Batch]
+    total: int
+    files: Sequence[FoundFile] = ()
+
+
 async def ingest(context: CommandContext) -> int:
-    """Ingest JSON Lines; 0 once all is indexed."""
-    tenant_id, corpus_id = context.text("tenant"), context.text("corpus")
+    """Ingest files, or JSON Lines; 0 once all is indexed."""
+    corpus_id = context.text("corpus")
     try:
-        paths = await asyncio.to_thread(jsonl.files, Path(context.text("jsonl")))
-        total = await asyncio.to_thread(jsonl.count, paths, corpus_id)
-    except (jsonl.BadLine, OSError) as error:
+        documents = await _documents(context)
+    except (_Misused, BadPath, jsonl.BadLine, OSError) as error:
         context.console.result({"error": str(error)}, f"error: {error}")
         return 1
-    readers = [f"tenant:{tenant_id}"] if context.text("readers") == "tenant" else []
-    bulk = BulkIngest(
-        context.services,
-        tenant_id,
-        corpus_id,
-        readers,
-        DocumentAcl(admin_bypass=context.config.admin_bypass_acl),
-        context.record,
-    )
+    bulk = _bulk(context, corpus_id, everybody=context.text("readers") == "tenant")
     if not await _prepared(context, bulk, corpus_id):
         return 1
     started = time.monotonic()
-    async with context.working(), context.console.progress(total, "ingest", "doc") as advance:
-        summary = await bulk.run(jsonl.batches(paths, corpus_id), advance)
-    return _report(context, summary, total, time.monotonic() - started)
+    async with context.working(), context.console.progress(documents.total, "ingest", "doc") as advance:
+        summary = await bulk.run(documents.batches, advance)
+    removed = None
+    if context.options["mirror"]:
+        kept = {file.document_id for file in documents.files}
+        removed = await bulk.prune(ORIGIN, _prefix(context), kept)
+    return _report(context, summary, documents.total, time.monotonic() - started, removed)
 
 
 async def seed(context: CommandContext) -> int:
     """Put the demonstration corpus into a tenant, once."""
-    tenant_id = context.text("tenant")
-    bulk = BulkIngest(
-        context.services,
-        tenant_id,
-        SEED_CORPUS,
-        [f"tenant:{tenant_id}"],
-        DocumentAcl(admin_bypass=context.config.admin_bypass_acl),
-        context.record,
-    )
+    bulk = _bulk(context, SEED_CORPUS, everybody=True)
     if not await _prepared(context, bulk, SEED_CORPUS):
         return 1
     submissions = await asyncio.to_thread(seed_documents)
     async with context.working():
-        summary = await bulk.run([jsonl.Batch(submissions=submissions)], lambda _more: None)
+        summary = await bulk.run(_one_by_one([Batch(submissions=list(submissions))]), lambda _more: None)
     if summary.failures:
-        return _report(context, summary, len(submissions), 0.0)
+        return _report(context, summary, len(submissions), 0.0, None)
     data = {"corpus_id": SEED_CORPUS, "documents": len(submissions), "seeded": summary.indexed > 0}
     text = (
         f"seeded corpus {SEED_CORPUS}: {len(submissions)} documents" if summary.indexed else "already seeded"
@@ -94,6 +98,55 @@ def seed_documents() -> Sequence[Submission]:
     ]
 
 
+async def _documents(context: CommandContext) -> _Documents:
+    """Raises ``_Misused``, ``BadPath``, ``BadLine`` and ``OSError``."""
+    paths, lines = context.options["path"], context.options["jsonl"]
+    if isinstance(lines, str) and not paths:
+        if context.options["mirror"] or context.options["prefix"]:
+            raise _Misused(
+                "--mirror and --prefix are for PATH…; lines of --jsonl name their documents themselves"
+            )
+        return await _lines(Path(lines), context.text("corpus"))
+    if not isinstance(paths, tuple) or not paths or lines is not None:
+        raise _Misused("needs either PATH… (files, folders, patterns, ZIP archives) or --jsonl")
+    parsing = context.services.use_optional(DocumentParsing)
+    if parsing is None:
+        raise _Misused("files need a parser: enable the plugin parsing (and pdf, office, html, data, mail)")
+    files = await asyncio.to_thread(file_finder.find, [Path(path) for path in paths], _prefix(context))
+    batches = FileBatches(parsing, context.text("tenant"), context.config.max_bytes).batches(files)
+    return _Documents(batches=batches, total=len(files), files=files)
+
+
+async def _lines(source: Path, corpus_id: str) -> _Documents:
+    paths = await asyncio.to_thread(jsonl.files, source)
+    total = await asyncio.to_thread(jsonl.count, paths, corpus_id)
+    return _Documents(batches=_one_by_one(jsonl.batches(paths, corpus_id)), total=total)
+
+
+async def _one_by_one(batches: Iterable[Batch]) -> AsyncIterator[Batch]:
+    """Reading and checking lines is work for a thread: the loop is indexing meanwhile."""
+    source = iter(batches)
+    while (batch := await asyncio.to_thread(next, source, None)) is not None:
+        yield batch
+
+
+def _prefix(context: CommandContext) -> str:
+    prefix = context.options["prefix"]
+    return prefix if isinstance(prefix, str) else ""
+
+
+def _bulk(context: CommandContext, corpus_id: str, *, everybody: bool) -> BulkIngest:
+    tenant_id = context.text("tenant")
+    return BulkIngest(
+        context.services,
+        tenant_id,
+        corpus_id,
+        [f"tenant:{tenant_id}"] if everybody else [],
+        DocumentAcl(admin_bypass=context.config.admin_bypass_acl),
+        context.record,
+    )
+
+
 async def _prepared(context: CommandContext, bulk: BulkIngest, corpus_id: str) -> bool:
     try:
         created = await bulk.prepare(context.config.embedding_provider)
@@ -105,24 +158,27 @@ async def _prepared(context: CommandContext, bulk: BulkIngest, corpus_id: str) -
     return True
 
 
-def _report(context: CommandContext, summary: BulkSummary, total: int, seconds: float) -> int:
-    for failure in summary.failures[:_MAX_REASONS]:
-        context.console.say(failure)
-    if len(summary.failures) > _MAX_REASONS:
-        context.console.say(f"and {len(summary.failures) - _MAX_REASONS} more")
-    data = {
-        "documents": total,
+def _report(
+    context: CommandContext, summary: BulkSummary, total: int, seconds: float, removed: int | None
+) -> int:
+    for heading, reasons in (("skipped", summary.skipped), ("failed", summary.failures)):
+        for reason in reasons[:_MAX_REASONS]:
+            context.console.say(f"{heading} {reason}")
+        if len(reasons) > _MAX_REASONS:
+            context.console.say(f"and {len(reasons) - _MAX_REASONS} more {heading}")
+    counts = {
         "indexed": summary.indexed,
         "unchanged": summary.unchanged,
+        "attached": summary.attached,
+        "skipped": len(summary.skipped),
         "failed": len(summary.failures),
-        "seconds": round(seconds, 3),
+        **({} if removed is None else {"removed": removed}),
     }
+    always = ("indexed", "unchanged", "failed")
+    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name in always)
     rate = f", {summary.indexed / seconds:.0f} docs/s" if seconds and summary.indexed else ""
-    context.console.result(
-        data,
-        f"{total} documents: {summary.indexed} indexed, {summary.unchanged} unchanged, "
-        f"{len(summary.failures)} failed{rate}",
-    )
+    data = {"documents": total, **counts, "seconds": round(seconds, 3)}
+    context.console.result(data, f"{total} documents: {said}{rate}")
     return 1 if summary.failures else 0
 
 
@@ -131,11 +187,24 @@ _TENANT: Final = Option(name="tenant", help="tenant id; created when new", requi
 COMMANDS: Final = (
     Command(
         path=("ingest",),
-        help="Ingest JSON Lines of documents and wait until they are indexed",
+        help="Ingest files of any type that is parsed, or JSON Lines, and wait until they are indexed",
         options=(
+            Option(
+                name="path",
+                help="files, folders, patterns such as 'docs/**/*.pdf', ZIP archives",
+                type="path",
+                positional=True,
+                repeated=True,
+            ),
             _TENANT,
             Option(name="corpus", help="corpus id; created when new", required=True),
-            Option(name="jsonl", help="a file, or a folder of .jsonl files", required=True, type="path"),
+            Option(name="jsonl", help="instead of paths: a file, or a folder of .jsonl files", type="path"),
+            Option(name="prefix", help="begins the id of each document, which is the file's path"),
+            Option(
+                name="mirror",
+                help="delete the corpus' documents (with this prefix) whose files are gone",
+                flag=True,
+            ),
             Option(
                 name="readers",
                 help="who may read the documents",

@@ -5,14 +5,16 @@ from urllib.parse import quote
 
 from ragwork_hooks.authz import Resource
 from ragwork_hooks.errors import not_found
-from ragwork_hooks.http import AnyRoute, Empty, File, Request
+from ragwork_hooks.http import AnyRoute, Empty, File, Page, Request
+from ragwork_hooks.retrieval import Chunk, Index
 from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
+from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import read_route
 
-from ragwork_documents.ingestion.content_type import TEXTS
 from ragwork_documents.ingestion.file_text import text_key
 from ragwork_documents.permissions import acl
+from ragwork_documents.schemas import ChunkResponse
 
 #: A document is somebody's, and what is in it may do anything in a browser that takes it for a page of ours.
 _HEADERS: Final = {
@@ -25,8 +27,9 @@ _HEADERS: Final = {
 class DocumentContents:
     """Reads the blobs of a document that the caller may read."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, index: Index) -> None:
         self._services = services
+        self._index = index
 
     async def original(self, tx: Transaction, document_id: str) -> File:
         """The file as it was uploaded. Raises ``Problem`` 404, also for a source that is gone."""
@@ -37,10 +40,15 @@ class DocumentContents:
         name = f"attachment; filename*=UTF-8''{quote(row['filename'], safe='')}"
         return File(data=data, mime=row["content_type"], headers={**_HEADERS, "Content-Disposition": name})
 
+    async def chunks(self, tx: Transaction, document_id: str, query: PageQuery) -> Page[ChunkResponse]:
+        """A window of the passages that the index has of it."""
+        found = await self._index.chunks(tx, document_id, query.offset, query.limit + 1)
+        return page_of([_chunk(each) for each in found], query)
+
     async def text(self, tx: Transaction, document_id: str) -> File:
         """The text that passages are cut from. Raises ``Problem`` 404, also for a file that is not read yet."""
         row = await _row(tx, document_id)
-        key = row["blob_key"] if row["content_type"] in TEXTS else text_key(row["blob_key"])
+        key = text_key(row["blob_key"]) if row["is_parsed"] else row["blob_key"]
         data = await self._services.blob.get(tx, key)
         if data is None:
             raise not_found("text of document", document_id)
@@ -49,7 +57,7 @@ class DocumentContents:
 
 async def _row(tx: Transaction, document_id: str) -> Row:
     row = await tx.fetchrow(
-        """SELECT blob_key, filename, content_type FROM documents.documents
+        """SELECT blob_key, filename, content_type, is_parsed FROM documents.documents
         WHERE tenant_id = ragwork.tenant() AND id = $1""",
         document_id,
     )
@@ -70,6 +78,9 @@ def routes(contents: DocumentContents, access: acl.DocumentAcl) -> tuple[AnyRout
     async def text(request: Request[Empty, Empty]) -> File:
         return await contents.text(request.tx, request.path["document_id"])
 
+    async def chunks(request: Request[Empty, PageQuery]) -> Page[ChunkResponse]:
+        return await contents.chunks(request.tx, request.path["document_id"], request.query)
+
     return (
         read_route(
             name="documents.content", path="/v1/documents/{document_id}/content",
@@ -81,4 +92,21 @@ def routes(contents: DocumentContents, access: acl.DocumentAcl) -> tuple[AnyRout
             summary="The text that citations point into", handler=text, action=acl.READ, response=None,
             resource=load, errors=("AUTHZ_DENIED", "NOT_FOUND"),
         ),
+        read_route(
+            name="documents.chunks", path="/v1/documents/{document_id}/chunks",
+            summary="The passages that the document was cut into", handler=chunks, action=acl.READ,
+            response=Page[ChunkResponse], query=PageQuery, resource=load,
+            errors=("AUTHZ_DENIED", "NOT_FOUND"),
+        ),
     )  # fmt: skip
+
+
+def _chunk(chunk: Chunk) -> ChunkResponse:
+    return ChunkResponse(
+        id=chunk.id,
+        ordinal=chunk.ordinal,
+        text=chunk.text,
+        start=chunk.start,
+        end=chunk.end,
+        metadata=dict(chunk.metadata),
+    )

@@ -13,7 +13,6 @@ from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.data_table import BATCH, DataTable, TableStore, scope_of
 from ragwork_toolkit.scope_sql import Parameters
 
-from ragwork_documents.ingestion.content_type import TEXTS
 from ragwork_documents.ingestion.document_service import DocumentService
 from ragwork_documents.ingestion.file_text import text_key
 from ragwork_documents.permissions import acl
@@ -38,7 +37,7 @@ _TABLE: Final = DataTable(
     within=acl.scope_condition,
 )
 # The row as it is but for what only means something inside, and who was granted what.
-_WHOLE: Final = """d.id, d.blob_key, d.content_type,
+_WHOLE: Final = """d.id, d.blob_key, d.is_parsed,
     to_jsonb(d) - '{tenant_id,blob_key,fingerprint}'::text[] AS document, (
     SELECT coalesce(jsonb_agg(to_jsonb(g) - '{tenant_id,document_id,reader}'::text[] ORDER BY g.id), '[]')
     FROM documents.grants g WHERE g.tenant_id = d.tenant_id AND g.document_id = d.id) AS grants"""
@@ -72,7 +71,7 @@ class DocumentStore(TableStore):
         source = await self._services.blob.get(tx, row["blob_key"])
         if source is None:
             return {"text": None}
-        if row["content_type"] in TEXTS:
+        if not row["is_parsed"]:
             return {"text": source.decode()}
         text = await self._services.blob.get(tx, text_key(row["blob_key"]))
         return {"text": None if text is None else text.decode(), "content": b64encode(source).decode()}
@@ -90,10 +89,10 @@ class DocumentStore(TableStore):
         if older_than is not None:
             where += f" AND d.created_at < now() - {p.bind(older_than, 'interval')}"
         rows = await tx.fetch(
-            f"""SELECT d.id, d.blob_key FROM documents.documents d WHERE {where}
+            f"""SELECT d.id FROM documents.documents d WHERE {where}
             ORDER BY d.id LIMIT {BATCH} FOR UPDATE OF d""",  # noqa: S608  # placeholders only
             *p.values,
         )
         if rows:
-            await self._document_service.erase(tx, rows)
+            await self._document_service.erase(tx, [row["id"] for row in rows])
         return len(rows)

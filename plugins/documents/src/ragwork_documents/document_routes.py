@@ -5,7 +5,7 @@ from typing import Final
 
 from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Principal
-from ragwork_hooks.authz import Resource
+from ragwork_hooks.authz import ReadScope, Resource
 from ragwork_hooks.errors import not_found
 from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.jobs import JobStatus
@@ -16,13 +16,9 @@ from ragwork_toolkit.routes import read_route, write_route
 from ragwork_toolkit.rows import from_row
 from ragwork_toolkit.scope_sql import Parameters
 
-from ragwork_documents.ingestion.document_service import (
-    DocumentService,
-    Overwrite,
-    Submission,
-    SubmissionResult,
-)
-from ragwork_documents.ingestion.submissions import from_text, from_upload
+from ragwork_documents.ingestion.document_service import DocumentService
+from ragwork_documents.ingestion.submission import Overwrite, Submission, SubmissionResult
+from ragwork_documents.ingestion.submission_requests import from_text, from_upload
 from ragwork_documents.permissions import acl
 from ragwork_documents.permissions.catalog import Catalog
 from ragwork_documents.schemas import (
@@ -38,7 +34,7 @@ from ragwork_documents.schemas import (
 _COLUMNS: Final = """d.id, d.tenant_id, d.corpus_id, d.filename, d.content_type, d.ingest_source, d.status,
     d.failure_reason, d.created_at, d.updated_at, d.queued_at, d.processing_started_at, d.completed_at,
     d.last_reindexed_at, d.last_job_id, d.num_chunks, d.language, d.phase, d.chunks_done, d.chunks_total,
-    d.attempt"""
+    d.attempt, d.parent_id, d.warnings, d.content_digest"""
 
 
 class Documents:
@@ -53,27 +49,28 @@ class Documents:
     ) -> list[DocumentResponse]:
         """Readable documents, newest first. Raises ``Problem`` 404 for a corpus that does not exist."""
         p = Parameters()
-        where = acl.scope_condition(await self._services.read_scope(principal, acl.READ), p)
+        scope = await self._services.read_scope(principal, acl.READ)
+        where = acl.scope_condition(scope, p)
         if query.corpus_id is not None:
             if await self._catalog.corpus(tx.tenant_id, query.corpus_id) is None:
                 raise not_found("corpus", query.corpus_id)
             where += f" AND d.corpus_id = {p.bind(query.corpus_id, 'text')}"
-        rows = await tx.fetch(
-            f"""SELECT {_COLUMNS} FROM documents.documents d
+        found = f"""SELECT {_COLUMNS} FROM documents.documents d
             WHERE d.tenant_id = ragwork.tenant() AND {where}
             ORDER BY d.created_at DESC, d.id
-            LIMIT {p.bind(query.limit, "bigint")} OFFSET {p.bind(query.offset, "bigint")}""",  # noqa: S608  # placeholders
-            *p.values,
+            LIMIT {p.bind(query.limit, "bigint")} OFFSET {p.bind(query.offset, "bigint")}"""  # noqa: S608  # placeholders
+        rows = await tx.fetch(
+            f"{_with_duplicate(found, scope, p)} ORDER BY o.created_at DESC, o.id", *p.values
         )
         return [_response(row, None) for row in rows]
 
-    async def get(self, tx: Transaction, document_id: str) -> DocumentResponse:
+    async def get(self, tx: Transaction, principal: Principal, document_id: str) -> DocumentResponse:
         """One document with its job's retry time while it waits. Raises ``Problem`` 404."""
-        row = await tx.fetchrow(
-            f"""SELECT {_COLUMNS} FROM documents.documents d
-            WHERE d.tenant_id = ragwork.tenant() AND d.id = $1""",  # noqa: S608
-            document_id,
-        )
+        p = Parameters()
+        found = f"""SELECT {_COLUMNS} FROM documents.documents d
+            WHERE d.tenant_id = ragwork.tenant() AND d.id = {p.bind(document_id, "text")}"""  # noqa: S608
+        scope = await self._services.read_scope(principal, acl.READ)
+        row = await tx.fetchrow(_with_duplicate(found, scope, p), *p.values)
         if row is None:
             raise not_found("document", document_id)
         job: JobStatus | None = None
@@ -98,7 +95,7 @@ def routes(
         return await documents.page(request.tx, request.principal, request.query)
 
     async def get(request: Request[Empty, Empty]) -> DocumentResponse:
-        return await documents.get(request.tx, request.path["document_id"])
+        return await documents.get(request.tx, request.principal, request.path["document_id"])
 
     async def upload(request: Request[UploadForm, Empty]) -> Response:
         submission = await from_upload(request.body, parsing, request.tx.tenant_id)
@@ -128,6 +125,11 @@ def routes(
             request.tx, request.path["document_id"], body.chunk_size_chars, body.chunk_overlap_chars
         )
         return _accepted(outcome)
+
+    async def cancel(request: Request[Empty, Empty]) -> Response:
+        document_id = request.path["document_id"]
+        ended = await document_service.cancel(request.tx, document_id)
+        return Response(data=await documents.get(request.tx, request.principal, document_id), changed=ended)
 
     async def delete(request: Request[Empty, Empty]) -> Response:
         await document_service.delete(request.tx, request.path["document_id"])
@@ -170,12 +172,29 @@ def routes(
             errors=("AUTHZ_DENIED", "INGEST_IN_PROGRESS", "INGEST_SOURCE_MISSING", "NOT_FOUND"), legacy=True,
         ),
         write_route(
+            name="documents.cancel", method="POST", path="/v1/documents/{document_id}/cancel",
+            summary="End the ingestion of a document that is queued or processing", handler=cancel,
+            action=acl.WRITE, audit_event="documents.ingest.cancelled", idempotency="accepted",
+            response=DocumentResponse, resource=load, errors=("AUTHZ_DENIED", "NOT_FOUND"),
+        ),
+        write_route(
             name="documents.delete", method="DELETE", path="/v1/documents/{document_id}",
             summary="Delete a document with every copy", handler=delete, action=acl.DELETE,
             audit_event="documents.deleted", idempotency="accepted", response=None, resource=load, status=204,
             errors=("AUTHZ_DENIED", "INGEST_IN_PROGRESS", "NOT_FOUND"), legacy=True,
         ),
     )  # fmt: skip
+
+
+def _with_duplicate(found: str, scope: ReadScope, p: Parameters) -> str:
+    """``found``, each with ``duplicate_of``: the first document in ``scope`` with its content, if not itself."""
+    return f"""SELECT o.*, first.id AS duplicate_of FROM ({found}) AS o LEFT JOIN LATERAL (
+            SELECT d.id FROM documents.documents d
+            WHERE d.tenant_id = ragwork.tenant() AND d.corpus_id = o.corpus_id
+                AND d.content_digest = o.content_digest AND (d.created_at, d.id) < (o.created_at, o.id)
+                AND {acl.scope_condition(scope, p)}
+            ORDER BY d.created_at, d.id LIMIT 1
+        ) AS first ON true"""  # noqa: S608  # placeholders
 
 
 def _accepted(outcome: SubmissionResult) -> Response:

@@ -182,7 +182,7 @@ class DocumentResponse:
     content_type: str
     #: Where it came from. Example: "upload"
     source: str
-    #: How it came: `upload` or `text`. Example: "upload"
+    #: How it came: `upload`, `text` or `attachment`. Example: "upload"
     ingest_source: str
     #: `queued`, `processing`, `succeeded` or `failed`. Example: "succeeded"
     status: str
@@ -206,8 +206,32 @@ class DocumentResponse:
     num_chunks: int | None
     #: What it is written in (ISO 639-1), as detected; "" if nobody could tell, null before it succeeded. Example: "en"
     language: str | None
+    #: The document that it was attached to; null for none. Example: null
+    parent_id: str | None
+    #: The first document of the corpus with the same content, if you may read it; null for none. Example: null
+    duplicate_of: str | None
+    #: What of its file was left out, in words. Example: []
+    warnings: list[str]
     #: How far ingestion is.
     progress: Progress
+
+
+@attrs.frozen(kw_only=True)
+class ChunkResponse:
+    """A passage of a document, as the index keeps it."""
+
+    #: The passage, as citations name it. Example: "leave:0"
+    id: str
+    #: Its place in the document, from 0. Example: 0
+    ordinal: int
+    #: What it says; a piece of a table begins with the table's header. Example: "Every employee has 30 days of leave."
+    text: str
+    #: Where it begins in the document's text, in characters. Example: 0
+    start: int
+    #: Where it ends. Example: 36
+    end: int
+    #: Where in a file it stands: page, slide, sheet, cells, headings. Example: {"page": 3}
+    metadata: dict[str, object]
 
 
 @attrs.frozen(kw_only=True)
@@ -290,6 +314,8 @@ class RetrieveRequest:
     corpus_ids: list[str] | None = fields.items(default=None, max_items=MAX_CORPORA, max_length=128)
     #: Passages at most; absent for the corpus' own number. Example: 5
     top_k: int | None = number(default=None, ge=1, le=50)
+    #: Leave out passages with a `relevance` below this; absent for the corpus' own. Example: 0.25
+    min_score: float | None = number(default=None, ge=0, le=1)
     #: Metadata that a passage must have: each key's value, or one of a list of values. Example: {"team":
     #: ["hr", "legal"]}
     filter: dict[str, object] | None = None
@@ -311,6 +337,9 @@ class PassageResponse:
     text: str
     #: How well it fits beside the others, 0.0 to 1.0. Example: 0.82
     score: float
+    #: How well it fits the question whatever else there is, 0.0 to 1.0: texts that have nothing to do with it stay
+    #: below 0.25 as a rule; null where nobody says. Example: 0.52
+    relevance: float | None
     #: The share of what the question's words could give, 0.0 to 1.0; null where nobody says. Example: 0.41
     lexical: float | None
     #: The cosine of its vector and the question's; null where nobody says. Example: 0.63

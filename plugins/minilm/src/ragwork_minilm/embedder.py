@@ -46,6 +46,10 @@ class MinilmEmbedder:
     def languages(self) -> frozenset[str]:
         return frozenset({"en"})
 
+    @property
+    def unrelated_cosine(self) -> float:
+        return 0.2
+
     async def embed(self, texts: Sequence[str], purpose: Literal["query", "document"]) -> Vectors:
         """See ``Embedder.embed``. A text is read up to 256 tokens.
 

@@ -46,6 +46,10 @@ class OpenAIEmbedder:
     def languages(self) -> None:
         return None
 
+    @property
+    def unrelated_cosine(self) -> float:
+        return 0.2
+
     async def embed(
         self, texts: Sequence[str], purpose: Literal["query", "document"]
     ) -> Sequence[Sequence[float]]:

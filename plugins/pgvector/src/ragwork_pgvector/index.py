@@ -12,6 +12,7 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.events import Event, Events
 from ragwork_hooks.retrieval import INDEX_CHANGED, Chunk, IndexedDocument
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.rows import from_row
 from ragwork_toolkit.text.analysers import VERSION, analyser_of
 
 from ragwork_pgvector.terms import Postings
@@ -26,6 +27,11 @@ FROM (SELECT DISTINCT unnest($1::text[]) COLLATE "C" AS id ORDER BY id) AS wante
 _KNOWN = """
 SELECT DISTINCT c.digest FROM pgvector.documents d JOIN pgvector.chunks c USING (tenant_id, generation)
 WHERE d.document_id = $1 AND d.embedder = $2
+"""
+_CHUNKS = """
+SELECT c.chunk_id AS id, c.ordinal, c.text, c.start_offset AS start, c.end_offset AS "end", c.digest, c.metadata
+FROM pgvector.documents d JOIN pgvector.chunks c USING (tenant_id, generation)
+WHERE d.document_id = $1 AND c.ordinal >= $2 ORDER BY c.ordinal LIMIT $3
 """
 _STORED = "SELECT embedder, dimension FROM pgvector.documents WHERE document_id = $1"
 #: CTEs that make the given readers a document's only ones. Parameters: document, readers, their ends.
@@ -101,6 +107,11 @@ class LocalIndex:
         await tx.execute(LOCK, list(document_ids))
         await tx.execute(_delete(), list(document_ids))
         await self._publish(tx, document_ids)
+
+    async def chunks(self, tx: Transaction, document_id: str, start: int, limit: int) -> Sequence[Chunk]:
+        """Chunks from ordinal ``start``, without their vectors. One round trip."""
+        rows = await tx.fetch(_CHUNKS, document_id, start, limit)
+        return [from_row(Chunk, row, vector=None) for row in rows]
 
     async def _publish(self, tx: Transaction, document_ids: Sequence[str]) -> None:
         for document_id in document_ids:

@@ -64,7 +64,7 @@ class LocalPassageSource:
         rows = await tx.fetch(
             f"""SELECT d.document_id, c.chunk_id, c.text, h.score, d.source, d.version,
                 c.start_offset, c.end_offset, d.language, d.metadata || c.metadata AS metadata,
-                NULL::float8 AS lexical, NULL::float8 AS semantic
+                NULL::float8 AS relevance, NULL::float8 AS lexical, NULL::float8 AS semantic
             FROM unnest({revisions}, {ordinals}, {scores}) WITH ORDINALITY AS h (generation, ordinal, score, n)
             JOIN pgvector.documents d USING (generation)
             JOIN pgvector.chunks c USING (generation, ordinal)

@@ -34,6 +34,9 @@ ENOUGH_WORDS: Final = 2
 #: Least share of the lexical leg for documents whose language the embedder was not trained for: what its vectors say
 #: of them is mostly noise.
 FOREIGN_LEXICAL_WEIGHT: Final = 0.8
+#: The lexical leg's share of the relevance; in a foreign language ``FOREIGN_LEXICAL_WEIGHT``. Passages that have
+#: nothing to do with the question stay below 0.25 as a rule, and right ones above.
+RELEVANCE_LEXICAL_WEIGHT: Final = 0.5
 #: Vectors up to which an exact scan is at least as fast as a filtered walk through the graph.
 EXACT_VECTORS: Final = 20_000
 #: Least share of a table's vectors that must be readable for the graph: below, most of a walk is wasted.
@@ -60,6 +63,8 @@ class Question:
     embedder: str
     #: What the embedder was trained for, ``None`` for many.
     languages: frozenset[str] | None
+    #: See ``Embedder.unrelated_cosine``.
+    unrelated_cosine: float
     top_k: int
     lexical_weight: float
     filter: Mapping[str, object]
@@ -91,7 +96,8 @@ def ranking(question: Question, table: VectorTable, scope: ReadScope) -> tuple[s
         _exact(table, vector, top_k, distinct=question.distinct is not None),
         _fused(table, vector, weight, distinct=question.distinct is not None),
     ]
-    return "WITH " + ",".join(parts) + _answer(top_k), p.values
+    unrelated = p.bind(question.unrelated_cosine, "float8")
+    return "WITH " + ",".join(parts) + _answer(top_k, unrelated), p.values
 
 
 def _permitted(p: Parameters, question: Question, corpus: str, scope: ReadScope) -> str:
@@ -267,11 +273,12 @@ candidates AS (
 ),
 scored AS MATERIALIZED (
     SELECT c.generation, c.ordinal, c.lexical, v.embedding,
-        CASE WHEN {_among("c.generation", "SELECT generation FROM permitted WHERE fluent")} THEN {weight}
-            ELSE greatest({weight}, {FOREIGN_LEXICAL_WEIGHT}) END AS weight,
+        CASE WHEN f.fluent THEN {weight} ELSE greatest({weight}, {FOREIGN_LEXICAL_WEIGHT}) END AS weight, f.fluent,
         -(v.embedding OPERATOR(public.<#>) {vector}) AS nearness,
         -(v.embedding OPERATOR(public.<#>) {vector}) AS cosine
-    FROM candidates c LEFT JOIN LATERAL (
+    FROM candidates c CROSS JOIN LATERAL (
+        SELECT {_among("c.generation", "SELECT generation FROM permitted WHERE fluent")} AS fluent OFFSET 0
+    ) AS f LEFT JOIN LATERAL (
         SELECT v.embedding FROM {table.name} v
         WHERE v.generation = c.generation AND v.ordinal = c.ordinal
             AND ((SELECT uniform FROM totals) OR {_among("c.generation", _EMBEDDED)})
@@ -286,17 +293,23 @@ feedback AS MATERIALIZED (
     ) AS best
 ),
 nearer AS MATERIALIZED (
-    SELECT generation, ordinal, lexical, embedding, weight, cosine, nearness
+    SELECT generation, ordinal, lexical, embedding, weight, fluent, cosine, nearness
         - {FEEDBACK_WEIGHT} * (embedding OPERATOR(public.<#>) (SELECT mean FROM feedback)) AS nearness
     FROM first
 ),
 fused AS ({_mixed("nearer")}),
 ranked AS (
-    SELECT generation, ordinal, score, lexical, cosine,
+    SELECT generation, ordinal, score, lexical, cosine, fluent,
         row_number() OVER (PARTITION BY generation ORDER BY score DESC, ordinal)
     FROM fused
 ),
-answer AS (SELECT generation, ordinal, score, lexical, cosine FROM ranked {first})"""
+answer AS (SELECT generation, ordinal, score, lexical, cosine, fluent FROM ranked {first}),
+folded AS (
+    SELECT a.*, row_number() OVER (PARTITION BY c.digest ORDER BY a.score DESC, a.generation, a.ordinal) AS nth
+    FROM answer a CROSS JOIN LATERAL (
+        SELECT c.digest FROM pgvector.chunks c WHERE c.generation = a.generation AND c.ordinal = a.ordinal OFFSET 0
+    ) AS c
+)"""
 
 
 def _among(column: str, generations: str) -> str:
@@ -307,7 +320,7 @@ def _among(column: str, generations: str) -> str:
 def _mixed(source: str) -> str:
     """``source`` with its score: lexical over its maximum, nearness between its minimum and maximum."""
     return f"""
-    SELECT generation, ordinal, lexical, embedding, nearness, cosine, weight, least(1, greatest(0,
+    SELECT generation, ordinal, lexical, embedding, nearness, cosine, weight, fluent, least(1, greatest(0,
         weight * coalesce(lexical / nullif(max(lexical) OVER (), 0), 0)
         + (1 - weight) * coalesce(
             CASE WHEN max(nearness) OVER () > min(nearness) OVER ()
@@ -318,13 +331,16 @@ def _mixed(source: str) -> str:
 """
 
 
-def _answer(top_k: str) -> str:
+def _answer(top_k: str, unrelated: str) -> str:
+    lexical = "least(1, coalesce(top.lexical / nullif((SELECT score FROM attainable), 0), 0))"
+    semantic = f"greatest(0, coalesce((top.cosine - {unrelated}) / (1 - {unrelated}), 0))"
+    weight = f"CASE WHEN top.fluent THEN {RELEVANCE_LEXICAL_WEIGHT} ELSE {FOREIGN_LEXICAL_WEIGHT} END"
     return f"""
 SELECT d.document_id, c.chunk_id, c.text, top.score, d.source, d.version, c.start_offset, c.end_offset,
     d.language, d.metadata || c.metadata AS metadata,
-    least(1, coalesce(top.lexical / nullif((SELECT score FROM attainable), 0), 0)) AS lexical,
-    top.cosine AS semantic
-FROM (SELECT * FROM answer ORDER BY score DESC, generation, ordinal LIMIT {top_k}) AS top
+    {lexical} AS lexical, top.cosine AS semantic,
+    {weight} * {lexical} + (1 - {weight}) * {semantic} AS relevance
+FROM (SELECT * FROM folded WHERE nth = 1 ORDER BY score DESC, generation, ordinal LIMIT {top_k}) AS top
 JOIN pgvector.documents d USING (generation)
 JOIN pgvector.chunks c USING (generation, ordinal)
 ORDER BY top.score DESC, d.document_id, c.ordinal"""

@@ -54,6 +54,7 @@ class LocalRetriever:
             dimension=len(vector),
             embedder=query.embedder,
             languages=embedder.languages,
+            unrelated_cosine=embedder.unrelated_cosine,
             top_k=query.top_k,
             lexical_weight=_lexical_weight(query.options),
             filter=query.filter,

@@ -56,6 +56,11 @@ class GuardedEmbedder:
         """The inner embedder's."""
         return self.inner.languages
 
+    @property
+    def unrelated_cosine(self) -> float:
+        """The inner embedder's."""
+        return self.inner.unrelated_cosine
+
     async def embed(
         self, texts: Sequence[str], purpose: Literal["query", "document"]
     ) -> Sequence[Sequence[float]]:

@@ -46,6 +46,10 @@ class GoogleEmbedder:
     def languages(self) -> frozenset[str] | None:
         return frozenset({"en"}) if self._model.startswith("text-embedding-00") else None
 
+    @property
+    def unrelated_cosine(self) -> float:
+        return 0.5
+
     async def embed(
         self, texts: Sequence[str], purpose: Literal["query", "document"]
     ) -> Sequence[Sequence[float]]:

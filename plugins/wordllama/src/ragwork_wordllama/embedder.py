@@ -41,6 +41,10 @@ class WordllamaEmbedder:
     def languages(self) -> frozenset[str]:
         return frozenset({"en"})
 
+    @property
+    def unrelated_cosine(self) -> float:
+        return 0.2
+
     async def embed(self, texts: Sequence[str], purpose: Literal["query", "document"]) -> Vectors:
         """See ``Embedder.embed``. A text is read up to 24,000 characters.
 

@@ -22,6 +22,7 @@ class WordEmbedder:
 
     name = "words"
     languages = None
+    unrelated_cosine = 0.0
 
     def __init__(self, dimension: int = 256) -> None:
         self.dimension = dimension

@@ -79,6 +79,10 @@ class EmbedderContract(ProviderContract):
     async def _use(self, made: Embedder, root: str = "") -> object:
         return [await made.embed(_TEXTS, purpose) for purpose in PURPOSES]
 
+    def test_what_unrelated_texts_have_is_a_cosine(self, embedder: Embedder) -> None:
+        """`unrelated_cosine` is from 0 to below 1: what a text has with a question it has nothing to do with."""
+        assert 0 <= embedder.unrelated_cosine < 1, f"unrelated_cosine is {embedder.unrelated_cosine!r}"
+
     def test_its_languages_are_codes_or_it_knows_many(self, embedder: Embedder) -> None:
         """The languages are a set of two- or three-letter codes, or `None` for many: set `languages`."""
         for language in embedder.languages or ():

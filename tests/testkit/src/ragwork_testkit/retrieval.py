@@ -171,10 +171,10 @@ class RetrieverContract(EntryPointContract):
         language as text, or say `filters = False` on the test class and raise NotSupported.
         """
         await bench.add(
-            bench.document("a", "tide", metadata={"year": 2020, "tags": ["x", "z"], "flag": True}),
-            bench.document("b", "tide", metadata={"year": "2020", "tags": "y", "flag": 1}),
-            bench.document("c", "tide", metadata={"tags": "x", "flag": None}),
-            bench.document("d", "tide", metadata={"a'b\"": "x"}),
+            bench.document("a", "tide a", metadata={"year": 2020, "tags": ["x", "z"], "flag": True}),
+            bench.document("b", "tide b", metadata={"year": "2020", "tags": "y", "flag": 1}),
+            bench.document("c", "tide c", metadata={"tags": "x", "flag": None}),
+            bench.document("d", "tide d", metadata={"a'b\"": "x"}),
         )
         if filter and not self.filters:
             await unsupported(bench.find("tide", filter=filter))
@@ -234,9 +234,9 @@ class ScopeContract(RetrieverContract):
         """
         gone: dict[str, str | None] = {"user:ann": PAST}
         await bench.add(
-            bench.document("a", "tide", labels={"level": "open"}, readers={"user:ann": FUTURE}),
-            bench.document("b", "tide", labels={"level": "shut"}, readers={"group:g": None, **gone}),
-            bench.document("c", "tide", owner="bob", readers=gone),
+            bench.document("a", "tide a", labels={"level": "open"}, readers={"user:ann": FUTURE}),
+            bench.document("b", "tide b", labels={"level": "shut"}, readers={"group:g": None, **gone}),
+            bench.document("c", "tide c", owner="bob", readers=gone),
         )
         assert await bench.found("tide", scope) == expected
 

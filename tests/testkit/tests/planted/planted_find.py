@@ -18,6 +18,7 @@ class Embedder:
     name = "planted"
     dimension = 64
     languages = None
+    unrelated_cosine = 0.0
 
     def vector(self, text):
         counts = [1e-3] * 64

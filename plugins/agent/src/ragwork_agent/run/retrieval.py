@@ -86,10 +86,14 @@ async def prepare(
     principal: Principal,
     corpora: Sequence[Corpus],
     text: str,
+    *,
     top_k: int,
+    min_score: float | None,
     degrade: ServiceLimits,
 ) -> Retrieval:
-    """Embed or ask the remote engines, all at once. Raises ``ProviderError`` when none can answer."""
+    """Embed or ask the remote engines, all at once. ``min_score`` is the corpus' own where it is ``None``. Raises
+    ``ProviderError`` when none can answer.
+    """
     top_k = top_k if degrade.top_k is None else min(top_k, degrade.top_k)
     scope = await runtime.services.read_scope(principal, READ)
     asked = []
@@ -101,6 +105,7 @@ async def prepare(
             text=text,
             top_k=top_k,
             embedder=corpus.embedder,
+            min_score=corpus.min_score if min_score is None else min_score,
             # Another provider's options mean nothing to the one that stands in.
             options=corpus.options if own else {},
             fallback=corpus.fallback if own else (),

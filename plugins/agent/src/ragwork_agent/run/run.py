@@ -36,6 +36,8 @@ class RunInput:
     corpus_ids: Sequence[str]
     message: str
     top_k: int
+    #: ``None`` for that of each corpus.
+    min_score: float | None = None
     audio: bool = False
     degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
     notices: tuple[Notification, ...] = ()
@@ -119,7 +121,13 @@ class Run:
         graph = await self._runtime.graph.get()
         model = await self._services.providers.open(LLM, self._runtime.config.llm_provider)
         retrieval = await prepare(
-            self._runtime, asked.principal, corpora, asked.message, asked.top_k, asked.degrade
+            self._runtime,
+            asked.principal,
+            corpora,
+            asked.message,
+            top_k=asked.top_k,
+            min_score=asked.min_score,
+            degrade=asked.degrade,
         )
         async with lease:
             async with lease.opened(asked.corpus_ids, asked.message) as (tx, turn):

@@ -19,7 +19,7 @@ MAX_DEFAULT_READERS: Final = 100
 
 _ROOT: Final = ("body", "provider_config_json")
 _OWN_KEYS: Final = frozenset(
-    {"provider", "top_k_default", "embedder", "fallback", "shadow", "shadow_options"}
+    {"provider", "top_k_default", "min_score", "embedder", "fallback", "shadow", "shadow_options"}
 )
 _READER_TYPES: Final = ("user", "api_key", "group", "role")
 _ROLES: Final = tuple(role.label for role in Role)
@@ -61,6 +61,7 @@ async def bind(config: Mapping[str, object], providers: Providers, tenant_id: st
     await providers.check(RETRIEVAL, retriever, options, tenant_id)
     shadow, shadow_options = await _shadow(retrieval, providers, tenant_id)
     top_k = _top_k(retrieval.get("top_k_default", DEFAULT_TOP_K))
+    _check_min_score(retrieval.get("min_score", 0))
     normalised: dict[str, object] = {
         "retrieval": {**retrieval, "provider": retriever, "top_k_default": top_k}
     }
@@ -139,6 +140,11 @@ def _top_k(value: object) -> int:
         path: list[str | int] = [*_ROOT, "retrieval", "top_k_default"]
         raise invalid(path, f"must be a whole number from 1 to {MAX_TOP_K}")
     return value
+
+
+def _check_min_score(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise invalid([*_ROOT, "retrieval", "min_score"], "must be a number from 0 to 1")
 
 
 def _default_readers(acl: Mapping[str, object], tenant_id: str) -> Sequence[str]:

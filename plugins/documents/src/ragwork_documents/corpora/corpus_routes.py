@@ -154,7 +154,7 @@ class Corpora:
         row = await self._locked(tx, corpus_id, "UPDATE")
         await self._rights.require(tx, principal, ownership.DELETE, row)
         documents = await tx.fetch(
-            f"""SELECT d.id, d.owner, d.labels, d.status, d.blob_key, {acl.GRANTED} AS granted
+            f"""SELECT d.id, d.owner, d.labels, d.status, {acl.GRANTED} AS granted
             FROM documents.documents d WHERE d.tenant_id = ragwork.tenant() AND d.corpus_id = $2
             ORDER BY d.id LIMIT {MAX_DELETED_WITH_CORPUS + 1} FOR UPDATE OF d""",  # noqa: S608
             sorted(readers_of(principal)),
@@ -162,7 +162,7 @@ class Corpora:
         )
         await self._check_deletable(tx, principal, documents)
         if documents:
-            await self._document_service.erase(tx, documents)
+            await self._document_service.erase(tx, [row["id"] for row in documents])
         await tx.execute(
             "DELETE FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1", corpus_id
         )

@@ -1,7 +1,7 @@
-"""Ingesting many documents from a command: accepted in batches, then awaited."""
+"""Ingesting many documents from a command: accepted in batches, then awaited, with what was attached to them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 import attrs
@@ -14,8 +14,8 @@ from ragwork_hooks.storage import Transaction
 
 from ragwork_documents.corpora.corpus_rights import CorpusRights
 from ragwork_documents.corpora.corpus_routes import Corpora
-from ragwork_documents.ingestion.document_service import DocumentService, Overwrite
-from ragwork_documents.ingestion.jsonl import Batch
+from ragwork_documents.ingestion.document_service import DocumentService
+from ragwork_documents.ingestion.submission import Batch, Overwrite
 from ragwork_documents.permissions.acl import DocumentAcl
 from ragwork_documents.permissions.catalog import Catalog, load_corpus
 from ragwork_documents.schemas import CorpusCreateRequest
@@ -32,7 +32,14 @@ class BulkSummary:
 
     indexed: int = 0
     unchanged: int = 0
+    attached: int = 0
     failures: list[str] = attrs.field(factory=list)
+    skipped: list[str] = attrs.field(factory=list)
+
+    @property
+    def settled(self) -> int:
+        """How many documents need not be waited for any more."""
+        return self.indexed + self.unchanged + len(self.failures) + len(self.skipped)
 
 
 class BulkIngest:
@@ -77,23 +84,52 @@ class BulkIngest:
             )
             return True
 
-    async def run(self, batches: Iterable[Batch], advance: Callable[[int], None]) -> BulkSummary:
+    async def run(self, batches: AsyncIterable[Batch], advance: Callable[[int], None]) -> BulkSummary:
         """Accept all of ``batches`` and wait until each document is settled; ``advance`` counts them."""
         summary = BulkSummary()
         waiting: list[str] = []
-        source = iter(batches)
-        # Reading and checking lines is work for a thread: the loop is indexing meanwhile.
-        while (batch := await asyncio.to_thread(next, source, None)) is not None:
-            settled = len(summary.failures) + summary.unchanged
+        async for batch in batches:
+            settled = summary.settled
             waiting += await self._accept(batch, summary)
-            advance(len(summary.failures) + summary.unchanged - settled)
-            waiting = await self._settle(waiting, summary, advance)
+            waiting = await self._settle(waiting, summary)
+            advance(summary.settled - settled)
         while waiting:
             await asyncio.sleep(_POLL_S)
-            waiting = await self._settle(waiting, summary, advance)
+            settled = summary.settled
+            waiting = await self._settle(waiting, summary)
+            advance(summary.settled - settled)
         return summary
 
+    async def prune(self, origin: str, prefix: str, kept: Collection[str]) -> int:
+        """Delete the corpus' documents of ``origin`` whose id begins with ``prefix`` and is not among ``kept``. Gives
+        how many they were.
+        """
+        async with self._services.db.tenant(self._tenant_id) as tx:
+            rows = await tx.fetch(
+                """SELECT id FROM documents.documents
+                WHERE tenant_id = ragwork.tenant() AND corpus_id = $1 AND origin = $2 AND starts_with(id, $3)
+                    AND id <> ALL ($4::text[])
+                ORDER BY id FOR UPDATE""",
+                self._corpus_id,
+                origin,
+                prefix,
+                sorted(kept),
+            )
+            gone = [row["id"] for row in rows]
+            if gone:
+                await self._document_service.erase(tx, gone)
+            for document_id in gone:
+                note = AuditDetails(
+                    event="documents.deleted", resource_type="document", resource_id=document_id
+                )
+                await self._record(tx, note)
+        return len(gone)
+
     async def _accept(self, batch: Batch, summary: BulkSummary) -> list[str]:
+        summary.failures += batch.failures
+        summary.skipped += batch.skipped
+        if not batch.submissions:
+            return []
         async with self._services.db.tenant(self._tenant_id) as tx:
             outcomes = await self._document_service.accept(
                 tx, self._principal, self._corpus_id, batch.submissions, Overwrite.CHANGED, self._readers
@@ -113,28 +149,34 @@ class BulkIngest:
                 waiting.append(outcome.document_id)
         return waiting
 
-    async def _settle(
-        self, waiting: list[str], summary: BulkSummary, advance: Callable[[int], None]
-    ) -> list[str]:
-        """What of ``waiting`` is still under way; only its oldest part is asked for."""
+    async def _settle(self, waiting: list[str], summary: BulkSummary) -> list[str]:
+        """What of ``waiting`` is still under way; only its oldest part is asked for. What was attached to a document
+        is waited for after it.
+        """
         if not waiting:
             return waiting
         asked = waiting[:_POLL_IDS]
         async with self._services.db.tenant(self._tenant_id, "read") as tx:
             rows = await tx.fetch(
-                """SELECT t.id, d.status, d.failure_reason FROM unnest($1::text[]) AS t(id)
+                """SELECT t.id, d.status, d.failure_reason, d.parent_id IS NOT NULL AS is_attached, ARRAY(
+                    SELECT a.id FROM documents.documents a
+                    WHERE a.tenant_id = ragwork.tenant() AND a.parent_id = t.id ORDER BY a.id
+                ) AS attached
+                FROM unnest($1::text[]) AS t(id)
                 LEFT JOIN documents.documents d ON d.tenant_id = ragwork.tenant() AND d.id = t.id
                 WHERE d.id IS NULL OR d.status IN ('succeeded', 'failed')""",
                 asked,
             )
         for row in rows:
-            if row["status"] == "succeeded":
+            if row["status"] == "succeeded" and row["is_attached"]:
+                summary.attached += 1
+            elif row["status"] == "succeeded":
                 summary.indexed += 1
             else:
                 summary.failures.append(f"{row['id']}: {row['failure_reason'] or 'was deleted meanwhile'}")
-        advance(len(rows))
         done = {row["id"] for row in rows}
-        return [document_id for document_id in waiting if document_id not in done]
+        attached = [document_id for row in rows for document_id in row["attached"]]
+        return [*(document_id for document_id in waiting if document_id not in done), *attached]
 
 
 def _reason(problem: Problem) -> str:

@@ -11,8 +11,8 @@ PLAIN: Final = "text/plain"
 MARKDOWN: Final = "text/markdown"
 JSON: Final = "application/json"
 ACCEPTED: Final = (PLAIN, MARKDOWN, JSON)
-#: What is stored as a text, whatever it came as; all else is a file that a parser reads.
-TEXTS: Final = frozenset(ACCEPTED)
+#: Files that are stored as their text.
+TEXTS: Final = frozenset({PLAIN, MARKDOWN})
 
 _LABELS: Final = {
     PLAIN: PLAIN,
@@ -43,6 +43,10 @@ _MAGIC: Final = (
 )
 
 
+class NoText(Problem):
+    """The upload is none of the accepted texts. It may be a file that a parser reads."""
+
+
 @attrs.frozen(kw_only=True)
 class DecodedUpload:
     """An upload's text and the accepted type it came as."""
@@ -52,7 +56,9 @@ class DecodedUpload:
 
 
 def read_upload(upload: Upload) -> DecodedUpload:
-    """The text of ``upload``. Raises ``Problem`` 415 for another type, 422 for malformed JSON."""
+    """The text of ``upload``. Raises ``NoText`` (415 for another type, 422 for JSON that has none) and ``Problem`` 422
+    for malformed JSON.
+    """
     kind = _kind(upload)
     if upload.data.startswith(_MAGIC) or b"\x00" in upload.data:
         raise _unsupported(f"the content is not {kind}")
@@ -85,19 +91,19 @@ def _text_of_json(source: str) -> str:
         raise _invalid(f"not valid JSON: {error}") from None
     text = value.get("text") if isinstance(value, dict) else None
     if not isinstance(text, str):
-        raise _invalid('must be an object with a string "text"')
+        raise _invalid('must be an object with a string "text"', NoText)
     if "\x00" in text:
         raise _invalid("the text must not contain NUL characters")
     return text
 
 
-def _invalid(message: str) -> Problem:
+def _invalid(message: str, kind: type[Problem] = Problem) -> Problem:
     errors = [{"type": "value_error", "loc": ["body", "file"], "msg": message}]
-    return Problem("INGEST_VALIDATION_ERROR", f"file: {message}", details={"errors": errors})
+    return kind("INGEST_VALIDATION_ERROR", f"file: {message}", details={"errors": errors})
 
 
-def _unsupported(message: str) -> Problem:
-    return Problem(
+def _unsupported(message: str) -> NoText:
+    return NoText(
         "UNSUPPORTED_MEDIA_TYPE",
         f"file: {message}; accepted are {', '.join(ACCEPTED)} (an object with text), "
         "a provider of kind 'parser' would add others",

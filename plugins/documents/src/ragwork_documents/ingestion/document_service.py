@@ -1,13 +1,9 @@
 """Accepting work on documents: what is accepted is durable (row, grants, source, job) at the commit."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from typing import Final, Protocol
-from uuid import uuid4
 
 import attrs
-import orjson
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Action, Deny, Resource, problem_of, readers_of
 from ragwork_hooks.errors import Problem, not_found, retry_after
@@ -15,9 +11,11 @@ from ragwork_hooks.retrieval import Index
 from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 
-from ragwork_documents.ingestion.file_text import text_key
+from ragwork_documents.ingestion.erasure import DocumentErasure
 from ragwork_documents.ingestion.ingest_payload import JOB_KIND, DocumentGeneration, payload
 from ragwork_documents.ingestion.input_checks import invalid
+from ragwork_documents.ingestion.submission import Overwrite, Submission, SubmissionResult
+from ragwork_documents.ingestion.submission_sql import CREATE, REPLACE, submission_records
 from ragwork_documents.permissions import acl
 
 #: More pieces than this make no sense for one document and would let a tiny size flood the index.
@@ -26,59 +24,8 @@ REQUEUE_BATCH: Final = 32
 #: Most documents are indexed within this.
 RETRY_AFTER_S: Final = 2
 _IN_FLIGHT: Final = ("queued", "processing")
-
-
-class Overwrite(Enum):
-    """What happens to a document that exists already: it stays, and other content is refused; it is replaced
-    whenever it is settled; or it is replaced when content differs or ingestion had failed.
-    """
-
-    NEVER = "never"
-    ALWAYS = "always"
-    CHANGED = "changed"
-
-
-@attrs.frozen(kw_only=True)
-class Submission:
-    """A document to ingest, checked. ``metadata`` and ``labels`` are what passages carry and rules read;
-    ``chosen`` names what beside the text the request itself says.
-    """
-
-    document_id: str
-    #: A text in UTF-8, or a file of the type ``content_type``.
-    source: bytes
-    filename: str
-    content_type: str
-    ingest_source: str
-    chunk_size: int
-    chunk_overlap: int
-    metadata: Mapping[str, object] = attrs.field(factory=dict)
-    labels: Mapping[str, str] = attrs.field(factory=dict)
-    chosen: frozenset[str] = frozenset()
-    fingerprint: str = attrs.field(init=False)
-    blob_key: str = attrs.field(init=False, factory=lambda: f"documents/{uuid4().hex}")
-
-    @fingerprint.default
-    def _fingerprint(self) -> str:
-        # All that decides what is indexed: the same again is the same document.
-        rest = [self.filename, self.content_type, self.chunk_size, self.chunk_overlap, self.metadata]
-        digest = hashlib.sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS))
-        digest.update(self.source)
-        return digest.hexdigest()
-
-
-@attrs.frozen(kw_only=True)
-class SubmissionResult:
-    """What became of a submission: ``fresh`` when it was taken, else how the document stands.
-
-    ``problem_of`` says why nothing was accepted.
-    """
-
-    document_id: str
-    status: str
-    job_id: str | None
-    fresh: bool = False
-    refusal: Problem | None = None
+#: The failure of a document whose ingestion somebody ended.
+CANCELLED: Final = "cancelled: its ingestion was ended on request; reindex the document, or upload it again"
 
 
 class Immediate(Protocol):
@@ -103,7 +50,7 @@ class DocumentService:
         immediate: Immediate | None = None,
     ) -> None:
         self._services = services
-        self._index = index
+        self._erasure = DocumentErasure(services, index)
         self._access = access
         self._immediate = immediate
 
@@ -170,6 +117,21 @@ class DocumentService:
         target = DocumentGeneration(document_id=document_id, generation=generation)
         return (await self._start(tx, row["corpus_id"], [target]))[document_id]
 
+    async def cancel(self, tx: Transaction, document_id: str) -> bool:
+        """End the ingestion of a document that is queued or processing; whether it was.
+
+        What the index has of it stays as it was. The generation grows, so that the job under way writes nothing.
+        """
+        ended = await tx.fetchval(
+            """UPDATE documents.documents SET status = 'failed', phase = 'failed', generation = generation + 1,
+                failure_reason = $2, completed_at = now(), updated_at = now()
+            WHERE tenant_id = ragwork.tenant() AND id = $1 AND status IN ('queued', 'processing')
+            RETURNING true""",
+            document_id,
+            CANCELLED,
+        )
+        return bool(ended)
+
     async def requeue_corpus(self, tx: Transaction, corpus_id: str) -> None:
         """Queue every document of the corpus again; jobs under way for older generations write nothing."""
         rows = await tx.fetch(
@@ -184,7 +146,7 @@ class DocumentService:
     async def delete(self, tx: Transaction, document_id: str) -> None:
         """Delete a settled document with every copy. Raises ``Problem`` 404, 409 in flight."""
         row = await tx.fetchrow(
-            """SELECT id, status, blob_key FROM documents.documents
+            """SELECT status FROM documents.documents
             WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE""",
             document_id,
         )
@@ -192,23 +154,11 @@ class DocumentService:
             raise not_found("document", document_id)
         if row["status"] in _IN_FLIGHT:
             raise in_progress(document_id)
-        await self.erase(tx, [row])
+        await self.erase(tx, [document_id])
 
-    async def erase(self, tx: Transaction, documents: Sequence[Row]) -> None:
-        """Delete locked rows with ``id`` and ``blob_key``: rows, grants, chunks and sources."""
-        ids = [row["id"] for row in documents]
-        await tx.execute(
-            "DELETE FROM documents.documents WHERE tenant_id = ragwork.tenant() AND id = ANY($1::text[])",
-            ids,
-        )
-        await self._index.delete(tx, ids)
-        for row in documents:
-            await self._forget(tx, row["blob_key"])
-
-    async def _forget(self, tx: Transaction, blob_key: str) -> None:
-        """Delete a source, and the text that a parser found in it."""
-        await self._services.blob.delete(tx, blob_key)
-        await self._services.blob.delete(tx, text_key(blob_key))
+    async def erase(self, tx: Transaction, document_ids: Sequence[str]) -> None:
+        """See ``DocumentErasure.erase``."""
+        await self._erasure.erase(tx, document_ids)
 
     async def authorize(self, tx: Transaction, principal: Principal, action: Action, document: Row) -> None:
         """Hold an existing document's row against the whole authorization plan. Raises ``Problem`` 403."""
@@ -243,7 +193,9 @@ class DocumentService:
         submissions: Sequence[Submission],
         readers: Sequence[str],
     ) -> frozenset[str]:
-        row = await tx.fetchrow(_CREATE, corpus_id, _records(submissions), principal.user_id, list(readers))
+        row = await tx.fetchrow(
+            CREATE, corpus_id, submission_records(submissions), principal.user_id, list(readers)
+        )
         if row is None or not row["corpus_exists"]:
             raise not_found("corpus", corpus_id)
         return frozenset(row["created"])
@@ -272,7 +224,7 @@ class DocumentService:
                 if await self._stays(tx, row, corpus_id, submissions[row["id"]], overwrite):
                     outcomes[row["id"]] = _standing(row)
                 else:
-                    await self._forget(tx, row["blob_key"])
+                    await self._erasure.forget_source(tx, row["blob_key"])
             except Problem as problem:
                 outcomes[row["id"]] = attrs.evolve(_standing(row), refusal=problem)
         return outcomes
@@ -282,7 +234,7 @@ class DocumentService:
     ) -> Sequence[DocumentGeneration]:
         if not submissions:
             return []
-        rows = await tx.fetch(_REPLACE, _records(submissions))
+        rows = await tx.fetch(REPLACE, submission_records(submissions))
         return [DocumentGeneration(document_id=row["id"], generation=row["generation"]) for row in rows]
 
     async def _stays(
@@ -383,64 +335,3 @@ def _other_content(document_id: str, differs: Sequence[str]) -> Problem:
 
 def _standing(row: Row) -> SubmissionResult:
     return SubmissionResult(document_id=row["id"], status=row["status"], job_id=row["last_job_id"])
-
-
-def _records(submissions: Sequence[Submission]) -> list[dict[str, object]]:
-    return [
-        {
-            "id": s.document_id,
-            "filename": s.filename,
-            "content_type": s.content_type,
-            "ingest_source": s.ingest_source,
-            "fingerprint": s.fingerprint,
-            "blob_key": s.blob_key,
-            "metadata": s.metadata,
-            "labels": s.labels,
-            "chunk_size": s.chunk_size,
-            "chunk_overlap": s.chunk_overlap,
-        }
-        for s in submissions
-    ]
-
-
-_RECORD: Final = """s(id text, filename text, content_type text, ingest_source text, fingerprint text,
-    blob_key text, metadata jsonb, labels jsonb, chunk_size integer, chunk_overlap integer)"""
-
-#: Adds those that are new, by id against deadlocks, and their grants. Parameters: corpus, records, owner, readers.
-_CREATE: Final = f"""
-WITH corpus AS (
-    SELECT id, default_readers, readers_set_by FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1
-), created AS (
-    INSERT INTO documents.documents (tenant_id, id, corpus_id, owner, filename, content_type, ingest_source,
-        fingerprint, blob_key, metadata, labels, chunk_size, chunk_overlap)
-    SELECT ragwork.tenant(), s.id, corpus.id, $3, s.filename, s.content_type, s.ingest_source,
-        s.fingerprint, s.blob_key, s.metadata, s.labels, s.chunk_size, s.chunk_overlap
-    FROM corpus CROSS JOIN jsonb_to_recordset($2::jsonb) AS {_RECORD}
-    ORDER BY s.id
-    ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id
-), granted AS (
-    INSERT INTO documents.grants (tenant_id, id, document_id, principal_type, principal_id, permission,
-        granted_by)
-    SELECT ragwork.tenant(), gen_random_uuid()::text, created.id, split_part(r.reader, ':', 1),
-        substr(r.reader, strpos(r.reader, ':') + 1), r.permission, r.granted_by
-    FROM created CROSS JOIN (
-        SELECT 'user:' || $3 AS reader, 'owner' AS permission, $3 AS granted_by
-        UNION SELECT unnest($4::text[]), 'read', $3
-        UNION SELECT reader, 'read', readers_set_by FROM corpus, unnest(default_readers) AS reader
-            WHERE reader <> ALL ($4::text[])
-    ) AS r
-)
-SELECT EXISTS (SELECT FROM corpus) AS corpus_exists, ARRAY(SELECT id FROM created) AS created
-"""  # noqa: S608  # a constant of this module
-
-# ``requeue`` is volatile: it sees the rows as the update before it leaves them.
-_REPLACE: Final = f"""
-WITH replaced AS (
-    UPDATE documents.documents d SET filename = s.filename, content_type = s.content_type,
-        ingest_source = s.ingest_source, fingerprint = s.fingerprint, blob_key = s.blob_key,
-        metadata = s.metadata, labels = s.labels, chunk_size = s.chunk_size, chunk_overlap = s.chunk_overlap
-    FROM jsonb_to_recordset($1::jsonb) AS {_RECORD}
-    WHERE d.tenant_id = ragwork.tenant() AND d.id = s.id RETURNING d.id
-)
-SELECT id, generation FROM documents.requeue(ARRAY(SELECT id FROM replaced), false)
-"""  # noqa: S608  # a constant of this module

@@ -6,24 +6,28 @@ can be repeated; a job for an older generation, or for a document that is settle
 """
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
+import orjson
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.jobs import Job, JobKind, PermanentFailure
-from ragwork_hooks.parsing import DocumentParsing, Parsed, ParseError
+from ragwork_hooks.parsing import DocumentParsing, ParseError
 from ragwork_hooks.provider_kinds import EMBEDDING
-from ragwork_hooks.retrieval import Chunk, Index, IndexedDocument
+from ragwork_hooks.retrieval import Index
 from ragwork_hooks.services import Services
-from ragwork_hooks.storage import Row, Transaction
-from ragwork_toolkit.text.languages import detect
+from ragwork_hooks.storage import Transaction
 
-from ragwork_documents.ingestion.chunker import Span, split
-from ragwork_documents.ingestion.content_type import MARKDOWN, TEXTS
-from ragwork_documents.ingestion.document_service import MAX_CHUNKS
-from ragwork_documents.ingestion.file_text import rendered, text_key
+from ragwork_documents.ingestion.attachments import Attachments, readable
+from ragwork_documents.ingestion.cut_document import (
+    ClaimedDocument,
+    CutDocument,
+    claimed_document,
+    cut_all,
+    indexed_document,
+)
+from ragwork_documents.ingestion.erasure import DocumentErasure
 from ragwork_documents.ingestion.ingest_payload import JOB_KIND, DocumentGeneration, payload, targets_of
 from ragwork_documents.permissions.readers import readers_by_document
 
@@ -32,44 +36,8 @@ MAX_REASON: Final = 500
 _PROGRESS_EVERY_S: Final = 0.5
 
 
-@attrs.frozen(kw_only=True)
-class _Piece:
-    id: str
-    ordinal: int
-    text: str
-    start: int
-    end: int
-    #: Of what is embedded.
-    digest: str
-    #: The headings above it, which are embedded with it.
-    context: str
-    metadata: Mapping[str, object]
-
-
-@attrs.frozen(kw_only=True)
-class _Work:
-    """A claimed document, what it is written in, its pieces, and the digests whose vectors the index has."""
-
-    target: DocumentGeneration
-    language: str
-    pieces: Sequence[_Piece]
-    #: A file's text, and where it is kept.
-    file_text: tuple[str, bytes] | None
-    known: frozenset[str]
-
-
-@attrs.frozen(kw_only=True)
-class _Claimed:
-    target: DocumentGeneration
-    source: bytes | None
-    blob_key: str
-    content_type: str
-    filename: str
-    #: What a parser found in the source, where it is no text.
-    parsed: Parsed | None
-    size: int
-    overlap: int
-    known: frozenset[str]
+class _NoLongerWanted(Exception):
+    """The document was cancelled, deleted or replaced while it was ingested."""
 
 
 class IngestionJobs:
@@ -79,6 +47,7 @@ class IngestionJobs:
         self._services = services
         self._index = index
         self._parsing = parsing
+        self._attachments = Attachments(services, DocumentErasure(services, index))
 
     def kind(self, *, max_attempts: int, concurrency: int) -> JobKind:
         """The declaration of the job."""
@@ -133,7 +102,8 @@ class IngestionJobs:
                 embedder, claimed = await self._claim(tx, 1, corpus_id, [target])
                 works = await self._cut(tx.tenant_id, claimed)
                 vectors = await self._embed(embedder, works, None)
-                await self._store(tx, corpus_id, embedder, works, vectors)
+                attached = await self._store(tx, corpus_id, embedder, works, vectors)
+                await self.at_once(tx, corpus_id, attached)
             except (ProviderError, PermanentFailure) as error:
                 await self._fail(tx, target, str(error))
                 states[target.document_id] = "failed"
@@ -155,13 +125,18 @@ class IngestionJobs:
         if not claimed:
             return
         works = await self._cut(job.tenant_id, claimed)
-        vectors = await self._embed(embedder, works, job.tenant_id if len(works) == 1 else None)
+        try:
+            vectors = await self._embed(embedder, works, job.tenant_id if len(works) == 1 else None)
+        except _NoLongerWanted:
+            return
         async with self._services.db.tenant(job.tenant_id) as tx:
-            await self._store(tx, corpus_id, embedder, works, vectors)
+            attached = await self._store(tx, corpus_id, embedder, works, vectors)
+            if attached:
+                await self._services.jobs.enqueue(tx, JOB_KIND, payload(corpus_id, attached))
 
     async def _claim(
         self, tx: Transaction, attempt: int, corpus_id: str, targets: Sequence[DocumentGeneration]
-    ) -> tuple[str, Sequence[_Claimed]]:
+    ) -> tuple[str, Sequence[ClaimedDocument]]:
         """Mark the documents processing and read what they are made of.
 
         A failed document is taken too: an operator who retries a dead job means it.
@@ -174,8 +149,8 @@ class IngestionJobs:
             WHERE d.tenant_id = ragwork.tenant() AND d.id = t.id AND d.generation = t.generation
                 AND d.status IN ('queued', 'processing', 'failed') AND d.corpus_id = $4
                 AND c.tenant_id = d.tenant_id AND c.id = d.corpus_id
-            RETURNING d.id, d.generation, d.blob_key, d.content_type, d.filename, d.chunk_size, d.chunk_overlap,
-                d.indexed_generation, c.embedder""",
+            RETURNING d.id, d.generation, d.blob_key, d.content_type, d.filename, d.is_parsed, d.chunk_size,
+                d.chunk_overlap, d.indexed_generation, c.embedder""",
             *_columns(targets),
             attempt,
             corpus_id,
@@ -186,18 +161,18 @@ class IngestionJobs:
             known: frozenset[str] = frozenset()
             if row["indexed_generation"] is not None:
                 known = await self._index.known(tx, row["id"], row["embedder"])
-            claimed.append(_claimed(row, source, known))
+            claimed.append(claimed_document(row, source, known))
         return (rows[0]["embedder"] if rows else ""), claimed
 
-    async def _cut(self, tenant_id: str, claimed: Sequence[_Claimed]) -> Sequence[_Work]:
+    async def _cut(self, tenant_id: str, claimed: Sequence[ClaimedDocument]) -> Sequence[CutDocument]:
         parsed = [await self._parse(tenant_id, document) for document in claimed]
-        return await asyncio.to_thread(_cut_all, parsed)
+        return await asyncio.to_thread(cut_all, parsed)
 
-    async def _parse(self, tenant_id: str, document: _Claimed) -> _Claimed:
+    async def _parse(self, tenant_id: str, document: ClaimedDocument) -> ClaimedDocument:
         """The document with what its parser found, unless it is a text. Raises ``PermanentFailure`` for a file that
         can't be read, and the ``ProviderError`` of the parsing.
         """
-        if document.source is None or document.content_type in TEXTS:
+        if document.source is None or not document.is_parsed:
             return document
         if self._parsing is None:
             raise PermanentFailure(f"{document.content_type} needs a parser, and none is installed")
@@ -207,13 +182,14 @@ class IngestionJobs:
             )
         except ParseError as error:
             raise PermanentFailure(f"{error.code}: {error.message}") from error
-        return attrs.evolve(document, parsed=parsed)
+        attachments = await readable(self._parsing, tenant_id, parsed.attachments)
+        return attrs.evolve(document, parsed=parsed, attachments=attachments)
 
     async def _embed(
-        self, embedder: str, works: Sequence[_Work], reporting_to: str | None
+        self, embedder: str, works: Sequence[CutDocument], reporting_to: str | None
     ) -> Mapping[str, Sequence[float]]:
         """Digest → vector of every piece that the index does not know. How far the first of ``works`` is gets
-        reported in the tenant ``reporting_to``.
+        reported in the tenant ``reporting_to``. Raises ``_NoLongerWanted`` when that finds it settled.
         """
         fresh = {p.digest: p.context + p.text for w in works for p in w.pieces if p.digest not in w.known}
         vectors: dict[str, Sequence[float]] = {}
@@ -231,33 +207,35 @@ class IngestionJobs:
                 reported = now
         return vectors
 
-    async def _report(self, tenant_id: str, work: _Work, left: int) -> None:
+    async def _report(self, tenant_id: str, work: CutDocument, left: int) -> None:
         total = len(work.pieces)
         async with self._services.db.tenant(tenant_id) as tx:
-            await tx.execute(
+            is_wanted = await tx.fetchval(
                 """UPDATE documents.documents SET phase = 'embedding', chunks_done = $3, chunks_total = $4,
                     updated_at = now()
                 WHERE tenant_id = ragwork.tenant() AND id = $1 AND generation = $2
-                    AND status = 'processing'""",
+                    AND status = 'processing' RETURNING true""",
                 work.target.document_id,
                 work.target.generation,
                 max(total - left, 0),
                 total,
             )
+        if not is_wanted:
+            raise _NoLongerWanted
 
     async def _store(
         self,
         tx: Transaction,
         corpus_id: str,
         embedder: str,
-        works: Sequence[_Work],
+        works: Sequence[CutDocument],
         vectors: Mapping[str, Sequence[float]],
-    ) -> None:
-        """Swap in the new chunks of what is still wanted."""
+    ) -> Sequence[DocumentGeneration]:
+        """Swap in the new chunks of what is still wanted. Gives what was attached, to be ingested in turn."""
         by_id = {work.target.document_id: work for work in works}
         rows = await tx.fetch(_LOCK, *_columns([work.target for work in works]), corpus_id)
         if not rows:
-            return
+            return []
         if rows[0]["embedder"] != embedder:
             raise RuntimeError("the corpus got another embedder meanwhile; the next attempt uses it")
         # A statement of its own, after the locks: a grant that changed while they were awaited counts.
@@ -267,19 +245,26 @@ class IngestionJobs:
             if work.file_text is not None:
                 await self._services.blob.put(tx, *work.file_text)
             await self._index.replace(
-                tx, _indexed(row, corpus_id, embedder, work, vectors, readers[row["id"]])
+                tx, indexed_document(row, corpus_id, embedder, work, vectors, readers[row["id"]])
             )
         await tx.execute(
             """UPDATE documents.documents d SET status = 'succeeded', phase = 'done',
                 failure_reason = NULL, indexed_generation = d.generation, language = t.language,
                 num_chunks = t.chunks, chunks_done = t.chunks, chunks_total = t.chunks,
+                warnings = ARRAY(SELECT jsonb_array_elements_text(t.warnings::jsonb)),
                 completed_at = now(), updated_at = now()
-            FROM unnest($1::text[], $2::integer[], $3::text[]) AS t(id, chunks, language)
+            FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[]) AS t(id, chunks, language, warnings)
             WHERE d.tenant_id = ragwork.tenant() AND d.id = t.id""",
             [row["id"] for row in rows],
             [len(by_id[row["id"]].pieces) for row in rows],
             [by_id[row["id"]].language for row in rows],
+            [orjson.dumps(by_id[row["id"]].warnings).decode() for row in rows],
         )
+        return [
+            target
+            for row in rows
+            for target in await self._attachments.put(tx, row["id"], by_id[row["id"]].attached)
+        ]
 
     async def _give_up(self, job: Job, target: DocumentGeneration, reason: str) -> None:
         async with self._services.db.tenant(job.tenant_id) as tx:
@@ -312,96 +297,3 @@ WHERE d.status = 'processing' ORDER BY d.id FOR UPDATE OF d
 
 def _columns(targets: Sequence[DocumentGeneration]) -> tuple[list[str], list[int]]:
     return [t.document_id for t in targets], [t.generation for t in targets]
-
-
-def _claimed(row: Row, source: bytes | None, known: frozenset[str]) -> _Claimed:
-    return _Claimed(
-        target=DocumentGeneration(document_id=row["id"], generation=row["generation"]),
-        source=source,
-        blob_key=row["blob_key"],
-        content_type=row["content_type"],
-        filename=row["filename"],
-        parsed=None,
-        size=row["chunk_size"],
-        overlap=row["chunk_overlap"],
-        known=known,
-    )
-
-
-def _cut_all(claimed: Sequence[_Claimed]) -> Sequence[_Work]:
-    return [_cut(document) for document in claimed]
-
-
-def _cut(document: _Claimed) -> _Work:
-    if document.source is None:
-        raise PermanentFailure("the document's source is gone")
-    # One stored by an earlier release may have more.
-    overlap = min(document.overlap, document.size // 2)
-    file = None if document.parsed is None else rendered(document.parsed)
-    text = document.source.decode() if file is None else file.text
-    markdown = file is not None or document.content_type == MARKDOWN
-    pieces: list[_Piece] = []
-    for span in split(text, document.size, overlap, markdown=markdown):
-        if len(pieces) == MAX_CHUNKS:
-            raise PermanentFailure(f"the document makes more than {MAX_CHUNKS} chunks")
-        place = {} if file is None else file.place(span.start, span.end)
-        pieces.append(_piece(document.target.document_id, len(pieces), span, span.of(text), place))
-    if file is not None and not pieces:
-        raise PermanentFailure("no_text: there is no text in the file")
-    return _Work(
-        target=document.target,
-        language=detect(text),
-        pieces=pieces,
-        known=document.known,
-        file_text=None if file is None else (text_key(document.blob_key), text.encode()),
-    )
-
-
-def _piece(document_id: str, ordinal: int, span: Span, text: str, place: Mapping[str, object]) -> _Piece:
-    headings = place.get("headings")
-    context = " \u203a ".join(headings) + "\n\n" if isinstance(headings, list) else ""
-    return _Piece(
-        id=f"{document_id}:{ordinal}",
-        ordinal=ordinal,
-        text=text,
-        start=span.start,
-        end=span.end,
-        digest=hashlib.sha256((context + text).encode()).hexdigest(),
-        context=context,
-        metadata=place,
-    )
-
-
-def _indexed(
-    row: Row,
-    corpus_id: str,
-    embedder: str,
-    work: _Work,
-    vectors: Mapping[str, Sequence[float]],
-    readers: Mapping[str, str | None],
-) -> IndexedDocument:
-    return IndexedDocument(
-        document_id=row["id"],
-        corpus_id=corpus_id,
-        version=row["generation"],
-        source=row["filename"],
-        owner=row["owner"],
-        embedder=embedder,
-        language=work.language,
-        chunks=[
-            Chunk(
-                id=piece.id,
-                ordinal=piece.ordinal,
-                text=piece.text,
-                start=piece.start,
-                end=piece.end,
-                digest=piece.digest,
-                metadata=piece.metadata,
-                vector=None if piece.digest in work.known else vectors[piece.digest],
-            )
-            for piece in work.pieces
-        ],
-        metadata=row["metadata"],
-        labels=row["labels"],
-        readers=readers,
-    )

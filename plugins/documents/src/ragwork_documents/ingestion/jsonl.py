@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import attrs
 import orjson
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import FieldError
 
-from ragwork_documents.ingestion.document_service import Submission
-from ragwork_documents.ingestion.submissions import from_text
+from ragwork_documents.ingestion.submission import Batch, Submission
+from ragwork_documents.ingestion.submission_requests import from_text
 from ragwork_documents.schemas import TextIngestRequest
 
 _KEYS: Final = ("document_id", "text", "filename", "metadata")
@@ -25,13 +24,6 @@ class BadLine(Exception):
 
     def __init__(self, path: Path, line: int, message: str) -> None:
         super().__init__(f"{path}:{line}: {message}")
-
-
-@attrs.frozen(kw_only=True)
-class Batch:
-    """Documents that are accepted in one transaction and ingested by one job."""
-
-    submissions: Sequence[Submission]
 
 
 def files(source: Path) -> Sequence[Path]:
@@ -59,17 +51,16 @@ def count(paths: Sequence[Path], corpus_id: str) -> int:
 
 def batches(paths: Sequence[Path], corpus_id: str) -> Iterator[Batch]:
     """The documents of ``paths`` in order, a bounded amount of text at a time."""
-    batch: list[Submission] = []
-    chars = 0
+    batch, chars = Batch(), 0
     for path in paths:
         for _, submission in _read(path, corpus_id):
-            if batch and (len(batch) == MAX_BATCH or chars + len(submission.source) > MAX_BATCH_CHARS):
-                yield Batch(submissions=batch)
-                batch, chars = [], 0
-            batch.append(submission)
-            chars += len(submission.source)
-    if batch:
-        yield Batch(submissions=batch)
+            more = len(submission.source)
+            if batch.submissions and (len(batch.submissions) == MAX_BATCH or chars + more > MAX_BATCH_CHARS):
+                yield batch
+                batch, chars = Batch(), 0
+            batch.submissions.append(submission)
+            chars += more
+    yield batch
 
 
 def _read(path: Path, corpus_id: str) -> Iterator[tuple[int, Submission]]:

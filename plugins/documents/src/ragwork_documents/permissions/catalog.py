@@ -82,7 +82,7 @@ async def load_corpus(tx: Transaction, corpus_id: str) -> Corpus | None:
     """The corpus as the database has it. One round trip."""
     row = await tx.fetchrow(
         """SELECT id, tenant_id, name, retriever, embedder, top_k_default, options, fallback, shadow,
-            shadow_options
+            shadow_options, coalesce((provider_config #>> '{retrieval,min_score}')::float8, 0) AS min_score
         FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1""",
         corpus_id,
     )

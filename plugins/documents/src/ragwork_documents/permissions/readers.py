@@ -96,7 +96,8 @@ class Readers:
         requests: Sequence[DocumentPermissionRequest],
         paths: Sequence[Sequence[str | int]],
     ) -> Given:
-        """Give all of ``requests``; one that exists gets the new expiry. Raises ``Problem`` 404, 422; ``paths``
+        """Give all of ``requests`` on the document and what is attached to it; one that exists gets the new
+        expiry. Raises ``Problem`` 404, 422; ``paths``
         are where each stands in the request.
         """
         named = [
@@ -112,9 +113,10 @@ class Readers:
         rows = await tx.fetch(
             f"""INSERT INTO documents.grants (tenant_id, id, document_id, principal_type, principal_id,
                 permission, expires_at, granted_by)
-            SELECT ragwork.tenant(), r.id, $1, r.principal_type, r.principal_id, r.permission,
-                r.expires_at, $2
-            FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+            SELECT ragwork.tenant(), CASE WHEN f.id = $1 THEN r.id ELSE gen_random_uuid()::text END, f.id,
+                r.principal_type, r.principal_id, r.permission, r.expires_at, $2
+            FROM documents.family(ARRAY[$1]) f
+            CROSS JOIN unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
                 AS r(id, principal_type, principal_id, permission, expires_at)
             ON CONFLICT (tenant_id, document_id, reader, permission)
                 DO UPDATE SET expires_at = EXCLUDED.expires_at, granted_by = EXCLUDED.granted_by
@@ -128,12 +130,18 @@ class Readers:
             [r.expires_at for r in distinct.values()],
         )
         await self._feed_index(tx, document_id)
-        given = {(row["principal_type"], row["principal_id"], row["permission"]): row for row in rows}
+        given = {
+            (row["principal_type"], row["principal_id"], row["permission"]): row
+            for row in rows
+            if row["document_id"] == document_id
+        }
         in_order = [given[(r.principal_type, r.principal_id, r.permission)] for r in requests]
         return Given(grants=in_order, created=created)
 
     async def revoke(self, tx: Transaction, document_id: str, permission_id: str) -> Row:
-        """Take a grant back. Raises ``Problem`` 404 ``AUTHZ_PERMISSION_NOT_FOUND``."""
+        """Take a grant back, and its likes on what is attached. Raises ``Problem`` 404
+        ``AUTHZ_PERMISSION_NOT_FOUND``.
+        """
         await self._lock(tx, document_id)
         row = await tx.fetchrow(
             f"""DELETE FROM documents.grants
@@ -143,21 +151,34 @@ class Readers:
         )
         if row is None:
             raise Problem("AUTHZ_PERMISSION_NOT_FOUND", f"permission {permission_id!r} does not exist")
+        await tx.execute(
+            """DELETE FROM documents.grants WHERE tenant_id = ragwork.tenant()
+                AND document_id IN (SELECT f.id FROM documents.family(ARRAY[$1]) f)
+                AND principal_type = $2 AND principal_id = $3 AND permission = $4""",
+            document_id,
+            row["principal_type"],
+            row["principal_id"],
+            row["permission"],
+        )
         await self._feed_index(tx, document_id)
         return row
 
     async def _lock(self, tx: Transaction, document_id: str) -> None:
         """Changes of one document's readers, and ingestion that reads them, take turns."""
-        found = await tx.fetchval(
-            "SELECT id FROM documents.documents WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE",
+        found = await tx.fetch(
+            """SELECT id FROM documents.documents WHERE tenant_id = ragwork.tenant()
+                AND id IN (SELECT f.id FROM documents.family(ARRAY[$1]) f) ORDER BY id FOR UPDATE""",
             document_id,
         )
-        if found is None:
+        if not found:
             raise not_found("document", document_id)
 
     async def _feed_index(self, tx: Transaction, document_id: str) -> None:
-        readers = await readers_by_document(tx, [document_id])
-        await self._index.set_readers(tx, document_id, readers[document_id])
+        family = [
+            row["id"] for row in await tx.fetch("SELECT f.id FROM documents.family(ARRAY[$1]) f", document_id)
+        ]
+        for changed, readers in (await readers_by_document(tx, family)).items():
+            await self._index.set_readers(tx, changed, readers)
 
 
 async def record(

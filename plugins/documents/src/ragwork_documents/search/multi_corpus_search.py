@@ -19,20 +19,22 @@ from ragwork_documents.search.rank_fusion import merge
 class PreparedCorpus:
     """Implements ``ragwork_hooks.documents.PreparedSearch``. ``outcomes`` are in the order asked."""
 
-    outcomes: Sequence[tuple[str, PreparedQuery | ProviderError]]
+    outcomes: Sequence[tuple[Query, PreparedQuery | ProviderError]]
 
     async def read(self, tx: Transaction, scope: ReadScope) -> SearchAnswers:
         """Each corpus' passages, all of them within the one snapshot of ``tx``."""
         found: list[tuple[str, Sequence[Passage]]] = []
         failed: list[tuple[str, ProviderError]] = []
-        for corpus_id, outcome in self.outcomes:
+        for query, outcome in self.outcomes:
             if isinstance(outcome, ProviderError):
-                failed.append((corpus_id, outcome))
+                failed.append((query.corpus_id, outcome))
                 continue
             try:
-                found.append((corpus_id, await outcome.passages(tx, scope)))
+                passages = await outcome.passages(tx, scope)
             except ProviderError as error:
-                failed.append((corpus_id, error))
+                failed.append((query.corpus_id, error))
+            else:
+                found.append((query.corpus_id, _folded(passages, query.min_score)))
         if not found:
             raise failed[0][1]
         return SearchAnswers(found=found, failed=failed)
@@ -49,9 +51,7 @@ class MultiCorpusSearch:
         answers = await asyncio.gather(
             *(self._prepare(tenant_id, name, query) for name, query in asked), return_exceptions=True
         )
-        outcomes = [
-            (query.corpus_id, _checked(answer)) for (_, query), answer in zip(asked, answers, strict=True)
-        ]
+        outcomes = [(query, _checked(answer)) for (_, query), answer in zip(asked, answers, strict=True)]
         failed = [outcome for _, outcome in outcomes if isinstance(outcome, ProviderError)]
         if len(failed) == len(outcomes):
             raise failed[0]
@@ -66,6 +66,16 @@ class MultiCorpusSearch:
     async def _prepare(self, tenant_id: str, name: str, query: Query) -> PreparedQuery:
         retriever = await self.providers.open(RETRIEVAL, name)
         return await retriever.prepare(tenant_id, query)
+
+
+def _folded(passages: Sequence[Passage], min_score: float) -> Sequence[Passage]:
+    """Those that fit well enough, the best of several with the same text."""
+    by_text: dict[str, Passage] = {}
+    for passage in passages:
+        relevance = passage.score if passage.relevance is None else passage.relevance
+        if relevance >= min_score:
+            by_text.setdefault(passage.text, passage)
+    return list(by_text.values())
 
 
 def _checked(answer: PreparedQuery | BaseException) -> PreparedQuery | ProviderError:

@@ -9,9 +9,11 @@ from ragwork_hooks.http import Upload
 from ragwork_hooks.parsing import DocumentParsing, ParseError
 
 from ragwork_documents.ingestion.chunker import DEFAULT_OVERLAP, DEFAULT_SIZE
-from ragwork_documents.ingestion.content_type import ACCEPTED, MARKDOWN, PLAIN, TEXTS, read_upload
-from ragwork_documents.ingestion.document_service import Submission, check_chunking
+from ragwork_documents.ingestion.content_type import ACCEPTED, MARKDOWN, PLAIN, NoText, read_upload
+from ragwork_documents.ingestion.document_service import check_chunking
 from ragwork_documents.ingestion.input_checks import check_metadata, clean_filename
+from ragwork_documents.ingestion.stored_file import StoredFile, stored_file
+from ragwork_documents.ingestion.submission import Submission
 from ragwork_documents.schemas import TextIngestRequest, UploadForm
 
 _MARKDOWN_SUFFIXES = (".md", ".markdown")
@@ -46,43 +48,41 @@ async def from_upload(form: UploadForm, parsing: DocumentParsing | None, tenant_
     """A file. Raises ``Problem`` 415 for a type that nobody parses, 422 for a blank one or what it can't hold, and the
     ``ProviderError`` of the parsing.
     """
-    file = form.file
-    try:
-        text = read_upload(file)
-        source, content_type = text.text.encode(), text.content_type
-        if not is_visible(text.text):
-            raise blank("file")
-    except Problem as refused:
-        if parsing is None or refused.status != 415:
-            raise
-        source, content_type = await _read_file(file, parsing, tenant_id, refused)
+    file = await _read_file(form.file, parsing, tenant_id)
     document_id = form.document_id or uuid4().hex
+    return submission_of_file(file, document_id)
+
+
+def submission_of_file(file: StoredFile, document_id: str, origin: str | None = None) -> Submission:
+    """Raises ``Problem`` 422 for a blank text."""
+    if not file.is_parsed and not is_visible(file.source.decode()):
+        raise blank("file")
     return _submission(
         document_id=document_id,
-        source=source,
+        source=file.source,
         filename=clean_filename(file.filename) or document_id,
-        content_type=content_type,
+        content_type=file.media_type,
         ingest_source="upload",
         chunk_size=None,
         chunk_overlap=None,
         metadata={},
+        is_parsed=file.is_parsed,
+        origin=origin,
     )
 
 
-async def _read_file(
-    file: Upload, parsing: DocumentParsing, tenant_id: str, refused: Problem
-) -> tuple[bytes, str]:
-    """What is stored of a file, and its type: a text of another encoding in UTF-8, all else as it is. Raises
-    ``Problem`` 415, which is ``refused`` for a text that can't be decoded.
-    """
+async def _read_file(file: Upload, parsing: DocumentParsing | None, tenant_id: str) -> StoredFile:
+    """As a text by the contract's own rules, else as a file that somebody parses. Raises ``Problem`` 415, 422."""
     try:
-        media_type = await parsing.media_type(tenant_id, file.data, file.filename, file.content_type)
-        if media_type not in TEXTS:
-            return file.data, media_type
-        parsed = await parsing.parse(tenant_id, file.data, file.filename, file.content_type)
-        if parsed.encoding is None:
-            raise refused
-        return file.data.decode(parsed.encoding).replace("\x00", " ").encode(), media_type
+        text = read_upload(file)
+        return StoredFile(
+            source=text.text.encode(), media_type=text.content_type, filename=file.filename, is_parsed=False
+        )
+    except NoText:
+        if parsing is None:
+            raise
+    try:
+        return await stored_file(parsing, tenant_id, file.data, file.filename, file.content_type)
     except ParseError as error:
         accepted = sorted({*ACCEPTED, *error.accepted})
         raise Problem(
@@ -103,6 +103,8 @@ def _submission(
     chunk_overlap: int | None,
     metadata: Mapping[str, object],
     chosen: frozenset[str] = frozenset(),
+    is_parsed: bool = False,
+    origin: str | None = None,
 ) -> Submission:
     labels = check_metadata(metadata) if metadata else {}
     size = DEFAULT_SIZE if chunk_size is None else chunk_size
@@ -122,6 +124,8 @@ def _submission(
         metadata=metadata,
         labels=labels,
         chosen=chosen,
+        is_parsed=is_parsed,
+        origin=origin,
     )
 
 
