@@ -60,6 +60,10 @@ class ProviderTable:
     def names(self, kind: ProviderKind[Any]) -> Sequence[str]:
         return sorted(name for offered, name in self._offers if offered == kind.name)
 
+    async def unready(self, kind: ProviderKind[Any], name: str) -> str | None:
+        ready = (await self._imported(kind, name)).ready
+        return None if ready is None else ready(self._offer(kind, name).context.config)
+
     async def open(self, kind: ProviderKind[P], name: str) -> P:
         key = (kind.name, name)
         task = self._opened.get(key)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types_boto3_bedrock_runtime.type_defs import (
         ConverseStreamOutputTypeDef,
         ConverseStreamRequestTypeDef,
+        InferenceConfigurationTypeDef,
         MessageTypeDef,
         SystemContentBlockTypeDef,
     )
@@ -130,11 +131,16 @@ def _asked(model_id: str, request: ChatRequest) -> "ConverseStreamRequestTypeDef
             turns.append({"role": message.role, "content": [{"text": text}]})
     if not turns or turns[-1]["role"] != "user":
         raise ProviderError(CHAT.refused, "there is no question to answer")
-    asked: ConverseStreamRequestTypeDef = {"modelId": model_id, "messages": turns}
+    asked: ConverseStreamRequestTypeDef = {"modelId": request.model or model_id, "messages": turns}
     if system:
         asked["system"] = system
+    inference: InferenceConfigurationTypeDef = {}
     if request.max_output_tokens is not None:
-        asked["inferenceConfig"] = {"maxTokens": request.max_output_tokens}
+        inference["maxTokens"] = request.max_output_tokens
+    if request.temperature is not None:
+        inference["temperature"] = request.temperature
+    if inference:
+        asked["inferenceConfig"] = inference
     return asked
 
 

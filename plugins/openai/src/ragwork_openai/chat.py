@@ -48,11 +48,12 @@ class OpenAIChat:
         """The answer as bytes: the SDK's own reading of the stream ends at the first piece that it did not expect."""
         from openai import omit
 
-        limit = request.max_output_tokens
+        limit, temperature = request.max_output_tokens, request.temperature
         return self._client.chat.completions.with_streaming_response.create(
-            model=self._model,
+            model=request.model or self._model,
             messages=_messages(request),
             max_completion_tokens=omit if limit is None else limit,
+            temperature=omit if temperature is None else temperature,
             stream=True,
             stream_options={"include_usage": True},
         )

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ragwork_hooks.llm import ChatModel, ChatRequest, FinishReason, Usage
+from ragwork_hooks.llm import ChatModel, ChatRequest, FinishReason, GenerationSettings, Usage
 
 from ragwork_agent.citations.citation_stream import CitationStream
 from ragwork_agent.run.retrieval import RetrievedContext
@@ -27,6 +27,7 @@ class RunContext:
     question: str
     context: RetrievedContext
     model: ChatModel
+    generation: GenerationSettings
     max_output_tokens: int | None
     say: Callable[[str], Awaitable[None]]
     dropped: Callable[[str], None]

@@ -11,10 +11,10 @@ from ragwork_hooks.documents import Corpus
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.http import StreamEvent
 from ragwork_hooks.notification import Notification
-from ragwork_hooks.provider_kinds import LLM
 
 from ragwork_agent.run.context import CheckpointSlot, RunContext
 from ragwork_agent.run.event_queue import StreamEventQueue
+from ragwork_agent.run.generation import of_corpora, open_model
 from ragwork_agent.run.retrieval import Retrieval, RetrievedContext, UnrankedAnswers, prepare
 from ragwork_agent.run.runtime import AgentRuntime
 from ragwork_agent.schemas import RunAnswer, SessionTotals, Speech, TokenUsage
@@ -117,7 +117,9 @@ class Run:
     async def _converse(self, lease: SessionLease, corpora: Sequence[Corpus]) -> RunAnswer:
         asked = self._asked
         graph = await self._runtime.graph.get()
-        model = await self._services.providers.open(LLM, self._runtime.config.llm_provider)
+        model, generation = await open_model(
+            self._services.providers, self._runtime.config.llm_provider, of_corpora(corpora)
+        )
         retrieval = await prepare(
             self._runtime, asked.principal, corpora, asked.message, asked.top_k, asked.degrade
         )
@@ -128,7 +130,8 @@ class Run:
                 question=asked.message,
                 context=await self._ranked(retrieval, reading),
                 model=model,
-                max_output_tokens=asked.degrade.max_output_tokens,
+                generation=generation,
+                max_output_tokens=_least(asked.degrade.max_output_tokens, generation.max_tokens),
                 say=self._say,
                 dropped=self._dropped,
                 slot=CheckpointSlot(turn.checkpoint),
@@ -206,3 +209,8 @@ class Run:
             data = {"code": speech.code, "message": speech.message}
             await self._out.put(StreamEvent(type="audio.error", data=data))
         return speech
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    """The lower of two limits, each of which may be none."""
+    return min((limit for limit in (one, other) if limit is not None), default=None)
