@@ -170,3 +170,66 @@ async def test_who_stands_in_answers_for_one_that_cannot_be_opened(asking: Any) 
     assert "30 days of paid leave" in answer.data["text"]
     refused = await it.run("alone", key=first.key)
     assert refused.code == "LLM_CONFIG_MISSING"
+
+
+async def test_a_run_says_who_answers_it_where_the_plan_has_that_feature(asking: Any) -> None:
+    it = await asking((*PLUGINS, "plans"), PLAN_DEFAULT="free")
+    await it.corpus("c", provider="openai", model="big-1", temperature=1, system_prompt=PIRATE, max_tokens=500)
+    refused = await it.run("c", generation={"model": "big-2"})
+    assert (refused.status, refused.code) == (403, "FEATURE_NOT_ENABLED")
+    assert refused.body["error"]["details"]["feature_key"] == "feature.generation.override"
+    assert not it.server.requests
+    operator = await it.app.key(tenant="ops", platform=True)
+    path, change = "/v1/admin/plans/t1", {"plan_id": "pro"}
+    assert (await it.app.call("PATCH", path, operator, json=change)).status == 200
+
+    assert (await it.run("c", generation={"model": "big-2", "temperature": 0.5})).status == 200
+    sent = it.sent()
+    assert (sent["model"], sent["temperature"], sent["max_completion_tokens"]) == ("big-2", 0.5, 500)
+    assert "pirate" in sent["messages"][0]["content"]
+
+    assert (await it.run("c", generation={"system_prompt": "Be brief."})).status == 200
+    system = it.sent()["messages"][0]["content"]
+    assert (system.startswith(RULES), system.endswith("Be brief."), "pirate" in system) == (True, True, False)
+
+    asked = len(it.server.requests)
+    answer = await it.run("c", generation={"provider": "extractive"})
+    assert "30 days of paid leave" in answer.data["text"]
+    assert len(it.server.requests) == asked
+
+
+async def test_another_provider_than_the_corpus_has_a_model_of_its_own(asking: Any) -> None:
+    it = await asking()
+    await it.corpus("c", provider="extractive", model="theirs-1")
+    await it.corpus("plain", model="the-operators-1")
+    assert (await it.run("c", generation={"provider": "openai"})).status == 200
+    assert it.sent()["model"] == "gpt-4.1-mini"
+    assert (await it.run("plain", generation={"provider": "openai", "model": "asked-1"})).status == 200
+    assert it.sent()["model"] == "asked-1"
+
+
+@pytest.mark.parametrize(
+    ("generation", "loc", "said"),
+    [
+        ({"provider": "opnai"}, ["generation", "provider"], "did you mean 'openai'?"),
+        ({"provider": "openai"}, ["generation", "provider"], "needs OPENAI_API_KEY"),
+        ({"fallback": ["fake"]}, ["generation", "fallback"], ""),
+        ({"modle": "x"}, ["generation", "modle"], "is not a field here"),
+        ({"temperature": 3}, ["generation", "temperature"], "2"),
+        ({"max_tokens": 0}, ["generation", "max_tokens"], "1"),
+        ({"model": "a b"}, ["generation", "model"], "must match"),
+    ],
+)
+async def test_what_is_wrong_in_a_run_is_told_before_it_begins(
+    asking: Any, generation: Any, loc: list[str], said: str
+) -> None:
+    it = await asking(OPENAI_API_KEY="")
+    await it.corpus("c")
+    refused = await it.run("c", generation=generation)
+    assert (refused.status, refused.code) == (422, "REQUEST_VALIDATION_ERROR"), refused.text
+    [row] = refused.body["error"]["details"]["errors"]
+    assert row["loc"] == ["body", *loc]
+    assert said in row["msg"]
+    body = {"session_id": "s1", "corpus_id": "c", "message": "How many?", "generation": generation}
+    streamed = await it.app.call("POST", "/v1/run", it.key, json=body)
+    assert streamed.status == 422

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import attrs
 from ragwork_hooks.fields import SCHEMA, FieldError, identifier, number, text
+from ragwork_hooks.llm import GenerationOptions
 
 MESSAGE_LIMIT = 32_000
 #: Corpora that one run may ask.
@@ -57,6 +58,9 @@ class RunRequest:
     top_k: int = number(default=5, ge=1, le=50)
     #: Whether to speak the answer, too.
     audio: bool = attrs.field(default=False, kw_only=True)
+    #: Who answers, and how, in place of what the corpus says; what is absent stays. Needs the feature
+    #: `generation.override`.
+    generation: GenerationOptions | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if (self.corpus_id is None) == (self.corpus_ids is None):

@@ -10,11 +10,12 @@ from ragwork_hooks.auth import Principal
 from ragwork_hooks.documents import Corpus
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.http import StreamEvent
+from ragwork_hooks.llm import GenerationOptions
 from ragwork_hooks.notification import Notification
 
 from ragwork_agent.run.context import CheckpointSlot, RunContext
 from ragwork_agent.run.event_queue import StreamEventQueue
-from ragwork_agent.run.generation import of_corpora, open_model
+from ragwork_agent.run.generation import of_corpora, open_model, overridden
 from ragwork_agent.run.retrieval import Retrieval, RetrievedContext, UnrankedAnswers, prepare
 from ragwork_agent.run.runtime import AgentRuntime
 from ragwork_agent.schemas import RunAnswer, SessionTotals, Speech, TokenUsage
@@ -37,6 +38,7 @@ class RunInput:
     message: str
     top_k: int
     audio: bool = False
+    generation: GenerationOptions | None = None
     degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
     notices: tuple[Notification, ...] = ()
     origin: str = ""
@@ -117,9 +119,9 @@ class Run:
     async def _converse(self, lease: SessionLease, corpora: Sequence[Corpus]) -> RunAnswer:
         asked = self._asked
         graph = await self._runtime.graph.get()
-        model, generation = await open_model(
-            self._services.providers, self._runtime.config.llm_provider, of_corpora(corpora)
-        )
+        operators = self._runtime.config.llm_provider
+        wanted = overridden(of_corpora(corpora), asked.generation, operators)
+        model, generation = await open_model(self._services.providers, operators, wanted)
         retrieval = await prepare(
             self._runtime, asked.principal, corpora, asked.message, asked.top_k, asked.degrade
         )
