@@ -174,7 +174,9 @@ async def test_who_stands_in_answers_for_one_that_cannot_be_opened(asking: Any) 
 
 async def test_a_run_says_who_answers_it_where_the_plan_has_that_feature(asking: Any) -> None:
     it = await asking((*PLUGINS, "plans"), PLAN_DEFAULT="free")
-    await it.corpus("c", provider="openai", model="big-1", temperature=1, system_prompt=PIRATE, max_tokens=500)
+    await it.corpus(
+        "c", provider="openai", model="big-1", temperature=1, system_prompt=PIRATE, max_tokens=500
+    )
     refused = await it.run("c", generation={"model": "big-2"})
     assert (refused.status, refused.code) == (403, "FEATURE_NOT_ENABLED")
     assert refused.body["error"]["details"]["feature_key"] == "feature.generation.override"

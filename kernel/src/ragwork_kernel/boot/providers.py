@@ -32,10 +32,13 @@ async def _close(provider: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class ProviderOffer:
-    """A provider of an enabled plugin, not imported yet. ``context`` is what its factory will be given."""
+    """A provider of an enabled plugin, not imported yet: the entry point ``entry``. ``context`` is what its factory
+    will be given.
+    """
 
     kind: str
     name: str
+    entry: str
     context: ProviderContext[Any]
 
 
@@ -153,7 +156,7 @@ class ProviderTable:
         key = (offer.kind, offer.name)
         if key not in self._loaded:
             try:
-                loaded = provider_of(kind.name, name)
+                loaded = provider_of(kind.name, offer.entry)
             except ConfigError as error:
                 # Its reason is the operator's business, not a tenant's.
                 log.error("%s provider %s can't be loaded: %s", kind.name, name, error)

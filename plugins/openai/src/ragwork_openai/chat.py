@@ -10,14 +10,14 @@ from ragwork_toolkit.citation_marks import Marks
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 from ragwork_toolkit.vendor.usage import estimate_usage
 
-from ragwork_openai.client import connect, received
-from ragwork_openai.config import OpenAIConfig, ready
-from ragwork_openai.errors import translated, unavailable
+from ragwork_openai.client import ModelService, connect, received
+from ragwork_openai.config import ServiceConfig, lacking
+from ragwork_openai.errors import unavailable
 from ragwork_openai.event_stream import objects
 from ragwork_openai.pieces import piece_of
 
 if TYPE_CHECKING:
-    from openai import AsyncAPIResponse, AsyncOpenAI
+    from openai import AsyncAPIResponse
     from openai.types.chat import ChatCompletionMessageParam
 
 
@@ -26,9 +26,8 @@ class OpenAIChat:
 
     name = "openai"
 
-    def __init__(self, client: "AsyncOpenAI", model: str) -> None:
-        self._client = client
-        self._model = model
+    def __init__(self, service: ModelService) -> None:
+        self._service = service
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """The answer as it arrives; a ``[n]`` mark of a passage that exists comes with its ``Cite``.
@@ -36,21 +35,21 @@ class OpenAIChat:
         Raises ``ProviderError`` LLM_AUTH_ERROR, LLM_TIMEOUT, LLM_ERROR (the request was refused) or
         INTEGRATION_UNAVAILABLE (also when the connection breaks before the answer ends).
         """
-        with translated("LLM", timeout_code="LLM_TIMEOUT"):
+        with self._service.translated("LLM_TIMEOUT"):
             async with self._call(request) as response, aclosing(_deltas(response, request)) as deltas:
                 async for delta in deltas:
                     yield delta
 
     async def aclose(self) -> None:
-        await self._client.close()
+        await self._service.aclose()
 
     def _call(self, request: ChatRequest) -> "AbstractAsyncContextManager[AsyncAPIResponse[Any]]":
         """The answer as bytes: the SDK's own reading of the stream ends at the first piece that it did not expect."""
         from openai import omit
 
         limit, temperature = request.max_output_tokens, request.temperature
-        return self._client.chat.completions.with_streaming_response.create(
-            model=request.model or self._model,
+        return self._service.client.chat.completions.with_streaming_response.create(
+            model=request.model or self._service.model,
             messages=_messages(request),
             max_completion_tokens=omit if limit is None else limit,
             temperature=omit if temperature is None else temperature,
@@ -97,8 +96,12 @@ async def _deltas(response: "AsyncAPIResponse[Any]", request: ChatRequest) -> As
     yield Delta(usage=usage or estimate_usage(request, written), finish_reason=reason)
 
 
-async def _open(context: ProviderContext[OpenAIConfig]) -> ChatModel:
-    return OpenAIChat(await connect(context.config, "LLM"), context.config.model)
+def _ready(config: ServiceConfig) -> str | None:
+    return lacking(config, "model")
 
 
-provider: Provider[ChatModel] = Provider(name="openai", open=_open, ready=ready)
+async def _open(context: ProviderContext[ServiceConfig]) -> ChatModel:
+    return OpenAIChat(await connect(context.config, "LLM", "model"))
+
+
+provider: Provider[ChatModel] = Provider(name="openai", open=_open, ready=_ready)

@@ -2,32 +2,62 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.settings import env_name
 
-from ragwork_openai.config import OpenAIConfig
-from ragwork_openai.errors import unavailable
+from ragwork_openai.config import ServiceConfig, lacking
+from ragwork_openai.errors import translated, unavailable
 
 if TYPE_CHECKING:
     from openai import AsyncAPIResponse, AsyncOpenAI
 
 
-async def connect(config: OpenAIConfig, kind: str) -> "AsyncOpenAI":
-    """A client without retries of its own; resilience is a layer around providers.
-
-    Raises ``ProviderError`` ``<kind>_CONFIG_MISSING`` when there is no key.
+@attrs.frozen
+class ModelService:
+    """A model of a service, for providers of ``kind`` (``LLM``). ``key_setting`` is what to look at when the service
+    does not know us.
     """
-    if not config.api_key:
-        raise ProviderError(f"{kind}_CONFIG_MISSING", "OPENAI_API_KEY is not set")
-    return await asyncio.to_thread(_make, config, config.api_key)
+
+    kind: str
+    client: "AsyncOpenAI"
+    model: str
+    key_setting: str
+
+    @contextmanager
+    def translated(self, timeout_code: str) -> Iterator[None]:
+        """Turn what the SDK raises inside into ``ProviderError``."""
+        with translated(self.kind, timeout_code, self.key_setting):
+            yield
+
+    async def aclose(self) -> None:
+        """Close the client."""
+        await self.client.close()
 
 
-def _make(config: OpenAIConfig, api_key: str) -> "AsyncOpenAI":
+async def connect(config: ServiceConfig, kind: str, model: str) -> ModelService:
+    """The model that the setting ``model`` names, by a client without retries of its own; resilience is a layer
+    around providers.
+
+    Raises ``ProviderError`` ``<kind>_CONFIG_MISSING`` when there is no key, address or model.
+    """
+    reason = lacking(config, model)
+    if reason is not None:
+        raise ProviderError(f"{kind}_CONFIG_MISSING", reason)
+    client = await asyncio.to_thread(_make, config)
+    return ModelService(kind, client, getattr(config, model), env_name(config, "api_key"))
+
+
+def _make(config: ServiceConfig) -> "AsyncOpenAI":
     from openai import AsyncOpenAI
 
-    client = AsyncOpenAI(api_key=api_key, base_url=config.base_url, timeout=config.timeout_s, max_retries=0)
+    client = AsyncOpenAI(
+        api_key=config.api_key, base_url=config.base_url, timeout=config.timeout_s, max_retries=0
+    )
     # The SDK imports a resource's module when it is first touched; do that here, not in a request.
     _ = client.chat.completions, client.embeddings, client.audio.speech, client.audio.transcriptions
     return client

@@ -27,9 +27,9 @@ _CODE = re.compile(r"[a-z0-9_.-]{1,64}")
 
 
 @contextmanager
-def translated(kind: str, timeout_code: str) -> Iterator[None]:
+def translated(kind: str, timeout_code: str, key_setting: str) -> Iterator[None]:
     """Turn what the SDK raises inside into ``ProviderError``: ``<kind>_AUTH_ERROR``, ``<kind>_ERROR``,
-    ``timeout_code`` and INTEGRATION_UNAVAILABLE.
+    ``timeout_code`` and INTEGRATION_UNAVAILABLE. ``key_setting`` is named when the service does not know us.
     """
     import openai
 
@@ -38,7 +38,7 @@ def translated(kind: str, timeout_code: str) -> Iterator[None]:
         refused=f"{kind}_ERROR",
         timeout=timeout_code,
         unavailable=_UNAVAILABLE,
-        check="OPENAI_API_KEY",
+        check=key_setting,
     )
     try:
         yield
