@@ -75,7 +75,7 @@ def code_lines(path: Path) -> int:
     ("folder", "budget"),
     # Files took 70 lines of the hooks (what parsers take and give), and 240 of the toolkit: blocks, Markdown, archives,
     # and the pool of processes that rego had for itself. Who answers, and how, took 14 of the hooks;
-    # named tables of settings 4 of them, and 60 of the kernel.
+    # named tables of settings 5 of them, and 60 of the kernel.
     [("hooks/src", 2030), ("toolkit/src", 1710), ("kernel/src", 7010), ("cli/src", 1850)],
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:

@@ -171,16 +171,16 @@ async def test_those_that_a_request_names_stand_in_for_the_operators_and_after_a
     w = world(llm_fallback=("theirs",), ext_attempts=1)
     w.providers.bound["llm", "theirs"] = theirs = kit.ScriptedModel()
     w.providers.bound["llm", "near"] = near = kit.ScriptedModel()
-    model = w.wrapping.chat_model(
-        "far", kit.ScriptedModel([kit.refused("LLM_ERROR")], [kit.down()], [kit.down()])
-    )
+    model = w.wrapping.chat_model("far", kit.ScriptedModel([kit.refused("LLM_ERROR")], *[[kit.down()]] * 3))
     ask = attrs.evolve(ASK, model="far-1", temperature=0.2, fallback=("far", "missing", "near"))
     assert await said(model, ask) == ["fine"]
     assert near.asked == [attrs.evolve(ask, model=None, fallback=())]
+    first = await anext(model.stream(attrs.evolve(ask, fallback=("near",))))
+    assert first.stand_in == "near"
     assert await said(model, attrs.evolve(ask, fallback=())) == ["INTEGRATION_UNAVAILABLE"]
     assert theirs.calls == 0
     assert await said(model, attrs.evolve(ask, fallback=None)) == ["fine"]
-    assert (theirs.calls, near.calls) == (1, 1)
+    assert (theirs.calls, near.calls) == (1, 2)
 
 
 def query(**more):

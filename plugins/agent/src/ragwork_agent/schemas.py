@@ -245,6 +245,9 @@ class MessageView:
     text: str
     #: `complete`, or `partial` when the run was cut short. Example: "complete"
     status: str
+    #: Why the answer ended: `stop`, `length`, `content_filter` or `incomplete`; null of a question, of an answer that
+    #: was cut short, and of one from before this was kept. Example: "stop"
+    finish_reason: str | None
     #: Whether the text is held back, since its sources may no longer be read. Example: false
     redacted: bool
     #: As in the answer. Example: []

@@ -129,6 +129,7 @@ class ModelWithFallback:
                         if not begun:
                             begun = True
                             self.fallbacks.used("llm", self.service, name)
+                            delta = attrs.evolve(delta, stand_in=name)
                         yield delta
                 return
             except ProviderError as also:

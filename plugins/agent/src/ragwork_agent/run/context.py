@@ -36,6 +36,12 @@ class RunContext:
     request: ChatRequest | None = None
     reported: Usage | None = None
     finish_reason: FinishReason | None = None
+    stand_in: str | None = None
+
+    @property
+    def answered_by(self) -> tuple[str | None, str | None]:
+        """The provider that answers, and the model that it was asked for: ``None`` for the one of its settings."""
+        return (self.stand_in, None) if self.stand_in else (self.generation.provider, self.generation.model)
 
     @property
     def usage(self) -> TokenUsage:

@@ -53,19 +53,19 @@ def _refused(message: str, kind: str) -> Problem:
 async def open_model(
     providers: Providers, operators: str, generation: GenerationSettings
 ) -> tuple[ChatModel, GenerationSettings]:
-    """The model that answers, and how it is asked; the provider is ``operators`` unless ``generation`` names one.
-    Where it can't be opened, the first that can of those to stand in, with a model of its own settings.
+    """The model that answers, and how it is asked; its ``provider`` is ``operators`` unless ``generation`` names one.
+    Where that can't be opened, the first that can of those to stand in, with a model of its own settings.
 
     Raises ``ProviderError``, the first provider's own.
     """
     first, others = generation.provider or operators, generation.fallback or ()
     try:
-        return await providers.open(LLM, first), generation
+        return await providers.open(LLM, first), attrs.evolve(generation, provider=first)
     except ProviderError as error:
         for number, name in enumerate(others, 1):
             try:
                 model = await providers.open(LLM, name)
             except ProviderError:
                 continue
-            return model, attrs.evolve(generation, model=None, fallback=others[number:])
+            return model, attrs.evolve(generation, provider=name, model=None, fallback=others[number:])
         raise error

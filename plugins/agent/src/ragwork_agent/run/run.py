@@ -174,9 +174,13 @@ class Run:
         context = self._context
         if context is None or context.cited is None:
             return TurnResult(status=status, usage=NO_TOKENS)
+        provider, model = context.answered_by
         return TurnResult(
             text=context.cited.text,
             status=status,
+            finish_reason=(context.finish_reason or "stop") if status == "complete" else None,
+            provider=provider,
+            model=model,
             citations=context.cited.citations,
             sources=context.context.sources,
             usage=context.usage,
@@ -192,7 +196,7 @@ class Run:
             text=result.text,
             citations=list(result.citations),
             failed=list(context.context.failed),
-            finish_reason=context.finish_reason or "stop",
+            finish_reason=result.finish_reason or "stop",
             usage=result.usage,
             session=totals,
         )
