@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
 from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_toolkit.citation_marks import Marks
+from ragwork_toolkit.vendor.event_stream import objects
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 from ragwork_toolkit.vendor.usage import estimate_usage
 
-from ragwork_openai.client import ModelService, connect, received
+from ragwork_openai.client import ModelService, connect
 from ragwork_openai.config import ServiceConfig, lacking
 from ragwork_openai.errors import unavailable
-from ragwork_openai.event_stream import objects
 from ragwork_openai.pieces import piece_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class OpenAIChat:
         Raises ``ProviderError`` LLM_AUTH_ERROR, LLM_TIMEOUT, LLM_ERROR (the request was refused) or
         INTEGRATION_UNAVAILABLE (also when the connection breaks before the answer ends).
         """
-        with self._service.translated("LLM_TIMEOUT"):
-            async with self._call(request) as response, aclosing(_deltas(response, request)) as deltas:
+        with self._service.translated():
+            async with self._call(request) as response, aclosing(self._deltas(response, request)) as deltas:
                 async for delta in deltas:
                     yield delta
 
@@ -57,6 +57,32 @@ class OpenAIChat:
             stream_options={"include_usage": True},
         )
 
+    async def _deltas(
+        self, response: "AsyncAPIResponse[Any]", request: ChatRequest
+    ) -> AsyncGenerator[Delta, None]:
+        """The text as it comes. What came stays, also of a stream that ends without saying that it is whole."""
+        marks = Marks(len(request.passages))
+        usage: Usage | None = None
+        reason: FinishReason | None = None
+        ended = False
+        written = 0
+        async for found in objects(self._service.received(response), self._service.codes):
+            if found is None:
+                ended = True
+                break
+            piece = piece_of(found)
+            if piece.failed and not ended:
+                raise unavailable("the service reports an error in the middle of its answer")
+            usage, reason, ended = piece.usage or usage, piece.reason or reason, ended or piece.ended
+            if piece.text:
+                written += len(piece.text)
+                yield Delta(text=piece.text, cites=marks.after(piece.text))
+        if not ended and not written:
+            raise unavailable("the service's answer is empty")
+        if not ended:
+            reason = "incomplete"
+        yield Delta(usage=usage or estimate_usage(request, written), finish_reason=reason)
+
 
 def _messages(request: ChatRequest) -> "list[ChatCompletionMessageParam]":
     found: list[ChatCompletionMessageParam] = []
@@ -69,31 +95,6 @@ def _messages(request: ChatRequest) -> "list[ChatCompletionMessageParam]":
         else:
             found.append({"role": "assistant", "content": content})
     return found
-
-
-async def _deltas(response: "AsyncAPIResponse[Any]", request: ChatRequest) -> AsyncGenerator[Delta, None]:
-    """The text as it comes. What came stays, also of a stream that ends without saying that it is whole."""
-    marks = Marks(len(request.passages))
-    usage: Usage | None = None
-    reason: FinishReason | None = None
-    ended = False
-    written = 0
-    async for found in objects(received(response)):
-        if found is None:
-            ended = True
-            break
-        piece = piece_of(found)
-        if piece.failed and not ended:
-            raise unavailable("the service reports an error in the middle of its answer")
-        usage, reason, ended = piece.usage or usage, piece.reason or reason, ended or piece.ended
-        if piece.text:
-            written += len(piece.text)
-            yield Delta(text=piece.text, cites=marks.after(piece.text))
-    if not ended and not written:
-        raise unavailable("the service's answer is empty")
-    if not ended:
-        reason = "incomplete"
-    yield Delta(usage=usage or estimate_usage(request, written), finish_reason=reason)
 
 
 def _ready(config: ServiceConfig) -> str | None:

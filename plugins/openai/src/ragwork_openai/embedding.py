@@ -13,7 +13,7 @@ from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
-from ragwork_openai.client import ModelService, connect, read_whole
+from ragwork_openai.client import ModelService, connect
 from ragwork_openai.config import ServiceConfig, lacking
 from ragwork_openai.errors import unavailable
 
@@ -59,7 +59,7 @@ class OpenAIEmbedder:
         await self._service.aclose()
 
     async def _batch(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        with self._service.translated("EMBEDDING_TIMEOUT"):
+        with self._service.translated():
             asked = self._service.client.embeddings.with_streaming_response.create(
                 model=self._service.model,
                 input=[_sendable(text) for text in texts],
@@ -68,7 +68,7 @@ class OpenAIEmbedder:
                 encoding_format="base64",
             )
             async with asked as answer:
-                body = await read_whole(answer, _MAX_ANSWER_BYTES)
+                body = await self._service.read_whole(answer, _MAX_ANSWER_BYTES)
             vectors = await asyncio.to_thread(_vectors, body, len(texts))
         lengths = {len(vector) for vector in vectors}
         if lengths != {self._dimension}:

@@ -7,7 +7,7 @@ from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.speech import Audio, SpeechSynthesizer
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
-from ragwork_openai.client import ModelService, connect, read_whole
+from ragwork_openai.client import ModelService, connect
 from ragwork_openai.config import ServiceConfig, lacking
 from ragwork_openai.errors import unavailable
 
@@ -40,12 +40,12 @@ class OpenAIVoice:
         await self._service.aclose()
 
     async def _speak(self, piece: str) -> bytes:
-        with self._service.translated("TTS_ERROR"):
+        with self._service.translated():
             asked = self._service.client.audio.speech.with_streaming_response.create(
                 model=self._service.model, voice=self._voice, input=piece, response_format="mp3"
             )
             async with asked as answer:
-                data = await read_whole(answer, _MAX_BYTES)
+                data = await self._service.read_whole(answer, _MAX_BYTES)
         if not _is_mp3(data):
             raise unavailable("the service's answer is not MP3")
         return data

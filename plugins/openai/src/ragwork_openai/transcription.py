@@ -10,7 +10,7 @@ from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.speech import Audio, SpeechRecognizer
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
-from ragwork_openai.client import ModelService, connect, read_whole
+from ragwork_openai.client import ModelService, connect
 from ragwork_openai.config import ServiceConfig, lacking
 from ragwork_openai.errors import unavailable
 
@@ -53,7 +53,7 @@ class OpenAIRecognizer:
             raise ProviderError("ASR_ERROR", "the service does not take audio of this type")
         if not 0 < len(audio.data) <= _MAX_BYTES:
             raise ProviderError("ASR_ERROR", f"the audio has {len(audio.data)} bytes, not 1 to {_MAX_BYTES}")
-        with self._service.translated("ASR_ERROR"):
+        with self._service.translated():
             asked = self._service.client.audio.transcriptions.with_streaming_response.create(
                 model=self._service.model,
                 file=(f"audio.{suffix}", audio.data),
@@ -61,7 +61,7 @@ class OpenAIRecognizer:
                 prompt=_prompt(phrases),
             )
             async with asked as answer:
-                found = json.loads(await read_whole(answer, _MAX_ANSWER_BYTES))
+                found = json.loads(await self._service.read_whole(answer, _MAX_ANSWER_BYTES))
             text: object = found["text"]
         if not isinstance(text, str):
             raise unavailable("the service sent no text")
