@@ -85,7 +85,9 @@ file that `<NAME>_FILE` names). An empty value counts as unset. How to use the l
 [configure and explain](../how-to/configure-and-explain.md). Secret values are masked in every output.
 """
     sections: list[tuple[str, type]] = [("kernel", KernelConfig)]
-    sections += [(p.name, p.info.config) for p in assembly.plugins if p.info.config is not None]
+    for plugin in assembly.plugins:
+        both = ((plugin.name, plugin.info.config), (f"{plugin.name}.NAME", plugin.info.named_config))
+        sections += [(section, config) for section, config in both if config is not None]
     for section, config in sections:
         text += f"\n## `[{section}]`\n\n{_settings_table(config)}"
     text += (

@@ -22,7 +22,7 @@ DOMAINS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "Knowledge": ("documents", "pgvector", "wordllama", "minilm", "bedrock", "vertex"),
     "Files": ("parsing", "pdf", "office", "html", "data", "mail"),
-    "Answers and speech": ("agent", "extractive", "openai", "fake", "espeak", "pocketsphinx"),
+    "Answers and speech": ("agent", "extractive", "openai", "anthropic", "fake", "espeak", "pocketsphinx"),
     "Limits and money": ("ratelimit", "quota", "plans", "selfserve", "billing", "rollouts", "resilience"),
     "Operations": ("ops", "audit", "idempotency", "otlp", "apidocs"),
     "Storage and state": ("embedded", "memory", "redis", "blobdir"),

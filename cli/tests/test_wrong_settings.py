@@ -123,6 +123,35 @@ def test_a_wrong_setting_is_named_by_config_check_and_doctor(
     assert "hunter2" not in errors + examined + more
 
 
+def test_what_a_named_table_gives_is_told_and_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    tables = """[openai.eu]
+base_url = "https://eu.example.com/v1"
+api_key = "sk-hunter2"
+model = "eu-1"
+
+[openai.lab]
+base_url = "http://127.0.0.1:9/v1"
+"""
+    (tmp_path / "ragwork.toml").write_text(tables)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAGWORK_PLUGINS", "directory,openai")
+    monkeypatch.setenv("OPENAI_LAB_API_KEY", "sk-hunter2")
+    data = ["--offline", "--data-dir", str(tmp_path / "data")]
+    status, out, err = run(monkeypatch, capsys, "config", "check", *data)
+    assert status == 0, err
+    assert "warning: [openai.lab] gives no provider: needs OPENAI_LAB_TTS_MODEL, which is unset" in err
+    assert "OPENAI_LAB_API_KEY" not in err
+    _, examined, _ = run(monkeypatch, capsys, "doctor", *data)
+    assert "ok    openai.eu: gives llm openai.eu\n" in examined
+    _, listed, _ = run(monkeypatch, capsys, "plugins")
+    assert "also as openai.eu, openai.lab" in listed
+    _, explained, _ = run(monkeypatch, capsys, "config", "explain", "openai.eu.api_key")
+    assert explained.startswith("OPENAI_EU_API_KEY = ******** ")
+    assert "hunter2" not in out + err + examined + listed + explained
+
+
 @pytest.mark.parametrize("command", [("config", "check"), ("doctor",)])
 def test_a_data_directory_that_can_t_be_written_is_named(
     monkeypatch: pytest.MonkeyPatch,

@@ -61,7 +61,7 @@ def table(
     monkeypatch.setattr(discovery, "load", lambda _group, name: providers[name])
     made = ProviderTable()
     made.fill(
-        [ProviderOffer(kind="embedding", name=name, context=CONTEXT) for name in factories],
+        [ProviderOffer(kind="embedding", name=name, entry=name, context=CONTEXT) for name in factories],
         provider_middleware,
     )
     return made

@@ -31,6 +31,7 @@ DEFAULT_PLUGINS = (
     "extractive",
     "fake",
     "openai",
+    "anthropic",
     "bedrock",
     "vertex",
     "agent",

@@ -14,6 +14,7 @@ HEAVY = (
     "tokenizers",
     "numpy",
     "openai",
+    "anthropic",
     "wordllama",
     "safetensors",
     "boto3",

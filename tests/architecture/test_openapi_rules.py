@@ -18,7 +18,7 @@ from ragwork_testkit.platform import ALL_PLUGINS, running
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     path
-    for folder in ("kernel/src", "plugins/*/src")
+    for folder in ("hooks/src", "kernel/src", "plugins/*/src")
     for root in ROOT.glob(folder)
     for path in root.rglob("*.py")
 ]

@@ -81,7 +81,8 @@ def test_a_command_that_does_not_exist_would_be_found() -> None:
 
 def test_the_settings_page_names_exactly_the_settings_there_are(tmp_path: Path) -> None:
     assembly = assemblies.read(tmp_path, {})
-    classes = [KernelConfig, *(p.info.config for p in assembly.plugins if p.info.config)]
+    given = [each for p in assembly.plugins for each in (p.info.config, p.info.named_config)]
+    classes = [KernelConfig, *(each for each in given if each is not None)]
     names = {info.env for config in classes for info in settings_of(config).values()}
     names |= {secret for plugin in assembly.plugins for secret in plugin.info.secrets}
     assert set(_SETTING.findall(text_of(DOCS / "reference" / "configuration.md"))) == names

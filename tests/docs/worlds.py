@@ -12,7 +12,7 @@ from typing import TypeAlias
 import attrs
 import wheels
 from page import ROOT
-from ragwork_testkit import bedrock_server, openai_server
+from ragwork_testkit import anthropic_server, bedrock_server, openai_server
 from ragwork_testkit.valkey import ValkeyServer, free_port
 from replicated import replicated
 
@@ -43,6 +43,16 @@ async def model_server(_folder: Path) -> AsyncIterator[World]:
                 "http://localhost:11434/v1": server.base_url,
                 "OPENAI_API_KEY=none": f"OPENAI_API_KEY={openai_server.KEY}",
             }
+        )
+
+
+@asynccontextmanager
+async def messages_server(_folder: Path) -> AsyncIterator[World]:
+    """A server that speaks the Messages API in place of the vendor's."""
+    async with anthropic_server.serving() as server:
+        yield World(
+            replace={"sk-ant-of-yours": anthropic_server.KEY},
+            environ={"ANTHROPIC_BASE_URL": server.base_url},
         )
 
 
@@ -141,4 +151,5 @@ WORLDS: dict[str, Opened] = {
     "sign-in-with-openid-connect.md": identity_provider,
     "test-against-a-recorded-vendor.md": recorded_vendor,
     "use-an-openai-compatible-model.md": model_server,
+    "use-anthropic.md": messages_server,
 }

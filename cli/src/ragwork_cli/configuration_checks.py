@@ -39,7 +39,34 @@ async def settings(assembly: PluginSet) -> list[Finding]:
     found += of_all("secrets", gaps(assembly), sound)
     errors = await asyncio.to_thread(bindings.faults, assembly)
     bound = len(bindings.of_settings(assembly))
-    return found + of_all("bindings", errors, f"{bound} settings name providers that are there")
+    found += of_all("bindings", errors, f"{bound} settings name providers that are there")
+    return found + await asyncio.to_thread(_named_tables, assembly)
+
+
+def _named_tables(assembly: PluginSet) -> list[Finding]:
+    """Which providers each named table of settings gives. Imports them."""
+    given: dict[str, list[str]] = {}
+    reasons: dict[str, str] = {}
+    for (kind, name), offer in sorted(bindings.offers(assembly).items()):
+        if offer.section == offer.plugin:
+            continue
+        able = given.setdefault(offer.section, [])
+        try:
+            reason = bindings.unready(assembly, kind, name, offer)
+        except ConfigError as error:
+            reason = str(error)
+        if reason is None:
+            able.append(f"{kind} {name}")
+        else:
+            reasons[offer.section] = reason
+    return [_named_table(section, able, reasons.get(section, "")) for section, able in given.items()]
+
+
+def _named_table(section: str, able: list[str], reason: str) -> Finding:
+    if able:
+        return Finding(check=section, state="ok", detail=f"gives {', '.join(able)}")
+    fix = "set it, or remove the table"
+    return Finding(check=section, state="warn", detail=f"[{section}] gives no provider: {reason}", fix=fix)
 
 
 async def live(

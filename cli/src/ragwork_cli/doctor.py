@@ -56,7 +56,9 @@ def plugin_rows(assembly: PluginSet) -> list[dict[str, str]]:
         if name in broken:
             state, note = "broken", broken[name]
         elif name in enabled:
-            state, note = "enabled", enabled[name].info.summary
+            named = [section for section in assembly.sections(name) if section != name]
+            also = f"; also as {', '.join(named)}" if named else ""
+            state, note = "enabled", enabled[name].info.summary + also
         else:
             state, note = "disabled", f"enable it with `ragwork plugins enable {name}`"
         rows.append({"name": name, "version": version, "state": state, "note": note})

@@ -80,6 +80,8 @@ class Known:
         infos |= disabled_plugins(set(found) - set(infos), found, lock)[0]
         names = [*_OWN, *(info.env for info in settings_of(KernelConfig).values())]
         names += [name for info in infos.values() for name in _names(info)]
+        classes = assembly.configuration.classes
+        names += [info.env for config in classes.values() for info in settings_of(config).values()]
         self._disabled = _owners(infos, {loaded.name for loaded in assembly.plugins})
         self._names = [name for name in names if "<" not in name]
         self._patterns = [name for name in names if "<" in name]

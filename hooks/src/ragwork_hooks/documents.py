@@ -9,6 +9,7 @@ import attrs
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
+from ragwork_hooks.llm import GenerationSettings
 from ragwork_hooks.retrieval import Passage, Query
 from ragwork_hooks.storage import Transaction
 
@@ -16,7 +17,7 @@ from ragwork_hooks.storage import Transaction
 @attrs.frozen(kw_only=True)
 class Corpus:
     """A corpus and its binding. ``options`` is its ``retrieval`` section without ``provider``,
-    ``top_k_default``, ``embedder`` and the other names here.
+    ``top_k_default``, ``embedder`` and the other names here, ``generation`` its section of that name.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Corpus:
     fallback: tuple[str, ...] = ()
     shadow: str | None = None
     shadow_options: Mapping[str, object] = attrs.field(factory=dict)
+    generation: GenerationSettings | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -62,6 +62,10 @@ class PluginInfo:
     critical: bool = False
     #: A class of ``setting()`` fields.
     config: type | None = None
+    #: A class of ``setting()`` fields, each with ``<NAME>`` in its name (``OPENAI_<NAME>_MODEL``): every table
+    #: ``[<plugin>.NAME]`` of ``ragwork.toml`` makes an object of it, and every provider of the plugin is there once
+    #: more as ``<provider>.NAME``, opened with that object as its ``config``.
+    named_config: type | None = None
     #: Names of the key material that it takes from ``Services.secrets.key``.
     secrets: tuple[str, ...] = ()
     #: What else it, or a vendor's SDK in it, reads of the environment: ``SSO_CLIENT_SECRET_<NAME>``,

@@ -29,6 +29,9 @@ class Providers(Protocol):
 
     def names(self, kind: ProviderKind[Any]) -> Sequence[str]: ...
 
+    async def unready(self, kind: ProviderKind[Any], name: str) -> str | None:
+        """What the provider lacks to work at all (``needs OPENAI_API_KEY``), ``None`` when it lacks nothing."""
+
     async def open(self, kind: ProviderKind[P], name: str) -> P:
         """The provider, opened by the first who asks and shared by all."""
 

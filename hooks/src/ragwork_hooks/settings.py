@@ -62,8 +62,13 @@ def setting(
         kw_only=True,
         repr=not secret,
         metadata={SETTING: info},
-        validator=_bounds(env, ge, le, choices, form),
+        validator=_bounds(ge, le, choices, form),
     )
+
+
+def env_name(config: object, field: str) -> str:
+    """What the setting ``field`` of the settings object ``config`` is called in the environment."""
+    return settings_of(type(config))[field].env
 
 
 def settings_of(config: type) -> Mapping[str, SettingInfo]:
@@ -76,11 +81,12 @@ def settings_of(config: type) -> Mapping[str, SettingInfo]:
 
 
 def _bounds(
-    env: str, ge: float | None, le: float | None, choices: tuple[str, ...], form: Form | None
+    ge: float | None, le: float | None, choices: tuple[str, ...], form: Form | None
 ) -> Callable[[object, Any, Any], None]:
-    def check(_instance: object, _attribute: Any, value: Any) -> None:
+    def check(_instance: object, attribute: Any, value: Any) -> None:
         if value is None:
             return
+        env = attribute.metadata[SETTING].env
         if ge is not None and not value >= ge:
             raise ConfigError(env, f"{value!r} is below {ge}", f"set it to {ge} or more")
         if le is not None and not value <= le:

@@ -16,7 +16,7 @@ from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Everything
 from ragwork_hooks.documents import Corpus, CorpusSearch
 from ragwork_hooks.http import StreamEvent
-from ragwork_hooks.llm import Delta, Usage
+from ragwork_hooks.llm import Delta, GenerationSettings, Usage
 from ragwork_hooks.provider_kinds import LLM, ProviderKind
 from ragwork_hooks.retrieval import Passage
 from ragwork_hooks.speech import Audio
@@ -76,6 +76,7 @@ class World:
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.fail_retrieval: Exception | None = None
         self.speech: Exception | None = None
+        self.generation: GenerationSettings | None = None
         self.config = Config()
 
     def runtime(self, **changes: Any) -> AgentRuntime:
@@ -138,6 +139,7 @@ class World:
             options={"a": 1},
             shadow="other",
             shadow_options={"b": 2},
+            generation=self.generation,
         )
 
     async def readable(

@@ -13,7 +13,7 @@ from ragwork_agent.sessions import session_store
 from ragwork_agent.sessions.session_store import SessionKey
 from ragwork_hooks.admission import ServiceLimits
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.llm import Delta, ModelCitation
+from ragwork_hooks.llm import Delta, GenerationSettings, ModelCitation
 from ragwork_hooks.notification import Notification
 
 Make = Callable[..., RunInput]
@@ -70,6 +70,27 @@ async def test_why_an_answer_ended_is_told_in_its_last_frame_and_in_the_answer(
     frames = await collect(run)
     assert run.answer is not None
     assert (frames[-1].data["finish_reason"], run.answer.finish_reason) == (told, told)
+    [(question, _), (answer, _)] = await messages(world, asked())
+    assert (question.finish_reason, answer.finish_reason) == (None, told)
+
+
+@pytest.mark.parametrize(
+    ("generation", "stand_in", "provider", "model"),
+    [
+        (None, None, "extractive", None),
+        (GenerationSettings(model="m-1"), None, "extractive", "m-1"),
+        (GenerationSettings(provider="far", model="far-1"), None, "far", "far-1"),
+        (GenerationSettings(provider="far", model="far-1"), "near", "near", None),
+    ],
+)
+async def test_what_a_run_cost_is_told_with_who_answered(
+    world: Any, asked: Make, collect: Collect, generation: Any, stand_in: Any, provider: str, model: Any
+) -> None:
+    world.generation = generation
+    world.model.script[0] = attrs.evolve(world.model.script[0], stand_in=stand_in)
+    await collect(Run(world.runtime(), asked()))
+    [(_, event)] = world.events.seen
+    assert (event.payload["provider"], event.payload["model"]) == (provider, model)
 
 
 async def test_a_first_run_takes_4_round_trips_to_the_first_token_and_7_in_all(
@@ -194,7 +215,8 @@ async def test_a_client_that_leaves_cancels_the_model_and_keeps_what_was_said(
     await frames.aclose()  # type: ignore[attr-defined]
     assert asyncio.get_running_loop().time() - started < 30
     assert world.model.closed == 1
-    assert [(m.text, m.status) for m, _ in await messages(world, question)][1:] == [("So far ", "partial")]
+    kept = [(m.text, m.status, m.finish_reason) for m, _ in await messages(world, question)]
+    assert kept[1:] == [("So far ", "partial", None)]
     assert not await busy(world, question)
     [(_, event)] = world.events.seen
     assert (event.payload["status"], event.payload["estimated"]) == ("partial", True)

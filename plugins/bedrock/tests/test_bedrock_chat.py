@@ -4,6 +4,7 @@ import asyncio
 import math
 import threading
 
+import attrs
 import pytest
 import pytest_asyncio
 from ragwork_bedrock import chat
@@ -91,6 +92,13 @@ async def test_the_request_is_what_the_service_documents(model, server):
         ],
         "inferenceConfig": {"maxTokens": 30},
     }
+
+
+async def test_a_request_may_name_model_and_temperature(model, server):
+    await collect(model, attrs.evolve(request("How often?"), model="vendor.big-1:0", temperature=0.0))
+    (sent,) = server.requests
+    assert sent.target == "vendor.big-1:0"
+    assert sent.body["inferenceConfig"] == {"temperature": 0.0}
 
 
 async def test_a_conversation_without_a_question_is_refused_before_a_call(model, server):

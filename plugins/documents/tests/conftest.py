@@ -64,7 +64,9 @@ class Api:
         async def opened(_context):
             return retriever
 
-        table._offers["retrieval", name] = ProviderOffer(kind="retrieval", name=name, context=context)
+        table._offers["retrieval", name] = ProviderOffer(
+            kind="retrieval", name=name, entry=name, context=context
+        )
         table._loaded["retrieval", name] = Provider(name=name, open=opened, options=options)
         return retriever
 

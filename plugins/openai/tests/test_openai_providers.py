@@ -3,6 +3,7 @@
 import asyncio
 import math
 
+import attrs
 import pytest
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.providers import ProviderContext
@@ -107,6 +108,15 @@ async def test_chat_sends_the_whole_prompt_and_asks_for_usage(model, server):
     assert sent["max_completion_tokens"] == 30
     assert not deltas[-1].usage.estimated
     assert deltas[-1].usage.output_tokens == 7
+
+
+async def test_a_request_may_name_model_and_temperature_and_says_neither_by_itself(model, server):
+    asked = request("How often?")
+    await collect(model, asked)
+    await collect(model, attrs.evolve(asked, model="big-1", temperature=0.0))
+    plain, chosen = (call.body for call in server.requests)
+    assert (plain["model"], "temperature" in plain) == ("gpt-4.1-mini", False)
+    assert (chosen["model"], chosen["temperature"]) == ("big-1", 0.0)
 
 
 async def test_a_mark_that_arrives_in_pieces_is_cited_once(model):

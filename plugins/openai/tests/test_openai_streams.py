@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import Usage
-from ragwork_openai.event_stream import MAX_LINE_BYTES, objects
+from ragwork_openai.errors import codes_of
 from ragwork_openai.pieces import piece_of
 from ragwork_testkit.llm import collect, request, text_of
 from ragwork_testkit.local_server import served
+from ragwork_toolkit.vendor.event_stream import MAX_LINE_BYTES, objects
 
+CODES = codes_of("LLM", "OPENAI_API_KEY")
 TEXT = "The pump runs at 100 bar."
 
 
@@ -169,7 +171,9 @@ async def arriving(pieces):
 
 
 async def read(pieces):
-    return [piece_of(found) for found in [o async for o in objects(arriving(pieces))] if found is not None]
+    return [
+        piece_of(found) for found in [o async for o in objects(arriving(pieces), CODES)] if found is not None
+    ]
 
 
 VALID = (said("one ") + ": ping\n\n" + said("two") + COUNTED + END).encode()
@@ -211,4 +215,4 @@ async def test_no_bytes_are_too_wild(noise, at):
 async def test_a_line_without_an_end_is_not_read_to_its_end():
     endless = arriving([b"data: "] + [b"x" * 65_536] * (MAX_LINE_BYTES // 65_536 + 1))
     with pytest.raises(ProviderError, match="without an end"):
-        await anext(objects(endless))
+        await anext(objects(endless, CODES))

@@ -8,7 +8,7 @@ import attrs
 import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from ragwork_hooks.llm import Delta, Usage
+from ragwork_hooks.llm import ChatRequest, Delta, Usage
 from ragwork_hooks.provider_kinds import KINDS
 from ragwork_hooks.providers import ProviderMiddleware
 from ragwork_otlp.provider import provider
@@ -45,6 +45,9 @@ async def collector() -> AsyncIterator[Collector]:
     async with served(app) as address:
         found.endpoint = address
         yield found
+
+
+ASK = ChatRequest(messages=(), passages=(), question="secret question", model="big-1")
 
 
 class Model:
@@ -98,7 +101,7 @@ async def test_requests_statements_and_providers_make_spans(collector: Collector
             assert await tx.fetchval("SELECT $1", "secret value") == "secret value"
         async with tracer.span("own work", items=3):
             pass
-        assert [delta.text async for delta in model.stream(None)] == ["secret document text", ""]
+        assert [delta.text async for delta in model.stream(ASK)] == ["secret document text", ""]
         with pytest.raises(RuntimeError):
             await embedder.embed([], "query")
         answered(503)
@@ -116,6 +119,7 @@ async def test_requests_statements_and_providers_make_spans(collector: Collector
     assert collector.spans["postgresql SELECT"]["db.system.name"] == "postgresql"
     assert collector.spans["own work"]["items"] == 3
     assert collector.spans["chat the-name"]["gen_ai.usage.output_tokens"] == 5
+    assert collector.spans["chat the-name"]["gen_ai.request.model"] == "big-1"
     assert collector.spans["embeddings the-name"]["error.type"] == "RuntimeError"
     assert collector.spans["embeddings the-name"]["status"] == failed
     assert set(collector.parents.values()) == {"", "POST /v1/run"}

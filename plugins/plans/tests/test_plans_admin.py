@@ -25,6 +25,7 @@ MATRIX = {
     "feature.cost_visibility": {"pro", "enterprise"},
     "feature.cost_controls": {"pro", "enterprise"},
     "feature.chargeback_reports": {"enterprise"},
+    "feature.generation.override": {"pro", "enterprise"},
 }
 
 

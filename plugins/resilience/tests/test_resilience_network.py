@@ -58,7 +58,7 @@ async def answer(w):
 
 async def idle(w):
     await asyncio.sleep(0.05)
-    assert (w.model.guard.under_way, w.vectors.guard.under_way) == (0, 0)
+    assert (w.model.inner.guard.under_way, w.vectors.guard.under_way) == (0, 0)
 
 
 async def test_a_good_network_is_not_noticed(far):
@@ -118,7 +118,7 @@ async def test_a_stream_cut_in_the_middle_keeps_what_was_said(far):
 async def test_a_stream_cut_before_it_began_is_asked_again(far, kit):
     far.net.reply_bytes = 10
     # More attempts than the test needs to see the first: the second may come before the network is mended.
-    far.model.guard.policy = attrs.evolve(far.model.guard.policy, attempts=4, backoff_s=0.05)
+    far.model.inner.guard.policy = attrs.evolve(far.model.inner.guard.policy, attempts=4, backoff_s=0.05)
     asking = asyncio.create_task(answer(far))
     await kit.until(lambda: far.server.requests)
     far.net.reply_bytes = None

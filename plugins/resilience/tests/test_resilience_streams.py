@@ -4,6 +4,7 @@ import asyncio
 import time
 from contextlib import aclosing
 
+import attrs
 import pytest
 from ragwork_fake.config import FakeConfig
 from ragwork_fake.model import FakeModel
@@ -69,7 +70,7 @@ async def test_silence_ends_a_stream_before_and_between_deltas(world, kit, steps
     assert (await said(model))[-1] == "INTEGRATION_UNAVAILABLE"
     assert time.monotonic() - began < 10
     await asyncio.sleep(0.01)
-    assert (inner.running, model.guard.under_way) == (0, 0)
+    assert (inner.running, model.inner.guard.under_way) == (0, 0)
 
 
 async def test_a_long_stream_may_last_longer_than_the_budget(world, kit):
@@ -90,9 +91,9 @@ async def test_a_deaf_stream_keeps_its_place_but_nobody_waiting(world, kit):
     w, inner = world(ext_attempts=1), kit.ScriptedModel(["deaf"])
     model = w.wrapping.chat_model("far", inner)
     await said(model)
-    assert model.guard.under_way == 1
+    assert model.inner.guard.under_way == 1
     await asyncio.sleep(0.5)
-    assert model.guard.under_way == 0
+    assert model.inner.guard.under_way == 0
 
 
 async def test_streams_that_break_in_the_middle_open_the_circuit(world, kit):
@@ -117,7 +118,7 @@ async def test_leaving_a_stream_frees_its_place_at_any_moment(world, kit):
     outcomes = await asyncio.gather(*(attempt_permit(n * 0.0003) for n in range(100)), return_exceptions=True)
     assert all(isinstance(outcome, TimeoutError) for outcome in outcomes)
     await asyncio.sleep(0.01)
-    assert (inner.running, model.guard.under_way) == (0, 0)
+    assert (inner.running, model.inner.guard.under_way) == (0, 0)
 
 
 async def test_a_slow_reader_bounds_how_far_the_source_runs_ahead(world, kit):
@@ -164,6 +165,22 @@ async def test_models_that_stand_in_for_each_other_do_not_go_round(world, kit):
         w.providers.bound["llm", name] = w.wrapping.chat_model(name, inner)
     assert await said(w.providers.bound["llm", "one"]) == ["ONE_DOWN"]
     assert [inner.calls for inner in inners.values()] == [1, 1]
+
+
+async def test_those_that_a_request_names_stand_in_for_the_operators_and_after_any_failure(world, kit):
+    w = world(llm_fallback=("theirs",), ext_attempts=1)
+    w.providers.bound["llm", "theirs"] = theirs = kit.ScriptedModel()
+    w.providers.bound["llm", "near"] = near = kit.ScriptedModel()
+    model = w.wrapping.chat_model("far", kit.ScriptedModel([kit.refused("LLM_ERROR")], *[[kit.down()]] * 3))
+    ask = attrs.evolve(ASK, model="far-1", temperature=0.2, fallback=("far", "missing", "near"))
+    assert await said(model, ask) == ["fine"]
+    assert near.asked == [attrs.evolve(ask, model=None, fallback=())]
+    first = await anext(model.stream(attrs.evolve(ask, fallback=("near",))))
+    assert first.stand_in == "near"
+    assert await said(model, attrs.evolve(ask, fallback=())) == ["INTEGRATION_UNAVAILABLE"]
+    assert theirs.calls == 0
+    assert await said(model, attrs.evolve(ask, fallback=None)) == ["fine"]
+    assert (theirs.calls, near.calls) == (1, 2)
 
 
 def query(**more):

@@ -5,6 +5,7 @@ import gc
 import json
 import math
 
+import attrs
 import pytest
 import pytest_asyncio
 from ragwork_hooks.errors import ProviderError
@@ -107,6 +108,13 @@ async def test_chat_sends_the_whole_prompt_in_the_services_roles(model, server):
     assert sent.body["generationConfig"] == {"maxOutputTokens": 30}
     assert not deltas[-1].usage.estimated
     assert deltas[-1].usage.output_tokens == 4
+
+
+async def test_a_request_may_name_model_and_temperature(model, server):
+    await collect(model, attrs.evolve(request("How often?"), model="gemini-big-1", temperature=0.0))
+    (sent,) = server.requests
+    assert sent.path.endswith("/models/gemini-big-1:streamGenerateContent")
+    assert sent.body["generationConfig"] == {"temperature": 0.0}
 
 
 async def test_each_mode_has_its_own_address_and_credentials(opened, server):

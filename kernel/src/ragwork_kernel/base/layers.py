@@ -65,8 +65,11 @@ class SettingsLayers:
 
     def narrowed(self, section: str) -> "SettingsLayers":
         """The same layers with only one section of ``ragwork.toml``."""
-        tables = {name: table for name, table in self.toml.values.items() if name == section}
-        toml = attrs.evolve(self.toml, values=tables)
+        return self.over({name: table for name, table in self.toml.values.items() if name == section})
+
+    def over(self, sections: Mapping[str, Any]) -> "SettingsLayers":
+        """The same layers with these sections of ``ragwork.toml``."""
+        toml = attrs.evolve(self.toml, values=sections)
         return SettingsLayers(toml, self.dotenv, self.environ, self.secrets_dir)
 
     def lookup(self, section: str, field: str, env: str) -> tuple[Any, Layer] | None:

@@ -32,23 +32,24 @@ class Named:
 
 def of_settings(assembly: PluginSet) -> list[Named]:
     """Every binding of the settings of plugins that can start, defaults included."""
-    found = []
+    found: list[Named] = []
     for loaded in _startable(assembly):
-        if loaded.info.config is None:
-            continue
-        config = assembly.configuration.lenient(loaded.name)
-        for field, info in settings_of(loaded.info.config).items():
-            value = getattr(config, field)
-            if info.binds is None or value is None:
-                continue
-            where = assembly.configuration.place(loaded.name, field)
-            unbound = getattr(attrs.fields(loaded.info.config), field).default
-            found += [
-                Named(kind=info.binds.name, name=name, plugin=loaded.name, where=where)
-                for name in ((value,) if isinstance(value, str) else value)
-                if name != NONE or unbound != NONE
-            ]
+        for section in assembly.sections(loaded.name):
+            found += _of_section(assembly, loaded.name, section)
     return found
+
+
+def _of_section(assembly: PluginSet, plugin: str, section: str) -> Iterator[Named]:
+    settings, config = assembly.configuration.classes[section], assembly.configuration.lenient(section)
+    for field, info in settings_of(settings).items():
+        value = getattr(config, field)
+        if info.binds is None or value is None:
+            continue
+        where = assembly.configuration.place(section, field)
+        unbound = getattr(attrs.fields(settings), field).default
+        for name in (value,) if isinstance(value, str) else value:
+            if name != NONE or unbound != NONE:
+                yield Named(kind=info.binds.name, name=name, plugin=plugin, where=where)
 
 
 def _startable(assembly: PluginSet) -> Iterator[LoadedPlugin]:
@@ -60,14 +61,24 @@ def _startable(assembly: PluginSet) -> Iterator[LoadedPlugin]:
             yield loaded
 
 
-def offers(assembly: PluginSet) -> dict[tuple[str, str], str]:
-    """(kind, name) of the providers that enabled plugins bring → the plugin."""
+@attrs.frozen
+class Offer:
+    """Where a provider comes from: ``entry`` of ``plugin``, with the settings of ``section``."""
+
+    plugin: str
+    entry: str
+    section: str
+
+
+def offers(assembly: PluginSet) -> dict[tuple[str, str], Offer]:
+    """(kind, name) of the providers that enabled plugins bring, once more for each of their named tables."""
     owners = {loaded.distribution: loaded.name for loaded in assembly.plugins}
     return {
-        (kind, entry.name): owners[entry.distribution]
+        (kind, entry.name + section.removeprefix(plugin)): Offer(plugin, entry.name, section)
         for kind in assembly.kinds
         for entry in discovery.installed(f"ragwork.{kind}").values()
-        if entry.distribution in owners
+        if (plugin := owners.get(entry.distribution)) is not None
+        for section in dict.fromkeys((plugin, *assembly.sections(plugin)))
     }
 
 
@@ -76,16 +87,16 @@ def faults(assembly: PluginSet) -> list[ConfigError]:
     offered = offers(assembly)
     errors = []
     for named in of_settings(assembly):
-        owner = offered.get((named.kind, named.name))
+        offer = offered.get((named.kind, named.name))
         if named.kind not in assembly.kinds:
             what = f"binds providers of kind {named.kind!r}, which no enabled plugin declares"
             errors.append(ConfigError(f"plugin {named.plugin!r}", what, "list the kind in PluginInfo.kinds"))
             continue
-        if owner is None:
+        if offer is None:
             errors.append(missing(named.where, named.kind, named.name, offered))
             continue
         try:
-            reason = _reason(assembly, named, owner)
+            reason = unready(assembly, named.kind, named.name, offer)
         except ConfigError as error:
             errors.append(ConfigError(named.where, f"{error.where} {error.message}", error.fix))
             continue
@@ -100,7 +111,8 @@ def inactive(assembly: PluginSet, offered: Offered, reasons: Mapping[str, str]) 
     """Settings of active plugins that name a provider of a plugin which could not start."""
     owners = offers(assembly)
     for named in of_settings(assembly):
-        owner = owners.get((named.kind, named.name), "")
+        offer = owners.get((named.kind, named.name))
+        owner = "" if offer is None else offer.plugin
         if (named.kind, named.name) not in offered and owner in reasons and named.plugin not in reasons:
             what = f"names {named.kind} provider {named.name!r}, whose plugin {owner} is inactive"
             yield ConfigError(named.where, f"{what}: {reasons[owner]}", "mend that, or name another provider")
@@ -148,14 +160,14 @@ def _enable(kind: str, name: str) -> str | None:
     return None
 
 
-def _reason(assembly: PluginSet, named: Named, owner: str) -> str | None:
-    provider = provider_of(named.kind, named.name)
+def unready(assembly: PluginSet, kind: str, name: str, offer: Offer) -> str | None:
+    """What the provider lacks to work at all. Imports it."""
+    provider = provider_of(kind, offer.entry)
     if provider.ready is None:
         return None
-    loaded = next(each for each in assembly.plugins if each.name == owner)
-    config = assembly.configuration.lenient(owner) if loaded.info.config is not None else None
+    has_settings = offer.section in assembly.configuration.classes
     try:
-        return provider.ready(config)
+        return provider.ready(assembly.configuration.lenient(offer.section) if has_settings else None)
     except Exception as error:
-        where = f"{named.kind} provider {named.name!r}"
+        where = f"{kind} provider {name!r}"
         raise ConfigError(where, f"could not judge its settings: {error!r}", "repair the plugin") from error

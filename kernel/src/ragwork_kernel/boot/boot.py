@@ -209,11 +209,11 @@ def gaps(assembly: PluginSet) -> list[ConfigError]:
         what = "is unset, and the embedded server is not for production"
         found.insert(0, ConfigError("DATABASE_URL", what, "give the DSN of your Postgres"))
     for loaded in assembly.plugins:
-        if loaded.info.config is not None:
-            found += [
-                secrets.unset(env, f"plugin {loaded.name}")
-                for env in assembly.configuration.missing_in_production(loaded.name)
-            ]
+        found += [
+            secrets.unset(env, f"plugin {loaded.name}")
+            for section in assembly.sections(loaded.name)
+            for env in assembly.configuration.missing_in_production(section)
+        ]
     return found
 
 

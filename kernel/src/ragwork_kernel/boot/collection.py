@@ -81,7 +81,7 @@ def _contribute(
     parts: KernelServices,
     capabilities: Mapping[type, object],
     found: Collected,
-    offers: Mapping[tuple[str, str], str],
+    offers: Mapping[tuple[str, str], bindings.Offer],
 ) -> Contribution:
     missing = [c.__name__ for c in loaded.info.requires if c not in capabilities]
     if missing:
@@ -97,10 +97,13 @@ def _contribute(
     unkept = set(loaded.info.provides) - set(contribution.capabilities)
     if unkept:
         raise TypeError(f"promises {', '.join(c.__name__ for c in unkept)} and does not provide it")
-    provider_context: ProviderContext[Any] = ProviderContext(services=services, config=config)
-    for (kind, name), owner in offers.items():
-        if owner == loaded.name:
-            found.offers.append(ProviderOffer(kind=kind, name=name, context=provider_context))
+    for (kind, name), offer in offers.items():
+        if offer.plugin == loaded.name:
+            own = config if offer.section == loaded.name else assembly.configuration.section(offer.section)
+            provider_context: ProviderContext[Any] = ProviderContext(services=services, config=own)
+            found.offers.append(
+                ProviderOffer(kind=kind, name=name, entry=offer.entry, context=provider_context)
+            )
     return contribution
 
 

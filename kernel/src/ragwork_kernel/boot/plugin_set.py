@@ -14,7 +14,7 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import HOOKS_API, PROJECT, PluginInfo, PluginSpec, RegisterCodecs
 from ragwork_hooks.provider_kinds import ProviderKind
 
-from ragwork_kernel.base import discovery, kinds
+from ragwork_kernel.base import discovery, kinds, named_tables
 from ragwork_kernel.base.config import KernelConfig, Settings, raise_all
 from ragwork_kernel.base.layers import SettingsLayers, nearest
 from ragwork_kernel.boot.plugin_lock import PluginLock
@@ -63,6 +63,10 @@ class PluginSet:
         answers = self.manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
         return answers[0] if answers else None
 
+    def sections(self, plugin: str) -> list[str]:
+        """The plugin's section of settings, and those of its named tables."""
+        return [name for name in self.configuration.classes if name.partition(".")[0] == plugin]
+
     def sources(self) -> list[migrations.Source]:
         """Where migrations come from, kernel first."""
         return [migrations.KERNEL, *(_source(p.info) for p in self.plugins if p.info.migrations)]
@@ -108,6 +112,9 @@ def survey(folder: Path | None = None, environ: Mapping[str, str] | None = None)
     unknown = set(layers.toml.values) - set(classes) - {each.name for each in broken}
     disabled, unloadable = disabled_plugins(unknown & set(found), found, lock)
     classes |= {name: info.config for name, info in disabled.items() if info.config is not None}
+    layers, named, misnamed = named_tables.apart(layers, (*(p.info for p in loaded), *disabled.values()))
+    classes |= named
+    faults += misnamed
     configuration = Settings(layers, classes)
     silent = {f"{layers.toml.at(name)} [{name}]" for name in {*(b.name for b in broken), *unloadable}}
     faults += [fault for fault in configuration.faults() if fault.where not in silent]

@@ -32,10 +32,13 @@ async def _close(provider: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class ProviderOffer:
-    """A provider of an enabled plugin, not imported yet. ``context`` is what its factory will be given."""
+    """A provider of an enabled plugin, not imported yet: the entry point ``entry``. ``context`` is what its factory
+    will be given.
+    """
 
     kind: str
     name: str
+    entry: str
     context: ProviderContext[Any]
 
 
@@ -59,6 +62,10 @@ class ProviderTable:
 
     def names(self, kind: ProviderKind[Any]) -> Sequence[str]:
         return sorted(name for offered, name in self._offers if offered == kind.name)
+
+    async def unready(self, kind: ProviderKind[Any], name: str) -> str | None:
+        ready = (await self._imported(kind, name)).ready
+        return None if ready is None else ready(self._offer(kind, name).context.config)
 
     async def open(self, kind: ProviderKind[P], name: str) -> P:
         key = (kind.name, name)
@@ -149,7 +156,7 @@ class ProviderTable:
         key = (offer.kind, offer.name)
         if key not in self._loaded:
             try:
-                loaded = provider_of(kind.name, name)
+                loaded = provider_of(kind.name, offer.entry)
             except ConfigError as error:
                 # Its reason is the operator's business, not a tenant's.
                 log.error("%s provider %s can't be loaded: %s", kind.name, name, error)

@@ -46,8 +46,8 @@ _TABLE: Final = DataTable(
     key=("user_id", "session_id", "turn", "created_at", "role"),
     within=_within,
 )
-_WHOLE: Final = """d.user_id, d.session_id, d.turn, d.role, d.text, d.status, d.citations, d.sources, d.usage,
-    d.request_id, d.created_at"""
+_WHOLE: Final = """d.user_id, d.session_id, d.turn, d.role, d.text, d.status, d.finish_reason, d.citations, d.sources,
+    d.usage, d.request_id, d.created_at"""
 
 
 class MessageStore(TableStore):

@@ -10,6 +10,7 @@ from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import public_route, read_route, write_route
 
 from ragwork_agent.run.events import RUN_EVENTS
+from ragwork_agent.run.generation import check_provider
 from ragwork_agent.run.run import Run, RunInput
 from ragwork_agent.run.runtime import AgentRuntime
 from ragwork_agent.schemas import MessageView, RunAnswer, RunRequest, SessionView
@@ -22,6 +23,8 @@ READ = Action(name="session.read")
 DELETE = Action(name="session.delete")
 #: Feature key of spoken answers, beside ``retrieval.<provider>`` of each corpus.
 SPEECH = "tts"
+#: Feature key of a run that says who answers it.
+OVERRIDE = "generation.override"
 
 
 class Handlers:
@@ -32,6 +35,7 @@ class Handlers:
 
     async def run(self, request: Request[RunRequest, Empty]) -> EventStream | RunAnswer:
         """Stream the answer, or give it whole to a caller that accepts JSON only."""
+        await check_provider(self._runtime.services.providers, request.body.generation)
         run = Run(self._runtime, _asked(request))
         if _wants_json(request.headers.get("accept")):
             return await self._whole(run, request)
@@ -54,13 +58,14 @@ class Handlers:
         return run.answer
 
     async def features(self, request: Request[RunRequest, Empty]) -> tuple[str, ...]:
-        """The entitlements of each corpus' retrieval provider and of speech; none for a corpus that does not
-        exist.
+        """The entitlements of each corpus' retrieval provider, of speech and of an override; none for a corpus
+        that does not exist.
         """
         body, tenant_id = request.body, request.principal.tenant_id
         corpora = [await self._runtime.catalog.corpus(tenant_id, corpus_id) for corpus_id in body.corpora]
         wanted = dict.fromkeys(f"retrieval.{corpus.retriever}" for corpus in corpora if corpus is not None)
-        return (*wanted, SPEECH) if body.audio else tuple(wanted)
+        extras = ((SPEECH, body.audio), (OVERRIDE, body.generation is not None))
+        return (*wanted, *(feature for feature, is_asked in extras if is_asked))
 
     async def audio(self, request: Request[Empty, Empty]) -> File:
         """The sound of an answer."""
@@ -117,6 +122,7 @@ def _asked(request: Request[RunRequest, Empty]) -> RunInput:
         top_k=body.top_k,
         min_score=body.min_score,
         audio=body.audio,
+        generation=body.generation,
         degrade=request.admission.degrade,
         notices=request.admission.notices,
         origin=request.origin,

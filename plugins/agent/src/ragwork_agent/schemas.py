@@ -5,6 +5,7 @@ from datetime import datetime
 
 import attrs
 from ragwork_hooks.fields import SCHEMA, FieldError, identifier, number, text
+from ragwork_hooks.llm import GenerationOptions
 
 MESSAGE_LIMIT = 32_000
 #: Corpora that one run may ask.
@@ -59,6 +60,9 @@ class RunRequest:
     min_score: float | None = number(default=None, ge=0, le=1)
     #: Whether to speak the answer, too.
     audio: bool = attrs.field(default=False, kw_only=True)
+    #: Who answers, and how, in place of what the corpus says; what is absent stays. Needs the feature
+    #: `generation.override`.
+    generation: GenerationOptions | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if (self.corpus_id is None) == (self.corpus_ids is None):
@@ -243,6 +247,9 @@ class MessageView:
     text: str
     #: `complete`, or `partial` when the run was cut short. Example: "complete"
     status: str
+    #: Why the answer ended: `stop`, `length`, `content_filter` or `incomplete`; null of a question, of an answer that
+    #: was cut short, and of one from before this was kept. Example: "stop"
+    finish_reason: str | None
     #: Whether the text is held back, since its sources may no longer be read. Example: false
     redacted: bool
     #: As in the answer. Example: []

@@ -5,14 +5,13 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
-from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, FinishReason, Usage
 from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.shares import provider_busy
 from ragwork_toolkit.citation_marks import Marks
 from ragwork_toolkit.vendor.cancellable_threads import MAX_WAITING, Call
+from ragwork_toolkit.vendor.conversation import conversation
 from ragwork_toolkit.vendor.errors import unavailable
-from ragwork_toolkit.vendor.sendable_text import sendable_text
 from ragwork_toolkit.vendor.usage import estimate_usage
 
 from ragwork_bedrock.calls import Calls
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from types_boto3_bedrock_runtime.type_defs import (
         ConverseStreamOutputTypeDef,
         ConverseStreamRequestTypeDef,
+        InferenceConfigurationTypeDef,
         MessageTypeDef,
-        SystemContentBlockTypeDef,
     )
 
 _CUT_SHORT: Mapping[str, FinishReason] = {
@@ -111,30 +110,21 @@ class AnswerCount:
 
 
 def _asked(model_id: str, request: ChatRequest) -> "ConverseStreamRequestTypeDef":
-    """The request in the service's terms: system texts apart, then turns that alternate and begin with
-    the user's. The service takes no blank text.
-
-    Raises ``ProviderError`` LLM_ERROR when the user said nothing.
-    """
-    system: list[SystemContentBlockTypeDef] = []
-    turns: list[MessageTypeDef] = []
-    for message in request.messages:
-        text = sendable_text(message.content)
-        if not text.strip():
-            continue
-        if message.role == "system":
-            system.append({"text": text})
-        elif turns and turns[-1]["role"] == message.role:
-            turns[-1]["content"] = [*turns[-1]["content"], {"text": text}]
-        elif turns or message.role == "user":
-            turns.append({"role": message.role, "content": [{"text": text}]})
-    if not turns or turns[-1]["role"] != "user":
-        raise ProviderError(CHAT.refused, "there is no question to answer")
-    asked: ConverseStreamRequestTypeDef = {"modelId": model_id, "messages": turns}
+    """The request in the service's terms. Raises ``ProviderError`` LLM_ERROR when the user said nothing."""
+    system, turns = conversation(request.messages, CHAT)
+    messages: list[MessageTypeDef] = [
+        {"role": role, "content": [{"text": text} for text in texts]} for role, texts in turns
+    ]
+    asked: ConverseStreamRequestTypeDef = {"modelId": request.model or model_id, "messages": messages}
     if system:
-        asked["system"] = system
+        asked["system"] = [{"text": text} for text in system]
+    inference: InferenceConfigurationTypeDef = {}
     if request.max_output_tokens is not None:
-        asked["inferenceConfig"] = {"maxTokens": request.max_output_tokens}
+        inference["maxTokens"] = request.max_output_tokens
+    if request.temperature is not None:
+        inference["temperature"] = request.temperature
+    if inference:
+        asked["inferenceConfig"] = inference
     return asked
 
 

@@ -16,6 +16,8 @@ MAX_LIST = 1_000
 MAX_BULK_GRANTS = 200
 MAX_CORPORA = 8
 MAX_QUESTION = 20_000
+#: A system prompt of the longest, in characters of four bytes, and as much as any JSON beside it.
+MAX_CONFIG_BYTES = 49_152
 
 PRINCIPAL_TYPES = ("user", "api_key", "group", "role", "tenant")
 
@@ -51,9 +53,11 @@ class CorpusCreateRequest:
     id: str = identifier()
     #: What people call it. Example: "Employee handbook"
     name: str = fields.text(min_length=1, max_length=200, visible=True)
-    #: How it retrieves; `{}` for the server's own index. Example: {"retrieval": {"provider":
-    #: "local_pgvector", "top_k_default": 5}}
-    provider_config_json: dict[str, object] = attrs.field(factory=dict)
+    #: How it retrieves, and how answers are written from it; `{}` for the server's own index and model. Example:
+    #: {"retrieval": {"provider": "local_pgvector", "top_k_default": 5}}
+    provider_config_json: dict[str, object] = fields.free_json(
+        default=attrs.Factory(dict), max_bytes=MAX_CONFIG_BYTES
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -66,7 +70,9 @@ class CorpusPatchRequest:
     name: str | None = fields.text(default=None, min_length=1, max_length=200, visible=True)
     #: Replaces the whole configuration. Another embedder indexes every document anew. Example:
     #: {"retrieval": {"provider": "local_pgvector", "top_k_default": 8}}
-    provider_config_json: dict[str, object] | None = None
+    provider_config_json: dict[str, object] | None = fields.free_json(
+        default=None, max_bytes=MAX_CONFIG_BYTES
+    )
     #: Another owner: a user's id.
     owner: str | None = fields.text(default=None, min_length=1, max_length=128)
 

@@ -6,19 +6,16 @@ import json
 import math
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.retrieval import Embedder
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
-from ragwork_openai.client import connect, read_whole
-from ragwork_openai.config import OpenAIConfig, ready
-from ragwork_openai.errors import translated, unavailable
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+from ragwork_openai.client import ModelService, connect
+from ragwork_openai.config import ServiceConfig, lacking
+from ragwork_openai.errors import unavailable
 
 #: Texts in one call; the service takes 2,048 but no more than 300,000 tokens.
 _BATCH = 64
@@ -33,9 +30,8 @@ class OpenAIEmbedder:
 
     name = "openai"
 
-    def __init__(self, client: "AsyncOpenAI", model: str, dimension: int) -> None:
-        self._client = client
-        self._model = model
+    def __init__(self, service: ModelService, dimension: int) -> None:
+        self._service = service
         self._dimension = dimension
 
     @property
@@ -64,19 +60,19 @@ class OpenAIEmbedder:
         return vectors
 
     async def aclose(self) -> None:
-        await self._client.close()
+        await self._service.aclose()
 
     async def _batch(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        with translated("EMBEDDING", timeout_code="EMBEDDING_TIMEOUT"):
-            asked = self._client.embeddings.with_streaming_response.create(
-                model=self._model,
+        with self._service.translated():
+            asked = self._service.client.embeddings.with_streaming_response.create(
+                model=self._service.model,
                 input=[_sendable(text) for text in texts],
                 dimensions=self._dimension,
                 # A quarter of the bytes; asked for by name, the SDK leaves the decoding to us.
                 encoding_format="base64",
             )
             async with asked as answer:
-                body = await read_whole(answer, _MAX_ANSWER_BYTES)
+                body = await self._service.read_whole(answer, _MAX_ANSWER_BYTES)
             vectors = await asyncio.to_thread(_vectors, body, len(texts))
         lengths = {len(vector) for vector in vectors}
         if lengths != {self._dimension}:
@@ -115,10 +111,14 @@ def _unit(wire: object) -> list[float]:
     return [value / norm for value in vector]
 
 
-async def _open(context: ProviderContext[OpenAIConfig]) -> Embedder:
+def _ready(config: ServiceConfig) -> str | None:
+    return lacking(config, "embedding_model")
+
+
+async def _open(context: ProviderContext[ServiceConfig]) -> Embedder:
     config = context.config
-    client = await connect(config, "EMBEDDING")
-    return OpenAIEmbedder(client, config.embedding_model, config.embedding_dimensions)
+    service = await connect(config, "EMBEDDING", "embedding_model")
+    return OpenAIEmbedder(service, config.embedding_dimensions)
 
 
-provider: Provider[Embedder] = Provider(name="openai", open=_open, ready=ready)
+provider: Provider[Embedder] = Provider(name="openai", open=_open, ready=_ready)

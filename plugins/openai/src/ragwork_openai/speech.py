@@ -1,19 +1,15 @@
 """The voice ``openai``: text to MP3."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.speech import Audio, SpeechSynthesizer
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
-from ragwork_openai.client import connect, read_whole
-from ragwork_openai.config import OpenAIConfig, ready
-from ragwork_openai.errors import translated, unavailable
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+from ragwork_openai.client import ModelService, connect
+from ragwork_openai.config import ServiceConfig, lacking
+from ragwork_openai.errors import unavailable
 
 #: The service takes 4,096 characters, its newer models 2,000 tokens; this stays below both.
 _PIECE_CHARS = 3_000
@@ -26,9 +22,8 @@ class OpenAIVoice:
 
     name = "openai"
 
-    def __init__(self, client: "AsyncOpenAI", model: str, voice: str) -> None:
-        self._client = client
-        self._model = model
+    def __init__(self, service: ModelService, voice: str) -> None:
+        self._service = service
         self._voice = voice
 
     async def synthesize(self, text: str) -> Audio:
@@ -42,15 +37,15 @@ class OpenAIVoice:
         return Audio(data=b"".join(spoken), mime="audio/mpeg")
 
     async def aclose(self) -> None:
-        await self._client.close()
+        await self._service.aclose()
 
     async def _speak(self, piece: str) -> bytes:
-        with translated("TTS", timeout_code="TTS_ERROR"):
-            asked = self._client.audio.speech.with_streaming_response.create(
-                model=self._model, voice=self._voice, input=piece, response_format="mp3"
+        with self._service.translated():
+            asked = self._service.client.audio.speech.with_streaming_response.create(
+                model=self._service.model, voice=self._voice, input=piece, response_format="mp3"
             )
             async with asked as answer:
-                data = await read_whole(answer, _MAX_BYTES)
+                data = await self._service.read_whole(answer, _MAX_BYTES)
         if not _is_mp3(data):
             raise unavailable("the service's answer is not MP3")
         return data
@@ -72,9 +67,13 @@ def _is_mp3(data: bytes) -> bool:
     return data[:3] == b"ID3" or (len(data) > 3 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0)
 
 
-async def _open(context: ProviderContext[OpenAIConfig]) -> SpeechSynthesizer:
+def _ready(config: ServiceConfig) -> str | None:
+    return lacking(config, "tts_model")
+
+
+async def _open(context: ProviderContext[ServiceConfig]) -> SpeechSynthesizer:
     config = context.config
-    return OpenAIVoice(await connect(config, "TTS"), config.tts_model, config.tts_voice)
+    return OpenAIVoice(await connect(config, "TTS", "tts_model"), config.tts_voice)
 
 
-provider: Provider[SpeechSynthesizer] = Provider(name="openai", open=_open, ready=ready)
+provider: Provider[SpeechSynthesizer] = Provider(name="openai", open=_open, ready=_ready)

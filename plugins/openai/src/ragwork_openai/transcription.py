@@ -3,19 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.providers import Provider, ProviderContext
 from ragwork_hooks.speech import Audio, SpeechRecognizer
 from ragwork_toolkit.vendor.sendable_text import sendable_text
 
-from ragwork_openai.client import connect, read_whole
-from ragwork_openai.config import OpenAIConfig, ready
-from ragwork_openai.errors import translated, unavailable
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+from ragwork_openai.client import ModelService, connect
+from ragwork_openai.config import ServiceConfig, lacking
+from ragwork_openai.errors import unavailable
 
 #: The service goes by the name of the file, and refuses a type that is not among these.
 _SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
@@ -41,9 +38,8 @@ class OpenAIRecognizer:
 
     name = "openai"
 
-    def __init__(self, client: "AsyncOpenAI", model: str) -> None:
-        self._client = client
-        self._model = model
+    def __init__(self, service: ModelService) -> None:
+        self._service = service
 
     async def recognize(self, audio: Audio, phrases: Sequence[str] = ()) -> str:
         """What is said in ``audio`` (FLAC, MP4, MP3, Ogg, WAV, WebM; at most 25 MiB). As many ``phrases``,
@@ -57,22 +53,22 @@ class OpenAIRecognizer:
             raise ProviderError("ASR_ERROR", "the service does not take audio of this type")
         if not 0 < len(audio.data) <= _MAX_BYTES:
             raise ProviderError("ASR_ERROR", f"the audio has {len(audio.data)} bytes, not 1 to {_MAX_BYTES}")
-        with translated("ASR", timeout_code="ASR_ERROR"):
-            asked = self._client.audio.transcriptions.with_streaming_response.create(
-                model=self._model,
+        with self._service.translated():
+            asked = self._service.client.audio.transcriptions.with_streaming_response.create(
+                model=self._service.model,
                 file=(f"audio.{suffix}", audio.data),
                 response_format="json",
                 prompt=_prompt(phrases),
             )
             async with asked as answer:
-                found = json.loads(await read_whole(answer, _MAX_ANSWER_BYTES))
+                found = json.loads(await self._service.read_whole(answer, _MAX_ANSWER_BYTES))
             text: object = found["text"]
         if not isinstance(text, str):
             raise unavailable("the service sent no text")
         return text.strip()
 
     async def aclose(self) -> None:
-        await self._client.close()
+        await self._service.aclose()
 
 
 def _prompt(phrases: Sequence[str]) -> str:
@@ -85,8 +81,12 @@ def _prompt(phrases: Sequence[str]) -> str:
     return prompt
 
 
-async def _open(context: ProviderContext[OpenAIConfig]) -> SpeechRecognizer:
-    return OpenAIRecognizer(await connect(context.config, "ASR"), context.config.asr_model)
+def _ready(config: ServiceConfig) -> str | None:
+    return lacking(config, "asr_model")
 
 
-provider: Provider[SpeechRecognizer] = Provider(name="openai", open=_open, ready=ready)
+async def _open(context: ProviderContext[ServiceConfig]) -> SpeechRecognizer:
+    return OpenAIRecognizer(await connect(context.config, "ASR", "asr_model"))
+
+
+provider: Provider[SpeechRecognizer] = Provider(name="openai", open=_open, ready=_ready)

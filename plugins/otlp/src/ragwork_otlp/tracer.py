@@ -24,6 +24,7 @@ _METHOD, _ROUTE, _STATUS = "http.request.method", "http.route", "http.response.s
 _DB_SYSTEM, _DB_OPERATION = "db.system.name", "db.operation.name"
 _ERROR: Final = "error.type"
 _GEN_AI_OPERATION, _GEN_AI_PROVIDER = "gen_ai.operation.name", "gen_ai.provider.name"
+_GEN_AI_MODEL = "gen_ai.request.model"
 _INPUT_TOKENS, _OUTPUT_TOKENS = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
 
 
@@ -178,8 +179,9 @@ class _TracedProvider:
 
         def traced(*args: Any, **named: Any) -> Any:
             answer = value(*args, **named)
-            made = self._stream if hasattr(answer, "__aiter__") else self._call
-            return made(operation, answer)
+            if not hasattr(answer, "__aiter__"):
+                return self._call(operation, answer)
+            return self._stream(operation, answer, getattr(args[0], "model", None) if args else None)
 
         return traced
 
@@ -187,8 +189,12 @@ class _TracedProvider:
         with self._tracer.call(operation, self._name):
             return await answer
 
-    async def _stream(self, operation: str, deltas: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def _stream(
+        self, operation: str, deltas: AsyncIterator[Any], model: str | None
+    ) -> AsyncIterator[Any]:
         span = self._tracer.begin(operation, self._name)
+        if model is not None:
+            span.set_attribute(_GEN_AI_MODEL, model)
         try:
             async for delta in deltas:
                 usage = getattr(delta, "usage", None)

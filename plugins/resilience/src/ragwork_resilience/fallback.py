@@ -18,11 +18,6 @@ log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
-class FallbackRequest(ChatRequest):
-    """A request that a model answers in another's place; it is not handed on once more."""
-
-
-@attrs.frozen(kw_only=True)
 class FallbackProviders:
     """Where stand-ins come from, and where it is said that one was used."""
 
@@ -79,7 +74,9 @@ class RetrieverWithFallback:
 
 @attrs.frozen
 class ModelWithFallback:
-    """Lets ``others`` answer in order when the model is exhausted before its first delta."""
+    """Lets others answer in order when the model fails before its first delta: those that the request names, whatever
+    the failure, else the operator's ``others`` when the model is exhausted.
+    """
 
     service: str
     inner: ChatModel
@@ -100,11 +97,12 @@ class ModelWithFallback:
                     begun = True
                     yield delta
             return
-        except RetriesExhausted as error:
-            if begun or isinstance(request, FallbackRequest):
+        except ProviderError as error:
+            others = self._others(request, error)
+            if begun or not others:
                 raise
             first = error
-        async with aclosing(self._instead(request, first)) as deltas:
+        async with aclosing(self._instead(request, others, first)) as deltas:
             async for delta in deltas:
                 yield delta
 
@@ -112,9 +110,17 @@ class ModelWithFallback:
         """Close the inner model."""
         await self.inner.aclose()
 
-    async def _instead(self, request: ChatRequest, first: RetriesExhausted) -> AsyncGenerator[Delta, None]:
-        stand_in = FallbackRequest(**{f.name: getattr(request, f.name) for f in attrs.fields(ChatRequest)})
-        for name in self.others:
+    def _others(self, request: ChatRequest, error: ProviderError) -> Sequence[str]:
+        if request.fallback is not None:
+            return [name for name in request.fallback if name != self.service]
+        return self.others if isinstance(error, RetriesExhausted) else ()
+
+    async def _instead(
+        self, request: ChatRequest, others: Sequence[str], first: ProviderError
+    ) -> AsyncGenerator[Delta, None]:
+        # A model is its provider's own, and who stands in is not stood in for.
+        stand_in = attrs.evolve(request, model=None, fallback=())
+        for name in others:
             begun = False
             try:
                 model = await self.fallbacks.providers.open(LLM, name)
@@ -123,6 +129,7 @@ class ModelWithFallback:
                         if not begun:
                             begun = True
                             self.fallbacks.used("llm", self.service, name)
+                            delta = attrs.evolve(delta, stand_in=name)
                         yield delta
                 return
             except ProviderError as also:

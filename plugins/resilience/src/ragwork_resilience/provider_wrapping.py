@@ -53,11 +53,11 @@ class ProviderWrapping:
         return inner if self._local(name) else GuardedEmbedder(inner, self._guard("embedding", name))
 
     def chat_model(self, name: str, inner: ChatModel) -> ChatModel:
-        """``inner`` guarded, with the stand-ins of LLM_FALLBACK."""
+        """``inner`` guarded, with the stand-ins that requests name, else those of LLM_FALLBACK."""
         if not self._local(name):
             inner = GuardedModel(inner, self._guard("llm", name))
         others = [other for other in self._config.llm_fallback if other != name]
-        return ModelWithFallback(name, inner, others, self._bench) if others else inner
+        return ModelWithFallback(name, inner, others, self._bench)
 
     def synthesizer(self, name: str, inner: SpeechSynthesizer) -> SpeechSynthesizer:
         """``inner`` guarded."""

@@ -55,7 +55,9 @@ class GeminiChat:
 
     async def _call(self, request: ChatRequest) -> "AsyncIterator[GenerateContentResponse]":
         return await self._client.aio.models.generate_content_stream(
-            model=self._model, contents=list(_contents(request)), config=_config(request)
+            model=request.model or self._model,
+            contents=list(_contents(request)),
+            config=_config(request),
         )
 
 
@@ -79,6 +81,7 @@ def _config(request: ChatRequest) -> "GenerateContentConfig":
     return GenerateContentConfig(
         system_instruction="\n\n".join(system) or None,
         max_output_tokens=request.max_output_tokens,
+        temperature=request.temperature,
         # The SDK would otherwise ask again by itself.
         automatic_function_calling=AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,

@@ -237,8 +237,11 @@ async def running(
     plugins: Sequence[str] = DEFAULT_PLUGINS,
     settings: Mapping[str, str] | None = None,
     database_url: str | None = None,
+    tables: str = "",
 ) -> AsyncIterator[Running]:
-    """A platform with ``plugins`` over a fresh database (or ``database_url``, to run a second process' worth)."""
+    """A platform with ``plugins`` over a fresh database (or ``database_url``, to run a second process' worth).
+    ``tables`` are further ones of ``ragwork.toml``.
+    """
     environ = {
         "RAGWORK_PROFILE": "test",
         "EMBEDDING_PROVIDER": "wordllama",
@@ -247,7 +250,7 @@ async def running(
     }
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "ragwork.toml").write_text(f"[kernel]\nplugins = {json.dumps(list(plugins))}\n")
+        (folder / "ragwork.toml").write_text(f"[kernel]\nplugins = {json.dumps(list(plugins))}\n{tables}")
         if database_url is None:
             sources = assemblies.read(folder, environ).sources()
             database_url = (await stack.enter_async_context(postgres.database(sources))).admin

@@ -1,6 +1,6 @@
 """Text that has a UTF-8 form, so that it can travel.
 
-Users: bedrock, openai, vertex.
+Users: anthropic, bedrock (by `conversation`), openai, vertex.
 """
 
 

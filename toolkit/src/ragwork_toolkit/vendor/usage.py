@@ -1,6 +1,6 @@
 """Token usage of an answer that its service did not count.
 
-Users: agent, bedrock, extractive, fake, openai, vertex.
+Users: agent, anthropic, bedrock, extractive, fake, openai, vertex.
 """
 
 from typing import Final

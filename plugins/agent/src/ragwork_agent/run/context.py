@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ragwork_hooks.llm import ChatModel, ChatRequest, FinishReason, Usage
+from ragwork_hooks.llm import ChatModel, ChatRequest, FinishReason, GenerationSettings, Usage
 
 from ragwork_agent.citations.citation_stream import CitationStream
 from ragwork_agent.run.retrieval import RetrievedContext
@@ -27,6 +27,7 @@ class RunContext:
     question: str
     context: RetrievedContext
     model: ChatModel
+    generation: GenerationSettings
     max_output_tokens: int | None
     say: Callable[[str], Awaitable[None]]
     dropped: Callable[[str], None]
@@ -35,6 +36,12 @@ class RunContext:
     request: ChatRequest | None = None
     reported: Usage | None = None
     finish_reason: FinishReason | None = None
+    stand_in: str | None = None
+
+    @property
+    def answered_by(self) -> tuple[str | None, str | None]:
+        """The provider that answers, and the model that it was asked for: ``None`` for the one of its settings."""
+        return (self.stand_in, None) if self.stand_in else (self.generation.provider, self.generation.model)
 
     @property
     def usage(self) -> TokenUsage:

@@ -34,10 +34,15 @@ async def _prompt(state: State, runtime: Runtime[RunContext]) -> State:
     shown = for_model(run.context.passages)
     run.cited = CitationStream(run.context.found, shown, run.dropped)
     run.request = ChatRequest(
-        messages=prompt.build(run.question, shown, as_prompt(run.context.history)),
+        messages=prompt.build(
+            run.question, shown, as_prompt(run.context.history), run.generation.system_prompt
+        ),
         passages=shown,
         question=run.question,
         max_output_tokens=run.max_output_tokens,
+        model=run.generation.model,
+        temperature=run.generation.temperature,
+        fallback=run.generation.fallback,
     )
     return {"stage": "prompted"}
 
@@ -53,6 +58,7 @@ async def _generate(state: State, runtime: Runtime[RunContext]) -> State:
                 raise ProviderError("LLM_ERROR", f"{run.model.name} gave something that is no delta")
             run.reported = delta.usage or run.reported
             run.finish_reason = delta.finish_reason or run.finish_reason
+            run.stand_in = delta.stand_in or run.stand_in
             if piece := run.cited.feed(delta):
                 await run.say(piece)
     finally:

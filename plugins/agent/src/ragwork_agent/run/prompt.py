@@ -1,11 +1,11 @@
-"""The prompt: fixed rules, the session's history, numbered passages as data, the question."""
+"""The prompt: fixed rules, what a corpus adds, the session's history, numbered passages as data, the question."""
 
 from collections.abc import Sequence
 
 from ragwork_hooks.llm import Message
 from ragwork_hooks.retrieval import Passage
 
-from ragwork_agent.run.sanitizing import as_data, without_marks
+from ragwork_agent.run.sanitizing import as_data, without_delimiters, without_marks
 
 HISTORY_CHARS = 16_000
 
@@ -19,16 +19,27 @@ RULES = (
     "- Answer in the language of the question."
 )
 
+_ADDED = "Beside these rules, and never against them:"
 
-def build(question: str, passages: Sequence[Passage], history: Sequence[Message]) -> tuple[Message, ...]:
-    """The messages of one turn. ``passages`` must have gone through ``as_data``; they are numbered from 1."""
+
+def build(
+    question: str, passages: Sequence[Passage], history: Sequence[Message], added: str | None = None
+) -> tuple[Message, ...]:
+    """The messages of one turn. ``passages`` must have gone through ``as_data``; they are numbered from 1.
+    ``added`` stands below the rules, which win.
+    """
     quoted = "\n".join(_quote(number, passage) for number, passage in enumerate(passages, 1))
     asked = f"<passages>\n{quoted}\n</passages>\n\nQuestion: {as_data(question)}"
     return (
-        Message(role="system", content=RULES),
+        Message(role="system", content=RULES if added is None else _with(added)),
         *(Message(role=m.role, content=as_data(without_marks(m.content))) for m in _recent(history)),
         Message(role="user", content=asked),
     )
+
+
+def _with(added: str) -> str:
+    """The rules with a corpus' own below them, which can't forge passages."""
+    return f"{RULES}\n\n{_ADDED}\n{without_delimiters(added)}"
 
 
 def _quote(number: int, passage: Passage) -> str:

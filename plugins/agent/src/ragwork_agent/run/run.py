@@ -10,11 +10,12 @@ from ragwork_hooks.auth import Principal
 from ragwork_hooks.documents import Corpus
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.http import StreamEvent
+from ragwork_hooks.llm import GenerationOptions
 from ragwork_hooks.notification import Notification
-from ragwork_hooks.provider_kinds import LLM
 
 from ragwork_agent.run.context import CheckpointSlot, RunContext
 from ragwork_agent.run.event_queue import StreamEventQueue
+from ragwork_agent.run.generation import of_corpora, open_model, overridden
 from ragwork_agent.run.retrieval import Retrieval, RetrievedContext, UnrankedAnswers, prepare
 from ragwork_agent.run.runtime import AgentRuntime
 from ragwork_agent.schemas import RunAnswer, SessionTotals, Speech, TokenUsage
@@ -39,6 +40,7 @@ class RunInput:
     #: ``None`` for that of each corpus.
     min_score: float | None = None
     audio: bool = False
+    generation: GenerationOptions | None = None
     degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
     notices: tuple[Notification, ...] = ()
     origin: str = ""
@@ -119,7 +121,9 @@ class Run:
     async def _converse(self, lease: SessionLease, corpora: Sequence[Corpus]) -> RunAnswer:
         asked = self._asked
         graph = await self._runtime.graph.get()
-        model = await self._services.providers.open(LLM, self._runtime.config.llm_provider)
+        operators = self._runtime.config.llm_provider
+        wanted = overridden(of_corpora(corpora), asked.generation, operators)
+        model, generation = await open_model(self._services.providers, operators, wanted)
         retrieval = await prepare(
             self._runtime,
             asked.principal,
@@ -136,7 +140,8 @@ class Run:
                 question=asked.message,
                 context=await self._ranked(retrieval, reading),
                 model=model,
-                max_output_tokens=asked.degrade.max_output_tokens,
+                generation=generation,
+                max_output_tokens=_least(asked.degrade.max_output_tokens, generation.max_tokens),
                 say=self._say,
                 dropped=self._dropped,
                 slot=CheckpointSlot(turn.checkpoint),
@@ -177,9 +182,13 @@ class Run:
         context = self._context
         if context is None or context.cited is None:
             return TurnResult(status=status, usage=NO_TOKENS)
+        provider, model = context.answered_by
         return TurnResult(
             text=context.cited.text,
             status=status,
+            finish_reason=(context.finish_reason or "stop") if status == "complete" else None,
+            provider=provider,
+            model=model,
             citations=context.cited.citations,
             sources=context.context.sources,
             usage=context.usage,
@@ -195,7 +204,7 @@ class Run:
             text=result.text,
             citations=list(result.citations),
             failed=list(context.context.failed),
-            finish_reason=context.finish_reason or "stop",
+            finish_reason=result.finish_reason or "stop",
             usage=result.usage,
             session=totals,
         )
@@ -214,3 +223,8 @@ class Run:
             data = {"code": speech.code, "message": speech.message}
             await self._out.put(StreamEvent(type="audio.error", data=data))
         return speech
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    """The lower of two limits, each of which may be none."""
+    return min((limit for limit in (one, other) if limit is not None), default=None)

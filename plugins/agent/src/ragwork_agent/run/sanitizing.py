@@ -22,8 +22,12 @@ def as_data(text: str) -> str:
     is an index, and stays.
     """
     text = "".join(part if is_code else _MARK.sub(r"(\1)", part) for part, is_code in _code_apart(text))
-    text = _DELIMITER.sub("\u2039", text)
-    return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))
+    return without_delimiters(text)
+
+
+def without_delimiters(text: str) -> str:
+    """``text`` without anything that reads as a delimiter of a prompt, and without controls; as long as before."""
+    return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", _DELIMITER.sub("\u2039", text)))
 
 
 def clean(text: str) -> str:

@@ -117,7 +117,8 @@ class SessionLease:
     def _used(self, result: TurnResult) -> Event:
         """What the run cost, for whoever meters: durable with the answer, so counted once."""
         payload = {
-            "provider": self._runtime.config.llm_provider,
+            "provider": result.provider or self._runtime.config.llm_provider,
+            "model": result.model,
             "request_id": self._request_id,
             "status": result.status,
             **result.usage.as_json(),

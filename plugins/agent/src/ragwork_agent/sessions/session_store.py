@@ -52,11 +52,14 @@ class Turn:
 
 @attrs.frozen(kw_only=True)
 class TurnResult:
-    """What a run leaves behind. No text leaves no message."""
+    """What a run leaves behind. No text leaves no message. ``provider`` answered; ``model`` is ``None`` for its own."""
 
     status: Literal["complete", "partial"]
     usage: TokenUsage
     text: str = ""
+    finish_reason: str | None = None
+    provider: str | None = None
+    model: str | None = None
     citations: Sequence[Citation] = ()
     sources: frozenset[str] = frozenset()
     checkpoint: Checkpoint | None = None
@@ -100,8 +103,8 @@ WITH closed AS (
     RETURNING id
 )
 INSERT INTO agent.messages
-    (tenant_id, user_id, session_id, turn, role, text, status, citations, sources, usage, request_id)
-SELECT ragwork.tenant(), $1, $2, $3, 'assistant', $5, $6, $7::jsonb, $8::text[], $9::jsonb, $10
+    (tenant_id, user_id, session_id, turn, role, text, status, citations, sources, usage, request_id, finish_reason)
+SELECT ragwork.tenant(), $1, $2, $3, 'assistant', $5, $6, $7::jsonb, $8::text[], $9::jsonb, $10, $11
 FROM closed WHERE $5 <> ''
 ON CONFLICT DO NOTHING"""
 
@@ -119,7 +122,7 @@ ORDER BY created_at DESC, id LIMIT $2 OFFSET $3"""
 
 # A session without messages still gives one row, so that it differs from one that does not exist.
 _MESSAGES = """
-SELECT m.turn, m.role, m.text, m.status, m.citations, m.sources, m.created_at
+SELECT m.turn, m.role, m.text, m.status, m.finish_reason, m.citations, m.sources, m.created_at
 FROM agent.sessions s LEFT JOIN LATERAL (
     SELECT * FROM agent.messages WHERE tenant_id = ragwork.tenant() AND user_id = $1 AND session_id = $2
     ORDER BY turn, role DESC LIMIT $3 OFFSET $4
@@ -194,6 +197,7 @@ async def close_turn(tx: Transaction, turn: Turn, result: TurnResult) -> None:
         sorted(result.sources),
         result.usage.as_json(),
         turn.request_id,
+        result.finish_reason,
     )
 
 

@@ -1,15 +1,17 @@
 """``provider_config_json`` of a corpus: checked strictly, normalised, and read once into plain values."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
 from ragwork_hooks.auth import Role
 from ragwork_hooks.errors import Problem
+from ragwork_hooks.llm import GenerationSettings
 from ragwork_hooks.provider_kinds import EMBEDDING, RETRIEVAL
 from ragwork_hooks.services import Providers
 
+from ragwork_documents.corpora.config_checks import ROOT, json_object, known_keys, one_of
+from ragwork_documents.corpora.generation_config import bind_generation, generation_json
 from ragwork_documents.ingestion.input_checks import check_storable, invalid
 
 DEFAULT_RETRIEVER: Final = "local_pgvector"
@@ -17,7 +19,6 @@ DEFAULT_TOP_K: Final = 5
 MAX_TOP_K: Final = 50
 MAX_DEFAULT_READERS: Final = 100
 
-_ROOT: Final = ("body", "provider_config_json")
 _OWN_KEYS: Final = frozenset(
     {"provider", "top_k_default", "min_score", "embedder", "fallback", "shadow", "shadow_options"}
 )
@@ -40,6 +41,7 @@ class CorpusBinding:
     fallback: Sequence[str]
     shadow: str | None
     shadow_options: Mapping[str, object]
+    generation: GenerationSettings | None
     default_readers: Sequence[str]
     create_readers: bool
 
@@ -49,13 +51,13 @@ async def bind(config: Mapping[str, object], providers: Providers, tenant_id: st
 
     Raises ``Problem`` 422 naming the path of a wrong value and the nearest match of an unknown key.
     """
-    check_storable(config, [*_ROOT])
-    _known_keys(config, ("retrieval", "acl"), [*_ROOT])
-    retrieval = _object(config.get("retrieval", {}), [*_ROOT, "retrieval"])
-    acl = dict(_object(config.get("acl", {}), [*_ROOT, "acl"]))
+    check_storable(config, [*ROOT])
+    known_keys(config, ("retrieval", "generation", "acl"), [*ROOT])
+    retrieval = json_object(config.get("retrieval", {}), [*ROOT, "retrieval"])
+    acl = dict(json_object(config.get("acl", {}), [*ROOT, "acl"]))
     create = acl.pop("create", False)
     if not isinstance(create, bool):
-        raise invalid([*_ROOT, "acl", "create"], "must be true or false")
+        raise invalid([*ROOT, "acl", "create"], "must be true or false")
     retriever = _retriever(retrieval, providers)
     options = {key: value for key, value in retrieval.items() if key not in _OWN_KEYS}
     await providers.check(RETRIEVAL, retriever, options, tenant_id)
@@ -65,6 +67,9 @@ async def bind(config: Mapping[str, object], providers: Providers, tenant_id: st
     normalised: dict[str, object] = {
         "retrieval": {**retrieval, "provider": retriever, "top_k_default": top_k}
     }
+    generation = await bind_generation(config.get("generation"), providers)
+    if generation is not None:
+        normalised["generation"] = generation_json(generation)
     if acl:
         normalised["acl"] = acl
     return CorpusBinding(
@@ -76,6 +81,7 @@ async def bind(config: Mapping[str, object], providers: Providers, tenant_id: st
         fallback=_fallback(retrieval, providers),
         shadow=shadow,
         shadow_options=shadow_options,
+        generation=generation,
         default_readers=_default_readers(acl, tenant_id),
         create_readers=create,
     )
@@ -83,42 +89,42 @@ async def bind(config: Mapping[str, object], providers: Providers, tenant_id: st
 
 def check_embedder(name: str, providers: Providers, path: list[str | int]) -> str:
     """``name`` if an embedding provider is called so, else ``Problem`` 422."""
-    return _one_of(name, providers.names(EMBEDDING), path)
+    return one_of(name, providers.names(EMBEDDING), path)
 
 
 def _retriever(retrieval: Mapping[str, object], providers: Providers) -> str:
-    path: list[str | int] = [*_ROOT, "retrieval", "provider"]
+    path: list[str | int] = [*ROOT, "retrieval", "provider"]
     name = retrieval.get("provider", DEFAULT_RETRIEVER)
-    return _one_of(name, providers.names(RETRIEVAL), path)
+    return one_of(name, providers.names(RETRIEVAL), path)
 
 
 def _embedder(retrieval: Mapping[str, object], providers: Providers) -> str | None:
     if "embedder" not in retrieval:
         return None
-    path: list[str | int] = [*_ROOT, "retrieval", "embedder"]
-    return _one_of(retrieval["embedder"], providers.names(EMBEDDING), path)
+    path: list[str | int] = [*ROOT, "retrieval", "embedder"]
+    return one_of(retrieval["embedder"], providers.names(EMBEDDING), path)
 
 
 def _fallback(retrieval: Mapping[str, object], providers: Providers) -> Sequence[str]:
-    path: list[str | int] = [*_ROOT, "retrieval", "fallback"]
+    path: list[str | int] = [*ROOT, "retrieval", "fallback"]
     names = retrieval.get("fallback", [])
     if not isinstance(names, list):
         raise invalid(path, "must be a list of retrieval providers")
     known = providers.names(RETRIEVAL)
-    return [_one_of(name, known, [*path, number]) for number, name in enumerate(names)]
+    return [one_of(name, known, [*path, number]) for number, name in enumerate(names)]
 
 
 async def _shadow(
     retrieval: Mapping[str, object], providers: Providers, tenant_id: str
 ) -> tuple[str | None, Mapping[str, object]]:
     """The shadow may be the corpus' own provider: its other options are what is compared then."""
-    path: list[str | int] = [*_ROOT, "retrieval"]
-    options = _object(retrieval.get("shadow_options", {}), [*path, "shadow_options"])
+    path: list[str | int] = [*ROOT, "retrieval"]
+    options = json_object(retrieval.get("shadow_options", {}), [*path, "shadow_options"])
     if retrieval.get("shadow") is None:
         if options:
             raise invalid([*path, "shadow_options"], "needs shadow, the provider they are for")
         return None, {}
-    shadow = _one_of(retrieval["shadow"], providers.names(RETRIEVAL), [*path, "shadow"])
+    shadow = one_of(retrieval["shadow"], providers.names(RETRIEVAL), [*path, "shadow"])
     try:
         await providers.check(RETRIEVAL, shadow, options, tenant_id)
     except Problem as problem:
@@ -137,19 +143,19 @@ def _within(problem: Problem, path: list[str | int]) -> Problem:
 
 def _top_k(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_TOP_K:
-        path: list[str | int] = [*_ROOT, "retrieval", "top_k_default"]
+        path: list[str | int] = [*ROOT, "retrieval", "top_k_default"]
         raise invalid(path, f"must be a whole number from 1 to {MAX_TOP_K}")
     return value
 
 
 def _check_min_score(value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise invalid([*_ROOT, "retrieval", "min_score"], "must be a number from 0 to 1")
+        raise invalid([*ROOT, "retrieval", "min_score"], "must be a number from 0 to 1")
 
 
 def _default_readers(acl: Mapping[str, object], tenant_id: str) -> Sequence[str]:
-    path: list[str | int] = [*_ROOT, "acl"]
-    _known_keys(acl, ("default_readers",), path)
+    path: list[str | int] = [*ROOT, "acl"]
+    known_keys(acl, ("default_readers",), path)
     path = [*path, "default_readers"]
     readers = acl.get("default_readers", [])
     if not isinstance(readers, list) or len(readers) > MAX_DEFAULT_READERS:
@@ -164,29 +170,5 @@ def _reader(value: object, tenant_id: str, path: list[str | int]) -> str:
     if kind not in _READER_TYPES or not 1 <= len(name) <= 128 or not name.isprintable():
         raise invalid(path, f'must be "tenant" or one of {", ".join(_READER_TYPES)} with :<id>')
     if kind == "role":
-        _one_of(name, _ROLES, path)
+        one_of(name, _ROLES, path)
     return f"{kind}:{name}"
-
-
-def _object(value: object, path: list[str | int]) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise invalid(path, "must be an object")
-    return value
-
-
-def _known_keys(value: Mapping[str, object], known: Sequence[str], path: list[str | int]) -> None:
-    for key in value:
-        if key not in known:
-            raise invalid([*path, key], f"is not known{_nearest(key, known)}", "extra_forbidden")
-
-
-def _one_of(value: object, known: Sequence[str], path: list[str | int]) -> str:
-    if not isinstance(value, str) or value not in known:
-        there = ", ".join(known) or "none is installed"
-        raise invalid(path, f"{value!r} is not one of {there}{_nearest(value, known)}", "literal_error")
-    return value
-
-
-def _nearest(value: object, known: Sequence[str]) -> str:
-    match = difflib.get_close_matches(str(value), known, n=1)
-    return f"; did you mean {match[0]!r}?" if match else ""

@@ -1,6 +1,6 @@
 """What is done to a corpus by right of owning it: judged, done and recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 from ragwork_hooks.audit import AuditLog
@@ -69,14 +69,23 @@ class CorpusRights:
         self, tx: Transaction, principal: Principal, corpus: Row, binding: CorpusBinding
     ) -> None:
         """Name what of the provider's configuration changed, never its values: they may be credentials."""
-        before, after = _retrieval(corpus["provider_config"]), _retrieval(binding.json)
-        changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+        stored = corpus["provider_config"]
+        changed = [
+            *_changed(stored, binding.json, "retrieval"),
+            *(f"generation.{key}" for key in _changed(stored, binding.json, "generation")),
+        ]
         if changed:
             await record(
                 self.log, tx, principal, "corpora.provider.updated", corpus["id"], {"changed": changed}
             )
 
 
-def _retrieval(config: Mapping[str, object]) -> Mapping[str, object]:
-    section = config.get("retrieval")
+def _changed(old: Mapping[str, object], new: Mapping[str, object], section: str) -> Sequence[str]:
+    """The keys of ``section`` that are not the same in both."""
+    before, after = _section(old, section), _section(new, section)
+    return sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+
+
+def _section(config: Mapping[str, object], name: str) -> Mapping[str, object]:
+    section = config.get(name)
     return section if isinstance(section, Mapping) else {}

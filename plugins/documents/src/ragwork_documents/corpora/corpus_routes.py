@@ -16,6 +16,7 @@ from ragwork_toolkit.rows import from_row
 from ragwork_documents.corpora import ownership
 from ragwork_documents.corpora.corpus_config import CorpusBinding, bind, check_embedder
 from ragwork_documents.corpora.corpus_rights import CorpusRights
+from ragwork_documents.corpora.generation_config import generation_json
 from ragwork_documents.ingestion.document_service import RETRY_AFTER_S, DocumentService
 from ragwork_documents.permissions import acl
 from ragwork_documents.permissions.catalog import Catalog
@@ -77,8 +78,8 @@ class Corpora:
         )
         row = await tx.fetchrow(
             f"""INSERT INTO documents.corpora (tenant_id, id, name, owner, provider_config, retriever,
-                embedder, top_k_default, options, fallback, shadow, shadow_options, default_readers)
-            VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '{{}}')
+                embedder, top_k_default, options, fallback, shadow, shadow_options, generation, default_readers)
+            VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, '{{}}')
             ON CONFLICT (tenant_id, id) DO NOTHING RETURNING {_COLUMNS}""",  # noqa: S608
             request.id,
             request.name,
@@ -125,7 +126,7 @@ class Corpora:
         await self._rights.require(tx, principal, ownership.CONFIGURE, row)
         await tx.execute(
             """UPDATE documents.corpora SET provider_config = $2, retriever = $3, embedder = $4,
-                top_k_default = $5, options = $6, fallback = $7, shadow = $8, shadow_options = $9
+                top_k_default = $5, options = $6, fallback = $7, shadow = $8, shadow_options = $9, generation = $10
             WHERE tenant_id = ragwork.tenant() AND id = $1""",
             row["id"],
             *_values(binding, embedder),
@@ -250,6 +251,7 @@ def _values(binding: CorpusBinding, embedder: str) -> tuple[object, ...]:
         list(binding.fallback),
         binding.shadow,
         dict(binding.shadow_options),
+        None if binding.generation is None else generation_json(binding.generation),
     )
 
 

@@ -11,6 +11,7 @@ from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Transaction
 from ragwork_toolkit.scope_sql import Parameters
 
+from ragwork_documents.corpora.generation_config import stored_generation
 from ragwork_documents.permissions import acl
 
 _CACHE_TTL_S: Final = 60.0
@@ -82,11 +83,15 @@ async def load_corpus(tx: Transaction, corpus_id: str) -> Corpus | None:
     """The corpus as the database has it. One round trip."""
     row = await tx.fetchrow(
         """SELECT id, tenant_id, name, retriever, embedder, top_k_default, options, fallback, shadow,
-            shadow_options, coalesce((provider_config #>> '{retrieval,min_score}')::float8, 0) AS min_score
+            shadow_options, generation,
+            coalesce((provider_config #>> '{retrieval,min_score}')::float8, 0) AS min_score
         FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1""",
         corpus_id,
     )
-    return None if row is None else Corpus(**{**row, "fallback": tuple(row["fallback"])})
+    if row is None:
+        return None
+    generation = stored_generation(row["generation"])
+    return Corpus(**{**row, "fallback": tuple(row["fallback"]), "generation": generation})
 
 
 def _key(tenant_id: str, corpus_id: str) -> str:

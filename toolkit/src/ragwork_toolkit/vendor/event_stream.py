@@ -1,22 +1,27 @@
-"""Server-sent events as services really send them: any line end, a byte order mark, comments, pieces cut anywhere."""
+"""Server-sent events as services really send them: any line end, a byte order mark, comments, pieces cut anywhere.
+
+Users: anthropic, openai.
+"""
 
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from ragwork_openai.errors import unavailable
+from ragwork_toolkit.vendor.errors import VendorErrorCodes, unavailable
 
 #: More than any event of a chat is worth.
 MAX_LINE_BYTES: Final = 1_048_576
 _END: Final = "[DONE]"
 
 
-async def objects(chunks: AsyncIterator[bytes]) -> AsyncIterator[Mapping[str, Any] | None]:
+async def objects(
+    chunks: AsyncIterator[bytes], codes: VendorErrorCodes
+) -> AsyncIterator[Mapping[str, Any] | None]:
     """The JSON object of each event, ``None`` for the service's own mark of the end. What is no object is skipped.
 
-    Raises ``ProviderError`` INTEGRATION_UNAVAILABLE for a line without an end.
+    Raises ``ProviderError`` ``codes.unavailable`` for a line without an end.
     """
-    async for data in _data(chunks):
+    async for data in _data(chunks, codes):
         if data == _END:
             yield None
             continue
@@ -28,10 +33,10 @@ async def objects(chunks: AsyncIterator[bytes]) -> AsyncIterator[Mapping[str, An
             yield found
 
 
-async def _data(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def _data(chunks: AsyncIterator[bytes], codes: VendorErrorCodes) -> AsyncIterator[str]:
     """The data of each event. One that no blank line ended counts as well: its service forgot the last one."""
     data: list[str] = []
-    async for line in _lines(chunks):
+    async for line in _lines(chunks, codes):
         field, _, value = line.partition(":")
         if field == "data":
             data.append(value.removeprefix(" "))
@@ -42,7 +47,7 @@ async def _data(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
         yield "\n".join(data).strip()
 
 
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def _lines(chunks: AsyncIterator[bytes], codes: VendorErrorCodes) -> AsyncIterator[str]:
     """Lines without their ends, which are LF, CR or both; a byte order mark in front is left out."""
     rest, is_first = b"", True
     async for chunk in chunks:
@@ -52,7 +57,7 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
             yield _text(line, is_first)
             is_first = False
         if len(rest) > MAX_LINE_BYTES:
-            raise unavailable("the service sent a line without an end")
+            raise unavailable(codes, f"{codes.service} sent a line without an end")
     if rest:
         yield _text(rest.removesuffix(b"\r"), is_first)
 
