@@ -35,6 +35,7 @@ DEFAULT_PLUGINS = (
     "bedrock",
     "vertex",
     "agent",
+    "evals",
     "resilience",
     "sso",
     "scim",

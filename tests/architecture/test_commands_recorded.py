@@ -19,7 +19,7 @@ from ragwork_testkit.platform import ALL_PLUGINS, DEFAULT_PLUGINS, DOOR_SETTINGS
 ACTOR = f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
 #: Commands that look, serve, or write nothing but files and the schema.
 HARMLESS = {
-    ("serve",), ("worker",), ("migrate",), ("doctor",), ("openapi",), ("dsn",), ("smoke",),
+    ("serve",), ("worker",), ("migrate",), ("doctor",), ("openapi",), ("dsn",), ("smoke",), ("eval",),
     ("jobs", "list"), ("jobs", "why"), ("keys", "list"),
     ("audit", "verify"), ("audit", "export"), ("audit", "public-key"), ("data", "stores"),
 }  # fmt: skip

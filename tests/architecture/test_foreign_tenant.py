@@ -98,8 +98,14 @@ async def owned_by_t1(app: Running) -> tuple[str, dict[str, str]]:
         "POST", "/v1/admin/authz/policies", key, json=BODIES["authz.policies.create"] | {"name": "t1-only"}
     )
     events = await app.call("GET", "/v1/audit/events", key)
+    questions = {"name": "t1-only", "questions": [{"question": "heliotrope?", "documents": ["d1"]}]}
+    asked = (await app.call("POST", "/v1/admin/evals/sets", key, json=questions)).data["id"]
+    evaluation = await app.call("POST", "/v1/admin/evals", key, json={"set_id": asked, "corpus_id": "c1"})
     return key, {
         **await identities_of_t1(app, key),
+        "set_id": asked,
+        "eval_id": evaluation.data["id"],
+        "other_id": evaluation.data["id"],
         "tenant_id": "t1",
         "policy_id": policy.data["id"],
         "event_id": str(events.data["items"][0]["id"]),

@@ -26,6 +26,8 @@ OPENS_NO_DOOR = {
     "corpora.create", "corpora.patch", "corpora.delete", "documents.upload", "documents.ingest_text",
     "documents.reindex", "documents.cancel", "documents.delete", "documents.permissions.give",
     "documents.permissions.bulk", "documents.permissions.revoke", "sessions.delete",
+    # questions about content, and opinions of answers
+    "evals.sets.create", "evals.sets.delete", "evals.create", "evals.delete", "evals.feedback.give",
     # plans, limits and switches
     "plans.assign", "plans.override", "quotas.patch", "rollouts.killswitches.patch", "rollouts.canary.patch",
     "selfserve.plan.ask_upgrade",

@@ -33,6 +33,7 @@ WHOLE = {
     "audit.proof": "a proof is as long as the tree is deep",
     "audit.checkpoint": "a proof is as long as the tree is deep",
     "documents.get": "the warnings of one document, of which so many are kept",
+    "evals.compare": "the metrics, a handful",
     "explain.get": "the gates that one request met",
     "ops.health": "the schedules that the plugins declare",
     "ops.ingestion": "the commonest reasons, not the failures",

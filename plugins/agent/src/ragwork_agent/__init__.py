@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ragwork_hooks.answering import Answering
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.commands import Command
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
@@ -13,6 +14,7 @@ from ragwork_agent.commands import COMMAND
 from ragwork_agent.config import Config
 from ragwork_agent.data_store import MessageStore
 from ragwork_agent.routes import routes
+from ragwork_agent.run.answering import RunAnswering
 from ragwork_agent.run.runtime import AgentRuntime
 
 
@@ -24,6 +26,7 @@ class AgentPlugin:
         return PluginInfo(
             name="agent",
             summary="streamed, cited answers with sessions, history and audio",
+            provides=(Answering,),
             requires=(DocumentCatalog, CorpusSearch),
             optional=(Directory,),
             config=Config,
@@ -39,6 +42,7 @@ class AgentPlugin:
             areas=AREAS,
             routes=routes(runtime),
             data_stores=(MessageStore(runtime),),
+            capabilities={Answering: RunAnswering(runtime)},
             lifespan=runtime.tasks.lifespan,
             warm=runtime.warm,
         )

@@ -4,18 +4,16 @@ from uuid import uuid4
 
 import attrs
 from ragwork_hooks.audit import AuditDetails
-from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.commands import Command, CommandContext, Option
-from ragwork_hooks.errors import Problem, ProviderError, not_found
+from ragwork_hooks.errors import Problem, ProviderError
 from ragwork_hooks.fields import is_visible
+from ragwork_toolkit.command_users import USER, asking_user
 
 from ragwork_agent.run.run import Run, RunInput
 from ragwork_agent.run.runtime import AgentRuntime
 from ragwork_agent.run.sanitizing import clean
 from ragwork_agent.schemas import Citation, RunAnswer
 
-#: Who asks when ``--user`` names nobody: a reader without groups, who sees what the tenant may see.
-ANYBODY = "cli"
 TOP_K = 5
 
 
@@ -46,35 +44,12 @@ async def _asked(context: CommandContext) -> RunInput:
         raise Problem("REQUEST_VALIDATION_ERROR", "the question is blank: it has no visible character")
     request_id = uuid4().hex
     return RunInput(
-        principal=await _principal(context),
+        principal=await asking_user(context),
         request_id=request_id,
         session_id=f"ask-{request_id}",
         corpus_ids=(context.text("corpus"),),
         message=context.text("question"),
         top_k=TOP_K,
-    )
-
-
-async def _principal(context: CommandContext) -> Principal:
-    """The user with the rights of today; ``ANYBODY`` without ``--user``."""
-    tenant_id, user_id = context.text("tenant"), context.options["user"]
-    directory = context.services.use_optional(Directory)
-    role, groups = Role.READER, frozenset[str]()
-    if directory is not None:
-        async with context.services.db.tenant(tenant_id, "read") as tx:
-            await directory.require_tenant(tx)
-            user = await directory.user(tx, user_id) if isinstance(user_id, str) else None
-        if user is not None and user.active:
-            role, groups = user.role, user.groups
-        elif isinstance(user_id, str):
-            raise not_found("user", user_id)
-    return Principal(
-        tenant_id=tenant_id,
-        user_id=user_id if isinstance(user_id, str) else ANYBODY,
-        credential_id="cli",
-        kind="system",
-        role=role,
-        groups=groups,
     )
 
 
@@ -96,7 +71,7 @@ COMMAND = Command(
         Option(name="question", help="what to ask", required=True, positional=True),
         Option(name="tenant", help="whose corpus", required=True, type="tenant"),
         Option(name="corpus", help="which corpus", required=True),
-        Option(name="user", help="whose rights to ask with; a plain reader when not given"),
+        USER,
     ),
     run=ask,
     audit_event="run.invoked",

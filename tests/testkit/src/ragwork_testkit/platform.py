@@ -46,6 +46,7 @@ DOOR_PLUGINS = (
     "abac",
     "selfserve",
     "ops",
+    "evals",
 )
 #: Who is calling, in every form.
 IDENTITY_PLUGINS = ("sso", "scim", "rego", "agents")
