@@ -99,6 +99,8 @@ class Delta:
     cites: tuple[ModelCitation, ...] = ()
     usage: Usage | None = None
     finish_reason: FinishReason | None = None
+    #: A sentence for whoever builds on the answer, beside it; shown once in a session.
+    notice: str | None = None
     #: The provider that answers in place of the one that was asked: of a layer around providers, not of a model.
     stand_in: str | None = None
 

@@ -255,5 +255,7 @@ async def test_ask_answers_from_the_terminal(platform: Any) -> None:
         console = await app.command("ask", tenant="t1", corpus="c1", question=QUESTION)
         answer = console.results[-1]
         assert answer["citations"]
-        lines = console.said[-1].strip().splitlines()
+        *_, below, notice = console.said
+        assert notice.strip() == answer["notice"]
+        lines = below.strip().splitlines()
         assert [line.split("]")[0] for line in lines] == [f"[{c['n']}" for c in answer["citations"]]

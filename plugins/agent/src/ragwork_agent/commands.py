@@ -36,6 +36,8 @@ async def ask(context: CommandContext) -> int:
     if run.answer is None:
         raise RuntimeError("the run ended without an answer")
     context.console.result(attrs.asdict(run.answer), _below(run.answer))
+    if run.answer.notice is not None:
+        context.console.say(f"\n{run.answer.notice}")
     return 0
 
 

@@ -203,6 +203,9 @@ class RunAnswer:
     #: Why it ended: `stop` at its own end, `length` at the limit of tokens, `content_filter` where the model's
     #: provider held back the rest, `incomplete` where its stream broke off without a word. Example: "stop"
     finish_reason: str
+    #: What the provider says beside the session's first answer, for whoever builds on it; null otherwise.
+    #: Example: null
+    notice: str | None
     #: Tokens of this run.
     usage: TokenUsage
     #: Tokens of the whole conversation.

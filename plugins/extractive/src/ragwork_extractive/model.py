@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Final
 
 from ragwork_hooks.llm import ChatModel, ChatRequest, Delta, ModelCitation
 from ragwork_hooks.providers import Provider, ProviderContext
@@ -13,6 +14,11 @@ from ragwork_extractive.sentences import Sentence
 
 #: Characters that are scored on the event loop, about a millisecond; more go to a thread.
 _INLINE_CHARS = 3_000
+#: What a session is told once.
+NOTICE: Final = (
+    "No language model is configured: answers are sentences of the documents. Set LLM_PROVIDER, or generation.provider"
+    " in a corpus' configuration, to one of the llm providers that `ragwork plugins` lists"
+)
 
 
 class ExtractiveModel:
@@ -34,7 +40,7 @@ class ExtractiveModel:
         for delta in deltas:
             written += len(delta.text)
             yield delta
-        yield Delta(usage=estimate_usage(request, written))
+        yield Delta(usage=estimate_usage(request, written), notice=NOTICE)
 
     async def aclose(self) -> None:
         """Nothing to release."""

@@ -36,6 +36,7 @@ class RunContext:
     request: ChatRequest | None = None
     reported: Usage | None = None
     finish_reason: FinishReason | None = None
+    notice: str | None = None
     stand_in: str | None = None
 
     @property

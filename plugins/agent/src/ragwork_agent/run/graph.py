@@ -58,6 +58,7 @@ async def _generate(state: State, runtime: Runtime[RunContext]) -> State:
                 raise ProviderError("LLM_ERROR", f"{run.model.name} gave something that is no delta")
             run.reported = delta.usage or run.reported
             run.finish_reason = delta.finish_reason or run.finish_reason
+            run.notice = delta.notice or run.notice
             run.stand_in = delta.stand_in or run.stand_in
             if piece := run.cited.feed(delta):
                 await run.say(piece)

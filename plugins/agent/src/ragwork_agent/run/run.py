@@ -107,6 +107,7 @@ class Run:
             "citations": [c.as_json() for c in answer.citations],
             "failed": [f.as_json() for f in answer.failed],
             "finish_reason": answer.finish_reason,
+            "notice": answer.notice,
         }
         await self._out.put(StreamEvent(type="message.final", data=data))
         speech = await self._speech(answer.turn, answer.text)
@@ -205,6 +206,8 @@ class Run:
             citations=list(result.citations),
             failed=list(context.context.failed),
             finish_reason=result.finish_reason or "stop",
+            # Who stands in for a model is no sign that there is none.
+            notice=context.notice if turn.number == 1 and context.stand_in is None else None,
             usage=result.usage,
             session=totals,
         )
