@@ -13,6 +13,7 @@ from ragwork_hooks.parsing import DocumentParsing
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.providers import ProviderMiddleware, StoredBindings
+from ragwork_hooks.reranking import RERANKER
 from ragwork_hooks.retrieval import Index
 
 from ragwork_documents import commands, content_routes, document_routes
@@ -47,6 +48,7 @@ class DocumentsPlugin:
         return PluginInfo(
             name="documents",
             summary="Corpora, documents, their permissions and their ingestion",
+            kinds=(RERANKER,),
             provides=(DocumentCatalog, CorpusSearch),
             requires=(Index,),
             optional=(Directory, AuditLog, DocumentParsing),
@@ -67,7 +69,7 @@ class DocumentsPlugin:
         immediate = ingestion if config.execution_mode == "inline" else None
         document_service = DocumentService(services, index, access, immediate)
         rights = CorpusRights.of(services, index)
-        search = MultiCorpusSearch(services.providers)
+        search = MultiCorpusSearch(services)
         shadows = Shadows(services)
 
         def recheck(name: str, retriever: Any) -> Any:

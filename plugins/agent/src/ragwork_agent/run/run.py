@@ -102,6 +102,7 @@ class Run:
             "text": answer.text,
             "citations": [c.as_json() for c in answer.citations],
             "failed": [f.as_json() for f in answer.failed],
+            "not_reranked": [n.as_json() for n in answer.not_reranked],
             "finish_reason": answer.finish_reason,
         }
         await self._out.put(StreamEvent(type="message.final", data=data))
@@ -187,6 +188,7 @@ class Run:
             text=result.text,
             citations=list(result.citations),
             failed=list(context.context.failed),
+            not_reranked=list(context.context.not_reranked),
             finish_reason=context.finish_reason or "stop",
             usage=result.usage,
             session=totals,

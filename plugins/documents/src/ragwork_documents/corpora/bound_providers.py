@@ -7,7 +7,9 @@ from ragwork_hooks.storage import Database
 
 
 async def bound(db: Database) -> Sequence[Binding]:
-    """One for each provider that some corpus names as its own, its embedder, its fallback or its shadow."""
+    """One for each provider that some corpus names as its own, its embedder, its fallback, its shadow or
+    its reranker.
+    """
     async with db.anonymous() as tx:
         rows = await tx.fetch("SELECT * FROM documents.bound_providers()")
     found = []
