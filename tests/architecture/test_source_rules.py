@@ -74,8 +74,8 @@ def code_lines(path: Path) -> int:
 @pytest.mark.parametrize(
     ("folder", "budget"),
     # Files took 70 lines of the hooks (what parsers take and give), and 240 of the toolkit: blocks, Markdown, archives,
-    # and the pool of processes that rego had for itself. Rerankers took 25 of the hooks.
-    [("hooks/src", 2035), ("toolkit/src", 1710), ("kernel/src", 6950), ("cli/src", 1850)],
+    # and the pool of processes that rego had for itself. Rerankers took 25 of the hooks, advice of `doctor` 15.
+    [("hooks/src", 2050), ("toolkit/src", 1710), ("kernel/src", 6950), ("cli/src", 1850)],
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))
