@@ -77,8 +77,9 @@ def code_lines(path: Path) -> int:
     # Files took 70 lines of the hooks (what parsers take and give), and 240 of the toolkit: blocks, Markdown, archives,
     # and the pool of processes that rego had for itself. Who answers, and how, took 14 of the hooks;
     # named tables of settings 5 of them, and 60 of the kernel. What openai shares with
-    # anthropic took 110 of the toolkit. What an evaluation asks of the agent took 35 of the hooks.
-    [("hooks/src", 2070), ("toolkit/src", 1850), ("kernel/src", 7010), ("cli/src", 1850)],
+    # anthropic took 110 of the toolkit. What an evaluation asks of the agent took 35 of the hooks, rerankers 25,
+    # advice of `doctor` 15.
+    [("hooks/src", 2110), ("toolkit/src", 1850), ("kernel/src", 7020), ("cli/src", 1870)],
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 from ragwork_hooks.errors import ConfigError, ProviderError
-from ragwork_hooks.operations import HealthCheck
+from ragwork_hooks.operations import Advisor, HealthCheck
 from ragwork_hooks.providers import Binding
 from ragwork_hooks.storage import DatabaseUrls, Mode, Transaction
 from ragwork_kernel.base.error_answers import database_unavailable
@@ -44,6 +44,11 @@ class BootDryRun:
     def probes(self) -> tuple[HealthCheck, ...]:
         """Of the services that plugins depend on."""
         return self.frozen.probes if self.frozen else ()
+
+    @property
+    def advisors(self) -> tuple[Advisor, ...]:
+        """Of plugins that have something to say about what works."""
+        return self.frozen.advisors if self.frozen else ()
 
     async def stored(self) -> list[ConfigError]:
         """Bindings in the database that nobody offers. The schema must be current."""

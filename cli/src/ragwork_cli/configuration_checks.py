@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 from ragwork_hooks.errors import ConfigError, Problem
-from ragwork_hooks.operations import HealthCheck
+from ragwork_hooks.operations import Advisor, HealthCheck
 from ragwork_hooks.storage import DatabaseUrls
 from ragwork_kernel.boot import bindings, infrastructure
 from ragwork_kernel.boot.boot import gaps
@@ -204,6 +204,9 @@ async def _plugins(
         if not offline:
             found += await _opened(run, database=current)
             found += await asyncio.gather(*(_asked(probe) for probe in run.probes))
+        if current and not offline:
+            for advisor in run.advisors:
+                found += await _advised(advisor)
     return found
 
 
@@ -220,6 +223,21 @@ async def _asked(probe: HealthCheck) -> Finding:
             check=check, state="fail", detail=f"{probe.component} does not answer: {reason}", fix=fix
         )
     return Finding(check=check, state="ok", detail="answers")
+
+
+async def _advised(advisor: Advisor) -> list[Finding]:
+    """What works and could be better; nothing where all is well."""
+    try:
+        advice = await advisor.advise()
+    except Exception as error:
+        # Advice is no reason to fail, and a plugin's fault here is none of the configuration.
+        return [
+            Finding(check=advisor.name, state="warn", detail=f"not looked at: {error}", fix="see its plugin")
+        ]
+    return [
+        Finding(check=advisor.name, state="warn", detail=f"{each.where}: {each.message}", fix=each.fix)
+        for each in advice
+    ]
 
 
 async def _stored(run: BootDryRun) -> list[Finding]:

@@ -10,7 +10,7 @@ from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import GenerationSettings
-from ragwork_hooks.retrieval import Passage, Query
+from ragwork_hooks.retrieval import Passage, Query, Reranking
 from ragwork_hooks.storage import Transaction
 
 
@@ -33,6 +33,7 @@ class Corpus:
     shadow: str | None = None
     shadow_options: Mapping[str, object] = attrs.field(factory=dict)
     generation: GenerationSettings | None = None
+    reranking: Reranking | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -73,10 +74,13 @@ class CorpusPassage:
 
 @attrs.frozen(kw_only=True)
 class SearchAnswers:
-    """What the asked corpora gave: (corpus id, passages best first) and (corpus id, error)."""
+    """What the asked corpora gave: (corpus id, passages best first) and (corpus id, error). ``not_reranked`` are those
+    whose reranker did not score all that it should have, and why.
+    """
 
     found: Sequence[tuple[str, Sequence[Passage]]]
     failed: Sequence[tuple[str, ProviderError]]
+    not_reranked: Sequence[tuple[str, ProviderError]] = ()
 
 
 class PreparedSearch(Protocol):
@@ -84,7 +88,13 @@ class PreparedSearch(Protocol):
 
     async def read(self, tx: Transaction, scope: ReadScope) -> SearchAnswers:
         """What each corpus has within ``scope``, in the order asked. Raises the first ``ProviderError`` when
-        no corpus can answer. One round trip per local corpus.
+        no corpus can answer. One round trip per local corpus. A corpus with a reranker may have more passages than
+        were asked for, for it to choose from.
+        """
+
+    async def rerank(self, answers: SearchAnswers) -> SearchAnswers:
+        """What ``read`` gave, each corpus' passages in the order of its reranker within its budget of time, and as
+        many as were asked for. Outside any transaction. Never fails: where a reranker does, the order stands.
         """
 
 

@@ -16,6 +16,23 @@ class HealthCheck:
 
 
 @attrs.frozen(kw_only=True)
+class Advice:
+    """Something that works and could be better: ``where``, as an operator can find it, what it is, and what to do."""
+
+    where: str
+    message: str
+    fix: str
+
+
+@attrs.frozen(kw_only=True)
+class Advisor:
+    """Looks for what operators should know when ``ragwork doctor`` asks. The database is there; nobody is served."""
+
+    name: str
+    advise: Callable[[], Awaitable[Sequence[Advice]]]
+
+
+@attrs.frozen(kw_only=True)
 class MaintenanceTask:
     """A named chore an operator may run by hand; ``run`` gives the number of rows it removed or made, ``keeps_days``
     is the age from which it removes.

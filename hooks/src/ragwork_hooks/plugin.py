@@ -21,7 +21,7 @@ from ragwork_hooks.events import Observer, Sink
 from ragwork_hooks.governance import DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area
 from ragwork_hooks.jobs import JobKind, PeriodicTask, Schedule
-from ragwork_hooks.operations import HealthCheck, MaintenanceTask
+from ragwork_hooks.operations import Advisor, HealthCheck, MaintenanceTask
 from ragwork_hooks.provider_kinds import ProviderKind
 from ragwork_hooks.providers import ProviderMiddleware, StoredBindings
 from ragwork_hooks.services import Services
@@ -119,6 +119,8 @@ class Contribution:
     tickers: tuple[PeriodicTask, ...] = ()
     #: Dependencies whose state health and metrics show.
     probes: tuple[HealthCheck, ...] = ()
+    #: What it tells an operator who asks `ragwork doctor`.
+    advisors: tuple[Advisor, ...] = ()
     #: What an operator may start by name.
     maintenance: tuple[MaintenanceTask, ...] = ()
     #: Names of providers that it keeps in the database.

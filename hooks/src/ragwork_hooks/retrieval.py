@@ -13,6 +13,18 @@ INDEX_CHANGED: Final = "index.changed"
 
 
 @attrs.frozen(kw_only=True)
+class Reranking:
+    """How the passages of a corpus are ranked a second time, by a provider of kind ``reranker``."""
+
+    #: The provider.
+    reranker: str
+    #: How many of the first ranking it is given at most.
+    top_n: int
+    #: How long a question may wait for it, in milliseconds.
+    budget_ms: int
+
+
+@attrs.frozen(kw_only=True)
 class Query:
     """One question to one corpus."""
 
@@ -38,6 +50,8 @@ class Query:
     shadow: str | None = None
     #: The options of the shadow.
     shadow_options: Mapping[str, object] = attrs.field(factory=dict)
+    #: What is done with the passages afterwards; no business of the retriever.
+    reranking: Reranking | None = None
     #: What the caller may read as known when the query is prepared: a remote engine narrows its search by it.
     #: It is a hint; the scope given to ``passages`` judges.
     scope: ReadScope = attrs.field(factory=Everything)
@@ -67,6 +81,8 @@ class Passage:
     #: ``semantic`` the cosine of the vectors.
     lexical: float | None = None
     semantic: float | None = None
+    #: What the corpus' reranker gave it, 0.0 to 1.0. It orders passages; ``score`` stays the retriever's.
+    rerank: float | None = None
     metadata: Mapping[str, object] = attrs.field(factory=dict)
 
     @property

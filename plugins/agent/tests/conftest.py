@@ -18,7 +18,7 @@ from ragwork_hooks.documents import Corpus, CorpusSearch
 from ragwork_hooks.http import StreamEvent
 from ragwork_hooks.llm import Delta, GenerationSettings, Usage
 from ragwork_hooks.provider_kinds import LLM, ProviderKind
-from ragwork_hooks.retrieval import Passage
+from ragwork_hooks.retrieval import Passage, Reranking
 from ragwork_hooks.speech import Audio
 from ragwork_kernel.data.db import Pool
 from ragwork_testkit.database import PostgresServer
@@ -73,6 +73,9 @@ class World:
         self.found: list[Passage] = [passage("d1", "The gate is green. Nobody waits.")]
         self.queries: list[Any] = []
         self.held_while_embedding: list[int] = []
+        self.reranking: Reranking | None = None
+        self.fail_reranking: Exception | None = None
+        self.held_while_reranking: list[int] = []
         self.blobs: dict[tuple[str, str], bytes] = {}
         self.fail_retrieval: Exception | None = None
         self.speech: Exception | None = None
@@ -119,6 +122,12 @@ class World:
         self.queries.append(query)
         return self
 
+    async def rerank(self, question: str, texts: Sequence[str]) -> Sequence[float]:
+        self.held_while_reranking.append(self.db.under_way)
+        if self.fail_reranking:
+            raise self.fail_reranking
+        return [number / len(texts) for number in range(len(texts))]
+
     async def passages(self, tx: CountedTransaction, scope: object) -> Sequence[Passage]:
         await tx.fetchval("SELECT 1")
         if self.fail_retrieval:
@@ -140,6 +149,7 @@ class World:
             shadow="other",
             shadow_options={"b": 2},
             generation=self.generation,
+            reranking=self.reranking,
         )
 
     async def readable(

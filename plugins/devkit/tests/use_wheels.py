@@ -40,7 +40,7 @@ async def see(app: Running, folder: Path, names: Mapping[str, str]) -> dict[str,
     retriever = names.get("retrieval", "local_pgvector")
     made = await app.call("POST", "/v1/corpora", editor, json={
         "id": "pumps", "name": "Pumps",
-        "provider_config_json": {"retrieval": {"provider": retriever}},
+        "provider_config_json": {"retrieval": {"provider": retriever, "reranker": names.get("reranker")}},
     })  # fmt: skip
     assert made.status == 201, made.text
     sent = await app.call("POST", "/v1/documents/text", editor, json={
@@ -52,10 +52,13 @@ async def see(app: Running, folder: Path, names: Mapping[str, str]) -> dict[str,
         if document.data["status"] in ("succeeded", "failed"):
             break
         await asyncio.sleep(0.02)
+    query = {"corpus_id": "pumps", "query": "When is the pump serviced?"}
+    found = (await app.call("POST", "/v1/retrieve", editor, json=query)).data
     ask = {"session_id": "s", "corpus_id": "pumps", "message": "When is the pump serviced?", "audio": True}
     events = await app.events("/v1/run", editor, ask)
     seen: dict[str, Any] = {
         "status": document.data["status"],
+        "reranked": (found["passages"][0]["rerank"], found["not_reranked"]),
         "types": [event.type for event in events],
         "answer": "".join(event.data["delta"] for event in events if event.type == "token.delta"),
     }

@@ -56,19 +56,17 @@ class Api:
 
     engine = Engine
 
-    def offer(self, name, retriever, options=NoOptions):
-        """Make ``retriever`` a provider of the running platform, wrapped like any other."""
+    def offer(self, name, provider, options=NoOptions, kind="retrieval"):
+        """Make ``provider`` one of the running platform, wrapped like any other."""
         table = self.app.platform.parts.providers
         context = ProviderContext(services=self.app.platform.facades["documents"], config=None)
 
         async def opened(_context):
-            return retriever
+            return provider
 
-        table._offers["retrieval", name] = ProviderOffer(
-            kind="retrieval", name=name, entry=name, context=context
-        )
-        table._loaded["retrieval", name] = Provider(name=name, open=opened, options=options)
-        return retriever
+        table._offers[kind, name] = ProviderOffer(kind=kind, name=name, entry=name, context=context)
+        table._loaded[kind, name] = Provider(name=name, open=opened, options=options)
+        return provider
 
     async def key(self, user, role="editor", tenant=None):
         return await self.app.key(tenant=tenant or self.tenant, role=role, user=user)

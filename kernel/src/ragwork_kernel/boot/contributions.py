@@ -17,7 +17,7 @@ from ragwork_hooks.events import Observer, Sink
 from ragwork_hooks.governance import DataStore, Signal
 from ragwork_hooks.http import AnyRoute, Area, Route
 from ragwork_hooks.jobs import JobKind, PeriodicTask, Schedule
-from ragwork_hooks.operations import HealthCheck, MaintenanceTask
+from ragwork_hooks.operations import Advisor, HealthCheck, MaintenanceTask
 from ragwork_hooks.plugin import Contribution, Ended
 from ragwork_hooks.providers import ProviderMiddleware, StoredBindings
 
@@ -47,6 +47,7 @@ class Contributions:
     schedules: tuple[Schedule, ...]
     tickers: tuple[PeriodicTask, ...]
     probes: tuple[HealthCheck, ...]
+    advisors: tuple[Advisor, ...]
     maintenance: tuple[MaintenanceTask, ...]
     bindings: tuple[StoredBindings, ...]
     data_stores: tuple[DataStore, ...]
@@ -104,6 +105,7 @@ _ITEMS: Final[Mapping[str, tuple[type, Callable[[Any], str]]]] = {
     "schedules": (Schedule, _name),
     "tickers": (PeriodicTask, _name),
     "probes": (HealthCheck, lambda probe: probe.component),
+    "advisors": (Advisor, _name),
     "maintenance": (MaintenanceTask, _name),
     "bindings": (StoredBindings, _name),
     "data_stores": (object, _name),

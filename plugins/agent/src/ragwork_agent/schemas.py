@@ -186,6 +186,20 @@ class RunFailedCorpus:
 
 
 @attrs.frozen(kw_only=True)
+class RunNotReranked:
+    """A corpus whose passages its reranker did not all score; ``code`` says why."""
+
+    #: The corpus. Example: "c1"
+    corpus_id: str
+    #: Why, as a program reads it: `RERANKER_TIMEOUT` when its budget of time was spent. Example: "RERANKER_TIMEOUT"
+    code: str
+
+    def as_json(self) -> dict[str, object]:
+        """As it stands in frames."""
+        return {"corpus_id": self.corpus_id, "code": self.code}
+
+
+@attrs.frozen(kw_only=True)
 class RunAnswer:
     """A run's outcome for callers that do not stream."""
 
@@ -200,6 +214,8 @@ class RunAnswer:
     citations: list[Citation]
     #: Corpora that could not be asked.
     failed: list[RunFailedCorpus]
+    #: Corpora whose reranker failed, or did not get through within its budget of time.
+    not_reranked: list[RunNotReranked]
     #: Why it ended: `stop` at its own end, `length` at the limit of tokens, `content_filter` where the model's
     #: provider held back the rest, `incomplete` where its stream broke off without a word. Example: "stop"
     finish_reason: str

@@ -33,6 +33,11 @@ KINDS: Final[Mapping[str, Kind]] = {
             summary="Scans the local index for the words of the question",
             provider=("retriever", "ragwork.retrieval"),
         ),
+        Kind(
+            name="reranker",
+            summary="Prefers passages where the question's words stand together",
+            provider=("reranker", "ragwork.reranker"),
+        ),
         Kind(name="tts", summary="Speaks Morse code", provider=("voice", "ragwork.tts")),
         Kind(name="asr", summary="Understands Morse code", provider=("recognizer", "ragwork.asr")),
         Kind(

@@ -9,10 +9,12 @@ from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.commands import Command
 from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
+from ragwork_hooks.operations import Advisor
 from ragwork_hooks.parsing import DocumentParsing
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.providers import ProviderMiddleware, StoredBindings
+from ragwork_hooks.reranking import RERANKER
 from ragwork_hooks.retrieval import Index
 
 from ragwork_documents import commands, content_routes, document_routes
@@ -23,6 +25,7 @@ from ragwork_documents.corpora import corpus_routes
 from ragwork_documents.corpora.bound_providers import bound
 from ragwork_documents.corpora.corpus_rights import CorpusRights
 from ragwork_documents.corpora.corpus_routes import Corpora
+from ragwork_documents.corpora.language_advice import language_advice
 from ragwork_documents.corpora.ownership import CorpusOwnership
 from ragwork_documents.data_store import DocumentStore
 from ragwork_documents.document_routes import Documents
@@ -47,6 +50,7 @@ class DocumentsPlugin:
         return PluginInfo(
             name="documents",
             summary="Corpora, documents, their permissions and their ingestion",
+            kinds=(RERANKER,),
             provides=(DocumentCatalog, CorpusSearch),
             requires=(Index,),
             optional=(Directory, AuditLog, DocumentParsing),
@@ -67,7 +71,7 @@ class DocumentsPlugin:
         immediate = ingestion if config.execution_mode == "inline" else None
         document_service = DocumentService(services, index, access, immediate)
         rights = CorpusRights.of(services, index)
-        search = MultiCorpusSearch(services.providers)
+        search = MultiCorpusSearch(services)
         shadows = Shadows(services)
 
         def recheck(name: str, retriever: Any) -> Any:
@@ -99,6 +103,9 @@ class DocumentsPlugin:
             ),
             jobs=(ingestion.kind(max_attempts=config.max_attempts, concurrency=config.concurrency),),
             bindings=(StoredBindings(name="documents.corpora", read=partial(bound, services.db)),),
+            advisors=(
+                Advisor(name="languages", advise=partial(language_advice, services.db, services.providers)),
+            ),
             data_stores=(DocumentStore(services, document_service),),
             capabilities={DocumentCatalog: catalog, CorpusSearch: search},
             lifespan=shadows.tasks.lifespan,

@@ -331,7 +331,9 @@ class RetrieveRequest:
 
 @attrs.frozen(kw_only=True)
 class PassageResponse:
-    """A passage. ``score`` is 0.0 to 1.0, larger is better; over several corpora it tells the order only."""
+    """A passage. ``score`` is 0.0 to 1.0, larger is better; over several corpora it tells the order only. Passages that
+    a reranker scored stand in the order of ``rerank``, before the others.
+    """
 
     #: The corpus. Example: "c1"
     corpus_id: str
@@ -350,6 +352,9 @@ class PassageResponse:
     lexical: float | None
     #: The cosine of its vector and the question's; null where nobody says. Example: 0.63
     semantic: float | None
+    #: How well it answers by the corpus' reranker, 0.0 to 1.0; null where none scored it. It orders the passages of a
+    #: corpus and leaves `score` as it is. Example: 0.91
+    rerank: float | None
     #: What its document is called. Example: "leave.md"
     source: str
     #: Its document's metadata. Example: {"team": "hr"}
@@ -367,6 +372,16 @@ class FailedCorpus:
 
 
 @attrs.frozen(kw_only=True)
+class NotReranked:
+    """A corpus whose passages are not all reranked, though it has a reranker: the others stand in the first order."""
+
+    #: The corpus. Example: "c1"
+    corpus_id: str
+    #: Why, as a program reads it: `RERANKER_TIMEOUT` when its budget of time was spent. Example: "RERANKER_TIMEOUT"
+    code: str
+
+
+@attrs.frozen(kw_only=True)
 class RetrieveResponse:
     """Passages that the caller may read, best first."""
 
@@ -374,3 +389,5 @@ class RetrieveResponse:
     passages: list[PassageResponse]
     #: Corpora that could not be asked.
     failed: list[FailedCorpus]
+    #: Corpora whose reranker failed, or did not get through within its budget of time.
+    not_reranked: list[NotReranked]

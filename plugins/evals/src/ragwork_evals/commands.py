@@ -27,10 +27,11 @@ async def evaluate(context: CommandContext) -> int:
     try:
         questions = await asyncio.to_thread(_questions, Path(context.text("file")))
         asked = [(context.text("corpus"), _settings(context, "option"))]
-        if context.options["against"] or context.options["against-corpus"]:
+        if any(context.options[name] for name in ("against", "against-corpus", "without-reranker")):
             other = context.options["against-corpus"] or context.text("corpus")
             prefix = str(context.options["against-prefix"] or "")
-            asked.append((str(other), attrs.evolve(_settings(context, "against"), prefix=prefix)))
+            second = attrs.evolve(_settings(context, "against"), prefix=prefix)
+            asked.append((str(other), attrs.evolve(second, rerank=not context.options["without-reranker"])))
         results = await _asked(context, questions, asked)
     except (BadQuestions, Problem, ProviderError, OSError) as error:
         context.console.result({"error": str(error)}, f"error: {error}")
@@ -157,6 +158,7 @@ COMMAND: Final = Command(
         Option(name="answers", help="have the questions answered, too", flag=True),
         Option(name="against", help="option of the second configuration", repeated=True),
         Option(name="against-corpus", help="corpus of the second configuration"),
+        Option(name="without-reranker", help="leave the reranker out of the second configuration", flag=True),
         Option(name="against-prefix", help="begins the ids of the second corpus' documents"),
     ),
     run=evaluate,

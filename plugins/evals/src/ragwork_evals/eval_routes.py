@@ -67,6 +67,7 @@ class EvalApi:
             top_k=body.top_k,
             min_score=body.min_score,
             options=body.options or {},
+            rerank=body.rerank,
             prefix=body.prefix,
             answers=body.answers,
         )

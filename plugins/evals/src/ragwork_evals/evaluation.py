@@ -28,6 +28,7 @@ class EvalSettings:
     top_k: int = 5
     min_score: float | None = None
     options: Mapping[str, object] = attrs.field(factory=dict)
+    rerank: bool = True
     prefix: str = ""
     answers: bool = False
 
@@ -97,12 +98,14 @@ class Evaluator:
             embedder=corpus.embedder,
             min_score=corpus.min_score if settings.min_score is None else settings.min_score,
             options={**corpus.options, **settings.options},
+            reranking=corpus.reranking if settings.rerank else None,
             fallback=corpus.fallback,
             scope=await self._services.read_scope(principal, RETRIEVE),
         )
         prepared = await self._search.prepare(principal.tenant_id, [(corpus.retriever, query)])
         async with self._services.db.tenant(principal.tenant_id, "read") as tx:
             answers = await prepared.read(tx, await self._services.read_scope(principal, RETRIEVE))
+        answers = await prepared.rerank(answers)
         passages = answers.found[0][1]
         found = [passage.document_id for passage in passages]
         documents = [settings.prefix + document for document in asked.expected.documents]

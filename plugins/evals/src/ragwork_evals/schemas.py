@@ -80,6 +80,8 @@ class EvalRequest:
     min_score: float | None = number(default=None, ge=0, le=1)
     #: Options of the corpus' retriever, instead of its own. Example: {"lexical_weight": 0.5}
     options: dict[str, object] | None = None
+    #: Whether the corpus' reranker, if it has one, has its say.
+    rerank: bool = True
     #: Begins the ids of the corpus' documents, but not of the set's: of a corpus that holds the same files once more.
     #: Example: "v2:"
     prefix: str = text(default="", max_length=64)

@@ -110,4 +110,4 @@ def _chunk(row: Row) -> Chunk:
 
 def passage(row: Row) -> Passage:
     """A found chunk: ``row`` has a passage's fields, its place in the text as ``start_offset`` and ``end_offset``."""
-    return from_row(Passage, row, start=row["start_offset"], end=row["end_offset"])
+    return from_row(Passage, row, start=row["start_offset"], end=row["end_offset"], rerank=None)

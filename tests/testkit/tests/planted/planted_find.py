@@ -68,6 +68,46 @@ class RawErrors(Embedder):
         return [self.vector(text.encode().decode()) for text in texts]
 
 
+class Reranker:
+    name = "planted"
+
+    def score(self, question, text):
+        words = {word.strip(".?").lower() for word in question.split()}
+        held = {word.strip(".?").lower() for word in text.split()}
+        return len(words & held) / max(1, len(words))
+
+    async def rerank(self, question, texts):
+        scores = []
+        for text in texts:
+            await asyncio.sleep(0)
+            scores.append(self.score(question, text[:2000]))
+        return scores
+
+    async def aclose(self):
+        return None
+
+
+class Percents(Reranker):
+    def score(self, question, text):
+        return 100 * super().score(question, text)
+
+
+class BestFirst(Reranker):
+    async def rerank(self, question, texts):
+        return sorted(await super().rerank(question, texts), reverse=True)
+
+
+class Relative(Reranker):
+    async def rerank(self, question, texts):
+        scores = await super().rerank(question, texts)
+        return [score / (max(scores) or 1) for score in scores]
+
+
+class Distances(Reranker):
+    def score(self, question, text):
+        return 1 - super().score(question, text)
+
+
 class AnyPasses:
     """A policy engine that takes anything for a yes."""
 
@@ -182,4 +222,7 @@ class RandomIds(Retriever):
 
 short, long, nans, wrong_order = map(offer, (ShortVectors, LongVectors, NaNs, WrongOrder))
 sorts, raw, honest = map(offer, (SortsItsInput, RawErrors, Embedder))
+percents, best_first, relative, distances, honest_reranker = map(
+    offer, (Percents, BestFirst, Relative, Distances, Reranker)
+)
 any_passes, guesses = offer(AnyPasses), offer(Guesses)

@@ -6,7 +6,7 @@ from typing import Final
 import attrs
 from ragwork_hooks.http import EventTypes
 
-from ragwork_agent.schemas import Citation, RunFailedCorpus
+from ragwork_agent.schemas import Citation, RunFailedCorpus, RunNotReranked
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +53,8 @@ class MessageFinal:
     citations: list[Citation]
     #: Corpora that could not be asked.
     failed: list[RunFailedCorpus]
+    #: Corpora whose reranker failed, or did not get through within its budget of time.
+    not_reranked: list[RunNotReranked]
     #: Why it ended: `stop` at its own end, `length` at the limit of tokens, `content_filter` where the model's
     #: provider held back the rest, `incomplete` where its stream broke off without a word. Example: "stop"
     finish_reason: str

@@ -12,7 +12,7 @@ from ragwork_hooks.storage import Transaction
 
 from ragwork_agent.run.history import admissible
 from ragwork_agent.run.runtime import AgentRuntime
-from ragwork_agent.schemas import RunFailedCorpus
+from ragwork_agent.schemas import RunFailedCorpus, RunNotReranked
 from ragwork_agent.sessions.session_store import PastMessage
 
 READ = Action(name="document.read")
@@ -20,11 +20,12 @@ READ = Action(name="document.read")
 
 @attrs.frozen(kw_only=True)
 class RetrievedContext:
-    """What an answer may stand on, and the corpora that could not say what they have."""
+    """What an answer may stand on, the corpora that could not say what they have, and those that were not reranked."""
 
     found: Sequence[CorpusPassage] = ()
     history: Sequence[PastMessage] = ()
     failed: Sequence[RunFailedCorpus] = ()
+    not_reranked: Sequence[RunNotReranked] = ()
 
     @property
     def passages(self) -> Sequence[Passage]:
@@ -67,8 +68,8 @@ class Retrieval:
         return UnrankedAnswers(answers=await self.prepared.read(tx, scope), history=past)
 
     async def ranked(self, reading: UnrankedAnswers) -> RetrievedContext:
-        """One corpus' passages as they are, several corpora's as one ranking."""
-        answers = reading.answers
+        """One corpus' passages as it and its reranker order them, several corpora's as one ranking."""
+        answers = await self.prepared.rerank(reading.answers)
         if self.several:
             found = await self.runtime.search.rank(self.text, answers, self.top_k)
         else:
@@ -78,7 +79,12 @@ class Retrieval:
         failed = [
             RunFailedCorpus(corpus_id=corpus_id, code=error.code) for corpus_id, error in answers.failed
         ]
-        return RetrievedContext(found=found, history=reading.history, failed=failed)
+        not_reranked = [
+            RunNotReranked(corpus_id=corpus_id, code=error.code) for corpus_id, error in answers.not_reranked
+        ]
+        return RetrievedContext(
+            found=found, history=reading.history, failed=failed, not_reranked=not_reranked
+        )
 
 
 async def prepare(
@@ -111,6 +117,7 @@ async def prepare(
             fallback=corpus.fallback if own else (),
             shadow=corpus.shadow if own else None,
             shadow_options=corpus.shadow_options if own else {},
+            reranking=corpus.reranking,
             scope=scope,
         )
         asked.append((provider, query))

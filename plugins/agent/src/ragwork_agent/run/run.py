@@ -106,6 +106,7 @@ class Run:
             "text": answer.text,
             "citations": [c.as_json() for c in answer.citations],
             "failed": [f.as_json() for f in answer.failed],
+            "not_reranked": [n.as_json() for n in answer.not_reranked],
             "finish_reason": answer.finish_reason,
             "notice": answer.notice,
         }
@@ -205,6 +206,7 @@ class Run:
             text=result.text,
             citations=list(result.citations),
             failed=list(context.context.failed),
+            not_reranked=list(context.context.not_reranked),
             finish_reason=result.finish_reason or "stop",
             # Who stands in for a model is no sign that there is none.
             notice=context.notice if turn.number == 1 and context.stand_in is None else None,

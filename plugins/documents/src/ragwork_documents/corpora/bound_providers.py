@@ -7,7 +7,9 @@ from ragwork_hooks.storage import Database
 
 
 async def bound(db: Database) -> Sequence[Binding]:
-    """One for each provider that some corpus names: for retrieval, embedding or generation, or to stand in."""
+    """One for each provider that some corpus names: for retrieval, embedding, reranking or generation, or to stand
+    in.
+    """
     async with db.anonymous() as tx:
         rows = await tx.fetch("SELECT * FROM documents.bound_providers()")
     found = []

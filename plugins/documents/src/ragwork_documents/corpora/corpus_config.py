@@ -8,6 +8,8 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.llm import GenerationSettings
 from ragwork_hooks.provider_kinds import EMBEDDING, RETRIEVAL
+from ragwork_hooks.reranking import RERANKER
+from ragwork_hooks.retrieval import Reranking
 from ragwork_hooks.services import Providers
 
 from ragwork_documents.corpora.config_checks import ROOT, json_object, known_keys, one_of
@@ -18,9 +20,14 @@ DEFAULT_RETRIEVER: Final = "local_pgvector"
 DEFAULT_TOP_K: Final = 5
 MAX_TOP_K: Final = 50
 MAX_DEFAULT_READERS: Final = 100
+DEFAULT_RERANK_TOP_N: Final = 30
+DEFAULT_RERANK_BUDGET_MS: Final = 400
+MAX_RERANK_BUDGET_MS: Final = 10_000
 
+_RERANKING_KEYS: Final = ("rerank_top_n", "rerank_budget_ms")
 _OWN_KEYS: Final = frozenset(
-    {"provider", "top_k_default", "min_score", "embedder", "fallback", "shadow", "shadow_options"}
+    {"provider", "top_k_default", "min_score", "embedder", "fallback", "shadow", "shadow_options", "reranker"}
+    | set(_RERANKING_KEYS)
 )
 _READER_TYPES: Final = ("user", "api_key", "group", "role")
 _ROLES: Final = tuple(role.label for role in Role)
@@ -42,6 +49,7 @@ class CorpusBinding:
     shadow: str | None
     shadow_options: Mapping[str, object]
     generation: GenerationSettings | None
+    reranking: Reranking | None
     default_readers: Sequence[str]
     create_readers: bool
 
@@ -62,7 +70,7 @@ async def bind(config: Mapping[str, object], providers: Providers, tenant_id: st
     options = {key: value for key, value in retrieval.items() if key not in _OWN_KEYS}
     await providers.check(RETRIEVAL, retriever, options, tenant_id)
     shadow, shadow_options = await _shadow(retrieval, providers, tenant_id)
-    top_k = _top_k(retrieval.get("top_k_default", DEFAULT_TOP_K))
+    top_k = _whole_number(retrieval, "top_k_default", DEFAULT_TOP_K, MAX_TOP_K)
     _check_min_score(retrieval.get("min_score", 0))
     normalised: dict[str, object] = {
         "retrieval": {**retrieval, "provider": retriever, "top_k_default": top_k}
@@ -82,6 +90,7 @@ async def bind(config: Mapping[str, object], providers: Providers, tenant_id: st
         shadow=shadow,
         shadow_options=shadow_options,
         generation=generation,
+        reranking=_reranking(retrieval, providers),
         default_readers=_default_readers(acl, tenant_id),
         create_readers=create,
     )
@@ -141,10 +150,26 @@ def _within(problem: Problem, path: list[str | int]) -> Problem:
     return Problem(problem.code, problem.message, details={"errors": moved})
 
 
-def _top_k(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_TOP_K:
-        path: list[str | int] = [*ROOT, "retrieval", "top_k_default"]
-        raise invalid(path, f"must be a whole number from 1 to {MAX_TOP_K}")
+def _reranking(retrieval: Mapping[str, object], providers: Providers) -> Reranking | None:
+    path: list[str | int] = [*ROOT, "retrieval"]
+    if retrieval.get("reranker") is None:
+        for key in _RERANKING_KEYS:
+            if key in retrieval:
+                raise invalid([*path, key], "needs reranker, the provider it is for")
+        return None
+    return Reranking(
+        reranker=one_of(retrieval["reranker"], providers.names(RERANKER), [*path, "reranker"]),
+        top_n=_whole_number(retrieval, "rerank_top_n", DEFAULT_RERANK_TOP_N, MAX_TOP_K),
+        budget_ms=_whole_number(
+            retrieval, "rerank_budget_ms", DEFAULT_RERANK_BUDGET_MS, MAX_RERANK_BUDGET_MS
+        ),
+    )
+
+
+def _whole_number(retrieval: Mapping[str, object], key: str, default: int, largest: int) -> int:
+    value = retrieval.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+        raise invalid([*ROOT, "retrieval", key], f"must be a whole number from 1 to {largest}")
     return value
 
 

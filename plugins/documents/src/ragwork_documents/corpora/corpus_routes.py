@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import attrs
 from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import readers_of
@@ -78,8 +79,9 @@ class Corpora:
         )
         row = await tx.fetchrow(
             f"""INSERT INTO documents.corpora (tenant_id, id, name, owner, provider_config, retriever,
-                embedder, top_k_default, options, fallback, shadow, shadow_options, generation, default_readers)
-            VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, '{{}}')
+                embedder, top_k_default, options, fallback, shadow, shadow_options, generation, reranking,
+                default_readers)
+            VALUES (ragwork.tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '{{}}')
             ON CONFLICT (tenant_id, id) DO NOTHING RETURNING {_COLUMNS}""",  # noqa: S608
             request.id,
             request.name,
@@ -126,7 +128,8 @@ class Corpora:
         await self._rights.require(tx, principal, ownership.CONFIGURE, row)
         await tx.execute(
             """UPDATE documents.corpora SET provider_config = $2, retriever = $3, embedder = $4,
-                top_k_default = $5, options = $6, fallback = $7, shadow = $8, shadow_options = $9, generation = $10
+                top_k_default = $5, options = $6, fallback = $7, shadow = $8, shadow_options = $9, generation = $10,
+                reranking = $11
             WHERE tenant_id = ragwork.tenant() AND id = $1""",
             row["id"],
             *_values(binding, embedder),
@@ -252,6 +255,7 @@ def _values(binding: CorpusBinding, embedder: str) -> tuple[object, ...]:
         binding.shadow,
         dict(binding.shadow_options),
         None if binding.generation is None else generation_json(binding.generation),
+        None if binding.reranking is None else attrs.asdict(binding.reranking),
     )
 
 

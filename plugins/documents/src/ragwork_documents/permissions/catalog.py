@@ -7,6 +7,7 @@ from typing import Final
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.documents import Corpus, Ingestion
+from ragwork_hooks.retrieval import Reranking
 from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Cache, Transaction
 from ragwork_toolkit.scope_sql import Parameters
@@ -83,7 +84,7 @@ async def load_corpus(tx: Transaction, corpus_id: str) -> Corpus | None:
     """The corpus as the database has it. One round trip."""
     row = await tx.fetchrow(
         """SELECT id, tenant_id, name, retriever, embedder, top_k_default, options, fallback, shadow,
-            shadow_options, generation,
+            shadow_options, generation, reranking,
             coalesce((provider_config #>> '{retrieval,min_score}')::float8, 0) AS min_score
         FROM documents.corpora WHERE tenant_id = ragwork.tenant() AND id = $1""",
         corpus_id,
@@ -91,7 +92,10 @@ async def load_corpus(tx: Transaction, corpus_id: str) -> Corpus | None:
     if row is None:
         return None
     generation = stored_generation(row["generation"])
-    return Corpus(**{**row, "fallback": tuple(row["fallback"]), "generation": generation})
+    reranking = None if row["reranking"] is None else Reranking(**row["reranking"])
+    return Corpus(
+        **{**row, "fallback": tuple(row["fallback"]), "generation": generation, "reranking": reranking}
+    )
 
 
 def _key(tenant_id: str, corpus_id: str) -> str:

@@ -9,10 +9,11 @@ from ragwork_hooks.documents import CorpusPassage, PreparedSearch, SearchAnswers
 from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.provider_kinds import RETRIEVAL
 from ragwork_hooks.retrieval import Passage, PreparedQuery, Query
-from ragwork_hooks.services import Providers
+from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
 
 from ragwork_documents.search.rank_fusion import merge
+from ragwork_documents.search.second_ranking import SecondRanking
 
 
 @attrs.frozen(kw_only=True)
@@ -20,6 +21,7 @@ class PreparedCorpus:
     """Implements ``ragwork_hooks.documents.PreparedSearch``. ``outcomes`` are in the order asked."""
 
     outcomes: Sequence[tuple[Query, PreparedQuery | ProviderError]]
+    second: SecondRanking
 
     async def read(self, tx: Transaction, scope: ReadScope) -> SearchAnswers:
         """Each corpus' passages, all of them within the one snapshot of ``tx``."""
@@ -39,12 +41,28 @@ class PreparedCorpus:
             raise failed[0][1]
         return SearchAnswers(found=found, failed=failed)
 
+    async def rerank(self, answers: SearchAnswers) -> SearchAnswers:
+        """See ``PreparedSearch``. All corpora at once."""
+        queries = {query.corpus_id: query for query, _ in self.outcomes}
+        ranked = await asyncio.gather(
+            *(self.second.rank(queries[corpus_id], passages) for corpus_id, passages in answers.found)
+        )
+        ids = [corpus_id for corpus_id, _ in answers.found]
+        return attrs.evolve(
+            answers,
+            found=[(corpus_id, each.passages) for corpus_id, each in zip(ids, ranked, strict=True)],
+            not_reranked=[
+                (corpus_id, each.error) for corpus_id, each in zip(ids, ranked, strict=True) if each.error
+            ],
+        )
 
-@attrs.frozen
+
 class MultiCorpusSearch:
     """Implements ``ragwork_hooks.documents.CorpusSearch``."""
 
-    providers: Providers
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._second = SecondRanking(services)
 
     async def prepare(self, tenant_id: str, asked: Sequence[tuple[str, Query]]) -> PreparedSearch:
         """See ``CorpusSearch``."""
@@ -55,7 +73,7 @@ class MultiCorpusSearch:
         failed = [outcome for _, outcome in outcomes if isinstance(outcome, ProviderError)]
         if len(failed) == len(outcomes):
             raise failed[0]
-        return PreparedCorpus(outcomes=outcomes)
+        return PreparedCorpus(outcomes=outcomes, second=self._second)
 
     async def rank(
         self, question: str, answers: SearchAnswers, top_k: int, *, distinct: bool = False
@@ -64,7 +82,10 @@ class MultiCorpusSearch:
         return await asyncio.to_thread(merge, question, answers.found, top_k, distinct=distinct)
 
     async def _prepare(self, tenant_id: str, name: str, query: Query) -> PreparedQuery:
-        retriever = await self.providers.open(RETRIEVAL, name)
+        retriever = await self._services.providers.open(RETRIEVAL, name)
+        if query.reranking is not None:
+            candidates = max(query.top_k, query.reranking.top_n)
+            query = attrs.evolve(query, top_k=candidates, reranking=None)
         return await retriever.prepare(tenant_id, query)
 
 

@@ -16,6 +16,7 @@ from ragwork_documents.permissions.catalog import Catalog
 from ragwork_documents.schemas import (
     MAX_CORPORA,
     FailedCorpus,
+    NotReranked,
     PassageResponse,
     RetrieveRequest,
     RetrieveResponse,
@@ -51,6 +52,9 @@ class RetrieveApi:
             failed=[
                 FailedCorpus(corpus_id=corpus_id, code=error.code) for corpus_id, error in answers.failed
             ],
+            not_reranked=[
+                NotReranked(corpus_id=corpus_id, code=error.code) for corpus_id, error in answers.not_reranked
+            ],
         )
 
     async def _corpus(self, tenant_id: str, corpus_id: str) -> Corpus:
@@ -62,11 +66,12 @@ class RetrieveApi:
     async def _answers(
         self, principal: Principal, body: RetrieveRequest, corpora: Sequence[Corpus], top_k: int
     ) -> SearchAnswers:
-        """Ask all at once outside any transaction, then read each within one snapshot."""
+        """Ask all at once outside any transaction, read each within one snapshot, and rerank outside again."""
         asked = [(corpus.retriever, await self._query(principal, body, corpus, top_k)) for corpus in corpora]
         prepared = await self._search.prepare(principal.tenant_id, asked)
         async with self._services.db.tenant(principal.tenant_id, "read") as tx:
-            return await prepared.read(tx, await self._services.read_scope(principal, RETRIEVE))
+            answers = await prepared.read(tx, await self._services.read_scope(principal, RETRIEVE))
+        return await prepared.rerank(answers)
 
     async def _query(self, principal: Principal, body: RetrieveRequest, corpus: Corpus, top_k: int) -> Query:
         return Query(
@@ -81,6 +86,7 @@ class RetrieveApi:
             fallback=corpus.fallback,
             shadow=corpus.shadow,
             shadow_options=corpus.shadow_options,
+            reranking=corpus.reranking,
             scope=await self._services.read_scope(principal, RETRIEVE),
         )
 
@@ -160,6 +166,7 @@ def _response(found: CorpusPassage) -> PassageResponse:
         relevance=passage.relevance,
         lexical=passage.lexical,
         semantic=passage.semantic,
+        rerank=passage.rerank,
         source=passage.source,
         metadata=dict(passage.metadata),
     )
