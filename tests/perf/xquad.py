@@ -3,14 +3,15 @@
     python tests/perf/xquad.py retrieval [LANGUAGE…]     the right paragraph among the first five of /v1/retrieve
     python tests/perf/xquad.py answers [LANGUAGE…]       what /v1/run says to the questions, and to some of other texts
 
-Settings of the server come from the environment: EMBEDDING_PROVIDER=minilm, for one.
+``--embedder NAME`` takes another than the default, of a plugin that is enabled or called so; ``--questions N`` asks
+about N of each language, evenly spread. Other settings of the server come from the environment.
 """
 
+import argparse
 import asyncio
 import json
 import re
 import statistics
-import sys
 import tempfile
 import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
@@ -182,18 +183,33 @@ def halved(collection: Collection) -> Collection:
     return attrs.evolve(collection, paragraphs=kept)
 
 
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Languages and answers on XQuAD")
+    parser.add_argument("what", choices=("retrieval", "answers"))
+    parser.add_argument("languages", nargs="*", default=LANGUAGES)
+    parser.add_argument("--embedder", default="minilm")
+    parser.add_argument("--questions", type=int, default=None)
+    return parser.parse_args()
+
+
 def main() -> None:
-    what, *wanted = sys.argv[1:]
+    asked = options()
     if not DATA.exists():
         print("XQuAD is not beside the project (../shared/data/xquad): nothing is measured")
         return
-    with tempfile.TemporaryDirectory() as name, ragwork(Path(name) / "data") as server:
-        for language in wanted or LANGUAGES:
+    settings = {"EMBEDDING_PROVIDER": asked.embedder, "RAGWORK_PLUGINS_ADD": asked.embedder}
+    with (
+        tempfile.TemporaryDirectory() as name,
+        ragwork(Path(name) / "data", **settings) as server,
+    ):
+        for language in asked.languages:
             collection = read(language)
-            if what == "answers":
+            if asked.what == "answers":
                 collection = halved(collection)
             ingest(server, collection, Path(name))
-            asyncio.run({"retrieval": retrieval, "answers": answers}[what](server, collection))
+            step = max(1, len(collection.questions) // (asked.questions or len(collection.questions)))
+            collection = attrs.evolve(collection, questions=collection.questions[::step])
+            asyncio.run({"retrieval": retrieval, "answers": answers}[asked.what](server, collection))
 
 
 if __name__ == "__main__":

