@@ -200,3 +200,24 @@ async def test_cancelling_and_indexing_at_once_leave_all_of_a_document_or_nothin
                 assert (listed, document["failure_reason"].split(":")[0]) == ([], "cancelled")
 
         await asyncio.gather(*(one(number) for number in range(12)))
+
+
+async def test_a_citation_opens_the_version_that_was_read_or_nothing(platform: Callable[..., Any]) -> None:
+    async with platform(plugins=DEFAULT_PLUGINS) as app:
+        key = await corpus(app)
+        await text(app, key, "d", FACT)
+
+        async def opened(version: int) -> Any:
+            return await app.call("GET", f"/v1/documents/d/text?version={version}", key)
+
+        assert (await opened(1)).text == FACT
+        assert (await app.call("POST", "/v1/documents/d/reindex", key)).status == 202
+        await settled(app, key, "d")
+        assert [(await opened(version)).text for version in (1, 2)] == [FACT, FACT]
+        body = {"corpus_id": "c", "document_id": "d", "text": "The gate is closed.", "overwrite": True}
+        assert (await app.call("POST", "/v1/documents/text", key, json=body)).status == 202
+        await settled(app, key, "d")
+        gone = await opened(2)
+        assert (gone.status, "is gone: it is at 3" in gone.text) == (404, True)
+        assert (await opened(3)).text == "The gate is closed."
+        assert (await opened(4)).status == 404

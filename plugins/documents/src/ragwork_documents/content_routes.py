@@ -4,7 +4,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ragwork_hooks.authz import Resource
-from ragwork_hooks.errors import not_found
+from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.http import AnyRoute, Empty, File, Page, Request
 from ragwork_hooks.retrieval import Chunk, Index
 from ragwork_hooks.services import Services
@@ -14,7 +14,7 @@ from ragwork_toolkit.routes import read_route
 
 from ragwork_documents.ingestion.file_text import text_key
 from ragwork_documents.permissions import acl
-from ragwork_documents.schemas import ChunkResponse
+from ragwork_documents.schemas import ChunkResponse, VersionQuery
 
 #: A document is somebody's, and what is in it may do anything in a browser that takes it for a page of ours.
 _HEADERS: Final = {
@@ -31,9 +31,9 @@ class DocumentContents:
         self._services = services
         self._index = index
 
-    async def original(self, tx: Transaction, document_id: str) -> File:
+    async def original(self, tx: Transaction, document_id: str, version: int | None) -> File:
         """The file as it was uploaded. Raises ``Problem`` 404, also for a source that is gone."""
-        row = await _row(tx, document_id)
+        row = await _row(tx, document_id, version)
         data = await self._services.blob.get(tx, row["blob_key"])
         if data is None:
             raise not_found("content of document", document_id)
@@ -45,9 +45,9 @@ class DocumentContents:
         found = await self._index.chunks(tx, document_id, query.offset, query.limit + 1)
         return page_of([_chunk(each) for each in found], query)
 
-    async def text(self, tx: Transaction, document_id: str) -> File:
+    async def text(self, tx: Transaction, document_id: str, version: int | None) -> File:
         """The text that passages are cut from. Raises ``Problem`` 404, also for a file that is not read yet."""
-        row = await _row(tx, document_id)
+        row = await _row(tx, document_id, version)
         key = text_key(row["blob_key"]) if row["is_parsed"] else row["blob_key"]
         data = await self._services.blob.get(tx, key)
         if data is None:
@@ -55,14 +55,21 @@ class DocumentContents:
         return File(data=data, mime="text/plain; charset=utf-8", headers=_HEADERS)
 
 
-async def _row(tx: Transaction, document_id: str) -> Row:
+async def _row(tx: Transaction, document_id: str, version: int | None) -> Row:
+    """The document, if its content is still that of ``version``: another text would make a citation lie."""
     row = await tx.fetchrow(
-        """SELECT blob_key, filename, content_type, is_parsed FROM documents.documents
+        """SELECT blob_key, filename, content_type, is_parsed, generation, content_generation
+        FROM documents.documents
         WHERE tenant_id = ragwork.tenant() AND id = $1""",
         document_id,
     )
     if row is None:
         raise not_found("document", document_id)
+    if version is not None and not row["content_generation"] <= version <= row["generation"]:
+        raise Problem(
+            "NOT_FOUND",
+            f"version {version} of document {document_id!r} is gone: it is at {row['generation']} now",
+        )
     return row
 
 
@@ -72,11 +79,11 @@ def routes(contents: DocumentContents, access: acl.DocumentAcl) -> tuple[AnyRout
     async def load(request: Request[object, object]) -> Resource:
         return await access.load(request.tx, request.principal, request.path["document_id"])
 
-    async def original(request: Request[Empty, Empty]) -> File:
-        return await contents.original(request.tx, request.path["document_id"])
+    async def original(request: Request[Empty, VersionQuery]) -> File:
+        return await contents.original(request.tx, request.path["document_id"], request.query.version)
 
-    async def text(request: Request[Empty, Empty]) -> File:
-        return await contents.text(request.tx, request.path["document_id"])
+    async def text(request: Request[Empty, VersionQuery]) -> File:
+        return await contents.text(request.tx, request.path["document_id"], request.query.version)
 
     async def chunks(request: Request[Empty, PageQuery]) -> Page[ChunkResponse]:
         return await contents.chunks(request.tx, request.path["document_id"], request.query)
@@ -85,11 +92,13 @@ def routes(contents: DocumentContents, access: acl.DocumentAcl) -> tuple[AnyRout
         read_route(
             name="documents.content", path="/v1/documents/{document_id}/content",
             summary="The file as it was uploaded", handler=original, action=acl.READ, response=None,
+            query=VersionQuery,
             resource=load, errors=("AUTHZ_DENIED", "NOT_FOUND"),
         ),
         read_route(
             name="documents.text", path="/v1/documents/{document_id}/text",
             summary="The text that citations point into", handler=text, action=acl.READ, response=None,
+            query=VersionQuery,
             resource=load, errors=("AUTHZ_DENIED", "NOT_FOUND"),
         ),
         read_route(

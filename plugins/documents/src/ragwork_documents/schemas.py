@@ -223,6 +223,14 @@ class DocumentResponse:
 
 
 @attrs.frozen(kw_only=True)
+class VersionQuery:
+    """Which version of a document is wanted."""
+
+    #: That of a citation; one whose content was replaced since is not found. Absent for the present one. Example: 1
+    version: int | None = number(default=None, ge=1, le=2**31 - 1)
+
+
+@attrs.frozen(kw_only=True)
 class ChunkResponse:
     """A passage of a document, as the index keeps it."""
 

@@ -68,6 +68,7 @@ WITH replaced AS (
         ingest_source = s.ingest_source, fingerprint = s.fingerprint, blob_key = s.blob_key,
         metadata = s.metadata, labels = s.labels, chunk_size = s.chunk_size, chunk_overlap = s.chunk_overlap,
         is_parsed = s.is_parsed, content_digest = s.content_digest, origin = s.origin, parent_id = NULL,
+        content_generation = d.generation + 1,
         warnings = '{{}}'
     FROM jsonb_to_recordset($1::jsonb) AS {RECORD}
     WHERE d.tenant_id = ragwork.tenant() AND d.id = s.id RETURNING d.id
