@@ -8,7 +8,7 @@ from typing import Any
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.commands import Command
-from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
+from ragwork_hooks.documents import CorpusSearch, DocumentCatalog, DocumentIntake
 from ragwork_hooks.parsing import DocumentParsing
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 from ragwork_hooks.provider_kinds import RETRIEVAL
@@ -29,6 +29,7 @@ from ragwork_documents.document_routes import Documents
 from ragwork_documents.ingestion.document_service import DocumentService
 from ragwork_documents.ingestion.ingest_capacity_gate import WAIT_S, WAITING, IntakeGate
 from ragwork_documents.ingestion.ingestion_job import IngestionJobs
+from ragwork_documents.ingestion.intake import Intake
 from ragwork_documents.permissions import grant_routes
 from ragwork_documents.permissions.acl import DocumentAcl
 from ragwork_documents.permissions.catalog import Catalog
@@ -47,7 +48,7 @@ class DocumentsPlugin:
         return PluginInfo(
             name="documents",
             summary="Corpora, documents, their permissions and their ingestion",
-            provides=(DocumentCatalog, CorpusSearch),
+            provides=(DocumentCatalog, CorpusSearch, DocumentIntake),
             requires=(Index,),
             optional=(Directory, AuditLog, DocumentParsing),
             config=DocumentsConfig,
@@ -68,6 +69,13 @@ class DocumentsPlugin:
         document_service = DocumentService(services, index, access, immediate)
         rights = CorpusRights.of(services, index)
         search = MultiCorpusSearch(services.providers)
+        intake = Intake(
+            services=services,
+            config=config,
+            access=access,
+            parsing=parsing,
+            document_service=document_service,
+        )
         shadows = Shadows(services)
 
         def recheck(name: str, retriever: Any) -> Any:
@@ -100,7 +108,7 @@ class DocumentsPlugin:
             jobs=(ingestion.kind(max_attempts=config.max_attempts, concurrency=config.concurrency),),
             bindings=(StoredBindings(name="documents.corpora", read=partial(bound, services.db)),),
             data_stores=(DocumentStore(services, document_service),),
-            capabilities={DocumentCatalog: catalog, CorpusSearch: search},
+            capabilities={DocumentCatalog: catalog, CorpusSearch: search, DocumentIntake: intake},
             lifespan=shadows.tasks.lifespan,
         )
 
