@@ -21,7 +21,7 @@ DOMAINS: Final[Mapping[str, Sequence[str]]] = {
         "opa",
     ),
     "Knowledge": ("documents", "pgvector", "wordllama", "minilm", "bedrock", "vertex"),
-    "Files": ("parsing", "pdf", "office", "html", "data", "mail"),
+    "Files": ("parsing", "pdf", "office", "html", "data", "mail", "connectors", "s3source"),
     "Answers and speech": ("agent", "extractive", "openai", "fake", "espeak", "pocketsphinx"),
     "Limits and money": ("ratelimit", "quota", "plans", "selfserve", "billing", "rollouts", "resilience"),
     "Operations": ("ops", "audit", "idempotency", "otlp", "apidocs"),

@@ -40,6 +40,7 @@ DEFINERS = {
     "audit.unsealed",
     "audit.tenants",
     "documents.bound_providers",
+    "connectors.all_sources",
     "sso.tenant_of",
     "agents.tenant_of",
     "agents.published_keys",

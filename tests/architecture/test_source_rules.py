@@ -74,8 +74,8 @@ def code_lines(path: Path) -> int:
 @pytest.mark.parametrize(
     ("folder", "budget"),
     # Files took 70 lines of the hooks (what parsers take and give), and 240 of the toolkit: blocks, Markdown, archives,
-    # and the pool of processes that rego had for itself.
-    [("hooks/src", 2020), ("toolkit/src", 1710), ("kernel/src", 6950), ("cli/src", 1850)],
+    # and the pool of processes that rego had for itself. Connectors, and the documents that they keep in step, took 40.
+    [("hooks/src", 2060), ("toolkit/src", 1710), ("kernel/src", 6950), ("cli/src", 1850)],
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))
@@ -196,6 +196,7 @@ NO_QUEUE_OF_TENANTS = {
     "milvus/engine.py: Lock": "loading a collection, once in a process and for everybody",
     "toolkit/vendor/cancellable_threads.py: Lock": "guards a few assignments between threads",
     "bedrock/clients.py: Lock": "guards a dictionary between threads",
+    "s3source/sdk_call.py: Lock": "guards a few assignments between a call's thread and the loop",
     "vertex/search_connection.py: Lock": "guards one socket's assignments between threads",
     "vertex/credentials.py: Lock": "guards a dictionary between threads",
     "embedded/server.py: Lock": "start and stop of the one server, before and after anybody is served",

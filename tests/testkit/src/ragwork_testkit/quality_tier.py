@@ -37,6 +37,7 @@ KITS: Final[Mapping[str, tuple[str, ...]]] = {
     "policy_engine": ("ragwork_testkit.policy_engine.PolicyEngineContract",),
     "notification": ("ragwork_testkit.channels.ChannelContract",),
     "parser": ("ragwork_testkit.parser.ParserContract",),
+    "connector": ("ragwork_testkit.connector.ConnectorContract",),
 }
 #: Takes an event of the examination.
 Tell: TypeAlias = Callable[[Mapping[str, object]], None]
