@@ -32,7 +32,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A plugin of each kind, with the shortest and with the longest name."""
     folder = tmp_path_factory.mktemp("written")
     for number, kind in enumerate(KINDS.values()):
-        for name in ("abcdefghi"[number], f"a2345_7890_2345_789{'abcdefghi'[number]}"):
+        for name in ("abcdefghij"[number], f"a2345_7890_2345_789{'abcdefghij'[number]}"):
             scaffold.write(folder / kind.name / name, scaffold.plan(kind, name))
     return folder
 

@@ -111,3 +111,8 @@ def test_the_sink_kept_each_change_of_the_index(seen: dict[str, Any]) -> None:
 @pytest.mark.skipif(not PROVE, reason="every kind is built with RAGWORK_PROVE=1")
 def test_the_parser_reads_its_files_in_a_process_of_its_own(seen: dict[str, Any]) -> None:
     assert seen["parsed"] == ["The pump runs."]
+
+
+@pytest.mark.skipif(not PROVE, reason="every kind is built with RAGWORK_PROVE=1")
+def test_the_connector_keeps_a_corpus_in_step(seen: dict[str, Any]) -> None:
+    assert seen["synced"] == 1
