@@ -83,6 +83,8 @@ async def sync(context: CommandContext) -> int:
         job_id, is_new = job
         note = AuditDetails(event="sources.sync.requested", resource_type="source", resource_id=found.name)
         await context.record(tx, note)
+    if not is_new and context.options["full"]:
+        return _refused(context, f"a sync of {found.name!r} is under way; ask for --full when it is over")
     if not is_new:
         context.console.say(f"a sync of {found.name} is under way; waiting for it")
     async with context.working(), context.console.progress(0, found.name, "file") as advance:
