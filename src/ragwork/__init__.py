@@ -27,6 +27,8 @@ DEFAULT_PLUGINS = (
     "office",
     "pdf",
     "documents",
+    "connectors",
+    "s3source",
     "abac",
     "extractive",
     "fake",

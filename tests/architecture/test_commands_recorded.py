@@ -21,7 +21,7 @@ ACTOR = f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
 HARMLESS = {
     ("serve",), ("worker",), ("migrate",), ("doctor",), ("openapi",), ("dsn",), ("smoke",), ("eval",),
     ("jobs", "list"), ("jobs", "why"), ("keys", "list"),
-    ("audit", "verify"), ("audit", "export"), ("audit", "public-key"), ("data", "stores"),
+    ("audit", "verify"), ("audit", "export"), ("audit", "public-key"), ("data", "stores"), ("sources", "list"),
 }  # fmt: skip
 #: Groups of the operator's own files.
 FILES = ("plugins", "config")
@@ -59,6 +59,22 @@ async def ask(app: Any, _folder: Path) -> None:
     await app.command("ask", question="What is here?", tenant="t1", corpus="c1")
 
 
+async def add_source(app: Any, folder: Path) -> None:
+    files = folder / "files"
+    files.mkdir(exist_ok=True)
+    (files / "a.md").write_text("The moon is a stone.")
+    where = {"tenant": "t1", "corpus": "c2", "connector": "folder", "option": f"path={files}"}
+    await app.command("sources", "add", name="files", every="0s", **where)
+
+
+async def sync_source(app: Any, _folder: Path) -> None:
+    await app.command("sources", "sync", name="files")
+
+
+async def remove_source(app: Any, _folder: Path) -> None:
+    await app.command("sources", "remove", name="files")
+
+
 async def retry(app: Any, folder: Path) -> None:
     """The kernel's own, as typed: on the same database, in a process' worth of its own."""
     connection = await asyncpg.connect(app.database_url)
@@ -90,9 +106,10 @@ MUTATING: dict[tuple[str, ...], Typed] = {
     ("keys", "create"): create, ("keys", "revoke"): revoke, ("keys", "rotate"): rotate,
     ("seed",): seed, ("ingest",): ingest, ("ask",): ask, ("jobs", "retry"): retry,
     ("data", "list"): list_data, ("data", "export"): export_data,
+    ("sources", "add"): add_source, ("sources", "sync"): sync_source, ("sources", "remove"): remove_source,
 }  # fmt: skip
 ASSEMBLY: dict[str, Any] = {
-    "plugins": ALL_PLUGINS,
+    "plugins": (*ALL_PLUGINS, "parsing", "connectors"),
     "settings": {**DOOR_SETTINGS, "AUDIT_ANCHORS": ""},
 }
 

@@ -41,6 +41,7 @@ DEFINERS = {
     "audit.tenants",
     "documents.bound_providers",
     "documents.corpus_languages",
+    "connectors.all_sources",
     "sso.tenant_of",
     "agents.tenant_of",
     "agents.published_keys",

@@ -78,8 +78,8 @@ def code_lines(path: Path) -> int:
     # and the pool of processes that rego had for itself. Who answers, and how, took 14 of the hooks;
     # named tables of settings 5 of them, and 60 of the kernel. What openai shares with
     # anthropic took 110 of the toolkit. What an evaluation asks of the agent took 35 of the hooks, rerankers 25,
-    # advice of `doctor` 15.
-    [("hooks/src", 2110), ("toolkit/src", 1850), ("kernel/src", 7020), ("cli/src", 1870)],
+    # advice of `doctor` 15, connectors and the documents that they keep in step 40.
+    [("hooks/src", 2160), ("toolkit/src", 1850), ("kernel/src", 7020), ("cli/src", 1870)],
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))
@@ -200,6 +200,7 @@ NO_QUEUE_OF_TENANTS = {
     "milvus/engine.py: Lock": "loading a collection, once in a process and for everybody",
     "toolkit/vendor/cancellable_threads.py: Lock": "guards a few assignments between threads",
     "bedrock/clients.py: Lock": "guards a dictionary between threads",
+    "s3source/sdk_call.py: Lock": "guards a few assignments between a call's thread and the loop",
     "vertex/search_connection.py: Lock": "guards one socket's assignments between threads",
     "vertex/credentials.py: Lock": "guards a dictionary between threads",
     "embedded/server.py: Lock": "start and stop of the one server, before and after anybody is served",

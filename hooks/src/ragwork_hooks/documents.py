@@ -1,11 +1,12 @@
 """The document catalogue: what corpora and documents there are, and which of them a caller may read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 import attrs
 
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import ReadScope
 from ragwork_hooks.errors import ProviderError
@@ -113,4 +114,68 @@ class CorpusSearch(Protocol):
     ) -> Sequence[CorpusPassage]:
         """The best ``top_k`` of all, best first, without duplicates, also by document when ``distinct``. Scores
         become 0.0 to 1.0 over all corpora; an engine's own can't be compared with another's.
+        """
+
+
+@attrs.frozen(kw_only=True)
+class IncomingFile:
+    """A file that is to be a document."""
+
+    document_id: str
+    filename: str
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+
+
+@attrs.frozen(kw_only=True)
+class IntakeResult:
+    """What became of a file: its document is ``indexed``, or was ``unchanged``; it is no document and was ``skipped``;
+    or it has ``failed``. ``reason`` says why, for the last two.
+    """
+
+    document_id: str
+    outcome: Literal["indexed", "unchanged", "skipped", "failed"]
+    reason: str = ""
+
+
+class OriginDocuments(Protocol):
+    """The documents of one corpus that one origin keeps in step. Those of others are never touched."""
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest file that is taken."""
+
+    async def prepare(self) -> bool:
+        """Make tenant and corpus where they are new; whether the corpus was. Raises ``Problem``."""
+
+    async def statuses(self, tx: Transaction, document_ids: Sequence[str] | None = None) -> Mapping[str, str]:
+        """Document id → status, of all or of ``document_ids``. One round trip."""
+
+    async def put(self, files: Sequence[IncomingFile]) -> Sequence[IntakeResult]:
+        """Take ``files`` (distinct ids) in and wait until each is settled; a result for each, in order. May be
+        repeated.
+        """
+
+    async def remove(self, tx: Transaction, document_ids: Sequence[str]) -> int:
+        """Delete those of ``document_ids`` that are the origin's, with every copy; how many they were."""
+
+
+class DocumentIntake(Protocol):
+    """Capability: documents kept in step with files elsewhere."""
+
+    def document_id(self, name: str, prefix: str) -> str:
+        """The id of the file at the path ``name``, as ``ragwork ingest PATH`` gives it. Raises ``ValueError`` for a
+        prefix that can't begin an id.
+        """
+
+    def of(
+        self,
+        tenant_id: str,
+        corpus_id: str,
+        origin: str,
+        *,
+        readers: Sequence[str],
+        record: Callable[[Transaction, AuditDetails], Awaitable[None]],
+    ) -> OriginDocuments:
+        """``origin`` names who keeps the documents in step. ``readers`` may read new ones beside the corpus' default
+        readers; ``record`` writes what happens to each into the audit log.
         """

@@ -118,3 +118,8 @@ def test_the_reranker_scored_what_was_found(seen: dict[str, Any]) -> None:
     score, not_reranked = seen["reranked"]
     assert score > 0.5
     assert not_reranked == []
+
+
+@pytest.mark.skipif(not PROVE, reason="every kind is built with RAGWORK_PROVE=1")
+def test_the_connector_keeps_a_corpus_in_step(seen: dict[str, Any]) -> None:
+    assert seen["synced"] == 1

@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import json
 import sys
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ async def see(app: Running, folder: Path, names: Mapping[str, str]) -> dict[str,
         subtitles = b"1\n00:00:01,000 --> 00:00:02,000\nThe pump runs.\n"
         parsed = await parsing.parse("t1", subtitles, "pump.srt", "application/octet-stream")
         seen["parsed"] = [block.text for block in parsed.blocks]
+    if "connector" in names:
+        seen["synced"] = await synced(app, folder, names["connector"])
     if "route" in names:
         path = f"/v1/{names['route']}/notes"
         seen["written"] = (await app.call("POST", path, editor, json={"text": "note"})).status
@@ -83,6 +86,17 @@ async def see(app: Running, folder: Path, names: Mapping[str, str]) -> dict[str,
         seen["lines"] = await lines(folder / "events.jsonl")
     seen["inactive"] = dict(app.platform.inactive)
     return seen
+
+
+async def synced(app: Running, folder: Path, connector: str) -> Any:
+    """What became of an archive with one file."""
+    with zipfile.ZipFile(folder / "pumps.zip", "w") as archive:
+        archive.writestr("pump.md", TEXT)
+    option = f"path={folder / 'pumps.zip'}"
+    await app.command(
+        "sources", "add", name="pumps", tenant="t1", corpus="more", connector=connector, option=option
+    )
+    return (await app.command("sources", "sync", name="pumps")).results[-1]["new"]
 
 
 async def lines(file: Path) -> list[Any]:
@@ -104,7 +118,9 @@ async def main(arguments: Sequence[str]) -> None:
     folder, names = Path(arguments[0]), dict(argument.split("=") for argument in arguments[1:])
     postgres = await PostgresServer.start(folder / "postgres")
     try:
-        plugins = (*DEFAULT_PLUGINS, *(["parsing"] if "parser" in names else []), *names.values())
+        needed = {"parser": ("parsing",), "connector": ("parsing", "connectors")}
+        beside = {plugin: None for kind in names for plugin in needed.get(kind, ())}
+        plugins = (*DEFAULT_PLUGINS, *beside, *names.values())
         async with running(postgres, plugins, settings(folder, names)) as app:
             seen = await see(app, folder, names)
     finally:

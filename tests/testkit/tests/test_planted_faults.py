@@ -40,6 +40,17 @@ KITS: Final[Mapping[str, tuple[str, str]]] = {
         "samples = SAMPLES",
     ),
     "reranker": ("from ragwork_testkit.reranking import RerankerContract as Kit", "pass"),
+    "connector": (
+        "import planted_sources, pytest\nfrom ragwork_testkit.connector import ConnectorContract as Kit",
+        "def options(self): return {}"
+        "\n    async def put(self, key, data): planted_sources.FILES[key] = data"
+        "\n    async def delete(self, key): del planted_sources.FILES[key]"
+        "\n    async def rename(self, key, to):"
+        " planted_sources.FILES[to] = planted_sources.FILES.pop(key)"
+        "\n    async def break_listing(self): planted_sources.BROKEN.append(True)"
+        "\n    @pytest.fixture(autouse=True)"
+        "\n    def fresh(self):\n        planted_sources.FILES.clear()\n        planted_sources.BROKEN.clear()",
+    ),
     "policy_engine": ("from ragwork_testkit.policy_engine import PolicyEngineContract as Kit", "pass"),
     "notification": (
         "import pytest\nfrom planted_speech import HonestChannel\nfrom ragwork_hooks.notification import Destination"
@@ -102,7 +113,7 @@ LEFT, CANCELLED = "test_closing_leaves_nothing_behind", "test_a_cancelled_call_e
 TROUBLE, USAGE = "test_a_service_in_trouble_is_a_provider_error", "test_usage_comes_once_and_last"
 VECTORS = "test_vectors_have_the_dimension_and_unit_length[query]"
 CHAT, SPEECH, FIND, GATES = "planted_chat", "planted_speech", "planted_find", "planted_gates"
-FILES = "planted_files"
+FILES, SOURCES = "planted_files", "planted_sources"
 FAULTS: Final = (
     Fault(
         "llm",
@@ -394,6 +405,35 @@ FAULTS: Final = (
         "refused while it is read",
         "BlockList",
     ),
+    *(
+        Fault("connector", SOURCES, target, test, rule, remedy)
+        for target, test, rule, remedy in (
+            ("one_page", "test_every_file_is_listed_once_with_its_size", "every file once", "the next page"),
+            ("twice", "test_names_of_every_kind_are_listed_and_read", "every file once", "earlier page"),
+            ("quiet", "test_a_listing_that_breaks_raises", "can't be finished", "raise it"),
+            (
+                "stale",
+                "test_a_version_changes_with_the_content_and_not_otherwise",
+                "a content",
+                "another after",
+            ),
+            (
+                "restless",
+                "test_a_version_changes_with_the_content_and_not_otherwise",
+                "a content",
+                "equal while",
+            ),
+            ("keeping", "test_what_is_deleted_or_renamed_is_no_longer_listed", "is of now", "keep nothing"),
+            ("showing", "test_hidden_files_are_left_out", "is hidden", "leave it out"),
+            (
+                "unbounded",
+                "test_a_file_that_is_gone_or_too_large_is_a_provider_error",
+                "larger",
+                "stop reading",
+            ),
+            ("blocking", "test_the_event_loop_goes_on_meanwhile", "never blocks", "to_thread"),
+        )
+    ),
 )
 #: Where none of it is wrong the same tests pass.
 HONEST: Final = (
@@ -403,6 +443,7 @@ HONEST: Final = (
     Fault("notification", SPEECH, "honest_channel", "", "", ""),
     Fault("parser", FILES, "honest_parser", "", "", ""),
     Fault("reranker", FIND, "honest_reranker", "", "", ""),
+    Fault("connector", SOURCES, "honest_connector", "", "", ""),
     Fault("gate", GATES, "Judge", "", "", ""),
     Fault("sink", GATES, "Sink", "", "", ""),
 )

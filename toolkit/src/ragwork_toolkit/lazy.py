@@ -1,6 +1,6 @@
 """Lazy imports: what takes long to import is loaded off the event loop, when it is first needed.
 
-Users: agent, scim, milvus.
+Users: agent, scim, s3source, milvus.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""System tasks over all tenants: one that fails does not end the others (agents, audit, idempotency, quota, sso)."""
+"""System tasks over all tenants: one that fails does not end the others.
+
+Users: agents, audit, connectors, idempotency, quota, sso.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable

@@ -45,6 +45,11 @@ KINDS: Final[Mapping[str, Kind]] = {
             summary="Reads subtitles, paragraph by paragraph",
             provider=("parser", "ragwork.parser"),
         ),
+        Kind(
+            name="connector",
+            summary="Keeps a corpus in step with the files in an archive",
+            provider=("connector", "ragwork.connector"),
+        ),
         Kind(name="gate", summary="Keeps some actions to some roles"),
         Kind(name="sink", summary="Writes durable events to a file of JSON lines"),
         Kind(name="route", summary="Keeps notes of a tenant"),

@@ -8,7 +8,7 @@ from typing import Any
 from ragwork_hooks.audit import AuditLog
 from ragwork_hooks.auth import Directory
 from ragwork_hooks.commands import Command
-from ragwork_hooks.documents import CorpusSearch, DocumentCatalog
+from ragwork_hooks.documents import CorpusSearch, DocumentCatalog, DocumentIntake
 from ragwork_hooks.operations import Advisor
 from ragwork_hooks.parsing import DocumentParsing
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
@@ -32,6 +32,7 @@ from ragwork_documents.document_routes import Documents
 from ragwork_documents.ingestion.document_service import DocumentService
 from ragwork_documents.ingestion.ingest_capacity_gate import WAIT_S, WAITING, IntakeGate
 from ragwork_documents.ingestion.ingestion_job import IngestionJobs
+from ragwork_documents.ingestion.intake import Intake
 from ragwork_documents.permissions import grant_routes
 from ragwork_documents.permissions.acl import DocumentAcl
 from ragwork_documents.permissions.catalog import Catalog
@@ -51,7 +52,7 @@ class DocumentsPlugin:
             name="documents",
             summary="Corpora, documents, their permissions and their ingestion",
             kinds=(RERANKER,),
-            provides=(DocumentCatalog, CorpusSearch),
+            provides=(DocumentCatalog, CorpusSearch, DocumentIntake),
             requires=(Index,),
             optional=(Directory, AuditLog, DocumentParsing),
             config=DocumentsConfig,
@@ -72,6 +73,13 @@ class DocumentsPlugin:
         document_service = DocumentService(services, index, access, immediate)
         rights = CorpusRights.of(services, index)
         search = MultiCorpusSearch(services)
+        intake = Intake(
+            services=services,
+            config=config,
+            access=access,
+            parsing=parsing,
+            document_service=document_service,
+        )
         shadows = Shadows(services)
 
         def recheck(name: str, retriever: Any) -> Any:
@@ -107,7 +115,7 @@ class DocumentsPlugin:
                 Advisor(name="languages", advise=partial(language_advice, services.db, services.providers)),
             ),
             data_stores=(DocumentStore(services, document_service),),
-            capabilities={DocumentCatalog: catalog, CorpusSearch: search},
+            capabilities={DocumentCatalog: catalog, CorpusSearch: search, DocumentIntake: intake},
             lifespan=shadows.tasks.lifespan,
         )
 

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote
 
 import attrs
 
@@ -41,7 +41,7 @@ def verify(request: SignedRequest, secrets: Mapping[str, str]) -> Signed | None:
     if found is None or secret is None or "host" not in found["signed"].split(";"):
         return None
     scope = f"{found['day']}/{found['region']}/{found['service']}/aws4_request"
-    canonical = _canonical(request, found["signed"])
+    canonical = _canonical(request, found["signed"], is_s3=found["service"] == "s3")
     stamp = request.headers.get("x-amz-date", "")
     text = "\n".join(("AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()))
     key = b"AWS4" + secret.encode()
@@ -52,7 +52,7 @@ def verify(request: SignedRequest, secrets: Mapping[str, str]) -> Signed | None:
     return Signed(access_key_id=found["id"], region=found["region"], service=found["service"])
 
 
-def _canonical(request: SignedRequest, signed: str) -> str:
+def _canonical(request: SignedRequest, signed: str, *, is_s3: bool) -> str:
     pairs = sorted((_quoted(k), _quoted(v)) for k, v in parse_qsl(request.query, keep_blank_values=True))
     headers = "".join(
         f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in signed.split(";")
@@ -61,7 +61,7 @@ def _canonical(request: SignedRequest, signed: str) -> str:
         (
             request.method,
             # Every service but S3 encodes the path a second time.
-            quote(request.raw_path, safe="/-_.~"),
+            quote(unquote(request.raw_path) if is_s3 else request.raw_path, safe="/-_.~"),
             "&".join(f"{key}={value}" for key, value in pairs),
             headers,
             signed,

@@ -38,6 +38,7 @@ KITS: Final[Mapping[str, tuple[str, ...]]] = {
     "notification": ("ragwork_testkit.channels.ChannelContract",),
     "parser": ("ragwork_testkit.parser.ParserContract",),
     "reranker": ("ragwork_testkit.reranking.RerankerContract",),
+    "connector": ("ragwork_testkit.connector.ConnectorContract",),
 }
 #: Takes an event of the examination.
 Tell: TypeAlias = Callable[[Mapping[str, object]], None]

@@ -1,7 +1,7 @@
 """What goes wrong with a vendor's service, as errors of the contract. Messages carry no text of the service: it may
 quote a key or a question.
 
-Users: anthropic, bedrock, openai, vertex.
+Users: anthropic, bedrock, openai, s3source, vertex.
 """
 
 from typing import Final

@@ -15,6 +15,7 @@ from ragwork_hooks.storage import Transaction
 from ragwork_documents.corpora.corpus_rights import CorpusRights
 from ragwork_documents.corpora.corpus_routes import Corpora
 from ragwork_documents.ingestion.document_service import DocumentService
+from ragwork_documents.ingestion.settlement import settled
 from ragwork_documents.ingestion.submission import Batch, Overwrite
 from ragwork_documents.permissions.acl import DocumentAcl
 from ragwork_documents.permissions.catalog import Catalog, load_corpus
@@ -62,9 +63,7 @@ class BulkIngest:
         self._document_service = DocumentService(services, index, access)
         self._rights = CorpusRights.of(services, index)
         self._record = record
-        self._principal = Principal(
-            tenant_id=tenant_id, user_id=OPERATOR, credential_id=OPERATOR, kind="system", role=Role.ADMIN
-        )
+        self._principal = operator_of(tenant_id)
 
     async def prepare(self, embedder: str) -> bool:
         """Create tenant and corpus when new; whether the corpus was."""
@@ -155,28 +154,24 @@ class BulkIngest:
         """
         if not waiting:
             return waiting
-        asked = waiting[:_POLL_IDS]
-        async with self._services.db.tenant(self._tenant_id, "read") as tx:
-            rows = await tx.fetch(
-                """SELECT t.id, d.status, d.failure_reason, d.parent_id IS NOT NULL AS is_attached, ARRAY(
-                    SELECT a.id FROM documents.documents a
-                    WHERE a.tenant_id = ragwork.tenant() AND a.parent_id = t.id ORDER BY a.id
-                ) AS attached
-                FROM unnest($1::text[]) AS t(id)
-                LEFT JOIN documents.documents d ON d.tenant_id = ragwork.tenant() AND d.id = t.id
-                WHERE d.id IS NULL OR d.status IN ('succeeded', 'failed')""",
-                asked,
-            )
-        for row in rows:
-            if row["status"] == "succeeded" and row["is_attached"]:
+        documents = await settled(self._services.db, self._tenant_id, waiting[:_POLL_IDS])
+        for document in documents:
+            if document.failure is not None:
+                summary.failures.append(f"{document.document_id}: {document.failure}")
+            elif document.is_attached:
                 summary.attached += 1
-            elif row["status"] == "succeeded":
-                summary.indexed += 1
             else:
-                summary.failures.append(f"{row['id']}: {row['failure_reason'] or 'was deleted meanwhile'}")
-        done = {row["id"] for row in rows}
-        attached = [document_id for row in rows for document_id in row["attached"]]
+                summary.indexed += 1
+        done = {document.document_id for document in documents}
+        attached = [document_id for document in documents for document_id in document.attached]
         return [*(document_id for document_id in waiting if document_id not in done), *attached]
+
+
+def operator_of(tenant_id: str) -> Principal:
+    """Who ingests when no user asked for it."""
+    return Principal(
+        tenant_id=tenant_id, user_id=OPERATOR, credential_id=OPERATOR, kind="system", role=Role.ADMIN
+    )
 
 
 def _reason(problem: Problem) -> str:

@@ -210,7 +210,7 @@ class DocumentService:
     ) -> dict[str, SubmissionResult]:
         """Outcomes of submissions whose document exists and is not to be replaced."""
         rows = await tx.fetch(
-            f"""SELECT d.id, d.corpus_id, d.status, d.fingerprint, d.owner, d.labels, d.last_job_id,
+            f"""SELECT d.id, d.corpus_id, d.status, d.fingerprint, d.owner, d.labels, d.last_job_id, d.origin,
                 d.blob_key, d.metadata, d.chunk_size, d.chunk_overlap, {acl.GRANTED} AS granted
             FROM documents.documents d WHERE d.tenant_id = ragwork.tenant() AND d.id = ANY($2::text[])
             ORDER BY d.id FOR UPDATE OF d""",  # noqa: S608  # a constant of acl
@@ -220,6 +220,8 @@ class DocumentService:
         outcomes: dict[str, SubmissionResult] = {}
         for row in rows:
             try:
+                if overwrite is Overwrite.OWN and row["origin"] != submissions[row["id"]].origin:
+                    raise _of_another(row["id"])
                 await self.authorize(tx, principal, acl.WRITE, row)
                 if await self._stays(tx, row, corpus_id, submissions[row["id"]], overwrite):
                     outcomes[row["id"]] = _standing(row)
@@ -255,7 +257,7 @@ class DocumentService:
             if same:
                 return True
             raise in_progress(row["id"])
-        return overwrite is Overwrite.CHANGED and same and bool(row["status"] == "succeeded")
+        return overwrite is not Overwrite.ALWAYS and same and bool(row["status"] == "succeeded")
 
     async def _differences(self, tx: Transaction, row: Row, submission: Submission) -> Sequence[str]:
         """What of the submission would be lost if the document stayed: its content, and what it chose of the
@@ -330,6 +332,13 @@ def _other_content(document_id: str, differs: Sequence[str]) -> Problem:
         f"document {document_id!r} exists with another {' and '.join(differs)}; "
         'send "overwrite": true to replace it, or another document_id',
         details={"document_id": document_id, "differs": list(differs), "replace_with": "overwrite"},
+    )
+
+
+def _of_another(document_id: str) -> Problem:
+    return Problem(
+        "CONFLICT",
+        f"document {document_id!r} exists and is not of this source; another --prefix keeps them apart",
     )
 
 

@@ -61,10 +61,10 @@ def find(paths: Sequence[Path], prefix: str = "") -> Sequence[FoundFile]:
 
     Raises ``BadPath`` for one without a file, for two files that would be one document, and for a prefix of no id.
     """
-    if not _PREFIX.fullmatch(prefix):
-        raise BadPath(
-            f"--prefix {prefix!r} needs 60 letters, digits and . _ : - at most, a letter or digit first"
-        )
+    try:
+        check_prefix(prefix)
+    except ValueError as error:
+        raise BadPath(str(error)) from None
     found: dict[str, FoundFile] = {}
     for path in paths:
         files = [_found(path, name, member, prefix) for path, name, member in _files(path)]
@@ -75,6 +75,14 @@ def find(paths: Sequence[Path], prefix: str = "") -> Sequence[FoundFile]:
             if other is not file:
                 raise BadPath(f"{other.where} and {file.where} would both be document {file.document_id!r}")
     return list(found.values())
+
+
+def check_prefix(prefix: str) -> None:
+    """Raises ``ValueError`` for one that can't begin an id."""
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError(
+            f"--prefix {prefix!r} needs 60 letters, digits and . _ : - at most, a letter or digit first"
+        )
 
 
 def document_id_of(name: str, prefix: str = "") -> str:

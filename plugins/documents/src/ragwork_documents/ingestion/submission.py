@@ -12,12 +12,14 @@ from ragwork_hooks.errors import Problem
 
 class Overwrite(Enum):
     """What happens to a document that exists already: it stays, and other content is refused; it is replaced
-    whenever it is settled; or it is replaced when content differs or ingestion had failed.
+    whenever it is settled; it is replaced when content differs or ingestion had failed; or the same for documents of
+    the submission's own origin alone.
     """
 
     NEVER = "never"
     ALWAYS = "always"
     CHANGED = "changed"
+    OWN = "own"
 
 
 @attrs.frozen(kw_only=True)
