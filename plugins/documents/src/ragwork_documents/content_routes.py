@@ -14,7 +14,7 @@ from ragwork_toolkit.routes import read_route
 
 from ragwork_documents.ingestion.file_text import text_key
 from ragwork_documents.permissions import acl
-from ragwork_documents.schemas import ChunkResponse, VersionQuery
+from ragwork_documents.schemas import ChunkResponse, DocumentVersionQuery
 
 #: A document is somebody's, and what is in it may do anything in a browser that takes it for a page of ours.
 _HEADERS: Final = {
@@ -79,10 +79,10 @@ def routes(contents: DocumentContents, access: acl.DocumentAcl) -> tuple[AnyRout
     async def load(request: Request[object, object]) -> Resource:
         return await access.load(request.tx, request.principal, request.path["document_id"])
 
-    async def original(request: Request[Empty, VersionQuery]) -> File:
+    async def original(request: Request[Empty, DocumentVersionQuery]) -> File:
         return await contents.original(request.tx, request.path["document_id"], request.query.version)
 
-    async def text(request: Request[Empty, VersionQuery]) -> File:
+    async def text(request: Request[Empty, DocumentVersionQuery]) -> File:
         return await contents.text(request.tx, request.path["document_id"], request.query.version)
 
     async def chunks(request: Request[Empty, PageQuery]) -> Page[ChunkResponse]:
@@ -92,13 +92,13 @@ def routes(contents: DocumentContents, access: acl.DocumentAcl) -> tuple[AnyRout
         read_route(
             name="documents.content", path="/v1/documents/{document_id}/content",
             summary="The file as it was uploaded", handler=original, action=acl.READ, response=None,
-            query=VersionQuery,
+            query=DocumentVersionQuery,
             resource=load, errors=("AUTHZ_DENIED", "NOT_FOUND"),
         ),
         read_route(
             name="documents.text", path="/v1/documents/{document_id}/text",
             summary="The text that citations point into", handler=text, action=acl.READ, response=None,
-            query=VersionQuery,
+            query=DocumentVersionQuery,
             resource=load, errors=("AUTHZ_DENIED", "NOT_FOUND"),
         ),
         read_route(

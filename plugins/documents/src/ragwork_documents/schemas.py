@@ -223,7 +223,7 @@ class DocumentResponse:
 
 
 @attrs.frozen(kw_only=True)
-class VersionQuery:
+class DocumentVersionQuery:
     """Which version of a document is wanted."""
 
     #: That of a citation; one whose content was replaced since is not found. Absent for the present one. Example: 1

