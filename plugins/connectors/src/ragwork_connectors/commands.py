@@ -88,12 +88,15 @@ async def sync(context: CommandContext) -> int:
     if not is_new:
         context.console.say(f"a sync of {found.name} is under way; waiting for it")
     async with context.working(), context.console.progress(0, found.name, "file") as advance:
-        listed = 0
-        while (row := await _progress(context, found, job_id))["state"] not in _ENDED:
-            advance(max(0, row["listed"] - listed))
-            listed = max(listed, row["listed"])
+        shown = 0
+        while True:
+            row = await _progress(context, found, job_id)
+            if row["listed"] > shown:
+                advance(row["listed"] - shown)
+                shown = row["listed"]
+            if row["state"] in _ENDED:
+                break
             await asyncio.sleep(_POLL_S)
-        advance(max(0, row["listed"] - listed))
     return _report(context, row)
 
 
@@ -116,7 +119,7 @@ async def remove(context: CommandContext) -> int:
             "DELETE FROM connectors.sources WHERE tenant_id = ragwork.tenant() AND name = $1", found.name
         )
         await context.record(tx, _note(found.name, {"documents": removed}))
-    said = f", with {removed} documents" if context.options["documents"] else "; its documents stay"
+    said = f"; documents deleted: {removed}" if context.options["documents"] else "; its documents stay"
     context.console.result({"name": found.name, "documents": removed}, f"removed source {found.name}{said}")
     return 0
 

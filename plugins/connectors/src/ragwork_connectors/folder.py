@@ -67,7 +67,9 @@ class FolderSource:
                     else:
                         items += _item(root, key)
         except OSError as error:
-            raise _failed(f"{self._root / folder} can't be listed", error, retryable=True) from error
+            # A root that is missing, or forbidden, will be so in a moment; whatever else happens below it may pass.
+            may_pass = self._root.is_dir() and not isinstance(error, PermissionError)
+            raise _failed(f"{self._root / folder} can't be listed", error, retryable=may_pass) from error
         return folders, items
 
     def _read(self, key: str, max_bytes: int) -> bytes:
