@@ -278,13 +278,15 @@ async def test_a_connector_that_nobody_offers_and_a_folder_that_is_not_there_are
         await source.add()
 
 
-async def test_the_health_names_the_sources_that_failed(app, source):
+async def test_doctor_names_the_sources_that_failed(app, source):
     await source.add()
-    (probe,) = [p for p in app.platform.parts.registry.probes if p.component == "sources"]
+    (advisor,) = [each for each in app.platform.plan.advisors if each.name == "sources"]
     shutil.rmtree(source.root)
     await source.sync()
-    with pytest.raises(RuntimeError, match=source.name):
-        await probe.check()
+    (advice,) = await advisor.advise()
+    assert source.name in advice.where
+    assert "failed" in advice.message
     source.root.mkdir()
     (source.root / "a.md").write_text("The gate opens at ten.")
     assert (await source.sync())["outcome"] == "succeeded"
+    assert await advisor.advise() == []

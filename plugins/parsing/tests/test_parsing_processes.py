@@ -119,9 +119,12 @@ async def test_a_template_process_that_was_killed_is_replaced_within_the_parse(
 
 async def test_a_parse_under_way_ends_with_its_template_process(service: ParsingService) -> None:
     task = asyncio.create_task(order(service, "sleep"))
-    await asyncio.sleep(0.7)
-    (template,) = [pid for pid in children_of_this_process() if "template_process" in command(pid)]
-    (copy,) = children(template)
+    copies: list[int] = []
+    while not copies:
+        await asyncio.sleep(0.02)
+        templates = [pid for pid in children_of_this_process() if "template_process" in command(pid)]
+        copies = [copy for template in templates for copy in children(template)]
+    (copy,) = copies
     task.cancel()
     await asyncio.wait([task])
     for _ in range(100):

@@ -9,13 +9,13 @@ from ragwork_hooks.commands import Command
 from ragwork_hooks.connectors import CONNECTOR
 from ragwork_hooks.documents import DocumentIntake
 from ragwork_hooks.jobs import Schedule
-from ragwork_hooks.operations import HealthCheck
+from ragwork_hooks.operations import Advisor
 from ragwork_hooks.parsing import DocumentParsing
 from ragwork_hooks.plugin import Contribution, PluginContext, PluginInfo, hookimpl
 from ragwork_toolkit.tenants import for_each_tenant
 
 from ragwork_connectors import commands, source_store
-from ragwork_connectors.health import SourceHealth
+from ragwork_connectors.source_advice import source_advice
 from ragwork_connectors.sync_job import SyncJobs
 
 
@@ -48,7 +48,7 @@ class ConnectorsPlugin:
         return Contribution(
             jobs=(syncs.kind(),),
             schedules=(Schedule(name="connectors.due", cron="* * * * *", run=enqueue_due),),
-            probes=(HealthCheck(component="sources", check=SourceHealth(services).check),),
+            advisors=(Advisor(name="sources", advise=partial(source_advice, services)),),
         )
 
     @hookimpl
