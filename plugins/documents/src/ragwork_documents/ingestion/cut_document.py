@@ -16,6 +16,7 @@ from ragwork_documents.ingestion.chunker import Span, split
 from ragwork_documents.ingestion.content_type import MARKDOWN
 from ragwork_documents.ingestion.document_service import MAX_CHUNKS
 from ragwork_documents.ingestion.file_text import rendered, text_key
+from ragwork_documents.ingestion.heading_paths import HeadingPaths
 from ragwork_documents.ingestion.ingest_payload import DocumentGeneration
 from ragwork_documents.ingestion.stored_file import StoredFile
 
@@ -102,11 +103,14 @@ def _cut(document: ClaimedDocument) -> CutDocument:
     file = None if document.parsed is None else rendered(document.parsed)
     text = document.source.decode() if file is None else file.text
     markdown = file is not None or document.content_type == MARKDOWN
+    headings = HeadingPaths(text) if markdown and file is None else None
     pieces: list[DocumentPiece] = []
     for span in split(text, document.size, overlap, markdown=markdown):
         if len(pieces) == MAX_CHUNKS:
             raise PermanentFailure(f"the document makes more than {MAX_CHUNKS} chunks")
-        place = {} if file is None else file.place(span.start, span.end)
+        place: Mapping[str, object] = {} if file is None else file.place(span.start, span.end)
+        if headings is not None and (path := headings.at(span.start)):
+            place = {"headings": list(path)}
         pieces.append(_piece(document.target.document_id, len(pieces), span, span.of(text), place))
     if file is not None and not pieces and not document.attachments.files:
         raise PermanentFailure("no_text: there is no text in the file")
