@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from string import ascii_lowercase
 
 import pytest
 from ragwork_devkit import names, scaffold
@@ -32,7 +33,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A plugin of each kind, with the shortest and with the longest name."""
     folder = tmp_path_factory.mktemp("written")
     for number, kind in enumerate(KINDS.values()):
-        for name in ("abcdefghij"[number], f"a2345_7890_2345_789{'abcdefghij'[number]}"):
+        for name in (ascii_lowercase[number], f"a2345_7890_2345_789{ascii_lowercase[number]}"):
             scaffold.write(folder / kind.name / name, scaffold.plan(kind, name))
     return folder
 

@@ -141,6 +141,16 @@ async def test_an_answer_does_not_stop_before_the_fact(text, question, fact):
     assert fact in await answer(question, [passage(text)])
 
 
+async def test_who_is_meant_by_a_pronoun_is_said_with_it():
+    text = (
+        "The town has one harbour. Maria Anders was the first master of the lock. "
+        "She built the northern gate of the old harbour in two years. Boats pass it at noon."
+    )
+    said = await answer("Who built the northern gate of the old harbour?", [passage(text)])
+    assert "Maria Anders was the first master" in said
+    assert "Boats" not in said
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -166,16 +166,16 @@ def _report(
             context.console.say(f"{heading} {reason}")
         if len(reasons) > _MAX_REASONS:
             context.console.say(f"and {len(reasons) - _MAX_REASONS} more {heading}")
+    # What only files can be is told where there is some.
+    extras = {"attached": summary.attached, "skipped": len(summary.skipped)}
     counts = {
         "indexed": summary.indexed,
         "unchanged": summary.unchanged,
-        "attached": summary.attached,
-        "skipped": len(summary.skipped),
+        **{name: count for name, count in extras.items() if count},
         "failed": len(summary.failures),
         **({} if removed is None else {"removed": removed}),
     }
-    always = ("indexed", "unchanged", "failed")
-    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name in always)
+    said = ", ".join(f"{count} {name}" for name, count in counts.items())
     rate = f", {summary.indexed / seconds:.0f} docs/s" if seconds and summary.indexed else ""
     data = {"documents": total, **counts, "seconds": round(seconds, 3)}
     context.console.result(data, f"{total} documents: {said}{rate}")

@@ -57,6 +57,8 @@ _NUMBER = re.compile(r"\d+")
 _NO_NUMBER, _NO_NAME = 0.5, 0.6
 #: What one gains that defines.
 _MEANING = 1.2
+#: How a sentence begins that goes on about what the one before it names.
+_PRONOUN = re.compile(r"(?:He|She|They|It|His|Her|Their|Its|This|These|Those)\b")
 _ASKS_MEANING = re.compile(r"^\W*(?:what (?:is|are)|what's|define|who (?:is|are))\b")
 _DEFINES = re.compile(r"\b(?:is|are|means?|stands for|refers to|consists of)\b", re.IGNORECASE)
 
@@ -139,7 +141,10 @@ def choose(question: str, passages: Sequence[Passage]) -> Chosen:
         if c.sentence.passage in answering.passages
     ]
     several = _SEVERAL.search(question.casefold()) is not None
-    ordered = sorted(_select(scored, answering.most, several=several), key=lambda s: (s.passage, s.order))
+    selected = _select(scored, answering.most, several=several)
+    if kind.name:
+        selected = _with_named(selected, candidates)
+    ordered = sorted(selected, key=lambda s: (s.passage, s.order))
     return Chosen(tuple(ordered), in_doubt=answering.in_doubt)
 
 
@@ -289,6 +294,16 @@ def _select(scored: list[tuple[float, _Candidate]], most: int, *, several: bool)
         if len(chosen) == most:
             break
     return [candidate.sentence for candidate in chosen]
+
+
+def _with_named(selected: list[Sentence], candidates: Sequence[_Candidate]) -> list[Sentence]:
+    """``selected``; where it is one sentence alone about somebody whom the one before it names, that one, too."""
+    if len(selected) != 1 or not _PRONOUN.match(selected[0].shown):
+        return selected
+    (only,) = selected
+    place = (only.passage, only.order - 1)
+    before = (c.sentence for c in candidates if (c.sentence.passage, c.sentence.order) == place)
+    return [*selected, *(sentence for sentence in before if sentence.kind == "text")]
 
 
 def _alike(a: _Candidate, b: _Candidate) -> bool:
