@@ -6,6 +6,7 @@ from typing import Protocol
 import attrs
 
 from ragwork_hooks.auth import Principal
+from ragwork_hooks.documents import Corpus
 from ragwork_hooks.storage import Transaction
 
 
@@ -38,8 +39,11 @@ class PastRun:
 class Answering(Protocol):
     """Capability of the plugin that answers questions."""
 
-    async def answer(self, principal: Principal, corpus_id: str, question: str, top_k: int) -> CitedAnswer:
-        """As ``POST /v1/run`` would, in a session that is gone afterwards. Raises ``ProviderError`` and ``Problem``."""
+    async def answer(self, principal: Principal, corpus: Corpus, question: str, top_k: int) -> CitedAnswer:
+        """As ``POST /v1/run`` would from ``corpus`` as it is given, in a session that is gone afterwards.
+
+        Raises ``ProviderError`` and ``Problem``.
+        """
 
     async def past_runs(
         self, tx: Transaction, runs: Collection[tuple[str, str]]

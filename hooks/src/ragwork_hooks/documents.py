@@ -36,6 +36,22 @@ class Corpus:
     generation: GenerationSettings | None = None
     reranking: Reranking | None = None
 
+    def query(self, text: str, top_k: int, scope: ReadScope, min_score: float | None = None) -> Query:
+        """``text`` as it is asked of this corpus; ``min_score`` is the corpus' own where it is ``None``."""
+        return Query(
+            corpus_id=self.id,
+            text=text,
+            top_k=top_k,
+            embedder=self.embedder,
+            min_score=self.min_score if min_score is None else min_score,
+            options=self.options,
+            reranking=self.reranking,
+            fallback=self.fallback,
+            shadow=self.shadow,
+            shadow_options=self.shadow_options,
+            scope=scope,
+        )
+
 
 @attrs.frozen(kw_only=True)
 class Ingestion:

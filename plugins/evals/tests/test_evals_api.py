@@ -4,6 +4,10 @@ import asyncio
 import json
 
 import pytest
+from ragwork_evals.evaluation import AskedQuestion, EvalSettings, Evaluator
+from ragwork_evals.metrics import GroundTruth
+from ragwork_hooks.auth import Principal, Role
+from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.governance import Subject
 from ragwork_testkit.platform import DEFAULT_PLUGINS
 
@@ -71,8 +75,9 @@ async def test_a_set_is_asked_scored_listed_and_compared(app):
     assert first["metrics"]["holds"] == 1.0
     assert first["metrics"]["cites"] == 1.0
     assert first["metrics"]["refused_lacking"] == 1.0
-    worse = await evaluated(app, key, set_id, top_k=1, min_score=1.0)
+    worse = await evaluated(app, key, set_id, top_k=1, min_score=1.0, answers=True)
     assert worse["metrics"]["recall"] == 0.0
+    assert worse["metrics"]["refused"] == 1.0, "answers stood on what the evaluation leaves out"
     results = (await app.call("GET", f"{EVALS}/{first['id']}/results?limit=3", key)).data
     assert [row["n"] for row in results["items"]] == [1, 2, 3]
     assert results["items"][0]["found"] == ["harbour"]
@@ -178,6 +183,24 @@ async def test_the_command_compares_two_configurations(app, tmp_path):
         file.write_text(line)
         with pytest.raises(RuntimeError, match=said):
             await app.command("eval", **options)
+
+
+async def test_a_question_that_cannot_be_asked_fails_with_the_provider_s_reason(app):
+    await filled(app)
+    evaluator = Evaluator(app.platform.facades["evals"])
+
+    class Away:
+        async def prepare(self, tenant_id, asked):
+            raise ProviderError("EMBEDDING_ERROR", "the service is away")
+
+    async def advance(more):
+        raise AssertionError(more)
+
+    evaluator._search = Away()
+    asked = [AskedQuestion(n=n, question="?", expected=GroundTruth(documents=["a"])) for n in (1, 2)]
+    asker = Principal(tenant_id="t1", user_id="ann", credential_id="k", kind="system", role=Role.ADMIN)
+    with pytest.raises(ProviderError, match="the service is away"):
+        await evaluator.ask(asker, "c", asked, EvalSettings(), advance)
 
 
 async def test_an_evaluation_whose_worker_dies_is_made_again_once(app):

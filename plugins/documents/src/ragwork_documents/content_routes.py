@@ -3,8 +3,10 @@
 from typing import Final
 from urllib.parse import quote
 
+import attrs
 from ragwork_hooks.authz import Resource
 from ragwork_hooks.errors import Problem, not_found
+from ragwork_hooks.fields import number
 from ragwork_hooks.http import AnyRoute, Empty, File, Page, Request
 from ragwork_hooks.retrieval import Chunk, Index
 from ragwork_hooks.services import Services
@@ -14,7 +16,6 @@ from ragwork_toolkit.routes import read_route
 
 from ragwork_documents.ingestion.file_text import text_key
 from ragwork_documents.permissions import acl
-from ragwork_documents.schemas import ChunkResponse, DocumentVersionQuery
 
 #: A document is somebody's, and what is in it may do anything in a browser that takes it for a page of ours.
 _HEADERS: Final = {
@@ -22,6 +23,32 @@ _HEADERS: Final = {
     "Content-Security-Policy": "sandbox; default-src 'none'",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+@attrs.frozen(kw_only=True)
+class DocumentVersionQuery:
+    """Which version of a document is wanted."""
+
+    #: That of a citation; one whose content was replaced since is not found. Absent for the present one. Example: 1
+    version: int | None = number(default=None, ge=1, le=2**31 - 1)
+
+
+@attrs.frozen(kw_only=True)
+class ChunkResponse:
+    """A passage of a document, as the index keeps it."""
+
+    #: The passage, as citations name it. Example: "leave:0"
+    id: str
+    #: Its place in the document, from 0. Example: 0
+    ordinal: int
+    #: What it says; a piece of a table begins with the table's header. Example: "Every employee has 30 days of leave."
+    text: str
+    #: Where it begins in the document's text, in characters. Example: 0
+    start: int
+    #: Where it ends. Example: 36
+    end: int
+    #: Where in a file it stands: page, slide, sheet, cells, headings. Example: {"page": 3}
+    metadata: dict[str, object]
 
 
 class DocumentContents:

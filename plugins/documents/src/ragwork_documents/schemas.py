@@ -223,32 +223,6 @@ class DocumentResponse:
 
 
 @attrs.frozen(kw_only=True)
-class DocumentVersionQuery:
-    """Which version of a document is wanted."""
-
-    #: That of a citation; one whose content was replaced since is not found. Absent for the present one. Example: 1
-    version: int | None = number(default=None, ge=1, le=2**31 - 1)
-
-
-@attrs.frozen(kw_only=True)
-class ChunkResponse:
-    """A passage of a document, as the index keeps it."""
-
-    #: The passage, as citations name it. Example: "leave:0"
-    id: str
-    #: Its place in the document, from 0. Example: 0
-    ordinal: int
-    #: What it says; a piece of a table begins with the table's header. Example: "Every employee has 30 days of leave."
-    text: str
-    #: Where it begins in the document's text, in characters. Example: 0
-    start: int
-    #: Where it ends. Example: 36
-    end: int
-    #: Where in a file it stands: page, slide, sheet, cells, headings. Example: {"page": 3}
-    metadata: dict[str, object]
-
-
-@attrs.frozen(kw_only=True)
 class DocumentPermissionRequest:
     """A grant. A principal of type ``tenant`` is the caller's own tenant. A user or group who does not exist is
     refused, unless ``create`` makes the user (a reader) or the group (without members).

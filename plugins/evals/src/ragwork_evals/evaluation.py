@@ -11,7 +11,6 @@ from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import Corpus, CorpusSearch, DocumentCatalog
 from ragwork_hooks.errors import Problem, not_found
 from ragwork_hooks.provider_kinds import RETRIEVAL
-from ragwork_hooks.retrieval import Query
 from ragwork_hooks.services import Services
 
 from ragwork_evals.metrics import GroundTruth, answer_scores, retrieval_scores
@@ -31,6 +30,16 @@ class EvalSettings:
     rerank: bool = True
     prefix: str = ""
     answers: bool = False
+
+    def over(self, corpus: Corpus) -> Corpus:
+        """``corpus`` as it is asked; nothing is asked in its shadow."""
+        return attrs.evolve(
+            corpus,
+            options={**corpus.options, **self.options},
+            min_score=corpus.min_score if self.min_score is None else self.min_score,
+            reranking=corpus.reranking if self.rerank else None,
+            shadow=None,
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -62,9 +71,8 @@ class Evaluator:
 
     async def check(self, tenant_id: str, corpus_id: str, settings: EvalSettings) -> None:
         """Raises ``Problem`` 404 for an unknown corpus, 422 for options that its retriever does not take."""
-        corpus = await self._corpus(tenant_id, corpus_id)
-        options = {**corpus.options, **settings.options}
-        await self._services.providers.check(RETRIEVAL, corpus.retriever, options, tenant_id)
+        corpus = settings.over(await self._corpus(tenant_id, corpus_id))
+        await self._services.providers.check(RETRIEVAL, corpus.retriever, corpus.options, tenant_id)
 
     async def ask(
         self,
@@ -78,30 +86,19 @@ class Evaluator:
 
         Raises ``Problem`` 404 for a corpus that is gone, and the ``ProviderError`` of a question that can't be asked.
         """
-        corpus = await self._corpus(principal.tenant_id, corpus_id)
+        corpus = settings.over(await self._corpus(principal.tenant_id, corpus_id))
         results: list[QuestionResult] = []
         for start in range(0, len(questions), _AT_ONCE):
             asked = questions[start : start + _AT_ONCE]
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(principal, corpus, each, settings)) for each in asked]
-            results += [task.result() for task in tasks]
+            results += await asyncio.gather(*(self._one(principal, corpus, each, settings) for each in asked))
             await advance(len(asked))
         return results
 
     async def _one(
         self, principal: Principal, corpus: Corpus, asked: AskedQuestion, settings: EvalSettings
     ) -> QuestionResult:
-        query = Query(
-            corpus_id=corpus.id,
-            text=asked.question,
-            top_k=settings.top_k,
-            embedder=corpus.embedder,
-            min_score=corpus.min_score if settings.min_score is None else settings.min_score,
-            options={**corpus.options, **settings.options},
-            reranking=corpus.reranking if settings.rerank else None,
-            fallback=corpus.fallback,
-            scope=await self._services.read_scope(principal, RETRIEVE),
-        )
+        scope = await self._services.read_scope(principal, RETRIEVE)
+        query = corpus.query(asked.question, settings.top_k, scope)
         prepared = await self._search.prepare(principal.tenant_id, [(corpus.retriever, query)])
         async with self._services.db.tenant(principal.tenant_id, "read") as tx:
             answers = await prepared.read(tx, await self._services.read_scope(principal, RETRIEVE))
@@ -112,13 +109,13 @@ class Evaluator:
         expected = attrs.evolve(asked.expected, documents=documents)
         scores = dict(retrieval_scores(expected, found, [passage.text for passage in passages]))
         if settings.answers:
-            scores |= await self._answered(principal, corpus.id, asked.question, expected, settings.top_k)
+            scores |= await self._answered(principal, corpus, asked.question, expected, settings.top_k)
         return QuestionResult(n=asked.n, found=list(dict.fromkeys(found)), scores=scores)
 
     async def _answered(
-        self, principal: Principal, corpus_id: str, question: str, expected: GroundTruth, top_k: int
+        self, principal: Principal, corpus: Corpus, question: str, expected: GroundTruth, top_k: int
     ) -> Mapping[str, float]:
-        answer = await self._answering.answer(principal, corpus_id, question, top_k)
+        answer = await self._answering.answer(principal, corpus, question, top_k)
         cited = [citation.document_id for citation in answer.citations]
         return answer_scores(expected, answer.text, cited, [citation.quote for citation in answer.citations])
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from ragwork_hooks.answering import CitedAnswer, CitedQuote, PastRun
 from ragwork_hooks.auth import Principal
+from ragwork_hooks.documents import Corpus
 from ragwork_hooks.storage import Transaction
 
 from ragwork_agent.run.run import Run, RunInput
@@ -31,14 +32,15 @@ class RunAnswering:
     def __init__(self, runtime: AgentRuntime) -> None:
         self._runtime = runtime
 
-    async def answer(self, principal: Principal, corpus_id: str, question: str, top_k: int) -> CitedAnswer:
+    async def answer(self, principal: Principal, corpus: Corpus, question: str, top_k: int) -> CitedAnswer:
         """See ``Answering.answer``."""
         request_id = uuid4().hex
         asked = RunInput(
             principal=principal,
             request_id=request_id,
             session_id=f"answer-{request_id}",
-            corpus_ids=(corpus_id,),
+            corpus_ids=(corpus.id,),
+            corpora=(corpus,),
             message=question,
             top_k=top_k,
         )

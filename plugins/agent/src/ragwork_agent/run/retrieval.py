@@ -7,7 +7,7 @@ from ragwork_hooks.admission import ServiceLimits
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import Corpus, CorpusPassage, PreparedSearch, SearchAnswers
-from ragwork_hooks.retrieval import Passage, Query
+from ragwork_hooks.retrieval import Passage
 from ragwork_hooks.storage import Transaction
 
 from ragwork_agent.run.history import admissible
@@ -105,21 +105,10 @@ async def prepare(
     asked = []
     for corpus in corpora:
         provider = _provider(corpus, degrade)
-        own = provider == corpus.retriever
-        query = Query(
-            corpus_id=corpus.id,
-            text=text,
-            top_k=top_k,
-            embedder=corpus.embedder,
-            min_score=corpus.min_score if min_score is None else min_score,
+        query = corpus.query(text, top_k, scope, min_score)
+        if provider != corpus.retriever:
             # Another provider's options mean nothing to the one that stands in.
-            options=corpus.options if own else {},
-            fallback=corpus.fallback if own else (),
-            shadow=corpus.shadow if own else None,
-            shadow_options=corpus.shadow_options if own else {},
-            reranking=corpus.reranking,
-            scope=scope,
-        )
+            query = attrs.evolve(query, options={}, fallback=(), shadow=None, shadow_options={})
         asked.append((provider, query))
     return Retrieval(
         runtime=runtime,

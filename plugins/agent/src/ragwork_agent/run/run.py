@@ -39,6 +39,8 @@ class RunInput:
     top_k: int
     #: ``None`` for that of each corpus.
     min_score: float | None = None
+    #: Those of ``corpus_ids`` where they are not to be asked as the catalogue has them.
+    corpora: Sequence[Corpus] = ()
     audio: bool = False
     generation: GenerationOptions | None = None
     degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
@@ -92,7 +94,7 @@ class Run:
 
     async def _work(self) -> None:
         asked = self._asked
-        corpora = [await self._corpus(corpus_id) for corpus_id in asked.corpus_ids]
+        corpora = asked.corpora or [await self._corpus(corpus_id) for corpus_id in asked.corpus_ids]
         lease = SessionLease(
             self._runtime, asked.principal.tenant_id, self._key, asked.request_id, self._partial
         )

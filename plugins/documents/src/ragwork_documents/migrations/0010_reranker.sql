@@ -2,7 +2,7 @@
 -- How passages are ranked a second time: {"reranker", "top_n", "budget_ms"}; NULL for not at all.
 ALTER TABLE documents.corpora ADD COLUMN reranking jsonb;
 
--- As before, and the rerankers.
+-- As before, with the chat models and the rerankers that corpora name.
 CREATE OR REPLACE FUNCTION documents.bound_providers()
     RETURNS TABLE (kind text, name text, corpora bigint, tenant_id text, corpus_id text)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import attrs
 from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import Corpus, CorpusPassage, CorpusSearch, SearchAnswers
@@ -74,20 +75,11 @@ class RetrieveApi:
         return await prepared.rerank(answers)
 
     async def _query(self, principal: Principal, body: RetrieveRequest, corpus: Corpus, top_k: int) -> Query:
-        return Query(
-            corpus_id=corpus.id,
-            text=body.query,
-            top_k=top_k,
-            embedder=corpus.embedder,
-            min_score=corpus.min_score if body.min_score is None else body.min_score,
+        scope = await self._services.read_scope(principal, RETRIEVE)
+        return attrs.evolve(
+            corpus.query(body.query, top_k, scope, body.min_score),
             filter=body.filter or {},
             distinct="document" if body.distinct else None,
-            options=corpus.options,
-            fallback=corpus.fallback,
-            shadow=corpus.shadow,
-            shadow_options=corpus.shadow_options,
-            reranking=corpus.reranking,
-            scope=await self._services.read_scope(principal, RETRIEVE),
         )
 
     async def _ranked(
