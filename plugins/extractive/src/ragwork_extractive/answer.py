@@ -23,15 +23,18 @@ SENTENCES_IN_DOUBT = 2
 #: retriever's ``lexical`` and ``semantic``, and its lead over others. Fitted on questions in six languages, of which a
 #: quarter had no answer; with less than 1 in all the corpus does not say. A retriever that tells no parts leaves it to
 #: ``_COVERAGE`` alone.
-_SENTENCE, _LEXICAL, _SEMANTIC, _LEAD = 0.64, 1.24, 0.57, 0.78
+_SENTENCE, _LEXICAL, _SEMANTIC, _LEAD = 0.66, 1.28, 0.587, 0.804
+#: Languages written in syllables or pairs of letters here, which a question shares by chance; so they need this much.
+_SYLLABIC, _SYLLABIC_EVIDENCE = frozenset({"km", "lo", "my", "th", "vi"}), 1.1
 #: A lead over fewer passages of other documents says nothing.
 _COMPARED = 3
 #: A passage that covers more than this share by itself answers; what covers less is only near …
 _COVERAGE = 0.5
 # … for questions of up to this many content words; a longer one needs the square root of it.
 _SHORT_QUESTION = 8
-#: A further sentence must be worth this share of the best one.
-_WORTH = 0.57
+#: A second sentence must be worth this share of the best one, a later one this, and one that lacks the kind of thing
+#: that is asked for this: it says more about the matter and nothing that was asked.
+_WORTH, _LATER_WORTH, _UNFIT_WORTH = 0.57, 0.68, 0.9
 #: The same, where a question names several things, for one that begins with one of them that none before began with.
 _TOPIC_WORTH = 0.2
 _SEVERAL = re.compile(
@@ -78,6 +81,19 @@ class _Candidate:
     topic: str | None
     vocabulary: frozenset[str]
     adjacent: int
+
+
+@attrs.frozen
+class _Scored:
+    """What a candidate is worth, and whether it has the kind of thing that is asked for."""
+
+    worth: float
+    fits: bool
+    candidate: _Candidate
+
+    @property
+    def rank(self) -> tuple[float, int, int]:
+        return -self.worth, self.candidate.sentence.passage, self.candidate.sentence.order
 
 
 @attrs.frozen
@@ -134,9 +150,10 @@ def choose(question: str, passages: Sequence[Passage]) -> Chosen:
         _shares(asked[reader], [c for c in candidates if c.sentence.passage == number])
         for number, reader in enumerate(readers)
     ]
-    answering = _answering(shares, passages, _needed(weights))
+    evidence = _SYLLABIC_EVIDENCE if language in _SYLLABIC else 1.0
+    answering = _answering(shares, passages, _needed(weights), evidence)
     scored = [
-        (_score(asked[readers[c.sentence.passage]], c, passages[c.sentence.passage]), c)
+        _score(asked[readers[c.sentence.passage]], c, passages[c.sentence.passage])
         for c in candidates
         if c.sentence.passage in answering.passages
     ]
@@ -217,14 +234,16 @@ def _needed(weights: Mapping[str, Mapping[str, float]]) -> float:
     return _COVERAGE * min(1.0, math.sqrt(_SHORT_QUESTION / longest))
 
 
-def _answering(shares: Sequence[_Shares], passages: Sequence[Passage], needed: float) -> _Answering:
+def _answering(
+    shares: Sequence[_Shares], passages: Sequence[Passage], needed: float, needed_evidence: float
+) -> _Answering:
     """Which passages speak about the question."""
     enough = frozenset(number for number, each in enumerate(shares) if each.passage > needed)
     if any(passage.lexical is None for passage in passages):
         return _Answering(enough, MAX_SENTENCES, in_doubt=False)
     evidence = [_evidence(each, number, passages) for number, each in enumerate(shares)]
     best = max(range(len(evidence)), key=lambda number: (evidence[number], -number))
-    if evidence[best] < 1:
+    if evidence[best] < needed_evidence:
         return _Answering(frozenset(), 0, in_doubt=False)
     if enough:
         return _Answering(enough, MAX_SENTENCES, in_doubt=False)
@@ -246,7 +265,12 @@ def _lead(number: int, passages: Sequence[Passage]) -> float:
     return max(0.0, passages[number].score - sum(others) / len(others))
 
 
-def _score(asked: _Question, candidate: _Candidate, passage: Passage) -> float:
+def _score(asked: _Question, candidate: _Candidate, passage: Passage) -> _Scored:
+    fit = _fit(asked, candidate.sentence)
+    return _Scored(_worth(asked, candidate, passage) * fit, fit >= 1, candidate)
+
+
+def _worth(asked: _Question, candidate: _Candidate, passage: Passage) -> float:
     sentence = candidate.sentence
     if not candidate.own and not candidate.above:
         return 0.0
@@ -262,7 +286,7 @@ def _score(asked: _Question, candidate: _Candidate, passage: Passage) -> float:
         score *= 0.75
     if sentence.shown.endswith((":", "?")):
         score *= 0.6
-    return score * _fit(asked, sentence)
+    return score
 
 
 def _fit(asked: _Question, sentence: Sentence) -> float:
@@ -278,22 +302,29 @@ def _fit(asked: _Question, sentence: Sentence) -> float:
     return _MEANING if _ASKS_MEANING.search(asked.text) and _DEFINES.search(sentence.shown) else 1.0
 
 
-def _select(scored: list[tuple[float, _Candidate]], most: int, *, several: bool) -> list[Sentence]:
+def _select(scored: Sequence[_Scored], most: int, *, several: bool) -> list[Sentence]:
     """Greedy: the best first, then what still adds something."""
     chosen: list[_Candidate] = []
     topics: set[str | None] = {None}
-    best = max((score for score, _ in scored), default=0.0)
-    pool = [pair for pair in scored if pair[0] > 0.0]
-    pool.sort(key=lambda pair: (-pair[0], pair[1].sentence.passage, pair[1].sentence.order))
-    for score, candidate in pool:
-        worth = _TOPIC_WORTH if several and candidate.topic not in topics else _WORTH
-        if score < worth * best or any(_alike(candidate, other) for other in chosen):
+    best = max((each.worth for each in scored), default=0.0)
+    for each in sorted((each for each in scored if each.worth > 0), key=lambda each: each.rank):
+        candidate = each.candidate
+        new_topic = several and candidate.topic not in topics
+        needed = _TOPIC_WORTH if new_topic else _needed_worth(len(chosen), fits=each.fits)
+        if each.worth < needed * best or any(_alike(candidate, other) for other in chosen):
             continue
         chosen.append(candidate)
         topics.add(candidate.topic)
         if len(chosen) == most:
             break
     return [candidate.sentence for candidate in chosen]
+
+
+def _needed_worth(chosen: int, *, fits: bool) -> float:
+    """What share of the best one's worth a sentence needs after ``chosen`` others."""
+    if chosen and not fits:
+        return _UNFIT_WORTH
+    return _WORTH if chosen < 2 else _LATER_WORTH
 
 
 def _with_named(selected: list[Sentence], candidates: Sequence[_Candidate]) -> list[Sentence]:
