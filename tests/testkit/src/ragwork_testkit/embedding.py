@@ -20,6 +20,7 @@ from ragwork_hooks.provider_kinds import EMBEDDING
 from ragwork_hooks.retrieval import Embedder
 
 from ragwork_testkit.contract import ProviderContract
+from ragwork_testkit.timing import shortest
 
 Vector = Sequence[float]
 Purpose = Literal["query", "document"]
@@ -27,6 +28,9 @@ Purpose = Literal["query", "document"]
 PURPOSES: Final[tuple[Purpose, ...]] = ("query", "document")
 #: Longest time in seconds for which embedding may keep the event loop from its other work.
 MAX_STALL: Final = 0.05
+#: Longest time in seconds for a query beside documents under way, and for a document after some that were cancelled.
+MAX_WAIT: Final = 0.5
+MAX_LEAVING: Final = 1.0
 #: Same direction, for providers whose arithmetic depends on what else is in a batch.
 SAME: Final = 0.999
 
@@ -188,39 +192,24 @@ class EmbedderContract(ProviderContract):
     async def test_the_event_loop_goes_on_while_documents_run(self, embedder: Embedder) -> None:
         """The event loop goes on while documents are embedded: compute in a thread, or await between texts."""
         texts = await _work(embedder, seconds=0.4)
-        worst = [await _longest_stall(embedder, texts)]
-        while min(worst) > MAX_STALL and len(worst) < 3:  # another process may have had the processor
-            worst.append(await _longest_stall(embedder, texts))
-        assert min(worst) <= MAX_STALL, f"the loop stood still for {worst} s"
+        stall = await shortest(lambda: _longest_stall(embedder, texts), MAX_STALL)
+        assert stall <= MAX_STALL, f"the loop stood still for {stall:.3f} s"
 
     async def test_a_query_overtakes_running_documents(self, embedder: Embedder) -> None:
         """A query does not wait for documents under way: embed documents in small batches and let queries go
         first.
         """
-        documents = asyncio.create_task(embedder.embed(await _work(embedder, seconds=1.0), "document"))
-        await asyncio.sleep(0.05)
-        start = time.perf_counter()
-        (vector,) = await embedder.embed([_TEXTS[0]], "query")
-        waited = time.perf_counter() - start
-        assert not documents.done(), "the query waited for the documents"
-        check_vector(vector, embedder.dimension)
-        documents.cancel()
-        await asyncio.wait([documents])
-        assert waited < 0.5
+        texts = await _work(embedder, seconds=1.0)
+        waited = await shortest(lambda: _query_beside(embedder, texts), MAX_WAIT)
+        assert waited <= MAX_WAIT, f"the query waited {waited:.3f} s for the documents"
 
     async def test_a_cancelled_call_frees_its_place(self, embedder: Embedder) -> None:
         """A cancelled call frees its place within a second: look between batches whether the caller is still
         there.
         """
         texts = await _work(embedder, seconds=2.0)
-        bulk = asyncio.create_task(embedder.embed(texts, "document"))
-        await asyncio.sleep(0.05)
-        bulk.cancel()
-        await asyncio.wait([bulk])
-        assert bulk.cancelled()
-        start = time.perf_counter()
-        await embedder.embed(_TEXTS[:1], "document")
-        assert time.perf_counter() - start < 1.0, "cancelled documents are still being embedded"
+        taken = await shortest(lambda: _document_after_cancelled(embedder, texts), MAX_LEAVING)
+        assert taken <= MAX_LEAVING, f"cancelled documents were still embedded for {taken:.3f} s"
 
     async def test_a_cancelled_call_leaves_its_neighbours_alone(self, embedder: Embedder) -> None:
         """A cancelled call leaves the others alone: do not cancel a batch that other callers share."""
@@ -271,3 +260,30 @@ async def _longest_stall(embedder: Embedder, texts: Sequence[str]) -> float:
         worst = max(worst, time.perf_counter() - start - 0.001)
     await documents
     return worst
+
+
+async def _query_beside(embedder: Embedder, texts: Sequence[str]) -> float:
+    documents = asyncio.create_task(embedder.embed(texts, "document"))
+    await asyncio.sleep(0.05)
+    start = time.perf_counter()
+    (vector,) = await embedder.embed([_TEXTS[0]], "query")
+    waited = time.perf_counter() - start
+    assert not documents.done(), "the query waited for the documents"
+    check_vector(vector, embedder.dimension)
+    await _cancelled(documents)
+    return waited
+
+
+async def _document_after_cancelled(embedder: Embedder, texts: Sequence[str]) -> float:
+    documents = asyncio.create_task(embedder.embed(texts, "document"))
+    await asyncio.sleep(0.05)
+    await _cancelled(documents)
+    assert documents.cancelled()
+    start = time.perf_counter()
+    await embedder.embed(_TEXTS[:1], "document")
+    return time.perf_counter() - start
+
+
+async def _cancelled(task: asyncio.Task[Sequence[Vector]]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
