@@ -73,7 +73,7 @@ test-docs: develop
 
 # Tests that need programs which .venv does not hold; .ci/install-programs brings them on Debian.
 test-programs: develop
-	RAGWORK_REQUIRE_PROGRAMS=1 $(PYTEST) -m program
+	RAGWORK_REQUIRE_PROGRAMS=1 $(PARALLEL) -m program
 
 lint: style types imports
 

@@ -4,9 +4,12 @@ Metadata of everything installed is read without importing it; code is imported 
 operator enabled or a binding names. A load failure, a missing name and a duplicate are errors.
 """
 
+import os
+import sys
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
@@ -36,8 +39,7 @@ class InstalledEntryPoint:
 def installed(group: str) -> dict[str, InstalledEntryPoint]:
     """Every entry point of ``group`` by name. Two of one name raise ``ConfigError`` naming both owners."""
     found: dict[str, InstalledEntryPoint] = {}
-    for point in entry_points(group=group):
-        entry = _describe(point)
+    for entry in _entries(_places()).get(group, ()):
         other = found.get(entry.name)
         if other is not None and other.distribution != entry.distribution:
             raise ConfigError(
@@ -47,6 +49,19 @@ def installed(group: str) -> dict[str, InstalledEntryPoint]:
             )
         found[entry.name] = entry
     return found
+
+
+@lru_cache(maxsize=1)
+def _entries(places: tuple[tuple[str, int], ...]) -> dict[str, list[InstalledEntryPoint]]:
+    """What is installed in ``places`` by group. Reading it takes 25 ms; a start asks twenty times."""
+    points = entry_points()
+    ours = sorted(group for group in points.groups if group.startswith("ragwork."))
+    return {group: [_describe(point) for point in points.select(group=group)] for group in ours}
+
+
+def _places() -> tuple[tuple[str, int], ...]:
+    """The folders of ``sys.path`` with their last change: installing and uninstalling changes one."""
+    return tuple((path, os.stat(path).st_mtime_ns) for path in sys.path if os.path.exists(path))
 
 
 def needed(group: str, name: str, missing: ConfigError) -> Any:
