@@ -209,7 +209,7 @@ class EmbedderContract(ProviderContract):
         """
         texts = await _work(embedder, seconds=2.0)
         taken = await shortest(lambda: _document_after_cancelled(embedder, texts), MAX_LEAVING)
-        assert taken <= MAX_LEAVING, f"cancelled documents were still embedded for {taken:.3f} s"
+        assert taken <= MAX_LEAVING, f"cancelled documents are still being embedded after {taken:.3f} s"
 
     async def test_a_cancelled_call_leaves_its_neighbours_alone(self, embedder: Embedder) -> None:
         """A cancelled call leaves the others alone: do not cancel a batch that other callers share."""
