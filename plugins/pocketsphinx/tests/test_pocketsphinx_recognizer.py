@@ -168,11 +168,16 @@ async def test_as_many_words_as_allowed_are_listened_for_and_no_more(ears):
 
 
 async def test_the_event_loop_stays_free_and_a_cancelled_call_stops_the_work(ears):
+    short = await say("Open the last document.")
+    begun = time.perf_counter()
+    await ears.recognize(short, tuple(PHRASES))
+    alone = time.perf_counter() - begun
     said = wav_conversion.read(await say("How many users are active? " * 20))
-    long = of(wav(said[: 30 * 16_000].tobytes()))
-    task = asyncio.create_task(ears.recognize(long))
+    # As long as is allowed: a quick machine hears half a minute in less than five seconds.
+    long = said[: wav_conversion.MAX_SECONDS // 2 * 16_000].tobytes() * 2
+    task = asyncio.create_task(ears.recognize(of(wav(long))))
     gaps, last, begun = [], time.perf_counter(), time.perf_counter()
-    while last - begun < 5:
+    while last - begun < 1:
         await asyncio.sleep(0.001)
         gaps.append(time.perf_counter() - last)
         last = time.perf_counter()
@@ -182,8 +187,8 @@ async def test_the_event_loop_stays_free_and_a_cancelled_call_stops_the_work(ear
     with pytest.raises(asyncio.CancelledError):
         await task
     begun = time.perf_counter()
-    assert "document" in await ears.recognize(await say("Open the last document."), tuple(PHRASES))
-    assert time.perf_counter() - begun < 5
+    assert "document" in await ears.recognize(short, tuple(PHRASES))
+    assert time.perf_counter() - begun < min(5, alone + 2)
 
 
 async def test_closing_ends_the_thread():

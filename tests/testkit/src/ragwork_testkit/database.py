@@ -5,7 +5,6 @@ import hashlib
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -13,9 +12,6 @@ import attrs
 from ragwork_embedded.server import provider
 from ragwork_hooks.storage import DatabaseServer, DatabaseUrls
 from ragwork_kernel.data import migrations, roles
-
-#: What a database needs to outlive its machine, which no test's does; a killed server loses nothing without it.
-_CRASH_SAFETY: Final = ("fsync", "full_page_writes")
 
 
 @attrs.define
@@ -28,11 +24,13 @@ class PostgresServer:
     @classmethod
     async def start(cls, folder: Path) -> "PostgresServer":
         server = provider.open(folder)
-        started = cls(server, await server.start())
-        for setting in _CRASH_SAFETY:
-            await started.run(f"ALTER SYSTEM SET {setting} = off")
-        await started.run("SELECT pg_reload_conf()")
-        return started
+        return cls(server, await server.start())
+
+    async def skip_fsync(self) -> None:
+        """For data that need not outlive this machine; what is measured or killed keeps its server as users have it."""
+        for setting in ("fsync", "full_page_writes"):
+            await self.run(f"ALTER SYSTEM SET {setting} = off")
+        await self.run("SELECT pg_reload_conf()")
 
     @contextlib.asynccontextmanager
     async def database(self, sources: Sequence[migrations.Source]) -> AsyncIterator["FreshDatabase"]:

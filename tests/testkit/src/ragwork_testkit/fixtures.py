@@ -60,6 +60,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """One embedded Postgres for the whole session."""
     server = asyncio.run(PostgresServer.start(tmp_path_factory.mktemp("postgres")))
+    asyncio.run(server.skip_fsync())
     yield server
     asyncio.run(server.server.stop())
 
