@@ -25,7 +25,7 @@ SENTENCES_IN_DOUBT = 2
 #: ``_COVERAGE`` alone.
 _SENTENCE, _LEXICAL, _SEMANTIC, _LEAD = 0.66, 1.28, 0.587, 0.804
 #: Languages written in syllables or pairs of letters here, which a question shares by chance; so they need this much.
-_SYLLABIC, _SYLLABIC_EVIDENCE = frozenset({"km", "lo", "my", "th", "vi"}), 1.1
+_SYLLABIC, _SYLLABIC_EVIDENCE = frozenset({"km", "lo", "my", "th", "vi"}), 1.06
 #: A lead over fewer passages of other documents says nothing.
 _COMPARED = 3
 #: A passage that covers more than this share by itself answers; what covers less is only near …
