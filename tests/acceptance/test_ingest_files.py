@@ -1,11 +1,12 @@
 """``ragwork ingest PATH…``: folders, patterns and archives, told by content, kept in step, killed and begun again."""
 
 import io
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
-import time
 import zipfile
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -137,18 +138,29 @@ def test_patterns_and_archives_have_the_ids_of_their_paths(ragwork: Installed, t
         assert "error: " in done.stdout + done.stderr
 
 
+#: Files of the folder whose ingestion is killed.
+MANY = 1_000 if os.environ.get("RAGWORK_PROVE") else 200
+
+
 # Slow: ingests a folder that is large enough to be killed in the middle, three times.
+@pytest.mark.timeout(600)
 def test_a_folder_whose_ingestion_is_killed_loses_nothing_and_has_nothing_twice(
     ragwork: Installed, tmp_path: Path
 ) -> None:
     root = tmp_path / "many"
     root.mkdir()
-    for number in range(120):
+    for number in range(MANY):
         text = f"Gate {number} opens at {number} past noon. " * 20
-        content = {0: text.encode(), 1: f"<html><body><p>{text}</p></body></html>".encode(), 2: pdf(text)}[
-            number % 3
-        ]
-        (root / f"gate-{number}.{('txt', 'html', 'pdf')[number % 3]}").write_bytes(content)
+        page = f"<html><body><p>{text}</p></body></html>"
+        contents = {
+            "txt": text.encode(),
+            "html": page.encode(),
+            "pdf": pdf(text),
+            "csv": f"gate,text\n{number},{text}\n".encode(),
+            "json": json.dumps([{"gate": number, "text": text}]).encode(),
+        }
+        ending = list(contents)[number % len(contents)]
+        (root / f"gate-{number}.{ending}").write_bytes(contents[ending])
     command = [
         str(RAGWORK),
         "ingest",
@@ -160,17 +172,25 @@ def test_a_folder_whose_ingestion_is_killed_loses_nothing_and_has_nothing_twice(
         "--data-dir",
         str(ragwork.data_dir),
     ]
-    for _ in range(2):
-        process = subprocess.Popen(
-            command, cwd=ragwork.cwd, env=ragwork.environ({}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    for so_many in (
+        f"0/{MANY}",
+        rf"[1-9]\d*/{MANY}",
+    ):  # while it is being submitted, and when some are indexed
+        with subprocess.Popen(
+            command, cwd=ragwork.cwd, env=ragwork.environ({}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             start_new_session=True,
-        )  # fmt: skip
-        time.sleep(6)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        ) as process:  # fmt: skip
+            assert process.stderr is not None
+            progress = ""
+            while not re.search(so_many, progress):
+                said = os.read(process.stderr.fileno(), 4096).decode(errors="replace")
+                assert said, progress
+                progress += said
+            assert f"{MANY}/{MANY}" not in progress
+            os.killpg(process.pid, signal.SIGKILL)
     done = ragwork.json("ingest", str(root), "--tenant", "t3", "--corpus", "c")
-    assert (done["documents"], done["failed"], "skipped" in done) == (120, 0, False)
-    assert done["indexed"] + done["unchanged"] == 120
+    assert (done["documents"], done["failed"], "skipped" in done) == (MANY, 0, False)
+    assert done["indexed"] + done["unchanged"] == MANY
     documents = rows(ragwork, "t3")
     assert sorted(documents) == sorted(path.name for path in root.iterdir())
     assert {row["status"] for row in documents.values()} == {"succeeded"}

@@ -152,3 +152,48 @@ def test_a_million_characters_take_linear_time():
     text = ("word " * 30 + ".\n") * 6_600
     spans = cut(text, 1200, 150)
     assert 800 < len(spans) < 1_200
+
+
+ITEMS = [f"- Gate {n}. It opens at {n} past noon; ask for key number {n}." for n in range(8)]
+CODE = [f"    if gate == {n}: open(gate). # Comment {n}. See {n}" for n in range(10)]
+FENCED = ["```python", "# Opens them. All of them", "def run(gate):", *CODE, "```"]
+
+
+def around(block: list[str], before: int) -> str:
+    """``block`` below its heading and a line that announces it, between sentences."""
+    said = " ".join(f"Sentence {n} says little." for n in range(before))
+    return f"{said}\n\n## The gates\n\nThese there are:\n\n" + "\n".join(block) + f"\n\n{said}"
+
+
+@pytest.mark.parametrize("markdown", [True, False])
+@pytest.mark.parametrize("before", range(1, 40, 3))
+@pytest.mark.parametrize("block", [ITEMS, FENCED, [f"{n}. {item[2:]}" for n, item in enumerate(ITEMS)]])
+def test_a_list_and_code_stay_whole_below_what_announces_them(block, before, markdown):
+    text = around(block, before)
+    whole = [piece for span in cut(text, 900, 200, markdown) if "\n".join(block) in (piece := span.of(text))]
+    assert len(whole) == 1
+    assert "## The gates\n\nThese there are:" in whole[0]
+
+
+@pytest.mark.parametrize("markdown", [True, False])
+@pytest.mark.parametrize("size", range(160, 420, 13))
+@pytest.mark.parametrize(
+    "block", [ITEMS, FENCED, ["* one\n  and more of it", *ITEMS, "  1. within. It goes on"]]
+)
+def test_longer_ones_are_cut_between_items_and_lines(block, size, markdown):
+    text = around(block, 9)
+    lines = [line.strip() for line in "\n".join(block).split("\n")]
+    said = [
+        line.strip() for span in cut(text, size, size // 3, markdown) for line in span.of(text).split("\n")
+    ]
+    assert [line for line in said if line and any(line in whole for whole in lines)] == lines
+
+
+@pytest.mark.parametrize(
+    "unit", ["```\n", "- a\n", "a:\n", "# a\n\n- b\n- c\n", "~~~\n```\n", " " * 50 + "-\n", "1)\n"]
+)
+def test_hostile_lists_and_fences_take_linear_time(unit):
+    text = unit * (400_000 // len(unit))
+    started = time.thread_time()
+    cut(text, 1200, 150, markdown=True)
+    assert time.thread_time() - started < 20

@@ -2,7 +2,8 @@
 
 Pure: text in, character offsets out. A piece is filled up to the size, so short paragraphs share one;
 it ends, in order of preference, before a heading, after a paragraph, a line, a sentence, a word. A table
-is cut between rows, and each piece of it begins with the table's header.
+is cut between rows, and each piece of it begins with the table's header. A list or fenced code that fits
+in a piece stays whole, with the line that announces it; a longer one is cut between items or lines.
 """
 
 import re
@@ -13,6 +14,7 @@ import attrs
 from ragwork_hooks.fields import is_visible
 from ragwork_toolkit.sentences import Sentences
 
+from ragwork_documents.ingestion.line_blocks import LineBlocks
 from ragwork_documents.ingestion.tables import Table, Tables
 
 DEFAULT_SIZE: Final = 1200
@@ -53,8 +55,9 @@ def split(
     """Spans of ``text`` in order: each piece has at most ``size`` characters, no outer whitespace, and something
     to see. Together they hold every character that can be seen.
 
-    Neighbours share at most ``overlap`` characters, at most half of the former, and no rows of a table: all
-    pieces together are less than three times the text. Raises ``ValueError`` unless 0 <= overlap < size.
+    Neighbours share at most ``overlap`` characters, at most half of the former, and no rows of a table, items of
+    a list or lines of code: all pieces together are less than three times the text. Raises ``ValueError`` unless
+    0 <= overlap < size.
     """
     if not 0 <= overlap < size:
         raise ValueError(f"overlap {overlap} must be at least 0 and less than size {size}")
@@ -63,12 +66,14 @@ def split(
     boundaries: Sequence[_Boundary] = (paragraph, sentence, line, word)
     if markdown:
         boundaries = (_matches(_HEADING, text), paragraph, line, sentence, word)
-    tables = Tables(text)
+    tables, line_blocks = Tables(text), LineBlocks(text)
     start = covered = _skip_space(text, 0)
     while start < len(text):
         header = _header(text, tables.around(start), start, size)
         room = size if header is None else size - (header[1] - header[0] + 1)
-        end = _between_rows(text, tables, start, covered, _cut(len(text), start, covered, room, boundaries))
+        end = _cut(len(text), start, covered, room, boundaries)
+        end = _between_rows(text, tables, start, covered, end)
+        end = _between_lines(text, line_blocks, start, covered, end, size)
         span = Span(start, start + len(text[start:end].rstrip()), header)
         if is_visible(text[span.start : span.end]):
             yield span
@@ -76,7 +81,7 @@ def split(
         if covered >= len(text):
             return
         start = _skip_space(text, _resume(span, covered, size, overlap, (sentence, word)))
-        if any(tables.around(place + 1) for place in (start, covered)):
+        if any(tables.around(place + 1) or line_blocks.around(place + 1) for place in (start, covered)):
             start = covered
 
 
@@ -95,6 +100,22 @@ def _between_rows(text: str, tables: Tables, start: int, covered: int, end: int)
         return end
     row = table.start if end <= table.body else text.rfind("\n", 0, end) + 1
     return row if row > max(start, covered) and text[start:row].strip() else end
+
+
+def _between_lines(text: str, line_blocks: LineBlocks, start: int, covered: int, end: int, size: int) -> int:
+    """``end``, moved before the list or the code that it would divide where that fits in a piece, else before the
+    item or the line; where that leaves a piece.
+    """
+    block = line_blocks.around(end)
+    if block is None:
+        return end
+    places = [min(end, block.break_before(end))]
+    if block.end - block.announced <= size:
+        places = [block.announced, *places]
+    for place in places:
+        if place > max(start, covered) and text[start:place].strip():
+            return place
+    return end
 
 
 def _cut(length: int, start: int, covered: int, size: int, boundaries: Sequence[_Boundary]) -> int:

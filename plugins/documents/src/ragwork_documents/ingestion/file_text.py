@@ -1,5 +1,6 @@
 """A parsed file as one text, and where in the file each part of it stands."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -8,6 +9,7 @@ from ragwork_hooks.parsing import Parsed, TextBlock
 
 #: Markdown knows six levels of headings.
 _LEVELS: Final = 6
+_BACKTICKS: Final = re.compile("`+")
 
 
 def text_key(blob_key: str) -> str:
@@ -90,7 +92,8 @@ def _pieces(block: TextBlock, before: TextBlock | None) -> Iterator[tuple[str, b
         case "list":
             yield "\n".join(f"- {line}" for line in block.text.splitlines()), True
         case "code":
-            yield f"```\n{block.text}\n```", True
+            fence = _fence(block.text)
+            yield f"{fence}\n{block.text}\n{fence}", True
         case _:
             yield block.text, True
 
@@ -101,6 +104,11 @@ def _same_table(a: TextBlock, b: TextBlock) -> bool:
 
 def _row(text: str) -> str:
     return f"| {_line(text)} |"
+
+
+def _fence(code: str) -> str:
+    """Longer than any run of backticks in ``code``, which would end it."""
+    return "`" * max(3, 1 + max(map(len, _BACKTICKS.findall(code)), default=0))
 
 
 def _line(text: str) -> str:
