@@ -13,7 +13,8 @@ from ragwork_hooks.retrieval import Passage, Query
 from ragwork_hooks.storage import Row
 from ragwork_pgvector import ranking, vectors
 from ragwork_pgvector.config import CorpusOptions
-from ragwork_pgvector.retriever import LocalRetriever, provider
+from ragwork_pgvector.question import Question
+from ragwork_pgvector.retriever import provider
 from ragwork_pgvector.terms import QuestionTerms
 from ragwork_testkit.retrieval import ANN, TENANT, Bench, WordEmbedder
 
@@ -27,7 +28,7 @@ def sized(bench: Bench, dimension: int) -> Bench:
     async def by_name(name: str) -> WordEmbedder:
         return embedder
 
-    return attrs.evolve(bench, embedder=embedder, retriever=LocalRetriever(by_name))
+    return attrs.evolve(bench, embedder=embedder, retriever=attrs.evolve(bench.retriever, embedder=by_name))
 
 
 async def lexical_only(bench: Bench, text: str) -> Sequence[Passage]:
@@ -144,7 +145,7 @@ async def test_one_round_trip_a_query(bench: Bench) -> None:
 
 async def test_statements_depend_on_shapes_never_on_values() -> None:
     def sql(text: str, readers: set[str], filter: dict[str, object]) -> str:
-        question = ranking.Question(
+        question = Question(
             corpus_id=text, terms=QuestionTerms.of(text), vector=vectors.packed([len(text)]), dimension=256,
             embedder=text, languages=None, unrelated_cosine=len(text) / 100, top_k=len(text),
             lexical_weight=0.5, filter=filter, distinct=None,

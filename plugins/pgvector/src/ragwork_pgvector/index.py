@@ -44,6 +44,7 @@ new_readers AS (
     SELECT ragwork.tenant(), $1, r.reader, r.expires_at
     FROM unnest($2::text[], $3::timestamptz[]) AS r (reader, expires_at)
     ON CONFLICT (tenant_id, reader, document_id) DO UPDATE SET expires_at = EXCLUDED.expires_at
+    WHERE readers.expires_at IS DISTINCT FROM EXCLUDED.expires_at
 )
 """
 

@@ -5,70 +5,28 @@ that the caller may read, so that nothing about the others shows in a score or a
 
 The planner knows nothing of the size of what the caller may read, and less of a corpus made a minute ago.
 So the statement leaves it no choice that could go wrong: LATERAL with OFFSET 0 is an index look-up per
-row, ``_among`` a hash look-up, and the legs meet in a GROUP BY instead of joins.
+row, ``among`` a hash look-up, and the legs meet in a GROUP BY instead of joins.
 """
 
 # ruff: noqa: S608 -- what enters the text are constants and placeholders; every value is a parameter
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final
 
-import attrs
 from ragwork_hooks.authz import ReadScope
 from ragwork_toolkit.scope_sql import Parameters
 from ragwork_toolkit.text.analysers import ANALYSERS
 
+from ragwork_pgvector.fusion import FOREIGN_LEXICAL_WEIGHT, POOL, among, answer, boosts, fused, saturation
+from ragwork_pgvector.question import Question
 from ragwork_pgvector.readers import scope_condition
-from ragwork_pgvector.terms import QuestionTerms
+from ragwork_pgvector.statistics import GRAPH_SHARE
+from ragwork_pgvector.terms import ENOUGH_WORDS, QUESTION_TERMS
 from ragwork_pgvector.vectors import VectorTable
 
-if TYPE_CHECKING:
-    from pgvector import HalfVector
-
-#: Candidates that each leg hands to the fusion.
-POOL: Final = 200
-#: Distinct terms of a question that are looked up in each language; the most frequent, then the first ones.
-QUESTION_TERMS: Final = 64
-#: A question with as many other words doesn't look up its stop words: they change little, and have long postings.
-ENOUGH_WORDS: Final = 2
-#: Least share of the lexical leg for documents whose language the embedder was not trained for: what its vectors say
-#: of them is mostly noise.
-FOREIGN_LEXICAL_WEIGHT: Final = 0.8
-#: The lexical leg's share of the relevance; in a foreign language ``FOREIGN_LEXICAL_WEIGHT``. Passages that have
-#: nothing to do with the question stay below 0.25 as a rule, and right ones above.
-RELEVANCE_LEXICAL_WEIGHT: Final = 0.5
 #: Vectors up to which an exact scan is at least as fast as a filtered walk through the graph.
 EXACT_VECTORS: Final = 20_000
-#: Least share of a table's vectors that must be readable for the graph: below, most of a walk is wasted.
-GRAPH_SHARE: Final = 0.2
-#: Pseudo relevance feedback: how many of the best passages move the question's vector, and how far.
-FEEDBACK_PASSAGES: Final = 2
-FEEDBACK_WEIGHT: Final = 0.8
-#: BM25: saturation of the term frequency, and how much a chunk's length counts.
-K1: Final = 1.2
-B: Final = 0.75
-
-
 _EMBEDDED: Final = "SELECT generation FROM permitted WHERE embedded"
-
-
-@attrs.frozen(kw_only=True)
-class Question:
-    """A question with its vector and what the corpus chose."""
-
-    corpus_id: str
-    terms: QuestionTerms
-    vector: "HalfVector"
-    dimension: int
-    embedder: str
-    #: What the embedder was trained for, ``None`` for many.
-    languages: frozenset[str] | None
-    #: See ``Embedder.unrelated_cosine``.
-    unrelated_cosine: float
-    top_k: int
-    lexical_weight: float
-    filter: Mapping[str, object]
-    distinct: Literal["document"] | None
 
 
 def ranking(question: Question, table: VectorTable, scope: ReadScope) -> tuple[str, list[object]]:
@@ -94,10 +52,10 @@ def ranking(question: Question, table: VectorTable, scope: ReadScope) -> tuple[s
         _lexical(corpus, terms, analysers),
         _graph(table, vector) if table.has_graph else _NO_GRAPH,
         _exact(table, vector, top_k, distinct=question.distinct is not None),
-        _fused(table, vector, weight, distinct=question.distinct is not None),
+        _candidates(table, vector, weight, distinct=question.distinct is not None),
     ]
     unrelated = p.bind(question.unrelated_cosine, "float8")
-    return "WITH " + ",".join(parts) + _answer(top_k, unrelated), p.values
+    return "WITH " + ",".join(parts) + answer(top_k, unrelated), p.values
 
 
 def _permitted(p: Parameters, question: Question, corpus: str, scope: ReadScope) -> str:
@@ -167,22 +125,12 @@ hits AS MATERIALIZED (
     FROM question q CROSS JOIN LATERAL (
         SELECT h.* FROM pgvector.postings h WHERE h.term = q.term OFFSET 0
     ) AS h
-    WHERE {_among("(h.generation, q.analyser)", "SELECT generation, analyser FROM permitted")}
+    WHERE {among("(h.generation, q.analyser)", "SELECT generation, analyser FROM permitted")}
 ),
-found AS MATERIALIZED (SELECT n, count(*) AS found FROM hits GROUP BY n),
-boosts AS MATERIALIZED (
-    SELECT array_agg(
-        q.weight * ln(1 + (t.chunks - coalesce(f.found, 0) + 0.5) / (coalesce(f.found, 0) + 0.5)) ORDER BY q.n
-    ) AS boosts
-    FROM totals t, question q LEFT JOIN found f USING (n)
-),
-attainable AS MATERIALIZED (
-    SELECT sum(boost) * {K1 + 1} AS score FROM boosts, unnest(boosts) AS boost
-),
+found AS MATERIALIZED (SELECT n, count(*) AS found FROM hits GROUP BY n),{boosts("found")},
 lexical AS MATERIALIZED (
     SELECT h.generation, h.ordinal, sum(
-        (SELECT boosts FROM boosts)[h.n] * h.frequency * {K1 + 1}
-            / (h.frequency + {K1} * ({1 - B} + h.length * (SELECT {B} / mean_length FROM totals)))
+        (SELECT boosts FROM boosts)[h.n] * {saturation("h.frequency", "h.length")}
     ) AS score
     FROM hits h
     GROUP BY h.generation, h.ordinal
@@ -207,7 +155,7 @@ walk AS MATERIALIZED (
     SELECT v.generation, v.ordinal
     FROM {table.name} v
     WHERE (SELECT graph FROM plan)
-        AND {_among("v.generation", _EMBEDDED)}
+        AND {among("v.generation", _EMBEDDED)}
     ORDER BY v.embedding OPERATOR(public.<#>) {vector}
     LIMIT {POOL}
 )"""
@@ -246,10 +194,9 @@ scan AS MATERIALIZED (
 )"""
 
 
-def _fused(table: VectorTable, vector: str, weight: str, *, distinct: bool) -> str:
+def _candidates(table: VectorTable, vector: str, weight: str, *, distinct: bool) -> str:
     best = "DISTINCT ON (generation)" if distinct else ""
     order = "ORDER BY generation, score DESC, ordinal" if distinct else ""
-    first = "WHERE row_number = 1" if distinct else ""
     return f"""
 pool AS (
     SELECT generation, ordinal, score FROM (
@@ -267,7 +214,7 @@ candidates AS (
     FROM (
         SELECT generation, ordinal, 0 AS lexical FROM chosen
         UNION ALL SELECT generation, ordinal, score FROM lexical
-        WHERE {_among("(generation, ordinal)", "SELECT generation, ordinal FROM chosen")}
+        WHERE {among("(generation, ordinal)", "SELECT generation, ordinal FROM chosen")}
     ) AS leg
     GROUP BY generation, ordinal
 ),
@@ -277,70 +224,11 @@ scored AS MATERIALIZED (
         -(v.embedding OPERATOR(public.<#>) {vector}) AS nearness,
         -(v.embedding OPERATOR(public.<#>) {vector}) AS cosine
     FROM candidates c CROSS JOIN LATERAL (
-        SELECT {_among("c.generation", "SELECT generation FROM permitted WHERE fluent")} AS fluent OFFSET 0
+        SELECT {among("c.generation", "SELECT generation FROM permitted WHERE fluent")} AS fluent OFFSET 0
     ) AS f LEFT JOIN LATERAL (
         SELECT v.embedding FROM {table.name} v
         WHERE v.generation = c.generation AND v.ordinal = c.ordinal
-            AND ((SELECT uniform FROM totals) OR {_among("c.generation", _EMBEDDED)})
+            AND ((SELECT uniform FROM totals) OR {among("c.generation", _EMBEDDED)})
         OFFSET 0
     ) AS v ON true
-),
-first AS MATERIALIZED ({_mixed("scored")}),
-feedback AS MATERIALIZED (
-    SELECT public.avg(embedding) AS mean FROM (
-        SELECT embedding FROM first WHERE embedding IS NOT NULL
-        ORDER BY score DESC, generation, ordinal LIMIT {FEEDBACK_PASSAGES}
-    ) AS best
-),
-nearer AS MATERIALIZED (
-    SELECT generation, ordinal, lexical, embedding, weight, fluent, cosine, nearness
-        - {FEEDBACK_WEIGHT} * (embedding OPERATOR(public.<#>) (SELECT mean FROM feedback)) AS nearness
-    FROM first
-),
-fused AS ({_mixed("nearer")}),
-ranked AS (
-    SELECT generation, ordinal, score, lexical, cosine, fluent,
-        row_number() OVER (PARTITION BY generation ORDER BY score DESC, ordinal)
-    FROM fused
-),
-answer AS (SELECT generation, ordinal, score, lexical, cosine, fluent FROM ranked {first}),
-folded AS (
-    SELECT a.*, row_number() OVER (PARTITION BY c.digest ORDER BY a.score DESC, a.generation, a.ordinal) AS nth
-    FROM answer a CROSS JOIN LATERAL (
-        SELECT c.digest FROM pgvector.chunks c WHERE c.generation = a.generation AND c.ordinal = a.ordinal OFFSET 0
-    ) AS c
-)"""
-
-
-def _among(column: str, generations: str) -> str:
-    # IS TRUE keeps this a hash look-up: as a join with a CTE of unknown size it may become a nested loop.
-    return f"({column} IN ({generations})) IS TRUE"
-
-
-def _mixed(source: str) -> str:
-    """``source`` with its score: lexical over its maximum, nearness between its minimum and maximum."""
-    return f"""
-    SELECT generation, ordinal, lexical, embedding, nearness, cosine, weight, fluent, least(1, greatest(0,
-        weight * coalesce(lexical / nullif(max(lexical) OVER (), 0), 0)
-        + (1 - weight) * coalesce(
-            CASE WHEN max(nearness) OVER () > min(nearness) OVER ()
-                THEN (nearness - min(nearness) OVER ()) / (max(nearness) OVER () - min(nearness) OVER ())
-                WHEN nearness IS NOT NULL THEN 1 END, 0)
-    )) AS score
-    FROM {source}
-"""
-
-
-def _answer(top_k: str, unrelated: str) -> str:
-    lexical = "least(1, coalesce(top.lexical / nullif((SELECT score FROM attainable), 0), 0))"
-    semantic = f"greatest(0, coalesce((top.cosine - {unrelated}) / (1 - {unrelated}), 0))"
-    weight = f"CASE WHEN top.fluent THEN {RELEVANCE_LEXICAL_WEIGHT} ELSE {FOREIGN_LEXICAL_WEIGHT} END"
-    return f"""
-SELECT d.document_id, c.chunk_id, c.text, top.score, d.source, d.version, c.start_offset, c.end_offset,
-    d.language, d.metadata || c.metadata AS metadata,
-    {lexical} AS lexical, top.cosine AS semantic,
-    {weight} * {lexical} + (1 - {weight}) * {semantic} AS relevance
-FROM (SELECT * FROM folded WHERE nth = 1 ORDER BY score DESC, generation, ordinal LIMIT {top_k}) AS top
-JOIN pgvector.documents d USING (generation)
-JOIN pgvector.chunks c USING (generation, ordinal)
-ORDER BY top.score DESC, d.document_id, c.ordinal"""
+),{fused(distinct=distinct)}"""

@@ -3,9 +3,15 @@
 That is imported where it is used: the first time takes 60 ms, so a retriever does it when it is opened.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import attrs
+
+#: Distinct terms of a question that are looked up in each language; the most frequent, then the first ones.
+QUESTION_TERMS: Final = 64
+#: A question with as many other words doesn't look up its stop words: they change little, and have long postings.
+ENOUGH_WORDS: Final = 2
 
 
 @attrs.frozen
@@ -53,3 +59,32 @@ class QuestionTerms:
             made.analysers.append(term.analysers)
             made.weights.append(weight)
         return made
+
+    def asked(self, analysers: int) -> Sequence["AskedTerm"]:
+        """The terms that are looked up in documents of ``analysers``, a bit for each of ``ANALYSERS``."""
+        chosen: dict[int, int] = {}
+        while analysers:
+            bit = analysers & -analysers
+            analysers ^= bit
+            for number in self._of(bit):
+                chosen[number] = chosen.get(number, 0) | bit
+        return [
+            AskedTerm(text=self.terms[number], analysers=mask, weight=self.weights[number])
+            for number, mask in sorted(chosen.items())
+        ]
+
+    def _of(self, bit: int) -> Sequence[int]:
+        """Places of the terms that documents of one analyser are asked for."""
+        own = [number for number, analysers in enumerate(self.analysers) if analysers & bit]
+        telling = [number for number in own if not self.stops[number]]
+        own = telling if len(telling) >= ENOUGH_WORDS else telling + [n for n in own if self.stops[n]]
+        return sorted(own, key=lambda n: (self.stops[n], -self.weights[n]))[:QUESTION_TERMS]
+
+
+@attrs.frozen(kw_only=True)
+class AskedTerm:
+    """A term of a question. Bit n of ``analysers``: documents that ``ANALYSERS[n]`` read are looked up for it."""
+
+    text: str
+    analysers: int
+    weight: int
