@@ -16,6 +16,7 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 from processes import Server, ragwork
+from ragwork_pgvector.statistics import count
 from ragwork_pgvector.terms import Postings
 from ragwork_pgvector.vectors import packed, register_codecs
 from ragwork_wordllama.encoder import WordllamaEncoder
@@ -70,7 +71,9 @@ async def fill(dsn: str, start: int, end: int) -> None:
     await connection.execute("SELECT set_config('ragwork.tenant', $1, false)", TENANT)
     for first in range(start, end, BATCH):
         await _batch(connection, encoder, first, list(texts(first, min(BATCH, end - first), vocabulary)))
-    await connection.execute("ANALYZE")
+    async with connection.transaction():
+        await count(connection, CORPUS)  # type: ignore[arg-type]  # a connection does what a transaction does
+    await connection.execute("VACUUM ANALYZE")
     await connection.close()
 
 

@@ -29,6 +29,8 @@ POSTINGS: Final = 400
 #: Postings of a term that are asked for whether the caller may read them. Only where as many others tell more of a term
 #: than those that the caller may read does one of these go unseen.
 MOST_POSTINGS: Final = 20_000
+#: Best chunks by their words that rights are asked for first, so that not all need be sorted.
+FIRST_CHECKED: Final = 2_000
 #: As migration 0005 has it in its index, to the letter.
 _IMPACT: Final = "(h.frequency / (h.frequency + 0.3::float8 + 0.009::float8 * h.length))"
 
@@ -77,7 +79,7 @@ totals AS MATERIALIZED (
 
 
 def _postings(corpus: str, terms: str, rights: str, bit: str, lists: str, present: str) -> str:
-    """CTEs ``question``, the terms with how many chunks have each, ``hits``, their postings, and ``boosts``."""
+    """CTEs ``question``, the terms with how many chunks have each, their postings, and ``partial`` scores."""
     may_read = f"""(
             SELECT {rights} AND q.analysers & ({bit % "d"}) <> 0
             FROM pgvector.documents d WHERE d.generation = h.generation
@@ -101,13 +103,14 @@ question AS MATERIALIZED (
             AND sum(boost) OVER rarest - boost < {TELLING} * sum(boost) OVER () AS whole
     FROM known WINDOW rarest AS (ORDER BY chunks, n)
 ),
-hits AS MATERIALIZED (
+whole_lists AS MATERIALIZED (
     SELECT q.n, h.generation, h.ordinal, h.length, h.frequency
     FROM question q CROSS JOIN LATERAL (
         SELECT h.generation, h.ordinal, h.length, h.frequency FROM pgvector.postings h WHERE h.term = q.term OFFSET 0
     ) AS h
     WHERE q.whole
-    UNION ALL
+),
+best_of_lists AS MATERIALIZED (
     SELECT q.n, h.generation, h.ordinal, h.length, h.frequency
     FROM question q CROSS JOIN LATERAL (
         SELECT h.* FROM (
@@ -119,12 +122,18 @@ hits AS MATERIALIZED (
     WHERE NOT q.whole
 ),
 found AS MATERIALIZED (
-    SELECT n, cut, CASE WHEN whole THEN chunks WHEN cut THEN greatest(chunks, postings) ELSE postings END AS found
-    FROM (
-        SELECT q.*, h.postings, NOT q.whole AND h.postings = {POSTINGS} AS cut
-        FROM (SELECT n, count(*) AS postings FROM hits GROUP BY n) AS h JOIN question q USING (n)
-    ) AS read
-),{boosts("found")}"""
+    SELECT n, false AS cut, chunks AS found FROM question WHERE whole
+    UNION ALL
+    SELECT h.n, h.postings = {POSTINGS},
+        CASE WHEN h.postings < {POSTINGS} THEN h.postings ELSE greatest(q.chunks, h.postings) END
+    FROM (SELECT n, count(*) AS postings FROM best_of_lists GROUP BY n) AS h JOIN question q USING (n)
+),{boosts("found")},
+partial AS MATERIALIZED (
+    SELECT generation, ordinal,
+        sum((SELECT boosts FROM boosts)[n] * {saturation("frequency", "length")}) AS score
+    FROM (SELECT * FROM whole_lists UNION ALL SELECT * FROM best_of_lists) AS h
+    GROUP BY generation, ordinal
+)"""
 
 
 def _walk(table: VectorTable, rights: str) -> str:
@@ -145,26 +154,25 @@ walk AS MATERIALIZED (
 def _scored(
     table: VectorTable, rights: str, bit: str, embedded: str, languages: str, weight: str, *, distinct: bool
 ) -> str:
-    """The candidates of both legs with their exact scores: of a list that was read whole they are in ``hits``, of a
-    longer one each is looked up.
-    """
+    """The candidates of both legs with their exact scores: what a list that was cut says of them is looked up."""
     best = "DISTINCT ON (generation)" if distinct else ""
     order = "ORDER BY generation, score DESC, ordinal" if distinct else ""
     distance = "v.embedding OPERATOR(public.<#>) (SELECT vector FROM asked)"
+    ordered = f"""
+        SELECT generation, ordinal, score FROM (SELECT {best} generation, ordinal, score FROM partial {order}) AS p
+        ORDER BY score DESC, generation, ordinal"""
+    may_read = f"(SELECT {rights} FROM pgvector.documents d WHERE d.generation = h.generation)"
     return f"""
-partial AS MATERIALIZED (
-    SELECT generation, ordinal,
-        sum((SELECT boosts FROM boosts)[n] * {saturation("frequency", "length")}) AS score
-    FROM hits GROUP BY generation, ordinal
+first_pool AS MATERIALIZED (
+    SELECT generation, ordinal FROM ({ordered} LIMIT {FIRST_CHECKED}) AS h WHERE {may_read} LIMIT {POOL}
 ),
 pool AS (
+    SELECT generation, ordinal FROM first_pool
+    UNION
     SELECT generation, ordinal FROM (
-        SELECT generation, ordinal, score FROM (
-            SELECT {best} generation, ordinal, score FROM partial {order}
-        ) AS p ORDER BY score DESC, generation, ordinal OFFSET 0
+        SELECT generation, ordinal FROM ({ordered} OFFSET 0) AS h WHERE {may_read} LIMIT {POOL}
     ) AS h
-    WHERE (SELECT {rights} FROM pgvector.documents d WHERE d.generation = h.generation)
-    LIMIT {POOL}
+    WHERE (SELECT count(*) FROM first_pool) < {POOL} AND (SELECT count(*) FROM partial) > {FIRST_CHECKED}
 ),
 chosen AS MATERIALIZED (
     SELECT c.generation, c.ordinal, d.bit, d.embedded, d.fluent
@@ -182,17 +190,18 @@ looked_up AS MATERIALIZED (
         SELECT h.length, h.frequency FROM pgvector.postings h
         WHERE h.term = q.term AND h.generation = c.generation AND h.ordinal = c.ordinal
             AND q.analysers & c.bit <> 0
+            AND NOT {among("(f.n, c.generation, c.ordinal)", "SELECT n, generation, ordinal FROM best_of_lists")}
         OFFSET 0
     ) AS h
 ),
 lexical AS MATERIALIZED (
-    SELECT generation, ordinal,
-        sum((SELECT boosts FROM boosts)[n] * {saturation("frequency", "length")}) AS score
+    SELECT generation, ordinal, sum(score) AS score
     FROM (
-        SELECT n, generation, ordinal, length, frequency FROM looked_up
-        UNION ALL SELECT n, generation, ordinal, length, frequency FROM hits
-        WHERE {among("n", "SELECT n FROM found WHERE NOT cut")}
-            AND {among("(generation, ordinal)", "SELECT generation, ordinal FROM chosen")}
+        SELECT generation, ordinal, score FROM partial
+        WHERE {among("(generation, ordinal)", "SELECT generation, ordinal FROM chosen")}
+        UNION ALL
+        SELECT generation, ordinal, (SELECT boosts FROM boosts)[n] * {saturation("frequency", "length")}
+        FROM looked_up
     ) AS h
     GROUP BY generation, ordinal
 ),
