@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -137,6 +138,12 @@ def test_patterns_and_archives_have_the_ids_of_their_paths(ragwork: Installed, t
         assert "error: " in done.stdout + done.stderr
 
 
+def progress(shown: Path) -> int:
+    """How many of 120 documents the bar counts last."""
+    counted = re.findall(r"(\d+)/120", shown.read_text())
+    return int(counted[-1]) if counted else 0
+
+
 # Slow: ingests a folder that is large enough to be killed in the middle, three times.
 def test_a_folder_whose_ingestion_is_killed_loses_nothing_and_has_nothing_twice(
     ragwork: Installed, tmp_path: Path
@@ -160,14 +167,19 @@ def test_a_folder_whose_ingestion_is_killed_loses_nothing_and_has_nothing_twice(
         "--data-dir",
         str(ragwork.data_dir),
     ]
-    for _ in range(2):
-        process = subprocess.Popen(
-            command, cwd=ragwork.cwd, env=ragwork.environ({}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        time.sleep(6)
+    for reached in (20, 60):
+        shown = tmp_path / f"until-{reached}"
+        with shown.open("wb") as errors:
+            process = subprocess.Popen(
+                command, cwd=ragwork.cwd, env=ragwork.environ({}), stdout=subprocess.DEVNULL, stderr=errors,
+                start_new_session=True,
+            )  # fmt: skip
+        while progress(shown) < reached:
+            assert process.poll() is None, shown.read_text()
+            time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        assert progress(shown) < 120
     done = ragwork.json("ingest", str(root), "--tenant", "t3", "--corpus", "c")
     assert (done["documents"], done["failed"], "skipped" in done) == (120, 0, False)
     assert done["indexed"] + done["unchanged"] == 120
