@@ -42,3 +42,13 @@ def test_the_kernel_starts_without_a_vendor_sdk() -> None:
     code = f"import sys, ragwork_cli.command_line\nprint(*[m for m in {HEAVY[:9]!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_the_command_tree_is_built_without_a_server() -> None:
+    code = (
+        "import sys\nfrom ragwork_cli.command_line import command_line\n"
+        "assert 'keys' in command_line().commands\n"
+        "print(*[m for m in ('aiohttp', 'ragwork_kernel.boot.boot') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,6 +1,7 @@
 """``ragwork``: the operator's commands, and those of the enabled plugins."""
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,6 @@ from ragwork_kernel.base.config import ConfigErrors
 from ragwork_kernel.base.layers import nearest
 from ragwork_kernel.base.telemetry import configure_logging
 from ragwork_kernel.boot import plugin_set as assemblies
-from ragwork_kernel.boot.boot import boot
 from ragwork_kernel.boot.plugin_set import PluginSet
 
 from ragwork_cli import command_socket, plugin_commands
@@ -42,7 +42,7 @@ def main() -> None:
     """Entry point. Expected failures are one line on standard error and a status other than 0."""
     try:
         # Outside standalone mode click returns the status of an Exit instead of leaving with it.
-        sys.exit(command_line().main(standalone_mode=False) or 0)
+        sys.exit(_imported().main(standalone_mode=False) or 0)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -57,6 +57,16 @@ def main() -> None:
         sys.exit(130)
     except (asyncpg.PostgresError, OSError) as error:
         _fail(f"{type(error).__name__}: {error}. Run `ragwork doctor` for the cause", 1)
+
+
+def _imported() -> click.Group:
+    """The command tree. What imports make stays: the collector looks at none of it, then or later."""
+    gc.disable()
+    try:
+        return command_line()
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _refusal(error: click.ClickException) -> str:
@@ -186,6 +196,8 @@ async def _run_plugin_command(
     status = await command_socket.run_there(assembly, data_dir, command, options, as_json)
     if status is not None:
         return status
+    from ragwork_kernel.boot.boot import boot  # a whole kernel: where a server runs, none is needed
+
     async with boot(assembly, data_dir) as platform:
         console = TerminalConsole(as_json)
         working = partial(plugin_commands.working_here, platform)

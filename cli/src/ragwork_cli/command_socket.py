@@ -17,17 +17,19 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ragwork_hooks.commands import Command, OptionValue
 from ragwork_hooks.errors import ConfigError
 from ragwork_kernel.base.error_answers import UNEXPECTED
-from ragwork_kernel.boot.boot import Platform
 from ragwork_kernel.boot.plugin_set import PluginSet
 
 from ragwork_cli import plugin_commands
 from ragwork_cli.console import TerminalConsole
 from ragwork_cli.settings_report import explain
+
+if TYPE_CHECKING:
+    from ragwork_kernel.boot.boot import Platform
 
 log = logging.getLogger(__name__)
 NAME: Final = "serve.sock"
@@ -40,7 +42,7 @@ _PEER: Final = struct.Struct("3i")
 
 
 @contextlib.asynccontextmanager
-async def accepting(platform: Platform, data_dir: Path) -> AsyncIterator[None]:
+async def accepting(platform: "Platform", data_dir: Path) -> AsyncIterator[None]:
     """Run the commands of this user's other processes, until the block is left. Another server's socket stays."""
     path = data_dir / NAME
     if await _answers(path):
@@ -89,7 +91,7 @@ async def _answers(path: Path) -> bool:
 class _Commands:
     """The commands that run in this process for others."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: "Platform") -> None:
         self._platform = platform
         self._running: set[asyncio.Task[None]] = set()
 

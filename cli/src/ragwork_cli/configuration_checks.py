@@ -4,21 +4,22 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 from ragwork_hooks.errors import ConfigError, Problem
 from ragwork_hooks.operations import Advisor, HealthCheck
 from ragwork_hooks.storage import DatabaseUrls
 from ragwork_kernel.boot import bindings, infrastructure
-from ragwork_kernel.boot.boot import gaps
 from ragwork_kernel.boot.health import PROBE_TIMEOUT_S
 from ragwork_kernel.boot.plugin_set import PluginSet
 from ragwork_kernel.data import migrations, roles
 
 from ragwork_cli import proxies, settings_report, unknown_names
-from ragwork_cli.boot_dry_run import BootDryRun, dry_run
 from ragwork_cli.findings import Finding, failed, of_all, remarked
+
+if TYPE_CHECKING:
+    from ragwork_cli.boot_dry_run import BootDryRun
 
 _CURRENT: Final = "current"
 Check = Callable[[DatabaseUrls], Awaitable[Finding]]
@@ -36,7 +37,7 @@ async def settings(assembly: PluginSet) -> list[Finding]:
     if assembly.kernel.production:
         found.append(proxies.unnamed(assembly.kernel.trusted_proxies))
     sound = "all set" if assembly.kernel.production else "what is unset is made once and shared"
-    found += of_all("secrets", gaps(assembly), sound)
+    found += of_all("secrets", assembly.gaps(), sound)
     errors = await asyncio.to_thread(bindings.faults, assembly)
     bound = len(bindings.of_settings(assembly))
     found += of_all("bindings", errors, f"{bound} settings name providers that are there")
@@ -181,6 +182,8 @@ async def _plugins(
     offline: bool,
 ) -> list[Finding]:
     """Every plugin's contribution, the bindings in the database, and the named providers, opened."""
+    from ragwork_cli.boot_dry_run import dry_run  # a whole kernel: not every command checks
+
     async with dry_run(assembly, data_dir, urls) as run:
         found = [failed("plugins", error) for error in run.faults]
         told = {error.message for error in run.faults}
@@ -240,14 +243,14 @@ async def _advised(advisor: Advisor) -> list[Finding]:
     ]
 
 
-async def _stored(run: BootDryRun) -> list[Finding]:
+async def _stored(run: "BootDryRun") -> list[Finding]:
     try:
         return of_all("stored bindings", await run.stored(), "name providers that are there")
     except (Problem, asyncpg.PostgresError, OSError) as error:
         return [Finding(check="stored bindings", state="fail", detail=str(error), fix="see the server's log")]
 
 
-async def _opened(run: BootDryRun, *, database: bool) -> list[Finding]:
+async def _opened(run: "BootDryRun", *, database: bool) -> list[Finding]:
     # What lacks a setting is told among the bindings.
     told = {error.where for error in bindings.faults(run.assembly)}
     named = [each for each in await run.named(database=database) if each.where not in told]

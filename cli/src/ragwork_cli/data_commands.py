@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, Final, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, get_args
 
 import attrs
 from ragwork_hooks.audit import AuditDetails
@@ -18,10 +18,12 @@ from ragwork_hooks.governance import DataPage, DataStore, SortOrder, Subject, Su
 from ragwork_hooks.storage import Transaction
 from ragwork_kernel.base import json_codec
 from ragwork_kernel.boot import plugin_set as assemblies
-from ragwork_kernel.boot.boot import Platform, boot
 
 from ragwork_cli.console import TerminalConsole
 from ragwork_cli.operator_records import OperatorRecords, operator
+
+if TYPE_CHECKING:
+    from ragwork_kernel.boot.boot import Platform
 
 Options = dict[str, Any]
 LISTED, EXPORTED = "data.listed", "data.exported"
@@ -54,7 +56,7 @@ EXPORT_OPTIONS: Final = (
 
 async def stores(_options: Options, data_dir: Path, console: TerminalConsole) -> int:
     """Every store with its columns."""
-    async with boot(assemblies.read(), data_dir) as platform:
+    async with _booted(data_dir) as platform:
         known = platform.plan.data_stores
     rows = [
         {"name": s.name, "about": s.about, "columns": [attrs.asdict(column) for column in s.columns]}
@@ -67,7 +69,7 @@ async def stores(_options: Options, data_dir: Path, console: TerminalConsole) ->
 async def list_rows(options: Options, data_dir: Path, console: TerminalConsole) -> int:
     """A page of a tenant's rows and, on the first one, how many have which value."""
     filter = dict(_pair(text) for text in options["filter"])
-    async with boot(assemblies.read(), data_dir) as platform:
+    async with _booted(data_dir) as platform:
         store = _store(platform, options["store"])
         record = OperatorRecords(log=platform.log, event=LISTED, actor=operator(os.getuid()))
         async with _tenant(platform, options["tenant"]) as tx:
@@ -90,7 +92,7 @@ async def list_rows(options: Options, data_dir: Path, console: TerminalConsole) 
 async def export(options: Options, data_dir: Path, console: TerminalConsole) -> int:
     """All that a store has of a subject, one JSON object a line."""
     subject, count = _subject(options["subject"]), 0
-    async with boot(assemblies.read(), data_dir) as platform:
+    async with _booted(data_dir) as platform:
         store = _store(platform, options["store"])
         record = OperatorRecords(log=platform.log, event=EXPORTED, actor=operator(os.getuid()))
         with await asyncio.to_thread(_opened, options["output"]) as file:
@@ -112,7 +114,15 @@ async def export(options: Options, data_dir: Path, console: TerminalConsole) -> 
 
 
 @asynccontextmanager
-async def _tenant(platform: Platform, tenant_id: str) -> AsyncIterator[Transaction]:
+async def _booted(data_dir: Path) -> AsyncIterator["Platform"]:
+    from ragwork_kernel.boot.boot import boot  # a whole kernel: other commands don't wait for it
+
+    async with boot(assemblies.read(), data_dir) as platform:
+        yield platform
+
+
+@asynccontextmanager
+async def _tenant(platform: "Platform", tenant_id: str) -> AsyncIterator[Transaction]:
     """A transaction of the tenant. Raises ``Problem`` 404 when there is none: no rows would be no answer."""
     directory: Directory | None = platform.capability(Directory)
     async with platform.parts.db.tenant(tenant_id) as tx:
@@ -121,7 +131,7 @@ async def _tenant(platform: Platform, tenant_id: str) -> AsyncIterator[Transacti
         yield tx
 
 
-def _store(platform: Platform, name: str) -> DataStore:
+def _store(platform: "Platform", name: str) -> DataStore:
     known = {store.name: store for store in platform.plan.data_stores}
     if name not in known:
         names = ", ".join(sorted(known)) or "none; enable a plugin that has one"

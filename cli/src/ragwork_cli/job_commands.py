@@ -13,7 +13,6 @@ from ragwork_hooks.commands import Option
 from ragwork_hooks.errors import ConfigError
 from ragwork_kernel.boot import infrastructure
 from ragwork_kernel.boot import plugin_set as assemblies
-from ragwork_kernel.boot.boot import boot
 from ragwork_kernel.work import queue
 
 from ragwork_cli.console import TerminalConsole
@@ -67,6 +66,8 @@ async def retry(options: dict[str, Any], data_dir: Path, console: TerminalConsol
 
 async def _retried(data_dir: Path, report: queue.JobReport) -> bool:
     """Whether the job is queued again and the audit log of its tenant says so; both or neither."""
+    from ragwork_kernel.boot.boot import boot  # a whole kernel: other commands don't wait for it
+
     async with boot(assemblies.read(), data_dir) as platform:
         record = OperatorRecords(log=platform.log, event=RETRIED, actor=operator(os.getuid()))
         async with platform.parts.db.tenant(report.tenant_id) as tx:

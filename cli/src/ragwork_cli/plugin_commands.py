@@ -3,14 +3,16 @@
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ragwork_hooks.commands import Command, CommandContext, Console, OfflineCommand, OptionValue
 from ragwork_hooks.errors import ConfigError, Problem, ProviderError
-from ragwork_kernel.boot.boot import Platform
 from ragwork_kernel.boot.plugin_set import PluginSet
 
 from ragwork_cli.operator_records import OperatorRecords, operator
+
+if TYPE_CHECKING:
+    from ragwork_kernel.boot.boot import Platform
 
 #: What refuses a command with one line.
 EXPECTED: Final = (ConfigError, Problem, ProviderError)
@@ -37,7 +39,7 @@ def find(assembly: PluginSet, path: tuple[str, ...]) -> tuple[str, Command] | No
 
 
 async def run(
-    platform: Platform,
+    platform: "Platform",
     plugin: str,
     command: Command,
     options: Mapping[str, OptionValue],
@@ -67,7 +69,7 @@ async def run(
 
 
 @asynccontextmanager
-async def working_here(platform: Platform) -> AsyncIterator[None]:
+async def working_here(platform: "Platform") -> AsyncIterator[None]:
     """For commands that wait for jobs: work the queue here when no worker of its own is expected."""
     if platform.assembly.kernel.works_in_serve and platform.urls.dispatcher is not None:
         async with platform.working():

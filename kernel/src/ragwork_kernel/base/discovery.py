@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Final
 
 import attrs
@@ -56,7 +56,8 @@ def _entries(places: tuple[tuple[str, int], ...]) -> dict[str, list[InstalledEnt
     """What is installed in ``places`` by group. Reading it takes 25 ms; a start asks twenty times."""
     points = entry_points()
     ours = sorted(group for group in points.groups if group.startswith("ragwork."))
-    return {group: [_describe(point) for point in points.select(group=group)] for group in ours}
+    owners: dict[Distribution | None, tuple[str, str]] = {}
+    return {group: [_describe(point, owners) for point in points.select(group=group)] for group in ours}
 
 
 def _places() -> tuple[tuple[str, int], ...]:
@@ -133,11 +134,11 @@ def assembled() -> tuple[str, ...]:
     return tuple(name for assembly in installed(ASSEMBLY) for name in load(ASSEMBLY, assembly))
 
 
-def _describe(point: EntryPoint) -> InstalledEntryPoint:
+def _describe(point: EntryPoint, owners: dict[Distribution | None, tuple[str, str]]) -> InstalledEntryPoint:
+    """``owners`` has name and version of distributions met before: each reading parses all of its metadata."""
     dist = point.dist
-    return InstalledEntryPoint(
-        group=point.group,
-        name=point.name,
-        distribution=dist.name if dist else "?",
-        version=dist.version if dist else "?",
-    )
+    if dist not in owners:
+        metadata = {"Name": "?", "Version": "?"} if dist is None else dist.metadata
+        owners[dist] = metadata["Name"], metadata["Version"]
+    distribution, version = owners[dist]
+    return InstalledEntryPoint(group=point.group, name=point.name, distribution=distribution, version=version)

@@ -197,24 +197,7 @@ async def refuse_faults(assembly: PluginSet) -> None:
     """Raise ``ConfigError`` with all that is wrong before anything is opened."""
     assembly.require_whole()
     # A provider's module may take its time to import.
-    raise_all([*gaps(assembly), *await asyncio.to_thread(bindings.faults, assembly)])
-
-
-def gaps(assembly: PluginSet) -> list[ConfigError]:
-    """Key material that is too short, and what the production profile demands and nobody set."""
-    found = secrets.faults(assembly.secrets(), assembly.layers, assembly.kernel.production)
-    if not assembly.kernel.production:
-        return found
-    if assembly.kernel.database_url is None:
-        what = "is unset, and the embedded server is not for production"
-        found.insert(0, ConfigError("DATABASE_URL", what, "give the DSN of your Postgres"))
-    for loaded in assembly.plugins:
-        found += [
-            secrets.unset(env, f"plugin {loaded.name}")
-            for section in assembly.sections(loaded.name)
-            for env in assembly.configuration.missing_in_production(section)
-        ]
-    return found
+    raise_all([*assembly.gaps(), *await asyncio.to_thread(bindings.faults, assembly)])
 
 
 async def _with_replica(

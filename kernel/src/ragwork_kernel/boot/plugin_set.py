@@ -14,7 +14,7 @@ from ragwork_hooks.errors import ConfigError
 from ragwork_hooks.plugin import HOOKS_API, PROJECT, PluginInfo, PluginSpec, RegisterCodecs
 from ragwork_hooks.provider_kinds import ProviderKind
 
-from ragwork_kernel.base import discovery, kinds, named_tables
+from ragwork_kernel.base import discovery, kinds, named_tables, secrets
 from ragwork_kernel.base.config import KernelConfig, Settings, raise_all
 from ragwork_kernel.base.layers import SettingsLayers, nearest
 from ragwork_kernel.boot.plugin_lock import PluginLock
@@ -78,6 +78,22 @@ class PluginSet:
     def codecs(self) -> tuple[RegisterCodecs, ...]:
         """What each connection to the database is given to, in boot order."""
         return tuple(register for loaded in self.plugins for register in loaded.info.codecs)
+
+    def gaps(self) -> list[ConfigError]:
+        """Key material that is too short, and what the production profile demands and nobody set."""
+        found = secrets.faults(self.secrets(), self.layers, self.kernel.production)
+        if not self.kernel.production:
+            return found
+        if self.kernel.database_url is None:
+            what = "is unset, and the embedded server is not for production"
+            found.insert(0, ConfigError("DATABASE_URL", what, "give the DSN of your Postgres"))
+        for loaded in self.plugins:
+            found += [
+                secrets.unset(env, f"plugin {loaded.name}")
+                for section in self.sections(loaded.name)
+                for env in self.configuration.missing_in_production(section)
+            ]
+        return found
 
     def require_whole(self) -> None:
         """Raise what is broken: a gate that can't be loaded must not be skipped."""

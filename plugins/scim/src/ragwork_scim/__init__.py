@@ -46,16 +46,14 @@ class ScimPlugin:
         pepper = services.secrets.key(_PEPPER)
         store = ScimTokenStore(services, pepper, timedelta(days=config.token_ttl_days))
         tokens = TokenAuthenticator(services, store)
-        routes = ScimRoutes(config, rights)
         return Contribution(
             areas=AREAS,
-            routes=(*ScimAdminApi(store, rights).routes(), *routes.all()),
+            routes=(*ScimAdminApi(store, rights).routes(), *ScimRoutes(config, rights).all()),
             authenticators=(tokens,),
             credential_formats=(FORMAT,),
             capabilities={Provisioning: ScimProvisioning()},
             gates=(ScimGate(config.enabled),),
             tickers=(PeriodicTask(name="scim.last_used", every_s=5.0, run=tokens.last_used.write),),
-            warm=routes.warm if config.enabled else None,
         )
 
 

@@ -1,5 +1,5 @@
 """The SCIM routes. What handles them needs scim2-models, which takes long to import: it is loaded off the
-event loop, while the process warms up or with the first request.
+event loop with the first request: most servers never get one.
 """
 
 from collections.abc import Awaitable, Callable
@@ -51,10 +51,6 @@ class ScimRoutes:
 
     def __init__(self, config: ScimConfig, rights: DirectorySync) -> None:
         self._api = LazyImport(partial(_load, config, rights))
-
-    async def warm(self) -> None:
-        """Load what handles the routes."""
-        await self._api.get()
 
     def all(self) -> tuple[AnyRoute, ...]:
         return (*self._discovery(), *self._users(), *self._groups(), *self._unserved())

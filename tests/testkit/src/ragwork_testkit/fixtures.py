@@ -61,6 +61,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     """One embedded Postgres for the whole session."""
     server = asyncio.run(PostgresServer.start(tmp_path_factory.mktemp("postgres")))
     asyncio.run(server.skip_fsync())
+    asyncio.run(server.hash_passwords_once())
     yield server
     asyncio.run(server.server.stop())
 
