@@ -12,6 +12,7 @@ from ragwork_hooks.services import Services
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import write_route
+from ragwork_toolkit.rows import from_object
 
 from ragwork_apikeys import events
 from ragwork_apikeys.self_service_keys import SelfServiceKeys, api_key
@@ -198,16 +199,12 @@ def _event(change: KeyChange, before: KeyView) -> str | None:
 
 
 def _response(key: ApiKey) -> AdminApiKeyResponse:
-    return AdminApiKeyResponse(
+    return from_object(
+        AdminApiKeyResponse,
+        key,
         key_id=key.id,
         key_prefix=key.prefix,
-        name=key.name,
         role=key.role.label,
-        created_at=key.created_at,
-        last_used_at=key.last_used_at,
-        expires_at=key.expires_at,
-        revoked_at=key.revoked_at,
         is_active=key.active,
         is_expired=key.expired,
-        inactive_days=key.inactive_days,
     )

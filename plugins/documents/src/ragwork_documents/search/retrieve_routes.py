@@ -11,6 +11,7 @@ from ragwork_hooks.errors import Problem, ProviderError, not_found, retry_after
 from ragwork_hooks.http import AnyRoute, Empty, Request, Route
 from ragwork_hooks.retrieval import Query
 from ragwork_hooks.services import Services
+from ragwork_toolkit.rows import from_object
 
 from ragwork_documents.ingestion.input_checks import check_storable, invalid
 from ragwork_documents.permissions.catalog import Catalog
@@ -149,16 +150,4 @@ def _unavailable(error: ProviderError) -> Problem:
 
 def _response(found: CorpusPassage) -> PassageResponse:
     passage = found.passage
-    return PassageResponse(
-        corpus_id=found.corpus_id,
-        document_id=passage.document_id,
-        chunk_id=passage.chunk_id,
-        text=passage.text,
-        score=passage.score,
-        relevance=passage.relevance,
-        lexical=passage.lexical,
-        semantic=passage.semantic,
-        rerank=passage.rerank,
-        source=passage.source,
-        metadata=dict(passage.metadata),
-    )
+    return from_object(PassageResponse, passage, corpus_id=found.corpus_id, metadata=dict(passage.metadata))

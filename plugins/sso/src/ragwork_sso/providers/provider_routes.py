@@ -15,6 +15,7 @@ from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
+from ragwork_toolkit.rows import from_object
 
 from ragwork_sso.feature_check import Entitled
 from ragwork_sso.login import role_mapping
@@ -370,24 +371,12 @@ def _note(provider: IdentityProvider, metadata: Mapping[str, object]) -> AuditDe
 
 
 def _response(provider: IdentityProvider) -> IdentityProviderResponse:
-    return IdentityProviderResponse(
-        id=provider.id,
-        tenant_id=provider.tenant_id,
+    return from_object(
+        IdentityProviderResponse,
+        provider,
         type="oidc",
-        name=provider.name,
-        issuer=provider.issuer,
-        client_id=provider.client_id,
-        client_secret_ref=provider.client_secret_ref,
-        auth_url=provider.auth_url,
-        token_url=provider.token_url,
-        jwks_url=provider.jwks_url,
         scopes_json=None if provider.scopes is None else [*provider.scopes],
-        enabled=provider.enabled,
         default_role=provider.default_role.label,
         role_mapping_json=provider.role_mapping,
-        jit_enabled=provider.jit_enabled,
-        created_at=provider.created_at,
-        updated_at=provider.updated_at,
         algorithms_json=[*provider.algorithms],
-        links_scim_users=provider.links_scim_users,
     )
