@@ -11,7 +11,7 @@ from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.http import AnyRoute, Empty, Request, Route
 from ragwork_hooks.services import Services
-from ragwork_toolkit.routes import ops_route
+from ragwork_toolkit.routes import ops_route, untransacted_route
 
 from ragwork_ops import health, maintenance, metrics, slo
 from ragwork_ops.config import OpsConfig
@@ -85,11 +85,10 @@ class OpsRoutes:
                 stale_reads=False, transaction="none", response=MaintenanceRunResponse, query=TaskQuery,
                 legacy=True,
             ),
-            Route(
+            untransacted_route(
                 name="retention.status", method="GET", path="/v1/admin/retention/status",
-                summary="How long rows are kept", handler=self.retention, scope="tenant", action=RETENTION,
-                rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
-                transaction="none", response=RetentionStatusResponse, legacy=True,
+                summary="How long rows are kept", handler=self.retention, action=RETENTION,
+                rate_class="read", audit_event=None, response=RetentionStatusResponse, legacy=True,
             ),
         )  # fmt: skip
 

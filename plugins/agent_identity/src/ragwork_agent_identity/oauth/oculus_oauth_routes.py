@@ -9,9 +9,9 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import items, number, text
-from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response, Route, Scheme
+from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response, Scheme
 from ragwork_hooks.services import Services
-from ragwork_toolkit.routes import public_route, write_route
+from ragwork_toolkit.routes import public_route, untransacted_route, write_route
 
 from ragwork_agent_identity.agents.agent_events import agent_event
 from ragwork_agent_identity.agents.agent_store import AgentStore, agent_not_found
@@ -157,12 +157,11 @@ class OculusOAuth:
                 summary="The public keys that verify agents' tokens", handler=self.jwks, response=KeySet,
                 error_format=OCULUS,
             ),
-            Route(
+            untransacted_route(
                 name="oauth.introspect", method="POST", path="/oauth/introspect/v2",
                 summary="Say whether a token of the tenant is active", handler=self.introspect,
-                scope="tenant", action=Action(name="agent_token.introspect", role=Role.ADMIN),
-                rate_class="read", idempotency="none", audit_event="oauth.token_introspected", feature=None,
-                stale_reads=False, transaction="none", response=dict[str, object], body=OneTokenForm,
+                action=Action(name="agent_token.introspect", role=Role.ADMIN), rate_class="read",
+                audit_event="oauth.token_introspected", response=dict[str, object], body=OneTokenForm,
                 body_kind="form", error_format=OCULUS, security=(_API_KEY,),
             ),
             write_route(

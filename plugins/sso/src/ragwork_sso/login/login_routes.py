@@ -10,9 +10,9 @@ from ragwork_hooks.auth import Headers, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, identifier, text
-from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response, Route
+from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response
 from ragwork_hooks.services import Services
-from ragwork_toolkit.routes import public_route, read_route, write_route
+from ragwork_toolkit.routes import public_route, read_route, untransacted_route, write_route
 from ragwork_toolkit.rows import from_object
 
 from ragwork_sso.feature_check import SSO, Entitled
@@ -194,10 +194,9 @@ class LoginApi:
                 handler=self.list, response=SsoProviderList, query=ProvidersQuery, errors=("AUTH_FORBIDDEN",),
                 legacy=True,
             )  # fmt: skip
-        return Route(
+        return untransacted_route(
             name="sso.providers", method="GET", path=path, summary="The providers of the caller's tenant",
-            handler=self.list, scope="tenant", action=_LIST, rate_class="read", idempotency="none",
-            audit_event=None, feature=None, stale_reads=False, transaction="none", response=SsoProviderList,
+            handler=self.list, action=_LIST, rate_class="read", audit_event=None, response=SsoProviderList,
             query=ProvidersQuery, errors=("AUTH_FORBIDDEN",), legacy=True,
         )  # fmt: skip
 
