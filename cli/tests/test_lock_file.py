@@ -10,19 +10,6 @@ from in_process import run
 from ragwork_cli import lock_file
 from ragwork_kernel.boot import plugin_set as assemblies
 from ragwork_kernel.boot.plugin_lock import PluginLock
-from ragwork_testkit import sample_plugin
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of installed packages with the plugin ``lockling`` in it."""
-    return sample_plugin.install(tmp_path / "site", monkeypatch)
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration that enables it, and no setting in the environment."""
-    return sample_plugin.enable(tmp_path / "home", monkeypatch)
 
 
 def locked(home: Path) -> PluginLock:

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
@@ -99,17 +99,23 @@ async def test_a_job_that_always_kills_its_worker_ends_dead(database: FreshDatab
     assert told == [status.reason] == ["the worker was lost during attempt 3"]
 
 
-async def test_many_workers_never_run_one_job_at_once(database: FreshDatabase, bench: Bench) -> None:
+def one_at_a_time(done: Counter[str], takes_s: float) -> Callable[[Job], Awaitable[None]]:
+    """Work that counts in ``done`` how often each job was done; no job may run twice at once."""
     active: set[str] = set()
-    done: Counter[str] = Counter()
 
     async def run(job: Job) -> None:
         assert job.id not in active
         active.add(job.id)
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(takes_s)
         active.remove(job.id)
         done[job.id] += 1
 
+    return run
+
+
+async def test_many_workers_never_run_one_job_at_once(database: FreshDatabase, bench: Bench) -> None:
+    done: Counter[str] = Counter()
+    run = one_at_a_time(done, 0.005)
     workers = [Worker(database.dispatcher, [kind(run)], [], Recorder()) for _ in range(5)]
     for one in workers:
         await one.__aenter__()
@@ -181,15 +187,7 @@ async def test_a_restart_of_the_database_loses_nothing(
         monkeypatch.setattr(worker, name, seconds)
     server = await PostgresServer.start(tmp_path)
     done: Counter[str] = Counter()
-    active: set[str] = set()
-
-    async def run(job: Job) -> None:
-        assert job.id not in active
-        active.add(job.id)
-        await asyncio.sleep(0.05)
-        active.remove(job.id)
-        done[job.id] += 1
-
+    run = one_at_a_time(done, 0.05)
     async with server.database([migrations.KERNEL]) as database, bench_on(database.app) as bench:
         async with Worker(database.dispatcher, [kind(run)], [], Recorder()):
             ids = await _some(bench, "t1", 60)

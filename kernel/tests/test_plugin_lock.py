@@ -13,18 +13,6 @@ from ragwork_kernel.boot.plugin_lock import FORMAT, PluginLock, measured
 from ragwork_testkit import sample_plugin
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of installed packages with the plugin ``lockling`` in it."""
-    return sample_plugin.install(tmp_path / "site", monkeypatch)
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration that enables it, and no setting in the environment."""
-    return sample_plugin.enable(tmp_path / "home", monkeypatch)
-
-
 def locked(home: Path) -> PluginLock:
     """The lock file of the plugin as it is installed."""
     entry = measured(sample_plugin.NAME, discovery.installed(discovery.PLUGINS))

@@ -33,6 +33,7 @@ READ = {**SAID, "action": Action(name="thing.read", role=Role.READER)}
 OPS = {**READ, "transaction": "none"}
 PUBLIC = {**SAID, "method": "POST"}
 WRITE = {**READ, "method": "POST", "audit_event": "thing.done", "idempotency": "accepted"}
+UNTRANSACTED = {**READ, "method": "POST", "rate_class": "read", "audit_event": None}
 FORMS: list[tuple[Factory, dict[str, Any], tuple[str, str, str, str, str]]] = [
     (routes.read_route, READ, ("GET", "tenant", "read", "read", "none")),
     (routes.identity_read_route, READ, ("GET", "tenant", "identity", "read", "none")),
@@ -41,6 +42,7 @@ FORMS: list[tuple[Factory, dict[str, Any], tuple[str, str, str, str, str]]] = [
     (routes.write_route, WRITE, ("POST", "tenant", "mutation", "write", "accepted")),
     (routes.identity_write_route, WRITE, ("POST", "tenant", "identity", "write", "accepted")),
     (routes.platform_write_route, WRITE, ("POST", "platform", "mutation", "write", "accepted")),
+    (routes.untransacted_route, UNTRANSACTED, ("POST", "tenant", "read", "none", "none")),
     (routes.public_route, PUBLIC, ("POST", "public", "public", "none", "none")),
 ]
 IDS = [factory.__name__ for factory, _, _ in FORMS]

@@ -8,17 +8,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
-from ragwork_hooks.authz import (
-    AllOf,
-    AnyOf,
-    Everything,
-    LabelIn,
-    Not,
-    Nothing,
-    OwnedBy,
-    ReadableBy,
-    ReadScope,
-)
+from ragwork_hooks import authz
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.gates import admits
 from ragwork_testkit.scopes import DOCUMENTS, scopes
@@ -26,7 +16,7 @@ from ragwork_toolkit import scope_sql
 from ragwork_toolkit.scope_sql import Parameters
 
 
-def condition(scope: ReadScope) -> tuple[str, Parameters]:
+def condition(scope: authz.ReadScope) -> tuple[str, Parameters]:
     parameters = Parameters()
     sql = scope_sql.compile(
         scope, parameters, document_id="d.name", granted=lambda readers: f"d.readers && {readers}"
@@ -50,7 +40,7 @@ async def connection(postgres: PostgresServer) -> AsyncIterator[asyncpg.Connecti
 @pytest.mark.asyncio(loop_scope="module")
 @given(scope=scopes())
 async def test_the_database_finds_what_the_algebra_admits(
-    connection: asyncpg.Connection, scope: ReadScope
+    connection: asyncpg.Connection, scope: authz.ReadScope
 ) -> None:
     sql, parameters = condition(scope)
     rows = await connection.fetch(f"SELECT name FROM d WHERE {sql}", *parameters.values)
@@ -59,9 +49,15 @@ async def test_the_database_finds_what_the_algebra_admits(
 
 @given(value=st.text(max_size=20).map(lambda text: f"'{text}"))
 def test_no_value_enters_the_text(value: str) -> None:
-    def scope(value: str) -> ReadScope:
+    def scope(value: str) -> authz.ReadScope:
         values = frozenset({value})
-        return AllOf((AnyOf((OwnedBy(value), Nothing())), Not(LabelIn(value, values)), ReadableBy(values)))
+        return authz.AllOf(
+            (
+                authz.AnyOf((authz.OwnedBy(value), authz.Nothing())),
+                authz.Not(authz.LabelIn(value, values)),
+                authz.ReadableBy(values),
+            )
+        )
 
     sql, parameters = condition(scope(value))
     assert sql == condition(scope("x"))[0]
@@ -69,12 +65,12 @@ def test_no_value_enters_the_text(value: str) -> None:
 
 
 def test_no_parts_are_all_and_none() -> None:
-    assert condition(AllOf(()))[0] == condition(Everything())[0] == "true"
-    assert condition(AnyOf(()))[0] == condition(Nothing())[0] == "false"
+    assert condition(authz.AllOf(()))[0] == condition(authz.Everything())[0] == "true"
+    assert condition(authz.AnyOf(()))[0] == condition(authz.Nothing())[0] == "false"
 
 
 def test_parameters_go_on_where_the_statement_stands() -> None:
     parameters = Parameters()
     assert parameters.bind(5, "bigint") == "$1::bigint"
-    sql = scope_sql.compile(OwnedBy("ann"), parameters, document_id="d.id", granted=str)
+    sql = scope_sql.compile(authz.OwnedBy("ann"), parameters, document_id="d.id", granted=str)
     assert (sql, parameters.values) == ("d.owner = $2::text", [5, "ann"])

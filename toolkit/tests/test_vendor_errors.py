@@ -39,3 +39,8 @@ def test_no_answer_may_be_asked_for_again() -> None:
     }
     for text, error in errors.items():
         assert (str(error), error.retryable, error.retry_after_s) == (text, True, None)
+
+
+def test_what_a_contract_does_not_tell_apart_is_its_refusal() -> None:
+    codes = VendorErrorCodes(auth="A", refused="R", check="THE_KEY")
+    assert (codes.timeout, codes.unavailable) == ("R", "R")

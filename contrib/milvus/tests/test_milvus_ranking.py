@@ -12,17 +12,7 @@ import grpc
 import numpy as np
 import pytest
 from pymilvus.exceptions import MilvusException
-from ragwork_hooks.authz import (
-    AllOf,
-    AnyOf,
-    Everything,
-    LabelIn,
-    Not,
-    Nothing,
-    OwnedBy,
-    ReadableBy,
-    ReadScope,
-)
+from ragwork_hooks import authz
 from ragwork_hooks.errors import ConfigError, ProviderError
 from ragwork_milvus.client import address
 from ragwork_milvus.config import MilvusConfig
@@ -45,8 +35,8 @@ async def test_the_nearest_are_those_of_an_exact_scan_with_and_without_rights(st
         await bench.add(attrs.evolve(document, chunks=chunks))
     permitted = np.arange(1500) // 100 == 3
     for scope, allowed in (
-        (Everything(), np.ones(1500, bool)),
-        (ReadableBy(frozenset({"user:ann"})), permitted),
+        (authz.Everything(), np.ones(1500, bool)),
+        (authz.ReadableBy(frozenset({"user:ann"})), permitted),
     ):
         shares = []
         for question in ("tide gate", "lock", "chunk 3 4", "harbour wall at night"):
@@ -57,16 +47,18 @@ async def test_the_nearest_are_those_of_an_exact_scan_with_and_without_rights(st
         assert min(shares) >= 0.95, shares
 
 
-def random_scope(rng: random.Random, depth: int = 3) -> ReadScope:
-    leaves: list[ReadScope] = [
-        Everything(), Nothing(), OwnedBy(rng.choice("xy")),
-        ReadableBy(frozenset(rng.sample(READERS, rng.randrange(3)))),
-        LabelIn("level", frozenset(rng.sample(("open", "shut"), rng.randrange(3)))),
+def random_scope(rng: random.Random, depth: int = 3) -> authz.ReadScope:
+    leaves: list[authz.ReadScope] = [
+        authz.Everything(), authz.Nothing(), authz.OwnedBy(rng.choice("xy")),
+        authz.ReadableBy(frozenset(rng.sample(READERS, rng.randrange(3)))),
+        authz.LabelIn("level", frozenset(rng.sample(("open", "shut"), rng.randrange(3)))),
     ]  # fmt: skip
     if depth == 0:
         return rng.choice(leaves)
     parts = tuple(random_scope(rng, depth - 1) for _ in range(rng.randrange(3)))
-    return rng.choice([*leaves, AllOf(parts), AnyOf(parts), Not(random_scope(rng, depth - 1))])
+    return rng.choice(
+        [*leaves, authz.AllOf(parts), authz.AnyOf(parts), authz.Not(random_scope(rng, depth - 1))]
+    )
 
 
 async def test_random_scopes_find_all_that_the_local_index_finds_and_nothing_else(stack: Any) -> None:
@@ -78,7 +70,7 @@ async def test_random_scopes_find_all_that_the_local_index_finds_and_nothing_els
             bench.document(f"d{n}", f"tide {n}", owner=rng.choice("xy"), labels=labels, readers=readers)
         )
     await stack.settled()
-    everything = await bench.find("tide", top_k=50, scope=Everything())
+    everything = await bench.find("tide", top_k=50, scope=authz.Everything())
     assert len(everything) == 24
     for _ in range(60):
         scope = random_scope(rng)
@@ -126,8 +118,12 @@ async def test_other_tenants_corpora_and_embedders_take_no_places(stack: Any) ->
 
 def test_an_expression_holds_no_text_of_a_caller() -> None:
     hostile = '"] ) or ("a" == "a'
-    scope = AllOf(
-        (ReadableBy(frozenset({hostile})), OwnedBy(hostile), LabelIn(hostile, frozenset({hostile})))
+    scope = authz.AllOf(
+        (
+            authz.ReadableBy(frozenset({hostile})),
+            authz.OwnedBy(hostile),
+            authz.LabelIn(hostile, frozenset({hostile})),
+        )
     )
     expression = condition(scope, {hostile: hostile}, now=0.0)
     assert isinstance(expression, str)
@@ -136,9 +132,15 @@ def test_an_expression_holds_no_text_of_a_caller() -> None:
 
 
 @pytest.mark.parametrize(
-    "scope", [Nothing(), AnyOf(()), ReadableBy(frozenset()), AllOf((Nothing(), Everything()))]
+    "scope",
+    [
+        authz.Nothing(),
+        authz.AnyOf(()),
+        authz.ReadableBy(frozenset()),
+        authz.AllOf((authz.Nothing(), authz.Everything())),
+    ],
 )
-def test_a_scope_that_allows_nothing_needs_no_call(scope: ReadScope) -> None:
+def test_a_scope_that_allows_nothing_needs_no_call(scope: authz.ReadScope) -> None:
     assert within(scope, 0.0) is False
 
 

@@ -1,8 +1,6 @@
 """The chat model keeps the contract against a server that speaks the Messages API."""
 
-import asyncio
 import json
-import math
 
 import attrs
 import pytest
@@ -15,8 +13,9 @@ from ragwork_hooks.errors import ProviderError
 from ragwork_hooks.llm import ChatRequest, Message
 from ragwork_hooks.providers import ProviderContext
 from ragwork_testkit import anthropic_server
-from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of
+from ragwork_testkit.llm import ChatModelContract, collect, request, text_of
 from ragwork_testkit.platform import DEFAULT_PLUGINS
+from ragwork_testkit.remote_chat import ODD_CONVERSATION, RemoteChatTests, broken_after_two_pieces
 
 
 @pytest.fixture(autouse=True)
@@ -64,23 +63,12 @@ class TestAnthropicChatContract(ChatModelContract):
         return await chat.provider.open(context(self.server))
 
 
+class TestAnthropicChat(RemoteChatTests):
+    """The fixtures above are of this module."""
+
+
 async def test_the_request_is_what_the_service_documents(model, server):
-    asked = ChatRequest(
-        messages=(
-            Message(role="system", content="Rules."),
-            Message(role="assistant", content="an answer whose question is gone"),
-            Message(role="user", content="One?"),
-            Message(role="assistant", content=" "),
-            Message(role="user", content="Two?"),
-            Message(role="system", content="<passage n=1>"),
-            Message(role="assistant", content="Three."),
-            Message(role="user", content="broken \ud83d"),
-        ),
-        passages=(),
-        question="x",
-        max_output_tokens=30,
-        temperature=0.2,
-    )
+    asked = attrs.evolve(ODD_CONVERSATION, temperature=0.2)
     await collect(model, asked)
     (sent,) = server.requests
     assert sent.body == {
@@ -113,31 +101,6 @@ async def test_a_conversation_without_a_question_is_refused_before_a_call(model,
     assert not server.requests
 
 
-async def test_a_mark_that_arrives_in_pieces_is_cited_once(model):
-    deltas = await collect(model, request("How often?", passages(2)))
-    assert text_of(deltas).endswith(" [1]")
-    assert [cite.passage for delta in deltas for cite in delta.cites] == [1]
-
-
-async def test_usage_is_estimated_when_the_service_does_not_count(model, server):
-    server.fail("no_usage")
-    deltas = await collect(model, request("How often?"))
-    assert deltas[-1].usage.estimated
-    assert deltas[-1].usage.output_tokens == math.ceil(len(text_of(deltas)) / 4)
-
-
-async def test_closing_a_stream_hangs_up_on_the_service(model, server):
-    server.pause_s = 0.05
-    stream = model.stream(request("word " * 500))
-    await anext(stream)
-    await stream.aclose()
-    for _ in range(20):
-        await asyncio.sleep(0.05)
-        if server.abandoned:
-            break
-    assert server.abandoned == 1
-
-
 @pytest.mark.parametrize(
     ("how", "kind", "code", "retryable"),
     [
@@ -151,12 +114,9 @@ async def test_closing_a_stream_hangs_up_on_the_service(model, server):
 )
 async def test_a_broken_stream_keeps_its_pieces_and_raises(model, server, how, kind, code, retryable):
     server.fail(how, kind=kind)
-    stream = model.stream(request("How often?"))
-    assert [(await anext(stream)).text, (await anext(stream)).text] == ["You", " asked:"]
-    with pytest.raises(ProviderError) as caught:
-        await anext(stream)
-    assert (caught.value.code, caught.value.retryable) == (code, retryable)
-    assert "as told" not in str(caught.value)
+    error = await broken_after_two_pieces(model)
+    assert (error.code, error.retryable) == (code, retryable)
+    assert "as told" not in str(error)
 
 
 async def test_a_stalled_stream_times_out(opened, server):

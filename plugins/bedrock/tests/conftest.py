@@ -2,18 +2,13 @@
 
 import pytest
 import pytest_asyncio
-from ragwork_testkit import bedrock_server
+from ragwork_testkit import aws_environment, bedrock_server
 from ragwork_testkit.services import ProviderServices
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch, tmp_path):
-    """Nothing of this machine's own AWS settings."""
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    for name in ("PROFILE", "REGION", "DEFAULT_REGION", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    aws_environment.clear(monkeypatch, tmp_path)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -1,7 +1,6 @@
 """The chat model ``bedrock`` keeps the contract against a server that speaks the wire format."""
 
 import asyncio
-import math
 import threading
 
 import attrs
@@ -14,7 +13,7 @@ from ragwork_hooks.llm import ChatRequest, Message
 from ragwork_hooks.providers import ProviderContext
 from ragwork_testkit import bedrock_server
 from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of
-from ragwork_toolkit.citation_marks import Marks
+from ragwork_testkit.remote_chat import ODD_CONVERSATION, RemoteChatTests, broken_after_two_pieces, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MODEL = "eu.amazon.nova-lite-v1:0"
@@ -54,32 +53,12 @@ class TestBedrockChatContract(ChatModelContract):
         return await opened(self.services, self.server)
 
 
-async def until(condition):
-    """Give the server up to a second to see it."""
-    for _ in range(100):
-        if condition():
-            return True
-        await asyncio.sleep(0.01)
-    return False
+class TestBedrockChat(RemoteChatTests):
+    """The fixtures above are of this module."""
 
 
 async def test_the_request_is_what_the_service_documents(model, server):
-    asked = ChatRequest(
-        messages=(
-            Message(role="system", content="Rules."),
-            Message(role="assistant", content="an answer whose question is gone"),
-            Message(role="user", content="One?"),
-            Message(role="assistant", content=" "),
-            Message(role="user", content="Two?"),
-            Message(role="system", content="<passage n=1>"),
-            Message(role="assistant", content="Three."),
-            Message(role="user", content="broken \ud83d"),
-        ),
-        passages=(),
-        question="x",
-        max_output_tokens=30,
-    )
-    await collect(model, asked)
+    await collect(model, ODD_CONVERSATION)
     (sent,) = server.requests
     assert sent.target == MODEL
     assert sent.signed.service == "bedrock"
@@ -115,19 +94,6 @@ async def test_usage_is_the_services_own_count(model, server):
     assert deltas[-1].usage.output_tokens == 7
 
 
-async def test_usage_is_estimated_when_the_service_does_not_count(model, server):
-    server.fail("no_usage")
-    deltas = await collect(model, request("How often?"))
-    assert deltas[-1].usage.estimated
-    assert deltas[-1].usage.output_tokens == math.ceil(len(text_of(deltas)) / 4)
-
-
-async def test_a_mark_that_arrives_in_pieces_is_cited_once(model):
-    deltas = await collect(model, request("How often?", passages(2)))
-    assert text_of(deltas).endswith(" [1]")
-    assert [cite.passage for delta in deltas for cite in delta.cites] == [1]
-
-
 async def test_pieces_arrive_when_they_are_sent(model, server):
     server.pause_s = 0.05
     stream = model.stream(request("word " * 100))
@@ -135,14 +101,6 @@ async def test_pieces_arrive_when_they_are_sent(model, server):
     await anext(stream)
     assert asyncio.get_running_loop().time() - began < 4
     await stream.aclose()
-
-
-async def test_closing_a_stream_hangs_up_on_the_service(model, server):
-    server.pause_s = 0.05
-    stream = model.stream(request("word " * 500))
-    await anext(stream)
-    await stream.aclose()
-    assert await until(lambda: server.abandoned == 1)
 
 
 @pytest.mark.parametrize("pieces", [-1, 0, 1])
@@ -210,11 +168,8 @@ async def test_a_finished_stream_leaves_its_connection_to_the_next_call(model, s
 )
 async def test_a_broken_stream_keeps_its_pieces_and_raises(model, server, how, more, code, retryable):
     server.fail(how, **more)
-    stream = model.stream(request("How often?"))
-    assert [(await anext(stream)).text, (await anext(stream)).text] == ["You", " asked:"]
-    with pytest.raises(ProviderError) as caught:
-        await anext(stream)
-    assert (caught.value.code, caught.value.retryable) == (code, retryable)
+    error = await broken_after_two_pieces(model)
+    assert (error.code, error.retryable) == (code, retryable)
     assert text_of(await collect(model, request("How often?"))).startswith("You asked:")
 
 
@@ -276,11 +231,3 @@ async def test_what_is_missing_is_named(services, server, settings, unset, named
         await collect(await opened(services, server, **settings), request("How often?"))
     assert (caught.value.code, caught.value.retryable) == ("AWS_CONFIG_MISSING", False)
     assert not server.requests
-
-
-async def test_marks_survive_any_cut():
-    text = "One [1], two [2, 3] and [9], not [x] or [1"
-    for size in range(1, len(text)):
-        marks = Marks(3)
-        pieces = [text[at : at + size] for at in range(0, len(text), size)]
-        assert [cite.passage for piece in pieces for cite in marks.after(piece)] == [1, 2, 3], size

@@ -1,15 +1,12 @@
 """Bedrock through the whole platform: over HTTP, with its catalogue, its rights and its settings."""
 
-import asyncio
 import json
-import subprocess
-import sys
-import uuid
 
 import pytest
 import pytest_asyncio
 from ragwork_bedrock.credentials import PREFIX
 from ragwork_testkit.bedrock_server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, result
+from ragwork_testkit.imports import brought_by
 from ragwork_testkit.platform import DEFAULT_PLUGINS, running
 from ragwork_testkit.remote_corpus import TEXTS, UNKNOWN, RemoteCorpus
 from ragwork_toolkit.vendor.tenant_credentials import secret_name
@@ -55,18 +52,9 @@ async def test_only_what_the_caller_may_read_comes_through(corpus, server):
     await corpus.check_rights(server)
 
 
-async def test_a_run_streams_the_models_answer_and_cites_the_document(app, corpus, server):
+async def test_a_run_streams_the_models_answer_and_cites_the_document(corpus, server):
     serve(server)
-    key = await app.key("t2", "editor", "ann")
-    await corpus.create(key)
-    await corpus.fill(key)
-    events = await corpus.run(key)
-    (final,) = (event for event in events if event.type == "message.final")
-    assert events[-1].type == "done"
-    assert final.data["text"].endswith("when do the gates close [1]")
-    (citation,) = final.data["citations"]
-    assert (citation["document_id"], citation["source"]) == ("tide", "s3://bucket/tide.txt")
-    assert citation["quote"] in TEXTS["tide"]
+    await corpus.check_cited_run("s3://bucket/tide.txt")
     assert [sent.signed.region for sent in server.requests] == [REGION] * 2
 
 
@@ -79,13 +67,9 @@ async def test_a_run_streams_the_models_answer_and_cites_the_document(app, corpu
         ({}, {"how": "garbage"}, "AWS_RETRIEVAL_ERROR"),
     ],
 )  # fmt: skip
-async def test_a_failure_reaches_the_client_as_its_code(app, corpus, server, options, fault, code):
+async def test_a_failure_reaches_the_client_as_its_code(corpus, server, options, fault, code):
     serve(server)
-    key = await app.key(f"f-{uuid.uuid4().hex[:8]}", "editor", "ann")
-    assert (await corpus.create(key, **options)).status == 201
-    for _ in range(2 if fault else 0):
-        server.fail(**fault)
-    await corpus.check_failure(key, code, (fault or {}).get("retry_after"))
+    await corpus.check_failure(server, options, fault, code)
 
 
 async def test_a_tenants_own_credentials_are_used_for_it_alone(corpus, server):
@@ -97,44 +81,28 @@ async def test_a_tenants_own_credentials_are_used_for_it_alone(corpus, server):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"),
+    ("option", "value", "named"),
     [
-        ("endpoint_url", "http://169.254.169.254"),
-        ("knowlege_base_id", "KB"),
-        ("region", "a.evil.com/"),
-        ("number_of_results", 1000),
+        ("endpoint_url", "http://169.254.169.254", "endpoint_url"),
+        ("knowlege_base_id", "KB", "knowledge_base_id"),
+        ("region", "a.evil.com/", "region"),
+        ("number_of_results", 1000, "number_of_results"),
     ],
 )
-async def test_a_corpus_can_not_set_what_is_not_its_own(app, corpus, server, option, value):
-    key = await app.key("t3", "editor", "ann")
-    answer = await corpus.create(key, **{option: value})
-    assert answer.status == 422, answer.text
-    assert option in answer.text
-    if option == "knowlege_base_id":
-        assert "knowledge_base_id" in answer.text
+async def test_a_corpus_can_not_set_what_is_not_its_own(corpus, server, option, value, named):
+    await corpus.check_refused_option(option, value, named)
 
 
 async def test_a_corpus_on_what_is_not_shared_with_its_tenant_is_refused_with_the_fix(corpus):
     await corpus.check_sharing("knowledge_base_id", "BEDROCK_SHARED_KNOWLEDGE_BASES")
 
 
-async def test_a_filter_reaches_the_service(app, corpus, server):
+async def test_a_filter_reaches_the_service(corpus, server):
     serve(server)
     server.bases["KB"].append(result("tide", "Chapter two.", 0.5, chapter=2))
-    key = await app.key("t4", "editor", "ann")
-    await corpus.create(key, filter_keys={"part": "chapter"})
-    await corpus.fill(key)
-    answer = await corpus.retrieve(key, filter={"part": 2})
-    assert [passage["text"] for passage in answer.data["passages"]] == ["Chapter two."]
-
-
-def imported_by(module):
-    code = f"import sys, {module}; print([n for n in ('boto3', 'botocore', 'urllib3') if n in sys.modules])"
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    await corpus.check_filter("Chapter two.")
 
 
 @pytest.mark.parametrize("module", ["ragwork_bedrock", "ragwork_bedrock.retriever", "ragwork_bedrock.chat"])
 async def test_no_module_that_the_kernel_loads_imports_the_sdk(module):
-    assert await asyncio.to_thread(imported_by, module) == "[]"
+    assert await brought_by(module, ("boto3", "botocore", "urllib3")) == []

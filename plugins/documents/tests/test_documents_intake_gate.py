@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 from ragwork_documents.ingestion.ingest_capacity_gate import IntakeGate
-from ragwork_hooks.admission import Admission, AdmissionRequest
+from ragwork_hooks.admission import Admission
 from ragwork_hooks.authz import Deny
+from ragwork_testkit import admission
 from ragwork_testkit.services import ProviderServices
 
 
@@ -13,15 +14,8 @@ def places(number, wait_s):
     return ProviderServices().shares("intake", number, waiting=100, wait_s=wait_s)
 
 
-async def nothing():
-    raise RuntimeError("this gate opens nothing")
-
-
 def ask(switch="ingest"):
-    return AdmissionRequest(
-        principal=None, peer="", route="r", rate_class="mutation", switch=switch, feature=None,
-        request_id="1", open=nothing,
-    )  # fmt: skip
+    return admission.asked(None, rate_class="mutation", switch=switch)
 
 
 async def test_what_comes_beyond_the_places_waits_then_is_refused():

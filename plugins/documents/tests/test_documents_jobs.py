@@ -135,16 +135,21 @@ async def test_a_job_that_comes_twice_or_late_writes_nothing(it):
     assert faulty.embedded == []
 
 
+def updating(it, what):
+    """What changes the tenant's rows when it is called."""
+
+    async def update():
+        async with it.app.platform.parts.db.tenant(it.tenant) as tx:
+            await tx.execute(f"UPDATE {what}")
+
+    return update
+
+
 async def test_a_job_that_is_overtaken_while_it_embeds_writes_nothing(it):
     key, _, work = await prepared(it, a="one text about wings")
     await cut_anew(it)
-
-    async def overtake():
-        async with it.app.platform.parts.db.tenant(it.tenant) as tx:
-            await tx.execute("UPDATE documents.documents SET generation = generation + 1")
-
     jobs, faulty = ingestion(it)
-    faulty.meanwhile = overtake
+    faulty.meanwhile = updating(it, "documents.documents SET generation = generation + 1")
     await jobs.run(work)
     assert faulty.embedded
     assert (await statuses(it, key))["a"] == ("processing", None)
@@ -171,13 +176,8 @@ async def test_a_document_that_is_erased_while_it_is_ingested_is_gone_for_good(i
 async def test_a_corpus_that_changes_its_embedder_meanwhile_is_asked_again(it):
     key, _, work = await prepared(it, a="one text about wings")
     await cut_anew(it)
-
-    async def switch():
-        async with it.app.platform.parts.db.tenant(it.tenant) as tx:
-            await tx.execute("UPDATE documents.corpora SET embedder = 'another'")
-
     jobs, faulty = ingestion(it)
-    faulty.meanwhile = switch
+    faulty.meanwhile = updating(it, "documents.corpora SET embedder = 'another'")
     with pytest.raises(RuntimeError, match="another embedder"):
         await jobs.run(work)
     assert (await statuses(it, key))["a"] == ("processing", None)

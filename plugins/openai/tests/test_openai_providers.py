@@ -12,11 +12,11 @@ from ragwork_openai import chat, embedding, speech, transcription
 from ragwork_openai.config import OpenAIConfig
 from ragwork_testkit import openai_server
 from ragwork_testkit.embedding import EmbedderContract
-from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of
+from ragwork_testkit.llm import ChatModelContract, collect, passages, request
 from ragwork_testkit.mp3 import count_frames
+from ragwork_testkit.remote_chat import RemoteChatTests, broken_after_two_pieces
 from ragwork_testkit.speech import SpeechSynthesizerContract
 from ragwork_testkit.wav import silent
-from ragwork_toolkit.citation_marks import Marks
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,10 @@ class TestOpenAIVoiceContract(SpeechSynthesizerContract):
         return await speech.provider.open(context(self.server))
 
 
+class TestOpenAIChat(RemoteChatTests):
+    """The fixtures above are of this module."""
+
+
 async def test_chat_sends_the_whole_prompt_and_asks_for_usage(model, server):
     asked = request("How often?", passages(2), limit=30)
     deltas = await collect(model, asked)
@@ -119,53 +123,11 @@ async def test_a_request_may_name_model_and_temperature_and_says_neither_by_itse
     assert (chosen["model"], chosen["temperature"]) == ("big-1", 0.0)
 
 
-async def test_a_mark_that_arrives_in_pieces_is_cited_once(model):
-    deltas = await collect(model, request("How often?", passages(2)))
-    assert text_of(deltas).endswith(" [1]")
-    assert [cite.passage for delta in deltas for cite in delta.cites] == [1]
-
-
-async def test_usage_is_estimated_when_the_service_does_not_count(model, server):
-    server.fail("no_usage")
-    deltas = await collect(model, request("How often?"))
-    assert deltas[-1].usage.estimated
-    assert deltas[-1].usage.output_tokens == math.ceil(len(text_of(deltas)) / 4)
-
-
-async def test_closing_a_stream_hangs_up_on_the_service(model, server):
-    server.pause_s = 0.05
-    stream = model.stream(request("word " * 500))
-    await anext(stream)
-    await stream.aclose()
-    for _ in range(20):
-        await asyncio.sleep(0.05)
-        if server.abandoned:
-            break
-    assert server.abandoned == 1
-
-
-async def test_cancelling_the_reader_hangs_up_on_the_service(model, server):
-    server.pause_s = 0.05
-    task = asyncio.create_task(collect(model, request("word " * 500)))
-    await asyncio.sleep(0.3)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    for _ in range(20):
-        await asyncio.sleep(0.05)
-        if server.abandoned:
-            break
-    assert server.abandoned == 1
-
-
 @pytest.mark.parametrize("how", ["drop", "error_frame"])
 async def test_a_broken_stream_keeps_its_pieces_and_raises(model, server, how):
     server.fail(how)
-    stream = model.stream(request("How often?"))
-    assert [(await anext(stream)).text, (await anext(stream)).text] == ["You", " asked:"]
-    with pytest.raises(ProviderError) as caught:
-        await anext(stream)
-    assert caught.value.code == "INTEGRATION_UNAVAILABLE"
+    error = await broken_after_two_pieces(model)
+    assert error.code == "INTEGRATION_UNAVAILABLE"
 
 
 async def test_a_stalled_stream_times_out(stack, server):
@@ -318,11 +280,3 @@ async def test_a_long_text_is_spoken_whole_in_pieces(voice, server):
     assert " ".join(piece.strip() for piece in sent) == text.strip()
     assert count_frames(audio.data) == len(text.split()) + len(sent)
     assert {(r.body["model"], r.body["voice"]) for r in server.requests} == {("gpt-4o-mini-tts", "alloy")}
-
-
-def test_marks_survive_any_cut():
-    text = "One [1], two [2, 3] and [9], not [x] or [1"
-    for size in range(1, len(text)):
-        marks = Marks(3)
-        pieces = [text[at : at + size] for at in range(0, len(text), size)]
-        assert [cite.passage for piece in pieces for cite in marks.after(piece)] == [1, 2, 3], size

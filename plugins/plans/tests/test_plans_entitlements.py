@@ -9,7 +9,6 @@ import attrs
 import pytest
 import pytest_asyncio
 from ragwork_hooks.admission import Admission, AdmissionRequest
-from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.events import Event
 from ragwork_hooks.plans import Plans
@@ -17,6 +16,7 @@ from ragwork_plans import plugin
 from ragwork_plans.config import PlansConfig
 from ragwork_plans.gate import EntitlementGate
 from ragwork_plans.store import PostgresPlans
+from ragwork_testkit import admission
 
 PLUGINS = ("directory", "apikeys", "rbac", "plans")
 
@@ -27,16 +27,8 @@ async def app(platform: Callable[..., Any]) -> AsyncIterator[Any]:
         yield running
 
 
-async def no_transaction() -> Any:
-    raise AssertionError("the gate opened a transaction")
-
-
 def asked(feature: str | None, tenant: str = "t1") -> AdmissionRequest:
-    caller = Principal(tenant_id=tenant, user_id="u", credential_id="k", kind="api_key", role=Role.READER)
-    return AdmissionRequest(
-        principal=caller, peer="", route="r", rate_class="run", switch=None, feature=feature,
-        request_id="r", open=no_transaction,
-    )  # fmt: skip
+    return admission.asked(admission.caller(tenant), rate_class="run", feature=feature)
 
 
 def gate_of(app: Any) -> Any:

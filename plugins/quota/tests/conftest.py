@@ -8,9 +8,9 @@ from typing import Any
 import asyncpg
 import attrs
 import pytest
-from ragwork_hooks.admission import Admission, AdmissionRequest
+from ragwork_hooks.admission import Admission
 from ragwork_hooks.audit import AuditLog
-from ragwork_hooks.auth import Directory, Principal, Role
+from ragwork_hooks.auth import Directory, Role
 from ragwork_hooks.authz import Deny
 from ragwork_hooks.plans import Plans
 from ragwork_hooks.plugin import Contribution
@@ -18,6 +18,7 @@ from ragwork_hooks.storage import DatabaseUrls, Transaction
 from ragwork_quota import plugin
 from ragwork_quota.gate import QuotaGate
 from ragwork_quota.leases import Leases
+from ragwork_testkit import admission
 from ragwork_testkit.database import PostgresServer
 from ragwork_testkit.process import (
     CountedDatabase,
@@ -71,7 +72,9 @@ class QuotaProcess(PluginProcess):
         verdict: Any = None
         try:
             async with _Asked(self.db, tenant) as asked:
-                verdict = await self.gate.admit(_ask(tenant, rate_class, asked.open, free))
+                caller = admission.caller(tenant, role=Role.ADMIN)
+                request = admission.asked(caller, rate_class=rate_class, open=asked.open, free=free)
+                verdict = await self.gate.admit(request)
                 if isinstance(verdict, Deny):
                     raise _Refused
                 if mutation and work:
@@ -138,21 +141,6 @@ class _Asked:
     async def __aexit__(self, *failure: Any) -> None:
         if self._scope is not None:
             await self._scope.__aexit__(*failure)
-
-
-def _ask(tenant: str, rate_class: str, opened: Any, free: bool) -> AdmissionRequest:
-    principal = Principal(tenant_id=tenant, user_id="u", credential_id="k", kind="api_key", role=Role.ADMIN)
-    return AdmissionRequest(
-        principal=principal,
-        peer="127.0.0.1",
-        route="r",
-        rate_class=rate_class,
-        switch=None,
-        feature=None,
-        request_id="id",
-        open=opened,
-        free=free,
-    )
 
 
 @asynccontextmanager

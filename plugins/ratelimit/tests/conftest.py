@@ -4,14 +4,13 @@ from types import SimpleNamespace
 
 import attrs
 import pytest
-from ragwork_hooks.admission import AdmissionRequest
-from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.errors import ProviderError
 from ragwork_memory.state import InMemoryState
 from ragwork_ratelimit.buckets import LocalBuckets
 from ragwork_ratelimit.config import RateLimitConfig
 from ragwork_ratelimit.degradation_audit import DegradationAudit
 from ragwork_ratelimit.gate import RateGate
+from ragwork_testkit import admission
 from ragwork_testkit.process import ManualClock
 from ragwork_testkit.services import RecordedMetrics
 
@@ -31,27 +30,9 @@ class AwayState:
         return await self.inner.take(scope, buckets, cost)
 
 
-async def _no_transaction():
-    raise AssertionError("a rate gate writes nothing")
-
-
-def ask(rate_class="read", tenant="t1", key="k1", peer="192.0.2.1", credential=None):
-    principal = (
-        None
-        if key is None
-        else Principal(tenant_id=tenant, user_id="u", credential_id=key, kind="api_key", role=Role.READER)
-    )
-    return AdmissionRequest(
-        principal=principal,
-        peer=peer,
-        route="documents.list",
-        rate_class=rate_class,
-        switch=None,
-        feature=None,
-        request_id="r",
-        open=_no_transaction,
-        credential=credential,
-    )
+def ask(rate_class="read", tenant="t1", key="k1", **facts):
+    caller = None if key is None else admission.caller(tenant, key)
+    return admission.asked(caller, rate_class=rate_class, **facts)
 
 
 @attrs.define(slots=False)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from ragwork_hooks.admission import Admission, AdmissionRequest
-from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Deny
 from ragwork_rollouts.config import RolloutsConfig
 from ragwork_rollouts.gates import FeatureGate, SwitchGate
 from ragwork_rollouts.store import ControlStore
+from ragwork_testkit import admission
 
 PLUGINS = ("directory", "apikeys", "rbac", "rollouts")
 SWITCHES = "/v1/admin/rollouts/killswitches"
@@ -35,16 +35,8 @@ def store_of(app: Any, **defaults: Any) -> ControlStore:
     return ControlStore(app.platform.facades["rollouts"], RolloutsConfig(**defaults))
 
 
-async def no_transaction() -> Any:
-    raise AssertionError("the gate opened a transaction")
-
-
 def asked(*, switch: str | None = None, feature: str | None = None, tenant: str = "t1") -> AdmissionRequest:
-    caller = Principal(tenant_id=tenant, user_id="u", credential_id="k", kind="api_key", role=Role.READER)
-    return AdmissionRequest(
-        principal=caller, peer="", route="r", rate_class="run", switch=switch, feature=feature,
-        request_id="r", open=no_transaction,
-    )  # fmt: skip
+    return admission.asked(admission.caller(tenant), rate_class="run", switch=switch, feature=feature)
 
 
 async def stopped_by(app: Any, request: AdmissionRequest) -> object:

@@ -1,26 +1,18 @@
 """``s3`` keeps the contract of kind ``connector``, through the vendor's SDK, against a server that speaks S3."""
 
-import asyncio
-import subprocess
-import sys
-
 import pytest
 from ragwork_hooks.connectors import CONNECTOR
 from ragwork_hooks.errors import ProviderError
-from ragwork_testkit import s3_server
+from ragwork_testkit import aws_environment, s3_server
 from ragwork_testkit.connector import MAX_BYTES, ConnectorContract
 from ragwork_testkit.entry_point import entry_points
+from ragwork_testkit.imports import brought_by
 from ragwork_testkit.services import OpeningServices, opening_services
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch, tmp_path):
-    """Nothing of this machine's own AWS settings."""
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    for name in ("PROFILE", "REGION", "DEFAULT_REGION", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    aws_environment.clear(monkeypatch, tmp_path)
 
 
 KEYS = {
@@ -132,13 +124,6 @@ async def test_half_of_a_key_is_found_out_at_the_start():
     assert provider.ready(S3SourceConfig()) is None
 
 
-def imported_by(module):
-    code = f"import sys, {module}; print([n for n in ('boto3', 'botocore') if n in sys.modules])"
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
-
-
 @pytest.mark.parametrize("module", ["ragwork_s3source", "ragwork_s3source.s3_connector"])
 async def test_no_module_that_the_kernel_loads_imports_the_sdk(module):
-    assert await asyncio.to_thread(imported_by, module) == "[]"
+    assert await brought_by(module, ("boto3", "botocore")) == []

@@ -1,7 +1,6 @@
 """Chat and embeddings keep the contracts against a server that speaks the wire format, by key and by account."""
 
 import asyncio
-import gc
 import json
 import math
 
@@ -13,7 +12,8 @@ from ragwork_hooks.llm import ChatRequest, Message
 from ragwork_hooks.providers import ProviderContext
 from ragwork_testkit import google_server, openai_server
 from ragwork_testkit.embedding import EmbedderContract
-from ragwork_testkit.llm import ChatModelContract, collect, passages, request, text_of
+from ragwork_testkit.llm import ChatModelContract, collect, request
+from ragwork_testkit.remote_chat import RemoteChatTests, broken_after_two_pieces
 from ragwork_vertex import chat, embedding
 
 BY_KEY = {"api_key": google_server.API_KEY, "project": None, "location": None}
@@ -85,6 +85,10 @@ class TestGoogleEmbedderContract(EmbedderContract):
         return await embedding.provider.open(ProviderContext(services=None, config=self.configured(**BY_KEY)))
 
 
+class TestGeminiChat(RemoteChatTests):
+    """The fixtures above are of this module."""
+
+
 async def test_chat_sends_the_whole_prompt_in_the_services_roles(model, server):
     asked = ChatRequest(
         messages=(
@@ -137,66 +141,11 @@ async def test_an_access_token_is_fetched_once(opened, server, account):
     assert server.tokens.exchanges == before + 1
 
 
-async def test_a_mark_that_arrives_in_pieces_is_cited_once(model):
-    deltas = await collect(model, request("How often?", passages(2)))
-    assert text_of(deltas).endswith(" [1]")
-    assert [cite.passage for delta in deltas for cite in delta.cites] == [1]
-
-
-async def test_usage_is_estimated_when_the_service_does_not_count(model, server):
-    server.fail("no_usage")
-    deltas = await collect(model, request("How often?"))
-    assert deltas[-1].usage.estimated
-    assert deltas[-1].usage.output_tokens == math.ceil(len(text_of(deltas)) / 4)
-
-
-async def arrived(server, count):
-    for _ in range(300):
-        if len(server.requests) >= count:
-            break
-        await asyncio.sleep(0.01)
-
-
-async def abandoned(server):
-    for _ in range(20):
-        if server.abandoned:
-            break
-        await asyncio.sleep(0.05)
-    return server.abandoned
-
-
-async def test_closing_a_stream_hangs_up_on_the_service_without_the_collector(model, server):
-    server.pause_s = 0.05
-    gc.disable()
-    try:
-        stream = model.stream(request("word " * 500))
-        await anext(stream)
-        await stream.aclose()
-        assert await abandoned(server) == 1
-    finally:
-        gc.enable()
-
-
-@pytest.mark.parametrize("first", [True, False])
-async def test_cancelling_the_reader_hangs_up_on_the_service(model, server, first):
-    server.pause_s = 5.0 if first else 0.02
-    task = asyncio.create_task(collect(model, request("word " * 500)))
-    await arrived(server, 1)
-    await asyncio.sleep(0.1)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert await abandoned(server) == 1
-
-
 @pytest.mark.parametrize("how", ["drop", "truncate", "garbage", "wrong_shape", "error_frame"])
 async def test_a_broken_stream_keeps_its_pieces_and_raises(model, server, how):
     server.fail(how)
-    stream = model.stream(request("How often?"))
-    assert [(await anext(stream)).text, (await anext(stream)).text] == ["You", " asked:"]
-    with pytest.raises(ProviderError) as caught:
-        await anext(stream)
-    assert (caught.value.code, caught.value.retryable) == ("INTEGRATION_UNAVAILABLE", True)
+    error = await broken_after_two_pieces(model)
+    assert (error.code, error.retryable) == ("INTEGRATION_UNAVAILABLE", True)
     assert len(server.requests) == 1
 
 

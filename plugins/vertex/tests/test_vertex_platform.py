@@ -1,15 +1,13 @@
 """Vertex through the whole platform: over HTTP, with its catalogue, its rights and its settings."""
 
-import asyncio
 import json
-import subprocess
-import sys
 import uuid
 
 import pytest
 import pytest_asyncio
 from ragwork_testkit.google_search import SearchPart
 from ragwork_testkit.google_server import LOCATION, PROJECT
+from ragwork_testkit.imports import brought_by
 from ragwork_testkit.platform import DEFAULT_PLUGINS, running
 from ragwork_testkit.remote_corpus import TEXTS, UNKNOWN, RemoteCorpus
 from ragwork_toolkit.vendor.tenant_credentials import secret_name
@@ -60,18 +58,9 @@ async def test_only_what_the_caller_may_read_comes_through(corpus, server):
     assert server.requests[-1].target == "gemini-2.0-flash-001"
 
 
-async def test_a_run_streams_the_models_answer_and_cites_the_document(app, corpus, server):
+async def test_a_run_streams_the_models_answer_and_cites_the_document(corpus, server):
     serve(server)
-    key = await app.key("t2", "editor", "ann")
-    await corpus.create(key, content="chunks")
-    await corpus.fill(key)
-    events = await corpus.run(key)
-    (final,) = (event for event in events if event.type == "message.final")
-    assert events[-1].type == "done"
-    assert final.data["text"].endswith("when do the gates close [1]")
-    (citation,) = final.data["citations"]
-    assert (citation["document_id"], citation["source"]) == ("tide", "gs://test/1.txt")
-    assert citation["quote"] in TEXTS["tide"]
+    await corpus.check_cited_run("gs://test/1.txt", content="chunks")
 
 
 async def test_a_corpus_may_use_googles_embeddings(app, corpus, server):
@@ -93,13 +82,9 @@ async def test_a_corpus_may_use_googles_embeddings(app, corpus, server):
         ({}, {"how": "garbage"}, "VERTEX_RETRIEVAL_ERROR"),
     ],
 )
-async def test_a_failed_retrieval_reaches_the_client_as_its_code(app, corpus, server, options, fault, code):
+async def test_a_failed_retrieval_reaches_the_client_as_its_code(corpus, server, options, fault, code):
     serve(server)
-    key = await app.key(f"f-{uuid.uuid4().hex[:8]}", "editor", "ann")
-    assert (await corpus.create(key, **options)).status == 201
-    for _ in range(2 if fault else 0):
-        server.fail(**fault)
-    await corpus.check_failure(key, code, (fault or {}).get("retry_after"))
+    await corpus.check_failure(server, options, fault, code)
 
 
 @pytest.mark.parametrize(
@@ -139,35 +124,20 @@ async def test_a_tenants_own_credentials_are_used_for_it_alone(corpus, server):
         ("number_of_results", 1000, "number_of_results"),
     ],
 )
-async def test_a_corpus_can_not_set_what_is_not_its_own(app, corpus, server, option, value, named):
-    key = await app.key("t3", "editor", "ann")
-    answer = await corpus.create(key, **{option: value})
-    assert answer.status == 422, answer.text
-    assert option in answer.text
-    assert named in answer.text
+async def test_a_corpus_can_not_set_what_is_not_its_own(corpus, server, option, value, named):
+    await corpus.check_refused_option(option, value, named)
 
 
 async def test_a_corpus_on_what_is_not_shared_with_its_tenant_is_refused_with_the_fix(corpus):
     await corpus.check_sharing("resource_id", "VERTEX_SHARED_DATASTORES")
 
 
-async def test_a_filter_reaches_the_service(app, corpus, server):
+async def test_a_filter_reaches_the_service(corpus, server):
     serve(server)
     server.stores["s"].append(SearchPart(document_id="tide", text="Chapter two.", fields={"chapter": 2}))
-    key = await app.key("t4", "editor", "ann")
-    await corpus.create(key, filter_keys={"part": "chapter"}, content="chunks")
-    await corpus.fill(key)
-    answer = await corpus.retrieve(key, filter={"part": 2})
-    assert [passage["text"] for passage in answer.data["passages"]] == ["Chapter two."]
-
-
-def imported_by(module):
-    code = f"import sys, {module}; print([n for n in sys.modules if n.startswith(('google', 'requests', 'grpc'))])"
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    await corpus.check_filter("Chapter two.", content="chunks")
 
 
 @pytest.mark.parametrize("module", ["", ".retriever", ".chat", ".embedding"])
 async def test_no_module_that_the_kernel_loads_imports_an_sdk(module):
-    assert await asyncio.to_thread(imported_by, f"ragwork_vertex{module}") == "[]"
+    assert await brought_by(f"ragwork_vertex{module}", ("google", "requests", "grpc")) == []

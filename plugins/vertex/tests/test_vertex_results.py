@@ -1,7 +1,6 @@
 """Filters and results of Vertex AI Search, and marks in an answer, by themselves."""
 
 import pytest
-from ragwork_toolkit.citation_marks import Marks
 from ragwork_vertex.filters import NothingMatches, expression
 from ragwork_vertex.results import pieces, ranked
 
@@ -91,11 +90,3 @@ def test_one_piece_without_a_score_makes_the_services_order_count():
     }
     found = ranked([*pieces(result(), 0), *pieces(scored, 1)], 5, distinct=False)
     assert [(p.document_id, p.score) for p in found] == [("from-name", 1.0), ("b", 0.5)]
-
-
-def test_marks_survive_any_cut():
-    text = "One [1], two [2, 3] and [9], not [x] or [1"
-    for size in range(1, len(text)):
-        marks = Marks(3)
-        pieces = [text[at : at + size] for at in range(0, len(text), size)]
-        assert [cite.passage for piece in pieces for cite in marks.after(piece)] == [1, 2, 3], size

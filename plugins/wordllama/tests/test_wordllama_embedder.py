@@ -17,7 +17,7 @@ from ragwork_hooks.services import Services
 from ragwork_hooks.shares import Shares, provider_busy
 from ragwork_testkit.services import ProviderServices
 from ragwork_wordllama import files
-from ragwork_wordllama.embedder import INLINE_CHARACTERS, SLICE, Vectors, WordllamaEmbedder
+from ragwork_wordllama.embedder import INLINE_CHARACTERS, Vectors, WordllamaEmbedder
 from ragwork_wordllama.encoder import WordllamaEncoder
 
 TEXTS = ["lift", "What is the effect of a blunt nose?", "The shock stands off. " * 40, "超音速 \u03bc"]
@@ -74,7 +74,7 @@ async def test_a_short_query_stays_on_the_loop_and_other_work_leaves_it() -> Non
     work = Work()
     work.gate.set()
     embedder = WordllamaEmbedder(work, places(), places())
-    for texts in (["short"], ["long" * INLINE_CHARACTERS], [""] * (SLICE + 1)):
+    for texts in (["short"], ["long" * INLINE_CHARACTERS], [""] * (WordllamaEmbedder.slice + 1)):
         await embedder.embed(texts, "query")
     await embedder.embed(["short"], "document")
     await embedder.aclose()

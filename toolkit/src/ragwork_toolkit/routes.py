@@ -72,6 +72,15 @@ class PublicDeclaration(BodyDeclaration[B, Q]):
     method: Literal["GET", "POST"]
 
 
+class UntransactedDeclaration(BodyDeclaration[B, Q]):
+    """``audit_event`` is the record of a call that changes something elsewhere, or ``None``."""
+
+    method: Literal["GET", "POST"]
+    action: Action
+    rate_class: Literal["read", "mutation"]
+    audit_event: str | None
+
+
 class WriteDeclaration(BodyDeclaration[B, Q]):
     """Who may change it, what is recorded of the change, and what its repetition does."""
 
@@ -106,6 +115,14 @@ def ops_route(**said: Unpack[OpsDeclaration[B, Q]]) -> Route[B, Q]:
     """A GET within the caller's tenant that shows how the service does, and what it did."""
     _complete_read(said)
     return Route(method="GET", scope="tenant", rate_class="ops", idempotency="none", **said)
+
+
+def untransacted_route(**said: Unpack[UntransactedDeclaration[B, Q]]) -> Route[B, Q]:
+    """A route within the caller's tenant whose handler opens the transactions it needs: it waits for somebody else, or
+    only the request says whose rows are read.
+    """
+    _complete_body(said)
+    return Route(scope="tenant", transaction="none", idempotency="none", stale_reads=False, **said)
 
 
 def platform_read_route(**said: Unpack[ReadDeclaration[B, Q]]) -> Route[B, Q]:

@@ -1,5 +1,8 @@
-"""Database rows as objects, so that a column is one edit in the class and one in the SQL (every plugin with tables)."""
+"""Rows and other records as objects, by the names of the fields: what is named the same is written once, in the class
+(every plugin with tables).
+"""
 
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import attrs
@@ -14,15 +17,39 @@ def from_row(cls: type[T], row: Row, **over: object) -> T:
     Columns without a field are left out. Raises ``TypeError`` for a field that has neither a column nor a value in
     ``over``.
     """
-    values = dict(over)
-    for field in attrs.fields(cls):
-        if field.name not in over:
-            try:
-                values[field.name] = row[field.name]
-            except KeyError:
-                columns = ", ".join(row.keys())
-                raise TypeError(
-                    f"{cls.__name__}.{field.name} has no column {field.name!r}: the row has {columns};"
-                    " select it, or give the field's value"
-                ) from None
-    return cls(**values)
+
+    def column(name: str) -> object:
+        try:
+            return row[name]
+        except KeyError:
+            columns = ", ".join(row.keys())
+            raise TypeError(
+                f"{cls.__name__}.{name} has no column {name!r}: the row has {columns};"
+                " select it, or give the field's value"
+            ) from None
+
+    return _filled(cls, column, over)
+
+
+def from_object(cls: type[T], source: object, **over: object) -> T:
+    """``cls``, an answer as a rule, made of the attributes of ``source`` by the names of its fields, but for those that
+    ``over`` gives.
+
+    What ``source`` has beyond that is left out. Raises ``TypeError`` for a field that has neither an attribute nor a
+    value in ``over``.
+    """
+
+    def attribute(name: str) -> object:
+        try:
+            return getattr(source, name)
+        except AttributeError:
+            raise TypeError(
+                f"{cls.__name__}.{name} is no attribute of {type(source).__name__}: give the field's value"
+            ) from None
+
+    return _filled(cls, attribute, over)
+
+
+def _filled(cls: type[T], read: Callable[[str], object], over: Mapping[str, object]) -> T:
+    names = (field.name for field in attrs.fields(cls))
+    return cls(**{name: read(name) for name in names if name not in over}, **over)

@@ -5,20 +5,7 @@ from types import MappingProxyType
 from typing import Final, assert_never
 
 import attrs
-from ragwork_hooks.authz import (
-    AllOf,
-    AnyOf,
-    Everything,
-    HasLabel,
-    IdIn,
-    LabelComparison,
-    LabelIn,
-    Not,
-    Nothing,
-    OwnedBy,
-    ReadableBy,
-    ReadScope,
-)
+from ragwork_hooks import authz
 
 _ORDER: Final = MappingProxyType({"lt": "<", "lte": "<=", "gt": ">", "gte": ">="})
 
@@ -36,7 +23,7 @@ class Parameters:
 
 
 def compile(
-    scope: ReadScope, parameters: Parameters, *, document_id: str, granted: Callable[[str], str]
+    scope: authz.ReadScope, parameters: Parameters, *, document_id: str, granted: Callable[[str], str]
 ) -> str:
     """A condition over a table ``d`` with ``owner text`` and ``labels jsonb`` (texts by key), neither null.
 
@@ -51,32 +38,32 @@ def compile(
     def texts(values: frozenset[str]) -> str:
         return parameters.bind(sorted(values), "text[]")
 
-    def joined(parts: tuple[ReadScope, ...], operator: str, empty: str) -> str:
+    def joined(parts: tuple[authz.ReadScope, ...], operator: str, empty: str) -> str:
         return f"({operator.join(map(condition, parts))})" if parts else empty
 
-    def condition(scope: ReadScope) -> str:
+    def condition(scope: authz.ReadScope) -> str:
         match scope:
-            case Everything():
+            case authz.Everything():
                 return "true"
-            case Nothing():
+            case authz.Nothing():
                 return "false"
-            case ReadableBy(readers):
+            case authz.ReadableBy(readers):
                 return granted(texts(readers))
-            case OwnedBy(user_id):
+            case authz.OwnedBy(user_id):
                 return f"d.owner = {text(user_id)}"
-            case IdIn(document_ids):
+            case authz.IdIn(document_ids):
                 return f"{document_id} = ANY({texts(document_ids)})"
-            case HasLabel(key):
+            case authz.HasLabel(key):
                 return f"d.labels ? {text(key)}"
-            case LabelIn(key, values):
+            case authz.LabelIn(key, values):
                 return f"coalesce(d.labels ->> {text(key)} = ANY({texts(values)}), false)"
-            case LabelComparison(key, relation, value):
+            case authz.LabelComparison(key, relation, value):
                 return _compared(f"(d.labels ->> {text(key)})", relation, text(value))
-            case AllOf(parts):
+            case authz.AllOf(parts):
                 return joined(parts, " AND ", "true")
-            case AnyOf(parts):
+            case authz.AnyOf(parts):
                 return joined(parts, " OR ", "false")
-            case Not(part):
+            case authz.Not(part):
                 return f"NOT ({condition(part)})"
             case _:
                 assert_never(scope)

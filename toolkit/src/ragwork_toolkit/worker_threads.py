@@ -1,6 +1,6 @@
 """Worker threads of a provider: in fair turns, refused when too many wait, and refused after closing.
 
-Users: minilm, wordllama, espeak.
+Users: espeak, and embedders by `threaded_embedder`.
 """
 
 import asyncio

@@ -9,20 +9,7 @@ transaction.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, TypeAlias, assert_never
 
-from ragwork_hooks.authz import (
-    AllOf,
-    AnyOf,
-    Everything,
-    HasLabel,
-    IdIn,
-    LabelComparison,
-    LabelIn,
-    Not,
-    Nothing,
-    OwnedBy,
-    ReadableBy,
-    ReadScope,
-)
+from ragwork_hooks import authz
 
 from ragwork_milvus import filter_tokens
 
@@ -33,7 +20,7 @@ Condition: TypeAlias = str | bool
 SKEW_S: Final = 60.0
 
 
-def condition(scope: ReadScope, filter: Mapping[str, object], now: float) -> Condition:
+def condition(scope: authz.ReadScope, filter: Mapping[str, object], now: float) -> Condition:
     """Documents that ``scope`` may allow at ``now`` (seconds of the epoch) and that match ``filter``."""
     wanted = [
         holds([filter_tokens.fact(key, value) for value in (given if isinstance(given, list) else [given])])
@@ -42,29 +29,29 @@ def condition(scope: ReadScope, filter: Mapping[str, object], now: float) -> Con
     return every([within(scope, now), *wanted])
 
 
-def within(scope: ReadScope, now: float, *, surely: bool = False) -> Condition:
+def within(scope: authz.ReadScope, now: float, *, surely: bool = False) -> Condition:
     """What ``scope`` may allow; with ``surely`` only what it allows whatever the time is.
 
     ``Not`` turns one into the other: its complement then lets through too much, never too little.
     """
     match scope:
-        case Everything():
+        case authz.Everything():
             return True
-        case Nothing():
+        case authz.Nothing():
             return False
-        case ReadableBy(readers):
+        case authz.ReadableBy(readers):
             return _readable(readers, now, surely=surely)
-        case OwnedBy(user_id):
+        case authz.OwnedBy(user_id):
             return holds([filter_tokens.owner(user_id)])
-        case LabelIn(key, values):
+        case authz.LabelIn(key, values):
             return holds([filter_tokens.label(key, value) for value in values])
-        case IdIn() | HasLabel() | LabelComparison():
+        case authz.IdIn() | authz.HasLabel() | authz.LabelComparison():
             return not surely
-        case AllOf(parts):
+        case authz.AllOf(parts):
             return every([within(part, now, surely=surely) for part in parts])
-        case AnyOf(parts):
+        case authz.AnyOf(parts):
             return some([within(part, now, surely=surely) for part in parts])
-        case Not(part):
+        case authz.Not(part):
             return opposite(within(part, now, surely=not surely))
         case _:
             assert_never(scope)

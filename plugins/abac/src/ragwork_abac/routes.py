@@ -10,6 +10,7 @@ from ragwork_hooks.http import AnyRoute, Empty, Request, Response, Route
 from ragwork_hooks.services import Services
 from ragwork_toolkit.patching import changes
 from ragwork_toolkit.routes import read_route, write_route
+from ragwork_toolkit.rows import from_object
 
 from ragwork_abac.conditions import ConditionError
 from ragwork_abac.config import AbacConfig
@@ -195,18 +196,4 @@ def _unchanged(policy: AbacPolicy) -> Response:
 
 
 def _response(policy: AbacPolicy) -> PolicyResponse:
-    return PolicyResponse(
-        id=policy.id,
-        tenant_id=policy.tenant_id,
-        name=policy.name,
-        version=policy.version,
-        effect=policy.effect,
-        resource_type=policy.resource_type,
-        action=policy.action,
-        condition_json=dict(policy.condition),
-        priority=policy.priority,
-        enabled=policy.enabled,
-        created_by=policy.created_by,
-        created_at=policy.created_at,
-        updated_at=policy.updated_at,
-    )
+    return from_object(PolicyResponse, policy, condition_json=dict(policy.condition))

@@ -1,27 +1,15 @@
 """Answers that the routes of agent identity share."""
 
-from typing import Any, Final
+from typing import Any
 
-from ragwork_hooks.audit import AuditDetails, Origin
+from ragwork_hooks.audit import AuditDetails
 from ragwork_hooks.http import File, Request, Response
-
-_LONGEST_AGENT: Final = 256
 
 
 def noted(data: object, kind: str, identifier: str, *, replay: object = None, **metadata: object) -> Response:
     """An answer whose audit record names what was acted on. ``replay`` stands in for a shown secret."""
     note = AuditDetails(resource_type=kind, resource_id=identifier, metadata=metadata)
     return Response(data=data, audit=note, replay=replay)
-
-
-def origin(request: Request[Any, Any]) -> Origin:
-    """The request behind what the handler records for itself."""
-    return Origin(
-        request_id=request.request_id,
-        echo_id=request.echo_id,
-        peer=request.peer,
-        user_agent=(request.headers.get("User-Agent") or "")[:_LONGEST_AGENT],
-    )
 
 
 def conditional(request: Request[Any, Any], document: bytes, etag: str, max_age_s: int) -> File:

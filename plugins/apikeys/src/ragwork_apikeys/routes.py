@@ -7,11 +7,12 @@ from ragwork_hooks.auth import ApiKey, Directory, Role, may_make_credential
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import identifier, number, text
-from ragwork_hooks.http import AnyRoute, Empty, Request, Response, Route
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.services import Services
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.patching import changes
-from ragwork_toolkit.routes import write_route
+from ragwork_toolkit.routes import untransacted_route, write_route
+from ragwork_toolkit.rows import from_object
 
 from ragwork_apikeys import events
 from ragwork_apikeys.self_service_keys import SelfServiceKeys, api_key
@@ -99,21 +100,16 @@ class ApiKeyAdminApi:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
-            Route(
+            # The tenant depends on the query, so the handler opens the transaction.
+            untransacted_route(
                 name="api_keys.list",
                 method="GET",
                 path="/v1/admin/api-keys",
                 summary="List API keys, newest first, without their secrets",
                 handler=self.list,
-                scope="tenant",
                 action=Action(name="api_key.list", role=Role.ADMIN),
                 rate_class="read",
-                idempotency="none",
                 audit_event=None,
-                feature=None,
-                stale_reads=False,
-                # The tenant depends on the query, so the handler opens the transaction.
-                transaction="none",
                 response=AdminApiKeyListResponse,
                 query=ApiKeyListQuery,
                 errors=("AUTH_FORBIDDEN",),
@@ -198,16 +194,12 @@ def _event(change: KeyChange, before: KeyView) -> str | None:
 
 
 def _response(key: ApiKey) -> AdminApiKeyResponse:
-    return AdminApiKeyResponse(
+    return from_object(
+        AdminApiKeyResponse,
+        key,
         key_id=key.id,
         key_prefix=key.prefix,
-        name=key.name,
         role=key.role.label,
-        created_at=key.created_at,
-        last_used_at=key.last_used_at,
-        expires_at=key.expires_at,
-        revoked_at=key.revoked_at,
         is_active=key.active,
         is_expired=key.expired,
-        inactive_days=key.inactive_days,
     )

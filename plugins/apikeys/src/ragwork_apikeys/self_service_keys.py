@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from ragwork_hooks.audit import AuditDetails, AuditEvent, AuditLog
+from ragwork_hooks.audit import AuditDetails, AuditLog
 from ragwork_hooks.auth import ApiKey, Directory, Principal, Role, User, may_make_credential
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.audit_records import success_of
+from ragwork_toolkit.rows import from_object
 
 from ragwork_apikeys import events
 from ragwork_apikeys.store import KeyChange, KeyStore, KeyView
@@ -70,37 +72,11 @@ class SelfServiceKeys:
             )
 
     async def _record(self, tx: Transaction, by: Principal, event: str, note: AuditDetails) -> None:
-        if self._log is None:
-            return
-        await self._log.append(
-            tx,
-            AuditEvent(
-                type=event,
-                outcome="success",
-                actor_type=by.kind,
-                actor_id=by.credential_id,
-                actor_role=by.role.label,
-                resource_type=note.resource_type,
-                resource_id=note.resource_id,
-                metadata=note.metadata,
-            ),
-        )
+        if self._log is not None:
+            await self._log.append(tx, success_of(by, event, note))
 
 
 def api_key(view: KeyView, user: User | None) -> ApiKey:
     """The key as other plugins see it; it is active only when its user is."""
-    return ApiKey(
-        id=view.id,
-        prefix=KEY.shown(view.id),
-        user_id=view.user_id,
-        name=view.name,
-        role=view.role,
-        platform=view.platform,
-        created_at=view.created_at,
-        last_used_at=view.last_used_at,
-        expires_at=view.expires_at,
-        revoked_at=view.revoked_at,
-        active=view.usable and user is not None and user.active,
-        expired=view.is_expired,
-        inactive_days=view.inactive_days,
-    )
+    active = view.usable and user is not None and user.active
+    return from_object(ApiKey, view, prefix=KEY.shown(view.id), active=active, expired=view.is_expired)

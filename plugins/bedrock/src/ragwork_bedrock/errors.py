@@ -44,8 +44,6 @@ _AWAY = frozenset(
 RETRIEVAL = VendorErrorCodes(
     auth="AWS_AUTH_ERROR",
     refused="AWS_RETRIEVAL_ERROR",
-    timeout="AWS_RETRIEVAL_ERROR",
-    unavailable="AWS_RETRIEVAL_ERROR",
     check="the AWS credentials and what they may do",
     service="Bedrock",
 )

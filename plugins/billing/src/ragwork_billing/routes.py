@@ -6,8 +6,9 @@ import attrs
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem, ProviderError
-from ragwork_hooks.http import AnyRoute, Empty, Request, Route
+from ragwork_hooks.http import AnyRoute, Empty, Request
 from ragwork_hooks.services import Services
+from ragwork_toolkit.routes import untransacted_route
 
 from ragwork_billing.config import WebhookTarget
 from ragwork_billing.delivery import TESTED, DeliveryAudit
@@ -40,21 +41,17 @@ class WebhookTest:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
-            Route(
+            # A network call is no part of a transaction.
+            untransacted_route(
                 name="billing.webhook_test",
                 method="POST",
                 path="/v1/self-serve/billing/webhook-test",
                 summary="Send a test message to the billing webhook and show what became of it",
                 handler=self.send,
-                scope="tenant",
                 action=Action(name="billing.test", role=Role.ADMIN),
                 rate_class="mutation",
-                idempotency="none",
                 audit_event="selfserve.billing_webhook_tested",
                 feature="billing_webhook_test",
-                stale_reads=False,
-                # A network call is no part of a transaction.
-                transaction="none",
                 response=BillingWebhookTestResponse,
                 errors=("BILLING_WEBHOOK_NOT_CONFIGURED", "FEATURE_NOT_ENABLED"),
                 legacy=True,

@@ -11,6 +11,7 @@ from ragwork_hooks.authz import Action
 from ragwork_hooks.http import AnyRoute, Empty, Page, Request, Response
 from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import read_route, write_route
+from ragwork_toolkit.rows import from_object
 
 from ragwork_directory import role_requests
 from ragwork_directory.role_requests import USER, RoleRequest
@@ -107,15 +108,8 @@ class RoleRequestApi:
 
 
 def _shown(request: RoleRequest) -> RoleRequestResponse:
-    return RoleRequestResponse(
-        id=request.id,
-        subject_type=request.subject_type,
-        subject_id=request.subject_id,
-        user_id=request.subject_id if request.subject_type == USER else None,
-        role=request.role.label,
-        requested_by=request.requested_by,
-        created_at=request.created_at,
-    )
+    user_id = request.subject_id if request.subject_type == USER else None
+    return from_object(RoleRequestResponse, request, user_id=user_id, role=request.role.label)
 
 
 def _decision(user: User, status: str) -> RoleRequestDecision:

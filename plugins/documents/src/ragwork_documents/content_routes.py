@@ -13,6 +13,7 @@ from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Row, Transaction
 from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import read_route
+from ragwork_toolkit.rows import from_object
 
 from ragwork_documents.ingestion.file_text import text_key
 from ragwork_documents.permissions import acl
@@ -138,11 +139,4 @@ def routes(contents: DocumentContents, access: acl.DocumentAcl) -> tuple[AnyRout
 
 
 def _chunk(chunk: Chunk) -> ChunkResponse:
-    return ChunkResponse(
-        id=chunk.id,
-        ordinal=chunk.ordinal,
-        text=chunk.text,
-        start=chunk.start,
-        end=chunk.end,
-        metadata=dict(chunk.metadata),
-    )
+    return from_object(ChunkResponse, chunk, metadata=dict(chunk.metadata))

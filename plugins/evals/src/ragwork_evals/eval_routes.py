@@ -9,7 +9,7 @@ from ragwork_hooks.authz import Action
 from ragwork_hooks.http import AnyRoute, Empty, Page, Request, Response
 from ragwork_toolkit.paging import PageQuery, page_of
 from ragwork_toolkit.routes import read_route, write_route
-from ragwork_toolkit.rows import from_row
+from ragwork_toolkit.rows import from_object, from_row
 
 from ragwork_evals.eval_runs import EvalRuns
 from ragwork_evals.evaluation import EvalSettings, Evaluator, check_asker
@@ -63,14 +63,7 @@ class EvalApi:
     async def create(self, request: Request[EvalRequest, Empty]) -> Response:
         body, principal = request.body, request.principal
         check_asker(principal)
-        settings = EvalSettings(
-            top_k=body.top_k,
-            min_score=body.min_score,
-            options=body.options or {},
-            rerank=body.rerank,
-            prefix=body.prefix,
-            answers=body.answers,
-        )
+        settings = from_object(EvalSettings, body, options=body.options or {})
         await self._sets.get(request.tx, body.set_id)
         await self._evaluator.check(principal.tenant_id, body.corpus_id, settings)
         row = await self._runs.create(request.tx, principal, body.set_id, body.corpus_id, settings)
@@ -98,21 +91,7 @@ class EvalApi:
             row = await self._runs.get(request.tx, request.path[name])
             scores.append(await self._runs.scores(request.tx, row["id"]))
         differences = await asyncio.to_thread(compare, *scores)
-        return ComparisonResponse(
-            metrics=[
-                DifferenceResponse(
-                    metric=each.metric,
-                    first=each.first,
-                    second=each.second,
-                    difference=each.difference,
-                    low=each.low,
-                    high=each.high,
-                    verdict=each.verdict,
-                    questions=each.questions,
-                )
-                for each in differences
-            ]
-        )
+        return ComparisonResponse(metrics=[from_object(DifferenceResponse, each) for each in differences])
 
     async def delete(self, request: Request[Empty, Empty]) -> None:
         await self._runs.delete(request.tx, request.path["eval_id"])

@@ -8,6 +8,7 @@ import orjson
 from ragwork_hooks.errors import ProviderError, not_found
 from ragwork_hooks.events import DecisionStep, RequestSummary
 from ragwork_hooks.services import Services
+from ragwork_toolkit.rows import from_object
 
 from ragwork_ops.schemas import ExplainedStep, ExplainResponse
 
@@ -71,16 +72,10 @@ class Explanations:
 
 
 def _explained(request: RequestSummary) -> ExplainResponse:
-    return ExplainResponse(
-        request_id=request.request_id,
+    return from_object(
+        ExplainResponse,
+        request,
         client_request_id=request.echo_id,
-        actor_id=request.actor_id,
-        method=request.method,
-        path=request.path,
-        route=request.route,
-        rate_class=request.rate_class,
-        status=request.status,
-        code=request.code,
         total_ms=_ms(request.seconds),
         deciding_ms=_ms(request.deciding_s),
         steps=[_step(step) for step in request.steps],

@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import attrs
-from ragwork_hooks.audit import AuditEvent, AuditLog, Origin
+from ragwork_hooks.audit import AuditDetails, AuditLog
 from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import DocumentCatalog
 from ragwork_hooks.http import AnyRoute, Empty, Request, Route
 from ragwork_hooks.services import Services
-from ragwork_toolkit.routes import ops_route
+from ragwork_toolkit.audit_records import origin_of, success_of
+from ragwork_toolkit.routes import ops_route, untransacted_route
 
 from ragwork_ops import health, maintenance, metrics, slo
 from ragwork_ops.config import OpsConfig
@@ -85,11 +86,10 @@ class OpsRoutes:
                 stale_reads=False, transaction="none", response=MaintenanceRunResponse, query=TaskQuery,
                 legacy=True,
             ),
-            Route(
+            untransacted_route(
                 name="retention.status", method="GET", path="/v1/admin/retention/status",
-                summary="How long rows are kept", handler=self.retention, scope="tenant", action=RETENTION,
-                rate_class="read", idempotency="none", audit_event=None, feature=None, stale_reads=False,
-                transaction="none", response=RetentionStatusResponse, legacy=True,
+                summary="How long rows are kept", handler=self.retention, action=RETENTION,
+                rate_class="read", audit_event=None, response=RetentionStatusResponse, legacy=True,
             ),
         )  # fmt: skip
 
@@ -158,21 +158,8 @@ class OpsRoutes:
         if log is None:
             return
         caller = request.principal
-        event = AuditEvent(
-            type="ops.viewed",
-            outcome="success",
-            actor_type=caller.kind,
-            actor_id=caller.credential_id,
-            actor_role=caller.role.label,
-            resource_type="ops",
-            resource_id=name,
-            origin=Origin(
-                request_id=request.request_id,
-                echo_id=request.echo_id,
-                peer=request.peer,
-                user_agent=request.headers.get("User-Agent") or "",
-            ),
-        )
+        details = AuditDetails(resource_type="ops", resource_id=name)
+        event = success_of(caller, "ops.viewed", details, origin_of(request))
         try:
             async with self.services.db.tenant(caller.tenant_id) as tx:
                 await log.append(tx, event)

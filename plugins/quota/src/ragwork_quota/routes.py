@@ -10,10 +10,10 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, number, text
-from ragwork_hooks.http import AnyRoute, Empty, Request, Response, Route
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.services import Services
 from ragwork_toolkit.patching import changes, optional
-from ragwork_toolkit.routes import platform_write_route, read_route
+from ragwork_toolkit.routes import platform_write_route, read_route, untransacted_route
 
 from ragwork_quota.leases import Leases
 from ragwork_quota.limits import MAX_LIMIT, Limits, LimitStore
@@ -95,21 +95,16 @@ class QuotaAdminApi:
 
     def routes(self) -> tuple[AnyRoute, ...]:
         return (
-            Route(
+            # The plan of another tenant may have to be read first: never two connections at once.
+            untransacted_route(
                 name="quotas.get",
                 method="GET",
                 path="/v1/admin/quotas/{tenant_id}",
                 summary="Show a tenant's limits, its own or its plan's",
                 handler=self.get,
-                scope="tenant",
                 action=Action(name="quota.read", role=Role.ADMIN),
                 rate_class="read",
-                idempotency="none",
                 audit_event=None,
-                feature=None,
-                stale_reads=False,
-                # The plan of another tenant may have to be read first: never two connections at once.
-                transaction="none",
                 response=PlanLimitResponse,
                 errors=("AUTH_FORBIDDEN",),
                 legacy=True,

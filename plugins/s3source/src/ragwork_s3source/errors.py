@@ -11,8 +11,6 @@ from ragwork_toolkit.vendor.retry_after import retry_after_s
 CODES: Final = VendorErrorCodes(
     auth="CONNECTOR_ERROR",
     refused="CONNECTOR_ERROR",
-    timeout="CONNECTOR_ERROR",
-    unavailable="CONNECTOR_ERROR",
     check="S3_SOURCE_ACCESS_KEY_ID and its secret, and that they may list and read the bucket",
     service="the store",
 )

@@ -8,9 +8,10 @@ control the directory lets a rise wait.
 from collections.abc import Collection
 from typing import Final
 
-from ragwork_hooks.audit import AuditEvent, AuditLog
+from ragwork_hooks.audit import AuditDetails, AuditLog
 from ragwork_hooks.auth import Directory, Principal, Role
 from ragwork_hooks.storage import Transaction
+from ragwork_toolkit.audit_records import success_of
 
 from ragwork_scim.groups import memberships
 
@@ -80,16 +81,9 @@ class DirectorySync:
     ) -> None:
         if self._log is None:
             return
-        event = AuditEvent(
-            type="identity.role.requested" if waits else "identity.role.changed",
-            outcome="success",
-            actor_type=by.kind,
-            actor_id=by.credential_id,
-            actor_role=by.role.label,
-            resource_type="user",
-            resource_id=user_id,
-            metadata={"from": old.label, "to": new.label, "because": "scim.groups"},
-        )
+        changed = {"from": old.label, "to": new.label, "because": "scim.groups"}
+        details = AuditDetails(resource_type="user", resource_id=user_id, metadata=changed)
+        event = success_of(by, "identity.role.requested" if waits else "identity.role.changed", details)
         await self._log.append(tx, event)
 
     async def name_group(self, tx: Transaction, group_id: str, name: str) -> None:

@@ -1,7 +1,7 @@
 """A tenant's own API keys. Only the answer that makes a key holds its text, and only the first time."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from ragwork_hooks.audit import AuditDetails
@@ -11,6 +11,7 @@ from ragwork_hooks.fields import choice, number, text
 from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
+from ragwork_toolkit.rows import from_object
 
 #: Days without use after which the report names a key, unless the caller asks otherwise.
 INACTIVE_DAYS: Final = 90
@@ -180,26 +181,16 @@ class KeysApi:
 
 
 def _response(key: ApiKey) -> ApiKeyResponse:
-    return ApiKeyResponse(**_summary(key), revoked_at=key.revoked_at, is_active=key.active)
+    return from_object(ApiKeyResponse, key, **_renamed(key), is_active=key.active)
 
 
 def _inactive(key: ApiKey) -> ApiKeyInactiveItem:
-    return ApiKeyInactiveItem(**_summary(key), inactive_days=key.inactive_days, is_expired=key.expired)
+    return from_object(ApiKeyInactiveItem, key, **_renamed(key), is_expired=key.expired)
 
 
-def _summary(key: ApiKey) -> dict[str, Any]:
-    """The fields of ``ApiKeySummary``."""
-    return attrs.asdict(
-        ApiKeySummary(
-            key_id=key.id,
-            key_prefix=key.prefix,
-            name=key.name,
-            role=key.role.label,
-            created_at=key.created_at,
-            last_used_at=key.last_used_at,
-            expires_at=key.expires_at,
-        )
-    )
+def _renamed(key: ApiKey) -> dict[str, object]:
+    """What ``ApiKeySummary`` calls otherwise."""
+    return {"key_id": key.id, "key_prefix": key.prefix, "role": key.role.label}
 
 
 def _note(key: ApiKey, **metadata: object) -> AuditDetails:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 RETRIEVAL = VendorErrorCodes(
     auth="VERTEX_RETRIEVAL_AUTH_ERROR",
     refused="VERTEX_RETRIEVAL_ERROR",
-    timeout="VERTEX_RETRIEVAL_ERROR",
-    unavailable="VERTEX_RETRIEVAL_ERROR",
     check="the credentials and their permissions",
 )
 CHAT = attrs.evolve(

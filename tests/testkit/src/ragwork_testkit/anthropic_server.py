@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 import attrs
 from aiohttp import web
 
-from ragwork_testkit.local_server import StatusError, broke_off, served
+from ragwork_testkit.local_server import StatusError, broke_stream, served
 
 KEY: Final = "sk-ant-test-0123456789"
 _FIRST_PASSAGE: Final = re.compile(r'<passage n="?1\b')
@@ -120,7 +120,7 @@ class AnthropicServer:
                 if fault.how == "refusal":
                     reason = "refusal"
                     break
-                if await _break(request, response, fault):
+                if await broke_stream(request, response, fault.how, _broken(fault)):
                     return response
             await asyncio.sleep(self.pause_s)
             await _send(response, "content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
@@ -168,24 +168,20 @@ def _pieces(body: Mapping[str, Any]) -> Sequence[str]:
 
 
 async def _send(response: web.StreamResponse, kind: str, **more: Any) -> None:
+    await response.write(_event(kind, **more))
+
+
+def _event(kind: str, **more: Any) -> bytes:
     data = json.dumps({"type": kind, **more})
-    await response.write(f"event: {kind}\ndata: {data}\n\n".encode())
+    return f"event: {kind}\ndata: {data}\n\n".encode()
 
 
-async def _break(request: web.Request, response: web.StreamResponse, fault: AnthropicFault) -> bool:
-    """Carry out a fault in the middle of a stream; True when the stream ends with it."""
-    if await broke_off(request, fault.how):
-        return True
-    match fault.how:
-        case "garbage":
-            await response.write(b'event: content_block_delta\ndata: {"type": "content_bl\n\n')
-        case "error_event":
-            await _send(response, "error", error={"type": fault.kind, "message": "as told"})
-        case "truncate":
-            return True
-        case _:
-            return False
-    return True
+def _broken(fault: AnthropicFault) -> Mapping[str, bytes]:
+    """What is sent in the middle of a stream that breaks."""
+    return {
+        "garbage": b'event: content_block_delta\ndata: {"type": "content_bl\n\n',
+        "error_event": _event("error", error={"type": fault.kind, "message": "as told"}),
+    }
 
 
 def _error(fault: AnthropicFault, message: str = "as told") -> web.HTTPException:

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from ragwork_testkit import event_stream
 from ragwork_testkit.aws_signature import Signed, SignedRequest, verify
-from ragwork_testkit.local_server import StatusError, broke_off, served, spoiled
+from ragwork_testkit.local_server import StatusError, broke_stream, served, spoiled
 
 ACCESS_KEY_ID, SECRET_ACCESS_KEY, REGION = "AKIATEST0123456789", "test-secret/0123456789", "eu-west-3"
 
@@ -152,7 +152,11 @@ class BedrockServer:
         await response.prepare(request)
         await response.write(event_stream.event("messageStart", {"role": "assistant"}))
         for number, piece in enumerate(said):
-            if fault and number == fault.pieces and await _break(request, response, fault):
+            if (
+                fault
+                and number == fault.pieces
+                and await broke_stream(request, response, fault.how, _broken(fault))
+            ):
                 return response
             await asyncio.sleep(self.pause_s)
             delta = {"contentBlockIndex": 0, "delta": {"text": piece}}
@@ -228,26 +232,18 @@ def _answer(body: Mapping[str, Any]) -> list[str]:
     return [*said, " [", "1", "]"] if cited else said
 
 
-async def _break(request: web.Request, response: web.StreamResponse, fault: BedrockFault) -> bool:
-    """Carry out a fault in the middle of a stream; True when the stream ends with it."""
-    if await broke_off(request, fault.how):
-        return True
-    match fault.how:
-        case "garbage":
-            broken = bytearray(event_stream.event("contentBlockDelta", {"delta": {"text": "x"}}))
-            broken[-8] ^= 1
-            await response.write(bytes(broken))
-        case "wrong_shape":
-            await response.write(event_stream.event("contentBlockDelta", [1]))
-        case "error_frame":
-            await response.write(event_stream.error(fault.code, "as told"))
-        case "truncate":
-            # Half of the frame, and a proper end of the body.
-            half = event_stream.event("contentBlockDelta", {"delta": {"text": "x"}})[:20]
-            await response.write(half)
-        case _:
-            return False
-    return True
+def _broken(fault: BedrockFault) -> Mapping[str, bytes]:
+    """What is sent in the middle of a stream that breaks."""
+    piece = event_stream.event("contentBlockDelta", {"delta": {"text": "x"}})
+    wrong_sum = bytearray(piece)
+    wrong_sum[-8] ^= 1
+    return {
+        "garbage": bytes(wrong_sum),
+        "wrong_shape": event_stream.event("contentBlockDelta", [1]),
+        "error_frame": event_stream.error(fault.code, "as told"),
+        # Half of the frame, and a proper end of the body.
+        "truncate": piece[:20],
+    }
 
 
 async def _whole(

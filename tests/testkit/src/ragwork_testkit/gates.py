@@ -7,28 +7,8 @@ from typing import ClassVar, Final
 
 import attrs
 import pytest
+from ragwork_hooks import authz
 from ragwork_hooks.auth import Principal, Role
-from ragwork_hooks.authz import (
-    Abstain,
-    Action,
-    AllOf,
-    Allow,
-    AnyOf,
-    Deny,
-    Everything,
-    Gate,
-    HasLabel,
-    IdIn,
-    LabelComparison,
-    LabelIn,
-    Not,
-    Nothing,
-    OwnedBy,
-    ReadableBy,
-    ReadScope,
-    Resource,
-    readers_of,
-)
 
 from ragwork_testkit.calling import check_loop_goes_on
 from ragwork_testkit.contract_base import Contract
@@ -66,30 +46,30 @@ _RELATIONS: Final[Mapping[str, Callable[[str, str], bool]]] = MappingProxyType(
 )
 
 
-def admits(scope: ReadScope, document: Readable) -> bool:
+def admits(scope: authz.ReadScope, document: Readable) -> bool:
     """Whether ``scope`` reads ``document``: the algebra's meaning, in one place."""
     match scope:
-        case Everything():
+        case authz.Everything():
             return True
-        case Nothing():
+        case authz.Nothing():
             return False
-        case ReadableBy(readers):
+        case authz.ReadableBy(readers):
             return bool(readers & document.readers)
-        case OwnedBy(user_id):
+        case authz.OwnedBy(user_id):
             return document.owner == user_id
-        case IdIn(document_ids):
+        case authz.IdIn(document_ids):
             return document.id in document_ids
-        case HasLabel(key):
+        case authz.HasLabel(key):
             return any(k == key for k, _ in document.labels)
-        case LabelComparison(key, relation, value):
+        case authz.LabelComparison(key, relation, value):
             return any(k == key and _RELATIONS[relation](v, value) for k, v in document.labels)
-        case LabelIn(key, values):
+        case authz.LabelIn(key, values):
             return any(k == key and v in values for k, v in document.labels)
-        case AllOf(parts):
+        case authz.AllOf(parts):
             return all(admits(part, document) for part in parts)
-        case AnyOf(parts):
+        case authz.AnyOf(parts):
             return any(admits(part, document) for part in parts)
-        case Not(part):
+        case authz.Not(part):
             return not admits(part, document)
 
 
@@ -114,7 +94,7 @@ class GateContract(Contract):
 
     actions: ClassVar[Collection[str]]
 
-    def make(self) -> Gate:
+    def make(self) -> authz.Gate:
         raise NotImplementedError
 
     def test_it_has_a_name_and_a_stage(self) -> None:
@@ -127,60 +107,64 @@ class GateContract(Contract):
         """A verdict is Allow, Deny or Abstain, the same for the same question: return one of the three, and
         decide by the arguments alone.
         """
-        gate, resource = watched(self.make()), Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
+        gate = watched(self.make())
+        resource = authz.Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
         for principal in principals():
             for name in (*self.actions, "nobody.knows"):
-                action = Action(name=name)
+                action = authz.Action(name=name)
                 subject = None if gate.stage == "role" else resource
                 first = await gate.decide(principal, action, subject, None)
-                assert isinstance(first, Allow | Deny | Abstain)
+                assert isinstance(first, authz.Allow | authz.Deny | authz.Abstain)
                 assert await gate.decide(principal, action, subject, None) == first
 
     async def test_it_decides_something(self) -> None:
         """A gate decides something about its `actions`: name the actions that it is about on the test class,
         or let it deny.
         """
-        gate, resource = watched(self.make()), Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
+        gate = watched(self.make())
+        resource = authz.Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
         subject = None if gate.stage == "role" else resource
         verdicts = [
-            await gate.decide(principal, Action(name=name), subject, None)
+            await gate.decide(principal, authz.Action(name=name), subject, None)
             for principal in principals()
             for name in self.actions
         ]
         scopes = [
-            await gate.narrow(p, Action(name=n), Everything()) for p in principals() for n in self.actions
+            await gate.narrow(p, authz.Action(name=n), authz.Everything())
+            for p in principals()
+            for n in self.actions
         ]
-        assert any(not isinstance(verdict, Abstain) for verdict in verdicts) or any(
-            scope != Everything() for scope in scopes
+        assert any(not isinstance(verdict, authz.Abstain) for verdict in verdicts) or any(
+            scope != authz.Everything() for scope in scopes
         ), "the gate abstains from everything that it says it is about"
 
     @pytest.mark.parametrize("hostile", HOSTILE_TEXTS, ids=range(len(HOSTILE_TEXTS)))
     async def test_hostile_names_are_names(self, hostile: str) -> None:
         """Any text is a name: compare names, never format, evaluate or parse them."""
         gate = watched(self.make())
-        resource = Resource(
+        resource = authz.Resource(
             kind=hostile, id=hostile, tenant_id="t1", owner=hostile, labels={hostile: hostile}
         )
         subject = None if gate.stage == "role" else resource
         for principal in principals():
             strange = attrs.evolve(principal, user_id=hostile, groups=frozenset({hostile}))
-            verdict = await gate.decide(strange, Action(name=hostile), subject, None)
-            assert isinstance(verdict, Allow | Deny | Abstain)
+            verdict = await gate.decide(strange, authz.Action(name=hostile), subject, None)
+            assert isinstance(verdict, authz.Allow | authz.Deny | authz.Abstain)
 
     async def test_narrowing_never_widens(self) -> None:
         """Narrowing never widens: return the scope you were given, or `AllOf` of it and yours."""
         gate = watched(self.make())
         for principal in principals():
             given = (
-                Everything(),
-                Nothing(),
-                OwnedBy("ann"),
-                ReadableBy(readers_of(principal)),
-                Not(LabelIn("level", frozenset({"secret"}))),
+                authz.Everything(),
+                authz.Nothing(),
+                authz.OwnedBy("ann"),
+                authz.ReadableBy(authz.readers_of(principal)),
+                authz.Not(authz.LabelIn("level", frozenset({"secret"}))),
             )
             for name in (*self.actions, "document.read"):
                 for scope in given:
-                    narrowed = await gate.narrow(principal, Action(name=name), scope)
+                    narrowed = await gate.narrow(principal, authz.Action(name=name), scope)
                     more = [d for d in _DOCUMENTS if admits(narrowed, d) and not admits(scope, d)]
                     assert not more, f"{scope} became {narrowed}"
 
@@ -188,13 +172,14 @@ class GateContract(Contract):
         """Every request is judged by every gate, so one that blocks holds up all: judge by what is in memory,
         or by the transaction.
         """
-        gate, resource = watched(self.make()), Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
+        gate = watched(self.make())
+        resource = authz.Resource(kind="document", id="d1", tenant_id="t1", owner="bob")
         subject = None if gate.stage == "role" else resource
 
         async def judged() -> None:
             for principal in principals():
                 for name in self.actions:
-                    await gate.decide(principal, Action(name=name), subject, None)
-                    await gate.narrow(principal, Action(name=name), Everything())
+                    await gate.decide(principal, authz.Action(name=name), subject, None)
+                    await gate.narrow(principal, authz.Action(name=name), authz.Everything())
 
         await check_loop_goes_on(judged)

@@ -18,7 +18,7 @@ from aiohttp import web
 from ragwork_testkit.google_filter import FilterSyntaxError
 from ragwork_testkit.google_search import SearchPart, found_by
 from ragwork_testkit.google_tokens import GoogleTokens
-from ragwork_testkit.local_server import StatusError, broke_off, served, spoiled
+from ragwork_testkit.local_server import StatusError, broke_stream, served, spoiled
 from ragwork_testkit.openai_server import embedding
 
 API_KEY, PROJECT, LOCATION = "AIzaTest0123456789", "test-project", "europe-west1"
@@ -215,7 +215,11 @@ class GoogleServer:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         for number, piece in enumerate(said):
-            if fault and number == fault.pieces and await _break(request, response, fault):
+            if (
+                fault
+                and number == fault.pieces
+                and await broke_stream(request, response, fault.how, _broken(fault))
+            ):
                 return response
             await asyncio.sleep(self.pause_s)
             await _send(response, _candidate(piece, None))
@@ -281,32 +285,24 @@ async def _embedded(texts: Sequence[str], fault: GoogleFault | None) -> list[lis
 
 
 async def _send(response: web.StreamResponse, event: Mapping[str, Any]) -> None:
-    await response.write(b"data: " + _json(event) + b"\r\n\r\n")
+    await response.write(_event(event))
 
 
-async def _break(request: web.Request, response: web.StreamResponse, fault: GoogleFault) -> bool:
-    """Carry out a fault in the middle of a stream; True when the stream ends with it."""
-    if await broke_off(request, fault.how):
-        return True
-    match fault.how:
-        case "garbage":
-            await response.write(b'data: {"candidates": [{"content": \r\n\r\n')
-        case "wrong_shape":
-            await _send(response, {"candidates": "none"})
-        case "error_frame":
-            error = {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}
-            await _send(response, {"error": error})
-        case "withhold":
-            ended = _candidate("", fault.reason)
-            ended["candidates"][0]["continuationToken"] = "dG9rZW4="
-            await _send(response, ended)
-        case "block":
-            await _send(response, {"promptFeedback": {"blockReason": fault.reason}})
-        case "truncate":
-            return True
-        case _:
-            return False
-    return True
+def _event(event: Mapping[str, Any]) -> bytes:
+    return b"data: " + _json(event) + b"\r\n\r\n"
+
+
+def _broken(fault: GoogleFault) -> Mapping[str, bytes]:
+    """What is sent in the middle of a stream that breaks."""
+    withheld = _candidate("", fault.reason)
+    withheld["candidates"][0]["continuationToken"] = "dG9rZW4="
+    return {
+        "garbage": b'data: {"candidates": [{"content": \r\n\r\n',
+        "wrong_shape": _event({"candidates": "none"}),
+        "error_frame": _event({"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}),
+        "withhold": _event(withheld),
+        "block": _event({"promptFeedback": {"blockReason": fault.reason}}),
+    }
 
 
 async def _whole(

@@ -41,6 +41,19 @@ async def broke_off(request: web.Request, how: str) -> bool:
     return True
 
 
+async def broke_stream(
+    request: web.Request, response: web.StreamResponse, how: str, written: Mapping[str, bytes]
+) -> bool:
+    """Carry out a fault in the middle of a stream: as ``broke_off``, or ``written`` has what is sent for it, or
+    ``truncate`` ends it properly. Whether the stream ends with it.
+    """
+    if await broke_off(request, how):
+        return True
+    if how in written:
+        await response.write(written[how])
+    return how in written or how == "truncate"
+
+
 async def spoiled(request: web.Request, data: bytes, how: str | None) -> bytes:
     """The body ``data`` as it goes out when it goes wrong: ``stall`` never, ``drop`` on a cut connection, ``truncate``
     half of it, ``garbage`` something else. Any other ``how`` changes nothing.

@@ -13,12 +13,12 @@ import wave
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 from aiohttp import web
 
-from ragwork_testkit.local_server import StatusError, broke_off, served, spoiled
+from ragwork_testkit.local_server import StatusError, broke_stream, served, spoiled
 from ragwork_testkit.mp3 import silence
 from ragwork_testkit.wav import comment_of
 
@@ -134,7 +134,11 @@ class OpenAIServer:
         head = _head(model, "chat.completion.chunk")
         try:
             for number, piece in enumerate(said):
-                if fault and number == fault.pieces and await _break(request, response, fault):
+                if (
+                    fault
+                    and number == fault.pieces
+                    and await broke_stream(request, response, fault.how, _BROKEN)
+                ):
                     return response
                 await asyncio.sleep(self.pause_s)
                 await _send(response, head | {"choices": [_choice({"content": piece}, None)]})
@@ -226,23 +230,18 @@ def _choice(delta: Mapping[str, str], reason: str | None) -> dict[str, Any]:
 
 
 async def _send(response: web.StreamResponse, event: Mapping[str, Any]) -> None:
-    await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+    await response.write(_event(event))
 
 
-async def _break(request: web.Request, response: web.StreamResponse, fault: OpenAIFault) -> bool:
-    """Carry out a fault in the middle of a stream; True when the stream ends with it."""
-    if await broke_off(request, fault.how):
-        return True
-    match fault.how:
-        case "garbage":
-            await response.write(b'data: {"choices": [{"delta": \n\n')
-        case "error_frame":
-            await _send(response, {"error": {"message": "overloaded", "type": "server_error"}})
-        case "truncate":
-            return True
-        case _:
-            return False
-    return True
+def _event(event: Mapping[str, Any]) -> bytes:
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
+#: What is sent in the middle of a stream that breaks.
+_BROKEN: Final = {
+    "garbage": b'data: {"choices": [{"delta": \n\n',
+    "error_frame": _event({"error": {"message": "overloaded", "type": "server_error"}}),
+}
 
 
 async def _whole(

@@ -1,6 +1,7 @@
 """A corpus whose passages an outside service finds, through a whole platform: made, filled and asked over HTTP."""
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -89,11 +90,46 @@ class RemoteCorpus:
         assert TEXTS["tide"] not in prompt
         assert UNKNOWN not in prompt
 
-    async def check_failure(self, key: str, code: str, retry_after: str | None) -> None:
-        """A retrieval and a run of which each ends with ``code``."""
+    async def check_cited_run(self, source: str, **options: object) -> None:
+        """A run answers with the model's words and cites the first of ``TEXTS`` as standing in ``source``."""
+        key = await self.app.key("t2", "editor", "ann")
+        await self.create(key, **options)
+        await self.fill(key)
+        events = await self.run(key)
+        (final,) = (event for event in events if event.type == "message.final")
+        assert events[-1].type == "done"
+        assert final.data["text"].endswith(f"{QUESTION} [1]")
+        (citation,) = final.data["citations"]
+        assert (citation["document_id"], citation["source"]) == ("tide", source)
+        assert citation["quote"] in TEXTS["tide"]
+
+    async def check_filter(self, text: str, **options: object) -> None:
+        """A filter by ``part``, which the service calls ``chapter``, finds ``text`` alone, which is of chapter 2."""
+        key = await self.app.key("t4", "editor", "ann")
+        await self.create(key, filter_keys={"part": "chapter"}, **options)
+        await self.fill(key)
+        answer = await self.retrieve(key, filter={"part": 2})
+        assert [passage["text"] for passage in answer.data["passages"]] == [text]
+
+    async def check_refused_option(self, option: str, value: object, named: str) -> None:
+        """A corpus with ``option`` is refused by a message that has it and ``named``."""
+        key = await self.app.key("t3", "editor", "ann")
+        answer = await self.create(key, **{option: value})
+        assert answer.status == 422, answer.text
+        assert option in answer.text
+        assert named in answer.text
+
+    async def check_failure(
+        self, server: Any, options: Mapping[str, object], fault: Mapping[str, Any] | None, code: str
+    ) -> None:
+        """With these ``options``, or this ``fault`` of ``server``, a retrieval and a run each end with ``code``."""
+        key = await self.app.key(f"f-{uuid.uuid4().hex[:8]}", "editor", "ann")
+        assert (await self.create(key, **options)).status == 201
+        for _ in range(2 if fault else 0):
+            server.fail(**(fault or {}))
         answer = await self.retrieve(key)
         assert (answer.status, answer.code) == (503, code)
-        assert answer.headers.get("Retry-After") == retry_after
+        assert answer.headers.get("Retry-After") == (fault or {}).get("retry_after")
         await self.check_broken_run(key, code)
 
     async def check_broken_run(self, key: str, code: str) -> None:

@@ -47,3 +47,15 @@ def enable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "ragwork.toml").write_text('[kernel]\nplugins = ["lockling"]\n')
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages with the plugin ``lockling`` in it."""
+    return install(tmp_path / "site", monkeypatch)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration that enables it, and no setting in the environment."""
+    return enable(tmp_path / "home", monkeypatch)

@@ -4,20 +4,7 @@ import itertools
 from typing import Final
 
 from hypothesis import strategies as st
-from ragwork_hooks.authz import (
-    AllOf,
-    AnyOf,
-    Everything,
-    HasLabel,
-    IdIn,
-    LabelComparison,
-    LabelIn,
-    Not,
-    Nothing,
-    OwnedBy,
-    ReadableBy,
-    ReadScope,
-)
+from ragwork_hooks import authz
 
 from ragwork_testkit.gates import Readable
 
@@ -38,15 +25,15 @@ _KEYS = st.sampled_from(("level", "team", "no'ne"))
 _VALUES = st.sampled_from((*_LEVELS, "%", "_'", "Z", "x")) | st.text(
     st.characters(exclude_characters="\0", codec="utf-8"), max_size=3
 )
-_LEAVES: st.SearchStrategy[ReadScope] = st.one_of(
-    st.sampled_from((Everything(), Nothing())),
-    st.frozensets(st.sampled_from(_READERS), max_size=2).map(ReadableBy),
-    st.sampled_from(("ann", "cyn")).map(OwnedBy),
-    st.frozensets(st.sampled_from(("d1", "d7", "d99")), max_size=3).map(IdIn),
-    _KEYS.map(HasLabel),
-    st.builds(LabelIn, _KEYS, st.frozensets(_VALUES, max_size=2)),
+_LEAVES: st.SearchStrategy[authz.ReadScope] = st.one_of(
+    st.sampled_from((authz.Everything(), authz.Nothing())),
+    st.frozensets(st.sampled_from(_READERS), max_size=2).map(authz.ReadableBy),
+    st.sampled_from(("ann", "cyn")).map(authz.OwnedBy),
+    st.frozensets(st.sampled_from(("d1", "d7", "d99")), max_size=3).map(authz.IdIn),
+    _KEYS.map(authz.HasLabel),
+    st.builds(authz.LabelIn, _KEYS, st.frozensets(_VALUES, max_size=2)),
     st.builds(
-        LabelComparison,
+        authz.LabelComparison,
         _KEYS,
         st.sampled_from(("lt", "lte", "gt", "gte", "starts_with", "contains")),
         _VALUES,
@@ -54,11 +41,11 @@ _LEAVES: st.SearchStrategy[ReadScope] = st.one_of(
 )
 
 
-def _grown(parts: st.SearchStrategy[ReadScope]) -> st.SearchStrategy[ReadScope]:
+def _grown(parts: st.SearchStrategy[authz.ReadScope]) -> st.SearchStrategy[authz.ReadScope]:
     several = st.lists(parts, max_size=3).map(tuple)
-    return several.map(AllOf) | several.map(AnyOf) | parts.map(Not)
+    return several.map(authz.AllOf) | several.map(authz.AnyOf) | parts.map(authz.Not)
 
 
-def scopes() -> st.SearchStrategy[ReadScope]:
+def scopes() -> st.SearchStrategy[authz.ReadScope]:
     """Any scope, of up to a dozen parts."""
     return st.recursive(_LEAVES, _grown, max_leaves=12)

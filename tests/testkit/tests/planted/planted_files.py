@@ -4,30 +4,14 @@ import random
 from typing import ClassVar
 
 import attrs
+from planting import offer
+from planting import plugin as plugin
 from ragwork_hooks.parsing import Parsed, ParseError
-from ragwork_hooks.plugin import PluginInfo, hookimpl
-from ragwork_hooks.providers import Provider
 from ragwork_testkit.parser import Sample
 from ragwork_toolkit.parsing.block_list import BlockList
 
 SAMPLES = (Sample("a.planted", b"planted\none line\nanother line\n", "another line"),)
 TYPE = "text/x-planted"
-
-
-class Plugin:
-    @hookimpl
-    def ragwork_info(self):
-        return PluginInfo(name="planted", summary="planted faults")
-
-
-plugin = Plugin()
-
-
-def offer(made):
-    async def open(context):
-        return made()
-
-    return Provider(name="planted", open=open)
 
 
 @attrs.frozen

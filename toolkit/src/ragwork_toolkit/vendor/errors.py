@@ -11,20 +11,23 @@ from ragwork_hooks.errors import ProviderError
 
 _REFUSED_CREDENTIALS: Final = frozenset({401, 403})
 _TRANSIENT: Final = frozenset({408, 409, 429})
+_AS_REFUSED: Final = attrs.Factory(lambda codes: str(codes.refused), takes_self=True)
 
 
 @attrs.frozen(kw_only=True)
 class VendorErrorCodes:
-    """The contract's codes of one kind of provider, and what is said with them."""
+    """The contract's codes of one kind of provider, and what is said with them. A contract may have one code for a
+    refusal, a timeout and an outage: then say ``refused`` alone.
+    """
 
     #: The service refuses the credentials.
     auth: str
     #: It refuses the request.
     refused: str
     #: It takes too long.
-    timeout: str
+    timeout: str = attrs.field(default=_AS_REFUSED)
     #: It is away, or what it sends is no answer.
-    unavailable: str
+    unavailable: str = attrs.field(default=_AS_REFUSED)
     #: What a person checks when the credentials are refused.
     check: str
     #: What messages call the service.

@@ -9,14 +9,15 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import items, number, text
-from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response, Route, Scheme
+from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response, Scheme
 from ragwork_hooks.services import Services
-from ragwork_toolkit.routes import public_route, write_route
+from ragwork_toolkit.audit_records import origin_of
+from ragwork_toolkit.routes import public_route, untransacted_route, write_route
 
 from ragwork_agent_identity.agents.agent_events import agent_event
 from ragwork_agent_identity.agents.agent_store import AgentStore, agent_not_found
 from ragwork_agent_identity.agents.credentials import CredentialStore
-from ragwork_agent_identity.answers import conditional, noted, origin
+from ragwork_agent_identity.answers import conditional, noted
 from ragwork_agent_identity.error_formats import CLIENT_BASIC, OCULUS
 from ragwork_agent_identity.oauth.client_authentication import ClientAuthenticator
 from ragwork_agent_identity.oauth.grant_form import GrantForm
@@ -157,12 +158,11 @@ class OculusOAuth:
                 summary="The public keys that verify agents' tokens", handler=self.jwks, response=KeySet,
                 error_format=OCULUS,
             ),
-            Route(
+            untransacted_route(
                 name="oauth.introspect", method="POST", path="/oauth/introspect/v2",
                 summary="Say whether a token of the tenant is active", handler=self.introspect,
-                scope="tenant", action=Action(name="agent_token.introspect", role=Role.ADMIN),
-                rate_class="read", idempotency="none", audit_event="oauth.token_introspected", feature=None,
-                stale_reads=False, transaction="none", response=dict[str, object], body=OneTokenForm,
+                action=Action(name="agent_token.introspect", role=Role.ADMIN), rate_class="read",
+                audit_event="oauth.token_introspected", response=dict[str, object], body=OneTokenForm,
                 body_kind="form", error_format=OCULUS, security=(_API_KEY,),
             ),
             write_route(
@@ -178,7 +178,7 @@ class OculusOAuth:
         form, issuer = request.body, self._issuer.of(request.headers)
         asked = GrantRequest(
             issuer=issuer,
-            origin=origin(request),
+            origin=origin_of(request),
             scope=form.scope or form.requested_scope,
             audience=form.audience,
             task_id=form.task_id,
@@ -200,7 +200,7 @@ class OculusOAuth:
 
     async def delegate(self, request: Request[DelegateRequest, Empty]) -> Response:
         asked = GrantRequest(
-            issuer=self._issuer.of(request.headers), origin=origin(request), task_id=request.body.task_id
+            issuer=self._issuer.of(request.headers), origin=origin_of(request), task_id=request.body.task_id
         )
         scheme, _, token = (request.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
@@ -242,7 +242,7 @@ class OculusOAuth:
             for secret_id in ended:
                 await self._tokens.end(tx, "credential", secret_id, "system_kill", "secret_replaced")
             if self._log is not None:
-                await self._log.append(tx, agent_event("agent.enrolled", agent.id, origin(request)))
+                await self._log.append(tx, agent_event("agent.enrolled", agent.id, origin_of(request)))
         return Response(
             data={"client_id": agent.client_id, "client_secret": secret.text, "agent_id": agent.id}
         )

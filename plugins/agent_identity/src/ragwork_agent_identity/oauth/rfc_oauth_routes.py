@@ -8,10 +8,10 @@ from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import text
 from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.services import Services
+from ragwork_toolkit.audit_records import origin_of
 from ragwork_toolkit.routes import public_route
 
 from ragwork_agent_identity.agents.agent_store import Snapshot
-from ragwork_agent_identity.answers import origin
 from ragwork_agent_identity.error_formats import CLIENT_BASIC, Rfc6749
 from ragwork_agent_identity.oauth.client_authentication import ClientAuthenticator
 from ragwork_agent_identity.oauth.dpop import ALGORITHMS, Proofs
@@ -131,7 +131,7 @@ class StrictOAuth:
         jkt = await self._proofs.thumbprint(request.headers, None if known is None else known + _TOKEN)
         asked = GrantRequest(
             issuer=issuer,
-            origin=origin(request),
+            origin=origin_of(request),
             scope=form.scope,
             audience=_target(form),
             jkt=jkt,
@@ -202,7 +202,7 @@ class StrictOAuth:
             actor_id=client.id,
             resource_type="agent_token",
             metadata=metadata,
-            origin=origin(request),
+            origin=origin_of(request),
         )
 
 

@@ -9,12 +9,12 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, number, text
-from ragwork_hooks.http import AnyRoute, Empty, Request, Response, Route
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.policy import Policy, PolicyDecision, PolicySourceError
 from ragwork_hooks.services import Services
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.patching import changes
-from ragwork_toolkit.routes import read_route, write_route
+from ragwork_toolkit.routes import read_route, untransacted_route, write_route
 
 from ragwork_agent_identity.agents.agent_store import AgentStore, Snapshot, agent_not_found
 from ragwork_agent_identity.answers import noted
@@ -254,19 +254,17 @@ class PoliciesApi:
     def _trial_routes(self) -> tuple[AnyRoute, ...]:
         # They change nothing, and the engine must not be waited for inside a transaction.
         return (
-            Route(
+            untransacted_route(
                 name="policies.simulate", method="POST", path=_BASE + "/simulate",
                 summary="What the policies would say to a request, and in which line", handler=self.simulate,
-                scope="tenant", action=_READ, rate_class="read", idempotency="none", audit_event=None,
-                feature=None, stale_reads=False, transaction="none", response=dict[str, Any],
-                body=SimulateRequest, body_kind="json", error_format=OCULUS,
+                action=_READ, rate_class="read", audit_event=None, response=dict[str, Any],
+                body=SimulateRequest, error_format=OCULUS,
             ),
-            Route(
+            untransacted_route(
                 name="policies.validate", method="POST", path=_BASE + "/validate",
                 summary="Whether a text is a policy, and where it is wrong", handler=self.validate,
-                scope="tenant", action=_READ, rate_class="read", idempotency="none", audit_event=None,
-                feature=None, stale_reads=False, transaction="none", response=dict[str, Any],
-                body=ValidateRequest, body_kind="json", error_format=OCULUS,
+                action=_READ, rate_class="read", audit_event=None, response=dict[str, Any],
+                body=ValidateRequest, error_format=OCULUS,
             ),
         )  # fmt: skip
 

@@ -11,10 +11,11 @@ from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import items, text
 from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response
+from ragwork_toolkit.audit_records import origin_of
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
 
-from ragwork_agent_identity.answers import conditional, noted, origin
+from ragwork_agent_identity.answers import conditional, noted
 from ragwork_agent_identity.authenticator import INTEGRATION_SCOPE, SDK_SCOPE
 from ragwork_agent_identity.error_formats import OCULUS
 from ragwork_agent_identity.sdk.integration_store import Integrations
@@ -197,7 +198,7 @@ def _tool_event(request: Request[EventsBatch, Empty], event: dict[str, Any]) -> 
         resource_id=request.principal.user_id,
         metadata={"event": event},
         error_code=str(event.get("reason"))[:100] if denied else None,
-        origin=origin(request),
+        origin=origin_of(request),
     )
 
 

@@ -13,6 +13,7 @@ from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.services import Services
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.routes import read_route, write_route
+from ragwork_toolkit.rows import from_object
 
 from ragwork_agent_identity.agents.agent_store import AgentStore
 from ragwork_agent_identity.answers import noted
@@ -305,21 +306,11 @@ def _whose(request: Request[Any, Any]) -> str | None:
 
 
 def _response(token: TokenView) -> TokenResponse:
-    return TokenResponse(
-        jti=token.jti,
-        agent_id=token.agent_id,
-        kid=token.kid,
-        grant_type=token.grant_type,
-        scopes=token.scopes,
-        audience=token.audience,
-        task_id=token.task_id,
+    return from_object(
+        TokenResponse,
+        token,
         parent_jti=token.parent,
         delegation_depth=token.depth,
-        on_behalf_of=token.on_behalf_of,
-        custom_ttl=token.custom_ttl,
-        issued_at=token.issued_at,
-        expires_at=token.expires_at,
         terminated_at=token.ended_at,
         terminated_by=token.ended_by,
-        termination_reason=token.termination_reason,
     )

@@ -9,6 +9,7 @@ from ragwork_hooks.jobs import PermanentFailure
 from ragwork_hooks.parsing import Parsed
 from ragwork_hooks.retrieval import Chunk, IndexedDocument
 from ragwork_hooks.storage import Row
+from ragwork_toolkit.rows import from_object
 from ragwork_toolkit.text.languages import detect
 
 from ragwork_documents.ingestion.attachments import ReadableAttachments
@@ -186,16 +187,7 @@ def indexed_document(
         embedder=embedder,
         language=work.language,
         chunks=[
-            Chunk(
-                id=piece.id,
-                ordinal=piece.ordinal,
-                text=piece.text,
-                start=piece.start,
-                end=piece.end,
-                digest=piece.digest,
-                metadata=piece.metadata,
-                vector=None if piece.digest in work.known else vectors[piece.digest],
-            )
+            from_object(Chunk, piece, vector=None if piece.digest in work.known else vectors[piece.digest])
             for piece in work.pieces
         ],
         metadata={**work.metadata, **row["metadata"]},

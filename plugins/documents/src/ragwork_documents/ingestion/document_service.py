@@ -90,15 +90,7 @@ class DocumentService:
         self, tx: Transaction, document_id: str, chunk_size: int | None, chunk_overlap: int | None
     ) -> SubmissionResult:
         """Queue a settled document again. Raises ``Problem`` 404, 409 in flight or without its source."""
-        row = await tx.fetchrow(
-            """SELECT corpus_id, status, blob_key, chunk_size, chunk_overlap FROM documents.documents
-            WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE""",
-            document_id,
-        )
-        if row is None:
-            raise not_found("document", document_id)
-        if row["status"] in _IN_FLIGHT:
-            raise in_progress(document_id)
+        row = await self._settled(tx, document_id)
         source = await self._services.blob.get(tx, row["blob_key"])
         if source is None:
             raise Problem("INGEST_SOURCE_MISSING", f"the source of document {document_id!r} is gone")
@@ -145,8 +137,13 @@ class DocumentService:
 
     async def delete(self, tx: Transaction, document_id: str) -> None:
         """Delete a settled document with every copy. Raises ``Problem`` 404, 409 in flight."""
+        await self._settled(tx, document_id)
+        await self.erase(tx, [document_id])
+
+    async def _settled(self, tx: Transaction, document_id: str) -> Row:
+        """The document's row, locked. Raises ``Problem`` 404, 409 in flight."""
         row = await tx.fetchrow(
-            """SELECT status FROM documents.documents
+            """SELECT corpus_id, status, blob_key, chunk_size, chunk_overlap FROM documents.documents
             WHERE tenant_id = ragwork.tenant() AND id = $1 FOR UPDATE""",
             document_id,
         )
@@ -154,7 +151,7 @@ class DocumentService:
             raise not_found("document", document_id)
         if row["status"] in _IN_FLIGHT:
             raise in_progress(document_id)
-        await self.erase(tx, [document_id])
+        return row
 
     async def erase(self, tx: Transaction, document_ids: Sequence[str]) -> None:
         """See ``DocumentErasure.erase``."""

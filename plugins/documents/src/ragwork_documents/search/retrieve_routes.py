@@ -8,9 +8,11 @@ from ragwork_hooks.auth import Principal, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.documents import Corpus, CorpusPassage, CorpusSearch, SearchAnswers
 from ragwork_hooks.errors import Problem, ProviderError, not_found, retry_after
-from ragwork_hooks.http import AnyRoute, Empty, Request, Route
+from ragwork_hooks.http import AnyRoute, Empty, Request
 from ragwork_hooks.retrieval import Query
 from ragwork_hooks.services import Services
+from ragwork_toolkit.routes import untransacted_route
+from ragwork_toolkit.rows import from_object
 
 from ragwork_documents.ingestion.input_checks import check_storable, invalid
 from ragwork_documents.permissions.catalog import Catalog
@@ -95,12 +97,11 @@ class RetrieveApi:
     def routes(self) -> tuple[AnyRoute, ...]:
         """The route."""
         return (
-            Route(
+            untransacted_route(
                 name="retrieval.retrieve", method="POST", path="/v1/retrieve",
                 summary="Find passages in one corpus or several, without an answer", handler=self.retrieve,
-                scope="tenant", action=RETRIEVE, rate_class="read", idempotency="none",
-                audit_event=None, feature=self._features, stale_reads=False, transaction="none",
-                response=RetrieveResponse, body=RetrieveRequest, body_kind="json",
+                action=RETRIEVE, rate_class="read", audit_event=None, feature=self._features,
+                response=RetrieveResponse, body=RetrieveRequest,
                 errors=("NOT_FOUND", "SERVICE_UNAVAILABLE"),
             ),
         )  # fmt: skip
@@ -149,16 +150,4 @@ def _unavailable(error: ProviderError) -> Problem:
 
 def _response(found: CorpusPassage) -> PassageResponse:
     passage = found.passage
-    return PassageResponse(
-        corpus_id=found.corpus_id,
-        document_id=passage.document_id,
-        chunk_id=passage.chunk_id,
-        text=passage.text,
-        score=passage.score,
-        relevance=passage.relevance,
-        lexical=passage.lexical,
-        semantic=passage.semantic,
-        rerank=passage.rerank,
-        source=passage.source,
-        metadata=dict(passage.metadata),
-    )
+    return from_object(PassageResponse, passage, corpus_id=found.corpus_id, metadata=dict(passage.metadata))

@@ -1,15 +1,14 @@
 """Audit records of logins. Public routes have no caller, so the kernel can't write these."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from ragwork_hooks.audit import AuditEvent, AuditLog, Origin
+from ragwork_hooks.audit import AuditEvent, AuditLog
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.http import Request
 from ragwork_hooks.services import Services
 from ragwork_hooks.storage import Transaction
-
-_LONGEST_AGENT: Final = 256
+from ragwork_toolkit.audit_records import origin_of
 
 
 class LoginRecords:
@@ -42,7 +41,7 @@ class LoginRecords:
                 resource_type="user",
                 resource_id=user_id,
                 metadata=metadata,
-                origin=_origin(request),
+                origin=origin_of(request),
             ),
         )
 
@@ -58,18 +57,9 @@ class LoginRecords:
             resource_id=provider_id,
             metadata={"reason": problem.message},
             error_code=problem.code,
-            origin=_origin(request),
+            origin=origin_of(request),
         )
         if self._log is None or not self._log.takes(tenant_id, event):
             return
         async with self._services.db.tenant(tenant_id) as tx:
             await self._log.append(tx, event)
-
-
-def _origin(request: Request[Any, Any]) -> Origin:
-    return Origin(
-        request_id=request.request_id,
-        echo_id=request.echo_id,
-        peer=request.peer,
-        user_agent=(request.headers.get("user-agent") or "")[:_LONGEST_AGENT],
-    )

@@ -10,15 +10,16 @@ from ragwork_hooks.auth import Headers, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, identifier, text
-from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response, Route
+from ragwork_hooks.http import AnyRoute, Empty, File, Request, Response
 from ragwork_hooks.services import Services
-from ragwork_toolkit.routes import public_route, read_route, write_route
+from ragwork_toolkit.routes import public_route, read_route, untransacted_route, write_route
+from ragwork_toolkit.rows import from_object
 
 from ragwork_sso.feature_check import SSO, Entitled
 from ragwork_sso.login.login_flow import CallbackParams, Login, Logins
 from ragwork_sso.login.return_urls import ReturnAddresses, plain_authority
 from ragwork_sso.people import account_store
-from ragwork_sso.providers.provider_store import ProviderStore
+from ragwork_sso.providers.provider_store import IdentityProvider, ProviderStore
 from ragwork_sso.sessions.session_store import SessionStore
 
 _CALLBACK: Final = "/v1/auth/sso/oidc/{provider_id}/callback"
@@ -193,10 +194,9 @@ class LoginApi:
                 handler=self.list, response=SsoProviderList, query=ProvidersQuery, errors=("AUTH_FORBIDDEN",),
                 legacy=True,
             )  # fmt: skip
-        return Route(
+        return untransacted_route(
             name="sso.providers", method="GET", path=path, summary="The providers of the caller's tenant",
-            handler=self.list, scope="tenant", action=_LIST, rate_class="read", idempotency="none",
-            audit_event=None, feature=None, stale_reads=False, transaction="none", response=SsoProviderList,
+            handler=self.list, action=_LIST, rate_class="read", audit_event=None, response=SsoProviderList,
             query=ProvidersQuery, errors=("AUTH_FORBIDDEN",), legacy=True,
         )  # fmt: skip
 
@@ -208,20 +208,7 @@ class LoginApi:
         await self._entitled.check(tenant_id, SSO)
         async with self._services.db.tenant(tenant_id, "read") as tx:
             found = await self._providers.all(tx, only_enabled=True)
-        return SsoProviderList(
-            items=[
-                SsoProviderSummary(
-                    id=each.id,
-                    name=each.name,
-                    type="oidc",
-                    issuer=each.issuer,
-                    auth_url=each.auth_url,
-                    scopes=None if each.scopes is None else [*each.scopes],
-                    jit_enabled=each.jit_enabled,
-                )
-                for each in found
-            ]
-        )
+        return SsoProviderList(items=[_summary(each) for each in found])
 
     async def start(self, request: Request[Empty, StartQuery]) -> Response | File:
         self._entitled.check_enabled()
@@ -302,3 +289,8 @@ def _response(login: Login) -> SsoLoginResponse:
 
 def _no_session() -> Problem:
     return Problem("NOT_FOUND", "this credential is no session of single sign-on")
+
+
+def _summary(provider: IdentityProvider) -> SsoProviderSummary:
+    scopes = None if provider.scopes is None else [*provider.scopes]
+    return from_object(SsoProviderSummary, provider, type="oidc", scopes=scopes)

@@ -10,11 +10,12 @@ from ragwork_hooks.auth import Directory, Role
 from ragwork_hooks.authz import Action
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import choice, items, text
-from ragwork_hooks.http import AnyRoute, Empty, Request, Response, Route
+from ragwork_hooks.http import AnyRoute, Empty, Request, Response
 from ragwork_hooks.storage import Transaction
 from ragwork_toolkit.paging import PageQuery
 from ragwork_toolkit.patching import changes
-from ragwork_toolkit.routes import read_route, write_route
+from ragwork_toolkit.routes import read_route, untransacted_route, write_route
+from ragwork_toolkit.rows import from_object
 
 from ragwork_sso.feature_check import Entitled
 from ragwork_sso.login import role_mapping
@@ -250,11 +251,10 @@ class ProviderApi:
                 audit_event="identity.provider.disabled", idempotency="none", feature=feature, response=response,
                 errors=("NOT_FOUND",), legacy=True,
             ),
-            Route(
+            untransacted_route(
                 name="identity.providers.test", method="POST", path=f"{one}/test",
                 summary="Ask the provider for its documents and compare them with what is configured",
-                handler=self.test, scope="tenant", action=_WRITE, rate_class="mutation", idempotency="none",
-                audit_event=None, feature=feature, stale_reads=False, transaction="none",
+                handler=self.test, action=_WRITE, rate_class="mutation", audit_event=None, feature=feature,
                 response=IdentityProviderTestResponse, errors=("NOT_FOUND",),
             ),
         )  # fmt: skip
@@ -370,24 +370,12 @@ def _note(provider: IdentityProvider, metadata: Mapping[str, object]) -> AuditDe
 
 
 def _response(provider: IdentityProvider) -> IdentityProviderResponse:
-    return IdentityProviderResponse(
-        id=provider.id,
-        tenant_id=provider.tenant_id,
+    return from_object(
+        IdentityProviderResponse,
+        provider,
         type="oidc",
-        name=provider.name,
-        issuer=provider.issuer,
-        client_id=provider.client_id,
-        client_secret_ref=provider.client_secret_ref,
-        auth_url=provider.auth_url,
-        token_url=provider.token_url,
-        jwks_url=provider.jwks_url,
         scopes_json=None if provider.scopes is None else [*provider.scopes],
-        enabled=provider.enabled,
         default_role=provider.default_role.label,
         role_mapping_json=provider.role_mapping,
-        jit_enabled=provider.jit_enabled,
-        created_at=provider.created_at,
-        updated_at=provider.updated_at,
         algorithms_json=[*provider.algorithms],
-        links_scim_users=provider.links_scim_users,
     )
