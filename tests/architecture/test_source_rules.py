@@ -81,7 +81,7 @@ def code_lines(path: Path) -> int:
     # advice of `doctor` 15, connectors and the documents that they keep in step 40. Routes that hold no transaction
     # open while they wait took 10 of the toolkit, audit records beside those of routes 30, and what
     # three embedders on threads share 45.
-    [("hooks/src", 2160), ("toolkit/src", 1930), ("kernel/src", 7020), ("cli/src", 1870)],
+    [("hooks/src", 2160), ("toolkit/src", 1930), ("kernel/src", 7020), ("cli/src", 1895)],
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))

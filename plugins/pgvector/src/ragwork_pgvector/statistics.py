@@ -50,6 +50,7 @@ _LOCK: Final = """
 SELECT pg_advisory_xact_lock(hashtextextended('pgvector statistics ' || ragwork.tenant() || ' ' || $1, 0))
 """
 _NOBODYS: Final = "'00000000-0000-0000-0000-000000000000'::uuid"
+#: Counts the documents of a corpus by their list, embedder and analyser. Parameter: corpus.
 _COUNT: Final = f"""
 INSERT INTO pgvector.corpus_statistics
     (tenant_id, corpus_id, access_list, embedder, dimension, analyser, documents, chunks, terms, generation)
@@ -65,7 +66,7 @@ FROM (
 ) AS sized
 GROUP BY 3, embedder, dimension, analyser
 """
-#: Parameters: corpus, and of how many documents one is in the sample.
+#: Counts in how many chunks each term stands. Parameters: corpus, and of how many documents one is in the sample.
 _COUNT_TERMS: Final = f"""
 INSERT INTO pgvector.term_statistics (tenant_id, corpus_id, term, access_list, analyser, chunks)
 SELECT ragwork.tenant(), $1, p.term, l.access_list, d.analyser, count(*) * $2::integer
@@ -80,6 +81,7 @@ WHERE d.corpus_id = $1 AND (hashint8(d.generation) & 2147483647) % $2::integer =
 GROUP BY p.term, l.access_list, d.analyser
 HAVING count(*) * $2::integer >= {COUNTED}
 """
+#: What is kept of a corpus, with the readers of each list now. Parameter: corpus.
 _CORPUS: Final = """
 SELECT s.access_list, s.embedder, s.dimension, s.analyser, s.chunks, ARRAY(
     SELECT l.reader FROM pgvector.access_lists l
