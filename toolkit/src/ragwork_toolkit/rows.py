@@ -2,7 +2,7 @@
 (every plugin with tables).
 """
 
-from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TypeVar
 
 import attrs
@@ -18,17 +18,15 @@ def from_row(cls: type[T], row: Row, **over: object) -> T:
     ``over``.
     """
 
-    def column(name: str) -> object:
-        try:
-            return row[name]
-        except KeyError:
-            columns = ", ".join(row.keys())
-            raise TypeError(
-                f"{cls.__name__}.{name} has no column {name!r}: the row has {columns};"
-                " select it, or give the field's value"
-            ) from None
-
-    return _filled(cls, column, over)
+    try:
+        values = {name: row[name] for name in _names(cls) if name not in over}
+    except KeyError as missing:
+        columns, name = ", ".join(row.keys()), missing.args[0]
+        raise TypeError(
+            f"{cls.__name__}.{name} has no column {name!r}: the row has {columns};"
+            " select it, or give the field's value"
+        ) from None
+    return cls(**values, **over)
 
 
 def from_object(cls: type[T], source: object, **over: object) -> T:
@@ -39,17 +37,15 @@ def from_object(cls: type[T], source: object, **over: object) -> T:
     value in ``over``.
     """
 
-    def attribute(name: str) -> object:
-        try:
-            return getattr(source, name)
-        except AttributeError:
-            raise TypeError(
-                f"{cls.__name__}.{name} is no attribute of {type(source).__name__}: give the field's value"
-            ) from None
-
-    return _filled(cls, attribute, over)
+    try:
+        values = {name: getattr(source, name) for name in _names(cls) if name not in over}
+    except AttributeError as missing:
+        raise TypeError(
+            f"{cls.__name__}.{missing.name} is no attribute of {type(source).__name__}: give the field's value"
+        ) from None
+    return cls(**values, **over)
 
 
-def _filled(cls: type[T], read: Callable[[str], object], over: Mapping[str, object]) -> T:
-    names = (field.name for field in attrs.fields(cls))
-    return cls(**{name: read(name) for name in names if name not in over}, **over)
+@cache
+def _names(cls: type[attrs.AttrsInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(cls))
