@@ -17,7 +17,7 @@ from ragwork_hooks.events import Observer
 from ragwork_hooks.http import AnyRoute, ErrorFormat, EventStream, Request
 from ragwork_hooks.idempotency import Replayed
 from ragwork_hooks.infrastructure import KernelTracer
-from ragwork_hooks.storage import Database, Transaction
+from ragwork_hooks.storage import Database, Mode, Transaction
 
 from ragwork_kernel.base.config import KernelConfig
 from ragwork_kernel.base.error_answers import classify
@@ -29,7 +29,7 @@ from ragwork_kernel.request.authentication import Authenticators, authenticate
 from ragwork_kernel.request.authorization import AuthorizationGates, refuse, tenant_acted_on
 from ragwork_kernel.request.body_memory import BodyMemory
 from ragwork_kernel.request.proven import Proven
-from ragwork_kernel.request.request_audit import RequestAudit
+from ragwork_kernel.request.request_audit import OwnRecord, RequestAudit
 from ragwork_kernel.request.request_context import RequestContext
 from ragwork_kernel.request.responses import ResponseFormat, ResponseFormats
 
@@ -121,7 +121,7 @@ class Pipeline:
 
     async def settled(self) -> None:
         """Wait until every reservation of finished requests is settled."""
-        await self._admission.settled()
+        await asyncio.gather(self._admission.settled(), self._request_audit.all_settled())
 
     async def _exchange(self, request: web.Request, route: AnyRoute, legacy: bool) -> web.StreamResponse:
         context = self._open(request, route, legacy)
@@ -137,6 +137,7 @@ class Pipeline:
             return response
         finally:
             status = context.sent_whole or status
+            self._request_audit.settle(context)
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
@@ -235,7 +236,7 @@ class Pipeline:
         try:
             async with self._admission.short(context.caller) as begin:
                 await self._admission.ask_late(context, begin, free=route.scope == "platform")
-                if self._request_audit.kept and route.audit_event and route.transaction != "write":
+                if self._request_audit.kept and route.audit_event and route.transaction in ("none", "read"):
                     await self._request_audit.invoked(await begin(), context)
         except Problem:
             context.rolled_back = True
@@ -266,10 +267,14 @@ class Pipeline:
         context.decisions.stage, context.decided_at = "handler", time.perf_counter()
         if isinstance(claimed, Replayed):
             return idempotency.replayed(context, claimed.reply)
+        if route.transaction == "own":
+            context.record = OwnRecord(self._request_audit, context)
+            request = attrs.evolve(request, record=context.record.take)
         result = await route.handler(attrs.evolve(request, admission=context.admission))
         if isinstance(result, EventStream):
             context.handled = True
             return result
+        await self._request_audit.settled(context)
         response = context.response_format.success(result, route.status, context.admission.headers)
         if route.transaction == "write" and tx is not None:
             await self._request_audit.change(tx, context, request, result)
@@ -279,11 +284,12 @@ class Pipeline:
 
     async def _recorded(self, context: RequestContext, error: Exception) -> Problem:
         """The refusal that ``error`` is, once the audit log has it."""
-        if not isinstance(error, Problem):
-            return self._unforeseen(context, error)
-        if error.status == 422:
-            self._telemetry.error("validation")
         try:
+            await self._request_audit.settled(context)
+            if not isinstance(error, Problem):
+                return self._unforeseen(context, error)
+            if error.status == 422:
+                self._telemetry.error("validation")
             await self._request_audit.refusal(context, error)
         except Problem as unwritten:
             return unwritten
@@ -407,10 +413,11 @@ class Pipeline:
     @contextlib.asynccontextmanager
     async def _transaction(self, context: RequestContext) -> AsyncIterator[Transaction | None]:
         route = context.route
-        if route.transaction == "none" or context.tenant_id is None:
+        if route.transaction in ("none", "own") or context.tenant_id is None:
             yield None
         else:
-            async with self._db.tenant(context.tenant_id, route.transaction, stale=route.stale_reads) as tx:
+            mode: Mode = "read" if route.transaction == "read" else "write"
+            async with self._db.tenant(context.tenant_id, mode, stale=route.stale_reads) as tx:
                 yield tx
 
     async def _stream(self, context: RequestContext, stream: EventStream) -> web.StreamResponse:

@@ -9,7 +9,7 @@ from ragwork_hooks.admission import ServiceLimits
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.documents import Corpus
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.http import StreamEvent
+from ragwork_hooks.http import Recorder, StreamEvent
 from ragwork_hooks.llm import GenerationOptions
 from ragwork_hooks.notification import Notification
 
@@ -28,7 +28,7 @@ NO_TOKENS = TokenUsage(input_tokens=0, output_tokens=0, estimated=True)
 @attrs.frozen(kw_only=True)
 class RunInput:
     """What a run is asked, and what it must do without. ``request_id`` is the server's own, ``origin`` this service as
-    the caller addressed it.
+    the caller addressed it; ``record`` writes its audit record in the transaction that takes the turn.
     """
 
     principal: Principal
@@ -46,6 +46,7 @@ class RunInput:
     degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
     notices: tuple[Notification, ...] = ()
     origin: str = ""
+    record: Recorder | None = None
 
 
 class Run:
@@ -96,7 +97,12 @@ class Run:
         asked = self._asked
         corpora = asked.corpora or [await self._corpus(corpus_id) for corpus_id in asked.corpus_ids]
         lease = SessionLease(
-            self._runtime, asked.principal.tenant_id, self._key, asked.request_id, self._partial
+            self._runtime,
+            asked.principal.tenant_id,
+            self._key,
+            asked.request_id,
+            partial=self._partial,
+            record=asked.record,
         )
         try:
             answer = await self._converse(lease, corpora)
