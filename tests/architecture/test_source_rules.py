@@ -79,8 +79,8 @@ def code_lines(path: Path) -> int:
     # named tables of settings 5 of them, and 60 of the kernel. What openai shares with
     # anthropic took 110 of the toolkit. What an evaluation asks of the agent took 35 of the hooks, rerankers 25,
     # advice of `doctor` 15, connectors and the documents that they keep in step 40. What binds a
-    # statement to its tenant without a round trip, and a record in the transaction of the run, took 160 of the kernel.
-    [("hooks/src", 2160), ("toolkit/src", 1850), ("kernel/src", 7180), ("cli/src", 1870)],
+    # statement to its tenant without a round trip, and a record in the transaction of the run, took 220 of the kernel.
+    [("hooks/src", 2160), ("toolkit/src", 1850), ("kernel/src", 7240), ("cli/src", 1870)],
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))

@@ -10,6 +10,7 @@ who do the same, for ever. So one connection more than the pool has places is fo
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
@@ -26,13 +27,15 @@ from ragwork_hooks.storage import Mode, Row
 
 from ragwork_kernel.base.error_answers import CONNECTION_FAILED, DATABASE_AWAY, database_unavailable
 from ragwork_kernel.base.shares import KernelShare, KernelShares, SharesFactory
-from ragwork_kernel.data.tenant_connection import TenantConnection, begin_ahead, held, read_ahead
+from ragwork_kernel.data.tenant_connection import TenantConnection, begin_ahead, behind, read_ahead
 
 # The one place where a tenant id becomes SQL text; nothing that could end the quote passes.
 TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 
 #: Transactions that may wait for a connection: more would not begin within their time.
 MAX_WAITING = 2_000
+#: How long a connection is kept at hand unused, before asyncpg's pool has it and may close it.
+RESTS_S = 60.0
 
 
 @attrs.define(eq=False)
@@ -74,7 +77,7 @@ class TenantTransaction:
 
     __slots__ = ("_callbacks", "_connection", "_mode", "_tenant_id", "begun")
 
-    def __init__(self, connection: "PoolConnectionProxy[Any]", tenant_id: str, mode: Mode) -> None:
+    def __init__(self, connection: TenantConnection | None, tenant_id: str, mode: Mode) -> None:
         self._connection = connection
         self._tenant_id = tenant_id
         self._mode = mode
@@ -91,28 +94,28 @@ class TenantTransaction:
         return self._mode
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
-        rows: Sequence[Row] = (await held(self._connection).ask(sql, args, 0, self._ahead))[0]
+        rows: Sequence[Row] = (await self._bound().ask(sql, args, 0, self._ahead))[0]
         return rows
 
     async def fetchrow(self, sql: str, *args: object) -> Row | None:
-        rows = (await held(self._connection).ask(sql, args, 1, self._ahead))[0]
+        rows = (await self._bound().ask(sql, args, 1, self._ahead))[0]
         return rows[0] if rows else None
 
     async def fetchval(self, sql: str, *args: object) -> Any:
-        rows = (await held(self._connection).ask(sql, args, 1, self._ahead))[0]
+        rows = (await self._bound().ask(sql, args, 1, self._ahead))[0]
         return rows[0][0] if rows else None
 
     async def execute(self, sql: str, *args: object) -> str:
         if args:
-            status: bytes = (await held(self._connection).ask(sql, args, 0, self._ahead))[1]
+            status: bytes = (await self._bound().ask(sql, args, 0, self._ahead))[1]
             return status.decode()
         # Without arguments it may be several statements, or one that means the whole transaction.
         await self.begin()
-        return await self._connection.execute(sql)
+        return await self._bound().execute(sql)
 
     async def executemany(self, sql: str, args: Iterable[Sequence[object]]) -> None:
         await self.begin()
-        await self._connection.executemany(sql, args)
+        await self._bound().executemany(sql, args)
 
     async def begin(self) -> None:
         """Let Postgres hold it open from now on, if it does not yet."""
@@ -120,7 +123,16 @@ class TenantTransaction:
             access = "READ ONLY" if self._mode == "read" else "READ WRITE"
             tenant = check_tenant_id(self._tenant_id) if self._tenant_id else ""
             self.begun = True
-            await self._connection.execute(f"BEGIN {access}; SET LOCAL ragwork.tenant = '{tenant}'")
+            await self._bound().execute(f"BEGIN {access}; SET LOCAL ragwork.tenant = '{tenant}'")
+
+    def end(self) -> None:
+        """It asks nothing more: its connection may be another's."""
+        self._connection = None
+
+    def _bound(self) -> TenantConnection:
+        if self._connection is None:
+            raise asyncpg.InterfaceError("this transaction is over")
+        return self._connection
 
     def _ahead(self) -> bytes:
         """What goes before the next statement."""
@@ -155,7 +167,7 @@ class _TenantScope:
         self._connection, self._place = await self._pool.acquire(tenant, second=needs_second())
         self._in_hand = _InHand(_held())
         _in_hand.set(self._in_hand)
-        self._tx = TenantTransaction(self._connection, self._tenant_id, self._mode)
+        self._tx = TenantTransaction(behind(self._connection), self._tenant_id, self._mode)
         if self._at_once:
             try:
                 await self._tx.begin()
@@ -196,6 +208,7 @@ class _TenantScope:
 
     async def _give_back(self) -> None:
         self._in_hand.given_back = True
+        self._tx.end()
         await self._pool.release(self._connection, self._place)
 
     def _lost(self) -> bool:
@@ -246,6 +259,9 @@ class Pool:
         self._places = places
         self._seconds = seconds
         self._at_once = at_once
+        #: Connections at rest, and since when, the latest last: the next gets one without a task or a timer, which
+        #: asyncpg's own pool takes for both ways.
+        self._resting: deque[tuple[PoolConnectionProxy[Any], float]] = deque()
 
     @classmethod
     async def open(
@@ -290,13 +306,15 @@ class Pool:
     ) -> "tuple[PoolConnectionProxy[Any], KernelShare]":
         """A connection, and its place among those that the tenant holds; ``second`` for who holds one already."""
         places = self._seconds if second else self._places
+        place = places.take_now(tenant=tenant_id)
+        if place is None:
+            try:
+                async with asyncio.timeout(self._acquire_timeout_s):
+                    place = await places.take(tenant=tenant_id)
+            except TimeoutError:
+                raise busy(f"no database connection came free in {self._acquire_timeout_s:g} s") from None
         try:
-            async with asyncio.timeout(self._acquire_timeout_s):
-                place = await places.take(tenant=tenant_id)
-        except TimeoutError:
-            raise busy(f"no database connection came free in {self._acquire_timeout_s:g} s") from None
-        try:
-            return await self._pool.acquire(timeout=self._acquire_timeout_s), place
+            return await self._rested() or await self._pool.acquire(timeout=self._acquire_timeout_s), place
         except BaseException as error:
             place.release()
             if isinstance(error, (*DATABASE_AWAY, *CONNECTION_FAILED)):
@@ -305,9 +323,25 @@ class Pool:
 
     async def release(self, connection: "PoolConnectionProxy[Any]", place: KernelShare) -> None:
         try:
-            await self._pool.release(connection)
+            reached, now = behind(connection), asyncio.get_running_loop().time()
+            if reached is None or not reached.reusable or self._pool.is_closing():
+                await self._pool.release(connection)
+            else:
+                self._resting.append((connection, now))
+            if self._resting and now - self._resting[0][1] > RESTS_S:
+                await self._pool.release(self._resting.popleft()[0])
         finally:
             place.release()
+
+    async def _rested(self) -> "PoolConnectionProxy[Any] | None":
+        """The latest of those at rest that is still open."""
+        while self._resting:
+            connection, _since = self._resting.pop()
+            reached = behind(connection)
+            if reached is not None and not reached.is_closed():
+                return connection
+            await self._pool.release(connection)
+        return None
 
     def tenant(self, tenant_id: str, mode: Mode = "write", *, stale: bool = False) -> _TenantScope:
         if not tenant_id:
@@ -319,7 +353,7 @@ class Pool:
 
     def connections(self) -> Mapping[str, int]:
         """How many connections are open, in use and idle, and how many there may be."""
-        opened, idle = self._pool.get_size(), self._pool.get_idle_size()
+        opened, idle = self._pool.get_size(), self._pool.get_idle_size() + len(self._resting)
         return {
             "size": opened,
             "checked_out": opened - idle,
@@ -338,6 +372,8 @@ class Pool:
             await self.release(connection, place)
 
     async def close(self) -> None:
+        while (connection := await self._rested()) is not None:
+            await self._pool.release(connection)
         try:
             await asyncio.wait_for(self._pool.close(), 5)
         except TimeoutError:

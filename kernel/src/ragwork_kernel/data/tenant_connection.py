@@ -26,6 +26,8 @@ def _message(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("!i", len(body) + 4) + body
 
 
+#: Statements after which asyncpg's pool opens a connection anew, and the server's memory of it ends.
+_MOST_STATEMENTS: Final = 50_000
 #: Run the unnamed portal to its end.
 _EXECUTE: Final = _message(b"E", b"\0" + struct.pack("!i", 0))
 _BEGIN: Final = (
@@ -42,11 +44,9 @@ def _bind(statement: bytes, tenant_id: str) -> bytes:
     return _message(b"B", b"\0" + statement + b"\0" + parameters) + _EXECUTE
 
 
-def held(proxy: "PoolConnectionProxy[Any]") -> "TenantConnection":
-    """What a pool's proxy stands for. Raises ``InterfaceError`` once it was given back, or lost."""
-    connection = proxy._con  # type: ignore[attr-defined]  # the stubs leave it out
-    if not isinstance(connection, TenantConnection):
-        raise asyncpg.InterfaceError("the transaction's connection has been given back")
+def behind(proxy: "PoolConnectionProxy[Any]") -> "TenantConnection | None":
+    """What a pool's proxy stands for; ``None`` once it was given back, or lost."""
+    connection: TenantConnection | None = proxy._con  # type: ignore[attr-defined]  # the stubs leave it out
     return connection
 
 
@@ -75,6 +75,13 @@ class TenantConnection(asyncpg.Connection):
         # The object itself refuses once the connection was lent and given back; its state does not.
         self._settling = await self.prepare("SELECT 1", name="ragwork_settling")
         await self.execute(_PREPARE)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the next may have it as it is: open, at rest, in no transaction."""
+        protocol = self._protocol
+        busy = protocol.is_in_transaction() or protocol._is_cancelling()
+        return not busy and not self.is_closed() and protocol.queries_count < _MOST_STATEMENTS
 
     async def ask(
         self, sql: str, args: Sequence[object], limit: int, ahead: Callable[[], bytes]

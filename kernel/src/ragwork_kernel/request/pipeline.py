@@ -5,7 +5,8 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import attrs
@@ -216,7 +217,8 @@ class Pipeline:
             await self._admit_apart(context, decoded)
         try:
             async with self._transaction(context) as tx:
-                result = await self._work(context, attrs.evolve(decoded, transaction=tx), mutation and own)
+                request = decoded if tx is None else attrs.evolve(decoded, transaction=tx)
+                result = await self._work(context, request, mutation and own)
                 # A deadline must not cut a COMMIT: then nobody could say whether it took effect.
                 limit.reschedule(None)
         except BaseException:
@@ -267,10 +269,11 @@ class Pipeline:
         context.decisions.stage, context.decided_at = "handler", time.perf_counter()
         if isinstance(claimed, Replayed):
             return idempotency.replayed(context, claimed.reply)
+        record = None
         if route.transaction == "own":
             context.record = OwnRecord(self._request_audit, context)
-            request = attrs.evolve(request, record=context.record.take)
-        result = await route.handler(attrs.evolve(request, admission=context.admission))
+            record = context.record.take
+        result = await route.handler(attrs.evolve(request, admission=context.admission, record=record))
         if isinstance(result, EventStream):
             context.handled = True
             return result
@@ -373,25 +376,25 @@ class Pipeline:
 
     async def _arrived(self, context: RequestContext, limit: asyncio.Timeout) -> Request[Any, Any]:
         """The decoded request. A body has time of its own to arrive: how fast is not for the work to pay."""
-        loop = asyncio.get_running_loop()
-        since = loop.time()
-        limit.reschedule(since + self._config.body_timeout_s)
-        decoded = await self._decode(context)
-        context.deadline += loop.time() - since
-        limit.reschedule(context.deadline)
-        return attrs.evolve(decoded, deadline=context.deadline)
-
-    async def _decode(self, context: RequestContext) -> Request[Any, Any]:
         route, request = context.route, context.request
         context.decisions.stage = "decoding"
-        limit = request_body.limit_of(route, self._config.max_request_bytes)
+        most = request_body.limit_of(route, self._config.max_request_bytes)
         query = request_body.decode_query(request, route)
+        if request.body_exists:
+            loop = asyncio.get_running_loop()
+            since = loop.time()
+            limit.reschedule(since + self._config.body_timeout_s)
+            body = await self._bodies.decoded(context, most)
+            context.deadline += loop.time() - since
+            limit.reschedule(context.deadline)
+        else:
+            body = await self._bodies.decoded(context, most)
         return Request(
             request_id=context.request_id,
             echo_id=context.response_format.echo_id,
             path=refusals.path_of(request),
             query=query,
-            body=await self._bodies.decoded(context, limit),
+            body=body,
             headers=request.headers,
             peer=context.peer,
             origin=self._client.origin(context.request),
@@ -410,15 +413,12 @@ class Pipeline:
             return ()
         return (wanted,) if isinstance(wanted, str) else wanted
 
-    @contextlib.asynccontextmanager
-    async def _transaction(self, context: RequestContext) -> AsyncIterator[Transaction | None]:
+    def _transaction(self, context: RequestContext) -> AbstractAsyncContextManager[Transaction | None]:
         route = context.route
         if route.transaction in ("none", "own") or context.tenant_id is None:
-            yield None
-        else:
-            mode: Mode = "read" if route.transaction == "read" else "write"
-            async with self._db.tenant(context.tenant_id, mode, stale=route.stale_reads) as tx:
-                yield tx
+            return contextlib.nullcontext()
+        mode: Mode = "read" if route.transaction == "read" else "write"
+        return self._db.tenant(context.tenant_id, mode, stale=route.stale_reads)
 
     async def _stream(self, context: RequestContext, stream: EventStream) -> web.StreamResponse:
         headers = {
