@@ -79,10 +79,11 @@ class Run:
         work.add_done_callback(self._ended)
         pause = self._runtime.config.flush_interval_ms / 1000
         try:
-            async for frame in self._out.frames():
-                yield frame
-                if pause and frame.type == "token.delta":
-                    await asyncio.sleep(pause)
+            while frames := await self._out.take():
+                for frame in frames:
+                    yield frame
+                    if pause and frame.type == "token.delta":
+                        await asyncio.sleep(pause)
             await work
         finally:
             work.cancel()
@@ -175,7 +176,9 @@ class Run:
             self._services.metrics.observe(
                 "run_first_token_seconds", "From the request to the first piece of the answer", seconds
             )
-        await self._out.put(StreamEvent(type="token.delta", data={"delta": piece}))
+        frame = StreamEvent(type="token.delta", data={"delta": piece})
+        if not self._out.offer(frame):
+            await self._out.put(frame)
 
     def _dropped(self, reason: str) -> None:
         self._services.metrics.count(
