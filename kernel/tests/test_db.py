@@ -12,9 +12,11 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 from ragwork_hooks.errors import Problem
+from ragwork_hooks.storage import Mode
 from ragwork_kernel.data import migrations
 from ragwork_kernel.data.db import TENANT_ID, Pool, check_tenant_id
 from ragwork_testkit.database import FreshDatabase, PostgresServer
+from ragwork_testkit.wire_format import counted
 from serving import route, serving
 
 NOTES = """
@@ -52,10 +54,10 @@ async def database(shared: FreshDatabase) -> FreshDatabase:
 
 @contextlib.asynccontextmanager
 async def pooled(
-    database: FreshDatabase, size: int = 2, acquire_timeout_s: float = 0.4
+    database: FreshDatabase, size: int = 2, acquire_timeout_s: float = 0.4, dsn: str | None = None
 ) -> AsyncIterator[Pool]:
     pool = await Pool.open(
-        database.app, size=size, statement_timeout_ms=5000, acquire_timeout_s=acquire_timeout_s
+        dsn or database.app, size=size, statement_timeout_ms=5000, acquire_timeout_s=acquire_timeout_s
     )
     try:
         yield pool
@@ -110,6 +112,158 @@ async def test_a_read_transaction_cannot_write(database: FreshDatabase) -> None:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             async with pool.tenant("t1", "read") as tx:
                 await tx.execute(ADD, "t1", 1)
+
+
+async def test_a_read_is_one_round_trip_a_statement_and_a_change_one_more_for_its_commit(
+    database: FreshDatabase,
+) -> None:
+    async with counted(database.app) as trips, pooled(database, size=1, dsn=trips.dsn) as pool:
+
+        async def reads() -> None:
+            async with pool.tenant("t1", "read") as tx:
+                assert await tx.fetchval(COUNT) == 1
+                assert len(await tx.fetch("SELECT * FROM public.notes")) == 1
+
+        async def writes(number: int) -> None:
+            async with pool.tenant("t1") as tx:
+                await tx.execute(ADD, "t1", number)
+                await tx.fetchval(COUNT)
+
+        await writes(1)
+        await reads()  # both have their statements prepared now
+        trips.reset()
+        await reads()
+        assert trips.count == 2
+        trips.reset()
+        await writes(2)
+        assert trips.count == 3
+        trips.reset()
+        async with pool.tenant("t1"):
+            pass
+        assert trips.count == 0
+
+
+@pytest.mark.parametrize("mode", ["read", "write"])
+async def test_an_argument_that_does_not_fit_leaves_a_usable_transaction(
+    database: FreshDatabase, mode: Mode
+) -> None:
+    async with pooled(database, size=1) as pool:
+        for _ in range(3):
+            async with pool.tenant("t1", mode) as tx:
+                for unfit in ("no number", 2**40):
+                    with pytest.raises(asyncpg.DataError):
+                        await tx.fetchval("SELECT $1::int", unfit)
+                assert await tx.fetchval("SELECT ragwork.tenant() || $1::int", 1) == "t11"
+        if mode == "write":
+            async with pool.tenant("t1") as tx:
+                with pytest.raises(asyncpg.DataError):
+                    await tx.execute(ADD, "t1", "no number")
+                await tx.execute(ADD, "t1", 1)
+    assert await total(database) == (1 if mode == "write" else 0)
+
+
+async def test_nothing_is_changed_after_a_first_statement_that_failed(database: FreshDatabase) -> None:
+    async with pooled(database, size=1) as pool:
+
+        async def goes_on_after(first: str) -> None:
+            async with pool.tenant("t1") as tx:
+                with contextlib.suppress(asyncpg.DivisionByZeroError, asyncpg.UndefinedTableError):
+                    await tx.fetchval(first, 0)
+                await tx.execute(ADD, "t1", 1)
+                await tx.fetchval("SELECT 1 / $1::int", 0)
+
+        for first in ("SELECT 1 / $1::int", "SELECT $1::int FROM public.nowhere"):
+            with pytest.raises(asyncpg.PostgresError):
+                await goes_on_after(first)
+        assert await total(database) == 0
+        async with pool.tenant("t2", "read") as tx:
+            assert await tx.fetchval("SELECT ragwork.tenant()") == "t2"
+
+
+async def test_what_two_tasks_ask_at_once_in_one_transaction_is_refused_and_harms_nobody(
+    database: FreshDatabase,
+) -> None:
+    async with pooled(database, size=1) as pool:
+        for mode in ("read", "write"):
+            async with pool.tenant("t1", "read" if mode == "read" else "write") as tx:
+                slow, quick = await asyncio.gather(
+                    tx.fetchval("SELECT pg_sleep($1) IS NOT NULL", 0.1),
+                    tx.fetchval("SELECT $1::int", 1),
+                    return_exceptions=True,
+                )
+                assert slow is True
+                assert isinstance(quick, asyncpg.InterfaceError)
+                assert await tx.fetchval("SELECT ragwork.tenant()") == "t1"
+
+
+@pytest.mark.parametrize("mode", ["read", "write"])
+async def test_a_statement_whose_types_are_looked_up_first_has_its_tenant(
+    database: FreshDatabase, mode: Mode
+) -> None:
+    admin = await asyncpg.connect(database.admin)
+    await admin.execute(f"CREATE TYPE public.pair_{mode} AS (tenant text, id int)")
+    await admin.close()
+    async with pooled(database, size=1) as pool:
+        async with pool.tenant("t1") as tx:
+            await tx.execute(ADD, "t1", 1)
+        async with pool.tenant("t1", mode) as tx:
+            sql = f"SELECT (tenant_id, id)::public.pair_{mode} FROM public.notes"
+            assert [tuple(row[0]) for row in await tx.fetch(sql)] == [("t1", 1)]
+
+
+async def test_a_result_that_changed_its_shape_is_an_error_once_and_never_an_empty_answer(
+    database: FreshDatabase,
+) -> None:
+    admin = await asyncpg.connect(database.admin)
+    await admin.execute("ALTER TABLE public.notes ADD COLUMN more int DEFAULT 7")
+    sql, seen = "SELECT * FROM public.notes", []
+    try:
+        async with pooled(database, size=1) as pool:
+            async with pool.tenant("t1") as tx:
+                await tx.execute("INSERT INTO public.notes VALUES ($1, $2)", "t1", 1)
+            async with pool.tenant("t1", "read") as tx:
+                assert len(await tx.fetch(sql)) == 1
+            await admin.execute("ALTER TABLE public.notes DROP COLUMN more")
+            for _ in range(3):
+                try:
+                    async with pool.tenant("t1", "read") as tx:
+                        seen.append(len(await tx.fetch(sql)))
+                except asyncpg.InvalidCachedStatementError:
+                    seen.append(-1)
+    finally:
+        await admin.execute("ALTER TABLE public.notes DROP COLUMN IF EXISTS more")
+        await admin.close()
+    assert seen == [-1, 1, 1]
+
+
+async def test_several_statements_at_once_and_many_rows_are_bound_like_all(database: FreshDatabase) -> None:
+    async with pooled(database, size=1) as pool:
+        async with pool.tenant("t1") as tx:
+            await tx.executemany(ADD, [("t1", n) for n in range(3)])
+        async with pool.tenant("t1") as tx:
+            await tx.execute("DELETE FROM public.notes WHERE id = 0; DELETE FROM public.notes WHERE id = 1")
+        async with pool.tenant("t1", "read") as tx:
+            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            assert await tx.fetchval("SELECT current_setting('transaction_isolation')") == "repeatable read"
+            assert await tx.fetchval(COUNT) == 1
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            async with pool.tenant("t1", "read") as tx:
+                await tx.execute("DELETE FROM public.notes")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with pool.tenant("t1") as tx:
+                await tx.executemany(ADD, [("t2", 1)])
+    assert await total(database) == 1
+
+
+async def test_a_transaction_that_is_over_asks_nothing_more(database: FreshDatabase) -> None:
+    async with pooled(database, size=1) as pool:
+        async with pool.tenant("t1") as over:
+            await over.execute(ADD, "t1", 1)
+        async with pool.tenant("t2") as tx:
+            for ask in (over.fetchval(COUNT), over.execute(COUNT), over.execute(ADD, "t1", 2)):
+                with pytest.raises(asyncpg.InterfaceError):
+                    await ask
+            assert await tx.fetchval(COUNT) == 0
 
 
 HOSTILE = [

@@ -1,5 +1,7 @@
 """What a request leaves behind: one record per mutation and denial, on the right tenant's log, or no effect."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
@@ -13,11 +15,11 @@ from ragwork_hooks.auth import Role
 from ragwork_hooks.authz import Action, Deny, Resource
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.events import RequestSummary
-from ragwork_hooks.http import AnyRoute, Response
+from ragwork_hooks.http import AnyRoute, Response, StreamEvent
 from ragwork_hooks.storage import Transaction
 from ragwork_kernel.data import migrations
 from ragwork_testkit.database import FreshDatabase, PostgresServer
-from serving import ALLOW, StepAdmit, StepGate, route, serving, streamed
+from serving import ALLOW, StepAdmit, StepGate, eventually, route, serving, streamed
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -104,6 +106,112 @@ async def test_nothing_done_is_nothing_recorded(database: FreshDatabase) -> None
     async with serving(database.app, post(handler), audit=log) as served:
         assert (await served.call("POST"))[0] == 200
     assert log.kept == []
+
+
+HOW_A_HANDLER_WITH_ITS_OWN_TRANSACTION_ENDS = {
+    "commits": ("commit", "return"),
+    "commits twice": ("commit", "commit", "return"),
+    "rolls back": ("roll back", "return"),
+    "rolls back, then commits": ("roll back", "commit", "return"),
+    "takes it into none": ("return",),
+    "commits, then fails": ("commit", "raise"),
+    "fails": ("raise",),
+    "rolls back, then fails": ("roll back", "raise"),
+    "fails outright": ("crash",),
+}
+
+
+@pytest.mark.parametrize("as_stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("ending", HOW_A_HANDLER_WITH_ITS_OWN_TRANSACTION_ENDS)
+async def test_a_handler_with_its_own_transaction_leaves_exactly_one_record(
+    database: FreshDatabase, ending: str, as_stream: bool
+) -> None:
+    log = Log()
+    at_commit: list[int] = []
+
+    async def act(call: Any) -> None:
+        for step in HOW_A_HANDLER_WITH_ITS_OWN_TRANSACTION_ENDS[ending]:
+            if step in ("commit", "roll back"):
+                with contextlib.suppress(ZeroDivisionError):
+                    async with served.pool.tenant(call.principal.tenant_id) as tx:
+                        await call.record(tx)
+                        if step == "roll back":
+                            raise ZeroDivisionError
+                    at_commit.append(len(log.kept))
+            if step == "raise":
+                raise Problem("CONFLICT", "no")
+            if step == "crash":
+                raise RuntimeError
+
+    async def frames(call: Any) -> AsyncIterator[StreamEvent]:
+        yield StreamEvent(type="begun", data={})
+        await act(call)
+
+    async def handler(call: Any) -> object:
+        if as_stream:
+            return streamed(frames(call))
+        await act(call)
+        return {}
+
+    declared = post(handler, transaction="own", audit_event="things.run")
+    async with serving(database.app, declared, audit=log) as served:
+        await served.call("POST")
+        await eventually(lambda: bool(log.kept), 5)
+        await served.pipeline.settled()
+    assert log.said() == [("t1", "things.run", "success")]
+    assert at_commit == [1] * len(at_commit), "what is committed has its record at that moment"
+
+
+async def test_a_client_that_leaves_before_anything_is_committed_leaves_a_record(
+    database: FreshDatabase,
+) -> None:
+    log, begun = Log(), asyncio.Event()
+
+    async def frames() -> AsyncIterator[StreamEvent]:
+        yield StreamEvent(type="begun", data={})
+        begun.set()
+        await asyncio.sleep(60)
+
+    async def handler(_call: Any) -> object:
+        return streamed(frames())
+
+    declared = post(handler, transaction="own", audit_event="things.run")
+    async with serving(database.app, declared, audit=log) as served:
+        leaving = asyncio.create_task(served.call("POST"))
+        await begun.wait()
+        assert log.kept == []
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        await eventually(lambda: bool(log.kept), 5)
+    assert log.said() == [("t1", "things.run", "success")]
+
+
+async def test_what_a_handler_does_in_its_own_transaction_is_undone_with_a_record_that_fails(
+    database: FreshDatabase,
+) -> None:
+    committed: list[int] = []
+
+    async def handler(call: Any) -> object:
+        async with served.pool.tenant(call.principal.tenant_id) as tx:
+            tx.on_commit(lambda: committed.append(1))
+            await call.record(tx)
+        return {}
+
+    declared = post(handler, transaction="own")
+    async with serving(database.app, declared, audit=Log(fails=True)) as served:
+        assert (await served.call("POST"))[0] >= 500
+    assert committed == []
+
+
+async def test_a_handler_with_its_own_transaction_that_is_refused_leaves_its_refusal_alone(
+    database: FreshDatabase,
+) -> None:
+    log = Log()
+    declared = post(done, transaction="own", audit_event="things.run")
+    gates = (StepGate(Deny(), "role", "role"),)
+    async with serving(database.app, declared, audit=log, gates=gates) as served:
+        assert (await served.call("POST"))[0] == 403
+    assert log.said() == [("t1", "rbac.forbidden", "failure")]
 
 
 async def test_a_failed_mutation_leaves_no_record(database: FreshDatabase) -> None:

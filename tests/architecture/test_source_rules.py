@@ -80,8 +80,9 @@ def code_lines(path: Path) -> int:
     # anthropic took 110 of the toolkit. What an evaluation asks of the agent took 35 of the hooks, rerankers 25,
     # advice of `doctor` 15, connectors and the documents that they keep in step 40. Routes that hold no transaction
     # open while they wait took 10 of the toolkit, audit records beside those of routes 30, and what
-    # three embedders on threads share 45.
-    [("hooks/src", 2160), ("toolkit/src", 1930), ("kernel/src", 7020), ("cli/src", 1895)],
+    # three embedders on threads share 45. What binds a statement to its tenant without a round trip, and a
+    # record in the transaction of the run, took 220 of the kernel.
+    [("hooks/src", 2160), ("toolkit/src", 1930), ("kernel/src", 7240), ("cli/src", 1895)],
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))

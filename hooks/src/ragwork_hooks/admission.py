@@ -1,7 +1,7 @@
 """Is there room for this: gates that limit, warn, degrade and reserve, and the result they add up to."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 import attrs
 
@@ -30,6 +30,10 @@ class ServiceLimits:
     providers: tuple[str, ...] = ()
 
 
+#: Without a limit: what nearly every gate says.
+UNLIMITED: Final = ServiceLimits()
+
+
 @attrs.frozen(kw_only=True)
 class Reservation:
     """Something reserved for this request.
@@ -49,7 +53,7 @@ class Admission:
 
     headers: Mapping[str, str] = attrs.field(factory=dict)
     notices: tuple[Notification, ...] = ()
-    degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
+    degrade: ServiceLimits = UNLIMITED
     reservation: Reservation | None = None
 
 
@@ -106,15 +110,15 @@ class AdmissionResult:
 
     headers: Mapping[str, str] = attrs.field(factory=dict)
     notices: tuple[Notification, ...] = ()
-    degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
+    degrade: ServiceLimits = UNLIMITED
     reservations: tuple[Reservation, ...] = ()
 
     def plus(self, more: Admission) -> "AdmissionResult":
         """This grant and one more admission."""
         return AdmissionResult(
-            headers={**self.headers, **more.headers},
+            headers={**self.headers, **more.headers} if more.headers else self.headers,
             notices=(*self.notices, *more.notices),
-            degrade=_stricter(self.degrade, more.degrade),
+            degrade=self.degrade if more.degrade is UNLIMITED else _stricter(self.degrade, more.degrade),
             reservations=self.reservations
             if more.reservation is None
             else (*self.reservations, more.reservation),

@@ -18,6 +18,7 @@ T = TypeVar("T")
 #: ``probe`` is never limited: liveness, readiness and metrics. ``identity``, for those who provision people,
 #: is limited by address and counted on no quota.
 RateClass: TypeAlias = Literal["probe", "public", "identity", "read", "mutation", "run", "ops"]
+Recorder: TypeAlias = Callable[[Transaction], Awaitable[None]]
 #: Units that a run costs, of quotas and of rate limits; every other request costs one.
 RUN_COST: Final = 3
 Features: TypeAlias = str | tuple[str, ...] | None
@@ -65,12 +66,14 @@ class Request(Generic[B, Q]):
     deadline: float
     #: ``None`` on a public route.
     caller: Principal | None
-    #: ``None`` where the route declares none.
+    #: ``None`` where the route declares none, or lets its handler open its own.
     transaction: Transaction | None
     #: What is acted on, where the route loads it.
     resource: Resource | None
     #: What the gates said of the resource.
     decision: Decision | None
+    #: Writes the route's audit record in a transaction of the handler's own, for routes that declare it.
+    record: Recorder | None = None
 
     @property
     def principal(self) -> Principal:
@@ -233,14 +236,16 @@ class Route(Generic[B, Q]):
     rate_class: RateClass
     #: Whether it takes an ``Idempotency-Key``.
     idempotency: Literal["none", "accepted", "required"]
-    #: Written in the route's write transaction, else before the handler in a short one.
+    #: Written in the route's write transaction; by the handler in its ``own``, or after it if none that took it was
+    #: committed; else before the handler in a short one.
     audit_event: str | None
     #: What the tenant's plan must have.
     feature: Features | FeatureLoader
     #: Whether a lagging replica may answer.
     stale_reads: bool
-    #: Opened for the handler, and committed before the reply leaves.
-    transaction: Literal["none", "read", "write"]
+    #: Opened for the handler, and committed before the reply leaves. ``own``: the handler opens one, as none may be
+    #: held for as long as it works, and takes the record into it by ``Request.record``.
+    transaction: Literal["none", "read", "write", "own"]
     #: The type under ``data``; ``None`` for no body or a stream.
     response: Any
     #: ``dict`` takes any JSON object as it is.

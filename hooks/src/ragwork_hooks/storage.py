@@ -49,8 +49,9 @@ class Database(Protocol):
         A ``stale`` read may come from a replica that lags: never for authorization, never for reading
         what the caller just wrote.
 
-        ``read`` is READ ONLY. Raises ``Problem`` 503 ``SERVICE_UNAVAILABLE`` when the database is
-        away and ``ValueError`` for an ill-formed tenant id.
+        ``read`` is READ ONLY, and each of its statements sees what was committed before it. Raises
+        ``Problem`` 503 ``SERVICE_UNAVAILABLE`` when the database is away, at the latest on leaving, and
+        ``ValueError`` for an ill-formed tenant id.
         """
 
     def anonymous(self) -> AbstractAsyncContextManager[Transaction]:

@@ -93,7 +93,7 @@ async def test_what_a_run_cost_is_told_with_who_answered(
     assert (event.payload["provider"], event.payload["model"]) == (provider, model)
 
 
-async def test_a_first_run_takes_4_round_trips_to_the_first_token_and_7_in_all(
+async def test_a_first_run_takes_3_round_trips_to_the_first_token_and_5_in_all(
     world: Any, asked: Make, collect: Collect
 ) -> None:
     runtime = world.runtime()
@@ -106,10 +106,10 @@ async def test_a_first_run_takes_4_round_trips_to_the_first_token_and_7_in_all(
 
     world.model.before = before
     await collect(Run(runtime, asked()))
-    assert (at_first_token, world.db.trips) == ([4], 7)
+    assert (at_first_token, world.db.trips) == ([3], 5)
     assert world.held_while_embedding == [0]
     await collect(Run(runtime, asked()))
-    assert world.db.trips - 7 == 8, "one more checks the cited history against today's rights"
+    assert world.db.trips - 5 == 6, "one more checks the cited history against today's rights"
 
 
 async def test_the_question_is_durable_before_the_model_is_called(

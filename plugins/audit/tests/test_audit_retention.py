@@ -63,7 +63,7 @@ async def test_young_records_stay_whoever_asks(here: Any) -> None:
     [
         "DELETE FROM audit.cuts",
         "UPDATE audit.cuts SET size = 4",
-        "UPDATE audit.cuts SET frontier = set_byte(frontier, 3, 9)",
+        "UPDATE audit.cuts SET frontier = set_byte(frontier, 3, get_byte(frontier, 3) # 1)",
         "UPDATE audit.cuts SET note = replace(note, '/cut/', '/checkpoint/')",
         "UPDATE audit.cuts SET note = (SELECT note FROM audit.checkpoints LIMIT 1)",
         "DELETE FROM audit.seals WHERE seq < 7",

@@ -118,11 +118,17 @@ class KernelShares:
         self._tenants: dict[str, _Tenant] = {}
         self._events = 0
 
-    async def take(self, units: int = 1, *, tenant: str | None = None) -> KernelShare:
+    def take_now(self, units: int = 1, *, tenant: str | None = None) -> KernelShare | None:
+        """Places that are free while nobody waits, else ``None``."""
         owner = self._tenant(working_for.get() if tenant is None else tenant)
         units = min(max(units, 1), self._most)
-        if not self.waiting and self._fits(owner, units):
-            return self._grant(owner, units)
+        return self._grant(owner, units) if not self.waiting and self._fits(owner, units) else None
+
+    async def take(self, units: int = 1, *, tenant: str | None = None) -> KernelShare:
+        if (share := self.take_now(units, tenant=tenant)) is not None:
+            return share
+        owner = self._tenant(working_for.get() if tenant is None else tenant)
+        units = min(max(units, 1), self._most)
         waiter = self._enqueue(owner, units)
         self._serve()
         self._bound_waiters()

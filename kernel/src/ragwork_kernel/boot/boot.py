@@ -218,6 +218,7 @@ async def _with_replica(
             shares=telemetry.shares,
             name="database.replica",
             codecs=assembly.codecs(),
+            at_once=True,
         )
     except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
         log.warning(

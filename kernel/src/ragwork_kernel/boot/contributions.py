@@ -196,7 +196,10 @@ def _check_route(owner: str, route: AnyRoute) -> None:
         "scope platform needs an action with platform=True": route.scope == "platform"
         and not (route.action and route.action.platform),
         "a public route can't open a tenant transaction": public and route.transaction != "none",
-        "a resource loader needs a transaction": route.resource is not None and route.transaction == "none",
+        "a resource loader needs a transaction": route.resource is not None
+        and route.transaction in ("none", "own"),
+        "transaction='own' is for a route with an audit_event": route.transaction == "own"
+        and route.audit_event is None,
         "a GET takes no body": route.method == "GET" and route.body_kind != "none",
         "an idempotency key needs transaction='write'": route.idempotency != "none"
         and route.transaction != "write",

@@ -1,7 +1,8 @@
 """Pools and tenant-bound transactions: the only way from a plugin to SQL.
 
-A transaction is BEGIN and SET LOCAL in one message, the plugin's statements, COMMIT: statements + 2
-round trips. Row level security does the rest; without a tenant no row exists.
+BEGIN and the tenant travel with a transaction's first statement, so a change is its statements and COMMIT. A read has
+no BEGIN at all: each of its statements takes the tenant along and is a transaction of its own, which sees what READ
+COMMITTED shows it in any case. Row level security does the rest; without a tenant no row exists.
 
 Who waits for a second connection with one in hand (a cache that loads within a transaction) could wait for others
 who do the same, for ever. So one connection more than the pool has places is for them alone.
@@ -9,6 +10,7 @@ who do the same, for ever. So one connection more than the pool has places is fo
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
@@ -25,12 +27,15 @@ from ragwork_hooks.storage import Mode, Row
 
 from ragwork_kernel.base.error_answers import CONNECTION_FAILED, DATABASE_AWAY, database_unavailable
 from ragwork_kernel.base.shares import KernelShare, KernelShares, SharesFactory
+from ragwork_kernel.data.tenant_connection import TenantConnection, begin_ahead, behind, read_ahead
 
 # The one place where a tenant id becomes SQL text; nothing that could end the quote passes.
 TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 
 #: Transactions that may wait for a connection: more would not begin within their time.
 MAX_WAITING = 2_000
+#: How long a connection is kept at hand unused, before asyncpg's pool has it and may close it.
+RESTS_S = 60.0
 
 
 @attrs.define(eq=False)
@@ -70,13 +75,15 @@ def check_tenant_id(tenant_id: str) -> str:
 class TenantTransaction:
     """One open transaction. Made by ``Pool.tenant`` only."""
 
-    __slots__ = ("_callbacks", "_connection", "_mode", "_tenant_id")
+    __slots__ = ("_callbacks", "_connection", "_mode", "_tenant_id", "begun")
 
-    def __init__(self, connection: "PoolConnectionProxy[Any]", tenant_id: str, mode: Mode) -> None:
+    def __init__(self, connection: TenantConnection | None, tenant_id: str, mode: Mode) -> None:
         self._connection = connection
         self._tenant_id = tenant_id
         self._mode = mode
         self._callbacks: list[Callable[[], None]] = []
+        #: Whether Postgres holds it open, so that it takes a COMMIT or a ROLLBACK.
+        self.begun = False
 
     @property
     def tenant_id(self) -> str:
@@ -87,21 +94,54 @@ class TenantTransaction:
         return self._mode
 
     async def fetch(self, sql: str, *args: object) -> Sequence[Row]:
-        rows: Sequence[Row] = await self._connection.fetch(sql, *args)
+        rows: Sequence[Row] = (await self._bound().ask(sql, args, 0, self._ahead))[0]
         return rows
 
     async def fetchrow(self, sql: str, *args: object) -> Row | None:
-        row: Row | None = await self._connection.fetchrow(sql, *args)
-        return row
+        rows = (await self._bound().ask(sql, args, 1, self._ahead))[0]
+        return rows[0] if rows else None
 
     async def fetchval(self, sql: str, *args: object) -> Any:
-        return await self._connection.fetchval(sql, *args)
+        rows = (await self._bound().ask(sql, args, 1, self._ahead))[0]
+        return rows[0][0] if rows else None
 
     async def execute(self, sql: str, *args: object) -> str:
-        return await self._connection.execute(sql, *args)
+        if args:
+            status: bytes = (await self._bound().ask(sql, args, 0, self._ahead))[1]
+            return status.decode()
+        # Without arguments it may be several statements, or one that means the whole transaction.
+        await self.begin()
+        return await self._bound().execute(sql)
 
     async def executemany(self, sql: str, args: Iterable[Sequence[object]]) -> None:
-        await self._connection.executemany(sql, args)
+        await self.begin()
+        await self._bound().executemany(sql, args)
+
+    async def begin(self) -> None:
+        """Let Postgres hold it open from now on, if it does not yet."""
+        if not self.begun:
+            access = "READ ONLY" if self._mode == "read" else "READ WRITE"
+            tenant = check_tenant_id(self._tenant_id) if self._tenant_id else ""
+            self.begun = True
+            await self._bound().execute(f"BEGIN {access}; SET LOCAL ragwork.tenant = '{tenant}'")
+
+    def end(self) -> None:
+        """It asks nothing more: its connection may be another's."""
+        self._connection = None
+
+    def _bound(self) -> TenantConnection:
+        if self._connection is None:
+            raise asyncpg.InterfaceError("this transaction is over")
+        return self._connection
+
+    def _ahead(self) -> bytes:
+        """What goes before the next statement."""
+        if self.begun:
+            return b""
+        if self._mode == "read":
+            return read_ahead(self._tenant_id)
+        self.begun = True
+        return begin_ahead(self._tenant_id)
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
@@ -114,28 +154,27 @@ class TenantTransaction:
 class _TenantScope:
     """Async context manager of one transaction; a class because it stands on every request's path."""
 
-    __slots__ = ("_begin", "_connection", "_in_hand", "_mode", "_place", "_pool", "_tenant_id", "_tx")
+    __slots__ = ("_at_once", "_connection", "_in_hand", "_mode", "_place", "_pool", "_tenant_id", "_tx")
 
-    def __init__(self, pool: "Pool", tenant_id: str, mode: Mode) -> None:
+    def __init__(self, pool: "Pool", tenant_id: str, mode: Mode, at_once: bool) -> None:
         self._pool = pool
-        self._tenant_id = tenant_id
+        self._tenant_id = check_tenant_id(tenant_id) if tenant_id else ""
         self._mode = mode
-        access = "READ ONLY" if mode == "read" else "READ WRITE"
-        tenant = check_tenant_id(tenant_id) if tenant_id else ""
-        self._begin = f"BEGIN {access}; SET LOCAL ragwork.tenant = '{tenant}'"
+        self._at_once = at_once
 
     async def __aenter__(self) -> TenantTransaction:
         tenant = self._tenant_id or None
         self._connection, self._place = await self._pool.acquire(tenant, second=needs_second())
         self._in_hand = _InHand(_held())
         _in_hand.set(self._in_hand)
-        try:
-            await self._connection.execute(self._begin)
-        except BaseException as error:
-            failure = self._translated(error)
-            await asyncio.shield(self._abandon())
-            raise failure from error
-        self._tx = TenantTransaction(self._connection, self._tenant_id, self._mode)
+        self._tx = TenantTransaction(behind(self._connection), self._tenant_id, self._mode)
+        if self._at_once:
+            try:
+                await self._tx.begin()
+            except BaseException as error:
+                failure = self._translated(error)
+                await asyncio.shield(self._abandon())
+                raise failure from error
         return self._tx
 
     async def __aexit__(
@@ -148,7 +187,8 @@ class _TenantScope:
                 raise cause from error
             return
         try:
-            await self._connection.execute("COMMIT")
+            if self._tx.begun:
+                await self._connection.execute("COMMIT")
         except BaseException as failure:
             cause = self._translated(failure)
             await asyncio.shield(self._abandon())
@@ -159,7 +199,8 @@ class _TenantScope:
     async def _abandon(self) -> None:
         """Roll back and give the connection up; shielded, so that no open transaction returns to the pool."""
         try:
-            await self._connection.execute("ROLLBACK")
+            if self._tx.begun:
+                await self._connection.execute("ROLLBACK")
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
             if not self._lost():
                 self._connection.terminate()
@@ -167,6 +208,7 @@ class _TenantScope:
 
     async def _give_back(self) -> None:
         self._in_hand.given_back = True
+        self._tx.end()
         await self._pool.release(self._connection, self._place)
 
     def _lost(self) -> bool:
@@ -183,7 +225,8 @@ class _TenantScope:
         return error
 
 
-async def _register_codecs(codecs: Sequence[RegisterCodecs], connection: "asyncpg.Connection[Any]") -> None:
+async def _prepare(codecs: Sequence[RegisterCodecs], connection: TenantConnection) -> None:
+    await connection.get_ready()
     for name in ("json", "jsonb"):
         await connection.set_type_codec(
             name, schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="text"
@@ -204,12 +247,21 @@ class Pool:
     """The application's connections, shared by tenants. Implements ``ragwork_hooks.storage.Database``."""
 
     def __init__(
-        self, pool: "asyncpg.Pool[Any]", acquire_timeout_s: float, places: KernelShares, seconds: KernelShares
+        self,
+        pool: "asyncpg.Pool[Any]",
+        acquire_timeout_s: float,
+        places: KernelShares,
+        seconds: KernelShares,
+        at_once: bool = False,
     ) -> None:
         self._pool = pool
         self._acquire_timeout_s = acquire_timeout_s
         self._places = places
         self._seconds = seconds
+        self._at_once = at_once
+        #: Connections at rest, and since when, the latest last: the next gets one without a task or a timer, which
+        #: asyncpg's own pool takes for both ways.
+        self._resting: deque[tuple[PoolConnectionProxy[Any], float]] = deque()
 
     @classmethod
     async def open(
@@ -222,9 +274,11 @@ class Pool:
         shares: SharesFactory | None = None,
         name: str = "database",
         codecs: Sequence[RegisterCodecs] = (),
+        at_once: bool = False,
     ) -> "Pool":
         """Connect with ``size`` connections at most, and one for second ones; ``name`` is what ``shares`` call
-        them. ``codecs`` are awaited with each connection, once.
+        them. ``codecs`` are awaited with each connection, once. ``at_once`` is for who has another database to ask:
+        a transaction begins with a round trip of its own, which tells in time that this one is away.
 
         Raises what asyncpg raises.
         """
@@ -232,7 +286,8 @@ class Pool:
             dsn,
             min_size=min(2, size),
             max_size=size + 1,
-            init=partial(_register_codecs, codecs),
+            connection_class=TenantConnection,
+            init=partial(_prepare, codecs),
             reset=_keep,
             command_timeout=statement_timeout_ms / 1000 + 5,
             server_settings={
@@ -244,20 +299,22 @@ class Pool:
         shares = shares or SharesFactory("")
         places = shares.make(name, size, waiting=MAX_WAITING)
         seconds = shares.make(f"{name}.second", 1, waiting=MAX_WAITING)
-        return cls(pool, acquire_timeout_s, places, seconds)
+        return cls(pool, acquire_timeout_s, places, seconds, at_once)
 
     async def acquire(
         self, tenant_id: str | None, *, second: bool = False
     ) -> "tuple[PoolConnectionProxy[Any], KernelShare]":
         """A connection, and its place among those that the tenant holds; ``second`` for who holds one already."""
         places = self._seconds if second else self._places
+        place = places.take_now(tenant=tenant_id)
+        if place is None:
+            try:
+                async with asyncio.timeout(self._acquire_timeout_s):
+                    place = await places.take(tenant=tenant_id)
+            except TimeoutError:
+                raise busy(f"no database connection came free in {self._acquire_timeout_s:g} s") from None
         try:
-            async with asyncio.timeout(self._acquire_timeout_s):
-                place = await places.take(tenant=tenant_id)
-        except TimeoutError:
-            raise busy(f"no database connection came free in {self._acquire_timeout_s:g} s") from None
-        try:
-            return await self._pool.acquire(timeout=self._acquire_timeout_s), place
+            return await self._rested() or await self._pool.acquire(timeout=self._acquire_timeout_s), place
         except BaseException as error:
             place.release()
             if isinstance(error, (*DATABASE_AWAY, *CONNECTION_FAILED)):
@@ -266,21 +323,37 @@ class Pool:
 
     async def release(self, connection: "PoolConnectionProxy[Any]", place: KernelShare) -> None:
         try:
-            await self._pool.release(connection)
+            reached, now = behind(connection), asyncio.get_running_loop().time()
+            if reached is None or not reached.reusable or self._pool.is_closing():
+                await self._pool.release(connection)
+            else:
+                self._resting.append((connection, now))
+            if self._resting and now - self._resting[0][1] > RESTS_S:
+                await self._pool.release(self._resting.popleft()[0])
         finally:
             place.release()
+
+    async def _rested(self) -> "PoolConnectionProxy[Any] | None":
+        """The latest of those at rest that is still open."""
+        while self._resting:
+            connection, _since = self._resting.pop()
+            reached = behind(connection)
+            if reached is not None and not reached.is_closed():
+                return connection
+            await self._pool.release(connection)
+        return None
 
     def tenant(self, tenant_id: str, mode: Mode = "write", *, stale: bool = False) -> _TenantScope:
         if not tenant_id:
             raise ValueError("a tenant transaction needs a tenant id")
-        return _TenantScope(self, tenant_id, mode)
+        return _TenantScope(self, tenant_id, mode, self._at_once)
 
     def anonymous(self) -> _TenantScope:
-        return _TenantScope(self, "", "read")
+        return _TenantScope(self, "", "read", self._at_once)
 
     def connections(self) -> Mapping[str, int]:
         """How many connections are open, in use and idle, and how many there may be."""
-        opened, idle = self._pool.get_size(), self._pool.get_idle_size()
+        opened, idle = self._pool.get_size(), self._pool.get_idle_size() + len(self._resting)
         return {
             "size": opened,
             "checked_out": opened - idle,
@@ -299,6 +372,8 @@ class Pool:
             await self.release(connection, place)
 
     async def close(self) -> None:
+        while (connection := await self._rested()) is not None:
+            await self._pool.release(connection)
         try:
             await asyncio.wait_for(self._pool.close(), 5)
         except TimeoutError:

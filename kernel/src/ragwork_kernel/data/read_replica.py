@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class ReplicaAwareDatabase:
-    """Implements ``ragwork_hooks.storage.Database`` over a primary and a replica of it."""
+    """Implements ``ragwork_hooks.storage.Database`` over a primary and a replica of it, which begins at once."""
 
     def __init__(self, primary: Database, replica: Database, metrics: Metrics) -> None:
         self._primary = primary

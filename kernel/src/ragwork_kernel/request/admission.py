@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from types import TracebackType
 
 from ragwork_hooks.admission import Admission, AdmissionGate, AdmissionRequest, OpenTransaction, Reservation
 from ragwork_hooks.auth import Principal
@@ -39,21 +40,24 @@ class AdmissionGates:
     ) -> None:
         """Ask every gate of ``stage``; the first Deny is raised."""
         context.decisions.stage = stage
-        for gate in self._gates[stage]:
-            ask = AdmissionRequest(
-                principal=context.caller,
-                peer=context.peer,
-                route=context.route.name,
-                rate_class=context.route.rate_class,
-                switch=context.route.switch,
-                feature=feature,
-                request_id=context.request_id,
-                open=transaction or _none_yet,
-                free=free,
-                credential=credential,
-            )
+        gates = self._gates[stage]
+        if not gates:
+            return
+        asked = AdmissionRequest(
+            principal=context.caller,
+            peer=context.peer,
+            route=context.route.name,
+            rate_class=context.route.rate_class,
+            switch=context.route.switch,
+            feature=feature,
+            request_id=context.request_id,
+            open=transaction or _none_yet,
+            free=free,
+            credential=credential,
+        )
+        for gate in gates:
             since = time.perf_counter()
-            verdict = await _ask(gate, ask)
+            verdict = await _ask(gate, asked)
             if isinstance(verdict, Deny):
                 context.decisions.denied(gate.name, since, verdict)
                 raise problem_of(verdict, 503)
@@ -67,18 +71,9 @@ class AdmissionGates:
         for stage in LATE:
             await self.ask(context, stage, transaction=transaction, free=free)
 
-    @contextlib.asynccontextmanager
-    async def short(self, caller: Principal) -> AsyncIterator[OpenTransaction]:
+    def short(self, caller: Principal) -> "ShortTransaction":
         """A write transaction of the caller's tenant that begins when somebody asks for it."""
-        opened: list[Transaction] = []
-        async with contextlib.AsyncExitStack() as stack:
-
-            async def begin() -> Transaction:
-                if not opened:
-                    opened.append(await stack.enter_async_context(self._db.tenant(caller.tenant_id, "write")))
-                return opened[0]
-
-            yield begin
+        return ShortTransaction(self._db, caller.tenant_id)
 
     def settle(self, reservations: Iterable[Reservation], *, handled: bool, rolled_back: bool) -> None:
         """Settle ``reservations`` beside the reply; ``settled`` awaits these tasks, so none is lost.
@@ -95,6 +90,33 @@ class AdmissionGates:
     async def settled(self) -> None:
         """Wait until every reservation of finished requests is settled."""
         await asyncio.gather(*self._settling, return_exceptions=True)
+
+
+class ShortTransaction:
+    """Gives ``begin``. An object rather than a generator, since it stands on every request's path."""
+
+    __slots__ = ("_db", "_scope", "_tenant_id", "_tx")
+
+    def __init__(self, db: Database, tenant_id: str) -> None:
+        self._db = db
+        self._tenant_id = tenant_id
+        self._scope: contextlib.AbstractAsyncContextManager[Transaction] | None = None
+        self._tx: Transaction | None = None
+
+    async def begin(self) -> Transaction:
+        if self._tx is None:
+            self._scope = self._db.tenant(self._tenant_id, "write")
+            self._tx = await self._scope.__aenter__()
+        return self._tx
+
+    async def __aenter__(self) -> OpenTransaction:
+        return self.begin
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._scope is not None and self._tx is not None:
+            await self._scope.__aexit__(kind, error, tb)
 
 
 async def _none_yet() -> Transaction:

@@ -35,7 +35,7 @@ class ClientAddress:
     def origin(self, request: web.BaseRequest) -> str:
         """Scheme and host that the client used. What is no host is left out, so the answer is a path then."""
         scheme, host = request.scheme, request.host
-        if self.trusts(request.remote or ""):
+        if self._trusted and self.trusts(request.remote or ""):
             said = _last(request, "X-Forwarded-Proto").lower()
             scheme = said if said in ("http", "https") else scheme
             host = _last(request, "X-Forwarded-Host") or host

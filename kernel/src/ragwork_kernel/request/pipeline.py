@@ -5,7 +5,8 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import attrs
@@ -17,7 +18,7 @@ from ragwork_hooks.events import Observer
 from ragwork_hooks.http import AnyRoute, ErrorFormat, EventStream, Request
 from ragwork_hooks.idempotency import Replayed
 from ragwork_hooks.infrastructure import KernelTracer
-from ragwork_hooks.storage import Database, Transaction
+from ragwork_hooks.storage import Database, Mode, Transaction
 
 from ragwork_kernel.base.config import KernelConfig
 from ragwork_kernel.base.error_answers import classify
@@ -29,7 +30,7 @@ from ragwork_kernel.request.authentication import Authenticators, authenticate
 from ragwork_kernel.request.authorization import AuthorizationGates, refuse, tenant_acted_on
 from ragwork_kernel.request.body_memory import BodyMemory
 from ragwork_kernel.request.proven import Proven
-from ragwork_kernel.request.request_audit import RequestAudit
+from ragwork_kernel.request.request_audit import OwnRecord, RequestAudit
 from ragwork_kernel.request.request_context import RequestContext
 from ragwork_kernel.request.responses import ResponseFormat, ResponseFormats
 
@@ -121,7 +122,7 @@ class Pipeline:
 
     async def settled(self) -> None:
         """Wait until every reservation of finished requests is settled."""
-        await self._admission.settled()
+        await asyncio.gather(self._admission.settled(), self._request_audit.all_settled())
 
     async def _exchange(self, request: web.Request, route: AnyRoute, legacy: bool) -> web.StreamResponse:
         context = self._open(request, route, legacy)
@@ -137,6 +138,7 @@ class Pipeline:
             return response
         finally:
             status = context.sent_whole or status
+            self._request_audit.settle(context)
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
@@ -215,7 +217,8 @@ class Pipeline:
             await self._admit_apart(context, decoded)
         try:
             async with self._transaction(context) as tx:
-                result = await self._work(context, attrs.evolve(decoded, transaction=tx), mutation and own)
+                request = decoded if tx is None else attrs.evolve(decoded, transaction=tx)
+                result = await self._work(context, request, mutation and own)
                 # A deadline must not cut a COMMIT: then nobody could say whether it took effect.
                 limit.reschedule(None)
         except BaseException:
@@ -235,7 +238,7 @@ class Pipeline:
         try:
             async with self._admission.short(context.caller) as begin:
                 await self._admission.ask_late(context, begin, free=route.scope == "platform")
-                if self._request_audit.kept and route.audit_event and route.transaction != "write":
+                if self._request_audit.kept and route.audit_event and route.transaction in ("none", "read"):
                     await self._request_audit.invoked(await begin(), context)
         except Problem:
             context.rolled_back = True
@@ -266,10 +269,15 @@ class Pipeline:
         context.decisions.stage, context.decided_at = "handler", time.perf_counter()
         if isinstance(claimed, Replayed):
             return idempotency.replayed(context, claimed.reply)
-        result = await route.handler(attrs.evolve(request, admission=context.admission))
+        record = None
+        if route.transaction == "own":
+            context.record = OwnRecord(self._request_audit, context)
+            record = context.record.take
+        result = await route.handler(attrs.evolve(request, admission=context.admission, record=record))
         if isinstance(result, EventStream):
             context.handled = True
             return result
+        await self._request_audit.settled(context)
         response = context.response_format.success(result, route.status, context.admission.headers)
         if route.transaction == "write" and tx is not None:
             await self._request_audit.change(tx, context, request, result)
@@ -279,11 +287,12 @@ class Pipeline:
 
     async def _recorded(self, context: RequestContext, error: Exception) -> Problem:
         """The refusal that ``error`` is, once the audit log has it."""
-        if not isinstance(error, Problem):
-            return self._unforeseen(context, error)
-        if error.status == 422:
-            self._telemetry.error("validation")
         try:
+            await self._request_audit.settled(context)
+            if not isinstance(error, Problem):
+                return self._unforeseen(context, error)
+            if error.status == 422:
+                self._telemetry.error("validation")
             await self._request_audit.refusal(context, error)
         except Problem as unwritten:
             return unwritten
@@ -367,25 +376,25 @@ class Pipeline:
 
     async def _arrived(self, context: RequestContext, limit: asyncio.Timeout) -> Request[Any, Any]:
         """The decoded request. A body has time of its own to arrive: how fast is not for the work to pay."""
-        loop = asyncio.get_running_loop()
-        since = loop.time()
-        limit.reschedule(since + self._config.body_timeout_s)
-        decoded = await self._decode(context)
-        context.deadline += loop.time() - since
-        limit.reschedule(context.deadline)
-        return attrs.evolve(decoded, deadline=context.deadline)
-
-    async def _decode(self, context: RequestContext) -> Request[Any, Any]:
         route, request = context.route, context.request
         context.decisions.stage = "decoding"
-        limit = request_body.limit_of(route, self._config.max_request_bytes)
+        most = request_body.limit_of(route, self._config.max_request_bytes)
         query = request_body.decode_query(request, route)
+        if request.body_exists:
+            loop = asyncio.get_running_loop()
+            since = loop.time()
+            limit.reschedule(since + self._config.body_timeout_s)
+            body = await self._bodies.decoded(context, most)
+            context.deadline += loop.time() - since
+            limit.reschedule(context.deadline)
+        else:
+            body = await self._bodies.decoded(context, most)
         return Request(
             request_id=context.request_id,
             echo_id=context.response_format.echo_id,
             path=refusals.path_of(request),
             query=query,
-            body=await self._bodies.decoded(context, limit),
+            body=body,
             headers=request.headers,
             peer=context.peer,
             origin=self._client.origin(context.request),
@@ -404,14 +413,12 @@ class Pipeline:
             return ()
         return (wanted,) if isinstance(wanted, str) else wanted
 
-    @contextlib.asynccontextmanager
-    async def _transaction(self, context: RequestContext) -> AsyncIterator[Transaction | None]:
+    def _transaction(self, context: RequestContext) -> AbstractAsyncContextManager[Transaction | None]:
         route = context.route
-        if route.transaction == "none" or context.tenant_id is None:
-            yield None
-        else:
-            async with self._db.tenant(context.tenant_id, route.transaction, stale=route.stale_reads) as tx:
-                yield tx
+        if route.transaction in ("none", "own") or context.tenant_id is None:
+            return contextlib.nullcontext()
+        mode: Mode = "read" if route.transaction == "read" else "write"
+        return self._db.tenant(context.tenant_id, mode, stale=route.stale_reads)
 
     async def _stream(self, context: RequestContext, stream: EventStream) -> web.StreamResponse:
         headers = {

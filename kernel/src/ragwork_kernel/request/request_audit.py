@@ -1,4 +1,7 @@
-"""What a request leaves in the audit log: its mutation, or its refusal."""
+"""What a request leaves in the audit log: its mutation, its run, or its refusal."""
+
+import asyncio
+import logging
 
 from ragwork_hooks.audit import PLATFORM_TENANT, AuditDetails, AuditEvent, AuditLog, Origin
 from ragwork_hooks.auth import Principal
@@ -9,6 +12,7 @@ from ragwork_hooks.storage import Database, Transaction
 
 from ragwork_kernel.request.request_context import RequestContext
 
+log = logging.getLogger(__name__)
 _REFUSED = (401, 402, 403, 429)
 _EVENT_OF_STAGE = {"authentication": "auth.access.failure", "role": "rbac.forbidden"}
 _LONGEST_AGENT = 256
@@ -20,6 +24,7 @@ class RequestAudit:
     def __init__(self, db: Database, log: AuditLog | None) -> None:
         self._db = db
         self._log = log
+        self._writing: set[asyncio.Task[None]] = set()
 
     @property
     def kept(self) -> bool:
@@ -30,6 +35,34 @@ class RequestAudit:
         if self._log is not None and context.route.audit_event is not None:
             event = _event(context, context.route.audit_event, "success", AuditDetails(), None)
             await self._log.append(tx, event)
+
+    async def settled(self, context: RequestContext) -> None:
+        """Once the record is there of a handler that opens its own transaction and ended before it committed it."""
+        if (writing := self.settle(context)) is not None:
+            await asyncio.shield(writing)
+
+    def settle(self, context: RequestContext) -> "asyncio.Task[None] | None":
+        """The same beside the request, whatever becomes of it; ``None`` when nothing is owed."""
+        if self._log is None or context.record is None or context.record.kept:
+            return None
+        task = asyncio.create_task(self._alone(context, context.record))
+        self._writing.add(task)
+        task.add_done_callback(self._written)
+        return task
+
+    async def all_settled(self) -> None:
+        """Wait until every record of finished requests is written."""
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
+    async def _alone(self, context: RequestContext, record: "OwnRecord") -> None:
+        if context.caller is not None:
+            async with self._db.tenant(context.caller.tenant_id, "write") as tx:
+                await record.take(tx)
+
+    def _written(self, task: "asyncio.Task[None]") -> None:
+        self._writing.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("the record of a request can't be written", exc_info=task.exception())
 
     async def change(
         self, tx: Transaction, context: RequestContext, request: Request[object, object], result: object
@@ -63,6 +96,24 @@ class RequestAudit:
                 await self._log.append(tx, event)
             if denial.record is not None:
                 await denial.record(tx)
+
+
+class OwnRecord:
+    """The record of a request whose handler takes it into a transaction of its own; ``kept`` once that is committed."""
+
+    def __init__(self, audit: RequestAudit, context: RequestContext) -> None:
+        self._audit = audit
+        self._context = context
+        self.kept = False
+
+    async def take(self, tx: Transaction) -> None:
+        """Implements ``ragwork_hooks.http.Recorder``."""
+        if not self.kept:
+            await self._audit.invoked(tx, self._context)
+            tx.on_commit(self._keep)
+
+    def _keep(self) -> None:
+        self.kept = True
 
 
 def _event(

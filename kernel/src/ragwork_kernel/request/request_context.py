@@ -1,6 +1,7 @@
 """One request on its way: what is known of it so far, for everything that looks at it."""
 
 import time
+from typing import TYPE_CHECKING
 
 import attrs
 from aiohttp import web
@@ -13,6 +14,9 @@ from ragwork_hooks.http import AnyRoute
 from ragwork_kernel.base.shares import KernelShare
 from ragwork_kernel.request.decision_log import DecisionLog
 from ragwork_kernel.request.responses import ResponseFormat
+
+if TYPE_CHECKING:
+    from ragwork_kernel.request.request_audit import OwnRecord
 
 
 @attrs.define(kw_only=True)
@@ -38,6 +42,8 @@ class RequestContext:
     tenant_id: str | None = None
     #: What the admission gates gave. It grows gate by gate, so that no reservation is lost when a later one refuses.
     admission: AdmissionResult = attrs.field(factory=AdmissionResult)
+    #: Of a route whose handler was called and opens its own transaction.
+    record: "OwnRecord | None" = None
     #: Memory that is reserved for the body.
     body: KernelShare | None = None
     #: The handler returned.

@@ -42,8 +42,9 @@ class StreamResponse(EventSourceResponse):
         super().__init__(status=status, headers=headers, allow_all_methods=True, send_timeout=None)
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        writer = await super().prepare(request)
-        self.stop_streaming()  # its pings alone
+        # Not the library's own, which starts a task for its pings.
+        writer = await super(EventSourceResponse, self).prepare(request)
+        self.enable_chunked_encoding()
         return writer
 
 
@@ -149,7 +150,9 @@ class FrameWriter:
     def __init__(self, response: web.StreamResponse, echo_id: str, fields: Mapping[str, object]) -> None:
         self._response = response
         self._echo_id = echo_id
-        self._fields = fields
+        #: What stands in each payload between its type and its data, as JSON without braces.
+        self._common = json_codec.dumps({"request_id": echo_id, **fields})[1:-1]
+        self._kinds: dict[str, bytes] = {}
         self._seq = 0
         self._buffer: list[bytes] = []
         self._buffered = 0
@@ -158,17 +161,27 @@ class FrameWriter:
         self._closing = False
 
     async def write(self, frame: StreamEvent) -> None:
-        """Queue a frame; waits only while the client is behind by more than ``MAX_BUFFERED`` bytes."""
-        self._append(
-            frame.event,
-            {
-                "type": frame.type,
-                "request_id": self._echo_id,
-                **self._fields,
-                "data": frame.data,
-            },
-        )
-        while self._buffered > MAX_BUFFERED:
+        """Queue a frame, and wait while the client is ``behind``."""
+        self.append(frame)
+        if self.behind:
+            await self.caught_up()
+
+    def append(self, frame: StreamEvent) -> None:
+        """Queue a frame."""
+        kind = self._kinds.get(frame.type)
+        if kind is None:
+            kind = self._kinds[frame.type] = json_codec.dumps(frame.type)
+        data = json_codec.dumps(frame.data)
+        self._queue(frame.event.encode(), b'"type":%b,%b,"data":%b' % (kind, self._common, data))
+
+    @property
+    def behind(self) -> bool:
+        """Whether the client has more than ``MAX_BUFFERED`` bytes to take."""
+        return self._buffered > MAX_BUFFERED
+
+    async def caught_up(self) -> None:
+        """Once it is not behind any more."""
+        while self.behind:
             self._emptied.clear()
             await self._emptied.wait()
 
@@ -182,12 +195,14 @@ class FrameWriter:
 
         Raises ``TimeoutError`` when the client stopped reading.
         """
+        loop = asyncio.get_running_loop()
         while True:
-            try:
-                async with asyncio.timeout(heartbeat_s):
+            if not self._filled.is_set():
+                beat = loop.call_later(heartbeat_s, self._heartbeat)
+                try:
                     await self._filled.wait()
-            except TimeoutError:
-                self._append("heartbeat", {"ts": datetime.now(UTC), "request_id": self._echo_id})
+                finally:
+                    beat.cancel()
             self._filled.clear()
             data = b"".join(self._buffer)
             self._buffer.clear()
@@ -199,11 +214,14 @@ class FrameWriter:
                     return
                 await self._response.write(data)
 
-    def _append(self, event: str, payload: dict[str, object]) -> None:
-        payload["seq"] = self._seq + 1
-        data = b"event: %b\nid: %d\ndata: %b\n\n" % (event.encode(), self._seq + 1, json_codec.dumps(payload))
-        # Counted only now: a frame that can't be encoded must not leave a gap.
+    def _heartbeat(self) -> None:
+        payload = {"ts": datetime.now(UTC), "request_id": self._echo_id}
+        self._queue(b"heartbeat", json_codec.dumps(payload)[1:-1])
+
+    def _queue(self, event: bytes, payload: bytes) -> None:
+        """``payload`` is JSON without braces: encoded by now, so that what can't be leaves no gap in the numbers."""
         self._seq += 1
+        data = b'event: %b\nid: %d\ndata: {%b,"seq":%d}\n\n' % (event, self._seq, payload, self._seq)
         self._buffer.append(data)
         self._buffered += len(data)
         self._filled.set()
@@ -250,7 +268,9 @@ async def _produce(writer: FrameWriter, stream: EventStream, live: LiveStream, t
     try:
         async with asyncio.timeout(timeout_s):
             async for frame in stream.frames:
-                await writer.write(frame)
+                writer.append(frame)
+                if writer.behind:
+                    await writer.caught_up()
     except asyncio.CancelledError as error:
         if not live.task.cancelling():  # something that the producer awaited was cancelled, not this stream
             return await _write_error(writer, error)

@@ -126,6 +126,7 @@ def _asked(request: Request[RunRequest, Empty]) -> RunInput:
         degrade=request.admission.degrade,
         notices=request.admission.notices,
         origin=request.origin,
+        record=request.record,
     )
 
 
@@ -156,7 +157,7 @@ def routes(runtime: AgentRuntime) -> tuple[AnyRoute, ...]:
             audit_event="run.invoked",
             feature=do.features,
             stale_reads=False,
-            transaction="none",
+            transaction="own",
             response=RunAnswer,
             body=RunRequest,
             body_kind="json",

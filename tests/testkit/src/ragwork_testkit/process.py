@@ -116,8 +116,8 @@ class CountedTransaction:
 
 
 class CountedDatabase:
-    """The kernel's pool, and how it was used: ``opened`` transactions in all, ``under_way`` now, and
-    ``statements``.
+    """The kernel's pool, and how it was used: ``opened`` transactions in all, ``under_way`` now, their ``statements``,
+    and the ``commits`` that Postgres was asked for.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -125,11 +125,12 @@ class CountedDatabase:
         self.opened = 0
         self.under_way = 0
         self.statements = 0
+        self.commits = 0
 
     @property
     def trips(self) -> int:
-        """Messages to the server: the statements, and two for each transaction that is over, else one."""
-        return self.statements + 2 * self.opened - self.under_way
+        """Messages to the server. A transaction begins with its first statement, and a read has no commit."""
+        return self.statements + self.commits
 
     def tenant(
         self, tenant_id: str, mode: Mode = "write", *, stale: bool = False
@@ -142,8 +143,10 @@ class CountedDatabase:
     @asynccontextmanager
     async def _counted(self, scope: AbstractAsyncContextManager[Transaction]) -> AsyncIterator[Transaction]:
         with self._open():
+            before = self.statements
             async with scope as tx:
                 yield CountedTransaction(tx, self._count)
+            self.commits += tx.mode == "write" and self.statements > before
 
     @contextmanager
     def _open(self) -> Iterator[None]:

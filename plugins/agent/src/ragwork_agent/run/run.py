@@ -9,7 +9,7 @@ from ragwork_hooks.admission import ServiceLimits
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.documents import Corpus
 from ragwork_hooks.errors import ProviderError
-from ragwork_hooks.http import StreamEvent
+from ragwork_hooks.http import Recorder, StreamEvent
 from ragwork_hooks.llm import GenerationOptions
 from ragwork_hooks.notification import Notification
 
@@ -28,7 +28,7 @@ NO_TOKENS = TokenUsage(input_tokens=0, output_tokens=0, estimated=True)
 @attrs.frozen(kw_only=True)
 class RunInput:
     """What a run is asked, and what it must do without. ``request_id`` is the server's own, ``origin`` this service as
-    the caller addressed it.
+    the caller addressed it; ``record`` writes its audit record in the transaction that takes the turn.
     """
 
     principal: Principal
@@ -46,6 +46,7 @@ class RunInput:
     degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
     notices: tuple[Notification, ...] = ()
     origin: str = ""
+    record: Recorder | None = None
 
 
 class Run:
@@ -78,10 +79,11 @@ class Run:
         work.add_done_callback(self._ended)
         pause = self._runtime.config.flush_interval_ms / 1000
         try:
-            async for frame in self._out.frames():
-                yield frame
-                if pause and frame.type == "token.delta":
-                    await asyncio.sleep(pause)
+            while frames := await self._out.take():
+                for frame in frames:
+                    yield frame
+                    if pause and frame.type == "token.delta":
+                        await asyncio.sleep(pause)
             await work
         finally:
             work.cancel()
@@ -96,7 +98,12 @@ class Run:
         asked = self._asked
         corpora = asked.corpora or [await self._corpus(corpus_id) for corpus_id in asked.corpus_ids]
         lease = SessionLease(
-            self._runtime, asked.principal.tenant_id, self._key, asked.request_id, self._partial
+            self._runtime,
+            asked.principal.tenant_id,
+            self._key,
+            asked.request_id,
+            partial=self._partial,
+            record=asked.record,
         )
         try:
             answer = await self._converse(lease, corpora)
@@ -169,7 +176,9 @@ class Run:
             self._services.metrics.observe(
                 "run_first_token_seconds", "From the request to the first piece of the answer", seconds
             )
-        await self._out.put(StreamEvent(type="token.delta", data={"delta": piece}))
+        frame = StreamEvent(type="token.delta", data={"delta": piece})
+        if not self._out.offer(frame):
+            await self._out.put(frame)
 
     def _dropped(self, reason: str) -> None:
         self._services.metrics.count(

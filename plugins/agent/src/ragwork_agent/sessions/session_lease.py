@@ -7,6 +7,7 @@ from types import TracebackType
 
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.events import Event
+from ragwork_hooks.http import Recorder
 from ragwork_hooks.storage import Transaction
 
 from ragwork_agent.run.runtime import AgentRuntime
@@ -34,7 +35,9 @@ class SessionLease:
         tenant_id: str,
         key: SessionKey,
         request_id: str,
+        *,
         partial: Callable[[], TurnResult],
+        record: Recorder | None,
     ) -> None:
         self._runtime = runtime
         self._db = runtime.services.db
@@ -42,6 +45,7 @@ class SessionLease:
         self._key = key
         self._request_id = request_id
         self._partial = partial
+        self._record = record
         self._renewing: asyncio.Task[None] | None = None
         self._turn: Turn | None = None
         self._committed = False
@@ -98,7 +102,7 @@ class SessionLease:
                 await close_turn(tx, turn, self._partial())
 
     async def _take(self, tx: Transaction, corpus_ids: Sequence[str], question: str) -> Turn:
-        return await open_turn(
+        turn = await open_turn(
             tx,
             self._key,
             corpus_ids=corpus_ids,
@@ -106,6 +110,9 @@ class SessionLease:
             request_id=self._request_id,
             history=self._runtime.config.max_history_messages,
         )
+        if self._record is not None:
+            await self._record(tx)
+        return turn
 
     async def _release(self, result: TurnResult) -> None:
         if self._turn is None:
