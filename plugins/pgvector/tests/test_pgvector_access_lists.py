@@ -29,16 +29,18 @@ def some_readers(draw: random.Random) -> dict[str, str | None]:
 
 async def test_lists_say_what_readers_say_after_any_change(bench: Bench) -> None:
     draw = random.Random(1)
+    # What a document's readers were set to, also before it was there.
+    said: dict[str, dict[str, str | None]] = {}
     for _ in range(120):
         document_id = f"d{draw.randint(0, 5)}"
         async with bench.database.tenant(TENANT) as tx:
             match draw.choice(("replace", "readers", "delete", "by hand")):
                 case "replace":
-                    await bench.index.replace(
-                        tx, bench.document(document_id, "tide", readers=some_readers(draw))
-                    )
+                    readers = draw.choice((said.get(document_id, {}), some_readers(draw)))
+                    await bench.index.replace(tx, bench.document(document_id, "tide", readers=readers))
                 case "readers":
-                    await bench.index.set_readers(tx, document_id, some_readers(draw))
+                    said[document_id] = some_readers(draw)
+                    await bench.index.set_readers(tx, document_id, said[document_id])
                 case "delete":
                     await bench.index.delete(tx, [document_id])
                 case _:  # as a server of another release would

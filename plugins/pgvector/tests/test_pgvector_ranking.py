@@ -105,7 +105,7 @@ async def test_the_walk_through_the_graph_finds_what_the_scan_finds(
     prepared = await bench.retriever.prepare(
         TENANT, Query(corpus_id="c", text="tide", top_k=3, embedder="words")
     )
-    async with bench.database.tenant(TENANT, "read") as tx:
+    async with bench.database.tenant(TENANT) as tx:  # which its statements share, as those of a read do not
         await prepared.passages(tx, ANN)
         assert await tx.fetchval(GRAPH_SETTING) == "relaxed_order"  # the walk was taken
     async with bench.database.tenant(TENANT, "read") as tx:

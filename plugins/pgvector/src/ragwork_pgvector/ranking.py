@@ -19,7 +19,7 @@ from ragwork_toolkit.text.analysers import ANALYSERS
 
 from ragwork_pgvector.fusion import FOREIGN_LEXICAL_WEIGHT, POOL, among, answer, boosts, fused, saturation
 from ragwork_pgvector.question import Question
-from ragwork_pgvector.readers import scope_condition
+from ragwork_pgvector.readers import readable_documents
 from ragwork_pgvector.statistics import GRAPH_SHARE
 from ragwork_pgvector.terms import ENOUGH_WORDS, QUESTION_TERMS
 from ragwork_pgvector.vectors import VectorTable
@@ -61,16 +61,15 @@ def ranking(question: Question, table: VectorTable, scope: ReadScope) -> tuple[s
 def _permitted(p: Parameters, question: Question, corpus: str, scope: ReadScope) -> str:
     embedder, dimension = p.bind(question.embedder, "text"), p.bind(question.dimension, "integer")
     languages = p.bind(None if question.languages is None else sorted(question.languages), "text[]")
-    wanted = f"d.corpus_id = {corpus} AND {scope_condition(scope, p)}"
+    documents = readable_documents(corpus, scope, p)
     if question.filter:
-        wanted += f" AND {_matches(p.bind(_alternatives(question.filter), 'jsonb'))}"
+        documents += f" AND {_matches(p.bind(_alternatives(question.filter), 'jsonb'))}"
     return f"""
 permitted AS MATERIALIZED (
     SELECT d.generation, d.chunks, d.terms, d.analyser,
         d.embedder = {embedder} AND d.dimension = {dimension} AS embedded,
         {languages} IS NULL OR d.language = '' OR d.language = ANY({languages}) AS fluent
-    FROM pgvector.documents d
-    WHERE {wanted}
+    FROM {documents}
 ),
 totals AS MATERIALIZED (
     SELECT coalesce(sum(chunks), 0)::float8 AS chunks,

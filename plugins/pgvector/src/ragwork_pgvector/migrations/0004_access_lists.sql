@@ -60,7 +60,7 @@ RETURN left(encode(sha256(convert_to(readers::text, 'UTF8')), 'hex'), 32)::uuid;
 -- Of a document that nobody may read: no row of access_lists has it.
 ALTER TABLE pgvector.documents ADD COLUMN access_list uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000';
 
-CREATE INDEX documents_access_list ON pgvector.documents (tenant_id, access_list);
+CREATE INDEX documents_access_list ON pgvector.documents (tenant_id, access_list, corpus_id);
 
 ALTER TABLE pgvector.documents NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE pgvector.readers NO FORCE ROW LEVEL SECURITY;
@@ -107,4 +107,7 @@ CREATE TRIGGER added AFTER INSERT ON pgvector.readers REFERENCING NEW TABLE AS c
 CREATE TRIGGER altered AFTER UPDATE ON pgvector.readers REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION pgvector.keep_access_lists();
 CREATE TRIGGER removed AFTER DELETE ON pgvector.readers REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION pgvector.keep_access_lists();
+-- Readers may be there before their document is.
+CREATE TRIGGER indexed AFTER INSERT ON pgvector.documents REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION pgvector.keep_access_lists();
