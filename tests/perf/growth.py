@@ -1,7 +1,7 @@
 """``POST /v1/retrieve`` as one tenant's corpus grows: ``python tests/perf/growth.py [CHUNKS…]``.
 
 Texts of 70 words that are drawn as words are in a language (Zipf), a chunk a document, questions of 6 to 12 words of
-them, everything readable. The index is filled by SQL, vectors by the embedder, so that a large corpus takes minutes.
+them, asked by a user who may read everything and by one who may read a hundredth. The index is filled by SQL, vectors by the embedder, so that a large corpus takes minutes.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from ragwork_pgvector.vectors import packed, register_codecs
 from ragwork_wordllama.encoder import WordllamaEncoder
 
 TENANT, CORPUS, BATCH = "t1", "c", 5_000
+ALL, FEW = "all", "few"
 WORDS_A_CHUNK, VOCABULARY, QUESTIONS = 70, 50_000, 100
 SYLLABLES = (
     "ba",
@@ -63,7 +64,7 @@ def texts(start: int, count: int, vocabulary: Sequence[str]) -> Iterator[str]:
 
 
 async def fill(dsn: str, start: int, end: int) -> None:
-    """Chunks ``start`` to ``end``, each a document that the whole tenant may read."""
+    """Chunks ``start`` to ``end``, each a document that ``ALL`` may read, one in a hundred ``FEW``, too."""
     vocabulary = words()
     encoder = WordllamaEncoder()
     connection = await asyncpg.connect(dsn)
@@ -94,9 +95,10 @@ async def _batch(
         )  # fmt: skip
         await connection.execute(
             """INSERT INTO pgvector.readers (tenant_id, document_id, reader)
-            SELECT ragwork.tenant(), 'd' || ($1 + n), reader
-            FROM unnest($2::integer[]) AS n, unnest($3::text[]) AS reader""",
-            first, numbers, [f"tenant:{TENANT}", "user:bench"],
+            SELECT ragwork.tenant(), 'd' || ($1 + n), 'user:' || name
+            FROM unnest($2::integer[]) AS n, unnest($3::text[]) WITH ORDINALITY AS u (name, place)
+            WHERE place = 1 OR n % 100 = 0""",
+            first, numbers, [ALL, FEW],
         )  # fmt: skip
         await connection.execute(
             """INSERT INTO pgvector.chunks
@@ -156,7 +158,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as name,
         ragwork((asked.data_dir or Path(name)) / "data", **FAST) as server,
     ):
-        key = server.key(TENANT, "reader", "somebody")
+        keys = {user: server.key(TENANT, "reader", user) for user in (ALL, FEW)}
         server.command(
             "ingest", "--tenant", TENANT, "--corpus", CORPUS, str(Path(__file__).parents[2] / "README.md")
         )
@@ -165,9 +167,10 @@ def main() -> None:
         for chunks in sorted(asked.chunks):
             asyncio.run(fill(owner, before, chunks))
             before = chunks
-            taken = asyncio.run(ask(server, key))
-            p50, p95 = statistics.median(taken), taken[int(len(taken) * 0.95)]
-            print(f"{chunks:>9,} chunks: p50 {p50:.1f} ms, p95 {p95:.1f} ms", flush=True)
+            for user, key in keys.items():
+                taken = asyncio.run(ask(server, key))
+                p50, p95 = statistics.median(taken), taken[int(len(taken) * 0.95)]
+                print(f"{chunks:>9,} chunks, {user}: p50 {p50:.1f} ms, p95 {p95:.1f} ms", flush=True)
 
 
 if __name__ == "__main__":
