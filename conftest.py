@@ -22,3 +22,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if REQUIRED:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """A file's contents are called by the parameter's name: a time in an archive would make an id in each process."""
+    return argname if isinstance(val, bytes) and len(val) > 16 else None
