@@ -7,8 +7,9 @@ unknown fields are refused.
 import heapq
 import types
 from collections import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from itertools import islice
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -19,6 +20,7 @@ import orjson
 from cattrs import ClassValidationError, IterableValidationError
 from cattrs.cols import is_sequence, list_structure_factory
 from cattrs.errors import ForbiddenExtraKeysError
+from cattrs.fns import identity
 from cattrs.gen import make_dict_structure_fn
 from ragwork_hooks.errors import Problem
 from ragwork_hooks.fields import INT_RANGE, FieldError, wire_name
@@ -156,8 +158,20 @@ def _class(target: type, converter: cattrs.Converter) -> Any:
 
 
 _body_converter = _make_body_converter()
-_reply_converter = cattrs.Converter(unstruct_collection_overrides={})
-_reply_converter.register_unstructure_hook(datetime, lambda value: value)
+#: What orjson writes by itself, so that the converter need not look at it.
+_WRITTEN: Final = frozenset({str, int, float, bool, datetime, UUID, types.NoneType})
+
+
+def _make_reply_converter() -> cattrs.Converter:
+    converter = cattrs.Converter(unstruct_collection_overrides={})
+    converter.register_unstructure_hook_func(
+        lambda t: t in _WRITTEN or (isinstance(t, types.UnionType) and _WRITTEN.issuperset(t.__args__)),
+        identity,
+    )
+    return converter
+
+
+_reply_converter = _make_reply_converter()
 
 
 def dumps(data: object, indent: bool = False) -> bytes:
@@ -167,15 +181,19 @@ def dumps(data: object, indent: bool = False) -> bytes:
 
 def plain(value: object) -> Any:
     """What orjson does not know by itself: attrs objects and mappings that are not dicts."""
-    if attrs.has(type(value)):
-        return _reply_converter.unstructure(value)
+    if (encode := _encoder(type(value))) is not None:  # type: ignore[arg-type]  # types are hashable
+        return encode(value)
     if isinstance(value, abc.Mapping):
         return dict(value)
     if isinstance(value, set | frozenset):
         return sorted(value)
-    if isinstance(value, UUID):
-        return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+@cache
+def _encoder(kind: type) -> Callable[[Any], Any] | None:
+    """Makes a dict of an object of that attrs class; ``None`` for what is none."""
+    return _reply_converter.get_unstructure_hook(kind) if attrs.has(kind) else None
 
 
 def structure(value: Any, target: type[T], where: str) -> T:
