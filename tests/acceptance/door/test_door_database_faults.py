@@ -34,11 +34,16 @@ async def test_what_cannot_be_recorded_does_not_happen_and_reads_go_on(
                 await tenant.document(admin),
                 await app.call("PATCH", "/v1/corpora/c1", admin, json={"name": "other"}),
                 await app.call("POST", "/v1/self-serve/api-keys", admin, json={"role": "reader"}),
-                await tenant.run(admin),
                 # A denial that can't be recorded is no answer either.
                 await tenant.corpus(reader, "c3"),
             ]
-            assert [verdict(a) for a in refused] == [(500, "DB_ERROR")] * 6
+            assert [verdict(a) for a in refused] == [(500, "DB_ERROR")] * 5
+            # A run is recorded with its question, when its stream has begun.
+            asked = {"session_id": "s", "corpus_id": "c1", "message": "When does the gate open?"}
+            events = await app.events("/v1/run", admin, asked)
+            assert [event.type for event in events] == ["request.accepted", "error", "done"]
+            assert events[1].data["code"] == "DB_ERROR"
+            assert "audit" not in events[1].data["message"]
             assert not [a for a in refused if "audit" in a.text or "ragwork_app" in a.text]
             listed = await app.call("GET", "/v1/corpora", reader)
             assert [(c["id"], c["name"]) for c in listed.data] == [("c1", "c1")]

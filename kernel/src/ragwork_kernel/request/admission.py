@@ -75,15 +75,23 @@ class AdmissionGates:
         """A write transaction of the caller's tenant that begins when somebody asks for it."""
         return ShortTransaction(self._db, caller.tenant_id)
 
-    def settle(self, reservations: Iterable[Reservation], *, handled: bool, rolled_back: bool) -> None:
+    def settle(
+        self,
+        reservations: Iterable[Reservation],
+        *,
+        handled: bool,
+        rolled_back: bool,
+        recording: "asyncio.Task[None] | None",
+    ) -> None:
         """Settle ``reservations`` beside the reply; ``settled`` awaits these tasks, so none is lost.
 
-        What a reservation wrote in a transaction that was rolled back is gone with it.
+        What a reservation wrote in a transaction that was rolled back is gone with it. Nothing is taken for what
+        ``recording``, which writes a record that is still owed, can't record.
         """
         for reservation in reservations:
             if reservation.written and rolled_back:
                 continue
-            task = asyncio.create_task(_settled(reservation, handled))
+            task = asyncio.create_task(_settled(reservation, handled, recording))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
 
@@ -123,7 +131,10 @@ async def _none_yet() -> Transaction:
     raise RuntimeError("this stage of admission has no transaction")
 
 
-async def _settled(reservation: Reservation, started: bool) -> None:
+async def _settled(reservation: Reservation, started: bool, recording: "asyncio.Task[None] | None") -> None:
+    if recording is not None:
+        await asyncio.wait({recording})
+        started = started and not recording.cancelled() and recording.exception() is None
     try:
         await reservation.settle(started)
     except Exception:

@@ -138,14 +138,17 @@ class Pipeline:
             return response
         finally:
             status = context.sent_whole or status
-            self._request_audit.settle(context)
+            recording = self._request_audit.settle(context)
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
             if context.body is not None:
                 context.body.release()
             self._admission.settle(
-                context.admission.reservations, handled=context.handled, rolled_back=context.rolled_back
+                context.admission.reservations,
+                handled=context.handled,
+                rolled_back=context.rolled_back,
+                recording=recording,
             )
             self._observe(context, status)
             tenant = context.caller.tenant_id if context.caller else ""
