@@ -10,8 +10,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import cranfield
+import growth
 import load
+import one_by_one
 import scale
 from processes import Server, ragwork, reference
 
@@ -23,49 +26,75 @@ def say(what: str, figure: str, floor: str, aim: str) -> None:
     print(f"{what:<62} {figure:<28} floor {floor:<10} aim {aim}", flush=True)
 
 
-def ratio(server: Server, base: str, key: str, shot: load.Shot, count: int) -> str:
+def ratio(server: Server, key: str, shot: load.Shot, base: str, bare: load.Shot, count: int) -> str:
     """Median of paired ratios with lowest and highest."""
     pairs = []
     for _ in range(ROUNDS):
-        ours = asyncio.run(load.measure(server.base, key, shot, 8, count))
-        bare = asyncio.run(load.measure(base, key, shot, 8, count))
-        pairs.append((ours.rps / bare.rps, ours.rps, bare.rps))
+        ours = load.measured(server.base, key, shot, 8, count)
+        theirs = load.measured(base, key, bare, 8, count)
+        pairs.append((ours.rps / theirs.rps, ours.rps, theirs.rps))
     pairs.sort()
     middle = pairs[len(pairs) // 2]
     return f"{middle[0]:.2f} ({pairs[0][0]:.2f}-{pairs[-1][0]:.2f}; {middle[1]:.0f}/{middle[2]:.0f} per s)"
 
 
 def requests(folder: Path) -> None:
-    """Throughput ratios and first tokens, static embedder and MiniLM."""
-    with reference() as base:
-        with ragwork(folder / "fast", **FAST) as server:
+    """Throughput ratios, first tokens, ingestion and memory, with the static embedder and with MiniLM."""
+    for embedder, floors, aims in (
+        ("wordllama", ("0.20", "6 ms", "120"), ("0.30", "4 ms", "200")),
+        ("minilm", ("0.14", "9 ms", "24"), ("0.20", "7 ms", "30")),
+    ):
+        with ragwork(folder / embedder, LLM_PROVIDER="fake", EMBEDDING_PROVIDER=embedder) as server:
             server.command("seed", "--tenant", "t1")
             key = server.key("t1")
+            with reference(server.command("dsn").strip(), "t1") as base:
+                if embedder == "wordllama":
+                    reads(server, key, base)
+                figure = ratio(server, key, load.RUN, base, load.RUN, 400)
+            say(f"POST /v1/run, fake + {embedder}, c=8, ÷ bare SSE", figure, floors[0], aims[0])
+            first = load.measured(server.base, key, load.RUN, 1, 150)
+            say(f"first token, c=1, p50, {embedder}", f"{first.first_token_p50:.1f} ms", floors[1], aims[1])
+            processor_time(server, key)
+            rate = asyncio.run(one_by_one.ingest(server, key))
             say(
-                "GET /v1/corpora, c=8, ÷ bare JSON",
-                ratio(server, base, key, load.corpora, 2000),
-                "0.15",
-                "0.25",
+                f"{one_by_one.DOCUMENTS} documents one by one, {embedder}",
+                f"{rate:.0f} docs/s",
+                floors[2],
+                aims[2],
             )
-            say(
-                "POST /v1/run, fake + wordllama, c=8, ÷ bare SSE",
-                ratio(server, base, key, load.run, 400),
-                "0.25",
-                "0.35",
-            )
-            first = asyncio.run(load.measure(server.base, key, load.run, 1, 150))
-            say("first token, c=1, p50, wordllama", f"{first.first_token_p50:.1f} ms", "12 ms", "6 ms")
-        with ragwork(folder / "minilm", LLM_PROVIDER="fake") as server:
-            server.command("seed", "--tenant", "t1")
-            key = server.key("t1")
-            say(
-                "POST /v1/run, fake + minilm, c=8, ÷ bare SSE",
-                ratio(server, base, key, load.run, 400),
-                "0.12",
-                "0.20",
-            )
-            first = asyncio.run(load.measure(server.base, key, load.run, 1, 150))
-            say("first token, c=1, p50, minilm", f"{first.first_token_p50:.1f} ms", "25 ms", "12 ms")
+            if embedder == "wordllama":
+                listing = load.measured(server.base, key, one_by_one.LISTING, 8, 1000)
+                say("GET /v1/documents?limit=100, c=8", f"{listing.rps:.0f} per s", "700", "1200")
+            say(f"RSS after load, {embedder}", f"{server.rss_mb():.0f} MB", "240 MB", "200 MB")
+
+
+def reads(server: Server, key: str, base: str) -> None:
+    """A list of one corpus, beside servers that do nothing else."""
+    bound = attrs.evolve(load.CORPORA, path="/v1/tenant/corpora")
+    for what, bare, floor, aim in (
+        ("a bare transaction bound to the tenant", bound, "0.45", "0.65"),
+        ("bare JSON", load.CORPORA, "0.15", "0.25"),
+    ):
+        figure = ratio(server, key, load.CORPORA, base, bare, 2000)
+        say(f"GET /v1/corpora, c=8, ÷ {what}", figure, floor, aim)
+
+
+def processor_time(server: Server, key: str) -> None:
+    """What a run takes of the server and of its database."""
+    before = server.cpu_s(), server.postgres_cpu_s()
+    runs = 400
+    load.measured(server.base, key, load.RUN, 8, runs)
+    total = runs + runs // 10
+    ours, postgres = (
+        1000 * (now - then) / total
+        for now, then in zip((server.cpu_s(), server.postgres_cpu_s()), before, strict=True)
+    )
+    say(
+        "processor time a run, server / Postgres",
+        f"{ours:.1f} / {postgres:.1f} ms",
+        "- / 2.5 ms",
+        "- / 1.5 ms",
+    )
 
 
 def start(folder: Path) -> None:
@@ -105,6 +134,7 @@ SECTIONS: dict[str, Callable[[Path], None]] = {
     "requests": requests,
     "cranfield": collection,
     "scale": scale.measure,
+    "growth": growth.measure,
 }
 
 

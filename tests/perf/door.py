@@ -61,7 +61,7 @@ def throughput(folder: Path) -> None:
             keys[server.base] = server.key("t1")
 
         def runs(server: Server) -> float:
-            return asyncio.run(load.measure(server.base, keys[server.base], load.run, CLIENTS, RUNS)).rps
+            return load.measured(server.base, keys[server.base], load.RUN, CLIENTS, RUNS).rps
 
         pairs = []
         for number in range(ROUNDS):
@@ -123,7 +123,7 @@ async def deciding_times(server: Server, key: str) -> None:
                 await answer.read()
                 return answer.headers["Server-Timing"]
 
-        capacity = (await load.measure(server.base, key, load.run, CLIENTS, RUNS)).rps
+        capacity = (await load.measure(server.base, key, load.RUN, CLIENTS, RUNS)).rps
         # An open loop above what the machine can do measures its queue, which grows for as long as it runs.
         bearable = min(float(RATE), 0.6 * capacity)
         for name, shot, rate in (("GET /v1/corpora", corpora, float(RATE)), ("POST /v1/run", run, bearable)):

@@ -1,7 +1,8 @@
 """``POST /v1/retrieve`` as one tenant's corpus grows: ``python tests/perf/growth.py [CHUNKS…]``.
 
 Texts of 70 words that are drawn as words are in a language (Zipf), a chunk a document, questions of 6 to 12 words of
-them, asked by a user who may read everything and by one who may read a hundredth. The index is filled by SQL, vectors by the embedder, so that a large corpus takes minutes.
+them, asked by a user who may read everything and by one who may read a hundredth. The index is filled by SQL, vectors
+by the embedder, so that a large corpus takes minutes.
 """
 
 import argparse
@@ -149,28 +150,31 @@ async def ask(server: Server, key: str) -> list[float]:
     return sorted(taken)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Retrieval as a corpus grows")
-    parser.add_argument("chunks", nargs="*", type=int, default=[10_000, 40_000, 160_000])
-    parser.add_argument("--data-dir", type=Path)
-    asked = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as name,
-        ragwork((asked.data_dir or Path(name)) / "data", **FAST) as server,
-    ):
+def measure(folder: Path, sizes: Sequence[int] = (10_000, 40_000, 160_000)) -> None:
+    """Fill a corpus to each of ``sizes`` and ask."""
+    with ragwork(folder / "data", **FAST) as server:
         keys = {user: server.key(TENANT, "reader", user) for user in (ALL, FEW)}
         server.command(
             "ingest", "--tenant", TENANT, "--corpus", CORPUS, str(Path(__file__).parents[2] / "README.md")
         )
         owner = server.command("dsn", "--owner").strip()
         before = 0
-        for chunks in sorted(asked.chunks):
+        for chunks in sorted(sizes):
             asyncio.run(fill(owner, before, chunks))
             before = chunks
             for user, key in keys.items():
                 taken = asyncio.run(ask(server, key))
                 p50, p95 = statistics.median(taken), taken[int(len(taken) * 0.95)]
                 print(f"{chunks:>9,} chunks, {user}: p50 {p50:.1f} ms, p95 {p95:.1f} ms", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Retrieval as a corpus grows")
+    parser.add_argument("chunks", nargs="*", type=int, default=[10_000, 40_000, 160_000])
+    parser.add_argument("--data-dir", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        measure(asked.data_dir or Path(name), asked.chunks)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,33 @@
-"""A closed-loop client: c workers, n requests after a warm-up, every answer checked."""
+"""A closed-loop client: c connections, n requests after a warm-up, every answer checked.
+
+It reads bytes off the socket and looks for what must be there: a client that parses costs more than the server does,
+and would be what is measured.
+"""
 
 import asyncio
-import json
+import itertools
 import statistics
 import time
-import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
 
-import aiohttp
 import attrs
+import uvloop
+
+#: Stands in a body for a number that no other request has.
+UNIQUE = b"%UNIQUE%"
+
+
+@attrs.frozen(kw_only=True)
+class Shot:
+    """A request, what its answer must hold, and what in it is the first token."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    content_type: str = "application/json"
+    holds: bytes
+    token: bytes | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -21,71 +40,109 @@ class Sample:
     first_token_p50: float | None = None
 
 
-Shot = Callable[[aiohttp.ClientSession], Awaitable[float | None]]
+CORPORA = Shot(method="GET", path="/v1/corpora", holds=b'"id":"c1"')
+RUN = Shot(
+    method="POST",
+    path="/v1/run",
+    body=b'{"session_id":"%UNIQUE%","corpus_id":"c1","message":"Which gates must a release of Agent 2.0 pass?"}',
+    holds=b'"type":"done"',
+    token=b'"token.delta"',
+)
 
 
 async def measure(base: str, key: str, shot: Shot, clients: int, count: int) -> Sample:
-    """``count`` shots over ``clients`` workers after a tenth as warm-up."""
-    headers = {"Authorization": f"Bearer {key}"}
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(base, headers=headers, connector=connector) as session:
-        await _loop(session, shot, clients, max(clients, count // 10))
-        started = time.perf_counter()
-        latencies, firsts = await _loop(session, shot, clients, count)
-        seconds = time.perf_counter() - started
+    """``count`` shots over ``clients`` connections after a tenth as warm-up."""
+    address = urlsplit(base)
+    loop = asyncio.get_running_loop()
+    connections = []
+    for _ in range(clients):
+        _, connection = await loop.create_connection(
+            lambda: _Connection(shot, address.netloc, key), address.hostname, address.port
+        )
+        connections.append(connection)
+    await _shoot(connections, max(clients, count // 10))
+    started = time.perf_counter()
+    taken = await _shoot(connections, count)
+    seconds = time.perf_counter() - started
+    for connection in connections:
+        connection.close()
+    whole, firsts = sorted(each[0] for each in taken), [each[1] for each in taken if each[1] is not None]
     return Sample(
         rps=count / seconds,
-        p50=statistics.median(latencies) * 1000,
-        p95=sorted(latencies)[int(len(latencies) * 0.95)] * 1000,
+        p50=statistics.median(whole) * 1000,
+        p95=whole[int(len(whole) * 0.95)] * 1000,
         first_token_p50=statistics.median(firsts) * 1000 if firsts else None,
     )
 
 
-async def _loop(
-    session: aiohttp.ClientSession, shot: Shot, clients: int, count: int
-) -> tuple[list[float], list[float]]:
-    latencies: list[float] = []
-    firsts: list[float] = []
+def measured(base: str, key: str, shot: Shot, clients: int, count: int) -> Sample:
+    """``measure`` in a loop of its own."""
+    return uvloop.run(measure(base, key, shot, clients, count))
+
+
+async def _shoot(connections: Sequence["_Connection"], count: int) -> list[tuple[float, float | None]]:
     numbers = iter(range(count))
 
-    async def worker() -> None:
-        for _ in numbers:
-            started = time.perf_counter()
-            first = await shot(session)
-            latencies.append(time.perf_counter() - started)
-            if first is not None:
-                firsts.append(first - started)
+    async def worker(connection: "_Connection") -> list[tuple[float, float | None]]:
+        return [await connection.shoot() for _ in numbers]
 
-    await asyncio.gather(*(worker() for _ in range(clients)))
-    return latencies, firsts
+    return list(itertools.chain(*await asyncio.gather(*map(worker, connections))))
 
 
-async def corpora(session: aiohttp.ClientSession) -> None:
-    """GET /v1/corpora with one corpus in the answer."""
-    async with session.get("/v1/corpora") as response:
-        answer = json.loads(await response.read())
-        assert response.status == 200, answer
-        assert answer["data"][0]["id"] == "c1"
+class _Connection(asyncio.Protocol):
+    """One request after the other on one socket."""
 
+    numbers: Iterator[int] = itertools.count(time.time_ns())
 
-async def run(session: aiohttp.ClientSession) -> float | None:
-    """POST /v1/run in a session of its own; the moment of the first token."""
-    body = {
-        "session_id": uuid.uuid4().hex,
-        "corpus_id": "c1",
-        "message": "Which gates must a release of Agent 2.0 pass?",
-    }
-    first: float | None = None
-    last = ""
-    async with session.post("/v1/run", json=body) as response:
-        assert response.status == 200, await response.text()
-        async for line in response.content:
-            if not line.startswith(b"data:"):
-                continue
-            payload = json.loads(line[5:])
-            last = payload.get("type", last)
-            assert last != "error", payload
-            if last == "token.delta" and first is None:
-                first = time.perf_counter()
-    assert last == "done", last
-    return first
+    def __init__(self, shot: Shot, host: str, key: str) -> None:
+        self._shot = shot
+        length = len(shot.body.replace(UNIQUE, b"%d" % time.time_ns()))
+        lines = [
+            f"{shot.method} {shot.path} HTTP/1.1",
+            f"Host: {host}",
+            f"Authorization: Bearer {key}",
+            *((f"Content-Type: {shot.content_type}", f"Content-Length: {length}") if shot.body else ()),
+        ]
+        self._request = "\r\n".join(lines).encode() + b"\r\n\r\n" + shot.body
+        self._answered: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def close(self) -> None:
+        self._transport.close()
+
+    async def shoot(self) -> tuple[float, float | None]:
+        """Seconds to the end of the answer and to its first token."""
+        self._answer, self._first = bytearray(), None
+        self._answered = asyncio.get_running_loop().create_future()
+        started = time.perf_counter()
+        self._transport.write(self._request.replace(UNIQUE, b"%d" % next(self.numbers)))
+        await self._answered
+        ended = time.perf_counter()
+        assert self._shot.holds in self._answer, self._answer[:2_000]
+        return ended - started, self._first and self._first - started
+
+    _first: float | None
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        if self._first is None and self._shot.token is not None and self._shot.token in self._answer:
+            self._first = time.perf_counter()
+        if self._answered is not None and not self._answered.done() and self._is_whole():
+            self._answered.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_exception(exc or ConnectionError("the server closed the connection"))
+
+    def _is_whole(self) -> bool:
+        end = self._answer.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        head = self._answer[:end].lower()
+        if b"transfer-encoding: chunked" in head:
+            return self._answer.endswith(b"\r\n0\r\n\r\n")
+        length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        return len(self._answer) >= end + 4 + int(length or 0)

@@ -44,6 +44,17 @@ class Server:
         )
         return str(json.loads(made)["key"])
 
+    def cpu_s(self) -> float:
+        """Seconds of processor time that the server has taken."""
+        return _cpu_s(self.pid)
+
+    def postgres_cpu_s(self) -> float:
+        """The same of its database with all its connections."""
+        (lock,) = self.data.rglob("postmaster.pid")
+        postmaster = int(lock.read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        return sum(_cpu_s(int(pid)) for pid in [postmaster, *children])
+
     def rss_mb(self) -> float:
         text = Path(f"/proc/{self.pid}/status").read_text()
         return int(text.split("VmRSS:")[1].split()[0]) / 1024
@@ -76,11 +87,16 @@ def ragwork(data: Path, **settings: str) -> Iterator[Server]:
         process.wait(60)
 
 
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
-def reference() -> Iterator[str]:
-    """The bare server's base URL."""
+def reference(*database: str) -> Iterator[str]:
+    """The bare server's base URL; ``database`` is a DSN and a tenant."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, str(HERE / "reference.py"), str(port)])
+    process = subprocess.Popen([sys.executable, str(HERE / "reference.py"), str(port), *database])
     try:
         _wait(f"http://127.0.0.1:{port}/v1/corpora", time.perf_counter())
         yield f"http://127.0.0.1:{port}"

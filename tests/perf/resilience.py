@@ -145,9 +145,9 @@ async def neighbours(folder: Path) -> None:
             await make_slow_corpus(server.base, key)
             alone, beside = [], []
             for _ in range(ROUNDS):
-                alone.append((await load.measure(server.base, key, load.run, 1, RUNS)).p95)
+                alone.append((await load.measure(server.base, key, load.RUN, 1, RUNS)).p95)
                 async with slow_runs(server.base, key, net):
-                    beside.append((await load.measure(server.base, key, load.run, 1, RUNS)).p95)
+                    beside.append((await load.measure(server.base, key, load.RUN, 1, RUNS)).p95)
     moved = statistics.median(b / a - 1 for a, b in zip(alone, beside, strict=True))
     say(
         f"p95 of runs beside {SLOW_RUNS} slow ones on another provider",
