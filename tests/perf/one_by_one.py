@@ -41,8 +41,8 @@ async def ingest(server: Server, key: str) -> float:
             body = {"corpus_id": CORPUS, "document_id": f"one-{number}", "text": text(number)}
             async with session.post("/v1/documents/text", json=body) as response:
                 assert response.status == 202, await response.text()
-        while await _unfinished(session):
-            await asyncio.sleep(0.1)  # noqa: ASYNC110  # another process is waited for
+        while await _unfinished(session):  # noqa: ASYNC110  # another process is waited for
+            await asyncio.sleep(0.1)
         return DOCUMENTS / (time.perf_counter() - started)
 
 
