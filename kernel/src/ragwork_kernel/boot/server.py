@@ -21,7 +21,7 @@ from ragwork_kernel.request.web_app import application
 log = logging.getLogger(__name__)
 _GOODBYE_S = 2.0
 #: What a client whose connection waits for its next request has to send it, when another process has the address.
-_LAST_REQUEST_S = 1.0
+_LAST_REQUEST_S = 2.0
 #: New connections taken in one turn of the loop: few, so that what came with them is read before more come.
 _ACCEPTED = 64
 #: New connections that wait in the system.
