@@ -8,26 +8,15 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from ragwork_kernel.base.telemetry import share_metrics
 
 from ragwork_cli import command_line
-
-#: What worker process and supervisor say to each other, a byte each.
-READY: Final = b"r"
-TAKE_COMMANDS: Final = b"c"
-
-
-def arguments(number: int, channel: int, listener: int, metrics: Path, data_dir: Path) -> list[str]:
-    """The command that starts a worker process; ``channel`` and ``listener`` are descriptors that it inherits."""
-    # -P: what lies in the working directory is not imported, as with the installed command.
-    start = [sys.executable, "-P", "-m", __name__]
-    return [*start, *map(str, (number, channel, listener, metrics, data_dir))]
+from ragwork_cli.worker_processes import READY, TAKE_COMMANDS
 
 
 def main(argv: Sequence[str]) -> None:
-    """Entry point, with what ``arguments`` wrote."""
+    """Entry point, with what ``worker_processes.arguments`` wrote."""
     number, channel, listener = map(int, argv[:3])
     metrics, data_dir = map(Path, argv[3:])
     for inherited in (channel, listener):

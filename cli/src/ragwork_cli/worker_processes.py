@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -15,10 +16,19 @@ import attrs
 from ragwork_kernel.base.telemetry import forget_levels
 from ragwork_kernel.boot.listening_socket import SharedAddress
 
-from ragwork_cli import supervised_worker
-
 #: What a start may take, the first one's migrations included.
 START_LIMIT_S: Final = 300.0
+#: What worker process and supervisor say to each other, a byte each.
+READY: Final = b"r"
+TAKE_COMMANDS: Final = b"c"
+_PROGRAM: Final = "ragwork_cli.supervised_worker"
+
+
+def arguments(number: int, channel: int, listener: int, metrics: Path, data_dir: Path) -> list[str]:
+    """The command that starts a worker process; ``channel`` and ``listener`` are descriptors that it inherits."""
+    # -P: what lies in the working directory is not imported, as with the installed command.
+    start = [sys.executable, "-P", "-m", _PROGRAM]
+    return [*start, *map(str, (number, channel, listener, metrics, data_dir))]
 
 
 @attrs.define(eq=False)
@@ -44,7 +54,7 @@ class WorkerProcess:
 
     def take_commands(self) -> None:
         with contextlib.suppress(OSError):
-            self.channel.send(supervised_worker.TAKE_COMMANDS)
+            self.channel.send(TAKE_COMMANDS)
 
     async def becomes_ready(self) -> bool:
         """Wait until it serves, or has ended; one that does neither is killed."""
@@ -85,9 +95,7 @@ class WorkerProcesses:
             listener = self._sockets[place].fileno()
             # A session of its own: Ctrl-C is the supervisor's to hear, which then tells all of them, once.
             process = await asyncio.create_subprocess_exec(
-                *supervised_worker.arguments(
-                    number, others.fileno(), listener, self._metrics, self._data_dir
-                ),
+                *arguments(number, others.fileno(), listener, self._metrics, self._data_dir),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(others.fileno(), listener),
@@ -134,7 +142,7 @@ class WorkerProcesses:
         said = b""
         with contextlib.suppress(OSError):
             said = await asyncio.get_running_loop().sock_recv(worker.channel, 1)
-        if said == supervised_worker.READY:
+        if said == READY:
             worker.ready.set()
             self._pass_commands_on()
         await worker.process.wait()
