@@ -24,7 +24,14 @@ LIMITS = {"RATE_LIMIT_ENABLED": "true", "RL_KEY_MUTATION_BURST": "10", "RL_KEY_M
     for who in ("KEY_RUN", "TENANT_RUN", "KEY_READ", "TENANT_READ", "TENANT_MUTATION", "ADDRESS_PUBLIC")
     for what in ("RPS", "BURST")
 }
-SETTINGS = {"LLM_PROVIDER": "fake", "FAKE_TOKEN_DELAY_MS": "20", "RAGWORK_PROFILE": "test"}
+#: What the tests call, so that processes start soon.
+PLUGINS = "directory,apikeys,rbac,ratelimit,wordllama,pgvector,documents,extractive,fake,agent"
+SETTINGS = {
+    "RAGWORK_PLUGINS": PLUGINS,
+    "LLM_PROVIDER": "fake",
+    "FAKE_TOKEN_DELAY_MS": "20",
+    "RAGWORK_PROFILE": "test",
+}
 CORPORA = "/v1/corpora"
 SOON_S = 20.0
 
@@ -208,6 +215,18 @@ async def test_sighup_replaces_all_under_load_and_nothing_is_lost(workers: Worke
     assert not new & old
     assert await until(lambda: command_server(workers)) in new
     assert await asyncio.to_thread(workers.counted) == before + load.lists
+
+
+async def test_a_successor_that_does_not_start_ends_the_restart(workers: Workers) -> None:
+    old, wrong = workers.pids(), workers.ragwork.cwd / "ragwork.toml"
+    wrong.write_text("[kernel]\nlog_level = 7\n")
+    workers.server.process.send_signal(signal.SIGHUP)
+    try:
+        await until(lambda: "the old ones stay" in workers.log)
+    finally:
+        wrong.unlink()
+    assert workers.pids() == old
+    assert (await asyncio.to_thread(workers.server.call, "GET", CORPORA, workers.key))[0] == 200
 
 
 # Slow: a process is replaced.
