@@ -88,7 +88,9 @@ class Workers:
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory, valkey: ValkeyServer) -> Iterator[Workers]:
     folder = tmp_path_factory.mktemp("workers")
-    settings = {**SETTINGS, **LIMITS, "REDIS_URL": f"{valkey.url}?prefix=workers"}
+    # A supervisor that is killed leaves its folder of metrics to whoever tidies the temporary ones.
+    own = {"REDIS_URL": f"{valkey.url}?prefix=workers", "TMPDIR": str(folder)}
+    settings = {**SETTINGS, **LIMITS, **own}
     ragwork = Installed(data_dir=folder / "d", cwd=folder, settings=settings)
     with ragwork.serving("--workers", "2") as server:
         assert ragwork.run("seed", "--tenant", "t1").returncode == 0
