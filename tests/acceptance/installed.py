@@ -74,11 +74,11 @@ class Installed:
         }
 
     @contextlib.contextmanager
-    def serving(self, **more: str) -> Iterator["Server"]:
-        """``ragwork serve`` on a free port until the block is left; killed if it does not end."""
+    def serving(self, *options: str, **more: str) -> Iterator["Server"]:
+        """``ragwork serve`` with ``options`` on a free port until the block is left; killed if it does not end."""
         errors = (self.cwd / "serve.log").open("a")
         process = subprocess.Popen(
-            [*self.become, RAGWORK, "serve", "--port", "0", "--json", "--data-dir", self.data_dir],
+            [*self.become, RAGWORK, "serve", *options, "--port", "0", "--json", "--data-dir", self.data_dir],
             cwd=self.cwd,
             env=self.environ(more),
             stdout=subprocess.PIPE,

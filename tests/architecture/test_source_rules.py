@@ -81,8 +81,10 @@ def code_lines(path: Path) -> int:
     # advice of `doctor` 15, connectors and the documents that they keep in step 40. Routes that hold no transaction
     # open while they wait took 10 of the toolkit, audit records beside those of routes 30, and what
     # three embedders on threads share 45. What binds a statement to its tenant without a round trip, and a
-    # record in the transaction of the run, took 220 of the kernel.
-    [("hooks/src", 2160), ("toolkit/src", 1930), ("kernel/src", 7240), ("cli/src", 1895)],
+    # record in the transaction of the run, took 220 of the kernel. Several processes on one address took 100 of the
+    # kernel (a socket that is bound before, one exposition of all their metrics, last answers that say so), and
+    # their supervisor 340 of the command line.
+    [("hooks/src", 2160), ("toolkit/src", 1930), ("kernel/src", 7340), ("cli/src", 2235)],
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))

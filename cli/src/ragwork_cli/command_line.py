@@ -39,10 +39,17 @@ def default_data_dir() -> Path:
 
 
 def main() -> None:
-    """Entry point. Expected failures are one line on standard error and a status other than 0."""
+    """Entry point."""
+    # Outside standalone mode click returns the status of an Exit instead of leaving with it.
+    leave_with(lambda: _imported().main(standalone_mode=False))
+
+
+def leave_with(run: Callable[[], int | None]) -> NoReturn:
+    """End the process with the status that ``run`` gives. Expected failures are one line on standard error and a
+    status other than 0.
+    """
     try:
-        # Outside standalone mode click returns the status of an Exit instead of leaving with it.
-        sys.exit(_imported().main(standalone_mode=False) or 0)
+        sys.exit(run() or 0)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:

@@ -65,6 +65,23 @@ async def accepting(platform: "Platform", data_dir: Path) -> AsyncIterator[None]
         await commands.end()
 
 
+@contextlib.asynccontextmanager
+async def accepting_in_turn(turn: asyncio.Event, platform: "Platform", data_dir: Path) -> AsyncIterator[None]:
+    """``accepting`` from ``turn`` on: of several processes of one server one has the socket."""
+
+    async def accept() -> None:
+        await turn.wait()
+        async with accepting(platform, data_dir):
+            await asyncio.get_running_loop().create_future()
+
+    task = asyncio.create_task(accept())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 def _bound(path: Path) -> socket.socket:
     """A socket that only this user may open from its first moment on."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

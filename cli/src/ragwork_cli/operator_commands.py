@@ -44,6 +44,10 @@ class OperatorCommand:
 
 
 async def _serve(options: Options, data_dir: Path, console: TerminalConsole) -> int:
+    if options["workers"] > 1:
+        from ragwork_cli import supervisor
+
+        return await supervisor.serve(options, data_dir, console)
     from ragwork_cli import serving  # a whole kernel and its HTTP server: other commands don't wait for them
 
     return await serving.serve(options, data_dir, console)
@@ -150,6 +154,15 @@ COMMANDS = (
                 default="8000",
                 type="integer",
                 maximum=65535,
+            ),
+            Option(
+                name="workers",
+                help="processes that serve, which need REDIS_URL when there are several; SIGHUP replaces them "
+                "one after the other",
+                default="1",
+                type="integer",
+                minimum=1,
+                maximum=64,
             ),
         ),
     ),

@@ -1,12 +1,14 @@
 """What the process says about itself: redacted JSON logs, and Prometheus metrics with bounded labels."""
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeVar
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import orjson
 from prometheus_client import (
@@ -15,6 +17,8 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
+    multiprocess,
+    values,
 )
 from ragwork_hooks.credentials import CredentialFormat
 from ragwork_hooks.operations import MetricSample
@@ -35,7 +39,11 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
 _RECORD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+#: Where the processes of one server keep their metrics; the name is the library's.
+_SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+
 Metric = TypeVar("Metric", Counter, Histogram, Gauge)
+GaugeMode: TypeAlias = Literal["livesum", "livemin", "mostrecent"]
 
 
 class Telemetry:
@@ -45,7 +53,9 @@ class Telemetry:
         self._prefix = _metric_prefix(app_name)
         self.registry = CollectorRegistry()
         self.shares = SharesFactory(self._prefix)
-        self.registry.register(self.shares)
+        self._shared = os.environ.get(_SHARED_FOLDER)
+        if self._shared is None:
+            self.registry.register(self.shares)
         self._requests = Counter(
             f"{self._prefix}_http_requests",
             "HTTP requests",
@@ -67,10 +77,12 @@ class Telemetry:
             "1 when the dependency answers",
             ["component"],
             registry=self.registry,
+            multiprocess_mode="livemin",
         )
         self._own: dict[str, Counter | Histogram | Gauge] = {}
         self._children: dict[tuple[str, ...], Counter | Histogram | Gauge] = {}
         self._series: dict[str, int] = {}
+        self._counted: dict[tuple[str, ...], float] = {}
         # Looking a child up by its labels costs more than counting on it.
         self._ends: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -121,13 +133,20 @@ class Telemetry:
         self._dependencies.labels(component).set(int(up))
 
     def pool(self, connections: Mapping[str, int]) -> None:
-        """Database connections by state."""
+        """Database connections by state; called every second or so."""
         for state, number in connections.items():
-            self.gauge("db_pool_connections", "Database connections", number, state=state)
+            self.level("db_pool_connections", "Database connections", number, state=state)
+        if self._shared is not None:
+            self._share_places()
 
     def expose(self) -> bytes:
-        """The text exposition format, version 0.0.4."""
-        return generate_latest(self.registry)
+        """The text exposition format, version 0.0.4; of every process that ``share_metrics`` put together."""
+        if self._shared is None:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        library: Any = multiprocess
+        library.MultiProcessCollector(together, self._shared)
+        return generate_latest(together)
 
     def count(self, name: str, help: str, **labels: str) -> None:
         self._child(Counter, name, help, labels).inc()
@@ -136,7 +155,12 @@ class Telemetry:
         self._child(Histogram, name, help, labels).observe(seconds)
 
     def gauge(self, name: str, help: str, value: float, **labels: str) -> None:
+        """Of several processes the last that said something is right."""
         self._child(Gauge, name, help, labels).set(value)
+
+    def level(self, name: str, help: str, value: float, **labels: str) -> None:
+        """A gauge of what each process has for itself: theirs add up."""
+        self._child(Gauge, name, help, labels, "livesum").set(value)
 
     def read(self) -> Sequence[MetricSample]:
         return [
@@ -145,12 +169,31 @@ class Telemetry:
             for sample in family.samples
         ]
 
-    def _child(self, kind: type[Metric], name: str, help: str, labels: dict[str, str]) -> Metric:
+    def _share_places(self) -> None:
+        """Other processes read what is written into files and can't ask a collector of this one: write its figures."""
+        for family in self.shares.collect():
+            for name, labels, value, *_ in family.samples:
+                if family.type == "gauge":
+                    self._child(Gauge, name, family.documentation, labels, "livesum").set(value)
+                else:
+                    counter = self._child(Counter, name, family.documentation, labels)
+                    key = (name, *labels.values())
+                    counter.inc(max(value - self._counted.get(key, 0.0), 0.0))
+                    self._counted[key] = value
+
+    def _child(
+        self,
+        kind: type[Metric],
+        name: str,
+        help: str,
+        labels: dict[str, str],
+        mode: GaugeMode = "mostrecent",
+    ) -> Metric:
         """The series of ``labels``. Raises ``ValueError`` when the name has another kind or other labels."""
         key = (name, *labels, *labels.values())
         child = self._children.get(key)
         if child is None:
-            metric = self._metric(kind, name, help, tuple(labels))
+            metric = self._metric(kind, name, help, tuple(labels), mode)
             if self._series.get(name, 0) >= MAX_SERIES:
                 labels = dict.fromkeys(labels, OTHER)
                 child = metric.labels(**labels)
@@ -161,15 +204,35 @@ class Telemetry:
             raise ValueError(f"metric {name!r} is a {type(child).__name__}, not a {kind.__name__}")
         return child
 
-    def _metric(self, kind: type[Metric], name: str, help: str, labels: tuple[str, ...]) -> Metric:
+    def _metric(
+        self, kind: type[Metric], name: str, help: str, labels: tuple[str, ...], mode: GaugeMode
+    ) -> Metric:
         metric = self._own.get(name)
         if metric is None:
             own = name.startswith((f"{self._prefix}_", SHARED_PREFIX))
             full = name if own else f"{self._prefix}_{name}"
-            metric = self._own[name] = kind(full, help, labels, registry=self.registry)
+            more: Any = {"multiprocess_mode": mode} if kind is Gauge else {}
+            metric = self._own[name] = kind(full, help, labels, registry=self.registry, **more)
         if not isinstance(metric, kind):
             raise ValueError(f"metric {name!r} is a {type(metric).__name__}, not a {kind.__name__}")
         return metric
+
+
+def share_metrics(folder: Path, number: int) -> None:
+    """Keep what this process counts in files of ``folder``, where every process that does so finds it.
+
+    To be called before the first metric is made. No two living processes have the same ``number``; who gets one
+    again goes on where the last one stopped, so that no counter falls and there are no more files than numbers.
+    """
+    os.environ[_SHARED_FOLDER] = str(folder)
+    library: Any = values
+    library.ValueClass = library.MultiProcessValue(lambda: number)
+
+
+def forget_levels(folder: Path, number: int) -> None:
+    """The process of ``number`` has ended: it has no connections and holds no places any more."""
+    library: Any = multiprocess
+    library.mark_process_dead(number, str(folder))
 
 
 class RedactingFormatter(logging.Formatter):

@@ -1,6 +1,7 @@
 """Connections: how long each may take, how many there may be, and words of our own for what is no request."""
 
 import asyncio
+import contextlib
 import logging
 import resource
 from collections import Counter
@@ -88,6 +89,9 @@ class Connections:
         self._by_address: dict[str, _Idle] = {}
         self._unsaid: Counter[str] = Counter()
         self._said_at = 0.0
+        #: From now on every answer is the last on its connection, and says so.
+        self.leaving = False
+        self._none_left = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -121,6 +125,8 @@ class Connections:
             group.discard(connection)
         if not self._by_address.get(connection.address, ()):
             self._by_address.pop(connection.address, None)
+        if self.leaving and not len(self):
+            self._none_left.set()
         self._count()
 
     def answering(self, handler: Handler) -> Handler:
@@ -131,6 +137,8 @@ class Connections:
                 refused = self.pipeline.refuse(request, _NO_REQUEST, legacy=False)
                 request.protocol.hang_up(refused)
                 return refused
+            if self.leaving:
+                request._message = request._message._replace(should_close=True)
             try:
                 return await handler(request)
             except web.HTTPException as error:
@@ -139,6 +147,12 @@ class Connections:
                 return self.pipeline.refuse(request, problem, legacy=False)
 
         return answer
+
+    async def gone(self, within_s: float) -> None:
+        """Wait until no connection is left, and no longer than that."""
+        if len(self):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._none_left.wait(), within_s)
 
     def note(self, reason: str) -> None:
         """Count a connection that was ended against its will; the log hears of many in one line."""
@@ -161,7 +175,7 @@ class Connections:
             yield of_address
 
     def _count(self) -> None:
-        self._telemetry.gauge("http_connections", "Open connections", len(self._all))
+        self._telemetry.level("http_connections", "Open connections", len(self._all))
 
 
 def most_connections(config: KernelConfig) -> int:

@@ -42,6 +42,9 @@ class StreamResponse(EventSourceResponse):
         super().__init__(status=status, headers=headers, allow_all_methods=True, send_timeout=None)
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        if not request.keep_alive:
+            # The library says keep-alive whatever happens, and the next request would be lost.
+            self.headers["Connection"] = "close"
         # Not the library's own, which starts a task for its pings.
         writer = await super(EventSourceResponse, self).prepare(request)
         self.enable_chunked_encoding()
