@@ -466,7 +466,8 @@ async def test_a_tenant_with_many_transactions_delays_another_by_one(database: F
         await asyncio.sleep(0.02)
         before = len(order)
         await transact(pool, "modest")
-        assert "modest" in order[before : before + 4]
+        # Those under way, and a few that another connection gets through meanwhile: not the thirty that were first.
+        assert "modest" in order[before : before + 8]
         await asyncio.gather(*crowd)
 
 
