@@ -19,7 +19,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
   --custom-compile-command 'make lock' $(UPGRADE) \
   $(foreach m,$(MANIFESTS),--no-emit-package $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(m) | head -1))
 
-.PHONY: install develop demo serve test prove format bench docs lock wheels clean
+.PHONY: install develop demo serve test prove format bench perf-test perf-report docs lock wheels clean
 .PHONY: lint style types imports arch unit contract integration contrib test-docs test-programs
 
 # What it takes to run: the default assembly.
@@ -96,6 +96,13 @@ format: develop
 
 bench: develop
 	$(BIN)/python tests/perf/bench.py
+
+# Scenarios under load with gates, and their summary: tests/perf/reports.
+perf-test: develop
+	$(BIN)/python tests/perf/perf_gates.py
+
+perf-report: develop
+	$(BIN)/python tests/perf/perf_gates.py --report
 
 # The generated reference pages; a test holds them to the code.
 docs: develop

@@ -24,7 +24,7 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     # Relative to the cluster: a private directory, whose length the server does not mind.
     "unix_socket_directories": ".",
-    "max_connections": "100",
+    "max_connections": "400",
     "shared_buffers": "128MB",
     "effective_cache_size": "512MB",
     "maintenance_work_mem": "64MB",
