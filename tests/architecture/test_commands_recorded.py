@@ -22,6 +22,7 @@ HARMLESS = {
     ("serve",), ("worker",), ("migrate",), ("doctor",), ("openapi",), ("dsn",), ("smoke",), ("eval",),
     ("jobs", "list"), ("jobs", "why"), ("keys", "list"),
     ("audit", "verify"), ("audit", "export"), ("audit", "public-key"), ("data", "stores"), ("sources", "list"),
+    ("capacity", "estimate"),
 }  # fmt: skip
 #: Groups of the operator's own files.
 FILES = ("plugins", "config")

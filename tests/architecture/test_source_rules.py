@@ -83,8 +83,9 @@ def code_lines(path: Path) -> int:
     # three embedders on threads share 45. What binds a statement to its tenant without a round trip, and a
     # record in the transaction of the run, took 220 of the kernel. Several processes on one address took 100 of the
     # kernel (a socket that is bound before, one exposition of all their metrics, last answers that say so), and
-    # their supervisor 340 of the command line.
-    [("hooks/src", 2160), ("toolkit/src", 1930), ("kernel/src", 7340), ("cli/src", 2235)],
+    # their supervisor 340 of the command line. An estimate of capacity took 100 of it, what is charged for a run that
+    # can't be recorded 20 of the kernel.
+    [("hooks/src", 2160), ("toolkit/src", 1930), ("kernel/src", 7360), ("cli/src", 2335)],
 )
 def test_a_package_stays_within_its_budget_of_lines(folder: str, budget: int) -> None:
     used = sum(code_lines(path) for path in (ROOT / folder).rglob("*.py"))

@@ -104,7 +104,29 @@ async def ops_admin_spike(site: Site, seconds: float) -> Ended:
         return Ended(_seen([*asking, *looking]))
 
 
-#: By name. ``soak`` is the ordinary day for as long as it is told to last.
+async def saturation(site: Site, seconds: float) -> Ended:
+    """One kind of request at a time, as fast as it is answered; how many a second, and documents until searchable."""
+    seen: list[Observation] = []
+    extra: dict[str, float] = {}
+    for kind, act in (
+        ("run", Caller.run),
+        ("read", Caller.read),
+        ("ops", Caller.ops),
+        ("mutation", Caller.mutate),
+    ):
+        async with site.callers(QUIET, 8) as callers:
+            await _together(callers, ((1.0, act),), seconds / 4)
+            made = _seen(callers)
+            extra[f"{kind}_rps"] = len(made) / (seconds / 4)
+            seen += made
+            if kind == "mutation":
+                started = time.monotonic()
+                await _queue_waits(callers[0].session)
+                extra["documents_per_s"] = len(made) / (seconds / 4 + time.monotonic() - started)
+    return Ended(seen, extra)
+
+
+#: By name.
 SCENARIOS: Final[Mapping[str, Callable[[Site, float], Awaitable[Ended]]]] = MappingProxyType(
     {
         "run_mixed": run_mixed,
@@ -112,6 +134,7 @@ SCENARIOS: Final[Mapping[str, Callable[[Site, float], Awaitable[Ended]]]] = Mapp
         "ingest_burst": ingest_burst,
         "multi_tenant_noisy_neighbor": multi_tenant_noisy_neighbor,
         "ops_admin_spike": ops_admin_spike,
+        "saturation": saturation,
     }
 )
 

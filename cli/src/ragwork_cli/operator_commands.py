@@ -16,6 +16,7 @@ from ragwork_kernel.boot.plugin_lock import PluginLock
 from ragwork_kernel.data import migrations
 
 from ragwork_cli import (
+    capacity,
     configuration_checks,
     data_commands,
     doctor,
@@ -177,6 +178,12 @@ COMMANDS = (
         help="Bring the database schema up to this release.",
         run=_migrate,
         options=(Option(name="dry-run", help="only say what would run", flag=True),),
+    ),
+    OperatorCommand(
+        path=("capacity", "estimate"),
+        help="Estimate what servers bear, from a measured load.",
+        run=capacity.estimate,
+        options=capacity.OPTIONS,
     ),
     OperatorCommand(
         path=("doctor",),
