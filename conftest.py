@@ -1,7 +1,9 @@
 """Tests that need another program say which: they skip where it is missing, and run in CI."""
 
+import logging
 import os
 import shutil
+from collections.abc import Generator
 
 import pytest
 
@@ -27,3 +29,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """A file's contents are called by the parameter's name: a time in an archive would make an id in each process."""
     return argname if isinstance(val, bytes) and len(val) > 16 else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """A command that a test runs in this process sets up logging on a stream that ends with the test: the next test
+    must not write to it.
+    """
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        return (yield)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
