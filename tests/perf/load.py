@@ -9,6 +9,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from typing import cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -40,7 +41,7 @@ class Sample:
     first_token_p50: float | None = None
 
 
-CORPORA = Shot(method="GET", path="/v1/corpora", holds=b'"id":"c1"')
+CORPORA = Shot(method="GET", path="/v1/corpora", holds=b'"c1"')
 RUN = Shot(
     method="POST",
     path="/v1/run",
@@ -107,8 +108,7 @@ class _Connection(asyncio.Protocol):
         self._answered: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
 
     def close(self) -> None:
         self._transport.close()
