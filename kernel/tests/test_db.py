@@ -458,16 +458,15 @@ async def test_a_tenant_with_many_transactions_delays_another_by_one(database: F
 
     async def transact(pool: Pool, tenant: str) -> None:
         async with pool.tenant(tenant) as tx:
+            order.append(tenant)  # on its turn, which how fast the machine is has no part in
             await tx.fetchval("SELECT pg_sleep(0.01)")
-            order.append(tenant)
 
     async with pooled(database, size=2) as pool:
         crowd = [asyncio.create_task(transact(pool, "greedy")) for _ in range(30)]
         await asyncio.sleep(0.02)
         before = len(order)
         await transact(pool, "modest")
-        # Those under way, and a few that another connection gets through meanwhile: not the thirty that were first.
-        assert "modest" in order[before : before + 8]
+        assert "modest" in order[before : before + 2]
         await asyncio.gather(*crowd)
 
 

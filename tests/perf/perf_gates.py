@@ -133,6 +133,7 @@ def summarise() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Scenarios with gates")
+    # The empty list is what argparse holds to the choices when none is named.
     parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []])
     parser.add_argument("--integration", action="store_true")
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of each scenario")

@@ -2,10 +2,11 @@
 
 import pytest
 import pytest_asyncio
-from hypothesis import given
+from hypothesis import example, given
+from ragwork_hooks.authz import ReadableBy
 from ragwork_kernel.data.db import Pool
 from ragwork_pgvector import plugin
-from ragwork_pgvector.readers import scope_condition
+from ragwork_pgvector.readers import readable_documents, scope_condition
 from ragwork_testkit.gates import admits
 from ragwork_testkit.scopes import DOCUMENTS, EXPIRED_READER, scopes
 from ragwork_toolkit.scope_sql import Parameters
@@ -41,9 +42,17 @@ async def pool(index_database):
 
 @pytest.mark.asyncio(loop_scope="module")
 @given(scope=scopes())
+@example(scope=ReadableBy(frozenset({"group:g", "tenant:t"})))  # who is on one list as two readers
 async def test_the_database_reads_a_scope_as_the_algebra_means_it(pool, scope):
     parameters = Parameters()
     sql = f"SELECT d.document_id FROM pgvector.documents d WHERE {scope_condition(scope, parameters)}"
     async with pool.tenant(TENANT, "read") as tx:
         rows = await tx.fetch(sql, *parameters.values)
-    assert {row["document_id"] for row in rows} == {d.id for d in DOCUMENTS if admits(scope, d)}, scope
+        parameters = Parameters()
+        documents = readable_documents(parameters.bind("c", "text"), scope, parameters)
+        read = await tx.fetch(f"SELECT d.document_id FROM {documents}", *parameters.values)
+    admitted = {d.id for d in DOCUMENTS if admits(scope, d)}
+    assert {row["document_id"] for row in rows} == admitted, scope
+    assert sorted(row["document_id"] for row in read) == sorted(admitted), (
+        "each once, by however many readers"
+    )

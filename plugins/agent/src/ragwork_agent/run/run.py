@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
 import attrs
-from ragwork_hooks.admission import ServiceLimits
+from ragwork_hooks.admission import UNLIMITED, ServiceLimits
 from ragwork_hooks.auth import Principal
 from ragwork_hooks.documents import Corpus
 from ragwork_hooks.errors import ProviderError
@@ -43,7 +43,7 @@ class RunInput:
     corpora: Sequence[Corpus] = ()
     audio: bool = False
     generation: GenerationOptions | None = None
-    degrade: ServiceLimits = attrs.field(factory=ServiceLimits)
+    degrade: ServiceLimits = UNLIMITED
     notices: tuple[Notification, ...] = ()
     origin: str = ""
     record: Recorder | None = None
