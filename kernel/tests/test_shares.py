@@ -173,6 +173,21 @@ def test_a_newcomer_waits_for_one_completion_and_is_not_refused(
     asyncio.run(play())
 
 
+async def test_a_place_that_is_free_is_not_taken_past_one_who_waits_for_two() -> None:
+    shares = make_shares(3)
+    held = await shares.take(2, tenant="ann")
+    large = asyncio.create_task(shares.take(2, tenant="bob"))
+    await asyncio.sleep(0)
+    small = asyncio.create_task(shares.take(1, tenant="cyn"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not large.done()
+    assert not small.done()
+    held.release()
+    for share in (await large, await small):
+        share.release()
+
+
 async def test_places_count_as_whoevers_the_task_works_for() -> None:
     shares = make_shares(2, waiting=10, most=1)
     with work_for("t1"):
